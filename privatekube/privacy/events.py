@@ -1,0 +1,118 @@
+"""DpEvents, the field's description of what a mechanism did, and their JSON.
+
+The vocabulary is dp_accounting's. A Grant states planned events and a Spend states used ones in this JSON, so that what is
+charged is computed from what ran.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import dp_accounting
+
+from privatekube import errors
+
+DpEvent = dp_accounting.DpEvent
+Json = dict[str, Any]
+
+
+def poisson_gaussian(sampling_rate: float, noise_multiplier: float, steps: int) -> DpEvent:
+    """DP-SGD: `steps` Gaussian mechanisms, each on an independent Bernoulli(`sampling_rate`) sample of the units.
+
+    Raises:
+        InvalidInput: a rate outside (0, 1], a noise multiplier that is not positive, or no steps.
+    """
+    if not 0 < sampling_rate <= 1:
+        raise errors.invalid("sampling_rate", sampling_rate, "must lie in (0, 1]", "set a share of the data")
+    if not 0 < noise_multiplier < math.inf:
+        raise errors.invalid("noise_multiplier", noise_multiplier, "must be positive", "DP has no off switch")
+    if steps < 1:
+        raise errors.invalid("steps", steps, "must be at least 1", "train for one epoch or more")
+    gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
+    sampled = gaussian if sampling_rate == 1 else dp_accounting.PoissonSampledDpEvent(sampling_rate, gaussian)
+    return dp_accounting.SelfComposedDpEvent(sampled, steps)
+
+
+def discrete_laplace(scale: float, sensitivity: int) -> DpEvent:
+    """Integer counts plus discrete Laplace noise: pure DP with epsilon = sensitivity / scale.
+
+    Args:
+        scale: noise parameter b; P(x) is proportional to exp(-|x| / b).
+        sensitivity: how far one unit can move the counts, in L1.
+
+    Raises:
+        InvalidInput: a scale that is not positive, or a sensitivity below 1.
+    """
+    if not 0 < scale < math.inf:
+        raise errors.invalid("scale", scale, "must be positive", "DP has no off switch")
+    if sensitivity < 1:
+        raise errors.invalid("sensitivity", sensitivity, "must be at least 1", "state how far one unit moves a count")
+    return dp_accounting.DiscreteLaplaceDpEvent(noise_parameter=1 / scale, sensitivity=sensitivity)
+
+
+def composed(*parts: DpEvent) -> DpEvent:
+    """All of `parts`, one after another on the same data."""
+    return dp_accounting.ComposedDpEvent(list(parts))
+
+
+def to_json(event: DpEvent) -> Json:
+    """Describe `event` as JSON.
+
+    Raises:
+        InvalidInput: an event of a kind this project has no mechanism for.
+
+    >>> to_json(discrete_laplace(2.0, 1))
+    {'type': 'discrete_laplace', 'noise_parameter': 0.5, 'sensitivity': 1}
+    """
+    match event:
+        case dp_accounting.ComposedDpEvent():
+            return {"type": "composed", "events": [to_json(each) for each in event.events]}
+        case dp_accounting.SelfComposedDpEvent():
+            return {"type": "self_composed", "count": event.count, "event": to_json(event.event)}
+        case dp_accounting.PoissonSampledDpEvent():
+            inner = to_json(event.event)
+            return {"type": "poisson_sampled", "sampling_probability": event.sampling_probability, "event": inner}
+        case dp_accounting.GaussianDpEvent():
+            return {"type": "gaussian", "noise_multiplier": event.noise_multiplier}
+        case dp_accounting.DiscreteLaplaceDpEvent():
+            return {
+                "type": "discrete_laplace",
+                "noise_parameter": event.noise_parameter,
+                "sensitivity": event.sensitivity,
+            }
+    raise errors.InvalidInput(f"event: {type(event).__name__} has no JSON form here; use the mechanisms of this project")
+
+
+def from_json(document: object) -> DpEvent:
+    """Rebuild the event that `to_json` described, checking every number.
+
+    Raises:
+        InvalidInput: an unknown type, a missing or unknown field, or a number out of its range.
+    """
+    if not isinstance(document, Mapping):
+        raise errors.invalid("event", document, "must be an object", "write it with events.to_json")
+    try:
+        return _rebuild(dict(document))
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.InvalidInput(f"event: {dict(document)!r} is malformed ({error}); write it with to_json") from error
+
+
+def _rebuild(fields: Json) -> DpEvent:
+    match fields:
+        case {"type": "composed", "events": list(parts), **rest} if not rest:
+            return composed(*(from_json(part) for part in parts))
+        case {"type": "self_composed", "count": int(count), "event": inner, **rest} if not rest and count >= 1:
+            return dp_accounting.SelfComposedDpEvent(from_json(inner), count)
+        case {"type": "poisson_sampled", "sampling_probability": float(rate), "event": inner, **rest} if (
+            not rest and 0 < rate <= 1
+        ):
+            return dp_accounting.PoissonSampledDpEvent(rate, from_json(inner))
+        case {"type": "gaussian", "noise_multiplier": float(noise), **rest} if not rest and 0 < noise < math.inf:
+            return dp_accounting.GaussianDpEvent(noise)
+        case {"type": "discrete_laplace", "noise_parameter": float(rate), "sensitivity": int(bound), **rest} if (
+            not rest and 0 < rate < math.inf and bound >= 1
+        ):
+            return dp_accounting.DiscreteLaplaceDpEvent(rate, bound)
+    raise ValueError("unknown type, unknown field or number out of range")
