@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import dp_accounting
+from dp_accounting import dp_event as dp_events
 
 from privatekube import errors
 
-DpEvent = dp_accounting.DpEvent
+DpEvent = dp_events.DpEvent
 Json = dict[str, Any]
 
 
@@ -30,9 +30,9 @@ def poisson_gaussian(sampling_rate: float, noise_multiplier: float, steps: int) 
         raise errors.invalid("noise_multiplier", noise_multiplier, "must be positive", "DP has no off switch")
     if steps < 1:
         raise errors.invalid("steps", steps, "must be at least 1", "train for one epoch or more")
-    gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
-    sampled = gaussian if sampling_rate == 1 else dp_accounting.PoissonSampledDpEvent(sampling_rate, gaussian)
-    return dp_accounting.SelfComposedDpEvent(sampled, steps)
+    gaussian = dp_events.GaussianDpEvent(noise_multiplier)
+    sampled = gaussian if sampling_rate == 1 else dp_events.PoissonSampledDpEvent(sampling_rate, gaussian)
+    return dp_events.SelfComposedDpEvent(sampled, steps)
 
 
 def discrete_laplace(scale: float, sensitivity: int) -> DpEvent:
@@ -49,12 +49,12 @@ def discrete_laplace(scale: float, sensitivity: int) -> DpEvent:
         raise errors.invalid("scale", scale, "must be positive", "DP has no off switch")
     if sensitivity < 1:
         raise errors.invalid("sensitivity", sensitivity, "must be at least 1", "state how far one unit moves a count")
-    return dp_accounting.DiscreteLaplaceDpEvent(noise_parameter=1 / scale, sensitivity=sensitivity)
+    return dp_events.DiscreteLaplaceDpEvent(noise_parameter=1 / scale, sensitivity=sensitivity)
 
 
 def composed(*parts: DpEvent) -> DpEvent:
     """All of `parts`, one after another on the same data."""
-    return dp_accounting.ComposedDpEvent(list(parts))
+    return dp_events.ComposedDpEvent(list(parts))
 
 
 def to_json(event: DpEvent) -> Json:
@@ -67,16 +67,16 @@ def to_json(event: DpEvent) -> Json:
     {'type': 'discrete_laplace', 'noise_parameter': 0.5, 'sensitivity': 1}
     """
     match event:
-        case dp_accounting.ComposedDpEvent():
+        case dp_events.ComposedDpEvent():
             return {"type": "composed", "events": [to_json(each) for each in event.events]}
-        case dp_accounting.SelfComposedDpEvent():
+        case dp_events.SelfComposedDpEvent():
             return {"type": "self_composed", "count": event.count, "event": to_json(event.event)}
-        case dp_accounting.PoissonSampledDpEvent():
+        case dp_events.PoissonSampledDpEvent():
             inner = to_json(event.event)
             return {"type": "poisson_sampled", "sampling_probability": event.sampling_probability, "event": inner}
-        case dp_accounting.GaussianDpEvent():
+        case dp_events.GaussianDpEvent():
             return {"type": "gaussian", "noise_multiplier": event.noise_multiplier}
-        case dp_accounting.DiscreteLaplaceDpEvent():
+        case dp_events.DiscreteLaplaceDpEvent():
             return {
                 "type": "discrete_laplace",
                 "noise_parameter": event.noise_parameter,
@@ -104,15 +104,15 @@ def _rebuild(fields: Json) -> DpEvent:
         case {"type": "composed", "events": list(parts), **rest} if not rest:
             return composed(*(from_json(part) for part in parts))
         case {"type": "self_composed", "count": int(count), "event": inner, **rest} if not rest and count >= 1:
-            return dp_accounting.SelfComposedDpEvent(from_json(inner), count)
+            return dp_events.SelfComposedDpEvent(from_json(inner), count)
         case {"type": "poisson_sampled", "sampling_probability": float(rate), "event": inner, **rest} if (
             not rest and 0 < rate <= 1
         ):
-            return dp_accounting.PoissonSampledDpEvent(rate, from_json(inner))
+            return dp_events.PoissonSampledDpEvent(rate, from_json(inner))
         case {"type": "gaussian", "noise_multiplier": float(noise), **rest} if not rest and 0 < noise < math.inf:
-            return dp_accounting.GaussianDpEvent(noise)
+            return dp_events.GaussianDpEvent(noise)
         case {"type": "discrete_laplace", "noise_parameter": float(rate), "sensitivity": int(bound), **rest} if (
             not rest and 0 < rate < math.inf and bound >= 1
         ):
-            return dp_accounting.DiscreteLaplaceDpEvent(rate, bound)
+            return dp_events.DiscreteLaplaceDpEvent(rate, bound)
     raise ValueError("unknown type, unknown field or number out of range")
