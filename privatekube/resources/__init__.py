@@ -1,0 +1,1 @@
+"""PrivateDataBlock and PrivacyBudgetClaim: frozen objects, pure transitions, and their wire form."""

@@ -1,0 +1,138 @@
+"""PrivateDataBlock: a piece of data with a privacy budget for its whole life (spec of PrivateKube, OSDI'21)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from privatekube import errors
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import meta
+
+Budgets = Mapping[str, PrivacyBudget]
+"""Budget by block or claim id."""
+
+
+class LockState(enum.StrEnum):
+    """How far a request has come on one block; the names are PrivateKube's."""
+
+    ALLOCATING = "allocating"
+    ALLOCATED = "allocated"
+    COMMITTING = "committing"
+    COMMITTED = "committed"
+    ABORTING = "aborting"
+    ABORTED = "aborted"
+    ABORT_RESERVED = "abortReserved"
+    DPF_ACQUIRING = "dpf_acquiring"
+    DPF_ACQUIRED = "dpf_acquired"
+    DPF_RESERVING = "dpf_reserving"
+    DPF_RESERVED = "dpf_reserved"
+
+
+class ReleaseMode(enum.StrEnum):
+    """BASE: budget unlocks with arrivals. FLOW: with time."""
+
+    BASE = "base"
+    FLOW = "flow"
+
+
+class ReturnPolicy(enum.StrEnum):
+    """Where released budget goes."""
+
+    TO_PENDING = "toPending"
+    TO_AVAILABLE = "toAvailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A public property of the data that claims select by: a decimal number or a string."""
+
+    attribute: str
+    numeric_value: str | None = None
+    string_value: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.numeric_value is None) == (self.string_value is None):
+            raise errors.InvalidInput(
+                f"dimension {self.attribute}: needs exactly one of numericValue and stringValue; give one"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FlowReleasing:
+    """Schedule of the T scheme, in unix milliseconds; None where the wire form has 0 or nothing."""
+
+    start_time_ms: int | None = None
+    end_time_ms: int | None = None
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Write-ahead record of one request on one block: what it moves, and how far it is."""
+
+    state: LockState
+    acquired: PrivacyBudget | None = None
+    reserved: PrivacyBudget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """What the data owner declares; immutable (the flow schedule until it starts)."""
+
+    initial_budget: PrivacyBudget
+    dataset: str
+    data_source: str
+    dimensions: tuple[Dimension, ...] = ()
+    release_mode: ReleaseMode = ReleaseMode.BASE
+    budget_return_policy: ReturnPolicy = ReturnPolicy.TO_PENDING
+    flow_releasing: FlowReleasing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStatus:
+    """Where the initial budget is now. Maps are by claim id, locks by request id `namespace/claim/index`."""
+
+    pending: PrivacyBudget
+    available: PrivacyBudget
+    acquired: Budgets = field(default_factory=lambda: MappingProxyType({}))
+    reserved: Budgets = field(default_factory=lambda: MappingProxyType({}))
+    committed: Budgets = field(default_factory=lambda: MappingProxyType({}))
+    locks: Mapping[str, Lock] = field(default_factory=lambda: MappingProxyType({}))
+    last_release_ms: int | None = None
+    number_of_data: int | None = None
+    conditions: tuple[meta.Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateDataBlock:
+    """A block; `status` is None until the control plane has seen it."""
+
+    meta: meta.ObjectMeta
+    spec: BlockSpec
+    status: BlockStatus | None = None
+
+    @property
+    def id(self) -> str:
+        """`namespace/name`."""
+        return self.meta.id
+
+    @property
+    def content_digest(self) -> str | None:
+        """Digest of the data behind the block, where its owner stated one."""
+        return self.meta.annotations.get(meta.CONTENT_DIGEST)
+
+    def dimension(self, attribute: str) -> Dimension | None:
+        """The dimension of that name, or None."""
+        return next((each for each in self.spec.dimensions if each.attribute == attribute), None)
+
+    def amounts(self) -> Iterator[PrivacyBudget]:
+        """The parts that must add up to the initial budget, but for amounts in unfinished locks."""
+        if self.status is None:
+            return
+        yield self.status.pending
+        yield self.status.available
+        yield from self.status.acquired.values()
+        yield from self.status.committed.values()

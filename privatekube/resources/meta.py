@@ -1,0 +1,64 @@
+"""What both kinds share: identity and conditions, as in Kubernetes' ObjectMeta and status.conditions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from privatekube import errors
+
+GROUP = "columbia.github.com"
+API_VERSION = f"{GROUP}/v1"
+CONTENT_DIGEST = "privacy.columbia.github.com/content-digest"
+"""Annotation of a block: the digest of the data behind it."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMeta:
+    """Identity of an object.
+
+    Args:
+        resource_version: changes with every write; a conditional write names the one it read. Empty before the first write.
+        creation_time_ms: unix milliseconds; None before the first write.
+        generation: counts changes of the spec.
+        other: metadata this project does not read, kept as it came.
+    """
+
+    name: str
+    namespace: str
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 1
+    creation_time_ms: int | None = None
+    annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    other: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+    def __post_init__(self) -> None:
+        for what, value in (("name", self.name), ("namespace", self.namespace)):
+            if not _NAME.fullmatch(value):
+                bound = "must be lower-case letters, digits, '-' or '.', and begin and end with a letter or digit"
+                raise errors.invalid(f"metadata.{what}", value, bound, "rename it")
+
+    @property
+    def id(self) -> str:
+        """The id used inside status maps: `namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One entry of status.conditions, as Kubernetes' meta/v1 Condition."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str
+    last_transition_ms: int
+    observed_generation: int = 1
