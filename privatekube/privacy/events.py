@@ -1,7 +1,7 @@
 """DpEvents, the field's description of what a mechanism did, and their JSON.
 
-The vocabulary is dp_accounting's. A Grant states planned events and a Spend states used ones in this JSON, so that what is
-charged is computed from what ran.
+The vocabulary is dp_accounting's. A Grant states planned events and a Spend states used ones in this JSON, so that what
+is charged is computed from what ran.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dp_accounting import dp_event as dp_events
+from dp_accounting.dp_event import DpEvent
 
 from privatekube import errors
 
-DpEvent = dp_events.DpEvent
 Json = dict[str, Any]
 
 
@@ -82,7 +82,7 @@ def to_json(event: DpEvent) -> Json:
                 "noise_parameter": event.noise_parameter,
                 "sensitivity": event.sensitivity,
             }
-    raise errors.InvalidInput(f"event: {type(event).__name__} has no JSON form here; use the mechanisms of this project")
+    raise errors.InvalidInput(f"event: {type(event).__name__} has no JSON form; use the mechanisms of this project")
 
 
 def from_json(document: object) -> DpEvent:

@@ -1,0 +1,187 @@
+"""From DpEvents to budgets: the Renyi curve or the epsilon of a composition, and the noise that fits a target.
+
+Adjacency throughout: add or remove one privacy unit. Enforcement adds Renyi curves or (epsilon, delta) pairs, which are
+sound as filters under adaptive choice; calibration and reports use privacy loss distributions (PLD), the tightest valid
+accountant here. Gaussian-DP and central-limit estimates are never used: they underestimate.
+
+Sources: Mironov (2017); Mironov, Talwar, Zhang (2019) for the sampled Gaussian; Doroshenko et al. (2022) for PLD.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from dp_accounting import dp_event as dp_events
+from dp_accounting import mechanism_calibration
+from dp_accounting.pld import pld_privacy_accountant
+from dp_accounting.rdp import rdp_privacy_accountant
+
+from privatekube import errors
+from privatekube.privacy import budget, events
+from privatekube.privacy.events import DpEvent
+
+INFINITE_ORDER = 1e6
+"""The order that stands for infinity: pure epsilon where there is one."""
+
+_NOISE_TOLERANCE = 1e-4
+_MOST_NOISE = 1e6
+_PLD_GAIN = 1.5
+_SEARCH_ORDERS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Mechanisms over all the data, followed by mechanisms on disjoint parts of its units.
+
+    A unit lies in one part only, so the parts cost the largest of them (parallel composition), on top of `whole`.
+
+    Args:
+        whole: what ran on all units.
+        parts: what ran on each of the disjoint parts.
+    """
+
+    whole: tuple[DpEvent, ...]
+    parts: tuple[tuple[DpEvent, ...], ...] = ()
+
+    def renyi(self, orders: tuple[float, ...] = budget.STANDARD_ORDERS) -> budget.RenyiCurve:
+        """The cost as a Renyi curve at `orders`."""
+        curve = renyi_cost(events.composed(*self.whole), orders)
+        costs = [renyi_cost(events.composed(*part), orders) for part in self.parts]
+        if not costs:
+            return curve
+        worst = costs[0]
+        for cost in costs[1:]:
+            worst = worst.maximum(cost)
+        return curve + worst
+
+    def epsilon(self, delta: float) -> float:
+        """The smallest epsilon known for which the whole is (epsilon, `delta`)-DP."""
+        chains = [(*self.whole, *part) for part in self.parts] or [self.whole]
+        return max(epsilon(events.composed(*chain), delta) for chain in chains)
+
+
+def renyi_cost(event: DpEvent, orders: tuple[float, ...] = budget.STANDARD_ORDERS) -> budget.RenyiCurve:
+    """The Renyi curve of `event` at `orders`.
+
+    Raises:
+        InvalidInput: an event without a known curve.
+    """
+    values = np.zeros(len(orders))
+    for leaf, count in _leaves(event):
+        values += count * np.array([_renyi_at(leaf, order) for order in orders])
+    return budget.RenyiCurve(orders, tuple(float(value) for value in values))
+
+
+def epsilon(event: DpEvent, delta: float) -> float:
+    """The epsilon of `event` at `delta` by PLD, rounded up (never in the requester's favour).
+
+    Raises:
+        InvalidInput: delta outside (0, 1), or an event that PLD does not know.
+    """
+    if not 0 < delta < 1:
+        raise errors.invalid("delta", delta, "must lie in (0, 1)", "set it well below one over the number of units")
+    leaves = list(_leaves(event))
+    accountant = pld_privacy_accountant.PLDAccountant()
+    if not accountant.supports(event):
+        raise errors.InvalidInput("event: unknown to the PLD accountant; use the mechanisms of this project")
+    accountant.compose(event)
+    numeric = float(accountant.get_epsilon(delta))
+    pure = [_pure_epsilon(leaf) * count for leaf, count in leaves]
+    return min(numeric, math.fsum(pure))
+
+
+def calibrate_noise_multiplier(make: Callable[[float], DpEvent], *, target_epsilon: float, delta: float) -> float:
+    """The smallest noise multiplier, to about four digits, for which `make(noise_multiplier)` is within the target.
+
+    Args:
+        make: builds the whole composition that a noise multiplier gives.
+        target_epsilon: the bound on epsilon.
+        delta: the bound on delta.
+
+    Raises:
+        InvalidInput: even a very large noise multiplier does not reach the target.
+    """
+    lower, upper = _bracket(make, target_epsilon, delta)
+    found = mechanism_calibration.calibrate_dp_mechanism(
+        pld_privacy_accountant.PLDAccountant,
+        make,
+        target_epsilon,
+        delta,
+        mechanism_calibration.ExplicitBracketInterval(lower, upper),
+        tol=_NOISE_TOLERANCE * upper,
+    )
+    noise = float(found)
+    while epsilon(make(noise), delta) > target_epsilon:
+        noise *= 1 + _NOISE_TOLERANCE
+    return noise
+
+
+def _bracket(make: Callable[[float], DpEvent], target_epsilon: float, delta: float) -> tuple[float, float]:
+    """Noise multipliers that are too small and large enough, close together: PLD is slow where noise is small."""
+    upper = _sufficient_noise(make, target_epsilon, delta)
+    lower = upper / _PLD_GAIN
+    while epsilon(make(lower), delta) <= target_epsilon:
+        lower, upper = lower / _PLD_GAIN, lower
+    return lower, upper
+
+
+def _sufficient_noise(make: Callable[[float], DpEvent], target_epsilon: float, delta: float) -> float:
+    """A noise multiplier that suffices by Renyi accounting; it is cheap to find and at most some times too large."""
+    noise = 0.7
+    while noise < _MOST_NOISE:
+        curve = renyi_cost(make(noise), _SEARCH_ORDERS)
+        if rdp_privacy_accountant.compute_epsilon(curve.orders, curve.values, delta)[0] <= target_epsilon:
+            return noise
+        noise *= 1.2
+    raise errors.InvalidInput(
+        f"epsilon: {target_epsilon:.6g} is too small for this plan at any noise; raise epsilon or train fewer steps"
+    )
+
+
+def _leaves(event: DpEvent, count: int = 1) -> Iterator[tuple[DpEvent, int]]:
+    """The mechanisms of a composition, each with how often it ran."""
+    match event:
+        case dp_events.ComposedDpEvent():
+            for part in event.events:
+                yield from _leaves(part, count)
+        case dp_events.SelfComposedDpEvent():
+            yield from _leaves(event.event, count * event.count)
+        case _:
+            yield event, count
+
+
+def _renyi_at(leaf: DpEvent, order: float) -> float:
+    match leaf:
+        case dp_events.DiscreteLaplaceDpEvent():
+            return _discrete_laplace_renyi(leaf.noise_parameter, leaf.sensitivity, order)
+        case dp_events.PoissonSampledDpEvent(event=dp_events.GaussianDpEvent()) if order >= INFINITE_ORDER:
+            return _renyi_at(leaf.event, order)  # sampling only lowers it, and the exact sum has a million terms
+        case dp_events.GaussianDpEvent() | dp_events.PoissonSampledDpEvent(event=dp_events.GaussianDpEvent()):
+            accountant = rdp_privacy_accountant.RdpAccountant([order])
+            accountant.compose(leaf)
+            value = float(accountant.rdp[0])
+            return value if math.isfinite(value) else _renyi_at(leaf.event, order)
+    raise errors.InvalidInput(f"event: {type(leaf).__name__} has no Renyi curve here; use the mechanisms of the project")
+
+
+def _discrete_laplace_renyi(rate: float, shift: int, order: float) -> float:
+    """Renyi divergence of two discrete Laplace distributions `shift` apart; convex in the shift, so L1 suffices.
+
+    Summing exp(-rate * (order*|x| + (1-order)*|x-shift|)) over the three ranges of x gives two geometric series.
+    """
+    if order >= INFINITE_ORDER:
+        return rate * shift
+    tail, ratio = -math.expm1(-rate), math.exp(rate * (1 - 2 * order))
+    scale = math.log(math.tanh(rate / 2))
+    first = scale + math.log(1 / tail + ratio / (1 - ratio)) + rate * (order - 1) * shift
+    second = scale + math.log(1 / tail - 1 / (1 - ratio)) - rate * order * shift
+    return max(0.0, float(np.logaddexp(first, second)) / (order - 1))
+
+
+def _pure_epsilon(leaf: DpEvent) -> float:
+    if isinstance(leaf, dp_events.DiscreteLaplaceDpEvent):
+        return float(leaf.noise_parameter * leaf.sensitivity)
+    return math.inf
