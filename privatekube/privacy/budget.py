@@ -160,9 +160,7 @@ class RenyiCurve:
         True
         """
         peer, whole = _same_type(self, demand), _same_type(self, capacity)
-        return any(
-            _fits(d, a, c) and (d <= 0 or c > 0) for _, a, d, c in _matched(self.as_pairs(), peer, whole)
-        )
+        return any(_fits(d, a, c) and (d <= 0 or c > 0) for _, a, d, c in _matched(self.as_pairs(), peer, whole))
 
     def share_of(self, capacity: PrivacyBudget) -> tuple[float, ...]:
         """This demand as fractions of `capacity`, at the common orders of positive capacity."""
@@ -204,8 +202,7 @@ def to_renyi(budget: EpsilonDelta, orders: Iterable[float] = STANDARD_ORDERS) ->
     if not 0 < budget.delta < 1:
         raise errors.InvalidBudget(f"delta: {budget.delta!r} must lie in (0, 1) to give a Renyi curve")
     return RenyiCurve.from_pairs(
-        (a, budget.epsilon if a >= 1e6 else max(0.0, budget.epsilon + math.log(budget.delta) / (a - 1)))
-        for a in orders
+        (a, budget.epsilon if a >= 1e6 else max(0.0, budget.epsilon + math.log(budget.delta) / (a - 1))) for a in orders
     )
 
 

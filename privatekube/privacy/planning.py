@@ -1,0 +1,118 @@
+"""Plan the mechanisms of a whole run jointly, so that they fit one (epsilon, delta) together.
+
+Statistics run over all units; training and evaluation run on disjoint parts of them (split per user), so they compose in
+parallel with each other and in sequence with the statistics. Planning with PLD leaves more for training than splitting
+epsilon by fractions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from privatekube import errors
+from privatekube.privacy import accounting, budget, events
+from privatekube.privacy.events import DpEvent
+
+_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """The noise of every step of a run.
+
+    Args:
+        statistics_scale: discrete Laplace scale of the statistics.
+        noise_multiplier: DP-SGD's noise, in units of the clipping norm.
+        sampling_rate: Poisson sampling rate of the training units, public.
+        steps: noisy steps, fixed in advance.
+        evaluation_scale: discrete Laplace scale of the evaluation's counts.
+        sensitivity: how many records a unit contributes at most; the L1 sensitivity of counts.
+    """
+
+    statistics_scale: float
+    noise_multiplier: float
+    sampling_rate: float
+    steps: int
+    evaluation_scale: float
+    sensitivity: int
+
+    @property
+    def statistics(self) -> DpEvent:
+        """What the statistics cost each unit."""
+        return events.discrete_laplace(self.statistics_scale, self.sensitivity)
+
+    @property
+    def training(self) -> DpEvent:
+        """What training costs each unit of the training part."""
+        return events.poisson_gaussian(self.sampling_rate, self.noise_multiplier, self.steps)
+
+    @property
+    def evaluation(self) -> DpEvent:
+        """What evaluation costs each unit of the test part."""
+        return events.discrete_laplace(self.evaluation_scale, self.sensitivity)
+
+    @property
+    def composition(self) -> accounting.Composition:
+        """The whole run."""
+        return accounting.Composition((self.statistics,), ((self.training,), (self.evaluation,)))
+
+
+def steps_of(n_epochs: int, sampling_rate: float) -> int:
+    """Noisy steps of `n_epochs` expected passes at Poisson rate `sampling_rate`, rounded up.
+
+    >>> steps_of(3, 0.05)
+    60
+    """
+    return math.ceil(n_epochs / sampling_rate - budget.ROUNDING * n_epochs / sampling_rate)
+
+
+def plan_run(
+    *, epsilon: float, delta: float, statistics_fraction: float, sampling_rate: float, steps: int, sensitivity: int
+) -> RunPlan:
+    """Choose noise so that statistics, training and evaluation together are (`epsilon`, `delta`)-DP.
+
+    Statistics get `statistics_fraction` of epsilon as pure DP, training the smallest noise that fits beside them, and
+    evaluation, on other units than training, the least noise that makes the run no more expensive at any Renyi order.
+
+    Raises:
+        InvalidInput: a number outside its range, or a target no noise can meet.
+    """
+    if not 0 < epsilon < math.inf:
+        raise errors.invalid("epsilon", epsilon, "must be positive", "ask for the budget the run may use")
+    if not 0 < statistics_fraction < 1:
+        raise errors.invalid("statistics_fraction", statistics_fraction, "must lie in (0, 1)", "0.05 is a good start")
+    statistics_scale = sensitivity / (statistics_fraction * epsilon)
+    statistics = events.discrete_laplace(statistics_scale, sensitivity)
+    noise_multiplier = accounting.calibrate_noise_multiplier(
+        lambda noise: events.composed(statistics, events.poisson_gaussian(sampling_rate, noise, steps)),
+        target_epsilon=epsilon,
+        delta=delta,
+    )
+    training = accounting.renyi_cost(events.poisson_gaussian(sampling_rate, noise_multiplier, steps))
+    evaluation_epsilon = _free_epsilon(training, (1 - statistics_fraction) * epsilon, sensitivity)
+    return RunPlan(
+        statistics_scale=statistics_scale,
+        noise_multiplier=noise_multiplier,
+        sampling_rate=sampling_rate,
+        steps=steps,
+        evaluation_scale=sensitivity / evaluation_epsilon,
+        sensitivity=sensitivity,
+    )
+
+
+def _free_epsilon(training: budget.RenyiCurve, most: float, sensitivity: int) -> float:
+    """The largest pure epsilon, up to `most`, whose Renyi curve stays below that of training at every order."""
+
+    def fits(epsilon: float) -> bool:
+        event = events.discrete_laplace(sensitivity / epsilon, sensitivity)
+        cost = accounting.renyi_cost(event, training.orders)
+        return all(own <= bound for own, bound in zip(cost.values, training.values, strict=True))
+
+    if fits(most):
+        return most
+    low, high = 0.0, most
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
