@@ -26,11 +26,11 @@ class PrivateKubeError(Exception):
     exit_status = 1
 
 
-class Permanent(PrivateKubeError):
+class Permanent(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Permanent`
     """Retrying the same call cannot help."""
 
 
-class Temporary(PrivateKubeError):
+class Temporary(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Temporary`
     """The same call may succeed later."""
 
 

@@ -162,7 +162,7 @@ def _renyi_at(leaf: DpEvent, order: float) -> float:
         case dp_events.PoissonSampledDpEvent(event=dp_events.GaussianDpEvent()):
             return _sampled_gaussian_renyi(leaf, order)
     raise errors.InvalidInput(
-        f"event: {type(leaf).__name__} has no Renyi curve here; use the mechanisms of the project"
+        f"event: {type(leaf).__name__} has no Renyi curve; use the mechanisms of this project"
     )
 
 

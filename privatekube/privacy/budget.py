@@ -3,8 +3,8 @@
 Both are immutable. Arithmetic is component by component; a Renyi result has the orders that both sides share, so that a
 cost that is unknown at an order removes that order for good. Two budgets of different type never mix.
 
-Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition adds at each order) and Prop. 3 (conversion);
-Lecuyer et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (filling a block needs one order only).
+Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition adds at each order) and Prop. 3 (to epsilon
+and delta); Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (filling a block needs one order only).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class RenyiCurve:
         epsilons: the Renyi epsilon at each order; may be negative where a block was overdrawn at that order.
 
     Raises:
-        InvalidBudget: no or unequal numbers of orders, an order not above 1 or given twice, NaN, or an infinite epsilon.
+        InvalidBudget: no or unequal numbers of orders, an order not above 1 or given twice, an epsilon not finite.
     """
 
     orders: tuple[float, ...]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dp_accounting import dp_event as dp_events
-from dp_accounting.dp_event import DpEvent
+from dp_accounting.dp_event import DpEvent as DpEvent  # noqa: PLC0414 - the name to use outside this package
 
 from privatekube import errors
 

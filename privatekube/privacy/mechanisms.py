@@ -42,7 +42,7 @@ def noisy_histogram(
         A noisy count for each key, which may be negative, with its event: pure DP, epsilon = sensitivity / scale.
 
     Raises:
-        InvalidInput: a scale or sensitivity that would switch the noise off, keys given twice, or a count outside `keys`.
+        InvalidInput: a scale or sensitivity that switches the noise off, keys given twice, a count outside `keys`.
     """
     event = events.discrete_laplace(scale, sensitivity)
     if len(set(keys)) != len(keys):

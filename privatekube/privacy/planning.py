@@ -1,8 +1,8 @@
 """Plan the mechanisms of a whole run jointly, so that they fit one (epsilon, delta) together.
 
-Statistics run over all units; training and evaluation run on disjoint parts of them (split per user), so they compose in
-parallel with each other and in sequence with the statistics. Planning with PLD leaves more for training than splitting
-epsilon by fractions.
+Statistics run over all units; training and evaluation run on disjoint parts of them (split per user), so they compose
+in parallel with each other and in sequence with the statistics. Planning with PLD leaves more for training than
+splitting epsilon by fractions.
 """
 
 from __future__ import annotations

@@ -1,0 +1,32 @@
+"""The only lines that components write while they see private data: an allow-list of messages with public fields.
+
+A pod's log is an output. What stands here depends on the arguments, the plan and the control plane, never on a record.
+"""
+
+from __future__ import annotations
+
+import sys
+
+MESSAGES = {
+    "claiming": "claiming {demand} on {blocks} blocks as {claim}",
+    "waiting": "waiting for budget, {seconds} s left before the deadline",
+    "granted": "granted {blocks} blocks to {claim}",
+    "fetched": "fetched block {done} of {total}",
+    "counted": "released noisy counts at scale {scale:.4g}",
+    "training": "noisy step {done} of {total}",
+    "evaluated": "released noisy test counts at scale {scale:.4g}",
+    "kept": "finished before with the same inputs: its output is kept",
+    "committed": "committed {budget} on {blocks} blocks",
+    "published": "published to {location}",
+    "settled": "settled {claim}: {outcome}",
+}
+
+
+def say(message: str, **public: object) -> None:
+    """Write the allowed `message` filled with `public` fields to stdout.
+
+    Raises:
+        KeyError: the message is not on the allow-list, or a field is missing.
+    """
+    sys.stdout.write(MESSAGES[message].format(**public) + "\n")
+    sys.stdout.flush()
