@@ -97,7 +97,8 @@ def first_fault(error: pydantic.ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{name}: unknown; remove it or correct its name"
     value = repr(fault["input"])
-    return f"{name}: {value if len(value) <= 80 else value[:77] + '...'}: {fault['msg']}; correct it"
+    bound = fault["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
+    return f"{name}: {value if len(value) <= 80 else value[:77] + '...'} {bound}; change it"
 
 
 def _checked(step: Callable[..., None], values: dict[str, str]) -> dict[str, Any]:

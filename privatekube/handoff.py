@@ -14,7 +14,7 @@ import pydantic
 
 from privatekube import entry, errors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 Json = dict[str, Any]
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, pydantic.Field(gt=0, le=1)]

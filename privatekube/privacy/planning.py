@@ -15,6 +15,7 @@ from privatekube.privacy import accounting, budget, events
 from privatekube.privacy.events import DpEvent
 
 _HALVINGS = 30
+_MARGIN = 1e-6  # of epsilon, so that the same accounting on another machine's floats still fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def plan_run(
     statistics = events.discrete_laplace(statistics_scale, sensitivity)
     noise_multiplier = accounting.calibrate_noise_multiplier(
         lambda noise: events.composed(statistics, events.poisson_gaussian(sampling_rate, noise, steps)),
-        target_epsilon=epsilon,
+        target_epsilon=epsilon * (1 - _MARGIN),
         delta=delta,
     )
     training = accounting.renyi_cost(events.poisson_gaussian(sampling_rate, noise_multiplier, steps))

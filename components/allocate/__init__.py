@@ -1,0 +1,1 @@
+"""Plan the run, claim its budget and wait for the grant."""

@@ -1,0 +1,1 @@
+"""Pay: commit the budget the run was granted."""

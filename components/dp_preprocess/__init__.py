@@ -1,0 +1,1 @@
+"""Merge the blocks and release DP statistics of them."""

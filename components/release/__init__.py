@@ -1,0 +1,1 @@
+"""Settle the claim of a run that ended, however it ended."""

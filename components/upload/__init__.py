@@ -1,0 +1,1 @@
+"""Publish the results of a run that has paid."""

@@ -1,0 +1,50 @@
+"""Publish the results of a run that has paid."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from privatekube import card, config, entry, errors, handoff, publiclog, storage
+
+
+def upload(
+    *,
+    grant: Path,
+    receipt: Path,
+    statistics: Path,
+    checkpoint: Path,
+    metrics: Path,
+    prefix: config.Text,
+    location: Path,
+) -> None:
+    """Write the five published files to a folder of the run below `prefix`, never over another run's.
+
+    The Receipt is an input, so that publishing before paying cannot be wired. Writes the folder's URI to `location`.
+    """
+    granted = handoff.read(handoff.Grant, grant)
+    paid = handoff.read(handoff.Receipt, receipt)
+    if (paid.run_id, paid.claim) != (granted.run_id, granted.claim):
+        raise errors.InvalidInput(
+            f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; hand on this run's receipt"
+        )
+    folder = storage.join(prefix, paid.run_id)
+    with tempfile.TemporaryDirectory() as scratch:
+        written = Path(scratch) / "privacy-card.md"
+        written.write_text(card.render(granted, paid), encoding="utf-8")
+        files = {
+            "statistics.json": statistics,
+            "model.pt": checkpoint,
+            "metrics.json": metrics,
+            "privacy-card.md": written,
+            "receipt.json": receipt,  # last: a folder with a receipt is complete
+        }
+        for name, path in files.items():
+            storage.publish(path, storage.join(folder, name))
+    location.parent.mkdir(parents=True, exist_ok=True)
+    location.write_text(folder, encoding="utf-8")
+    publiclog.say("published", location=folder)
+
+
+if __name__ == "__main__":
+    entry.component(upload)

@@ -1,0 +1,1 @@
+"""The pipeline as a graph, and the ways to run it."""

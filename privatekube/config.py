@@ -1,0 +1,205 @@
+"""YAML in, frozen and checked objects out: a run's arguments, and the connection to a cluster.
+
+Unknown keys are errors. `1e-9` without a dot is a string to PyYAML: text that is a number is read as that number.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+import yaml
+
+from privatekube import entry, errors
+
+
+def _block_count(value: object) -> object:
+    text = str(value)
+    if text != "all" and not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise ValueError("must be 'all' or a whole number of at least 1")
+    return text
+
+
+Epsilon = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+OpenShare = Annotated[float, pydantic.Field(gt=0, lt=1)]
+Delta = OpenShare
+Rate = Annotated[float, pydantic.Field(gt=0, le=1)]
+Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, pydantic.Field(ge=1)]
+VocabularySize = Annotated[int, pydantic.Field(ge=8)]
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
+Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
+BlockCount = Annotated[str, pydantic.BeforeValidator(_block_count)]
+Conditions = list[dict[str, str]]
+Task = Literal["product", "sentiment"]
+Architecture = Literal["lstm", "bow", "feedforward"]
+Device = Literal["auto", "cpu", "cuda"]
+Text = Annotated[str, pydantic.Field(min_length=1)]
+
+
+class _Settings(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _no_boolean_is_a_number(cls, data: object) -> object:
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if isinstance(value, bool):
+                raise errors.invalid(str(name), value, "is no number or text", "write the value itself")
+        return data
+
+
+class RunArguments(_Settings):
+    """The arguments of one run; every one is a parameter of the pipeline under the same name.
+
+    Args:
+        dataset: dataset of the blocks to claim.
+        namespace: Kubernetes namespace of the blocks.
+        n_blocks: how many blocks to claim: a number, or `all` that match.
+        conditions: further conditions on block dimensions, as in an allocate request.
+        epsilon: what the whole run may cost.
+        delta: likewise; well below one over the number of reviews.
+        timeout_seconds: how long allocate waits for the budget.
+        statistics_fraction: share of epsilon for the statistics.
+        test_fraction: share of users held out to evaluate on.
+        task: what to predict: the `product` category, or `sentiment` (five stars or not).
+        model: architecture.
+        n_epochs: expected passes over the training users' reviews.
+        sampling_rate: Poisson rate at which a unit joins a step; public.
+        max_grad_norm: clipping norm of a unit's gradient.
+        learning_rate: of the optimizer.
+        vocab_size: token ids from here on are unknown words.
+        max_text_len: tokens read of each review.
+        embedding_dim: size of a token's embedding.
+        hidden_dim: size of the hidden layer.
+        device: where to train; `auto` takes a GPU where there is one.
+        seed: of the initialisation, never of noise or sampling.
+        prefix: directory or gs:// prefix that gets the published results, one folder per run.
+    """
+
+    dataset: Name = "amazon"
+    namespace: Name = "privacy-example"
+    n_blocks: BlockCount = "all"
+    conditions: Conditions = []
+    epsilon: Epsilon = 1.0
+    delta: Delta = 1e-9
+    timeout_seconds: Count = 300
+    statistics_fraction: OpenShare = 0.05
+    test_fraction: OpenShare = 0.2
+    task: Task = "product"
+    model: Architecture = "lstm"
+    n_epochs: Count = 5
+    sampling_rate: Rate = 0.1
+    max_grad_norm: Positive = 1.0
+    learning_rate: Positive = 0.01
+    vocab_size: VocabularySize = 2000
+    max_text_len: Count = 60
+    embedding_dim: Count = 32
+    hidden_dim: Count = 32
+    device: Device = "auto"
+    seed: Seed = 0
+    prefix: Text = "out"
+
+
+class ClusterSecrets(_Settings):
+    """Connection to Kubeflow Pipelines, from client_secrets.yaml; give a token or an IAP client, or neither.
+
+    Args:
+        host: URL of the Kubeflow Pipelines API.
+        namespace: of the runs, in a multi-user installation.
+        existing_token: bearer token.
+        client_id: OAuth client of the Identity-Aware Proxy in front of the host.
+        other_client_id: OAuth client of this desktop, with `other_client_secret`.
+        other_client_secret: its secret.
+        repo: registry and prefix of the component images.
+        prefix: where runs publish: a gs:// or s3:// prefix.
+    """
+
+    host: Annotated[str, pydantic.Field(pattern=r"^https?://")]
+    namespace: str | None = None
+    existing_token: pydantic.SecretStr | None = None
+    client_id: str | None = None
+    other_client_id: str | None = None
+    other_client_secret: pydantic.SecretStr | None = None
+    repo: str | None = None
+    prefix: str | None = None
+
+
+S = TypeVar("S", bound=_Settings)
+
+
+def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
+    """Read a run's arguments, `overrides` as `key=value` taking precedence; checked as a whole.
+
+    Raises:
+        InvalidInput: no such file, no YAML mapping, an unknown key, or a value outside its bound.
+    """
+    values = read_mapping(path)
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise errors.invalid("--set", override, "has no '='", "write --set key=value")
+        values[key.strip()] = _parsed(text, "--set " + key)
+    return checked(RunArguments, values, source=path.name)
+
+
+def load_secrets(path: Path) -> ClusterSecrets:
+    """Read the connection to a cluster; no message ever quotes a value of this file.
+
+    Raises:
+        InvalidInput: no such file, an unknown key, or a field that does not fit.
+    """
+    values = read_mapping(path)
+    try:
+        return ClusterSecrets.model_validate(values)
+    except pydantic.ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise errors.InvalidInput(f"{path.name}: {name}: {fault['msg']}; see client_secrets.example.yaml") from None
+
+
+def checked(kind: type[S], values: Mapping[str, Any], *, source: str) -> S:
+    """Check `values` as a whole and return them as `kind`.
+
+    Raises:
+        InvalidInput: the first fault: name, value, bound and what to do.
+    """
+    for name in values:
+        if name not in kind.model_fields:
+            close = difflib.get_close_matches(str(name), kind.model_fields, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(kind.model_fields)}"
+            raise errors.InvalidInput(f"{source}: {name}: unknown argument; {hint}")
+    try:
+        return kind.model_validate(dict(values))
+    except pydantic.ValidationError as error:
+        raise errors.InvalidInput(f"{source}: {entry.first_fault(error)}") from None
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        InvalidInput: the file is missing, unreadable, no YAML, or no mapping.
+    """
+    try:
+        document = _parsed(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise errors.InvalidInput(f"{path}: cannot be read ({reason}); name a YAML file of arguments") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise errors.InvalidInput(f"{path}: holds no mapping of names to values; write `name: value` lines")
+    return document
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise errors.InvalidInput(f"{where}:{line} is no YAML; check indentation and quotes") from error
