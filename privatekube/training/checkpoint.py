@@ -1,0 +1,114 @@
+"""A trained model on disk: tensors, and everything else as JSON text.
+
+`torch.load(path, weights_only=True)` reads it without this package: a dictionary of plain strings and tensors, no
+pickled code. The tensors bear torch's own names, so that `lstm.*` loads into `torch.nn.LSTM`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from privatekube import errors
+from privatekube.training import models
+
+FORMAT = "privatekube-model-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model and what it needs to read text.
+
+    Args:
+        module: the model, on the CPU.
+        config: its architecture and sizes.
+        task: what it was trained to predict.
+        vocabulary_digest: of the word list that its token ids are ranks in.
+        digest: of all of the above, "sha256:<hex>".
+    """
+
+    module: models.Classifier
+    config: models.ModelConfig
+    task: str
+    vocabulary_digest: str
+    digest: str
+
+
+def save(
+    path: Path, module: models.Classifier, config: models.ModelConfig, *, task: str, vocabulary_digest: str
+) -> str:
+    """Write a checkpoint, whole or not at all.
+
+    Returns:
+        The digest of its content, "sha256:<hex>"; the file's bytes may differ between versions of torch.
+
+    Raises:
+        InvalidInput: the folder cannot be written to.
+    """
+    about = json.dumps(
+        {"format": FORMAT, "config": asdict(config), "task": task, "vocabulary_digest": vocabulary_digest},
+        sort_keys=True,
+    )
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    digest = _digest(about, state)
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            try:
+                torch.save({"about": about, "state": state, "digest": digest}, file)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except (OSError, RuntimeError) as error:
+        raise errors.InvalidInput(f"checkpoint: {path} cannot be written ({error}); choose another folder") from error
+    return digest
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint and check its digest.
+
+    Raises:
+        CorruptData: the file is missing, truncated, altered or no checkpoint.
+    """
+    try:
+        return _rebuild(torch.load(path, weights_only=True, map_location="cpu"))
+    except (
+        OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, ValueError, AttributeError,
+        errors.InvalidInput,
+    ) as error:  # fmt: skip
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise errors.CorruptData(f"checkpoint: {path} cannot be read ({reason}); train again") from error
+
+
+def _rebuild(content: object) -> Checkpoint:
+    if not isinstance(content, dict):
+        raise TypeError("it holds no dictionary")
+    text, state, digest = content["about"], content["state"], content["digest"]
+    if digest != _digest(text, state):
+        raise ValueError("its content is not what its digest says")
+    about = json.loads(text)
+    if about["format"] != FORMAT:
+        raise ValueError(f"format {about['format']!r} is not {FORMAT!r}")
+    config = models.ModelConfig(**about["config"])
+    module = models.build(config, 0)
+    module.load_state_dict(state)
+    return Checkpoint(module, config, about["task"], about["vocabulary_digest"], digest)
+
+
+def _digest(about: str, state: Mapping[str, torch.Tensor]) -> str:
+    """Over the text and each tensor's name, type, shape and bytes."""
+    content = hashlib.sha256(about.encode())
+    for name, tensor in sorted(state.items()):
+        content.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        content.update(tensor.contiguous().numpy().tobytes())
+    return "sha256:" + content.hexdigest()

@@ -1,0 +1,95 @@
+"""An LSTM whose per-example gradients come out of one backward pass, at about twice the time of a plain LSTM step.
+
+Same parameters, names and gate order (input, forget, cell, output) as `torch.nn.LSTM` of one layer, so its state
+loads there. The input projection of all steps is one matrix product; what depends on the recurrence runs step by step
+over [B, 4H] slices in memory that is laid out time first; back-propagation through time is written by hand, with
+everything that does not depend on the recurrence computed for all steps at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from privatekube.training import clipping
+
+
+class LSTM(nn.Module):
+    """One layer, one direction, zero initial state.
+
+    Args:
+        input_size: E.
+        hidden_size: H.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.weight_ih_l0 = nn.Parameter(torch.empty(4 * hidden_size, input_size))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(4 * hidden_size))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size))
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """Hidden states [B, T, H] of inputs [B, T, E], and the taps of both weight matrices.
+
+        Gradients of this layer's parameters exist through the taps alone: `backward()` reaches the inputs, and not
+        the recurrent weights.
+        """
+        time_first = inputs.transpose(0, 1).contiguous()
+        bias = self.bias_ih_l0 + self.bias_hh_l0
+        gates = nn.functional.linear(time_first, self.weight_ih_l0, bias).transpose(0, 1)
+        hidden: torch.Tensor = _Recurrence.apply(gates, self.weight_hh_l0.detach())  # type: ignore[no-untyped-call]
+        biases = (self.bias_ih_l0, self.bias_hh_l0)
+        return hidden[:, 1:], [
+            clipping.LinearTap(self.weight_ih_l0, biases, inputs, gates),
+            clipping.LinearTap(self.weight_hh_l0, (), hidden[:, :-1], gates),
+        ]
+
+
+class _Recurrence(torch.autograd.Function):
+    """Input projections [B, T, 4H] and recurrent weights [4H, H] to hidden states [B, 1 + T, H], the first zero."""
+
+    @staticmethod
+    def forward(ctx: Any, projected: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Run all steps; the gates after their activation, and the cells, are kept for the way back."""
+        steps, batch, width = projected.transpose(0, 1).shape
+        size = width // 4
+        time_first, transposed = projected.transpose(0, 1), weight.t().contiguous()
+        gates = projected.new_empty(steps, batch, width)
+        hidden, cells = (projected.new_zeros(steps + 1, batch, size) for _ in range(2))
+        for t in range(steps):
+            now = torch.addmm(time_first[t], hidden[t], transposed, out=gates[t])
+            now[:, : 2 * size].sigmoid_()
+            now[:, 2 * size : 3 * size].tanh_()
+            now[:, 3 * size :].sigmoid_()
+            enter, keep, fresh, leave = now.chunk(4, 1)
+            torch.mul(keep, cells[t], out=cells[t + 1]).addcmul_(enter, fresh)
+            torch.tanh(cells[t + 1], out=hidden[t + 1]).mul_(leave)
+        ctx.save_for_backward(gates, cells, weight)
+        return hidden.transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The gradient with respect to the pre-activations, [B, T, 4H]; none for the weights."""
+        gates, cells, weight = ctx.saved_tensors
+        steps, batch, width = gates.shape
+        arriving = gradients[0].transpose(0, 1)
+        enter, keep, fresh, leave = gates.view(steps, batch, 4, width // 4).unbind(2)
+        active = torch.tanh(cells[1:])
+        through_cell = torch.stack(
+            [fresh * enter * (1 - enter), cells[:-1] * keep * (1 - keep), enter * (1 - fresh.square())], 2
+        )
+        through_output, to_cell = active * leave * (1 - leave), leave * (1 - active.square())
+        delta = gates.new_empty(steps, batch, 4, width // 4)
+        d_cell = gates.new_zeros(batch, width // 4)
+        d_hidden = arriving[steps]
+        for t in range(steps - 1, -1, -1):
+            d_cell = torch.addcmul(d_cell, d_hidden, to_cell[t])
+            torch.mul(through_cell[t], d_cell.unsqueeze(1), out=delta[t, :, :3])
+            torch.mul(d_hidden, through_output[t], out=delta[t, :, 3])
+            d_cell = d_cell * keep[t]
+            d_hidden = torch.addmm(arriving[t], delta[t].view(batch, width), weight)
+        return delta.view(steps, batch, width).transpose(0, 1), None

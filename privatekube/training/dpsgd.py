@@ -1,0 +1,115 @@
+"""DP-SGD's step: Opacus' optimizer, with our noise and our count of the steps that were taken.
+
+Neighbours differ by one privacy unit added or removed. A step takes the sum over a Poisson sample of the units of
+gradients clipped to `max_grad_norm` (its sensitivity), adds Gaussian noise of `noise_multiplier` times that to each
+coordinate, and divides by a public expected batch size. Abadi et al., "Deep Learning with Differential Privacy"
+(2016), algorithm 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from opacus.optimizers import DPOptimizerFastGradientClipping
+from torch import nn
+
+from privatekube import errors
+from privatekube.privacy import events
+from privatekube.training import randomness
+
+
+class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # Opacus has no types
+    """Opacus' fast-gradient-clipping optimizer over any torch optimizer, with noise from a secure generator.
+
+    Args:
+        optimizer: what applies the noisy gradient; it sees nothing else of the data.
+        noise_multiplier: noise standard deviation over `max_grad_norm`.
+        max_grad_norm: the norm that each unit's gradient is clipped to.
+        sampling_rate: probability with which each unit is in a step's sample.
+        expected_batch_size: what the noisy sum is divided by: public, or a noisy count that was paid for. Never the
+            data's size.
+        generator: where the noise comes from.
+
+    Raises:
+        InvalidInput: a number out of its range. DP has no off switch.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        noise_multiplier: float,
+        max_grad_norm: float,
+        sampling_rate: float,
+        expected_batch_size: float,
+        generator: randomness.SecureGenerator,
+    ) -> None:
+        for name, value in (
+            ("noise_multiplier", noise_multiplier),
+            ("max_grad_norm", max_grad_norm),
+            ("expected_batch_size", expected_batch_size),
+        ):
+            if not 0 < value < math.inf:
+                raise errors.invalid(name, value, "must be positive and finite", "DP has no off switch")
+        if not 0 < sampling_rate <= 1:
+            raise errors.invalid("sampling_rate", sampling_rate, "must lie in (0, 1]", "set a share of the data")
+        super().__init__(
+            optimizer,
+            noise_multiplier=noise_multiplier,
+            max_grad_norm=max_grad_norm,
+            expected_batch_size=expected_batch_size,
+        )
+        self._noise = generator
+        self._sampling_rate = sampling_rate
+        self._taken: Counter[float] = Counter()
+        self.attach_step_hook(_count)
+
+    def take(self, sums: Mapping[nn.Parameter, torch.Tensor]) -> None:
+        """One noisy step on the clipped sums of a sample.
+
+        Args:
+            sums: for each parameter the sum over the sample of clipped gradients; zeros where the sample was empty.
+
+        Raises:
+            InvalidInput: a parameter without its sum, which would otherwise keep a gradient of an earlier step.
+        """
+        self.zero_grad()
+        for parameter in self.params:
+            if parameter not in sums:
+                raise errors.InvalidInput("sums: a trainable parameter has none; give zeros for an empty sample")
+            parameter.grad = sums[parameter]
+        self.step()
+
+    def add_noise(self) -> None:
+        """Add the noise in float64 and round once; Opacus calls this in each step."""
+        scale = self.noise_multiplier * self.max_grad_norm
+        for parameter in self.params:
+            noise = torch.from_numpy(self._noise.gaussians(parameter.numel())).view_as(parameter)
+            noisy = parameter.summed_grad.double() + scale * noise.to(parameter.device)
+            parameter.grad = noisy.to(parameter.dtype)
+            parameter.summed_grad = None  # a sum is used once
+
+    @property
+    def steps(self) -> int:
+        """Noisy steps taken so far."""
+        return self._taken.total()
+
+    def event(self) -> events.DpEvent:
+        """What the steps taken so far amount to: Poisson-sampled Gaussians, composed.
+
+        Raises:
+            InvalidInput: no step was taken.
+        """
+        parts = [events.poisson_gaussian(self._sampling_rate, noise, count) for noise, count in self._taken.items()]
+        if not parts:
+            raise errors.InvalidInput("steps: 0 were taken; there is nothing to report")
+        return parts[0] if len(parts) == 1 else events.composed(*parts)
+
+
+def _count(optimizer: Any) -> None:
+    """Opacus calls this after the noise was added and before the parameters move."""
+    optimizer._taken[optimizer.noise_multiplier] += 1

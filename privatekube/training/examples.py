@@ -1,0 +1,136 @@
+"""Reviews as a model reads them, grouped into privacy units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from privatekube import errors, reviews
+from privatekube.training import models
+
+Int64s = npt.NDArray[np.int64]
+
+BATCH_POSITIONS = 1 << 15
+"""Token positions of a physical batch: bounds memory, has no effect on what is computed."""
+
+LABELS: dict[str, Callable[[reviews.Reviews], npt.NDArray[np.integer]]] = {
+    "product": lambda data: data.category,
+    "sentiment": lambda data: (data.stars == 5).astype(np.int64),
+}
+"""What a task predicts: the category of the product, or whether a review gives 5 stars."""
+
+UNITS: dict[str, Callable[[reviews.Reviews], Int64s]] = {
+    "event": lambda data: np.arange(len(data)),
+    "user-day": lambda data: _numbered(np.stack([data.user, data.time // reviews.SECONDS_PER_DAY], axis=1)),
+}
+"""The privacy unit that each review belongs to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Reviews of units that have equally many each, unit by unit.
+
+    Args:
+        tokens: int32 [B, T], padded on the right to the longest of the batch.
+        lengths: int64 [B].
+        labels: int64 [B].
+        units: how many units; unit u has the reviews from u * B / units on.
+    """
+
+    tokens: torch.Tensor
+    lengths: torch.Tensor
+    labels: torch.Tensor
+    units: int
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """All reviews of a part of the data.
+
+    Args:
+        tokens: int32 [N, T]; lengths: int64 [N]; labels: int64 [N].
+        members: int64 [M], reviews in the order of their units, at most `max_contribution` of each.
+        starts: int64 [U + 1], where each unit begins in `members`.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    lengths: Int64s
+    labels: Int64s
+    members: Int64s
+    starts: Int64s
+
+    @property
+    def units(self) -> int:
+        """Number of privacy units: exact, so never to be shown."""
+        return len(self.starts) - 1
+
+    def batches(self, chosen: npt.NDArray[np.integer], device: torch.device) -> Iterator[Batch]:
+        """The chosen units in physical batches of bounded size.
+
+        Units are sorted by how many and how long their reviews are, so that little is spent on padding. The order
+        within a sample has no effect on its sum.
+        """
+        counts, firsts = np.diff(self.starts)[chosen], self.starts[:-1][chosen]
+        longest = np.maximum.reduceat(self.lengths[self.members], self.starts[:-1])[chosen] if len(chosen) else firsts
+        order = np.lexsort((-longest, counts))
+        while len(order):
+            count, length = int(counts[order[0]]), int(longest[order[0]])
+            same = order[: max(1, BATCH_POSITIONS // (count * length))]
+            same = same[counts[same] == count]
+            order = order[len(same) :]
+            rows = self.members[(firsts[same, None] + np.arange(count)).ravel()]
+            tokens, lengths, labels = (
+                torch.from_numpy(each).to(device)
+                for each in (self.tokens[rows, :length], self.lengths[rows], self.labels[rows])
+            )
+            yield Batch(tokens, lengths, labels, units=len(same))
+
+
+def prepare(
+    data: reviews.Reviews, *, task: str, unit: str, max_contribution: int, model: models.ModelConfig
+) -> Examples:
+    """Read `data` for a task and a model.
+
+    Args:
+        data: the reviews.
+        task: a key of `LABELS`.
+        unit: a key of `UNITS`.
+        max_contribution: reviews kept of each unit, the first ones in the order of the data; 1 where the unit is the
+            event.
+        model: gives vocabulary size, text length and number of classes.
+
+    Raises:
+        InvalidInput: an unknown task or unit, or a bound below 1.
+        CorruptData: a label that the model has no class for.
+    """
+    for name, value, known in (("task", task, LABELS), ("unit", unit, UNITS)):
+        if value not in known:
+            raise errors.invalid(name, value, f"is not one of {', '.join(known)}", "choose one of them")
+    if max_contribution < 1:
+        raise errors.invalid("max_contribution", max_contribution, "must be at least 1", "bound a unit's reviews")
+    labels = np.asarray(LABELS[task](data), dtype=np.int64)
+    if len(labels) and not (labels.min() >= 0 and labels.max() < model.n_classes):
+        raise errors.CorruptData(f"labels: task {task!r} has one outside the {model.n_classes} declared classes")
+    tokens, lengths = data.padded(max_text_len=model.max_text_len, vocab_size=model.vocab_size)
+    members, starts = _bounded(UNITS[unit](data), max_contribution)
+    return Examples(tokens.astype(np.int32), lengths, labels, members, starts)
+
+
+def _numbered(rows: Int64s) -> Int64s:
+    """Equal rows of [N, 2] get equal numbers."""
+    return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _bounded(unit: Int64s, bound: int) -> tuple[Int64s, Int64s]:
+    """Reviews by unit, at most `bound` of each, and where each unit starts."""
+    order = np.argsort(unit, kind="stable")
+    ordered = unit[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(unit) else np.empty(0, np.int64)
+    counts = np.diff(np.r_[starts, len(unit)])
+    rank = np.arange(len(unit)) - np.repeat(starts, counts)
+    kept = np.minimum(counts, bound)
+    return order[rank < bound], np.r_[0, np.cumsum(kept)]

@@ -1,0 +1,132 @@
+"""Differentially private training: a fixed number of noisy steps, each on a Poisson sample of the privacy units.
+
+Nothing is decided by looking at the data: steps, learning rate and normalisation are fixed beforehand, and no loss or
+accuracy is computed. What is returned is post-processing of the noisy steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from privatekube import errors, reviews
+from privatekube.privacy import events
+from privatekube.training import clipping, dpsgd, examples, models, randomness
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model, and what it cost.
+
+    Args:
+        module: the trained model, on the CPU.
+        event: the steps that were taken, as counted while they were.
+        steps: how many.
+    """
+
+    module: models.Classifier
+    event: events.DpEvent
+    steps: int
+
+
+def train(
+    data: reviews.Reviews,
+    *,
+    task: str,
+    unit: str,
+    max_contribution: int,
+    model: models.ModelConfig,
+    noise_multiplier: float,
+    sampling_rate: float,
+    steps: int,
+    max_grad_norm: float,
+    learning_rate: float,
+    expected_batch_size: float,
+    seed: int,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a model on all of `data`.
+
+    Args:
+        data: the training part; see `split`.
+        task: "product" or "sentiment".
+        unit: the privacy unit, "event" or "user-day".
+        max_contribution: reviews of one unit that count.
+        model: its architecture and sizes.
+        noise_multiplier: noise standard deviation over `max_grad_norm`.
+        sampling_rate: probability with which each unit is in a step's sample, in (0, 1].
+        steps: how many steps to take.
+        max_grad_norm: the norm that each unit's gradient is clipped to.
+        learning_rate: Adam's, constant.
+        expected_batch_size: units that a step's sample is expected to have: public, or from a noisy count.
+        seed: for the initial weights alone; public.
+        device: "auto", "cpu" or "cuda".
+        progress: called after each step with (steps taken, steps); it is told nothing of the data.
+
+    Returns:
+        The model and the DpEvent of the steps taken.
+
+    Raises:
+        InvalidInput: an argument out of its range, or "cuda" where there is none.
+    """
+    _require_positive("learning_rate", learning_rate)
+    _require_positive("steps", steps)
+    place = resolve(device)
+    prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
+    module = models.build(model, seed).to(place)
+    generator = randomness.SecureGenerator()
+    optimizer = dpsgd.DpSgdOptimizer(
+        torch.optim.Adam(module.parameters(), lr=learning_rate),
+        noise_multiplier=noise_multiplier,
+        max_grad_norm=max_grad_norm,
+        sampling_rate=sampling_rate,
+        expected_batch_size=expected_batch_size,
+        generator=generator,
+    )
+    for taken in range(1, steps + 1):
+        chosen = np.flatnonzero(generator.mask(prepared.units, sampling_rate))
+        optimizer.take(clipped_sums(module, prepared, chosen, max_grad_norm=max_grad_norm))
+        if progress is not None:
+            progress(taken, steps)
+    return Trained(module.cpu(), optimizer.event(), optimizer.steps)
+
+
+def clipped_sums(
+    module: models.Classifier, data: examples.Examples, chosen: np.ndarray, *, max_grad_norm: float
+) -> clipping.Sums:
+    """Sum of the chosen units' clipped gradients, for each parameter; zeros if none was chosen."""
+    sums: clipping.Sums = {p: torch.zeros_like(p, requires_grad=False) for p in module.parameters()}
+    for batch in data.batches(chosen, next(module.parameters()).device):
+        logits, taps = module(batch.tokens, batch.lengths)
+        loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+        part = clipping.clipped_sums(loss, taps, units=batch.units, max_grad_norm=max_grad_norm)
+        for parameter, clipped in part.items():
+            sums[parameter] += clipped
+    return sums
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise errors.invalid(name, value, "must be positive and finite", "correct it")
+
+
+def resolve(device: str) -> torch.device:
+    """The device by its name in the arguments.
+
+    Raises:
+        InvalidInput: an unknown name, or "cuda" where there is none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise errors.invalid("device", device, "is not one of auto, cpu, cuda", "choose one of them")
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise errors.invalid("device", device, "is not there on this machine", "set auto or cpu")
+    return torch.device("cuda" if device != "cpu" and available else "cpu")

@@ -1,0 +1,178 @@
+"""The text classifiers: `lstm`, and `bow` and `feedforward` as small siblings.
+
+A class and an entry in `ARCHITECTURES` each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import nn
+
+from privatekube import errors
+from privatekube.training import clipping, dp_lstm
+
+FORGET_BIAS = 3.0
+EMBEDDING_SCALE = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What determines a model's shape; public.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        vocab_size: token ids are below it; the loader turns others into the unknown word.
+        max_text_len: tokens read of each review.
+        embedding_dim: E.
+        hidden_dim: H; `bow` has no hidden layer.
+        n_classes: number of labels.
+    """
+
+    architecture: str
+    vocab_size: int
+    max_text_len: int
+    embedding_dim: int
+    hidden_dim: int
+    n_classes: int
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise errors.invalid("model", self.architecture, f"is not one of {known}", "choose one of them")
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            least = 2 if each.name == "n_classes" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise errors.invalid(each.name, value, f"must be an integer of at least {least}", "correct it")
+
+
+class Classifier(nn.Module):
+    """A model that returns logits and the taps that clipping needs.
+
+    Each trainable parameter is in one tap, and examples do not meet: no batch normalisation.
+    """
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """Classify a batch.
+
+        Args:
+            tokens: [B, T], padded on the right.
+            lengths: int64 [B], real tokens of each text, 1 to T.
+
+        Returns:
+            Logits [B, n_classes], and the taps.
+        """
+        raise NotImplementedError
+
+
+class LstmClassifier(Classifier):
+    """Embedding, LSTM, and a linear layer on the hidden state at the last real token."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embedding = _Embedding(config.vocab_size, config.embedding_dim)
+        self.lstm = dp_lstm.LSTM(config.embedding_dim, config.hidden_dim)
+        self.output = _Linear(config.hidden_dim, config.n_classes)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """See Classifier."""
+        embedded, embedding_taps = self.embedding(tokens)
+        hidden, lstm_taps = self.lstm(embedded)
+        last = hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]
+        logits, output_taps = self.output(last)
+        return logits, [*embedding_taps, *lstm_taps, *output_taps]
+
+
+class BagOfWords(Classifier):
+    """The mean of the real tokens' embeddings, and a linear layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embedding = _Embedding(config.vocab_size, config.embedding_dim)
+        self.output = _Linear(config.embedding_dim, config.n_classes)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """See Classifier."""
+        embedded, embedding_taps = self.embedding(tokens)
+        logits, output_taps = self.output(_masked_mean(embedded, lengths))
+        return logits, [*embedding_taps, *output_taps]
+
+
+class FeedForward(Classifier):
+    """The mean of the real tokens' embeddings, a hidden layer with tanh, and a linear layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embedding = _Embedding(config.vocab_size, config.embedding_dim)
+        self.hidden = _Linear(config.embedding_dim, config.hidden_dim)
+        self.output = _Linear(config.hidden_dim, config.n_classes)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """See Classifier."""
+        embedded, embedding_taps = self.embedding(tokens)
+        hidden, hidden_taps = self.hidden(_masked_mean(embedded, lengths))
+        logits, output_taps = self.output(torch.tanh(hidden))
+        return logits, [*embedding_taps, *hidden_taps, *output_taps]
+
+
+ARCHITECTURES: dict[str, type[LstmClassifier] | type[BagOfWords] | type[FeedForward]] = {
+    "lstm": LstmClassifier,
+    "bow": BagOfWords,
+    "feedforward": FeedForward,
+}
+
+
+def build(config: ModelConfig, seed: int) -> Classifier:
+    """A model with initial weights drawn from the public `seed`: the same seed, the same weights."""
+    module = ARCHITECTURES[config.architecture](config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            _initialise(name, parameter, generator)
+    return module
+
+
+def _initialise(name: str, parameter: nn.Parameter, generator: torch.Generator) -> None:
+    if parameter.dim() == 1:
+        parameter.zero_()
+        if name == "lstm.bias_ih_l0":
+            size = len(parameter) // 4
+            parameter[size : 2 * size] = FORGET_BIAS
+    elif name.startswith("embedding."):
+        parameter.normal_(0, EMBEDDING_SCALE, generator=generator)
+    elif name.startswith("output."):
+        parameter.zero_()
+    else:
+        nn.init.xavier_uniform_(parameter, generator=generator)
+
+
+class _Embedding(nn.Module):
+    def __init__(self, vocabulary: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(vocabulary, size))
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        rows = nn.functional.embedding(tokens, self.weight)
+        return rows, [clipping.EmbeddingTap(self.weight, tokens, rows)]
+
+
+class _Linear(nn.Module):
+    """A linear layer on [B, in], with its tap."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        rows = inputs.unsqueeze(1)
+        result = nn.functional.linear(rows, self.weight, self.bias)
+        return result.squeeze(1), [clipping.LinearTap(self.weight, (self.bias,), rows, result)]
+
+
+def _masked_mean(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The mean of rows [B, T, E] over the first `lengths` positions of each: [B, E]."""
+    real = torch.arange(rows.shape[1], device=rows.device) < lengths.unsqueeze(1)
+    return (rows * real.unsqueeze(2)).sum(1) / lengths.unsqueeze(1)

@@ -1,0 +1,61 @@
+"""Randomness that privacy rests on: which units a step samples, and the noise it adds.
+
+A stream cipher (AES-256 in counter mode) keyed by the operating system. It cannot be seeded: who knows the stream can
+take the noise off again, so there is no way to hand one in. Initial weights come from an ordinary generator with a
+public seed.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from privatekube import errors
+
+_BLOCK = 1 << 16  # samples drawn at a time, so that intermediate arrays stay in cache
+_MANTISSA = 2.0**-53
+
+
+class SecureGenerator:
+    """Uniforms, Bernoulli masks and Gaussians in float64 from an AES-256-CTR keystream keyed by `os.urandom`."""
+
+    def __init__(self) -> None:
+        self._stream = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16))).encryptor()
+
+    def uniforms(self, count: int) -> npt.NDArray[np.float64]:
+        """`count` independent multiples of 2^-53 in [0, 1)."""
+        keystream = np.empty(count, dtype=np.uint64)
+        self._stream.update_into(bytes(8 * count), keystream.data.cast("B")) if count else None
+        return (keystream >> np.uint64(11)).astype(np.float64) * _MANTISSA
+
+    def mask(self, count: int, probability: float) -> npt.NDArray[np.bool_]:
+        """A Poisson sample: each of `count` units is in, independently, with `probability`.
+
+        Raises:
+            InvalidInput: a probability outside (0, 1].
+        """
+        if not 0 < probability <= 1:
+            raise errors.invalid("sampling_rate", probability, "must lie in (0, 1]", "set a share of the data")
+        return self.uniforms(count) < probability
+
+    def gaussians(self, count: int) -> npt.NDArray[np.float64]:
+        """`count` independent standard Gaussians.
+
+        Each is half the sum of four Box-Muller samples, which hides the gaps between floating-point numbers that a
+        single sample shows (Holohan and Braghin, "Secure Random Sampling in Differential Privacy", 2021, section 5.1).
+        """
+        out = np.empty(count)
+        for start in range(0, count, _BLOCK):
+            part = out[start : start + _BLOCK]
+            part[:] = sum(self._box_muller(len(part)) for _ in range(2))
+        return out
+
+    def _box_muller(self, count: int) -> npt.NDArray[np.float64]:
+        """Half the sum of the two Gaussians that one pair of uniforms gives: r cos(angle) + r sin(angle)."""
+        radius = np.sqrt(-2.0 * np.log(1.0 - self.uniforms(count)))
+        angle = 2.0 * np.pi * self.uniforms(count)
+        half_sum: npt.NDArray[np.float64] = 0.5 * radius * (np.cos(angle) + np.sin(angle))
+        return half_sum

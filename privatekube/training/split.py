@@ -1,0 +1,45 @@
+"""Which users are test users: a keyed hash of each user alone.
+
+No record's part depends on any other record, so adding or removing one moves nothing else; and no user is in both
+parts. Training and evaluation are then on disjoint units and compose in parallel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from privatekube import errors
+
+_KEY = b"privatekube train/test split 1"
+
+
+def is_test(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
+    """Whether each record is in the test part.
+
+    Args:
+        user: int64 [N], the records' users.
+        fraction: expected share of users in the test part, in (0, 1).
+
+    Returns:
+        bool [N].
+
+    Raises:
+        InvalidInput: a fraction outside (0, 1).
+
+    >>> is_test(np.array([1, 2, 3, 2]), 0.5).tolist()
+    [False, False, True, False]
+    """
+    if not 0 < fraction < 1:
+        raise errors.invalid("test_fraction", fraction, "must lie in (0, 1)", "0.2 is usual")
+    users, records = np.unique(np.asarray(user, dtype=np.int64), return_inverse=True)
+    bound = int(fraction * 2**64)
+    chosen = np.fromiter((_hash(each) < bound for each in users), dtype=np.bool_, count=len(users))
+    return chosen[records]
+
+
+def _hash(user: np.int64) -> int:
+    digest = hashlib.blake2b(int(user).to_bytes(8, "big", signed=True), digest_size=8, key=_KEY)
+    return int.from_bytes(digest.digest(), "big")

@@ -1,0 +1,69 @@
+"""Small models and reviews for the tests of training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from privatekube import reviews
+from privatekube.training import models
+
+VOCABULARY = 30
+
+
+def config(architecture: str = "lstm", **changes: int) -> models.ModelConfig:
+    sizes = {"vocab_size": VOCABULARY, "max_text_len": 7, "embedding_dim": 5, "hidden_dim": 6, "n_classes": 4} | changes
+    return models.ModelConfig(architecture=architecture, **sizes)
+
+
+def model(architecture: str = "lstm", seed: int = 1, **changes: int) -> models.Classifier:
+    """In float64, with weights large enough for every gate and gradient to matter."""
+    module = models.build(config(architecture, **changes), seed).double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    return module
+
+
+def batch(size: int, seed: int = 0, length: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens [B, T] with repeats, unequal lengths [B], labels [B]."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(0, VOCABULARY // 2, (size, length), generator=generator)
+    lengths = torch.randint(1, length + 1, (size,), generator=generator)
+    tokens[torch.arange(length) >= lengths.unsqueeze(1)] = reviews.PAD
+    return tokens, lengths, torch.randint(0, 4, (size,), generator=generator)
+
+
+def reference_logits(module: models.Classifier, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The same function in torch's own layers, differentiable by autograd in every parameter."""
+    if not isinstance(module, models.LstmClassifier):
+        logits: torch.Tensor = module(tokens, lengths)[0]
+        return logits
+    stock = nn.LSTM(module.lstm.weight_ih_l0.shape[1], module.lstm.hidden_size, batch_first=True)
+    embedded = nn.functional.embedding(tokens, module.embedding.weight)
+    hidden, _ = torch.func.functional_call(stock.double(), dict(module.lstm.named_parameters()), (embedded,))
+    last = hidden[torch.arange(len(tokens)), lengths - 1]
+    return nn.functional.linear(last, module.output.weight, module.output.bias)
+
+
+def learnable_reviews(count: int, seed: int = 0, n_classes: int = 3, users: int | None = None) -> reviews.Reviews:
+    """Reviews whose words tell the category: each category has words of its own among common ones."""
+    generator = np.random.default_rng(seed)
+    category = generator.integers(0, n_classes, count)
+    lengths = generator.integers(3, 8, count)
+    offsets = np.r_[0, np.cumsum(lengths)]
+    owner = np.repeat(category, lengths)
+    common = generator.random(len(owner)) < 0.5
+    tokens = np.where(common, 4 + generator.integers(0, 10, len(owner)), 14 + owner)
+    return reviews.Reviews(
+        user=generator.integers(0, users or count, count).astype(np.int64),
+        product=generator.integers(0, 50, count).astype(np.int64),
+        time=reviews.FIRST_DAY_SECONDS + generator.integers(0, 3, count) * reviews.SECONDS_PER_DAY,
+        category=category.astype(np.int16),
+        stars=generator.integers(1, 6, count).astype(np.int8),
+        summary_length=np.ones(count, dtype=np.int32),
+        tokens=tokens.astype(np.int32),
+        offsets=offsets.astype(np.int64),
+    )

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from privatekube import errors, reviews
+from privatekube.training import examples
+from tests.training import builders
+
+CPU = torch.device("cpu")
+
+
+def prepared(data: reviews.Reviews, **changes: object) -> examples.Examples:
+    options: dict[str, object] = {"task": "product", "unit": "event", "max_contribution": 1, "model": builders.config()}
+    return examples.prepare(data, **(options | changes))  # type: ignore[arg-type]
+
+
+def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "BATCH_POSITIONS", 40)
+    data = builders.learnable_reviews(200, users=30)
+    ready = prepared(data, unit="user-day", max_contribution=3)
+    chosen = np.flatnonzero(np.arange(ready.units) % 3)
+    seen: list[tuple[int, ...]] = []
+    for batch in ready.batches(chosen, CPU):
+        assert batch.tokens.shape[1] == int(batch.lengths.max())
+        assert batch.tokens.numel() <= 40 or batch.units == 1
+        texts = [tuple(row[:length].tolist()) for row, length in zip(batch.tokens, batch.lengths, strict=True)]
+        per_unit = len(texts) // batch.units
+        seen += [sum(texts[u * per_unit : (u + 1) * per_unit], ()) for u in range(batch.units)]
+    rows = [ready.members[ready.starts[u] : ready.starts[u + 1]] for u in chosen]
+    wanted = [tuple(t for i in unit for t in ready.tokens[i, : ready.lengths[i]].tolist()) for unit in rows]
+    assert sorted(seen) == sorted(wanted)
+
+
+def test_a_unit_is_a_user_on_a_day_and_its_reviews_are_bounded() -> None:
+    data = builders.learnable_reviews(300, users=20)
+    ready = prepared(data, unit="user-day", max_contribution=2)
+    day = data.time // reviews.SECONDS_PER_DAY
+    pairs = set(zip(data.user.tolist(), day.tolist(), strict=True))
+    assert ready.units == len(pairs)
+    counts = np.diff(ready.starts)
+    assert counts.max() == 2
+    for first, count in zip(ready.starts[:-1], counts, strict=True):
+        members = ready.members[first : first + count]
+        assert len({(data.user[i], day[i]) for i in members}) == 1
+
+
+def test_where_the_unit_is_the_event_each_review_is_one() -> None:
+    ready = prepared(builders.learnable_reviews(50, users=5))
+    assert ready.units == 50
+    assert sorted(ready.members.tolist()) == list(range(50))
+
+
+def test_no_reviews_and_no_chosen_units_give_no_batches() -> None:
+    data = builders.learnable_reviews(5)
+    nothing = prepared(data.select(np.zeros(5, dtype=bool)), unit="user-day")
+    assert nothing.units == 0
+    assert list(nothing.batches(np.arange(0), CPU)) == []
+    assert list(prepared(data).batches(np.arange(0), CPU)) == []
+
+
+def test_sentiment_is_five_stars_or_not() -> None:
+    data = replace(builders.learnable_reviews(5), stars=np.array([1, 5, 4, 5, 3], dtype=np.int8))
+    assert prepared(data, task="sentiment").labels.tolist() == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("name", "value"), [("task", "stars"), ("unit", "user"), ("max_contribution", 0)])
+def test_an_unknown_task_or_unit_or_a_bound_below_one_is_refused(name: str, value: object) -> None:
+    with pytest.raises(errors.InvalidInput, match=name):
+        prepared(builders.learnable_reviews(3), **{name: value})
+
+
+def test_a_label_without_a_class_is_refused_without_naming_it() -> None:
+    data = builders.learnable_reviews(50, n_classes=3)
+    with pytest.raises(errors.CorruptData, match="outside the 2 declared classes"):
+        prepared(data, model=builders.config(n_classes=2))
