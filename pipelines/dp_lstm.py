@@ -7,8 +7,11 @@ allocate -> download -> dp_preprocess -> dp_train -> dp_evaluate -> consume -> u
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import components, dsl
 from kfp.dsl.base_component import BaseComponent
+
+from privatekube import errors
 
 COMPONENTS = Path(__file__).resolve().parent.parent / "components"
 CONTROL = ("500m", "1Gi")
@@ -130,6 +133,19 @@ def build(*, gpu: bool = False, folder: Path = COMPONENTS) -> BaseComponent:
                 modelled.set_accelerator_type(GPU_TYPE).set_accelerator_limit(1)
 
     return dp_lstm
+
+
+def require_images(folder: Path = COMPONENTS) -> None:
+    """Check that every component's image is pinned by digest.
+
+    Raises:
+        InvalidInput: the first that is not, and the command that builds it.
+    """
+    for path in sorted(folder.glob("*/component.yaml")):
+        image = yaml.safe_load(path.read_text(encoding="utf-8"))["implementation"]["container"]["image"]
+        if "@sha256:" not in image:
+            name = f"image of {path.parent.name}"
+            raise errors.invalid(name, image, "names no digest", "build and push it: python build_components.py")
 
 
 def _limit(task: Any, limits: tuple[str, str]) -> None:

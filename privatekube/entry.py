@@ -6,9 +6,11 @@ type and place are shown, and log records of other libraries are dropped.
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,6 +21,10 @@ import pydantic
 from privatekube import errors
 
 INTERRUPTED = 130
+PARENT = "PRIVATEKUBE_PARENT"
+"""Environment variable: the process that started this step on the same machine, and must not be outlived by it."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 def run(command: Callable[[], object], *, scrubbed: bool = False) -> NoReturn:
@@ -53,6 +59,7 @@ def component(step: Callable[..., None], arguments: Sequence[str] | None = None,
         reads_data: whether unexpected errors must be scrubbed, see `run`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _end_with(os.environ.get(PARENT))
     if reads_data:
         logging.disable(logging.CRITICAL)
     run(lambda: step(**parse(step, given)), scrubbed=reads_data)
@@ -112,6 +119,15 @@ def _checked(step: Callable[..., None], values: dict[str, str]) -> dict[str, Any
     except pydantic.ValidationError as error:
         raise errors.InvalidInput(first_fault(error)) from None
     return {name: getattr(checked, name) for name in fields}
+
+
+def _end_with(parent: str | None) -> None:
+    """Have this process killed when `parent` is, so that nothing works on after a kill -9 of the run (Linux)."""
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        sys.exit(1)
 
 
 def _place(error: BaseException) -> str:

@@ -18,7 +18,7 @@ MESSAGES = {
     "kept": "finished before with the same inputs: its output is kept",
     "committed": "committed {budget} on {blocks} blocks",
     "published": "published to {location}",
-    "settled": "settled {claim}: {outcome}",
+    "settled": "run ended {state}; settled {claim}: {outcome}",
 }
 
 

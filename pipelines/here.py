@@ -1,0 +1,125 @@
+"""One run on this machine, from checked arguments to published results."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from pipelines import containers, dp_lstm, local, summary, view
+from privatekube import client, entry, storage
+from privatekube.config import RunArguments
+
+WORK = Path(".privatekube") / "runs"
+LATEST = "latest"
+
+
+def run(arguments: RunArguments, *, in_containers: bool, console: Console) -> int:
+    """Run the pipeline here, show it, and return the exit status.
+
+    Interrupted at any moment, the claim is settled as the exit task would: unopened budget returns, opened is consumed.
+
+    Raises:
+        InvalidInput: results could not be written, or the store not be opened: found before anything is claimed.
+    """
+    arguments = arguments.model_copy(update={"prefix": storage.absolute(arguments.prefix)})
+    storage.require_writable(arguments.prefix)
+    with client.connect() as plane:
+        before = plane.list_blocks(arguments.namespace)
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    with _work_folder() as work, view.RunView(console) as shown, _terminated_as_interrupted():
+        try:
+            failure = local.run(
+                dp_lstm.build(gpu=arguments.device == "cuda"),
+                arguments.model_dump(),
+                run_id=run_id,
+                work=work,
+                observer=shown.observer,
+                log=io.StringIO(),
+                container_arguments=containers.arguments(arguments.prefix, before) if in_containers else None,
+            )
+        except KeyboardInterrupt:
+            console.print(_settle_interrupted(arguments.namespace, run_id))
+            return entry.INTERRUPTED
+    if failure is not None:
+        reason = failure.line.removeprefix("error: ") or f"ended with exit status {failure.exit_status}"
+        console.print(f"error: {failure.step}: {reason}", markup=False, highlight=False, soft_wrap=True)
+        return failure.exit_status if failure.exit_status > 0 else 1
+    with client.connect() as plane:
+        after = plane.list_blocks(arguments.namespace)
+    _show(console, arguments.prefix, run_id, before, after)
+    return 0
+
+
+def _show(
+    console: Console,
+    prefix: str,
+    run_id: str,
+    before: list[client.PrivateDataBlock],
+    after: list[client.PrivateDataBlock],
+) -> None:
+    if "://" in prefix:
+        console.print(f"results: {storage.join(prefix, run_id)}")
+        return
+    _point_latest(Path(prefix), run_id)
+    summary.show(console, Path(prefix) / run_id, before, after)
+
+
+def _point_latest(folder: Path, run_id: str) -> None:
+    """Have `latest` point at this run's results, in one step."""
+    scratch = folder / f".{LATEST}.{os.getpid()}"
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(run_id)
+    scratch.replace(folder / LATEST)
+
+
+def _settle_interrupted(namespace: str, run_id: str) -> str:
+    """What the exit task would have done; a second Ctrl-C does not cut it short."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with client.connect() as plane:
+            outcome = plane.settle(f"{namespace}/{client.claim_name(run_id)}")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    return f"interrupted; claim {client.claim_name(run_id)}: {outcome}"
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A polite request to end (SIGTERM) ends the run as Ctrl-C does."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextlib.contextmanager
+def _work_folder() -> Iterator[Path]:
+    """A private folder for what the steps hand on; removed at the end, and so are those of runs that were killed."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    for left in WORK.iterdir():
+        owner = left.name.partition("-")[0]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=WORK.resolve()) as folder:
+        yield Path(folder)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
