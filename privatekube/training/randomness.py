@@ -27,8 +27,7 @@ class SecureGenerator:
 
     def uniforms(self, count: int) -> npt.NDArray[np.float64]:
         """`count` independent multiples of 2^-53 in [0, 1)."""
-        keystream = np.empty(count, dtype=np.uint64)
-        self._stream.update_into(bytes(8 * count), keystream.data.cast("B")) if count else None
+        keystream = np.frombuffer(self._stream.update(bytes(8 * count)), dtype=np.uint64)
         return (keystream >> np.uint64(11)).astype(np.float64) * _MANTISSA
 
     def mask(self, count: int, probability: float) -> npt.NDArray[np.bool_]:
@@ -44,18 +43,19 @@ class SecureGenerator:
     def gaussians(self, count: int) -> npt.NDArray[np.float64]:
         """`count` independent standard Gaussians.
 
-        Each is half the sum of four Box-Muller samples, which hides the gaps between floating-point numbers that a
-        single sample shows (Holohan and Braghin, "Secure Random Sampling in Differential Privacy", 2021, section 5.1).
+        Each is half the sum of four Box-Muller samples of independent uniforms, which hides the gaps between
+        floating-point numbers that a single sample shows (Holohan and Braghin, "Secure Random Sampling in Differential
+        Privacy", 2021, section 5.1). Cosine and sine of the same uniforms go to different sums.
         """
         out = np.empty(count)
         for start in range(0, count, _BLOCK):
             part = out[start : start + _BLOCK]
-            part[:] = sum(self._box_muller(len(part)) for _ in range(2))
+            pairs = sum(self._box_muller((len(part) + 1) // 2) for _ in range(4))
+            part[:] = 0.5 * np.ravel(pairs)[: len(part)]
         return out
 
     def _box_muller(self, count: int) -> npt.NDArray[np.float64]:
-        """Half the sum of the two Gaussians that one pair of uniforms gives: r cos(angle) + r sin(angle)."""
+        """Standard Gaussians [2, count]."""
         radius = np.sqrt(-2.0 * np.log(1.0 - self.uniforms(count)))
         angle = 2.0 * np.pi * self.uniforms(count)
-        half_sum: npt.NDArray[np.float64] = 0.5 * radius * (np.cos(angle) + np.sin(angle))
-        return half_sum
+        return np.stack([radius * np.cos(angle), radius * np.sin(angle)])
