@@ -23,7 +23,7 @@ from pipelines.steps import Observer, StepFailure, Steps
 
 
 def run(
-    pipeline: BaseComponent,
+    pipeline: Callable[..., Any],
     arguments: Mapping[str, Any],
     *,
     run_id: str,

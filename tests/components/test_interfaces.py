@@ -1,0 +1,106 @@
+"""Each component.yaml loads, keeps to what Kubeflow supports, and agrees with its program."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pydantic
+import pytest
+import yaml
+from kfp import components
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.parent.name for path in ROOT.glob("components/*/component.yaml"))
+PARAMETERS = {"String", "Integer", "Float", "Boolean", "JsonArray", "JsonObject", "PipelineTaskFinalStatus"}
+ARTIFACTS = {"Dataset", "Model", "Metrics", "ClassificationMetrics", "HTML", "Markdown", "Artifact"}
+PLACEHOLDERS = {"inputValue", "inputPath", "outputPath"}
+
+
+def interface(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "components" / name / "component.yaml").read_text())
+    return document
+
+
+def program(name: str) -> Callable[..., None]:
+    step: Callable[..., None] = getattr(importlib.import_module(f"components.{name}.__main__"), name)
+    return step
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def test_the_seven_components_and_the_exit_task_are_there() -> None:
+    assert set(NAMES) == {
+        *("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload"),
+        "release",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_loads_and_keeps_its_names(name: str) -> None:
+    loaded = components.load_component_from_file(str(ROOT / "components" / name / "component.yaml"))
+    spec = loaded.component_spec
+    given = interface(name)
+    assert set(spec.inputs or {}) == {each["name"] for each in given["inputs"]}
+    assert set(spec.outputs or {}) == {each["name"] for each in given.get("outputs", [])}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_uses_only_what_kubeflow_supports(name: str) -> None:
+    given = interface(name)
+    assert set(given) <= {"name", "description", "inputs", "outputs", "implementation"}
+    container = given["implementation"]["container"]
+    assert set(container) == {"image", "command", "args"}
+    for each in given["inputs"] + given.get("outputs", []):
+        assert each["type"] in PARAMETERS | ARTIFACTS
+        assert each["description"]
+        assert each["type"] in PARAMETERS or "default" not in each
+    for argument in container["args"]:
+        assert isinstance(argument, str) or set(argument) < PLACEHOLDERS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_input_and_output_is_handed_to_the_program_in_its_own_flag(name: str) -> None:
+    given = interface(name)
+    expected: list[object] = []
+    for each in given["inputs"]:
+        kind = "inputPath" if each["type"] in ARTIFACTS else "inputValue"
+        expected += [flag(each["name"]), {kind: each["name"]}]
+    for each in given.get("outputs", []):
+        expected += [flag(each["name"]), {"outputPath": each["name"]}]
+    container = given["implementation"]["container"]
+    assert container["args"] == expected
+    assert container["command"] == ["python3", "-m", f"components.{name}"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_program_takes_exactly_these_arguments_in_these_types(name: str) -> None:
+    given = interface(name)
+    step = program(name)
+    declared = [each["name"] for each in given["inputs"] + given.get("outputs", [])]
+    assert list(inspect.signature(step).parameters) == declared
+    hints = get_type_hints(step, include_extras=True)
+    samples = {"Integer": ("3", "1.5"), "Float": ("0.5", "much"), "JsonArray": ("[]", "{")}
+    for each in given["inputs"]:
+        good, bad = samples.get(each["type"], (None, None))
+        if each["type"] in ARTIFACTS:
+            assert hints[each["name"]] is Path
+        elif good is not None:
+            kind = pydantic.TypeAdapter(hints[each["name"]])
+            if each["name"] != "vocab_size":  # 3 words are too few
+                kind.validate_strings(good)
+            with pytest.raises(pydantic.ValidationError):
+                kind.validate_strings(bad)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_a_dockerfile_that_proves_the_image_complete(name: str) -> None:
+    text = (ROOT / "components" / name / "Dockerfile").read_text()
+    assert f'RUN ["python3", "-c", "import components.{name}.__main__"]' in text
+    assert "ENTRYPOINT" not in text
+    assert "USER" in text

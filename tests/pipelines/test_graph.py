@@ -1,0 +1,90 @@
+"""The compiled pipeline: caching off everywhere, the edges, the limits, and paying before publishing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import compiler
+
+from pipelines import dp_lstm
+from privatekube import config, errors
+
+EDGES = {
+    "download": {"allocate"},
+    "dp-preprocess": {"allocate", "download"},
+    "dp-train": {"allocate", "dp-preprocess"},
+    "dp-evaluate": {"allocate", "dp-preprocess", "dp-train"},
+    "consume": {"allocate", "dp-preprocess", "dp-train", "dp-evaluate"},
+    "upload": {"allocate", "consume", "dp-preprocess", "dp-train", "dp-evaluate"},
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["cpu", "gpu"])
+def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("compiled") / "p.yaml"
+    compiler.Compiler().compile(dp_lstm.build(gpu=request.param), str(path))
+    document: dict[str, Any] = yaml.safe_load(path.read_text())
+    return document | {"gpu": request.param}
+
+
+def tasks(compiled: dict[str, Any]) -> dict[str, Any]:
+    groups = [compiled["root"], *compiled["components"].values()]
+    return {name: task for group in groups for name, task in group.get("dag", {}).get("tasks", {}).items()}
+
+
+def test_caching_is_off_on_every_task(compiled: dict[str, Any]) -> None:
+    found = {name: task["cachingOptions"] for name, task in tasks(compiled).items() if name != "exit-handler-1"}
+    assert len(found) == 8
+    assert all(options == {} for options in found.values())
+
+
+def test_the_edges_are_the_design(compiled: dict[str, Any]) -> None:
+    found = {name: set(task.get("dependentTasks", [])) for name, task in tasks(compiled).items()}
+    assert {name: found[name] for name in EDGES} == EDGES
+    assert found["release"] == {"exit-handler-1"}
+
+
+def test_publishing_takes_the_receipt_as_an_input(compiled: dict[str, Any]) -> None:
+    receipt = tasks(compiled)["upload"]["inputs"]["artifacts"]["receipt"]["taskOutputArtifact"]
+    assert receipt == {"outputArtifactKey": "receipt", "producerTask": "consume"}
+
+
+def test_the_exit_task_runs_however_the_rest_ends_and_learns_how(compiled: dict[str, Any]) -> None:
+    release = compiled["root"]["dag"]["tasks"]["release"]
+    assert release["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert "taskFinalStatus" in release["inputs"]["parameters"]["status"]
+
+
+def test_only_steps_that_move_data_are_retried(compiled: dict[str, Any]) -> None:
+    assert {name for name, task in tasks(compiled).items() if "retryPolicy" in task} == {"download", "upload"}
+
+
+def test_every_step_is_bounded_and_the_gpu_is_asked_for_where_the_model_runs(compiled: dict[str, Any]) -> None:
+    executors = compiled["deploymentSpec"]["executors"]
+    resources = {name.removeprefix("exec-"): each["container"]["resources"] for name, each in executors.items()}
+    assert all({"resourceCpuLimit", "resourceMemoryLimit"} <= each.keys() for each in resources.values())
+    with_gpu = {name: each["accelerator"] for name, each in resources.items() if "accelerator" in each}
+    expected = {"resourceCount": "1", "resourceType": "nvidia.com/gpu"}
+    assert with_gpu.keys() == ({"dp-train", "dp-evaluate"} if compiled["gpu"] else set())
+    assert all(expected.items() <= each.items() for each in with_gpu.values())
+
+
+def test_the_parameters_are_the_run_arguments(compiled: dict[str, Any]) -> None:
+    kinds = {"str": "STRING", "float": "NUMBER_DOUBLE", "int": "NUMBER_INTEGER", "list": "LIST"}
+    expected = {name: kinds[type(value).__name__] for name, value in config.RunArguments().model_dump().items()}
+    given = compiled["root"]["inputDefinitions"]["parameters"]
+    assert {name: each["parameterType"] for name, each in given.items()} == expected
+
+
+def test_images_that_are_not_built_are_named_with_the_command_that_builds_them() -> None:
+    with pytest.raises(errors.InvalidInput, match=r"image of allocate: .* names no digest; .*build_components.py"):
+        dp_lstm.require_images()
+
+
+def test_pinned_images_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "component.yaml").write_text("implementation: {container: {image: 'r/a@sha256:00'}}")
+    dp_lstm.require_images(tmp_path)
