@@ -7,17 +7,16 @@ pickled code. The tensors bear torch's own names, so that `lstm.*` loads into `t
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import pickle
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from privatekube import errors
+from privatekube import errors, localfile
 from privatekube.training import models
 
 FORMAT = "privatekube-model-1"
@@ -51,7 +50,7 @@ def save(
         The digest of its content, "sha256:<hex>"; the file's bytes may differ between versions of torch.
 
     Raises:
-        InvalidInput: the folder cannot be written to.
+        InvalidInput: the disk is full, or the folder cannot be written to.
     """
     about = json.dumps(
         {"format": FORMAT, "config": asdict(config), "task": task, "vocabulary_digest": vocabulary_digest},
@@ -59,18 +58,9 @@ def save(
     )
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     digest = _digest(about, state)
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                torch.save({"about": about, "state": state, "digest": digest}, file)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-    except (OSError, RuntimeError) as error:
-        raise errors.InvalidInput(f"checkpoint: {path} cannot be written ({error}); choose another folder") from error
+    buffer = io.BytesIO()
+    torch.save({"about": about, "state": state, "digest": digest}, buffer)
+    localfile.write(path, buffer.getvalue(), overwrite=True)
     return digest
 
 

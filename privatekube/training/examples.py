@@ -25,7 +25,7 @@ LABELS: dict[str, Callable[[reviews.Reviews], npt.NDArray[np.integer]]] = {
 
 UNITS: dict[str, Callable[[reviews.Reviews], Int64s]] = {
     "event": lambda data: np.arange(len(data)),
-    "user-day": lambda data: _numbered(np.stack([data.user, data.time // reviews.SECONDS_PER_DAY], axis=1)),
+    "user-day": lambda data: _numbered(np.stack([data.user, data.day], axis=1)),
 }
 """The privacy unit that each review belongs to."""
 

@@ -13,8 +13,15 @@ from torch import nn
 from privatekube import errors
 from privatekube.training import clipping, dp_lstm
 
-FORGET_BIAS = 3.0
-EMBEDDING_SCALE = 1.0
+_GATE_BIASES = (-3.0, 5.0, 0.0, 2.0)
+"""Of the input, forget, cell and output gate at the start. Few and noisy steps are all that a small epsilon pays for,
+so an LSTM starts as a bag of words: each token adds a little to the cell, nothing is forgotten, the cell is read in
+full, and the recurrent weights are zero. The gradient then reaches every token, and the order of words is learnt on
+top."""
+
+_OUTPUT_SCALE = 1.0
+"""Standard deviation of the last layer's weights at the start: through small ones hardly any gradient reaches the
+layers below, and noise is the same for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,15 +142,14 @@ def build(config: ModelConfig, seed: int) -> Classifier:
 
 
 def _initialise(name: str, parameter: nn.Parameter, generator: torch.Generator) -> None:
-    if parameter.dim() == 1:
+    if name == "lstm.bias_ih_l0":
+        parameter.copy_(torch.tensor(_GATE_BIASES).repeat_interleave(len(parameter) // 4))
+    elif parameter.dim() == 1 or name == "lstm.weight_hh_l0":
         parameter.zero_()
-        if name == "lstm.bias_ih_l0":
-            size = len(parameter) // 4
-            parameter[size : 2 * size] = FORGET_BIAS
-    elif name.startswith("embedding."):
-        parameter.normal_(0, EMBEDDING_SCALE, generator=generator)
-    elif name.startswith("output."):
-        parameter.zero_()
+    elif name == "embedding.weight":
+        parameter.normal_(0, 1, generator=generator)
+    elif name == "output.weight":
+        parameter.normal_(0, _OUTPUT_SCALE, generator=generator)
     else:
         nn.init.xavier_uniform_(parameter, generator=generator)
 

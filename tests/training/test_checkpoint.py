@@ -100,7 +100,8 @@ def test_no_code_of_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == ""
 
 
-def test_a_folder_that_cannot_be_written_to_is_named_and_left_as_it_was(tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidInput, match="cannot be written"):
-        saved(tmp_path / "missing")
-    assert list(tmp_path.iterdir()) == []
+def test_a_path_that_cannot_be_written_to_is_named_and_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(errors.Permanent, match=r"^file: [^\n]*$"):
+        saved(tmp_path / "file")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
