@@ -10,7 +10,7 @@ is read). tests/pipelines/test_local.py has a canary for each.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -76,8 +76,8 @@ def _patched(steps: Steps, run_id: str) -> Iterator[None]:
         with contextlib.suppress(ImportError):  # docker is needed by --runner docker alone
             from kfp.local import docker_task_handler  # noqa: PLC0415
 
-            replacement = containers.replacement(steps)
-            stack.enter_context(_replaced(docker_task_handler, "run_docker_container", replacement))
+            in_container = containers.replacement(steps)
+            stack.enter_context(_replaced(docker_task_handler, "run_docker_container", in_container))
         yield
 
 

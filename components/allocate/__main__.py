@@ -58,7 +58,7 @@ def allocate(
         claim=granted.id,
         epsilon=epsilon,
         delta=delta,
-        unit=unit,
+        unit=unit,  # type: ignore[arg-type]  # pydantic checks it
         max_contribution=max_contribution,
         test_fraction=test_fraction,
         blocks=tuple(_granted(each, granted) for each in blocks),

@@ -1,0 +1,100 @@
+"""A laptop with nothing on it: a folder, a store, and the commands a person types."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("model=bow", "n_epochs=1", "sampling_rate=0.2", "timeout_seconds=5")
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """Runs commands in `folder`; the store and the data are below it."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The commands' environment: no store of somebody else's, one thread."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PRIVATEKUBE_")}
+        return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command: a script of the project, or `privatekube`."""
+        program = ["-m", "privatekube.cli"] if command[0] == "privatekube" else [str(ROOT / command[0])]
+        return subprocess.Popen(
+            [sys.executable, *program, *command[1:]],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """Run a command to its end, check its exit status, and return what it wrote: stdout, then stderr."""
+        process = self.start(*command)
+        out, err = process.communicate(timeout=250)
+        assert process.returncode == status, f"{command}: exit status {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out + err
+
+    def start_pipeline(self, *settings: str) -> subprocess.Popen[str]:
+        """Start a run with quick arguments, overridden by `settings` as key=value."""
+        return self.start("run_pipeline.py", *self._options(settings))
+
+    def pipeline(self, *settings: str, status: int = 0) -> str:
+        """A run with quick arguments, to its end."""
+        return self.run("run_pipeline.py", *self._options(settings), status=status)
+
+    def json(self, *command: str) -> Any:
+        """What `privatekube ... -o json` says."""
+        process = self.start("privatekube", *command, "-o", "json")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        return json.loads(out)
+
+    def blocks(self) -> dict[str, Any]:
+        """Blocks by id, in wire form."""
+        return {_id(each): each for each in self.json("get", "blocks")["items"]}
+
+    def claims(self) -> dict[str, Any]:
+        """Claims by id, in wire form."""
+        return {_id(each): each for each in self.json("get", "claims")["items"]}
+
+    @staticmethod
+    def _options(settings: tuple[str, ...]) -> list[str]:
+        options = [option for each in (*QUICK, *settings) for option in ("--set", each)]
+        return ["--local", "--arguments", str(ROOT / "arguments.yaml"), *options]
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Laptop:
+    """A laptop with nothing on it."""
+    return Laptop(tmp_path)
+
+
+@pytest.fixture
+def laptop_with_blocks(laptop: Laptop) -> Laptop:
+    """Two days of synthetic reviews, epsilon 10 each."""
+    laptop.run("demo_blocks.py", "create", "--days", "2")
+    return laptop
+
+
+def committed(block: dict[str, Any], component: str = "epsilon") -> float:
+    """The sum of a block's committed budgets."""
+    return sum(each["epsDel"].get(component, 0.0) for each in block["status"].get("committedBudgetMap", {}).values())
+
+
+def _id(document: dict[str, Any]) -> str:
+    return f"{document['metadata']['namespace']}/{document['metadata']['name']}"

@@ -1,0 +1,88 @@
+"""Whatever happens to a run, its claim is settled by the rule: unopened budget returns, opened budget is consumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import Laptop, committed
+
+LONG = ("n_epochs=40", "sampling_rate=0.01")
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read what the run writes until `text` comes."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"the run ended without {text!r}")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_training_consumes_the_claim(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    process = laptop.start_pipeline(*LONG)
+    wait_for(process, "dp_train: noisy step")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    assert not (laptop.folder / "out" / "latest").exists()
+    assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_the_data_was_opened_returns_the_budget(laptop: Laptop) -> None:
+    laptop.run("demo_blocks.py", "create", "--days", "1")
+    laptop.run("privatekube", "policy", "--unlock", "n=100")
+    process = laptop.start_pipeline("timeout_seconds=100")
+    wait_for(process, "allocate: claiming")
+    until(lambda: len(laptop.claims()) == 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    (block,) = laptop.blocks().values()
+    assert committed(block) == 0
+    assert not block["status"].get("acquiredBudgetMap")
+    assert not block["status"].get("reservedBudgetMap")
+
+
+@pytest.mark.slow
+def test_kill_9_keeps_the_budget_held_until_it_is_settled_and_running_again_works(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    process = laptop.start_pipeline(*LONG)
+    wait_for(process, "dp_train: noisy step")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    (claim,) = laptop.claims().values()
+    held = claim["status"]["acquiredBudgets"]
+    assert [each["epsDel"]["epsilon"] for each in held.values()] == pytest.approx([1.0, 1.0])
+    assert [committed(block) for block in laptop.blocks().values()] == [0, 0]
+    laptop.run("privatekube", "settle", claim["metadata"]["name"])
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    laptop.pipeline()
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([2.0, 2.0])
+    assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
+
+
+@pytest.mark.slow
+def test_a_failure_after_the_data_was_opened_consumes_the_claim(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    path = next((laptop.folder / ".privatekube").rglob("*.h5"))
+    path.write_bytes(path.read_bytes()[:-100])
+    line = laptop.pipeline(status=2).splitlines()[-1]
+    assert line.startswith("error: download: ")
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
