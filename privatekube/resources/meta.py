@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +25,7 @@ class ObjectMeta:
     """Identity of an object.
 
     Args:
-        resource_version: changes with every write; a conditional write names the one it read. Empty before the first write.
+        resource_version: changes with every write; a conditional write names the one it read. Empty when new.
         creation_time_ms: unix milliseconds; None before the first write.
         generation: counts changes of the spec.
         other: metadata this project does not read, kept as it came.
@@ -62,3 +63,27 @@ class Condition:
     message: str
     last_transition_ms: int
     observed_generation: int = 1
+
+
+def format_time(unix_ms: int) -> str:
+    """Unix milliseconds as Kubernetes writes times, with milliseconds where there are any.
+
+    >>> format_time(1500)
+    '1970-01-01T00:00:01.500Z'
+    """
+    seconds, rest = divmod(unix_ms, 1000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+
+
+def parse_time(text: str, path: str) -> int:
+    """Unix milliseconds of an RFC 3339 time.
+
+    Raises:
+        InvalidInput: no such time, with its path.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise errors.invalid(path, text, "is no RFC 3339 time", "write it like 2026-01-31T12:00:00Z") from error
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,164 @@
+"""PrivateDataBlock on the wire."""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeVar
+
+from privatekube import errors
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import codec, meta
+from privatekube.resources.block import (
+    BlockSpec,
+    BlockStatus,
+    Dimension,
+    FlowReleasing,
+    Lock,
+    LockState,
+    PrivateDataBlock,
+    ReleaseMode,
+    ReturnPolicy,
+)
+from privatekube.resources.codec import Json, Reader
+
+KIND = "PrivateDataBlock"
+E = TypeVar("E", bound=enum.StrEnum)
+
+
+def from_wire(document: object) -> PrivateDataBlock:
+    """Read a block.
+
+    Raises:
+        InvalidInput: what does not fit, with its path.
+    """
+    whole = Reader(document, "")
+    spec = whole.child("spec")
+    initial = spec.budget("initialBudget")
+    if initial is None:
+        raise errors.InvalidInput("spec.initialBudget: missing; state the block's budget for its whole life")
+    status = whole.child("status")
+    return PrivateDataBlock(
+        meta=codec.meta_from_wire(whole.child("metadata")),
+        spec=BlockSpec(
+            initial_budget=initial,
+            dataset=spec.text("dataset"),
+            data_source=spec.text("dataSource", ""),
+            dimensions=tuple(_dimension(each) for each in spec.children("dimensions")),
+            release_mode=_member(ReleaseMode, spec, "releaseMode", ReleaseMode.BASE),
+            budget_return_policy=_member(ReturnPolicy, spec, "budgetReturnPolicy", ReturnPolicy.TO_PENDING),
+            flow_releasing=_flow(spec.child("flowReleasingOption")) if "flowReleasingOption" in spec else None,
+        ),
+        status=_status(status, initial) if status.document else None,
+    )
+
+
+def to_wire(block: PrivateDataBlock) -> Json:
+    """A block as JSON."""
+    spec = block.spec
+    wire: Json = {
+        "apiVersion": meta.API_VERSION,
+        "kind": KIND,
+        "metadata": codec.meta_to_wire(block.meta),
+        "spec": codec.present(
+            {
+                "initialBudget": codec.budget_to_wire(spec.initial_budget),
+                "dataset": spec.dataset,
+                "dataSource": spec.data_source,
+                "dimensions": [_dimension_to_wire(each) for each in spec.dimensions],
+                "releaseMode": str(spec.release_mode),
+                "budgetReturnPolicy": str(spec.budget_return_policy),
+                "flowReleasingOption": _flow_to_wire(spec.flow_releasing),
+            }
+        ),
+    }
+    if block.status is not None:
+        wire["status"] = _status_to_wire(block.status)
+    return wire
+
+
+def _dimension(document: Reader) -> Dimension:
+    return Dimension(
+        attribute=document.text("attribute"),
+        numeric_value=document.optional_text("numericValue"),
+        string_value=document.optional_text("stringValue"),
+    )
+
+
+def _dimension_to_wire(dimension: Dimension) -> Json:
+    return codec.present(
+        {
+            "attribute": dimension.attribute,
+            "numericValue": dimension.numeric_value,
+            "stringValue": dimension.string_value,
+        }
+    )
+
+
+def _flow(document: Reader) -> FlowReleasing:
+    return FlowReleasing(
+        start_time_ms=document.whole("startTime") or None,
+        end_time_ms=document.whole("endTime") or None,
+        duration_ms=document.whole("duration") or None,
+    )
+
+
+def _flow_to_wire(flow: FlowReleasing | None) -> Json | None:
+    if flow is None:
+        return None
+    return codec.present({"startTime": flow.start_time_ms, "endTime": flow.end_time_ms, "duration": flow.duration_ms})
+
+
+def _status(document: Reader, initial: PrivacyBudget) -> BlockStatus:
+    nothing = initial * 0.0
+    return BlockStatus(
+        pending=document.budget("pendingBudget") or nothing,
+        available=document.budget("availableBudget") or nothing,
+        acquired=document.budgets("acquiredBudgetMap"),
+        reserved=document.budgets("reservedBudgetMap"),
+        committed=document.budgets("committedBudgetMap"),
+        locks={key: _lock(each) for key, each in document.entries("lockedBudgetMap").items()},
+        last_release_ms=document.whole("lastBudgetReleaseTime"),
+        number_of_data=document.whole("numberOfData"),
+        conditions=codec.conditions_from_wire(document.children("conditions")),
+    )
+
+
+def _status_to_wire(status: BlockStatus) -> Json:
+    required = {
+        "pendingBudget": codec.budget_to_wire(status.pending),
+        "availableBudget": codec.budget_to_wire(status.available),
+    }
+    optional = codec.present(
+        {
+            "acquiredBudgetMap": codec.budgets_to_wire(status.acquired),
+            "reservedBudgetMap": codec.budgets_to_wire(status.reserved),
+            "committedBudgetMap": codec.budgets_to_wire(status.committed),
+            "lockedBudgetMap": {key: _lock_to_wire(each) for key, each in sorted(status.locks.items())},
+            "lastBudgetReleaseTime": status.last_release_ms,
+            "numberOfData": status.number_of_data,
+            "conditions": codec.conditions_to_wire(status.conditions),
+        }
+    )
+    return required | optional
+
+
+def _lock(document: Reader) -> Lock:
+    inner = document.child("budget")
+    state = _member(LockState, document, "state", None)
+    return Lock(state=state, acquired=inner.budget("acquired"), reserved=inner.budget("reserved"))
+
+
+def _lock_to_wire(lock: Lock) -> Json:
+    held = {"acquired": codec.budget_to_wire(lock.acquired), "reserved": codec.budget_to_wire(lock.reserved)}
+    return {"budget": codec.present(held), "state": str(lock.state)}
+
+
+def _member(kind: type[E], document: Reader, name: str, default: E | None) -> E:
+    value = document.optional_text(name)
+    if value is None and default is not None:
+        return default
+    try:
+        return kind(str(value))
+    except ValueError as error:
+        known = ", ".join(str(each) for each in kind)
+        raise errors.invalid(document.of(name), value, f"is not one of {known}", "use one of them") from error

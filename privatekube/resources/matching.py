@@ -1,0 +1,139 @@
+"""Which blocks an allocate request is about, and what it asks of each."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
+
+from privatekube import errors
+from privatekube.privacy import budget
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.block import Budgets, Dimension, PrivateDataBlock
+from privatekube.resources.claim import AllocateRequest, Condition
+
+NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    "greaterThan": operator.gt,
+    "greaterThanOrEqual": operator.ge,
+    "equal": operator.eq,
+    "lessThan": operator.lt,
+    "lessThanOrEqual": operator.le,
+}
+IS, INCLUDE = "is", "include"
+EVERY_BLOCK = -1
+
+
+def candidates(request: AllocateRequest, namespace: str, blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
+    """The blocks of the claim's namespace and dataset that meet all conditions, and are named where names are given.
+
+    Raises:
+        InvalidInput: an operation that does not exist, or a condition without the value it needs.
+    """
+    named = request.expected_budget.by_block
+    for condition in request.conditions:
+        _require_sound(condition)
+    return [
+        block
+        for block in blocks
+        if block.meta.namespace == namespace
+        and block.spec.dataset == request.dataset
+        and (named is None or block.id in named)
+        and all(_holds(condition, block.dimension(condition.attribute)) for condition in request.conditions)
+    ]
+
+
+def demand(request: AllocateRequest, chosen: Iterable[PrivateDataBlock]) -> dict[str, PrivacyBudget]:
+    """What the request asks of each of its candidate blocks.
+
+    Raises:
+        InvalidBudget: nothing is asked, it is computed by a function, is negative, or of another type than the block's.
+    """
+    asked = request.expected_budget
+    if asked.function is not None:
+        raise errors.invalid(
+            "expectedBudget.function", asked.function, "is not supported", "use constant or budgetMap instead"
+        )
+    if asked.constant is None and asked.by_block is None:
+        raise errors.InvalidBudget("expectedBudget: asks for nothing; give a constant or a budgetMap")
+    demands: dict[str, PrivacyBudget] = {}
+    for block in chosen:
+        amount = asked.constant if asked.by_block is None else asked.by_block[block.id]
+        assert amount is not None  # noqa: S101 - one of both is given, see above
+        budget.require_amount(f"demand on {block.id}", amount)
+        if type(amount) is not type(block.spec.initial_budget):
+            raise errors.InvalidBudget(
+                f"demand on {block.id}: budget types do not match: asked {type(amount).__name__}, the block has "
+                f"{type(block.spec.initial_budget).__name__}; use the block's accounting"
+            )
+        demands[block.id] = amount
+    return demands
+
+
+def require_enough(request: AllocateRequest, found: int) -> None:
+    """Check the request's minimum number of blocks.
+
+    Raises:
+        InvalidInput: fewer match, with both numbers.
+    """
+    if found == 0 or (request.min_blocks or 0) > found:
+        asked = "at least 1" if (request.min_blocks or 0) <= 0 else request.min_blocks
+        raise errors.InvalidInput(
+            f"blocks: {found} match dataset {request.dataset!r} and its conditions, asked {asked}; "
+            "ask for fewer, or create more blocks"
+        )
+
+
+def needed(request: AllocateRequest, found: int) -> int:
+    """How many of the candidates the request needs: its cap, or all."""
+    return min(request.max_blocks or found, found)
+
+
+def _require_sound(condition: Condition) -> None:
+    operation = condition.operation
+    if operation in NUMERIC:
+        _decimal(condition.attribute, condition.numeric_value)
+    elif operation not in (IS, INCLUDE):
+        known = ", ".join([*NUMERIC, IS, INCLUDE])
+        raise errors.invalid(f"operation on {condition.attribute}", operation, "is unknown", f"use one of {known}")
+    elif condition.string_value is None:
+        raise errors.InvalidInput(f"condition on {condition.attribute}: {operation} needs a stringValue; give it one")
+
+
+def _holds(condition: Condition, dimension: Dimension | None) -> bool:
+    if dimension is None:
+        return False
+    if condition.operation in NUMERIC:
+        if dimension.numeric_value is None:
+            return False
+        own = _decimal(dimension.attribute, dimension.numeric_value)
+        return NUMERIC[condition.operation](own, _decimal(condition.attribute, condition.numeric_value))
+    wanted = condition.string_value or ""
+    if condition.operation == IS:
+        return dimension.string_value == wanted
+    return dimension.string_value in [each.strip() for each in wanted.strip("[] ").split(",")]
+
+
+def _decimal(name: str, text: str | None) -> Decimal:
+    try:
+        number = Decimal(text or "")
+    except InvalidOperation as error:
+        raise errors.invalid(f"numericValue of {name}", text, "is no decimal number", "write it like '12.5'") from error
+    if not number.is_finite():
+        raise errors.invalid(f"numericValue of {name}", text, "is not finite", "write it like '12.5'")
+    return number
+
+
+def lacking(block: PrivateDataBlock, asked: PrivacyBudget, left: PrivacyBudget) -> str:
+    """One line: which block lacks what."""
+    return f"block {block.id} lacks budget: asked {asked}, left {left} of {block.spec.initial_budget}"
+
+
+def without(budgets: Budgets, key: str) -> dict[str, PrivacyBudget]:
+    """`budgets` without one entry."""
+    return {name: each for name, each in budgets.items() if name != key}

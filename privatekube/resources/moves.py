@@ -1,0 +1,183 @@
+"""Pure transitions of a block: every way in which budget moves, and the invariant that all of them keep.
+
+initial = pending + available + acquired + committed + amounts in unfinished locks, per component or common order.
+A lock is written together with the amount that it takes out, so that a crash between two writes loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from privatekube import errors
+from privatekube.privacy import budget
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.block import BlockStatus, Budgets, Lock, LockState, PrivateDataBlock, ReturnPolicy
+
+HOLDING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING, LockState.COMMITTING, LockState.ABORTING})
+"""States of a lock that holds an amount taken from elsewhere."""
+
+
+def initialised(block: PrivateDataBlock) -> PrivateDataBlock:
+    """A new block: all of its budget is locked. Only a block that never had a status is new."""
+    if block.status is not None:
+        return block
+    initial = block.spec.initial_budget
+    return replace(block, status=BlockStatus(pending=initial, available=initial * 0.0))
+
+
+def status_of(block: PrivateDataBlock) -> BlockStatus:
+    """The status of a block that the control plane has seen."""
+    if block.status is None:
+        raise errors.Temporary(f"block {block.id} has no status yet; try again")
+    return block.status
+
+
+def unlocked(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
+    """Move up to `amount` from pending to available, never below nothing."""
+    status = status_of(block)
+    moved = amount.minimum(status.pending)
+    return replace(block, status=replace(status, pending=status.pending - moved, available=status.available + moved))
+
+
+def reserved(block: PrivateDataBlock, claim: str, request: str, demand: PrivacyBudget) -> PrivateDataBlock:
+    """Record the demand of a waiting request, not yet answered."""
+    return _with(
+        block,
+        reserved={**status_of(block).reserved, claim: demand},
+        locks=_locked(block, request, Lock(LockState.DPF_RESERVING, reserved=demand)),
+    )
+
+
+def waiting(block: PrivateDataBlock, request: str) -> PrivateDataBlock:
+    """The claim knows that it waits: the reservation is complete."""
+    lock = replace(status_of(block).locks[request], state=LockState.DPF_RESERVED)
+    return _with(block, locks=_locked(block, request, lock))
+
+
+def acquiring(block: PrivateDataBlock, request: str, amount: PrivacyBudget) -> PrivateDataBlock:
+    """Take `amount` from available for a request, and hold it in the request's lock.
+
+    Raises:
+        BudgetUnavailable: it does not fit; nothing may break this.
+    """
+    status = status_of(block)
+    if not status.available.admits(amount, capacity=block.spec.initial_budget):
+        raise errors.BudgetUnavailable(f"block {block.id}: asked {amount}, available {status.available}")
+    before = status.locks.get(request)
+    lock = Lock(LockState.DPF_ACQUIRING, acquired=amount, reserved=before.reserved if before else None)
+    return _with(block, available=status.available - amount, locks=_locked(block, request, lock))
+
+
+def committing(block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget) -> PrivateDataBlock:
+    """Take `amount` from what the claim acquired, and hold it in the request's lock, to be committed."""
+    lock = Lock(LockState.COMMITTING, acquired=amount)
+    return _with(block, acquired=_less(block, claim, amount), locks=_locked(block, request, lock))
+
+
+def aborting(block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget) -> PrivateDataBlock:
+    """Take `amount` from what the claim acquired, and hold it in the request's lock, to be released."""
+    lock = Lock(LockState.ABORTING, acquired=amount)
+    return _with(block, acquired=_less(block, claim, amount), locks=_locked(block, request, lock))
+
+
+def completed(block: PrivateDataBlock, claim: str, request: str) -> PrivateDataBlock:
+    """Finish what the lock of an answered request began, and drop the lock."""
+    status = status_of(block)
+    lock = status.locks.get(request)
+    if lock is None:
+        return block
+    done = _with(block, reserved=_without(status.reserved, claim), locks=_without_lock(block, request))
+    amount = lock.acquired
+    if amount is None or lock.state not in HOLDING:
+        return done
+    if lock.state is LockState.COMMITTING:
+        return _with(done, committed=_more(status.committed, claim, amount))
+    if lock.state is LockState.ABORTING:
+        return returned(done, amount)
+    return _with(done, acquired=_more(status.acquired, claim, amount))
+
+
+def undone(block: PrivateDataBlock, claim: str, request: str, *, keep_waiting: bool = False) -> PrivateDataBlock:
+    """Take back what the lock of a request that failed, or whose claim is gone, began.
+
+    Args:
+        block: with or without the lock.
+        claim: id of the claim.
+        request: id of the request.
+        keep_waiting: the request waits on: only its half-done grant is taken back.
+    """
+    status = status_of(block)
+    lock = status.locks.get(request)
+    if lock is None:
+        return block
+    if keep_waiting:
+        locks = _locked(block, request, Lock(LockState.DPF_RESERVED, reserved=lock.reserved))
+        done = _with(block, locks=locks)
+    else:
+        done = _with(block, reserved=_without(status.reserved, claim), locks=_without_lock(block, request))
+    amount = lock.acquired
+    if amount is None or lock.state not in HOLDING:
+        return done
+    if lock.state in (LockState.COMMITTING, LockState.ABORTING):
+        return _with(done, acquired=_more(status.acquired, claim, amount))
+    return _with(done, available=status.available + amount)
+
+
+def returned(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
+    """Put released budget where the block's policy says."""
+    status = status_of(block)
+    if block.spec.budget_return_policy is ReturnPolicy.TO_AVAILABLE:
+        return _with(block, available=status.available + amount)
+    return _with(block, pending=status.pending + amount)
+
+
+def held_in_locks(block: PrivateDataBlock) -> list[PrivacyBudget]:
+    """The amounts in unfinished locks."""
+    locks = status_of(block).locks.values()
+    return [lock.acquired for lock in locks if lock.acquired is not None and lock.state in HOLDING]
+
+
+def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
+    """Check the invariant before a block is written.
+
+    Raises:
+        BudgetExceeded: the parts do not add up to the initial budget; nothing is written.
+    """
+    status = status_of(block)
+    parts = budget.total([*block.amounts(), *held_in_locks(block)], start=budget.zero_like(status.pending))
+    initial = block.spec.initial_budget
+    difference = (initial - parts) if initial.orders else parts - initial
+    scale = budget.total([initial] + [each for each in status.committed.values()], start=budget.zero_like(initial))
+    if not budget.is_negligible(difference, capacity=scale * (1 + len(status.committed) + len(status.acquired))):
+        raise errors.BudgetExceeded(f"block {block.id}: its parts add up to {parts}, not to {initial}; not written")
+    return block
+
+
+def _with(block: PrivateDataBlock, **changes: object) -> PrivateDataBlock:
+    return replace(block, status=replace(status_of(block), **changes))  # type: ignore[arg-type]  # fields of BlockStatus
+
+
+def _locked(block: PrivateDataBlock, request: str, lock: Lock) -> dict[str, Lock]:
+    return {**status_of(block).locks, request: lock}
+
+
+def _without_lock(block: PrivateDataBlock, request: str) -> dict[str, Lock]:
+    return {name: lock for name, lock in status_of(block).locks.items() if name != request}
+
+
+def _more(budgets: Budgets, claim: str, amount: PrivacyBudget) -> dict[str, PrivacyBudget]:
+    before = budgets.get(claim)
+    return {**budgets, claim: amount if before is None else before + amount}
+
+
+def _less(block: PrivateDataBlock, claim: str, amount: PrivacyBudget) -> dict[str, PrivacyBudget]:
+    """What claims hold once `amount` is taken from one of them; what is left of float rounding leaves the map."""
+    held = status_of(block).acquired
+    left = held[claim] - amount
+    if budget.is_negligible(left, capacity=block.spec.initial_budget):
+        return _without(held, claim)
+    return {**held, claim: left}
+
+
+def _without(budgets: Budgets, claim: str) -> dict[str, PrivacyBudget]:
+    return {name: each for name, each in budgets.items() if name != claim}
