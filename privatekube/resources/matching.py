@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources.block import Budgets, Dimension, PrivateDataBlock
+from privatekube.resources.block import Dimension, PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, Condition
 
 NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
@@ -132,8 +132,3 @@ def _decimal(name: str, text: str | None) -> Decimal:
 def lacking(block: PrivateDataBlock, asked: PrivacyBudget, left: PrivacyBudget) -> str:
     """One line: which block lacks what."""
     return f"block {block.id} lacks budget: asked {asked}, left {left} of {block.spec.initial_budget}"
-
-
-def without(budgets: Budgets, key: str) -> dict[str, PrivacyBudget]:
-    """`budgets` without one entry."""
-    return {name: each for name, each in budgets.items() if name != key}

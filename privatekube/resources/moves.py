@@ -143,13 +143,12 @@ def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
     Raises:
         BudgetExceeded: the parts do not add up to the initial budget; nothing is written.
     """
-    status = status_of(block)
-    parts = budget.total([*block.amounts(), *held_in_locks(block)], start=budget.zero_like(status.pending))
+    parts = [*block.amounts(), *held_in_locks(block)]
     initial = block.spec.initial_budget
-    difference = (initial - parts) if initial.orders else parts - initial
-    scale = budget.total([initial] + [each for each in status.committed.values()], start=budget.zero_like(initial))
-    if not budget.is_negligible(difference, capacity=scale * (1 + len(status.committed) + len(status.acquired))):
-        raise errors.BudgetExceeded(f"block {block.id}: its parts add up to {parts}, not to {initial}; not written")
+    missing = initial - budget.total(parts[1:], start=parts[0])
+    largest = max(abs(value) for part in (initial, *parts) for value in part.values)
+    if any(abs(value) > budget.ROUNDING * largest * len(parts) for value in missing.values):
+        raise errors.BudgetExceeded(f"block {block.id}: its parts miss {missing} of {initial}; not written")
     return block
 
 

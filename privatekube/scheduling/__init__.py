@@ -1,0 +1,1 @@
+"""Who gets budget next: pure decisions over an immutable snapshot."""

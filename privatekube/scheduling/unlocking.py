@@ -1,0 +1,151 @@
+"""Unlocking policies: how a block's pending budget becomes available.
+
+Sources: Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4: DPF-N (a fair share with each arrival) and DPF-T
+(with time).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from privatekube import errors
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.scheduling.snapshot import BlockView
+
+
+class UnlockingPolicy(Protocol):
+    """How much of a block's pending budget becomes available, and when."""
+
+    @property
+    def name(self) -> str:
+        """As `parse` reads it."""
+
+    @property
+    def period_ms(self) -> int | None:
+        """How often time unlocks; None where it never does."""
+
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
+        """What a new request unlocks on each of its candidates."""
+
+    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:
+        """What is unlocked at each pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Everything is unlocked at once, and so is what is returned to pending."""
+
+    name: str = "all"
+    period_ms: int | None = None
+
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
+        """All that is pending."""
+        return block.pending
+
+    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
+        """All that is pending."""
+        return block.pending
+
+
+@dataclass(frozen=True, slots=True)
+class PerArrival:
+    """The N scheme: each request unlocks a fair share, initial / N, on each of its candidates."""
+
+    n: int = 100
+    period_ms: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As `parse` reads it."""
+        return f"n={self.n}"
+
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
+        """min(initial / N, pending)."""
+        return (block.capacity * (1 / self.n)).minimum(block.pending)
+
+    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
+        """Nothing: only arrivals unlock."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PerTime:
+    """The T scheme: pending budget is released evenly until a block's end time; all of it from then on."""
+
+    period_ms: int = 10_000
+    duration_ms: int = 30_000
+
+    @property
+    def name(self) -> str:
+        """As `parse` reads it."""
+        return f"t={self.period_ms}ms,{self.duration_ms}ms"
+
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
+        """Nothing: only time unlocks."""
+        return None
+
+    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:
+        """pending * (now - last) / (end - last), never less than nothing nor more than all."""
+        start, end = self.window(block)
+        if now_ms <= start:
+            return None
+        if now_ms >= end:
+            return block.pending
+        last = max(start, block.last_release_ms or start)
+        share = (now_ms - last) / (end - last)
+        return block.pending * share if share > 0 else None
+
+    def window(self, block: BlockView) -> tuple[int, int]:
+        """Start and end of a block's release, unix milliseconds."""
+        flow = block.flow
+        start = (flow and flow.start_time_ms) or block.created_ms
+        if flow and flow.duration_ms:
+            return start, start + flow.duration_ms
+        return start, (flow and flow.end_time_ms) or start + self.duration_ms
+
+
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def parse(text: str) -> UnlockingPolicy:
+    """`all`, `n=<N>` or `t=<period>,<duration>`, such as `t=10s,30s`.
+
+    Raises:
+        InvalidInput: an unknown policy, or a number out of its bound.
+    """
+    name, _, rest = text.partition("=")
+    if name not in _POLICIES:
+        raise errors.invalid("unlock", text, "is unknown", "use all, n=<N> or t=<period>,<duration>, such as t=10s,30s")
+    return _POLICIES[name](rest)
+
+
+def _nothing_more(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPolicy:
+    if text:
+        raise errors.invalid("unlock", f"{name}={text}", "takes no value", f"write {name}")
+    return policy
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise errors.invalid("unlock", f"n={text}", "needs a whole number of at least 1", "write n=100")
+    return int(text)
+
+
+def _per_time(text: str) -> PerTime:
+    if not text:
+        return PerTime()
+    parts = [re.fullmatch(r"(\d+)(ms|s|m|h|d)", each.strip()) for each in text.split(",")]
+    amounts = [int(part[1]) * _UNITS[part[2]] for part in parts if part]
+    if len(parts) != 2 or len(amounts) != 2 or min(amounts) < 1:
+        raise errors.invalid("unlock", f"t={text}", "needs a period and a duration above 0", "write t=10s,30s")
+    return PerTime(period_ms=amounts[0], duration_ms=amounts[1])
+
+
+_POLICIES: dict[str, Callable[[str], UnlockingPolicy]] = {
+    "all": lambda text: _nothing_more("all", text, All()),
+    "n": lambda text: PerArrival(_whole(text)),
+    "t": _per_time,
+}

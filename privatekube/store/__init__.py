@@ -1,0 +1,1 @@
+"""Where blocks and claims are kept: one protocol, one backend per module."""

@@ -1,0 +1,86 @@
+"""The store protocol: get, list, and conditional writes, as an API server offers them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+
+Resource = PrivateDataBlock | PrivacyBudgetClaim
+R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredData:
+    """What outlives a deleted block: what was committed on its data, for good.
+
+    Args:
+        dataset: of the block.
+        digest: of its data.
+        block_id: the block that held it last.
+        initial_budget: the data's budget for its whole life.
+        committed: by claim id.
+    """
+
+    dataset: str
+    digest: str
+    block_id: str
+    initial_budget: PrivacyBudget
+    committed: Mapping[str, PrivacyBudget]
+
+
+class ResourceStore(Protocol):
+    """Keeps resources; every write is conditional on the resource_version that was read.
+
+    All methods may raise StoreBusy; writes raise Conflict when somebody else wrote first, NotFound when it is gone.
+    """
+
+    def get_block(self, block_id: str) -> PrivateDataBlock | None:
+        """The block `namespace/name`, or None."""
+
+    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
+        """The claim `namespace/name`, or None."""
+
+    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
+        """All blocks, in order of creation."""
+
+    def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
+        """All claims, in order of creation; `open_only`: those with an unanswered request."""
+
+    def create(self, resource: R) -> R:
+        """Add a resource and return it with its identity filled in; AlreadyExists when the name is taken."""
+
+    def update(self, resource: R) -> R:
+        """Replace metadata and spec; the status stays."""
+
+    def update_status(self, resource: R) -> R:
+        """Replace the status; metadata and spec stay."""
+
+    def delete(self, resource: Resource) -> None:
+        """Remove a resource."""
+
+    def retire(self, data: RetiredData) -> None:
+        """Record, for good, what was committed on data whose block is deleted; replaces an earlier record of it."""
+
+    def retired(self, dataset: str, digest: str) -> RetiredData | None:
+        """The record of that data, or None."""
+
+    def settings(self) -> dict[str, str]:
+        """Settings of the control plane on this store."""
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Change one setting."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """A section that no other process interleaves with, where the backend can; nests.
+
+        Where it cannot, this does nothing: callers must be correct without it.
+        """
+
+    def close(self) -> None:
+        """Give back what the store holds open."""
