@@ -6,6 +6,7 @@ A lock is written together with the amount that it takes out, so that a crash be
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 from privatekube import errors
@@ -40,18 +41,12 @@ def unlocked(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock
 
 
 def reserved(block: PrivateDataBlock, claim: str, request: str, demand: PrivacyBudget) -> PrivateDataBlock:
-    """Record the demand of a waiting request, not yet answered."""
+    """Record the demand of a request that will wait, and that the block has unlocked for it."""
     return _with(
         block,
         reserved={**status_of(block).reserved, claim: demand},
-        locks=_locked(block, request, Lock(LockState.DPF_RESERVING, reserved=demand)),
+        locks=_locked(block, request, Lock(LockState.DPF_RESERVED, reserved=demand)),
     )
-
-
-def waiting(block: PrivateDataBlock, request: str) -> PrivateDataBlock:
-    """The claim knows that it waits: the reservation is complete."""
-    lock = replace(status_of(block).locks[request], state=LockState.DPF_RESERVED)
-    return _with(block, locks=_locked(block, request, lock))
 
 
 def acquiring(block: PrivateDataBlock, request: str, amount: PrivacyBudget) -> PrivateDataBlock:
@@ -121,6 +116,12 @@ def undone(block: PrivateDataBlock, claim: str, request: str, *, keep_waiting: b
     if lock.state in (LockState.COMMITTING, LockState.ABORTING):
         return _with(done, acquired=_more(status.acquired, claim, amount))
     return _with(done, available=status.available + amount)
+
+
+def without_reservations(block: PrivateDataBlock, claims: Set[str]) -> PrivateDataBlock:
+    """Forget the demands of claims that do not wait any more."""
+    kept = {claim: each for claim, each in status_of(block).reserved.items() if claim not in claims}
+    return _with(block, reserved=kept)
 
 
 def returned(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:

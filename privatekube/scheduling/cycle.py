@@ -12,13 +12,13 @@ from privatekube.scheduling.unlocking import UnlockingPolicy
 Available = dict[str, PrivacyBudget]
 
 
-def plan(snapshot: Snapshot, *, unlocking: UnlockingPolicy, ordering: OrderingPolicy) -> Plan:
+def plan(snapshot: Snapshot, *, unlocking: UnlockingPolicy, ordering: OrderingPolicy, tick: bool = True) -> Plan:
     """Decide; pure and deterministic.
 
-    1. Unlock what the policy unlocks at this time.
+    1. Unlock what the policy unlocks at this time: a policy with a period only when `tick` says that it has passed.
     2. Among the requests that fit, grant the first by the ordering on its blocks of smallest share; repeat.
     """
-    unlocks = _unlocks(snapshot, unlocking)
+    unlocks = _unlocks(snapshot, unlocking) if tick or unlocking.period_ms is None else {}
     available = {
         block.id: block.available + unlocks[block.id] if block.id in unlocks else block.available
         for block in snapshot.blocks.values()
@@ -74,7 +74,7 @@ def shortfalls(request: WaitingRequest, snapshot: Snapshot) -> list[str]:
 
 def _unlocks(snapshot: Snapshot, unlocking: UnlockingPolicy) -> dict[str, PrivacyBudget]:
     unlocked = {block.id: unlocking.on_tick(block, snapshot.now_ms) for block in snapshot.blocks.values()}
-    return {block_id: amount for block_id, amount in unlocked.items() if amount is not None and any(amount.values)}
+    return {block_id: amount for block_id, amount in unlocked.items() if amount is not None}
 
 
 def _readiness(

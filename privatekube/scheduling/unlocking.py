@@ -43,11 +43,11 @@ class All:
 
     def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
         """All that is pending."""
-        return block.pending
+        return _all_pending(block)
 
     def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
         """All that is pending."""
-        return block.pending
+        return _all_pending(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class PerTime:
         return None
 
     def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:
-        """pending * (now - last) / (end - last), never less than nothing nor more than all."""
+        """Pending * (now - last) / (end - last), never less than nothing nor more than all."""
         start, end = self.window(block)
         if now_ms <= start:
             return None
         if now_ms >= end:
-            return block.pending
+            return _all_pending(block)
         last = max(start, block.last_release_ms or start)
         share = (now_ms - last) / (end - last)
         return block.pending * share if share > 0 else None
@@ -120,6 +120,10 @@ def parse(text: str) -> UnlockingPolicy:
     if name not in _POLICIES:
         raise errors.invalid("unlock", text, "is unknown", "use all, n=<N> or t=<period>,<duration>, such as t=10s,30s")
     return _POLICIES[name](rest)
+
+
+def _all_pending(block: BlockView) -> PrivacyBudget | None:
+    return block.pending if any(value > 0 for value in block.pending.values) else None
 
 
 def _nothing_more(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPolicy:

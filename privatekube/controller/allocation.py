@@ -1,0 +1,159 @@
+"""Allocate requests: their arrival, their grant, their time-out (spec of PrivateKube's DPF, OSDI'21)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from privatekube import errors
+from privatekube.controller import state as states
+from privatekube.controller.state import State
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import matching, moves
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import (
+    AllocateRequest,
+    AllocateResponse,
+    Allocation,
+    PrivacyBudgetClaim,
+    ResponseState,
+)
+from privatekube.scheduling.snapshot import BlockView, Snapshot, WaitingRequest
+from privatekube.scheduling.unlocking import UnlockingPolicy
+
+TIMEOUT = "timeout"
+
+
+def arrive(
+    state: State, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, unlocking: UnlockingPolicy
+) -> None:
+    """Admit a request: unlock on each candidate and reserve there, then write the pending answer.
+
+    A block that has the request's lock already has unlocked for it: a repetition changes nothing there.
+    """
+    try:
+        found = matching.candidates(request, claim.meta.namespace, state.blocks.values())
+        matching.require_enough(request, len(found))
+        demands = matching.demand(request, found)
+    except errors.InvalidInput as error:
+        state.answer(claim, index, ResponseState.FAILURE, error=str(error))
+        return
+    request_id = claim.request_id(index)
+    for block in found:
+        if request_id not in moves.status_of(block).locks:
+            amount = unlocking.on_arrival(view(block))
+            opened = block if amount is None else moves.unlocked(block, amount)
+            state.write_block(moves.reserved(opened, claim.id, request_id, demands[block.id]))
+    detail = AllocateResponse(
+        {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=state.now_ms
+    )
+    held = replace(claim.status, reserved=demands)
+    state.answer(claim, index, ResponseState.PENDING, detail=detail, held=held)
+
+
+def grant(state: State, request_id: str, block_ids: tuple[str, ...]) -> None:
+    """Grant a waiting request its demand on these blocks: lock each, write the answer, complete the locks."""
+    claim, index = _waiting_claim(state, request_id)
+    demands = demand_of(claim, index)
+    granted = {block_id: demands[block_id] for block_id in block_ids}
+    for block_id, amount in granted.items():
+        state.write_block(moves.acquiring(state.blocks[block_id], request_id, amount))
+    answer_granted(state, claim, index, granted)
+
+
+def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted: Mapping[str, PrivacyBudget]) -> None:
+    """Write that a request got what its locks hold, then complete them."""
+    before = states.response_at(claim, index)
+    started = before.detail.start_time_ms if before and isinstance(before.detail, AllocateResponse) else None
+    detail = AllocateResponse(
+        {block_id: Allocation(acquired=amount) for block_id, amount in granted.items()},
+        start_time_ms=state.now_ms if started is None else started,
+        finish_time_ms=state.now_ms,
+    )
+    held = replace(claim.status, reserved={}, acquired=states.plus(claim.status.acquired, granted))
+    state.answer(claim, index, ResponseState.SUCCESS, detail=detail, held=held)
+    for block in states.locked_by(state, claim.request_id(index)):
+        state.write_block(moves.completed(block, claim.id, claim.request_id(index)))
+
+
+def expire(state: State, default_timeout_ms: int) -> None:
+    """Fail the waiting requests whose time is over; their reservations go."""
+    for claim in list(state.open_claims.values()):
+        waiting = _waiting(claim)
+        if waiting is None:
+            continue
+        index, request, detail = waiting
+        deadline = (detail.start_time_ms or 0) + (request.timeout_ms or default_timeout_ms)
+        if state.now_ms >= deadline:
+            fail(state, claim, index, TIMEOUT)
+
+
+def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> None:
+    """Answer a waiting request with failure, then take its reservations back."""
+    before = states.response_at(claim, index)
+    detail = None
+    if before is not None and isinstance(before.detail, AllocateResponse):
+        detail = replace(before.detail, budgets={}, finish_time_ms=state.now_ms)
+    held = replace(claim.status, reserved={})
+    state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, held=held)
+    for block in states.locked_by(state, claim.request_id(index)):
+        state.write_block(moves.undone(block, claim.id, claim.request_id(index)))
+
+
+def snapshot(state: State) -> Snapshot:
+    """What the scheduler sees of this state."""
+    waiting = []
+    for claim in state.open_claims.values():
+        found = _waiting(claim)
+        if found is not None:
+            index, request, detail = found
+            waiting.append(
+                WaitingRequest(
+                    id=claim.request_id(index),
+                    demand={key: each for key, each in demand_of(claim, index).items() if key in state.blocks},
+                    n_blocks=request.max_blocks,
+                    arrival_ms=detail.start_time_ms or 0,
+                    priority=claim.spec.priority or 0,
+                )
+            )
+    views = {block.id: view(block) for block in state.blocks.values()}
+    return Snapshot(state.now_ms, views, tuple(sorted(waiting, key=lambda each: each.arrival_ms)))
+
+
+def view(block: PrivateDataBlock) -> BlockView:
+    """A block as the scheduler sees it."""
+    status = moves.status_of(block)
+    return BlockView(
+        id=block.id,
+        capacity=block.spec.initial_budget,
+        pending=status.pending,
+        available=status.available,
+        created_ms=block.meta.creation_time_ms or 0,
+        last_release_ms=status.last_release_ms,
+        flow=block.spec.flow_releasing,
+    )
+
+
+def demand_of(claim: PrivacyBudgetClaim, index: int) -> dict[str, PrivacyBudget]:
+    """What a waiting request has reserved, by block id."""
+    response = states.response_at(claim, index)
+    if response is None or not isinstance(response.detail, AllocateResponse):
+        return {}
+    return {key: each.reserved for key, each in response.detail.budgets.items() if each.reserved is not None}
+
+
+def _waiting(claim: PrivacyBudgetClaim) -> tuple[int, AllocateRequest, AllocateResponse] | None:
+    now = states.current(claim)
+    if now is None:
+        return None
+    index, request = now
+    response = states.response_at(claim, index)
+    if response is None or not isinstance(request.action, AllocateRequest):
+        return None
+    detail = response.detail if isinstance(response.detail, AllocateResponse) else AllocateResponse()
+    return index, request.action, detail
+
+
+def _waiting_claim(state: State, request_id: str) -> tuple[PrivacyBudgetClaim, int]:
+    claim_id, _, index = request_id.rpartition("/")
+    return state.open_claims[claim_id], int(index)

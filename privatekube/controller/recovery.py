@@ -1,0 +1,92 @@
+"""Finish or undo what a crash left half-done, and forget what was deleted.
+
+A lock without an answer is finished with the locked amount, or waits on; a lock of a successful answer is completed; a
+lock whose claim is gone or whose answer is a failure is undone.
+"""
+
+from __future__ import annotations
+
+from privatekube.controller import allocation
+from privatekube.controller import state as states
+from privatekube.controller.state import State
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import matching, moves
+from privatekube.resources.block import LockState, PrivateDataBlock
+from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim, ResponseState
+
+_GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
+
+
+def admit(state: State) -> None:
+    """Give new blocks a status: all of their budget is locked."""
+    for block in list(state.blocks.values()):
+        if block.status is None:
+            state.write_block(moves.initialised(block))
+
+
+def recover(state: State) -> None:
+    """Bring every lock and reservation in line with the answers, which are the decisions."""
+    half_granted: dict[str, dict[str, PrivacyBudget]] = {}
+    for block in list(state.blocks.values()):
+        for request_id, lock in moves.status_of(block).locks.items():
+            amount = lock.acquired
+            if not _settle(state, block.id, request_id) and lock.state in _GRANTING and amount is not None:
+                half_granted.setdefault(request_id, {})[block.id] = amount
+        _drop_stale_reservations(state, state.blocks[block.id])
+    for request_id, amounts in half_granted.items():
+        _finish_grant(state, request_id, amounts)
+
+
+def _settle(state: State, block_id: str, request_id: str) -> bool:
+    """Complete or undo one lock whose request is answered or gone; False where it is neither."""
+    block = state.blocks[block_id]
+    claim_id, index = _split(request_id)
+    claim = state.claim(claim_id)
+    if claim is None or index >= len(claim.spec.requests):
+        state.write_block(moves.undone(block, claim_id, request_id))
+        return True
+    response = states.response_at(claim, index)
+    if response is None or response.state is ResponseState.PENDING:
+        return False
+    done = moves.completed if response.state is ResponseState.SUCCESS else moves.undone
+    state.write_block(done(block, claim_id, request_id))
+    return True
+
+
+def _finish_grant(state: State, request_id: str, amounts: dict[str, PrivacyBudget]) -> None:
+    """Answer a grant whose locks are all there; otherwise take it back, and let the request wait on."""
+    claim_id, index = _split(request_id)
+    claim = state.claim(claim_id)
+    if claim is None:
+        return
+    if len(amounts) >= _needed(state, claim, index):
+        allocation.answer_granted(state, claim, index, amounts)
+        return
+    for block_id in amounts:
+        state.write_block(moves.undone(state.blocks[block_id], claim_id, request_id, keep_waiting=True))
+
+
+def _needed(state: State, claim: PrivacyBudgetClaim, index: int) -> int:
+    request = claim.spec.requests[index].action
+    if not isinstance(request, AllocateRequest):
+        return 0
+    demands = [block_id for block_id in allocation.demand_of(claim, index) if block_id in state.blocks]
+    found = len(demands) or len(matching.candidates(request, claim.meta.namespace, state.blocks.values()))
+    return matching.needed(request, found)
+
+
+def _drop_stale_reservations(state: State, block: PrivateDataBlock) -> None:
+    """Reservations of claims that are gone or do not wait any more."""
+    reserved = moves.status_of(block).reserved
+    stale = {claim_id for claim_id in reserved if not _waits(state.claim(claim_id))}
+    if stale:
+        state.write_block(moves.without_reservations(block, stale))
+
+
+def _waits(claim: PrivacyBudgetClaim | None) -> bool:
+    return claim is not None and states.current(claim) is not None
+
+
+def _split(request_id: str) -> tuple[str, int]:
+    claim_id, _, index = request_id.rpartition("/")
+    return claim_id, int(index)

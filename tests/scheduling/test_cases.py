@@ -1,0 +1,182 @@
+"""The acceptance cases, on the SQLite store with a simulated clock.
+
+PRIVATEKUBE_CASES names a further file of the same format.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from privatekube.controller import loop
+from privatekube.privacy import budget
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.resources import block_codec, claim_codec, codec
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.scheduling import ordering, unlocking
+from privatekube.store.sqlite import SqliteStore
+
+DATA = Path(__file__).resolve().parent.parent / "data" / "cases.yaml"
+START_MS = 1000
+TOLERANCE = 1e-9
+
+
+def cases() -> Iterator[Any]:
+    files = [DATA, *(Path(each) for each in [os.environ.get("PRIVATEKUBE_CASES", "")] if each)]
+    for file in files:
+        for case in yaml.safe_load(file.read_text())["cases"]:
+            yield pytest.param(case, id=f"{file.stem}-{case['id']}")
+
+
+class Cluster:
+    """A store, a clock and the control plane."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.now_ms = START_MS
+        self.store = SqliteStore(path, clock=lambda: self.now_ms)
+        self.period_ms = config.get("release_period_ms", 10_000)
+        if config.get("scheme") == "T":
+            duration_ms = config.get("release_duration_ms", 30_000)
+            self.unlocking: unlocking.UnlockingPolicy = unlocking.PerTime(self.period_ms, duration_ms)
+        else:
+            self.unlocking = unlocking.PerArrival(config.get("N", 100))
+        self.default_timeout_ms = config.get("default_timeout_ms", loop.DEFAULT_TIMEOUT_MS)
+
+    def settle(self, *, tick: bool = False) -> None:
+        loop.reconcile(
+            self.store,
+            now_ms=self.now_ms,
+            unlocking=self.unlocking,
+            ordering=ordering.parse("dpf"),
+            default_timeout_ms=self.default_timeout_ms,
+            tick=tick,
+        )
+
+    def advance(self, to_ms: int) -> None:
+        tick = START_MS + ((self.now_ms - START_MS) // self.period_ms + 1) * self.period_ms
+        while tick <= to_ms:
+            self.now_ms = tick
+            self.settle(tick=True)
+            tick += self.period_ms
+        self.now_ms = to_ms
+        self.settle()
+
+    def claim(self, name: str) -> PrivacyBudgetClaim:
+        found = self.store.get_claim(f"ns/{name}")
+        assert found is not None
+        return found
+
+
+def perform(cluster: Cluster, step: str, given: Any) -> None:
+    match step:
+        case "create_block":
+            meta = {"name": given["name"], "namespace": given.get("namespace", "ns")}
+            spec = {key: value for key, value in given.items() if key not in ("name", "namespace")}
+            cluster.store.create(block_codec.from_wire({"metadata": meta, "spec": spec}))
+        case "create_claim":
+            meta = {"name": given["name"], "namespace": given.get("namespace", "ns")}
+            spec = {key: value for key, value in given.items() if key not in ("name", "namespace")}
+            cluster.store.create(claim_codec.from_wire({"metadata": meta, "spec": spec}))
+        case "append_request":
+            document = claim_codec.to_wire(cluster.claim(given["claim"]))
+            document["spec"].setdefault("requests", []).append(given["request"])
+            cluster.store.update(claim_codec.from_wire(document))
+        case "delete_claim":
+            cluster.store.delete(cluster.claim(given if isinstance(given, str) else given["name"]))
+        case "delete_block":
+            name = given if isinstance(given, str) else given["name"]
+            found = cluster.store.get_block(f"ns/{name}")
+            assert found is not None
+            cluster.store.delete(found)
+        case "redeliver_claim" | "restart":
+            pass
+        case "preload_block":
+            cluster.store.create(block_codec.from_wire(given))
+        case "preload_claim":
+            cluster.store.create(claim_codec.from_wire(given))
+        case "advance_ms":
+            cluster.advance(given)
+        case _:
+            raise AssertionError(f"unknown step {step}")
+
+
+def check(cluster: Cluster, expected: dict[str, Any]) -> None:
+    for name, wanted in expected.get("claims", {}).items():
+        check_claim(cluster.claim(name), wanted)
+    for name, wanted in expected.get("blocks", {}).items():
+        found = cluster.store.get_block(f"ns/{name}")
+        assert found is not None
+        assert found.status is not None
+        status = found.status
+        for field, amount in (("available", status.available), ("pending", status.pending)):
+            if field in wanted:
+                same(amount, wanted[field])
+        for field, held in (
+            ("acquired", status.acquired),
+            ("committed", status.committed),
+            ("reserved", status.reserved),
+        ):
+            if field in wanted:
+                by_name = {key.removeprefix("ns/"): each for key, each in held.items()}
+                same_map(by_name, {key.removeprefix("ns/"): each for key, each in (wanted[field] or {}).items()})
+
+
+def check_claim(claim: PrivacyBudgetClaim, wanted: dict[str, Any]) -> None:
+    if "states" in wanted:
+        assert [str(response.state) for response in claim.status.responses] == wanted["states"]
+    if "error" in wanted:
+        errors = [response.error for response in claim.status.responses if response.state == "failure"]
+        assert wanted["error"] in (errors[-1] or "")
+    if "acquired" in wanted:
+        same_map(claim.status.acquired, wanted["acquired"] or {})
+    if "committed" in wanted:
+        same_map(claim.status.committed, wanted["committed"] or {})
+    if "n_acquired_blocks" in wanted:
+        assert len(claim.status.acquired) == wanted["n_acquired_blocks"]
+
+
+def same_map(found: Any, wanted: dict[str, Any]) -> None:
+    assert set(found) == set(wanted)
+    for key, document in wanted.items():
+        same(found[key], document)
+
+
+def same(found: PrivacyBudget, document: dict[str, Any]) -> None:
+    wanted = codec.budget_from_wire(document)
+    assert wanted is not None
+    assert found.orders == pytest.approx(wanted.orders)
+    assert found.values == pytest.approx(wanted.values, abs=TOLERANCE)
+
+
+OPERATIONS = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "to_renyi": budget.to_renyi,
+}
+
+
+@pytest.mark.parametrize("case", list(cases()))
+def test_case(case: dict[str, Any], tmp_path: Path) -> None:
+    if "unit" in case:
+        unit = case["unit"]
+        left, right = codec.budget_from_wire(unit["a"]), unit["b"]
+        operand = codec.budget_from_wire(right) if isinstance(right, dict) else right
+        assert isinstance(left, EpsilonDelta) or unit["op"] != "to_renyi"
+        same(OPERATIONS[unit["op"]](left, operand), unit["expect"])
+        return
+    cluster = Cluster(tmp_path / "state.db", case.get("config", {}))
+    cluster.settle(tick=True)
+    for step in case["steps"]:
+        (name, given), *_ = step.items()
+        if name == "expect":
+            check(cluster, given)
+        else:
+            perform(cluster, name, given)
+            cluster.settle()
+    cluster.store.close()
