@@ -40,9 +40,10 @@ def arrive(
         return
     request_id = claim.request_id(index)
     for block in found:
-        if request_id not in moves.status_of(block).locks:
-            amount = unlocking.on_arrival(view(block))
-            opened = block if amount is None else moves.unlocked(block, amount)
+        status = moves.status_of(block)
+        amount = None if request_id in status.locks else unlocking.on_arrival(view(block))
+        opened = block if amount is None else moves.unlocked(block, amount)
+        if request_id not in status.locks or claim.id not in status.reserved:
             state.write_block(moves.reserved(opened, claim.id, request_id, demands[block.id]))
     detail = AllocateResponse(
         {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=state.now_ms

@@ -19,6 +19,7 @@ from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.store.base import ResourceStore
 
 DEFAULT_TIMEOUT_MS = 300_000
+WITHDRAWN = "withdrawn"
 
 
 def reconcile(
@@ -52,6 +53,16 @@ def reconcile(
         plan = _decide(state, unlocking, ordering, tick=tick)
         while plan.grants or _advance(state, unlocking):
             plan = _decide(state, unlocking, ordering, tick=False)
+
+
+def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
+    """Give up the request that a claim waits for: it is answered with failure, and its reservations go."""
+    with store.transaction():
+        state = State.read(store, now_ms)
+        claim = state.open_claims.get(claim_id)
+        waiting = None if claim is None else states.current(claim)
+        if claim is not None and waiting is not None:
+            allocation.fail(state, claim, waiting[0], WITHDRAWN)
 
 
 def _advance(state: State, unlocking: UnlockingPolicy) -> bool:

@@ -161,9 +161,7 @@ def _renyi_at(leaf: DpEvent, order: float) -> float:
             return float(order / (2 * leaf.noise_multiplier**2))
         case dp_events.PoissonSampledDpEvent(event=dp_events.GaussianDpEvent()):
             return _sampled_gaussian_renyi(leaf, order)
-    raise errors.InvalidInput(
-        f"event: {type(leaf).__name__} has no Renyi curve; use the mechanisms of this project"
-    )
+    raise errors.InvalidInput(f"event: {type(leaf).__name__} has no Renyi curve; use the mechanisms of this project")
 
 
 def _sampled_gaussian_renyi(leaf: DpEvent, order: float) -> float:

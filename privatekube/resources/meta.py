@@ -16,7 +16,7 @@ API_VERSION = f"{GROUP}/v1"
 CONTENT_DIGEST = "privacy.columbia.github.com/content-digest"
 """Annotation of a block: the digest of the data behind it."""
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -44,7 +44,7 @@ class ObjectMeta:
     def __post_init__(self) -> None:
         for what, value in (("name", self.name), ("namespace", self.namespace)):
             if not _NAME.fullmatch(value):
-                bound = "must be lower-case letters, digits, '-' or '.', and begin and end with a letter or digit"
+                bound = "must be letters, digits, '-', '_' or '.', and begin and end with a letter or digit"
                 raise errors.invalid(f"metadata.{what}", value, bound, "rename it")
 
     @property

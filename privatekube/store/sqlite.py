@@ -58,21 +58,21 @@ class SqliteStore:
 
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
         """See the protocol."""
-        found = self._rows("SELECT version, body FROM resources WHERE kind = ? AND id = ?", _BLOCK, block_id)
-        return _block(*found[0]) if found else None
+        found: PrivateDataBlock | None = self._get(_BLOCK, block_id)
+        return found
 
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """See the protocol."""
-        found = self._rows("SELECT version, body FROM resources WHERE kind = ? AND id = ?", _CLAIM, claim_id)
-        return _claim(*found[0]) if found else None
+        found: PrivacyBudgetClaim | None = self._get(_CLAIM, claim_id)
+        return found
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
         """See the protocol."""
-        return [_block(*row) for row in self._listed(_BLOCK, namespace, open_only=False)]
+        return self._listed(_BLOCK, namespace, open_only=False)
 
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
         """See the protocol."""
-        return [_claim(*row) for row in self._listed(_CLAIM, namespace, open_only=open_only)]
+        return self._listed(_CLAIM, namespace, open_only=open_only)
 
     def create(self, resource: R) -> R:
         """See the protocol."""
@@ -110,7 +110,7 @@ class SqliteStore:
     def delete(self, resource: Resource) -> None:
         """See the protocol."""
         with self.transaction():
-            self._current(resource)
+            self._require_current(resource, resource.meta.resource_version)
             self._rows("DELETE FROM resources WHERE kind = ? AND id = ?", _kind(resource), resource.id)
 
     def retire(self, data: RetiredData) -> None:
@@ -183,16 +183,26 @@ class SqliteStore:
         if namespace is not None:
             where, values = where + " AND namespace = ?", [*values, namespace]
         query = f"SELECT version, body FROM resources WHERE {where} ORDER BY position"  # noqa: S608 - no value in it
-        return self._rows(query, *values)
+        return [_decode(kind, *row) for row in self._rows(query, *values)]
+
+    def _get(self, kind: str, resource_id: str) -> Any:
+        found = self._rows("SELECT version, body FROM resources WHERE kind = ? AND id = ?", kind, resource_id)
+        return _decode(kind, *found[0]) if found else None
 
     def _current(self, resource: R) -> R:
-        found: Any = self.get_block(resource.id) if _kind(resource) == _BLOCK else self.get_claim(resource.id)
-        if found is None:
-            raise errors.NotFound(f"{_kind(resource)} {resource.id}: is gone; list what is there")
-        if found.meta.resource_version != resource.meta.resource_version:
-            raise errors.Conflict(f"{_kind(resource)} {resource.id}: was changed meanwhile; read it again")
-        current: R = found
+        version, body = self._require_current(resource, resource.meta.resource_version)
+        current: R = _decode(_kind(resource), version, body)
         return current
+
+    def _require_current(self, resource: Resource, expected: str) -> Any:
+        """The stored version and body, if nobody wrote since `expected` was read."""
+        kind = _kind(resource)
+        found = self._rows("SELECT version, body FROM resources WHERE kind = ? AND id = ?", kind, resource.id)
+        if not found:
+            raise errors.NotFound(f"{kind} {resource.id}: is gone; list what is there")
+        if str(found[0][0]) != expected:
+            raise errors.Conflict(f"{kind} {resource.id}: was changed meanwhile; read it again")
+        return found[0]
 
     def _written(self, resource: R) -> R:
         version = self._next()
@@ -245,12 +255,9 @@ def _body(resource: Resource) -> str:
     return json.dumps(encoded, separators=(",", ":"))
 
 
-def _block(version: int, body: str) -> PrivateDataBlock:
-    return _versioned(block_codec.from_wire(json.loads(body)), version)
-
-
-def _claim(version: int, body: str) -> PrivacyBudgetClaim:
-    return _versioned(claim_codec.from_wire(json.loads(body)), version)
+def _decode(kind: str, version: int, body: str) -> Any:
+    from_wire = {_BLOCK: block_codec.from_wire, _CLAIM: claim_codec.from_wire}[kind]
+    return _versioned(from_wire(json.loads(body)), version)  # type: ignore[type-var]  # by kind
 
 
 def _versioned(resource: R, version: int) -> R:

@@ -13,15 +13,21 @@ from torch import nn
 from privatekube import errors
 from privatekube.training import clipping, dp_lstm
 
-_GATE_BIASES = (-3.0, 5.0, 0.0, 2.0)
-"""Of the input, forget, cell and output gate at the start. Few and noisy steps are all that a small epsilon pays for,
-so an LSTM starts as a bag of words: each token adds a little to the cell, nothing is forgotten, the cell is read in
-full, and the recurrent weights are zero. The gradient then reaches every token, and the order of words is learnt on
-top."""
+# A small epsilon pays for few and noisy steps, and a step moves each weight by about as much whether it carries signal or
+# noise. So what is to be learnt must weigh little at the start, and what carries its gradient much.
 
-_OUTPUT_SCALE = 1.0
-"""Standard deviation of the last layer's weights at the start: through small ones hardly any gradient reaches the
-layers below, and noise is the same for all."""
+_EMBEDDING_SCALE = 0.05
+"""Words start almost alike: what they mean is learnt, not in spite of what they started as."""
+
+_READING_GAIN = 6.0
+"""Weights that read embeddings: standard deviation times the root of the embedding's size."""
+
+_OUTPUT_SCALE = 5.0
+"""Standard deviation of the last layer's weights: through small ones hardly any gradient reaches the layers below."""
+
+_GATE_BIASES = (-4.0, 5.0, 0.0, 2.0)
+"""Of the input, forget, cell and output gate. An LSTM starts as a bag of words: each token adds a little to the cell,
+nothing is forgotten, the cell is read in full, and neither recurrence nor gates depend on the tokens; that is learnt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,16 +148,19 @@ def build(config: ModelConfig, seed: int) -> Classifier:
 
 
 def _initialise(name: str, parameter: nn.Parameter, generator: torch.Generator) -> None:
-    if name == "lstm.bias_ih_l0":
-        parameter.copy_(torch.tensor(_GATE_BIASES).repeat_interleave(len(parameter) // 4))
-    elif parameter.dim() == 1 or name == "lstm.weight_hh_l0":
-        parameter.zero_()
-    elif name == "embedding.weight":
-        parameter.normal_(0, 1, generator=generator)
-    elif name == "output.weight":
-        parameter.normal_(0, _OUTPUT_SCALE, generator=generator)
-    else:
-        nn.init.xavier_uniform_(parameter, generator=generator)
+    parameter.zero_()
+    match name:
+        case "embedding.weight":
+            parameter.normal_(0, _EMBEDDING_SCALE, generator=generator)
+        case "output.weight":
+            parameter.normal_(0, _OUTPUT_SCALE, generator=generator)
+        case "hidden.weight":
+            parameter.normal_(0, _READING_GAIN * parameter.shape[1] ** -0.5, generator=generator)
+        case "lstm.weight_ih_l0":
+            cell = parameter.chunk(4)[2]
+            cell.normal_(0, _READING_GAIN * parameter.shape[1] ** -0.5, generator=generator)
+        case "lstm.bias_ih_l0":
+            parameter.copy_(torch.tensor(_GATE_BIASES).repeat_interleave(len(parameter) // 4))
 
 
 class _Embedding(nn.Module):

@@ -1,0 +1,122 @@
+"""`privatekube`: what a person asks of the control plane."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from privatekube import __version__, client, commandline, errors, listing, plane
+from privatekube.client import BudgetClient
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Privacy budget as a resource."
+)
+
+
+class Kind(enum.StrEnum):
+    """What to get or describe."""
+
+    BLOCKS = "blocks"
+    BLOCK = "block"
+    CLAIMS = "claims"
+    CLAIM = "claim"
+
+
+Named = Annotated[str, typer.Argument(metavar="NAME", help="`name`, or `namespace/name`.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Only in this namespace.")]
+Output = Annotated[listing.Format, typer.Option("--output", "-o", help="How to print it.")]
+
+
+@app.callback()
+def _options(
+    store: Annotated[str | None, typer.Option(help="Store, instead of PRIVATEKUBE_STORE.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if store is not None:
+        os.environ[client.STORE] = store
+
+
+@app.command()
+def get(
+    kind: Kind,
+    name: Annotated[str | None, typer.Argument(help="`name`, or `namespace/name`.")] = None,
+    namespace: Namespace = None,
+    output: Output = listing.Format.TABLE,
+) -> None:
+    """List blocks or claims, or get one of them."""
+    with client.connect() as connected:
+        if name is not None:
+            listing.show(_find(connected, kind, name, namespace), output)
+            return
+        if kind in (Kind.BLOCKS, Kind.BLOCK):
+            listing.show_all(connected.list_blocks(namespace), output, listing.blocks_table)
+        else:
+            listing.show_all(connected.list_claims(namespace), output, listing.claims_table)
+
+
+@app.command()
+def describe(kind: Kind, name: Named, namespace: Namespace = None, output: Output = listing.Format.TABLE) -> None:
+    """Show one block or claim in full."""
+    with client.connect() as connected:
+        listing.show(_find(connected, kind, name, namespace), output)
+
+
+@app.command()
+def settle(claim: Named, namespace: Namespace = None) -> None:
+    """Settle a claim that its run left behind: return the budget if the data was never opened, otherwise consume it."""
+    with client.connect() as connected:
+        found = _find(connected, Kind.CLAIM, claim, namespace)
+        typer.echo(f"{found.id}: {connected.settle(found.id)}")
+
+
+@app.command()
+def policy(
+    unlock: Annotated[str | None, typer.Option(help="all, n=<N> or t=<period>,<duration>.")] = None,
+    order: Annotated[str | None, typer.Option(help="dpf or fcfs.")] = None,
+    default_timeout: Annotated[
+        int | None, typer.Option(min=1, help="Seconds that a claim waits which does not say.")
+    ] = None,
+) -> None:
+    """Show how this store shares budget, or change it."""
+    changes = {plane.UNLOCK: unlock, plane.ORDER: order}
+    if default_timeout is not None:
+        changes[plane.TIMEOUT] = str(default_timeout * 1000)
+    with client.connect() as connected:
+        connected.set_policy(**{name: value for name, value in changes.items() if value is not None})
+        for name, value in connected.policy().items():
+            typer.echo(f"{name}: {value}")
+
+
+def _find(
+    connected: BudgetClient, kind: Kind, name: str, namespace: str | None
+) -> PrivateDataBlock | PrivacyBudgetClaim:
+    """The object of that name; a bare name that is unique across namespaces will do."""
+    found: Sequence[PrivateDataBlock | PrivacyBudgetClaim]
+    found = connected.list_blocks() if kind in (Kind.BLOCKS, Kind.BLOCK) else connected.list_claims()
+    wanted = f"{namespace}/{name}" if namespace and "/" not in name else name
+    matches = [each for each in found if wanted in (each.id, each.meta.name)]
+    what = kind.rstrip("s")
+    if not matches:
+        raise errors.NotFound(f"{what} {wanted}: there is none; see privatekube get {what}s")
+    if len(matches) > 1:
+        where = ", ".join(each.meta.namespace for each in matches)
+        raise errors.InvalidInput(f"{what} {wanted}: is in several namespaces ({where}); name one with -n")
+    return matches[0]
+
+
+def main() -> None:
+    """Run the command line."""
+    commandline.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Blocks and claims for people and programs: tables, and PrivateKube's JSON and YAML as kubectl prints it."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from privatekube.privacy import budget
+from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
+from privatekube.resources import block_codec, claim_codec
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
+
+Resource = PrivateDataBlock | PrivacyBudgetClaim
+R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
+
+
+class Format(enum.StrEnum):
+    """How to print."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def show(resource: Resource, output: Format) -> None:
+    """Print one object in full."""
+    write(to_wire(resource), Format.YAML if output is Format.TABLE else output)
+
+
+def show_all(resources: Sequence[R], output: Format, table: Callable[[Sequence[R]], Table]) -> None:
+    """Print several objects: a table, or a List with items."""
+    if output is Format.TABLE:
+        Console(soft_wrap=not sys.stdout.isatty()).print(table(resources))
+        return
+    write({"apiVersion": "v1", "kind": "List", "items": [to_wire(each) for each in resources]}, output)
+
+
+def write(document: dict[str, Any], output: Format) -> None:
+    """Print a document as JSON or YAML."""
+    if output is Format.JSON:
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        yaml.safe_dump(document, sys.stdout, sort_keys=False, allow_unicode=True)
+
+
+def to_wire(resource: Resource) -> dict[str, Any]:
+    """An object in PrivateKube's JSON."""
+    if isinstance(resource, PrivateDataBlock):
+        return block_codec.to_wire(resource)
+    return claim_codec.to_wire(resource)
+
+
+def blocks_table(blocks: Sequence[PrivateDataBlock]) -> Table:
+    """Dataset, data, what is left, how much is committed, how many wait."""
+    table = Table("namespace", "name", "dataset", "left", "committed", "waiting", "age", box=None)
+    for block in blocks:
+        table.add_row(
+            block.meta.namespace,
+            block.meta.name,
+            block.spec.dataset,
+            left(block),
+            f"{committed_share(block):.0%}",
+            str(len(block.status.reserved)) if block.status else "0",
+            _age(block),
+        )
+    return table
+
+
+def claims_table(claims: Sequence[PrivacyBudgetClaim]) -> Table:
+    """State, demand, blocks, reason."""
+    table = Table("namespace", "name", "state", "demand", "blocks", "opened", "reason", "age", box=None)
+    for claim in claims:
+        responses = claim.status.responses
+        held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
+        table.add_row(
+            claim.meta.namespace,
+            claim.meta.name,
+            state(claim),
+            _demand(claim),
+            str(len(held)),
+            "yes" if claim.spec.data_opened else "no",
+            (responses[-1].error or "") if responses else "",
+            _age(claim),
+        )
+    return table
+
+
+def left(block: PrivateDataBlock) -> str:
+    """What is not yet granted to anybody: epsilon and delta, or the Renyi order of which most is left."""
+    status = block.status
+    return short(block.spec.initial_budget if status is None else status.pending + status.available)
+
+
+def short(amount: PrivacyBudget) -> str:
+    """A budget in a few characters: a Renyi curve by its best order below infinity."""
+    if isinstance(amount, RenyiCurve):
+        finite = [pair for pair in amount.as_pairs() if pair[0] < budget.STANDARD_ORDERS[-1]]
+        alpha, epsilon = max(finite or amount.as_pairs(), key=lambda pair: pair[1])
+        return f"renyi {epsilon:.4g} at order {alpha:g}"
+    return f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
+
+
+def committed_share(block: PrivateDataBlock) -> float:
+    """The committed part of the initial budget: of the scarcer component, or at the best order."""
+    if block.status is None or not block.status.committed:
+        return 0.0
+    used, *others = block.status.committed.values()
+    shares = budget.total(others, start=used).share_of(block.spec.initial_budget)
+    pick = min if isinstance(block.spec.initial_budget, RenyiCurve) else max
+    return pick(shares, default=0.0)
+
+
+def state(claim: PrivacyBudgetClaim) -> str:
+    """One word on where a claim stands."""
+    if claim.status.acquired:
+        return "acquired"
+    if claim.status.committed:
+        return "consumed"
+    if not claim.status.responses:
+        return "new"
+    last = str(claim.status.responses[-1].state)
+    return "released" if last == "success" else {"pending": "waiting"}.get(last, last)
+
+
+def _demand(claim: PrivacyBudgetClaim) -> str:
+    for request in claim.spec.requests:
+        if isinstance(request.action, AllocateRequest) and request.action.expected_budget.constant is not None:
+            return short(request.action.expected_budget.constant)
+    return "by block"
+
+
+def _age(resource: Resource) -> str:
+    if resource.meta.creation_time_ms is None:
+        return ""
+    seconds = int(datetime.now(UTC).timestamp() - resource.meta.creation_time_ms / 1000)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{max(seconds, 0)}s"

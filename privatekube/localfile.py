@@ -1,0 +1,68 @@
+"""Local files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from privatekube import errors
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
+def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
+    """Write `data` to `path` in one step: a temporary file in the same folder, fsync, then its final name.
+
+    Missing folders are made. Whatever goes wrong, the temporary file is removed and `path` is as it was.
+
+    Raises:
+        AlreadyExists: `path` is there and `overwrite` is not set.
+        InvalidInput: the disk is full, or the folder cannot be written.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".{target.name[:80]}.{secrets.token_hex(8)}.part"
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _publish(temporary, target, overwrite=overwrite)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise errors.AlreadyExists(f"file: {target} exists; choose another name") from error
+    except OSError as error:
+        raise translated(error, target) from error
+
+
+def translated(error: OSError, path: object) -> errors.PrivateKubeError:
+    """The error of this project that says what the system said about `path`, in one line."""
+    said = (error.strerror or str(error) or type(error).__name__).lower().replace("\n", " ")
+    if isinstance(error, FileNotFoundError):
+        return errors.NotFound(f"file: {path} does not exist; check the name")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return errors.InvalidInput(f"file: {path} cannot be written, {said}; free some space or choose another folder")
+    if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError) or error.errno == errno.EROFS:
+        return errors.InvalidInput(f"file: {path} cannot be used, {said}; choose another path or correct its rights")
+    if isinstance(error, TimeoutError | ConnectionError | InterruptedError):
+        return errors.Temporary(f"file: {path} cannot be reached now, {said}; try again")
+    return errors.InvalidInput(f"file: {path} cannot be used, {said}; choose another path")
+
+
+def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
+    """Give the finished file its name; without `overwrite` a hard link decides between two writers."""
+    if not overwrite:
+        try:
+            os.link(temporary, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, "exists", str(target)) from error
+        else:
+            return
+    os.replace(temporary, target)

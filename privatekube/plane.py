@@ -1,0 +1,110 @@
+"""The embedded control plane: its store, its policy, its passes, and the blocks and claims in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+from privatekube import errors
+from privatekube.controller import loop, registration
+from privatekube.privacy import budget
+from privatekube.resources import matching
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
+from privatekube.scheduling import ordering, unlocking
+from privatekube.store.base import ResourceStore
+
+UNLOCK, ORDER, TIMEOUT = "unlock", "order", "default_timeout_ms"
+DEFAULTS = {UNLOCK: "all", ORDER: "dpf", TIMEOUT: str(loop.DEFAULT_TIMEOUT_MS)}
+_POLICIES: dict[str, Callable[[str], object]] = {UNLOCK: unlocking.parse, ORDER: ordering.parse, TIMEOUT: int}
+
+
+class ControlPlane:
+    """A store with the control plane's passes over it; a context manager that closes the store."""
+
+    def __init__(self, store: ResourceStore) -> None:
+        self.store = store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.store.close()
+
+    def create_blocks(self, blocks: Sequence[PrivateDataBlock]) -> list[PrivateDataBlock]:
+        """Register the blocks that are missing and return them; see `registration.register` for what is refused."""
+        for block in blocks:
+            budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)
+        created = registration.register(self.store, blocks)
+        self.run_pass()
+        return created
+
+    def delete_block(self, namespace: str, name: str) -> None:
+        """Delete a block; what was committed on its data stays on record."""
+        with self.store.transaction():
+            registration.remove(self.store, self.get_block(f"{namespace}/{name}"))
+            self.run_pass()
+
+    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
+        """All blocks, in order of creation."""
+        return self.store.list_blocks(namespace)
+
+    def list_claims(self, namespace: str | None = None) -> list[PrivacyBudgetClaim]:
+        """All claims, in order of creation."""
+        return self.store.list_claims(namespace)
+
+    def get_block(self, block_id: str) -> PrivateDataBlock:
+        """The block `namespace/name`; NotFound where there is none."""
+        found = self.store.get_block(block_id)
+        if found is None:
+            raise errors.NotFound(f"block {block_id}: there is none; see privatekube get blocks")
+        return found
+
+    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim:
+        """The claim `namespace/name`; NotFound where there is none."""
+        found = self.store.get_claim(claim_id)
+        if found is None:
+            raise errors.NotFound(f"claim {claim_id}: there is none; see privatekube get claims")
+        return found
+
+    def matching_blocks(self, namespace: str, request: AllocateRequest) -> list[PrivateDataBlock]:
+        """The blocks that a request is about.
+
+        Raises:
+            InvalidInput: fewer match than it asks for, with both numbers.
+        """
+        found = matching.candidates(request, namespace, self.store.list_blocks(namespace))
+        matching.require_enough(request, len(found))
+        return found
+
+    def policy(self) -> Mapping[str, str]:
+        """The scheduling policy of this store: unlock, order, default_timeout_ms."""
+        return {**DEFAULTS, **self.store.settings()}
+
+    def set_policy(self, **settings: str) -> None:
+        """Change the scheduling policy of this store.
+
+        Raises:
+            InvalidInput: a policy that does not exist.
+        """
+        with self.store.transaction():
+            for name, value in settings.items():
+                _POLICIES[name](value)
+                self.store.set_setting(name, value)
+
+    def run_pass(self) -> None:
+        """One pass of the control plane, with the policy of this store."""
+        policy = self.policy()
+        loop.reconcile(
+            self.store,
+            now_ms=now_ms(),
+            unlocking=unlocking.parse(policy[UNLOCK]),
+            ordering=ordering.parse(policy[ORDER]),
+            default_timeout_ms=int(policy[TIMEOUT]),
+        )
+
+
+def now_ms() -> int:
+    """The time, in unix milliseconds."""
+    return time.time_ns() // 1_000_000
