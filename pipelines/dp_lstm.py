@@ -34,7 +34,7 @@ def build(*, gpu: bool = False, folder: Path = COMPONENTS) -> BaseComponent:
     """
     steps = {path.parent.name: load(path.parent.name, folder) for path in sorted(folder.glob("*/component.yaml"))}
 
-    @dsl.pipeline(
+    @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
         name="dp-lstm", description="Train and publish a model of private reviews, paid for in privacy budget"
     )
     def dp_lstm(  # noqa: PLR0917 - a pipeline's parameters are its interface

@@ -18,6 +18,7 @@ from rich.console import Console
 from pipelines import containers, dp_lstm, local, summary, view
 from privatekube import client, entry, storage
 from privatekube.config import RunArguments
+from privatekube.resources.block import PrivateDataBlock
 
 WORK = Path(".privatekube") / "runs"
 LATEST = "latest"
@@ -64,8 +65,8 @@ def _show(
     console: Console,
     prefix: str,
     run_id: str,
-    before: list[client.PrivateDataBlock],
-    after: list[client.PrivateDataBlock],
+    before: list[PrivateDataBlock],
+    after: list[PrivateDataBlock],
 ) -> None:
     if "://" in prefix:
         console.print(f"results: {storage.join(prefix, run_id)}")

@@ -10,12 +10,12 @@ is read). tests/pipelines/test_local.py has a canary for each.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from kfp import local
-from kfp.dsl.base_component import BaseComponent
 from kfp.local import executor_output_utils, placeholder_utils, status, subprocess_task_handler
 
 from pipelines import containers
@@ -54,7 +54,9 @@ def run(
     )
     local.init(runner=runner, pipeline_root=str(work), raise_on_error=True)
     try:
-        with contextlib.redirect_stdout(log), _patched(steps, run_id):
+        with contextlib.redirect_stdout(log), _patched(steps, run_id), warnings.catch_warnings():
+            # limits that only a cluster can keep are no news on a laptop
+            warnings.filterwarnings("ignore", message=".* have no effect in the current local runner")
             pipeline(**arguments)
     except RuntimeError as error:
         return steps.failure or StepFailure("pipeline", 1, str(error))

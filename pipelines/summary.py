@@ -10,8 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from privatekube import handoff
-from privatekube.privacy import budget
+from privatekube import handoff, listing
 from privatekube.resources import codec
 from privatekube.resources.block import PrivateDataBlock
 
@@ -29,13 +28,13 @@ def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], aft
 def _blocks(
     receipt: handoff.Receipt, before: Mapping[str, PrivateDataBlock], after: Mapping[str, PrivateDataBlock]
 ) -> Table:
-    table = Table("block", "left before", "committed", "left after", title="Privacy budget")
+    table = Table("block", "left before", "committed", "left after", title="Privacy budget", box=None)
     paid = sorted(receipt.committed)
     for block_id in paid[:MOST_BLOCKS]:
         table.add_row(
             block_id,
             _left(before.get(block_id)),
-            _short(codec.budget_from_wire(receipt.committed[block_id])),
+            _short(receipt.committed[block_id]),
             _left(after.get(block_id)),
         )
     if len(paid) > MOST_BLOCKS:
@@ -70,13 +69,9 @@ def _interval(share: Mapping[str, Any]) -> str:
 
 
 def _left(each: PrivateDataBlock | None) -> str:
-    if each is None:
-        return "unknown"
-    return _short(each.spec.initial_budget if each.status is None else each.status.pending + each.status.available)
+    return "unknown" if each is None else listing.left(each)
 
 
-def _short(amount: budget.PrivacyBudget | None) -> str:
-    if isinstance(amount, budget.RenyiCurve):
-        alpha, epsilon = max(amount.as_pairs(), key=lambda pair: pair[1] if pair[0] < budget.STANDARD_ORDERS[-1] else 0)
-        return f"renyi {epsilon:.4g} at order {alpha:g}"
-    return "nothing" if amount is None else f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
+def _short(wire: Mapping[str, Any]) -> str:
+    committed = codec.budget_from_wire(wire)
+    return "nothing" if committed is None else listing.short(committed)

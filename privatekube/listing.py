@@ -19,6 +19,9 @@ from privatekube.resources import block_codec, claim_codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
 
+UNBROKEN = 400
+"""Columns of a table that goes to a file or a pipe: rows are not broken."""
+
 Resource = PrivateDataBlock | PrivacyBudgetClaim
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 
@@ -39,7 +42,7 @@ def show(resource: Resource, output: Format) -> None:
 def show_all(resources: Sequence[R], output: Format, table: Callable[[Sequence[R]], Table]) -> None:
     """Print several objects: a table, or a List with items."""
     if output is Format.TABLE:
-        Console(soft_wrap=not sys.stdout.isatty()).print(table(resources))
+        Console(width=None if sys.stdout.isatty() else UNBROKEN).print(table(resources))
         return
     write({"apiVersion": "v1", "kind": "List", "items": [to_wire(each) for each in resources]}, output)
 

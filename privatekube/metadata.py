@@ -83,7 +83,7 @@ class Block:
 
 
 def content_digest(reviews: Reviews, metadata: Metadata) -> str:
-    """`sha256:<hex>` over names, types, shapes and bytes of the columns and the metadata, whatever the file looks like."""
+    """`sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata."""
     columns = {name: np.asarray(getattr(reviews, name), dtype=dtype) for name, dtype in COLUMNS.items()}
     header = {
         "format": FORMAT,

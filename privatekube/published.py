@@ -1,7 +1,8 @@
 """PrivateKube's published blocks: HDF5 with int32 datasets of 150 columns, read as they are.
 
-A block file `{day}-{bucket}.h5` has one dataset `block`; a merged file has one dataset per block. Columns: 0 time, 1 user,
-2 product, 3 category, 4 stars, 5 and 6 lengths of summary and text, 7..22 summary tokens, 23..149 text tokens, each padded.
+A block file `{day}-{bucket}.h5` has one dataset `block`; a merged file has one dataset per block. Columns: 0 time, 1
+user, 2 product, 3 category, 4 stars, 5 and 6 lengths of summary and text, 7..22 summary tokens, 23..149 text tokens,
+each padded.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from privatekube.columns import FIRST_WORD, PAD, Reviews
 from privatekube.metadata import Block, Metadata
 
 WIDTH = 150
-CATEGORIES = tuple("automotive books cds clothing games groceries home movies pets sports tools".split())
+CATEGORIES = (
+    *("automotive", "books", "cds", "clothing", "games", "groceries", "home", "movies", "pets", "sports", "tools"),
+)
 """Names of the category numbers 0 to 10."""
 
 VOCABULARY_SIZE = 10_000
@@ -33,8 +36,8 @@ _N_BUCKETS = 100
 def block(name: str, datasets: Mapping[str, npt.NDArray[np.int32]]) -> Block:
     """The content of a published file.
 
-    Days and bucket are those of the file's name. A name that says neither, as of a merged file, gives the days of the data
-    and bucket 0 of 1.
+    Days and bucket are those of the file's name. A name that says neither, as of a merged file, gives the days of the
+    data and bucket 0 of 1.
 
     Args:
         name: name of the file.

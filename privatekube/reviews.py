@@ -125,7 +125,9 @@ def decode(data: bytes, *, name: str, digest: str | None = None) -> Block:
     """The content of a block file's bytes; see `read`.
 
     Args:
+        data: the file.
         name: what to call the file in messages.
+        digest: what the block's resource says about the content.
     """
     with _corrupt_when_unreadable(name), h5py.File(io.BytesIO(data), "r") as file:
         _require_plausible(file, len(data))
@@ -134,7 +136,7 @@ def decode(data: bytes, *, name: str, digest: str | None = None) -> Block:
     for said in (digest, stated):
         if said is not None and said != found.digest:
             raise errors.CorruptData(
-                f"block: {name} has digest {found.digest}, not {said}: it was altered or is another block; fetch it again"
+                f"block: {name} has digest {found.digest}, not {said}: altered, or another block; fetch it again"
             )
     return found
 
@@ -199,7 +201,7 @@ def _own(file: h5py.File) -> Block:
     values = {each.name: file.attrs[each.name] for each in fields(Metadata)}
     names = json.loads(values.pop("categories"))
     plain = {name: value if isinstance(value, str) else int(value) for name, value in values.items()}
-    metadata = Metadata(**plain, categories=tuple(str(name) for name in names))
+    metadata = Metadata(**plain, categories=tuple(str(name) for name in names))  # type: ignore[arg-type]  # checked there
     reviews = Reviews(**{name: file[name][()] for name in COLUMNS})
     require_consistent(reviews, metadata)
     return Block(reviews, metadata, content_digest(reviews, metadata))

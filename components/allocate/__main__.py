@@ -9,7 +9,7 @@ import pydantic
 
 from privatekube import client, config, entry, errors, handoff, publiclog, storage
 from privatekube.privacy import budget, planning
-from privatekube.resources import block, claim, codec
+from privatekube.resources import block, claim, claim_codec, codec
 
 
 def allocate(
@@ -75,7 +75,7 @@ def _request(
     return claim.AllocateRequest(
         dataset=dataset,
         expected_budget=claim.BudgetDemand(constant=demand),
-        conditions=tuple(codec.condition_from_wire(each) for each in conditions),
+        conditions=tuple(claim_codec.condition_from_wire(each) for each in conditions),
         min_blocks=-1 if wanted is None else wanted,
         max_blocks=wanted,
     )

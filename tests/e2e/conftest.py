@@ -93,7 +93,8 @@ def laptop_with_blocks(laptop: Laptop) -> Laptop:
 
 def committed(block: dict[str, Any], component: str = "epsilon") -> float:
     """The sum of a block's committed budgets."""
-    return sum(each["epsDel"].get(component, 0.0) for each in block["status"].get("committedBudgetMap", {}).values())
+    held = block["status"].get("committedBudgetMap", {}).values()
+    return float(sum(each["epsDel"].get(component, 0.0) for each in held))
 
 
 def _id(document: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a run writes does not depend on the data except through DP outputs: two neighbouring datasets, the same lines."""
+"""What a run writes depends on the data through DP outputs alone: two neighbouring datasets, the same lines."""
 
 from __future__ import annotations
 

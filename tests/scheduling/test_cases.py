@@ -6,7 +6,7 @@ PRIVATEKUBE_CASES names a further file of the same format.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ def same(found: PrivacyBudget, document: dict[str, Any]) -> None:
     assert found.values == pytest.approx(wanted.values, abs=TOLERANCE)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Any, Any], PrivacyBudget]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
@@ -175,8 +175,10 @@ def test_case(case: dict[str, Any], tmp_path: Path) -> None:
     for step in case["steps"]:
         (name, given), *_ = step.items()
         if name == "expect":
+            cluster.settle()
             check(cluster, given)
         else:
             perform(cluster, name, given)
-            cluster.settle()
+            if not name.startswith("preload"):  # the scheduler starts after what a crash left
+                cluster.settle()
     cluster.store.close()

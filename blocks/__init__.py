@@ -1,0 +1,1 @@
+"""Reviews to tokens to disjoint block files to declared blocks."""

@@ -1,0 +1,76 @@
+"""One review as it comes from a source, and many of them as columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blocks import vocabulary
+from privatekube.reviews import BOS, EOS, Reviews
+
+TOKENISER = "lower-case [a-z]+"
+SUMMARY_TOKENS, TEXT_TOKENS = 16, 127
+"""At most so many tokens, begin and end marks counted, as in PrivateKube's blocks."""
+
+PARTITION_KEY_ID = "privatekube-partition-1"
+"""Names the public key below; a change of key would move users between buckets."""
+
+_PARTITION_KEY = b"privatekube user partition, key 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One review.
+
+    Args:
+        user, product: ids as text.
+        category: its name.
+        stars: 1 to 5.
+        time: unix seconds.
+        summary, text: may be empty.
+    """
+
+    user: str
+    product: str
+    category: str
+    stars: int
+    time: int
+    summary: str
+    text: str
+
+
+def keyed_hash(identifier: str) -> int:
+    """A fixed 63-bit hash of an id under the partition key: the same in every process, for ever."""
+    hashed = hashlib.blake2b(identifier.encode(), digest_size=8, key=_PARTITION_KEY)
+    return int.from_bytes(hashed.digest(), "little") >> 1
+
+
+def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
+    """Tokenise `records`; their categories are numbered by `categories`."""
+    number = {name: index for index, name in enumerate(categories)}
+    tokens: list[int] = []
+    offsets, summaries = [0], []
+    for record in records:
+        summary = _marked(record.summary, SUMMARY_TOKENS)
+        tokens += summary
+        tokens += _marked(record.text, TEXT_TOKENS)
+        offsets.append(len(tokens))
+        summaries.append(len(summary))
+    return Reviews(
+        user=np.array([keyed_hash(each.user) for each in records], np.int64),
+        product=np.array([keyed_hash(each.product) for each in records], np.int64),
+        time=np.array([each.time for each in records], np.int64),
+        category=np.array([number[each.category] for each in records], np.int16),
+        stars=np.array([each.stars for each in records], np.int8),
+        summary_length=np.array(summaries, np.int32),
+        tokens=np.array(tokens, np.int32),
+        offsets=np.array(offsets, np.int64),
+    )
+
+
+def _marked(text: str, most: int) -> list[int]:
+    words = vocabulary.encode(text, most - 2)
+    return [BOS, *words, EOS] if words else []
