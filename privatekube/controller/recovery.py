@@ -18,10 +18,12 @@ _GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
 
 
 def admit(state: State) -> None:
-    """Give new blocks a status: all of their budget is locked."""
+    """Give new blocks a status: all of their budget is locked, but for what was committed on their data before."""
     for block in list(state.blocks.values()):
         if block.status is None:
-            state.write_block(moves.initialised(block))
+            digest = block.content_digest
+            record = None if digest is None else state.store.retired(block.spec.dataset, digest)
+            state.write_block(moves.initialised(block, {} if record is None else record.committed))
 
 
 def recover(state: State) -> None:

@@ -8,9 +8,8 @@ from decimal import Decimal, InvalidOperation
 
 from privatekube import errors
 from privatekube.privacy import budget
-from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import moves
-from privatekube.resources.block import BlockStatus, PrivateDataBlock
+from privatekube.resources.block import PrivateDataBlock
 from privatekube.store.base import ResourceStore, RetiredData
 
 
@@ -59,6 +58,7 @@ def remove(store: ResourceStore, block: PrivateDataBlock) -> None:
 
 
 def _created(store: ResourceStore, block: PrivateDataBlock) -> PrivateDataBlock:
+    """Create a block; its first status, which starts from the record, is the next pass's (`recovery.admit`)."""
     digest = block.content_digest
     record = None if digest is None else store.retired(block.spec.dataset, digest)
     if record is None:
@@ -68,15 +68,7 @@ def _created(store: ResourceStore, block: PrivateDataBlock) -> PrivateDataBlock:
             f"block {block.id}: its data was registered with {record.initial_budget} before, asked "
             f"{block.spec.initial_budget}; a budget is for the data's whole life: create it with the same"
         )
-    return store.update_status(replace(store.create(block), status=_restored(record)))
-
-
-def _restored(record: RetiredData) -> BlockStatus:
-    initial = record.initial_budget
-    pending: PrivacyBudget = initial
-    for amount in record.committed.values():
-        pending = pending - amount
-    return BlockStatus(pending=pending, available=pending * 0.0, committed=dict(record.committed))
+    return store.create(replace(block, status=None))
 
 
 def _is_registered(block: PrivateDataBlock, there: Iterable[PrivateDataBlock]) -> bool:

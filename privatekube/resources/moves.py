@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
+from types import MappingProxyType
 
 from privatekube import errors
 from privatekube.privacy import budget
@@ -18,12 +19,17 @@ HOLDING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING, LockState.CO
 """States of a lock that holds an amount taken from elsewhere."""
 
 
-def initialised(block: PrivateDataBlock) -> PrivateDataBlock:
-    """A new block: all of its budget is locked. Only a block that never had a status is new."""
+def initialised(block: PrivateDataBlock, committed: Budgets = MappingProxyType({})) -> PrivateDataBlock:
+    """A new block: all of its budget is locked, but for what was `committed` on its data before.
+
+    Only a block that never had a status is new.
+    """
     if block.status is not None:
         return block
-    initial = block.spec.initial_budget
-    return replace(block, status=BlockStatus(pending=initial, available=initial * 0.0))
+    pending = block.spec.initial_budget
+    for amount in committed.values():
+        pending = pending - amount
+    return replace(block, status=BlockStatus(pending, pending * 0.0, committed=dict(committed)))
 
 
 def status_of(block: PrivateDataBlock) -> BlockStatus:

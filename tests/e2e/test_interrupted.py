@@ -46,8 +46,8 @@ def test_ctrl_c_while_training_consumes_the_claim(laptop_with_blocks: Laptop) ->
 
 @pytest.mark.slow
 def test_ctrl_c_before_the_data_was_opened_returns_the_budget(laptop: Laptop) -> None:
-    laptop.run("demo_blocks.py", "create", "--days", "1")
     laptop.run("privatekube", "policy", "--unlock", "n=100")
+    laptop.run("demo_blocks.py", "create", "--days", "1")
     process = laptop.start_pipeline("timeout_seconds=100")
     wait_for(process, "allocate: claiming")
     until(lambda: len(laptop.claims()) == 1)

@@ -1,0 +1,61 @@
+"""Builders of resources for tests."""
+
+from __future__ import annotations
+
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
+from privatekube.resources.claim import AllocateRequest, BudgetDemand, ClaimSpec, PrivacyBudgetClaim, Request
+from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
+
+NAMESPACE = "ns"
+
+
+def block(
+    name: str = "b",
+    budget: PrivacyBudget | None = None,
+    *,
+    dataset: str = "d",
+    digest: str | None = None,
+    day: int | None = None,
+    bucket: int = 0,
+    buckets: int = 1,
+) -> PrivateDataBlock:
+    """A block; with `day`, it states its days and user bucket."""
+    dimensions: tuple[Dimension, ...] = ()
+    if day is not None:
+        numbers = {"startTime": day, "endTime": day, "userBucket": bucket, "userBuckets": buckets}
+        dimensions = tuple(Dimension(key, numeric_value=str(value)) for key, value in numbers.items())
+    annotations = {} if digest is None else {CONTENT_DIGEST: digest}
+    return PrivateDataBlock(
+        ObjectMeta(name, NAMESPACE, annotations=annotations),
+        BlockSpec(budget or EpsilonDelta(1.0, 1e-7), dataset, f"file:///{name}", dimensions),
+    )
+
+
+def allocate(
+    epsilon: float = 0.1,
+    delta: float = 0.0,
+    *,
+    demand: PrivacyBudget | None = None,
+    blocks: int | None = None,
+    timeout_ms: int | None = None,
+) -> AllocateRequest:
+    """A request for the same budget on `blocks` blocks of dataset d, or on all of them."""
+    return AllocateRequest(
+        dataset="d",
+        expected_budget=BudgetDemand(constant=demand or EpsilonDelta(epsilon, delta)),
+        min_blocks=blocks,
+        max_blocks=blocks,
+        timeout_ms=timeout_ms,
+    )
+
+
+def claim(name: str = "c", *actions: AllocateRequest) -> PrivacyBudgetClaim:
+    """A claim with these requests, or with one for epsilon 0.1."""
+    requests = tuple(Request(str(index), action) for index, action in enumerate(actions or (allocate(),)))
+    return PrivacyBudgetClaim(ObjectMeta(name, NAMESPACE), ClaimSpec(requests))
+
+
+def curve(*epsilons: float) -> RenyiCurve:
+    """A Renyi curve at the orders 2, 3, 4, ..."""
+    return RenyiCurve(tuple(range(2, 2 + len(epsilons))), epsilons)

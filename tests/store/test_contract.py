@@ -1,0 +1,191 @@
+"""What every store keeps to; a new store is one entry in STORES."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.block import BlockStatus
+from privatekube.store.base import ResourceStore, RetiredData
+from privatekube.store.sqlite import SqliteStore
+from tests import builders
+
+Opener = Callable[[], ResourceStore]
+STORES: dict[str, Callable[[Path], ResourceStore]] = {"sqlite": lambda folder: SqliteStore(folder / "state.db")}
+
+
+@pytest.fixture(params=sorted(STORES))
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    opened: list[ResourceStore] = []
+
+    def open_again() -> ResourceStore:
+        opened.append(STORES[request.param](tmp_path))
+        return opened[-1]
+
+    yield open_again
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(opener: Opener) -> ResourceStore:
+    return opener()
+
+
+STATUS = BlockStatus(pending=EpsilonDelta(0.9, 1e-7), available=EpsilonDelta(0.1, 0.0))
+
+
+def test_what_is_created_can_be_read_in_another_session(opener: Opener) -> None:
+    created = opener().create(builders.block(day=3))
+    assert opener().get_block("ns/b") == created
+    assert created.meta.uid
+    assert created.meta.creation_time_ms is not None
+
+
+def test_what_is_not_there_is_none(store: ResourceStore) -> None:
+    assert store.get_block("ns/b") is None
+    assert store.get_claim("ns/c") is None
+
+
+def test_a_taken_name_is_refused(store: ResourceStore) -> None:
+    store.create(builders.block())
+    with pytest.raises(errors.AlreadyExists, match="block ns/b: exists already"):
+        store.create(builders.block())
+    assert len(store.list_blocks()) == 1
+
+
+def test_a_block_and_a_claim_may_share_a_name(store: ResourceStore) -> None:
+    store.create(builders.block("same"))
+    store.create(builders.claim("same"))
+    assert store.get_block("ns/same") is not None
+    assert store.get_claim("ns/same") is not None
+
+
+def test_lists_are_in_order_of_creation_and_by_namespace(store: ResourceStore) -> None:
+    for name in ("z", "a", "m"):
+        store.create(builders.claim(name))
+    other = builders.claim("o")
+    store.create(replace(other, meta=replace(other.meta, namespace="elsewhere")))
+    assert [each.meta.name for each in store.list_claims()] == ["z", "a", "m", "o"]
+    assert [each.meta.name for each in store.list_claims("ns")] == ["z", "a", "m"]
+    assert store.list_claims("nowhere") == []
+
+
+def test_a_write_on_what_somebody_else_wrote_first_is_a_conflict(store: ResourceStore) -> None:
+    mine = store.create(builders.block())
+    store.update_status(replace(mine, status=STATUS))
+    with pytest.raises(errors.Conflict):
+        store.update_status(replace(mine, status=None))
+    with pytest.raises(errors.Conflict):
+        store.update(mine)
+    with pytest.raises(errors.Conflict):
+        store.delete(mine)
+    found = store.get_block("ns/b")
+    assert found is not None
+    assert found.status == STATUS
+
+
+def test_status_and_spec_are_written_apart(store: ResourceStore) -> None:
+    created = store.create(builders.claim())
+    opened = store.update(replace(created, spec=replace(created.spec, data_opened=True)))
+    assert opened.meta.generation == created.meta.generation + 1
+    written = store.update_status(
+        replace(opened, spec=created.spec, status=replace(opened.status, acquired={"ns/b": EpsilonDelta(0.1)}))
+    )
+    assert written.spec.data_opened
+    assert written.meta.generation == opened.meta.generation
+    again = store.update(replace(written, status=created.status))
+    assert again.status.acquired == {"ns/b": EpsilonDelta(0.1)}
+
+
+def test_writing_to_what_is_gone_says_so(store: ResourceStore) -> None:
+    created = store.create(builders.block())
+    store.delete(created)
+    assert store.get_block("ns/b") is None
+    for write in (store.update, store.update_status, store.delete):
+        with pytest.raises(errors.NotFound):
+            write(created)
+
+
+def test_only_claims_with_an_unanswered_request_are_open(store: ResourceStore) -> None:
+    created = store.create(builders.claim("c"))
+    store.create(replace(builders.claim("answered"), spec=replace(created.spec, requests=())))
+    assert [each.meta.name for each in store.list_claims(open_only=True)] == ["c"]
+
+
+def test_records_of_deleted_data_stay(opener: Opener) -> None:
+    record = RetiredData("d", "sha256:1", "ns/b", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.25)})
+    opener().retire(record)
+    assert opener().retired("d", "sha256:1") == record
+    assert opener().retired("d", "sha256:2") is None
+
+
+def test_settings_are_shared(opener: Opener) -> None:
+    opener().set_setting("order", "fcfs")
+    assert opener().settings() == {"order": "fcfs"}
+
+
+def test_a_failed_transaction_leaves_nothing(opener: Opener) -> None:
+    store = opener()
+    with pytest.raises(RuntimeError, match="half-way"), store.transaction():
+        store.create(builders.block("a"))
+        store.create(builders.block("b"))
+        raise RuntimeError("half-way")
+    assert opener().list_blocks() == []
+
+
+def _increment(path: Path, times: int) -> None:
+    store = SqliteStore(path)
+    for _ in range(times):
+        with store.transaction():
+            count = int(store.settings().get("count", "0"))
+            store.set_setting("count", str(count + 1))
+    store.close()
+
+
+def test_transactions_of_several_processes_do_not_interleave(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    SqliteStore(path).close()
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_increment, args=(path, 40)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    store = SqliteStore(path)
+    assert store.settings()["count"] == "120"
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_text("not a database, but long enough to look like one " * 50)
+    with pytest.raises(errors.InvalidInput, match=r"store: .*state\.db.* name another file"):
+        SqliteStore(path)
+
+
+def test_a_place_that_cannot_hold_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(errors.InvalidInput, match="store: "):
+        SqliteStore(tmp_path / "file" / "state.db")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(errors.InvalidInput, match="store: "):
+        SqliteStore(tmp_path / "folder")
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(errors.InvalidInput, match="newer version"):
+        SqliteStore(path)
