@@ -68,7 +68,9 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
             created = []
     there = len(declared) - len(created)
     also = f"; {there} were there already, unchanged" if there else ""
-    say.print(f"created {len(created)} blocks of {owner.initial_budget} in {namespace}{also}", highlight=False)
+    say.print(
+        f"created {len(created)} blocks of {owner.initial_budget} in {namespace}{also}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command("list")

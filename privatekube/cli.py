@@ -33,14 +33,19 @@ Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Only i
 Output = Annotated[listing.Format, typer.Option("--output", "-o", help="How to print it.")]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     store: Annotated[str | None, typer.Option(help="Store, instead of PRIVATEKUBE_STORE.")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
     if store is not None:
         os.environ[client.STORE] = store
 

@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from privatekube import describing
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 from privatekube.resources import block_codec, claim_codec
@@ -36,15 +37,25 @@ class Format(enum.StrEnum):
 
 def show(resource: Resource, output: Format) -> None:
     """Print one object in full."""
-    write(to_wire(resource), Format.YAML if output is Format.TABLE else output)
+    if output is Format.TABLE:
+        tables = describing.block(resource) if isinstance(resource, PrivateDataBlock) else describing.claim(resource)
+        _print(*tables)
+        return
+    write(to_wire(resource), output)
 
 
 def show_all(resources: Sequence[R], output: Format, table: Callable[[Sequence[R]], Table]) -> None:
     """Print several objects: a table, or a List with items."""
     if output is Format.TABLE:
-        Console(width=None if sys.stdout.isatty() else UNBROKEN).print(table(resources))
+        _print(table(resources))
         return
     write({"apiVersion": "v1", "kind": "List", "items": [to_wire(each) for each in resources]}, output)
+
+
+def _print(*tables: Table) -> None:
+    console = Console(width=None if sys.stdout.isatty() else UNBROKEN)
+    for table in tables:
+        console.print(table)
 
 
 def write(document: dict[str, Any], output: Format) -> None:

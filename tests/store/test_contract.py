@@ -133,10 +133,14 @@ def test_settings_are_shared(opener: Opener) -> None:
 
 def test_a_failed_transaction_leaves_nothing(opener: Opener) -> None:
     store = opener()
-    with pytest.raises(RuntimeError, match="half-way"), store.transaction():
-        store.create(builders.block("a"))
-        store.create(builders.block("b"))
-        raise RuntimeError("half-way")
+
+    def half_way() -> None:
+        with store.transaction():
+            store.create(builders.block("a"))
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half_way()
     assert opener().list_blocks() == []
 
 

@@ -1,0 +1,133 @@
+"""`privatekube`: tables for people, PrivateKube's JSON and YAML for programs, one line for mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from privatekube import client
+from privatekube.cli import app
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import block_codec, claim_codec
+from tests import builders
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    """A store with two blocks, a consumed claim and a claim that holds budget."""
+    uri = f"sqlite:///{tmp_path}/state.db"
+    with client.connect(uri) as plane:
+        plane.create_blocks([builders.block("a", day=0), builders.block("b", day=1)])
+        plane.create_blocks([builders.block("r", builders.curve(1.0, 2.0), dataset="renyi")])
+        plane.allocate("ns", "paid", builders.allocate(0.25), timeout_seconds=5)
+        plane.mark_opened("ns/paid")
+        plane.consume("ns/paid")
+        plane.allocate("ns", "held", builders.allocate(0.5), timeout_seconds=5)
+    return uri
+
+
+def run(uri: str, *arguments: str, status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "privatekube.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, client.STORE: uri},
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def test_blocks_as_json_are_a_list_in_wire_form(uri: str) -> None:
+    document = json.loads(run(uri, "get", "blocks", "-o", "json"))
+    assert (document["apiVersion"], document["kind"]) == ("v1", "List")
+    first = document["items"][0]
+    assert (first["apiVersion"], first["kind"]) == ("columbia.github.com/v1", "PrivateDataBlock")
+    committed = {"ns/paid": {"epsDel": {"epsilon": 0.25, "delta": 0.0}}}
+    assert first["status"]["committedBudgetMap"] == committed
+    assert block_codec.from_wire(first).spec.initial_budget == EpsilonDelta(1.0, 1e-7)
+
+
+def test_claims_as_yaml_are_a_list_in_wire_form(uri: str) -> None:
+    document = yaml.safe_load(run(uri, "get", "claims", "-o", "yaml"))
+    assert [each["metadata"]["name"] for each in document["items"]] == ["paid", "held"]
+    assert claim_codec.from_wire(document["items"][1]).status.acquired["ns/a"] == EpsilonDelta(0.5)
+
+
+def test_tables_answer_the_daily_questions(uri: str) -> None:
+    blocks = run(uri, "get", "blocks")
+    assert "epsilon 0.25" in blocks
+    assert "25%" in blocks
+    claims = run(uri, "get", "claims")
+    assert "consumed" in claims
+    assert "acquired" in claims
+    assert len(claims.splitlines()) == 3
+
+
+def test_one_object_is_found_by_name_or_by_namespace_and_name(uri: str) -> None:
+    for arguments in (("a",), ("ns/a",), ("a", "-n", "ns")):
+        document = json.loads(run(uri, "get", "block", *arguments, "-o", "json"))
+        assert document["metadata"]["name"] == "a"
+    assert json.loads(run(uri, "describe", "claim", "held", "-o", "json"))["kind"] == "PrivacyBudgetClaim"
+
+
+def test_describe_shows_who_holds_what(uri: str) -> None:
+    described = run(uri, "describe", "block", "a")
+    for expected in ("acquired by ns/held", "committed by ns/paid", "initial", "file:///a", "startTime"):
+        assert expected in described
+    assert "order 2" in run(uri, "describe", "block", "r")
+    claimed = run(uri, "describe", "claim", "paid")
+    assert "committed on ns/a" in claimed
+    assert "ConsumeRequest" in claimed
+
+
+def test_settling_says_what_was_done_and_does_it_once(uri: str) -> None:
+    assert run(uri, "settle", "held") == "ns/held: released\n"
+    assert run(uri, "settle", "held") == "ns/held: nothing to settle\n"
+
+
+def test_the_policy_is_shown_and_changed(uri: str) -> None:
+    assert "unlock: all" in run(uri, "policy")
+    assert "unlock: n=7" in run(uri, "policy", "--unlock", "n=7", "--order", "fcfs", "--default-timeout", "60")
+    assert "default_timeout_ms: 60000" in run(uri, "policy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("get", "block", "zzz"), "block zzz: there is none"),
+        (("settle", "zzz"), "claim zzz: there is none"),
+        (("get", "pods"), "pods"),
+        (("policy", "--unlock", "n=0"), "n=0"),
+        (("policy", "--order", "lottery"), "'lottery' is unknown; use one of"),
+        (("--store", "mysql://x", "get", "blocks"), "is no store"),
+        (("get", "blocks", "-o", "xml"), "xml"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(uri: str, arguments: tuple[str, ...], expected: str) -> None:
+    line = run(uri, *arguments, status=2)
+    assert line.startswith("error: ")
+    assert len(line.splitlines()) == 1
+    assert expected in line
+
+
+def test_the_version_is_printed(uri: str) -> None:
+    assert run(uri, "--version").strip() == "0.1.0"
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "README.md").read_text()
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.callback.__doc__
+        assert f"privatekube {command.callback.__name__}" in text
