@@ -6,7 +6,6 @@ import re
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from blocks import declare, partition, sources
@@ -16,7 +15,7 @@ from privatekube.resources.block import PrivateDataBlock
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Private data blocks for a demo."
 )
-say = Console(stderr=True)
+say = listing.console(stderr=True)
 FOLDER = ".privatekube/blocks"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?")
 Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks.")]

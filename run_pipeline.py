@@ -10,14 +10,13 @@ from typing import Annotated
 import typer
 from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
-from rich.console import Console
 
 from pipelines import cluster, dp_lstm, here
-from privatekube import commandline, config, errors
+from privatekube import commandline, config, errors, listing
 
 SECRETS = Path("client_secrets.yaml")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-say = Console(stderr=True)
+say = listing.console(stderr=True)
 
 
 class Runner(enum.StrEnum):

@@ -52,10 +52,16 @@ def show_all(resources: Sequence[R], output: Format, table: Callable[[Sequence[R
     write({"apiVersion": "v1", "kind": "List", "items": [to_wire(each) for each in resources]}, output)
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Where tables and lines go; what is no terminal gets them unbroken."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else UNBROKEN)
+
+
 def _print(*tables: Table) -> None:
-    console = Console(width=None if sys.stdout.isatty() else UNBROKEN)
+    to = console()
     for table in tables:
-        console.print(table)
+        to.print(table)
 
 
 def write(document: dict[str, Any], output: Format) -> None:

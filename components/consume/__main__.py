@@ -42,8 +42,13 @@ def _check(granted: handoff.Grant, spends: tuple[handoff.Spend, ...]) -> float:
     """The epsilon of all `spends` together.
 
     Raises:
-        BudgetExceeded: they are of another claim, ran on other units than planned, or cost more than the Grant.
+        BudgetExceeded: one is missing, of another claim, or ran on other units than planned; or they cost too much.
     """
+    if [spend.step for spend in spends] != list(PARTS):
+        raise errors.BudgetExceeded(
+            f"spends: are of {', '.join(spend.step for spend in spends)}, not of {', '.join(PARTS)}; "
+            "hand on what each step wrote"
+        )
     for spend in spends:
         if spend.claim != granted.claim or PARTS[spend.step] != spend.part:
             raise errors.BudgetExceeded(
@@ -55,7 +60,7 @@ def _check(granted: handoff.Grant, spends: tuple[handoff.Spend, ...]) -> float:
     epsilon = used.epsilon(granted.delta)
     for each in granted.blocks:
         held = codec.budget_from_wire(each.budget)
-        if held is None or not _fits(used, epsilon, held):
+        if held is None or epsilon > granted.epsilon * (1 + budget.ROUNDING) or not _fits(used, epsilon, held):
             raise errors.BudgetExceeded(
                 f"spend: epsilon {epsilon:.6g} at delta {granted.delta:.3g} is more than {each.id} grants ({held}); "
                 "nothing is published; the claim is settled by the exit task"

@@ -13,8 +13,8 @@ from torch import nn
 from privatekube import errors
 from privatekube.training import clipping, dp_lstm
 
-# A small epsilon pays for few and noisy steps, and a step moves each weight by about as much whether it carries signal or
-# noise. So what is to be learnt must weigh little at the start, and what carries its gradient much.
+# A small epsilon pays for few and noisy steps, and a step moves each weight by about as much whether it carries signal
+# or noise. So what is to be learnt must weigh little at the start, and what carries its gradient much.
 
 _EMBEDDING_SCALE = 0.05
 """Words start almost alike: what they mean is learnt, not in spite of what they started as."""
@@ -27,7 +27,7 @@ _OUTPUT_SCALE = 5.0
 
 _GATE_BIASES = (-4.0, 5.0, 0.0, 2.0)
 """Of the input, forget, cell and output gate. An LSTM starts as a bag of words: each token adds a little to the cell,
-nothing is forgotten, the cell is read in full, and neither recurrence nor gates depend on the tokens; that is learnt."""
+nothing is forgotten, the cell is read in full, neither recurrence nor gates depend on the tokens; that is learnt."""
 
 
 @dataclass(frozen=True, kw_only=True)

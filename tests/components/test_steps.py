@@ -1,0 +1,278 @@
+"""The steps by themselves: each may be repeated, none pays or releases twice, and overspending is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.allocate.__main__ import allocate
+from components.consume.__main__ import consume
+from components.download.__main__ import download
+from components.dp_evaluate.__main__ import dp_evaluate
+from components.dp_preprocess.__main__ import dp_preprocess
+from components.dp_train.__main__ import dp_train
+from components.release.__main__ import release
+from components.upload.__main__ import upload
+from privatekube import client, errors, handoff, reviews
+from privatekube.client import BudgetClient
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import moves
+from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
+from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
+
+
+def synthetic_block(path: Path, day: int, *, unit: str = "event", bound: int = 1) -> str:
+    chance = np.random.default_rng(day)
+    n, length = 200, 5
+    made = reviews.Reviews(
+        user=np.arange(n) + 1000 * day,
+        product=chance.integers(0, 50, n),
+        time=np.full(n, reviews.FIRST_DAY_SECONDS + day * reviews.SECONDS_PER_DAY),
+        category=chance.integers(0, 3, n).astype(np.int16),
+        stars=chance.integers(1, 6, n).astype(np.int8),
+        summary_length=np.zeros(n, np.int32),
+        tokens=chance.integers(4, 60, n * length).astype(np.int32),
+        offsets=np.arange(n + 1) * length,
+    )
+    return reviews.write(
+        path,
+        made,
+        reviews.Metadata("d", day, day, 0, 1, "key", "sha256:words", 100, "words", unit, bound, ("a", "b", "c")),
+    )
+
+
+@dataclass
+class Run:
+    """The artifacts of a run, and its steps with fitting arguments."""
+
+    folder: Path
+    plane: BudgetClient
+
+    def path(self, name: str) -> Path:
+        return self.folder / "run" / name
+
+    def allocate(self, **changes: Any) -> handoff.Grant:
+        arguments: dict[str, Any] = {
+            "run_id": "r1",
+            "namespace": "ns",
+            "dataset": "d",
+            "n_blocks": "all",
+            "conditions": [],
+            "epsilon": 1.0,
+            "delta": 1e-9,
+            "timeout_seconds": 5,
+            "statistics_fraction": 0.05,
+            "test_fraction": 0.3,
+            "n_epochs": 1,
+            "sampling_rate": 0.5,
+            "prefix": str(self.folder / "out"),
+            "grant": self.path("grant"),
+        }
+        allocate(**arguments | changes)
+        return handoff.read(handoff.Grant, self.path("grant"))
+
+    def download(self) -> None:
+        download(grant=self.path("grant"), blocks=self.path("blocks"))
+
+    def preprocess(self) -> None:
+        names = ("blocks", "dataset", "statistics")
+        dp_preprocess(grant=self.path("grant"), **{each: self.path(each) for each in names}, spend=self.path("s1"))
+
+    def train(self) -> None:
+        dp_train(
+            grant=self.path("grant"),
+            dataset=self.path("dataset"),
+            statistics=self.path("statistics"),
+            task="product",
+            model="bow",
+            max_grad_norm=1.0,
+            learning_rate=0.01,
+            vocab_size=100,
+            max_text_len=5,
+            embedding_dim=4,
+            hidden_dim=4,
+            device="cpu",
+            seed=0,
+            checkpoint=self.path("checkpoint"),
+            spend=self.path("s2"),
+        )
+
+    def evaluate(self) -> None:
+        names = ("grant", "dataset", "checkpoint", "metrics")
+        dp_evaluate(**{each: self.path(each) for each in names}, device="cpu", spend=self.path("s3"))
+
+    def consume(self) -> handoff.Receipt:
+        spends = {"spend_statistics": "s1", "spend_training": "s2", "spend_evaluation": "s3"}
+        paths = {name: self.path(each) for name, each in spends.items()}
+        consume(grant=self.path("grant"), receipt=self.path("receipt"), **paths)
+        return handoff.read(handoff.Receipt, self.path("receipt"))
+
+    def upload(self) -> Path:
+        names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
+        upload(prefix=str(self.folder / "out"), **{each: self.path(each) for each in names})
+        return Path(self.path("location").read_text())
+
+    def to_the_end(self) -> None:
+        self.allocate()
+        for step in (self.download, self.preprocess, self.train, self.evaluate):
+            step()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    uri = f"sqlite:///{tmp_path}/state.db"
+    monkeypatch.setenv(client.STORE, uri)
+    with client.connect(uri) as plane:
+        blocks = []
+        for day in range(2):
+            path = tmp_path / f"{day}.h5"
+            digest = synthetic_block(path, day)
+            meta = ObjectMeta(f"b{day}", "ns", annotations={CONTENT_DIGEST: digest})
+            dimensions = (Dimension("startTime", numeric_value=str(day)), Dimension("unit", string_value="event"))
+            blocks.append(PrivateDataBlock(meta, BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{path}", dimensions)))
+        plane.create_blocks(blocks)
+        yield Run(tmp_path, plane)
+
+
+def committed(plane: BudgetClient) -> list[float]:
+    return [
+        sum(amount.values[0] for amount in moves.status_of(block).committed.values()) for block in plane.list_blocks()
+    ]
+
+
+def test_every_step_may_be_repeated_and_nothing_is_paid_or_released_twice(run: Run) -> None:
+    steps: list[Callable[[], Any]] = [run.allocate, run.download, run.preprocess, run.train, run.evaluate, run.consume]
+    for step in [*steps, run.upload]:
+        step()
+        before = {path: path.read_bytes() for path in run.path("").rglob("*") if path.is_file()}
+        step()
+        assert {path: path.read_bytes() for path in run.path("").rglob("*") if path.is_file()} == before
+    assert committed(run.plane) == [1.0, 1.0]
+    assert len(run.plane.list_claims()) == 1
+
+
+def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> None:
+    run.allocate()
+    run.download()
+    run.preprocess()
+    (run.path("blocks") / "00001.h5").unlink()
+    with pytest.raises(errors.BudgetExceeded, match="second release"):
+        run.preprocess()
+
+
+def test_two_runs_draw_different_noise(run: Run) -> None:
+    run.allocate()
+    run.download()
+    released = set()
+    for attempt in range(3):
+        run.path("s1").unlink(missing_ok=True)
+        run.preprocess()
+        released.add(run.path("statistics").read_text())
+        assert len(released) == attempt + 1
+
+
+def test_spends_that_cost_more_than_the_grant_are_refused_and_nothing_is_committed(run: Run) -> None:
+    run.to_the_end()
+    spend = json.loads(run.path("s2").read_text())
+    gaussian = spend["event"]["event"]["event"]
+    gaussian["noise_multiplier"] *= 0.9
+    run.path("s2").write_text(json.dumps(spend))
+    with pytest.raises(errors.BudgetExceeded, match="is more than ns/b0 grants"):
+        run.consume()
+    assert committed(run.plane) == [0, 0]
+    assert not run.path("receipt").exists()
+
+
+@pytest.mark.parametrize(("field", "value"), [("claim", "ns/run-other"), ("part", "all")])
+def test_a_spend_of_another_claim_or_on_other_units_is_refused(run: Run, field: str, value: str) -> None:
+    run.to_the_end()
+    spend = json.loads(run.path("s3").read_text()) | {field: value}
+    run.path("s3").write_text(json.dumps(spend))
+    with pytest.raises(errors.BudgetExceeded, match="hand on what the steps of this run wrote"):
+        run.consume()
+    assert committed(run.plane) == [0, 0]
+
+
+def test_the_same_spend_cannot_stand_for_two_steps(run: Run) -> None:
+    run.to_the_end()
+    run.path("s2").write_bytes(run.path("s1").read_bytes())
+    with pytest.raises(errors.BudgetExceeded, match="spends: are of dp_preprocess, dp_preprocess, dp_evaluate"):
+        run.consume()
+    assert committed(run.plane) == [0, 0]
+
+
+def test_publishing_needs_this_runs_receipt(run: Run) -> None:
+    run.to_the_end()
+    receipt = run.consume().model_copy(update={"run_id": "r2"})
+    handoff.write(receipt, run.path("receipt"))
+    with pytest.raises(errors.InvalidInput, match="hand on this run's receipt"):
+        run.upload()
+
+
+def test_another_runs_results_are_never_overwritten(run: Run) -> None:
+    run.to_the_end()
+    run.consume()
+    folder = run.upload()
+    (folder / "metrics.json").write_text("{}")
+    with pytest.raises(errors.AlreadyExists, match="holds another result"):
+        run.upload()
+
+
+def test_a_tampered_block_is_found_and_named(run: Run) -> None:
+    run.allocate()
+    synthetic_block(run.folder / "0.h5", 7)
+    with pytest.raises(errors.CorruptData, match="altered"):
+        run.download()
+
+
+def test_a_missing_block_file_is_named(run: Run) -> None:
+    run.allocate()
+    (run.folder / "1.h5").unlink()
+    with pytest.raises(errors.NotFound, match=r"1\.h5 does not exist"):
+        run.download()
+
+
+def test_the_exit_task_returns_unopened_budget_and_consumes_opened_budget(run: Run) -> None:
+    run.allocate()
+    release(run_id="r1", namespace="ns", status={"state": "FAILED"})
+    assert committed(run.plane) == [0, 0]
+    run.allocate(run_id="r2")
+    run.download()
+    release(run_id="r2", namespace="ns", status={"state": "FAILED"})
+    release(run_id="r2", namespace="ns", status={"state": "FAILED"})
+    assert committed(run.plane) == [1.0, 1.0]
+
+
+def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
+    digest = synthetic_block(run.folder / "u.h5", 9, unit="user-day", bound=2)
+    dimensions = (
+        Dimension("startTime", numeric_value="9"),
+        Dimension("unit", string_value="user-day"),
+        Dimension("maxContribution", numeric_value="2"),
+    )
+    meta = ObjectMeta("u", "ns", annotations={CONTENT_DIGEST: digest})
+    spec = BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{run.folder}/u.h5", dimensions)
+    run.plane.create_blocks([PrivateDataBlock(meta, spec)])
+    with pytest.raises(errors.InvalidInput, match=r"different units: event \(at most 1\), user-day \(at most 2\)"):
+        run.allocate()
+    condition = {"attribute": "unit", "operation": "is", "stringValue": "user-day"}
+    granted = run.allocate(conditions=[condition])
+    assert (granted.unit, granted.max_contribution, granted.plan.sensitivity) == ("user-day", 2, 2)
+
+
+def test_conditions_choose_blocks(run: Run) -> None:
+    granted = run.allocate(conditions=[{"attribute": "startTime", "operation": ">=", "numericValue": "1"}])
+    assert [each.id for each in granted.blocks] == ["ns/b1"]
+
+
+def test_a_results_prefix_that_cannot_be_written_is_found_before_the_claim(run: Run) -> None:
+    (run.folder / "file").write_text("in the way")
+    with pytest.raises(errors.InvalidInput):
+        run.allocate(prefix=str(run.folder / "file" / "out"))
+    assert run.plane.list_claims() == []
