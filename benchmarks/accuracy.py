@@ -1,136 +1,133 @@
-"""Accuracy at several epsilons, and without privacy, on block files: for choosing defaults on data that is public.
+"""Accuracy of a model at several epsilons and without privacy, on one source of reviews.
 
-Splits, trains and plans as the pipeline does, but prints exact accuracies on the test part, which no release may hold:
-not for private data. Training without privacy exists here and nowhere in the package.
+    python benchmarks/accuracy.py --source DIR
 
-    python benchmarks/accuracy.py .privatekube/blocks/*.h5 --epsilon 1 3 8 --model lstm bow
+Reads the arguments of a run from arguments.yaml, plans the noise as a run does, trains with the project's own DP-SGD,
+and prints exact test accuracies: for public or synthetic reviews only, since nothing here is paid for.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from privatekube import reviews
+from blocks import partition, sources
+from privatekube import config
 from privatekube.privacy import planning
+from privatekube.reviews import Reviews
 from privatekube.training import evaluate, examples, loop, models, split
 
-CPU = torch.device("cpu")
+NON_PRIVATE_EPOCHS, NON_PRIVATE_BATCH, NON_PRIVATE_RATE = 8, 256, 3e-3
 
 
-def train_privately(
-    data: reviews.Reviews, config: models.ModelConfig, given: argparse.Namespace, epsilon: float
-) -> models.Classifier:
-    """As the pipeline does, with statistics and evaluation planned beside it."""
+@dataclass(frozen=True)
+class Data:
+    """Training and test reviews of a source, and its categories."""
+
+    train: Reviews
+    test: Reviews
+    categories: tuple[str, ...]
+
+
+def load(source: str, days: int | None, test_fraction: float) -> Data:
+    opened = sources.open_source(source, seed=0)
+    start, count = sources.span(opened, None, days)
+    whole = opened.reviews(partition.Slice(start, start + count - 1))
+    held_out = split.is_test(whole.user, test_fraction)
+    return Data(whole.select(~held_out), whole.select(held_out), opened.categories)
+
+
+def shape(run: config.RunArguments, data: Data) -> models.ModelConfig:
+    return models.ModelConfig(
+        architecture=run.model,
+        vocab_size=run.vocab_size,
+        max_text_len=run.max_text_len,
+        embedding_dim=run.embedding_dim,
+        hidden_dim=run.hidden_dim,
+        n_classes=len(data.categories) if run.task == "product" else 2,
+    )
+
+
+def private(run: config.RunArguments, data: Data, epsilon: float) -> models.Classifier:
     plan = planning.plan_run(
         epsilon=epsilon,
-        delta=given.delta,
-        statistics_fraction=0.05,
-        sampling_rate=given.sampling_rate,
-        steps=planning.steps_of(given.epochs, given.sampling_rate),
+        delta=run.delta,
+        statistics_fraction=run.statistics_fraction,
+        sampling_rate=run.sampling_rate,
+        steps=planning.steps_of(run.n_epochs, run.sampling_rate),
         sensitivity=1,
     )
     return loop.train(
-        data,
-        task=given.task,
+        data.train,
+        task=run.task,
         unit="event",
         max_contribution=1,
-        model=config,
+        model=shape(run, data),
         noise_multiplier=plan.noise_multiplier,
         sampling_rate=plan.sampling_rate,
         steps=plan.steps,
-        max_grad_norm=given.max_grad_norm,
-        learning_rate=given.learning_rate,
-        expected_batch_size=plan.sampling_rate * len(data),  # a pipeline takes a noisy count
-        seed=given.seed,
-        device="cpu",
+        max_grad_norm=run.max_grad_norm,
+        learning_rate=run.learning_rate,
+        expected_batch_size=plan.sampling_rate * len(data.train),
+        seed=run.seed,
+        device=run.device,
     ).module
 
 
-def train_without_privacy(
-    data: reviews.Reviews, config: models.ModelConfig, given: argparse.Namespace
-) -> models.Classifier:
-    """Shuffled batches, no clipping, no noise."""
-    ready = examples.prepare(data, task=given.task, unit="event", max_contribution=1, model=config)
-    module = models.build(config, given.seed)
-    optimizer = torch.optim.Adam(module.parameters(), lr=given.plain_learning_rate)
-    shuffle = np.random.default_rng(given.seed)
-    for _ in range(given.plain_epochs):
-        for chosen in np.array_split(shuffle.permutation(ready.units), math.ceil(ready.units / 128)):
-            sums = loop.clipped_sums(module, ready, chosen, max_grad_norm=math.inf)
-            for parameter, total in sums.items():
-                parameter.grad = total / len(chosen)
-            optimizer.step()
+def non_private(run: config.RunArguments, data: Data) -> models.Classifier:
+    prepared = examples.prepare(data.train, task=run.task, unit="event", max_contribution=1, model=shape(run, data))
+    module, device = models.build(shape(run, data), run.seed), torch.device("cpu")
+    optimizer = torch.optim.Adam(module.parameters(), lr=NON_PRIVATE_RATE)
+    chance = np.random.default_rng(run.seed)
+    for _ in range(NON_PRIVATE_EPOCHS):
+        order = chance.permutation(prepared.units)
+        for first in range(0, len(order), NON_PRIVATE_BATCH):
+            for batch in prepared.batches(order[first : first + NON_PRIVATE_BATCH], device):
+                optimizer.zero_grad()
+                logits, _ = module(batch.tokens, batch.lengths)
+                nn.functional.cross_entropy(logits, batch.labels).backward()
+                optimizer.step()
     return module
 
 
-def accuracy(
-    module: models.Classifier, data: reviews.Reviews, config: models.ModelConfig, task: str
-) -> tuple[float, float, float]:
-    """Exact accuracy, its mean over classes, and the share of the largest class."""
+def accuracy(run: config.RunArguments, data: Data, module: models.Classifier) -> tuple[float, float]:
     counts = evaluate.count_predictions(
-        module, data, task=task, unit="event", max_contribution=1, model=config, device=CPU
+        module,
+        data.test,
+        task=run.task,
+        unit="event",
+        max_contribution=1,
+        model=shape(run, data),
+        device=torch.device("cpu"),
     )
-    right = np.array([counts[label, True] for label in range(config.n_classes)])
-    totals = right + np.array([counts[label, False] for label in range(config.n_classes)])
-    present = totals > 0
-    return right.sum() / totals.sum(), float(np.mean(right[present] / totals[present])), totals.max() / totals.sum()
-
-
-def options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("blocks", type=Path, nargs="+", help="block files")
-    parser.add_argument("--task", choices=sorted(examples.LABELS), default="product")
-    parser.add_argument("--model", nargs="+", choices=sorted(models.ARCHITECTURES), default=["lstm", "bow"])
-    parser.add_argument("--epsilon", type=float, nargs="*", default=[1.0, 3.0, 8.0])
-    parser.add_argument("--delta", type=float, default=1e-9)
-    parser.add_argument("--test-fraction", type=float, default=0.2)
-    parser.add_argument("--vocab-size", type=int, default=10_004)
-    parser.add_argument("--max-text-len", type=int, default=32)
-    parser.add_argument("--embedding-dim", type=int, default=32)
-    parser.add_argument("--hidden-dim", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--sampling-rate", type=float, default=0.25)
-    parser.add_argument("--max-grad-norm", type=float, default=0.3)
-    parser.add_argument("--learning-rate", type=float, default=0.02)
-    parser.add_argument("--plain-epochs", type=int, default=8)
-    parser.add_argument("--plain-learning-rate", type=float, default=0.003)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    total = sum(counts.values())
+    labels = {label: counts[label, True] + counts[label, False] for label, _ in counts}
+    return sum(counts[label, True] for label in labels) / total, max(labels.values()) / total
 
 
 def main() -> None:
-    """Print one line for each model and epsilon."""
-    given = options()
-    block = reviews.merge([reviews.read(path) for path in given.blocks])
-    held_out = split.is_test(block.reviews.user, given.test_fraction)
-    train, test = block.reviews.select(~held_out), block.reviews.select(held_out)
-    print(f"{'model':<12}{'epsilon':>12}{'accuracy':>10}{'balanced':>10}{'majority':>10}{'seconds':>9}")
-    for architecture in given.model:
-        config = models.ModelConfig(
-            architecture=architecture,
-            vocab_size=given.vocab_size,
-            max_text_len=given.max_text_len,
-            embedding_dim=given.embedding_dim,
-            hidden_dim=given.hidden_dim,
-            n_classes=len(block.metadata.categories) if given.task == "product" else 2,
-        )
-        for epsilon in (*given.epsilon, None):
-            start = time.perf_counter()
-            if epsilon is None:
-                module = train_without_privacy(train, config, given)
-            else:
-                module = train_privately(train, config, given, epsilon)
-            seconds = time.perf_counter() - start
-            exact, balanced, majority = accuracy(module, test, config, given.task)
-            name = "not private" if epsilon is None else f"{epsilon:g}"
-            print(f"{architecture:<12}{name:>12}{exact:>10.3f}{balanced:>10.3f}{majority:>10.3f}{seconds:>9.1f}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default=sources.SYNTHETIC, help="synthetic, a file or a folder of reviews")
+    parser.add_argument("--days", type=int, help="days to read; default: all, or 10 synthetic ones")
+    parser.add_argument("--epsilon", type=float, nargs="*", default=[1.0, 3.0, 8.0])
+    parser.add_argument("--no-reference", action="store_true", help="leave out the non-private model")
+    parser.add_argument("--set", action="append", default=[], help="key=value, as run_pipeline.py takes it")
+    given = parser.parse_args()
+    run = config.load_arguments(Path("arguments.yaml"), given.set)
+    days = 10 if given.source == sources.SYNTHETIC and given.days is None else given.days
+    data = load(given.source, days, run.test_fraction)
+    trained = [(f"{epsilon:g}", private(run, data, epsilon)) for epsilon in given.epsilon]
+    if not given.no_reference:
+        trained.append(("none", non_private(run, data)))
+    print(f"{run.model}, {run.task}, {len(data.train)} training and {len(data.test)} test reviews")
+    for name, module in trained:
+        right, majority = accuracy(run, data, module)
+        print(f"epsilon {name:>5}: accuracy {right:.3f}   majority class {majority:.3f}")
 
 
 if __name__ == "__main__":
