@@ -22,7 +22,7 @@ def submit(package: Path, arguments: Mapping[str, Any], secrets: ClusterSecrets)
         Temporary: the server cannot be reached.
     """
     try:
-        client = kfp.Client(host=secrets.host, namespace=secrets.namespace or "kubeflow", **_credentials(secrets))
+        client = kfp.Client(host=secrets.host, namespace=secrets.namespace or "kubeflow", **credentials(secrets))
         run = client.create_run_from_pipeline_package(
             str(package),
             arguments=dict(arguments),
@@ -38,7 +38,7 @@ def submit(package: Path, arguments: Mapping[str, Any], secrets: ClusterSecrets)
     return f"{secrets.host.rstrip('/')}/#/runs/details/{run.run_id}"
 
 
-def _credentials(secrets: ClusterSecrets) -> dict[str, str]:
+def credentials(secrets: ClusterSecrets) -> dict[str, str]:
     """Either a token or the IAP client: kfp takes the first that is set, and must never get both."""
     if secrets.existing_token is not None:
         return {"existing_token": secrets.existing_token.get_secret_value()}

@@ -139,13 +139,15 @@ def require_images(folder: Path = COMPONENTS) -> None:
     """Check that every component's image is pinned by digest.
 
     Raises:
-        InvalidInput: the first that is not, and the command that builds it.
+        InvalidInput: the first that is not.
     """
     for path in sorted(folder.glob("*/component.yaml")):
         image = yaml.safe_load(path.read_text(encoding="utf-8"))["implementation"]["container"]["image"]
         if "@sha256:" not in image:
             name = f"image of {path.parent.name}"
-            raise errors.invalid(name, image, "names no digest", "build and push it: python build_components.py")
+            raise errors.invalid(
+                name, image, "names no digest", "run the steps in this Python: --local --runner environment"
+            )
 
 
 def _limit(task: Any, limits: tuple[str, str]) -> None:

@@ -32,6 +32,8 @@ def run(arguments: RunArguments, *, in_containers: bool, console: Console) -> in
     Raises:
         InvalidInput: results could not be written, or the store not be opened: found before anything is claimed.
     """
+    if arguments.device == "cuda":
+        _require_gpu()
     arguments = arguments.model_copy(update={"prefix": storage.absolute(arguments.prefix)})
     storage.require_writable(arguments.prefix)
     with client.connect() as plane:
@@ -59,6 +61,13 @@ def run(arguments: RunArguments, *, in_containers: bool, console: Console) -> in
         after = plane.list_blocks(arguments.namespace)
     _show(console, arguments.prefix, run_id, before, after)
     return 0
+
+
+def _require_gpu() -> None:
+    """Find out before anything is claimed that a GPU was asked for and there is none."""
+    from privatekube.training import loop  # noqa: PLC0415 - torch takes seconds to import, and only this needs it
+
+    loop.resolve("cuda")
 
 
 def _show(

@@ -91,11 +91,11 @@ class RunArguments(_Settings):
     test_fraction: OpenShare = 0.2
     task: Task = "product"
     model: Architecture = "lstm"
-    n_epochs: Count = 5
-    sampling_rate: Rate = 0.1
+    n_epochs: Count = 15
+    sampling_rate: Rate = 0.2
     max_grad_norm: Positive = 1.0
-    learning_rate: Positive = 0.01
-    vocab_size: VocabularySize = 2000
+    learning_rate: Positive = 0.015
+    vocab_size: VocabularySize = 3000
     max_text_len: Count = 60
     embedding_dim: Count = 32
     hidden_dim: Count = 32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.conftest import Laptop
@@ -59,6 +61,15 @@ def test_a_results_folder_that_cannot_be_written_is_found_before_any_claim(lapto
     assert len(written.splitlines()) == 1
     assert "file/out" in written
     assert laptop.claims() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_found_before_any_claim(laptop_with_blocks: Laptop) -> None:
+    line = laptop_with_blocks.pipeline("device=cuda", status=2)
+    assert len(line.splitlines()) == 1
+    assert "device" in line
+    assert laptop_with_blocks.claims() == {}
 
 
 @pytest.mark.slow

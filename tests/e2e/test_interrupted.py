@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,15 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def is_step(process: Path, step: str, parent: int) -> bool:
+    """Whether this process of /proc is that step of the run."""
+    try:
+        command = (process / "cmdline").read_bytes().split(b"\0")
+        return f"components.{step}".encode() in command and f"PPid:\t{parent}\n" in (process / "status").read_text()
+    except OSError:
+        return False
 
 
 @pytest.mark.slow
@@ -81,8 +91,31 @@ def test_kill_9_keeps_the_budget_held_until_it_is_settled_and_running_again_work
 @pytest.mark.slow
 def test_a_failure_after_the_data_was_opened_consumes_the_claim(laptop_with_blocks: Laptop) -> None:
     laptop = laptop_with_blocks
-    path = next((laptop.folder / ".privatekube").rglob("*.h5"))
-    path.write_bytes(path.read_bytes()[:-100])
+    process = laptop.start_pipeline(*LONG)
+    wait_for(process, "dp_train: noisy step")
+    (step,) = [pid for pid in Path("/proc").glob("[0-9]*") if is_step(pid, "dp_train", process.pid)]
+    os.kill(int(step.name), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: dp_train: " in err
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["cut", "other data", "gone"])
+def test_a_block_file_that_is_not_what_was_declared_is_found_before_the_data_is_opened_and_costs_nothing(
+    laptop_with_blocks: Laptop, harm: str
+) -> None:
+    laptop = laptop_with_blocks
+    first, second = sorted((laptop.folder / ".privatekube").rglob("*.h5"))
+    if harm == "cut":
+        first.write_bytes(first.read_bytes()[:-100])
+    elif harm == "other data":
+        first.write_bytes(second.read_bytes())
+    else:
+        first.unlink()
     line = laptop.pipeline(status=2).splitlines()[-1]
     assert line.startswith("error: download: ")
-    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    for block in laptop.blocks().values():
+        assert committed(block) == 0
+        assert not block["status"].get("acquiredBudgetMap")

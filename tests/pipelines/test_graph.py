@@ -79,8 +79,8 @@ def test_the_parameters_are_the_run_arguments(compiled: dict[str, Any]) -> None:
     assert {name: each["parameterType"] for name, each in given.items()} == expected
 
 
-def test_images_that_are_not_built_are_named_with_the_command_that_builds_them() -> None:
-    with pytest.raises(errors.InvalidInput, match=r"image of allocate: .* names no digest; .*build_components.py"):
+def test_images_that_are_not_built_are_named_with_what_to_do_instead() -> None:
+    with pytest.raises(errors.InvalidInput, match=r"image of allocate: .* names no digest; .*--runner environment"):
         dp_lstm.require_images()
 
 
