@@ -206,11 +206,6 @@ def to_renyi(budget: EpsilonDelta, orders: Iterable[float] = STANDARD_ORDERS) ->
     )
 
 
-def zero_like(budget: PrivacyBudget) -> PrivacyBudget:
-    """Nothing, of the type and orders of `budget`."""
-    return budget * 0.0
-
-
 def total(budgets: Iterable[PrivacyBudget], *, start: PrivacyBudget) -> PrivacyBudget:
     """`start` plus all `budgets`."""
     for each in budgets:

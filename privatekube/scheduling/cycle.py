@@ -62,16 +62,6 @@ def chosen_blocks(
     return tuple(by_share[:count])
 
 
-def shortfalls(request: WaitingRequest, snapshot: Snapshot) -> list[str]:
-    """The candidate blocks on which the request's demand does not fit what is available."""
-    return [
-        block_id
-        for block_id, demand in request.demand.items()
-        if block_id in snapshot.blocks
-        and not snapshot.blocks[block_id].available.admits(demand, capacity=snapshot.blocks[block_id].capacity)
-    ]
-
-
 def _unlocks(snapshot: Snapshot, unlocking: UnlockingPolicy) -> dict[str, PrivacyBudget]:
     unlocked = {block.id: unlocking.on_tick(block, snapshot.now_ms) for block in snapshot.blocks.values()}
     return {block_id: amount for block_id, amount in unlocked.items() if amount is not None}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 
@@ -32,6 +35,27 @@ class RetiredData:
     block_id: str
     initial_budget: PrivacyBudget
     committed: Mapping[str, PrivacyBudget]
+
+    def to_json(self) -> str:
+        """What a store keeps under dataset and digest."""
+        budgets = {
+            "initialBudget": codec.budget_to_wire(self.initial_budget),
+            "committedBudgetMap": codec.budgets_to_wire(self.committed),
+        }
+        return json.dumps({"blockId": self.block_id, **budgets})
+
+    @classmethod
+    def from_json(cls, dataset: str, digest: str, text: str) -> RetiredData:
+        """Read what `to_json` wrote.
+
+        Raises:
+            CorruptData: the record has no budget.
+        """
+        body = codec.Reader(json.loads(text), "retired")
+        initial = body.budget("initialBudget")
+        if initial is None:
+            raise errors.CorruptData(f"store: the record of deleted data {digest} has no budget; restore a backup")
+        return cls(dataset, digest, body.text("blockId"), initial, body.budgets("committedBudgetMap"))
 
 
 class ResourceStore(Protocol):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from privatekube import errors
-from privatekube.resources import block_codec, claim_codec, codec
+from privatekube.resources import block_codec, claim_codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, ResponseState
 from privatekube.store.base import R, Resource, RetiredData
@@ -115,24 +115,13 @@ class SqliteStore:
 
     def retire(self, data: RetiredData) -> None:
         """See the protocol."""
-        body = {
-            "blockId": data.block_id,
-            "initialBudget": codec.budget_to_wire(data.initial_budget),
-            "committedBudgetMap": codec.budgets_to_wire(data.committed),
-        }
         with self.transaction():
-            self._rows("INSERT OR REPLACE INTO retired VALUES (?, ?, ?)", data.dataset, data.digest, json.dumps(body))
+            self._rows("INSERT OR REPLACE INTO retired VALUES (?, ?, ?)", data.dataset, data.digest, data.to_json())
 
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
         """See the protocol."""
         found = self._rows("SELECT body FROM retired WHERE dataset = ? AND digest = ?", dataset, digest)
-        if not found:
-            return None
-        body = codec.Reader(json.loads(found[0][0]), "retired")
-        initial = body.budget("initialBudget")
-        if initial is None:
-            raise errors.CorruptData(f"store: {self._path}: the record of deleted data {digest} has no budget")
-        return RetiredData(dataset, digest, body.text("blockId"), initial, body.budgets("committedBudgetMap"))
+        return RetiredData.from_json(dataset, digest, found[0][0]) if found else None
 
     def settings(self) -> dict[str, str]:
         """See the protocol."""
