@@ -51,9 +51,13 @@ def run(arguments: RunArguments, *, in_containers: bool, console: Console) -> in
                 container_arguments=containers.arguments(arguments.prefix, before) if in_containers else None,
             )
         except KeyboardInterrupt:
-            console.print(_settle_interrupted(arguments.namespace, run_id))
+            console.print(f"interrupted; {_settled(arguments.namespace, run_id)}", soft_wrap=True)
             return entry.INTERRUPTED
+        except BaseException:
+            _settled(arguments.namespace, run_id)
+            raise
     if failure is not None:
+        _settled(arguments.namespace, run_id)  # as the exit task did, if it could
         reason = failure.line.removeprefix("error: ") or f"ended with exit status {failure.exit_status}"
         console.print(f"error: {failure.step}: {reason}", markup=False, highlight=False, soft_wrap=True)
         return failure.exit_status if failure.exit_status > 0 else 1
@@ -92,15 +96,15 @@ def _point_latest(folder: Path, run_id: str) -> None:
     scratch.replace(folder / LATEST)
 
 
-def _settle_interrupted(namespace: str, run_id: str) -> str:
-    """What the exit task would have done; a second Ctrl-C does not cut it short."""
+def _settled(namespace: str, run_id: str) -> str:
+    """Do what the exit task does, and say what it came to; a second Ctrl-C does not cut it short."""
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with client.connect() as plane:
             outcome = plane.settle(f"{namespace}/{client.claim_name(run_id)}")
     finally:
         signal.signal(signal.SIGINT, handler)
-    return f"interrupted; claim {client.claim_name(run_id)}: {outcome}"
+    return f"claim {client.claim_name(run_id)}: {outcome}"
 
 
 @contextlib.contextmanager

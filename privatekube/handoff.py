@@ -80,7 +80,8 @@ class Spend(Document):
     Args:
         part: the units it ran on: all, or one side of the split.
         event: the DpEvent that ran, as `events.to_json` writes it.
-        inputs: digest of what the step read, so that a repetition is told from a second release.
+        inputs: digest of the Grant and of the noisy outputs that the step read, so that a repetition is told from a
+            second release; never of private data, for the Spend is published. The Grant names the data's digests.
     """
 
     step: Literal["dp_preprocess", "dp_train", "dp_evaluate"]
@@ -133,12 +134,10 @@ def write(document: Document, path: Path) -> None:
 
 
 def digest(*paths: Path) -> str:
-    """Digest of the content of files, or of the files of directories, in the order given."""
+    """Digest of the content of files, in the order given; for documents and noisy outputs, never for private data."""
     hashed = hashlib.sha256()
     for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                hashed.update(hashlib.sha256(file.read_bytes()).digest())
+        hashed.update(hashlib.sha256(path.read_bytes()).digest())
     return f"sha256:{hashed.hexdigest()}"
 
 

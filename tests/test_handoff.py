@@ -98,10 +98,8 @@ def test_a_second_release_from_other_inputs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_digest_depends_on_content_and_order_alone(tmp_path: Path) -> None:
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a").write_text("1")
-        (tmp_path / folder / "b").write_text("2")
-    assert handoff.digest(tmp_path / "x") == handoff.digest(tmp_path / "y")
-    (tmp_path / "y" / "b").write_text("3")
-    assert handoff.digest(tmp_path / "x") != handoff.digest(tmp_path / "y")
+    for name, text in (("a", "1"), ("b", "2"), ("c", "1")):
+        (tmp_path / name).write_text(text)
+    a, b, c = (tmp_path / name for name in "abc")
+    assert handoff.digest(a, b) == handoff.digest(c, b)
+    assert handoff.digest(a, b) != handoff.digest(b, a)

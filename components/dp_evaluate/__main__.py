@@ -22,7 +22,7 @@ def dp_evaluate(
     at 95 %, from sampling error and noise) and what it cost to `spend`.
     """
     granted = handoff.read(handoff.Grant, grant)
-    inputs = handoff.digest(grant, dataset, checkpoint)
+    inputs = handoff.digest(grant, checkpoint)
     if handoff.finished(spend, claim=granted.claim, inputs=inputs, outputs=(metrics,)):
         publiclog.say("kept")
         return

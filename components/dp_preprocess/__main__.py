@@ -18,11 +18,12 @@ def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path,
     (L1). Writes the merged blocks to `dataset`, the noisy counts to `statistics` and what they cost to `spend`.
     """
     granted = handoff.read(handoff.Grant, grant)
-    inputs = handoff.digest(grant, blocks)
+    inputs = handoff.digest(grant)
     if handoff.finished(spend, claim=granted.claim, inputs=inputs, outputs=(dataset, statistics)):
         publiclog.say("kept")
         return
-    merged = reviews.merge([reviews.read(path) for path in sorted(blocks.glob("*.h5"))])
+    files = [(blocks / f"{number:05d}.h5", each.digest) for number, each in enumerate(granted.blocks)]
+    merged = reviews.merge([reviews.read(path, digest=digest) for path, digest in files])
     reviews.require_bound(merged, unit=granted.unit, max_contribution=granted.max_contribution)
     reviews.write(dataset, merged.reviews, merged.metadata)
 

@@ -38,7 +38,7 @@ def dp_train(
     the steps taken cost to `spend`.
     """
     granted = handoff.read(handoff.Grant, grant)
-    inputs = handoff.digest(grant, dataset, statistics)
+    inputs = handoff.digest(grant, statistics)
     if handoff.finished(spend, claim=granted.claim, inputs=inputs, outputs=(checkpoint,)):
         publiclog.say("kept")
         return

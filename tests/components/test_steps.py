@@ -161,9 +161,27 @@ def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> No
     run.allocate()
     run.download()
     run.preprocess()
-    (run.path("blocks") / "00001.h5").unlink()
+    granted = handoff.read(handoff.Grant, run.path("grant"))
+    handoff.write(granted.model_copy(update={"blocks": granted.blocks[:1]}), run.path("grant"))
     with pytest.raises(errors.BudgetExceeded, match="second release"):
         run.preprocess()
+
+
+def test_a_step_reads_the_granted_blocks_and_no_others(run: Run) -> None:
+    run.allocate()
+    run.download()
+    first, second = (run.path("blocks") / f"0000{number}.h5" for number in range(2))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(errors.CorruptData, match="altered"):
+        run.preprocess()
+
+
+def test_nothing_published_is_a_digest_of_the_merged_data(run: Run) -> None:
+    run.to_the_end()
+    run.consume()
+    digest = reviews.read(run.path("dataset")).digest.removeprefix("sha256:")
+    for path in run.upload().iterdir():
+        assert digest.encode() not in path.read_bytes()
 
 
 def test_two_runs_draw_different_noise(run: Run) -> None:
