@@ -14,6 +14,8 @@ from privatekube import entry
 
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SECONDS = 10
+_SHARING = {"OMP_WAIT_POLICY": "passive"}
+"""Threads that wait sleep: 10 % slower on an idle machine, twice as fast on a busy one."""
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Steps:
         last = ""
         process = subprocess.Popen(  # noqa: S603 - the command stands in the component's own component.yaml
             [sys.executable, *command[1:]],
-            env={**os.environ, "PYTHONPATH": _search_path(), entry.PARENT: str(os.getpid()), **environment},
+            env={**_SHARING, **os.environ, "PYTHONPATH": _search_path(), entry.PARENT: str(os.getpid()), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

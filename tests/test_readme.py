@@ -1,0 +1,45 @@
+"""The README's commands work as written, and it names every script's options that it should."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Laptop
+
+README = (ROOT / "README.md").read_text()
+ELSEWHERE = ("--source reviews/", "run_pipeline.py                 ", "--set epsilon=3", "NAME", "CLAIM", "make ")
+"""Commands that need a person's own files or names, or train for a minute: the end-to-end tests run their like."""
+
+
+def commands() -> list[str]:
+    """The commands of the README's blocks that can be run as they stand."""
+    lines = [line for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+    started = [line for line in lines if line.startswith(("python ", "privatekube "))]
+    return [line.partition("#")[0].strip() for line in started if not any(each in line for each in ELSEWHERE)]
+
+
+@pytest.mark.slow
+def test_the_commands_run_in_the_order_they_stand(tmp_path: Path) -> None:
+    laptop = Laptop(tmp_path)
+    (tmp_path / "arguments.yaml").write_text((ROOT / "arguments.yaml").read_text())
+    found = commands()
+    assert len(found) >= 5
+    for command in found:
+        words = shlex.split(command)
+        laptop.run(*(words[1:] if words[0] == "python" else words))
+
+
+def test_it_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.splitlines()) < 200
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_it_names_the_published_files_and_the_exit_statuses() -> None:
+    for name in ("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"):
+        assert name in README
+    assert "3 the budget is not available" in README
