@@ -111,10 +111,7 @@ class BudgetClient(ControlPlane):
         """
         with self.store.transaction():
             claim = self.get_claim(claim_id)
-            held = dict(claim.status.acquired)
-            if held:
-                claim = self._answered(claim, ConsumeRequest(held, policy=f"{ALL_OR_NOTHING}=true"))
-                _require_committed(claim, held)
+            claim = self._committed(claim, claim.status.acquired)
             if not claim.status.committed:
                 raise errors.BudgetUnavailable(f"claim {claim_id}: holds no budget to consume; was it released?")
             return dict(claim.status.committed)
@@ -139,13 +136,26 @@ class BudgetClient(ControlPlane):
         """What the exit task does: unopened budget is released, opened budget consumed; no claim, nothing to settle."""
         with self.store.transaction():
             claim = self.store.get_claim(claim_id)
-            if claim is None or not (claim.status.acquired or _waits(claim)):
+            held = {} if claim is None else self._held(claim)
+            if claim is None or not (held or _waits(claim)):
                 return Outcome.NOTHING
             if claim.spec.data_opened:
-                self.consume(claim_id)
+                self._committed(claim, held)
                 return Outcome.CONSUMED
             self.release(claim_id)
             return Outcome.RELEASED
+
+    def _held(self, claim: PrivacyBudgetClaim) -> dict[str, PrivacyBudget]:
+        """What the claim holds on blocks that are still there; on a deleted block it counts as committed already."""
+        return {key: each for key, each in claim.status.acquired.items() if self.store.get_block(key) is not None}
+
+    def _committed(self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget]) -> PrivacyBudgetClaim:
+        """The claim with `held` committed, all of it or nothing."""
+        if not held:
+            return claim
+        answered = self._answered(claim, ConsumeRequest(dict(held), policy=f"{ALL_OR_NOTHING}=true"))
+        _require_committed(answered, held)
+        return answered
 
     def _claimed(self, namespace: str, name: str, request: AllocateRequest) -> PrivacyBudgetClaim:
         """The claim of that name, after a pass; made if it is missing and may be granted one day."""

@@ -180,6 +180,22 @@ def test_a_block_made_again_from_the_same_data_starts_from_its_record(plane: Bud
         plane.allocate("ns", "d", builders.allocate(0.3), timeout_seconds=5)
 
 
+def test_a_claim_on_a_deleted_block_is_settled_on_the_others_and_cannot_publish(plane: BudgetClient) -> None:
+    plane.create_blocks([builders.block("a", digest="sha256:1"), builders.block("b", digest="sha256:2")])
+    plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=5)
+    plane.mark_opened("ns/c")
+    plane.delete_block("ns", "a")
+    with pytest.raises(errors.BudgetExceeded, match="ns/a"):
+        plane.consume("ns/c")
+    assert plane.settle("ns/c") is Outcome.CONSUMED
+    assert plane.settle("ns/c") is Outcome.NOTHING
+    (block,) = plane.list_blocks()
+    assert moves.status_of(block).committed == {"ns/c": EpsilonDelta(0.25)}
+    plane.create_blocks([builders.block("a", digest="sha256:1")])
+    again = plane.get_block("ns/a")
+    assert moves.status_of(again).committed == {"ns/c": EpsilonDelta(0.25)}
+
+
 def test_a_policy_is_kept_in_the_store_and_checked(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/state.db"
     with client.connect(uri) as first:
