@@ -1,0 +1,66 @@
+"""Data and results that are not on this machine's disk, or not in our own format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from privatekube import storage
+from tests.e2e.conftest import Laptop, committed
+from tests.test_storage import bucket
+
+__all__ = ["bucket"]
+
+
+@pytest.mark.slow
+def test_blocks_and_results_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> None:
+    options = ("--days", "1", "--data-dir", f"{bucket}/blocks")
+    laptop.run("demo_blocks.py", "create", *options)
+    (block,) = laptop.blocks().values()
+    assert block["spec"]["dataSource"].startswith(f"{bucket}/blocks/privacy-example/amazon/")
+    shown = laptop.pipeline(f"prefix={bucket}/out")
+    run_id = next(iter(laptop.claims())).removeprefix("privacy-example/run-")
+    assert f"{bucket}/out/{run_id}" in shown
+    files = storage.list_files(f"{bucket}/out/{run_id}")
+    assert {each.rsplit("/", 1)[-1] for each in files} == {
+        *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"),
+    }
+    assert json.loads(storage.read_bytes(f"{bucket}/out/{run_id}/receipt.json"))["run_id"] == run_id
+
+
+@pytest.mark.slow
+def test_a_source_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> None:
+    line = {"reviewerID": "u", "asin": "p", "overall": 5, "reviewText": "good", "unixReviewTime": 1356998400}
+    for name in ("Music", "Office"):
+        storage.write_bytes(f"{bucket}/reviews/{name}.json", json.dumps(line).encode())
+    assert "created 1 blocks" in laptop.run("demo_blocks.py", "create", "--source", f"{bucket}/reviews")
+
+
+def published(path: Path, seed: int) -> None:
+    """A file in the layout of PrivateKube's published blocks."""
+    chance = np.random.default_rng(seed)
+    rows = np.full((600, 150), 1, np.int32)
+    rows[:, 0] = 1356998400 + chance.integers(0, 86400, 600)
+    rows[:, 1], rows[:, 2] = chance.integers(-(2**31), 2**31, (2, 600))
+    rows[:, 3], rows[:, 4] = chance.integers(0, 11, 600), chance.integers(1, 6, 600)
+    rows[:, 5], rows[:, 6] = 6, 20
+    rows[:, 7:13], rows[:, 23:43] = chance.integers(4, 900, (600, 6)), chance.integers(4, 900, (600, 20))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("block", data=rows, compression="gzip")
+
+
+@pytest.mark.slow
+def test_privatekubes_published_blocks_are_trained_on_as_they_are(laptop: Laptop) -> None:
+    folder = laptop.folder / "published"
+    folder.mkdir()
+    for bucket_number in (3, 7):
+        published(folder / f"0-{bucket_number}.h5", bucket_number)
+    laptop.run("demo_blocks.py", "create", "--source", "published", "--dataset", "old")
+    laptop.pipeline("dataset=old")
+    assert [committed(each) for each in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    statistics = json.loads((laptop.folder / "out" / "latest" / "statistics.json").read_text())
+    assert len(statistics["counts"]) == 11
