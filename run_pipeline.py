@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import enum
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from kfp import compiler
-from kfp.dsl.base_component import BaseComponent
 
-from pipelines import cluster, dp_lstm, here
-from privatekube import commandline, config, errors, listing
+from privatekube import commandline, config, listing
 
 SECRETS = Path("client_secrets.yaml")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -49,33 +45,18 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     """
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = config.load_arguments(arguments, overrides)
-    on_cluster = SECRETS.exists() if where is None else where
-    pipeline = dp_lstm.build(gpu=run.device == "cuda")
+    from pipelines import launch  # noqa: PLC0415 - kfp takes seconds to import: arguments are checked first
+
     if compile_only:
-        compiler.Compiler().compile(pipeline, str(compile_only))
-        say.print(f"compiled to {compile_only}")
+        launch.compile_to(run, compile_only)
+        say.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
-    if on_cluster:
-        return _submit(run, pipeline)
+    if SECRETS.exists() if where is None else where:
+        say.print(f"submitted: {launch.submit(run, config.load_secrets(SECRETS))}", soft_wrap=True)
+        return 0
     if where is None:
         say.print(f"no {SECRETS}: running on this machine")
-    if runner is Runner.DOCKER:
-        dp_lstm.require_images()
-    return here.run(run, in_containers=runner is Runner.DOCKER, console=say)
-
-
-def _submit(run: config.RunArguments, pipeline: BaseComponent) -> int:
-    secrets = config.load_secrets(SECRETS)
-    dp_lstm.require_images()
-    prefix = secrets.prefix or run.prefix
-    if "://" not in prefix:
-        raise errors.invalid("prefix", prefix, "is a folder of this machine", "give a gs:// or s3:// prefix")
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "dp_lstm.yaml"
-        compiler.Compiler().compile(pipeline, str(package))
-        url = cluster.submit(package, run.model_dump() | {"prefix": prefix}, secrets)
-    say.print(f"submitted: {url}", soft_wrap=True)
-    return 0
+    return launch.run_here(run, in_containers=runner is Runner.DOCKER, console=say)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def _blocks(
     paid = sorted(receipt.committed)
     for block_id in paid[:MOST_BLOCKS]:
         table.add_row(
-            block_id,
+            block_id.rpartition("/")[2],
             _left(before.get(block_id)),
             _short(receipt.committed[block_id]),
             _left(after.get(block_id)),

@@ -152,6 +152,8 @@ def load_secrets(path: Path) -> ClusterSecrets:
     Raises:
         InvalidInput: no such file, an unknown key, or a field that does not fit.
     """
+    if not path.exists():
+        raise errors.InvalidInput(f"{path}: is not here; copy client_secrets.example.yaml to it and fill it in")
     values = read_mapping(path)
     try:
         return ClusterSecrets.model_validate(values)

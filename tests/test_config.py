@@ -89,6 +89,11 @@ def test_the_example_connection_is_valid() -> None:
     assert config.load_secrets(ROOT / "client_secrets.example.yaml").host.startswith("https://")
 
 
+def test_missing_secrets_are_named_with_what_to_copy(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"is not here; copy client_secrets\.example\.yaml"):
+        config.load_secrets(tmp_path / "client_secrets.yaml")
+
+
 def test_a_fault_in_the_secrets_never_quotes_a_value(tmp_path: Path) -> None:
     path = tmp_path / "client_secrets.yaml"
     path.write_text("host: hunter2\nexisting_token: [hunter2]\n", encoding="utf-8")
