@@ -1,0 +1,153 @@
+"""One contract over every policy, and what each of them adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privatekube import errors
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.resources.block import FlowReleasing
+from privatekube.scheduling import cycle, ordering, unlocking
+from privatekube.scheduling.snapshot import BlockView, Grant, Plan, Snapshot, WaitingRequest
+from tests import builders
+
+UNLOCKS = ["all", "n=1", "n=7", "t=1s,10s"]
+BLOCKS = ["a", "b", "c"]
+parts = st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.5, 0.7, 1.0, 1.2])
+
+
+def view(name: str, whole: PrivacyBudget, unlocked: float = 1.0, **changes: object) -> BlockView:
+    fields: dict[str, Any] = {
+        "pending": whole * (1 - unlocked),
+        "available": whole * unlocked,
+        "created_ms": 0,
+    } | changes
+    return BlockView(id=name, capacity=whole, **fields)
+
+
+def request(name: str, demand: dict[str, PrivacyBudget], n_blocks: int | None = None, at: int = 0) -> WaitingRequest:
+    return WaitingRequest(f"ns/{name}/0", demand, n_blocks, at)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    whole: PrivacyBudget = draw(st.sampled_from([EpsilonDelta(2.0, 1e-6), builders.curve(0.0, 1.0, 3.0)]))
+    blocks = {name: view(name, whole, draw(st.sampled_from([0.0, 0.4, 1.0]))) for name in BLOCKS}
+    waiting = []
+    for number in range(draw(st.integers(0, 8))):
+        chosen = draw(st.sets(st.sampled_from(BLOCKS), min_size=1))
+        demand = {name: whole * draw(parts) for name in sorted(chosen)}
+        n_blocks = draw(st.none() | st.integers(1, 4))
+        waiting.append(request(f"c{number}", demand, n_blocks, at=draw(st.integers(0, 3))))
+    return Snapshot(5000, blocks, tuple(sorted(waiting, key=lambda each: each.arrival_ms)))
+
+
+def available_after(snapshot: Snapshot, plan: Plan) -> dict[str, PrivacyBudget]:
+    left = {
+        name: block.available + plan.unlocks[name] if name in plan.unlocks else block.available
+        for name, block in snapshot.blocks.items()
+    }
+    waiting = {each.id: each for each in snapshot.waiting}
+    for grant in plan.grants:
+        for name in grant.blocks:
+            demand = waiting[grant.request_id].demand[name]
+            assert left[name].admits(demand, capacity=snapshot.blocks[name].capacity)
+            left[name] = left[name] - demand
+    return left
+
+
+@pytest.mark.parametrize("unlock", UNLOCKS)
+@pytest.mark.parametrize("order", sorted(ordering.ORDERINGS))
+@given(snapshot=snapshots())
+def test_every_policy_grants_what_fits_until_nothing_does(unlock: str, order: str, snapshot: Snapshot) -> None:
+    policies = {"unlocking": unlocking.parse(unlock), "ordering": ordering.parse(order)}
+    plan = cycle.plan(snapshot, **policies)  # type: ignore[arg-type]
+    assert plan == cycle.plan(snapshot, **policies)  # type: ignore[arg-type]
+    left = available_after(snapshot, plan)
+    granted = {grant.request_id: grant for grant in plan.grants}
+    assert len(granted) == len(plan.grants)
+    for each in snapshot.waiting:
+        wanted = min(each.n_blocks or len(each.demand), len(each.demand))
+        if each.id in granted:
+            assert len(set(granted[each.id].blocks)) == wanted
+            assert set(granted[each.id].blocks) <= set(each.demand)
+        else:
+            assert cycle.chosen_blocks(each, snapshot.blocks, left) is None
+
+
+def test_dpf_grants_the_smallest_dominant_share_and_then_the_next_largest() -> None:
+    whole = EpsilonDelta(4.0)
+    blocks = {name: view(name, whole, 0.5) for name in ("a", "b")}
+    pairs = {"p1": (0.5, 1.5), "p2": (1.0, 1.0), "p3": (1.5, 1.0)}
+    waiting = tuple(
+        request(name, {"a": EpsilonDelta(a), "b": EpsilonDelta(b)}, at=at)
+        for at, (name, (a, b)) in enumerate(sorted(pairs.items(), reverse=True))
+    )
+    plan = cycle.plan(Snapshot(0, blocks, waiting), unlocking=unlocking.parse("n=100"), ordering=ordering.parse("dpf"))
+    assert [grant.request_id for grant in plan.grants] == ["ns/p2/0"]
+    roomy = {name: view(name, whole, 1.0) for name in ("a", "b")}
+    plan = cycle.plan(Snapshot(0, roomy, waiting), unlocking=unlocking.parse("n=100"), ordering=ordering.parse("dpf"))
+    assert [grant.request_id for grant in plan.grants] == ["ns/p2/0", "ns/p1/0", "ns/p3/0"]
+
+
+def test_fcfs_grants_the_oldest_that_fits() -> None:
+    blocks = {"a": view("a", EpsilonDelta(1.0))}
+    waiting = tuple(request(f"c{i}", {"a": EpsilonDelta(e)}, at=i) for i, e in enumerate((0.8, 0.3, 0.2)))
+    plan = cycle.plan(Snapshot(9, blocks, waiting), unlocking=unlocking.parse("n=1"), ordering=ordering.parse("fcfs"))
+    assert plan.grants == (Grant("ns/c0/0", ("a",)), Grant("ns/c2/0", ("a",)))
+
+
+def test_the_blocks_of_smallest_share_are_chosen() -> None:
+    blocks = {"a": view("a", EpsilonDelta(1.0)), "b": view("b", EpsilonDelta(4.0))}
+    waiting = (request("c", {"a": EpsilonDelta(0.5), "b": EpsilonDelta(0.5)}, 1),)
+    plan = cycle.plan(Snapshot(0, blocks, waiting), unlocking=unlocking.parse("n=1"), ordering=ordering.parse("dpf"))
+    assert plan.grants == (Grant("ns/c/0", ("b",)),)
+
+
+@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=20))
+def test_time_releases_evenly_whenever_it_looks_and_all_at_the_end(steps: list[int]) -> None:
+    policy = unlocking.PerTime(period_ms=1000, duration_ms=10_000)
+    whole, now, last = EpsilonDelta(10.0), 0, None
+    block = view("a", whole, 0.0)
+    for step in steps:
+        now += step
+        amount = policy.on_tick(block, now)
+        if amount is not None:
+            last = now
+            block = view(
+                "a",
+                whole,
+                pending=block.pending - amount,
+                available=block.available + amount,
+                last_release_ms=last,
+            )
+        assert block.available.values[0] == pytest.approx(10 * min(now, 10_000) / 10_000)
+
+
+@pytest.mark.parametrize(
+    ("flow", "window"),
+    [
+        (None, (500, 30_500)),
+        (FlowReleasing(start_time_ms=900), (900, 30_900)),
+        (FlowReleasing(end_time_ms=2000), (500, 2000)),
+        (FlowReleasing(start_time_ms=900, end_time_ms=2000, duration_ms=50), (900, 950)),
+    ],
+)
+def test_a_blocks_own_schedule_comes_before_the_default(flow: FlowReleasing | None, window: tuple[int, int]) -> None:
+    assert unlocking.PerTime().window(view("a", EpsilonDelta(1.0), created_ms=500, flow=flow)) == window
+
+
+@pytest.mark.parametrize("text", ["all", "n=1", "n=100", "t=10s,30s", "t=5ms,2h"])
+def test_a_policy_reads_its_own_name(text: str) -> None:
+    policy = unlocking.parse(text)
+    assert unlocking.parse(policy.name) == policy
+
+
+@pytest.mark.parametrize("text", ["", "all=3", "n=", "n=0", "n=-1", "n=1.5", "t=10s", "t=0s,1s", "t=1,2", "x=3"])
+def test_a_policy_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="unlock"):
+        unlocking.parse(text)
