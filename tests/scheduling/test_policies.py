@@ -17,6 +17,7 @@ from tests import builders
 
 UNLOCKS = ["all", "n=1", "n=7", "t=1s,10s"]
 BLOCKS = ["a", "b", "c"]
+WHOLES: list[PrivacyBudget] = [EpsilonDelta(2.0, 1e-6), builders.curve(0.0, 1.0, 3.0)]
 parts = st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.5, 0.7, 1.0, 1.2])
 
 
@@ -35,7 +36,7 @@ def request(name: str, demand: dict[str, PrivacyBudget], n_blocks: int | None = 
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    whole: PrivacyBudget = draw(st.sampled_from([EpsilonDelta(2.0, 1e-6), builders.curve(0.0, 1.0, 3.0)]))
+    whole = draw(st.sampled_from(WHOLES))
     blocks = {name: view(name, whole, draw(st.sampled_from([0.0, 0.4, 1.0]))) for name in BLOCKS}
     waiting = []
     for number in range(draw(st.integers(0, 8))):
