@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from privatekube import client, entry, errors, handoff, publiclog
-from privatekube.privacy import accounting, budget, events
+from privatekube.privacy import accounting, budget, events, rounding
 from privatekube.resources import codec
 
 PARTS = {"dp_preprocess": "all", "dp_train": "train", "dp_evaluate": "test"}
@@ -60,7 +60,7 @@ def _check(granted: handoff.Grant, spends: tuple[handoff.Spend, ...]) -> float:
     epsilon = used.epsilon(granted.delta)
     for each in granted.blocks:
         held = codec.budget_from_wire(each.budget)
-        if held is None or epsilon > granted.epsilon * (1 + budget.ROUNDING) or not _fits(used, epsilon, held):
+        if held is None or epsilon > granted.epsilon * (1 + rounding.ROUNDING) or not _fits(used, epsilon, held):
             raise errors.BudgetExceeded(
                 f"spend: epsilon {epsilon:.6g} at delta {granted.delta:.3g} is more than {each.id} grants ({held}); "
                 "nothing is published; the claim is settled by the exit task"
@@ -70,9 +70,9 @@ def _check(granted: handoff.Grant, spends: tuple[handoff.Spend, ...]) -> float:
 
 def _fits(used: accounting.Composition, epsilon: float, held: budget.PrivacyBudget) -> bool:
     if isinstance(held, budget.EpsilonDelta):
-        return epsilon <= held.epsilon * (1 + budget.ROUNDING)
+        return epsilon <= held.epsilon * (1 + rounding.ROUNDING)
     cost = used.renyi(held.orders)
-    return all(own <= bound * (1 + budget.ROUNDING) for own, bound in zip(cost.values, held.values, strict=True))
+    return all(own <= bound * (1 + rounding.ROUNDING) for own, bound in zip(cost.values, held.values, strict=True))
 
 
 def _require_all(granted: handoff.Grant, committed: Mapping[str, budget.PrivacyBudget]) -> None:

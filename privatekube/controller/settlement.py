@@ -8,7 +8,7 @@ from dataclasses import replace
 from privatekube import errors
 from privatekube.controller import state as states
 from privatekube.controller.state import State
-from privatekube.privacy import budget
+from privatekube.privacy import budget, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import moves
 from privatekube.resources.block import PrivateDataBlock
@@ -107,7 +107,7 @@ def _within(asked: PrivacyBudget, held: PrivacyBudget) -> bool:
     """Whether no component of `asked` is more than `held`, but for float rounding."""
     excess = asked - held
     scale = max(abs(value) for value in held.values)
-    return all(value <= budget.ROUNDING * scale for value in excess.values)
+    return all(value <= rounding.ROUNDING * scale for value in excess.values)
 
 
 def _move(

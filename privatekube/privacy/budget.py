@@ -3,8 +3,8 @@
 Both are immutable. Arithmetic is component by component; a Renyi result has the orders that both sides share, so that a
 cost that is unknown at an order removes that order for good. Two budgets of different type never mix.
 
-Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition adds at each order) and Prop. 3 (to epsilon
-and delta); Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (filling a block needs one order only).
+Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition) and Prop. 3 (conversion);
+Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (filling a block needs one order only).
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from privatekube import errors
+from privatekube.privacy.rounding import ROUNDING, fits, is_same_order
 
 STANDARD_ORDERS: tuple[float, ...] = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1e6)
 """Renyi orders used when none are given; 1e6 stands for infinity (pure epsilon)."""
-
-ROUNDING = 1e-12
-"""The one tolerance: the share of a capacity by which sums of floats may miss an exact fit."""
-
-_SAME_ORDER = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ class EpsilonDelta:
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The components (epsilon, delta)."""
+        """The components."""
         return (self.epsilon, self.delta)
 
     def __add__(self, other: PrivacyBudget) -> EpsilonDelta:
@@ -80,7 +76,7 @@ class EpsilonDelta:
         True
         """
         asked, whole = _same_type(self, demand), _same_type(self, capacity)
-        return all(_fits(d, a, c) for d, a, c in zip(asked.values, self.values, whole.values, strict=True))
+        return all(fits(d, a, c) for d, a, c in zip(asked.values, self.values, whole.values, strict=True))
 
     def share_of(self, capacity: PrivacyBudget) -> tuple[float, ...]:
         """This demand as fractions of `capacity`; a component that both lack is skipped."""
@@ -117,7 +113,7 @@ class RenyiCurve:
                 raise errors.InvalidBudget(f"alpha: {alpha!r} must be a finite number above 1")
             if not math.isfinite(epsilon):
                 raise errors.InvalidBudget(f"epsilon at order {alpha:g}: {epsilon!r} must be a finite number")
-            if _is_same_order(alpha, following):
+            if is_same_order(alpha, following):
                 raise errors.InvalidBudget(f"alpha: {alpha!r} is given twice; give each order once")
         object.__setattr__(self, "orders", tuple(alpha for alpha, _ in pairs))
         object.__setattr__(self, "epsilons", tuple(epsilon for _, epsilon in pairs))
@@ -160,7 +156,7 @@ class RenyiCurve:
         True
         """
         peer, whole = _same_type(self, demand), _same_type(self, capacity)
-        return any(_fits(d, a, c) and (d <= 0 or c > 0) for _, a, d, c in _matched(self.as_pairs(), peer, whole))
+        return any(fits(d, a, c) and (d <= 0 or c > 0) for _, a, d, c in _matched(self.as_pairs(), peer, whole))
 
     def share_of(self, capacity: PrivacyBudget) -> tuple[float, ...]:
         """This demand as fractions of `capacity`, at the common orders of positive capacity."""
@@ -169,7 +165,7 @@ class RenyiCurve:
 
     def at(self, alpha: float) -> float | None:
         """The epsilon at order `alpha`, or None where the curve has no such order."""
-        return next((e for a, e in self.as_pairs() if _is_same_order(a, alpha)), None)
+        return next((e for a, e in self.as_pairs() if is_same_order(a, alpha)), None)
 
     def as_pairs(self) -> tuple[tuple[float, float], ...]:
         """(alpha, epsilon) pairs in increasing order of alpha."""
@@ -223,7 +219,7 @@ def is_close(left: PrivacyBudget, right: PrivacyBudget) -> bool:
     """Whether both have the same type, the same orders and the same values up to float rounding."""
     if type(left) is not type(right) or len(left.values) != len(right.values):
         return False
-    same_orders = all(_is_same_order(a, b) for a, b in zip(left.orders, right.orders, strict=True))
+    same_orders = all(is_same_order(a, b) for a, b in zip(left.orders, right.orders, strict=True))
     return same_orders and all(
         math.isclose(a, b, rel_tol=1e-9, abs_tol=ROUNDING) for a, b in zip(left.values, right.values, strict=True)
     )
@@ -247,14 +243,6 @@ def _same_type(own: B, other: object) -> B:
             f"budget types do not match: {type(own).__name__} and {type(other).__name__}; use one accounting throughout"
         )
     return other
-
-
-def _is_same_order(left: float, right: float) -> bool:
-    return math.isclose(left, right, rel_tol=_SAME_ORDER)
-
-
-def _fits(demand: float, available: float, capacity: float) -> bool:
-    return demand <= available + ROUNDING * abs(capacity)
 
 
 def _matched(pairs: tuple[tuple[float, float], ...], *curves: RenyiCurve) -> list[tuple[float, ...]]:

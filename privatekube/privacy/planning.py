@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import accounting, budget, events
+from privatekube.privacy import accounting, budget, events, rounding
 from privatekube.privacy.events import DpEvent
 
 _HALVINGS = 30
@@ -65,7 +65,7 @@ def steps_of(n_epochs: int, sampling_rate: float) -> int:
     >>> steps_of(3, 0.05)
     60
     """
-    return math.ceil(n_epochs / sampling_rate - budget.ROUNDING * n_epochs / sampling_rate)
+    return math.ceil(n_epochs / sampling_rate - rounding.ROUNDING * n_epochs / sampling_rate)
 
 
 def plan_run(

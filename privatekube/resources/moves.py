@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import budget, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import BlockStatus, Budgets, Lock, LockState, PrivateDataBlock, ReturnPolicy
 
@@ -154,7 +154,7 @@ def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
     initial = block.spec.initial_budget
     missing = initial - budget.total(parts[1:], start=parts[0])
     largest = max(abs(value) for part in (initial, *parts) for value in part.values)
-    if any(abs(value) > budget.ROUNDING * largest * len(parts) for value in missing.values):
+    if any(abs(value) > rounding.ROUNDING * largest * len(parts) for value in missing.values):
         raise errors.BudgetExceeded(f"block {block.id}: its parts miss {missing} of {initial}; not written")
     return block
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from privatekube import errors
 from privatekube.resources import block_codec, claim_codec
@@ -58,13 +58,11 @@ class SqliteStore:
 
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
         """See the protocol."""
-        found: PrivateDataBlock | None = self._get(_BLOCK, block_id)
-        return found
+        return cast("PrivateDataBlock | None", self._get(_BLOCK, block_id))
 
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """See the protocol."""
-        found: PrivacyBudgetClaim | None = self._get(_CLAIM, claim_id)
-        return found
+        return cast("PrivacyBudgetClaim | None", self._get(_CLAIM, claim_id))
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
         """See the protocol."""
@@ -180,8 +178,7 @@ class SqliteStore:
 
     def _current(self, resource: R) -> R:
         version, body = self._require_current(resource, resource.meta.resource_version)
-        current: R = _decode(_kind(resource), version, body)
-        return current
+        return cast("R", _decode(_kind(resource), version, body))
 
     def _require_current(self, resource: Resource, expected: str) -> Any:
         """The stored version and body, if nobody wrote since `expected` was read."""
