@@ -36,7 +36,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     delta: Annotated[float, typer.Option(help="Likewise.")] = 1e-7,
     accounting: Annotated[str, typer.Option(help="epsdel or renyi.")] = "epsdel",
     unit: Annotated[str, typer.Option(help="What is protected: event (one review) or user-day.")] = "event",
-    max_contribution: Annotated[int | None, typer.Option(help="Reviews of a user-day that count.")] = None,
+    max_contribution: Annotated[int | None, typer.Option(help="Reviews of a user-day that count. Default: 2.")] = None,
     namespace: Namespace = "privacy-example",
     dataset: Annotated[str, typer.Option(help="Name of the dataset, which claims select.")] = "amazon",
     seed: Annotated[int, typer.Option(help="Of the synthetic reviews.")] = 0,

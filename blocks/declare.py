@@ -16,6 +16,8 @@ from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 
 ACCOUNTINGS = ("epsdel", "renyi")
+USER_DAY_BOUND = 2
+"""Reviews of a user-day that count where nothing is said: few users write more in a day, and noise grows with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,10 @@ def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudg
 
 
 def require_bound(unit: str, max_contribution: int | None) -> int:
-    """The contribution bound that goes with a unit.
+    """The contribution bound that goes with a unit: 1 for events, what was asked or the default for user-days.
 
     Raises:
-        InvalidInput: an unknown unit, a bound for events, or none for user-days.
+        InvalidInput: an unknown unit, a bound for events, or one below 1.
     """
     if unit not in reviews.UNITS:
         raise errors.invalid("unit", unit, f"is not one of {', '.join(reviews.UNITS)}", "choose one of them")
@@ -71,10 +73,10 @@ def require_bound(unit: str, max_contribution: int | None) -> int:
         if max_contribution not in (None, 1):
             raise errors.invalid("max-contribution", max_contribution, "is for --unit user-day", "leave it out")
         return 1
-    if max_contribution is None or max_contribution < 1:
-        raise errors.invalid(
-            "max-contribution", max_contribution, "must be at least 1 for user-day", "say how many reviews count"
-        )
+    if max_contribution is None:
+        return USER_DAY_BOUND
+    if max_contribution < 1:
+        raise errors.invalid("max-contribution", max_contribution, "must be at least 1", "say how many reviews count")
     return max_contribution
 
 

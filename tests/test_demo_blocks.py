@@ -45,6 +45,12 @@ def test_a_block_states_its_data_dimensions_digest_and_budget(laptop: Laptop) ->
     assert reviews.read(path, digest=stated).metadata.n_buckets == 2
 
 
+def test_a_user_day_has_a_bound_even_where_none_is_named(laptop: Laptop) -> None:
+    one_day(laptop, "--unit", "user-day")
+    (block,) = laptop.blocks().values()
+    assert {"attribute": "maxContribution", "numericValue": "2"} in block["spec"]["dimensions"]
+
+
 def test_the_same_data_is_refused_and_its_budget_not_refreshed(laptop: Laptop) -> None:
     one_day(laptop)
     before = laptop.blocks()
@@ -122,7 +128,8 @@ def test_a_bad_line_of_a_source_is_counted_and_reported(laptop: Laptop) -> None:
         (("--days", "1", "--delta", "1"), "delta: 1.0 must lie in (0, 1)"),
         (("--days", "1", "--slice", "year"), "slice: 'year' is not one of day, week, month"),
         (("--days", "1", "--unit", "user"), "unit: 'user' is not one of"),
-        (("--days", "1", "--unit", "user-day"), "max-contribution: None must be at least 1"),
+        (("--days", "1", "--unit", "user-day", "--max-contribution", "0"), "max-contribution: 0 must be at least 1"),
+        (("--days", "1", "--max-contribution", "3"), "max-contribution: 3 is for --unit user-day"),
         (("--days", "1", "--accounting", "gdp"), "accounting: 'gdp' is not one of epsdel, renyi"),
         (("--days", "1", "--dataset", "My Data"), "dataset: 'My Data' must be lower-case"),
         (("--days", "1", "--users", "0"), "--users"),
