@@ -91,7 +91,7 @@ def policy(
         int | None, typer.Option(min=1, help="Seconds that a claim waits which does not say.")
     ] = None,
 ) -> None:
-    """Show how this store shares budget, or change it."""
+    """Show how this store shares budget, or change it for what is still locked: choose before creating blocks."""
     changes = {plane.UNLOCK: unlock, plane.ORDER: order}
     if default_timeout is not None:
         changes[plane.TIMEOUT] = str(default_timeout * 1000)
