@@ -83,8 +83,10 @@ def test_a_stated_scale_that_is_too_small_gives_intervals_that_do_not_cover() ->
         results = [evaluate.metrics(noisy, n_classes=2, scale=stated, max_contribution=1) for noisy in released]
         return float(np.mean([each.accuracy.low <= 0.5 <= each.accuracy.high for each in results]))
 
-    assert coverage(SCALE) > 0.95
-    assert coverage(SCALE / 100) < coverage(SCALE) - 0.02
+    # .970, .700 and .526 over many runs; the bounds are more than four standard errors of these 400 away
+    assert coverage(SCALE) > 0.93
+    assert coverage(SCALE / 3) < 0.80
+    assert coverage(SCALE / 100) < 0.64
 
 
 def test_the_interval_is_wider_for_more_noise_and_for_units_of_several_reviews() -> None:
