@@ -11,35 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.scheduling.components import Floats
 from privatekube.scheduling.snapshot import BlockView
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """An amount of a block's budget, never more than what is pending.
-
-    Args:
-        of_capacity: fraction of the initial budget.
-        of_pending: fraction of what is still locked, in addition.
-    """
-
-    of_capacity: float = 0.0
-    of_pending: float = 0.0
-
-    def of(self, block: BlockView) -> PrivacyBudget | None:
-        """The amount on `block`; None where that is nothing."""
-        amount = (block.capacity * self.of_capacity + block.pending * self.of_pending).minimum(block.pending)
-        return amount if any(value > 0 for value in amount.values) else None
-
-    def of_arrays(self, capacity: Floats, pending: Floats) -> Floats:
-        """The amounts on many blocks, each [blocks, columns]."""
-        amount: Floats = np.minimum(capacity * self.of_capacity + pending * self.of_pending, pending)
-        return amount
 
 
 class UnlockingPolicy(Protocol):
@@ -53,49 +27,31 @@ class UnlockingPolicy(Protocol):
     def period_ms(self) -> int | None:
         """How often time unlocks; None where it never does."""
 
-    def at_arrival(self) -> Portion | None:
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
         """What a new request unlocks on each of its candidates."""
 
-    def at_tick(self, block: BlockView, now_ms: int) -> Portion | None:
-        """What a pass at this time unlocks."""
-
-    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
-        """What a new request unlocks on this candidate."""
-
     def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:
-        """What a pass at this time unlocks on this block."""
+        """What is unlocked at each pass."""
 
 
-class _Amounts:
-    """Amounts out of portions, the same for every policy."""
-
-    def on_arrival(self: UnlockingPolicy, block: BlockView) -> PrivacyBudget | None:
-        portion = self.at_arrival()
-        return None if portion is None else portion.of(block)
-
-    def on_tick(self: UnlockingPolicy, block: BlockView, now_ms: int) -> PrivacyBudget | None:
-        portion = self.at_tick(block, now_ms)
-        return None if portion is None else portion.of(block)
-
-
-@dataclass(frozen=True)
-class All(_Amounts):
+@dataclass(frozen=True, slots=True)
+class All:
     """Everything is unlocked at once, and so is what is returned to pending."""
 
     name: str = "all"
     period_ms: int | None = None
 
-    def at_arrival(self) -> Portion | None:
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
         """All that is pending."""
-        return Portion(of_pending=1.0)
+        return _all_pending(block)
 
-    def at_tick(self, block: BlockView, now_ms: int) -> Portion | None:  # noqa: ARG002 - of the protocol
+    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
         """All that is pending."""
-        return Portion(of_pending=1.0)
+        return _all_pending(block)
 
 
-@dataclass(frozen=True)
-class PerArrival(_Amounts):
+@dataclass(frozen=True, slots=True)
+class PerArrival:
     """The N scheme: each request unlocks a fair share, initial / N, on each of its candidates."""
 
     n: int = 100
@@ -106,17 +62,17 @@ class PerArrival(_Amounts):
         """As `parse` reads it."""
         return f"n={self.n}"
 
-    def at_arrival(self) -> Portion | None:
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
         """min(initial / N, pending)."""
-        return Portion(of_capacity=1 / self.n)
+        return (block.capacity * (1 / self.n)).minimum(block.pending)
 
-    def at_tick(self, block: BlockView, now_ms: int) -> Portion | None:  # noqa: ARG002 - of the protocol
+    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
         """Nothing: only arrivals unlock."""
         return None
 
 
-@dataclass(frozen=True)
-class PerTime(_Amounts):
+@dataclass(frozen=True, slots=True)
+class PerTime:
     """The T scheme: pending budget is released evenly until a block's end time; all of it from then on."""
 
     period_ms: int = 10_000
@@ -127,20 +83,20 @@ class PerTime(_Amounts):
         """As `parse` reads it."""
         return f"t={self.period_ms}ms,{self.duration_ms}ms"
 
-    def at_arrival(self) -> Portion | None:
+    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
         """Nothing: only time unlocks."""
         return None
 
-    def at_tick(self, block: BlockView, now_ms: int) -> Portion | None:
+    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:
         """Pending * (now - last) / (end - last), never less than nothing nor more than all."""
         start, end = self.window(block)
         if now_ms <= start:
             return None
         if now_ms >= end:
-            return Portion(of_pending=1.0)
+            return _all_pending(block)
         last = max(start, block.last_release_ms or start)
         share = (now_ms - last) / (end - last)
-        return Portion(of_pending=share) if share > 0 else None
+        return block.pending * share if share > 0 else None
 
     def window(self, block: BlockView) -> tuple[int, int]:
         """Start and end of a block's release, unix milliseconds."""
@@ -149,3 +105,51 @@ class PerTime(_Amounts):
         if flow and flow.duration_ms:
             return start, start + flow.duration_ms
         return start, (flow and flow.end_time_ms) or start + self.duration_ms
+
+
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def parse(text: str) -> UnlockingPolicy:
+    """`all`, `n=<N>` or `t=<period>,<duration>`, such as `t=10s,30s`.
+
+    Raises:
+        InvalidInput: an unknown policy, or a number out of its bound.
+    """
+    name, _, rest = text.partition("=")
+    if name not in _POLICIES:
+        raise errors.invalid("unlock", text, "is unknown", "use all, n=<N> or t=<period>,<duration>, such as t=10s,30s")
+    return _POLICIES[name](rest)
+
+
+def _all_pending(block: BlockView) -> PrivacyBudget | None:
+    return block.pending if any(value > 0 for value in block.pending.values) else None
+
+
+def _nothing_more(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPolicy:
+    if text:
+        raise errors.invalid("unlock", f"{name}={text}", "takes no value", f"write {name}")
+    return policy
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise errors.invalid("unlock", f"n={text}", "needs a whole number of at least 1", "write n=100")
+    return int(text)
+
+
+def _per_time(text: str) -> PerTime:
+    if not text:
+        return PerTime()
+    parts = [re.fullmatch(r"(\d+)(ms|s|m|h|d)", each.strip()) for each in text.split(",")]
+    amounts = [int(part[1]) * _UNITS[part[2]] for part in parts if part]
+    if len(parts) != 2 or len(amounts) != 2 or min(amounts) < 1:
+        raise errors.invalid("unlock", f"t={text}", "needs a period and a duration above 0", "write t=10s,30s")
+    return PerTime(period_ms=amounts[0], duration_ms=amounts[1])
+
+
+_POLICIES: dict[str, Callable[[str], UnlockingPolicy]] = {
+    "all": lambda text: _nothing_more("all", text, All()),
+    "n": lambda text: PerArrival(_whole(text)),
+    "t": _per_time,
+}
