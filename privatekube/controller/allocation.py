@@ -31,20 +31,22 @@ def arrive(
 
     A block that has the request's lock already has unlocked for it: a repetition changes nothing there.
     """
+    request_id = claim.request_id(index)
     try:
         found = matching.candidates(request, claim.meta.namespace, state.blocks.values())
         matching.require_enough(request, len(found))
         demands = matching.demand(request, found)
     except errors.InvalidInput as error:
+        states.undo_locks(state, claim, request_id)
         state.answer(claim, index, ResponseState.FAILURE, error=str(error))
         return
-    request_id = claim.request_id(index)
     for block in found:
         status = moves.status_of(block)
         amount = None if request_id in status.locks else unlocking.on_arrival(view(block))
         opened = block if amount is None else moves.unlocked(block, amount)
         if request_id not in status.locks or claim.id not in status.reserved:
-            state.write_block(moves.reserved(opened, claim.id, request_id, demands[block.id]))
+            demand = demands[block.id]
+            state.write_block(moves.reserved(opened, claim.id, request_id, demand, owner=claim.meta.uid))
     detail = AllocateResponse(
         {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=state.now_ms
     )
@@ -58,7 +60,7 @@ def grant(state: State, request_id: str, block_ids: tuple[str, ...]) -> None:
     demands = demand_of(claim, index)
     granted = {block_id: demands[block_id] for block_id in block_ids}
     for block_id, amount in granted.items():
-        state.write_block(moves.acquiring(state.blocks[block_id], request_id, amount))
+        state.write_block(moves.acquiring(state.blocks[block_id], request_id, amount, owner=claim.meta.uid))
     answer_granted(state, claim, index, granted)
 
 
@@ -97,8 +99,7 @@ def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> Non
         detail = replace(before.detail, budgets={}, finish_time_ms=state.now_ms)
     held = replace(claim.status, reserved={})
     state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, held=held)
-    for block in states.locked_by(state, claim.request_id(index)):
-        state.write_block(moves.undone(block, claim.id, claim.request_id(index)))
+    states.undo_locks(state, claim, claim.request_id(index))
 
 
 def snapshot(state: State) -> Snapshot:

@@ -5,13 +5,24 @@ Level-triggered and idempotent: what a pass does follows from what is stored, no
 
 from __future__ import annotations
 
+import random
+import time
 from dataclasses import replace
 
+from privatekube import errors
 from privatekube.controller import allocation, recovery, settlement
 from privatekube.controller import state as states
 from privatekube.controller.state import State
 from privatekube.resources import moves
-from privatekube.resources.claim import AllocateRequest, ConsumeRequest
+from privatekube.resources.claim import (
+    AllocateRequest,
+    ConsumeRequest,
+    MalformedRequest,
+    PrivacyBudgetClaim,
+    ReleaseRequest,
+    Request,
+    ResponseState,
+)
 from privatekube.scheduling import cycle
 from privatekube.scheduling.ordering import OrderingPolicy
 from privatekube.scheduling.snapshot import Plan
@@ -20,6 +31,8 @@ from privatekube.store.base import ResourceStore
 
 DEFAULT_TIMEOUT_MS = 300_000
 WITHDRAWN = "withdrawn"
+ATTEMPTS = 6
+FIRST_WAIT_SECONDS = 0.02
 
 
 def reconcile(
@@ -29,9 +42,11 @@ def reconcile(
     unlocking: UnlockingPolicy,
     ordering: OrderingPolicy,
     default_timeout_ms: int = DEFAULT_TIMEOUT_MS,
-    tick: bool = True,
+    tick: bool | None = None,
 ) -> None:
     """Run one pass.
+
+    Where somebody else writes meanwhile, it starts again from what is stored then, a few times and with back-off.
 
     Args:
         store: where blocks and claims are; the whole pass is one transaction where the store has them.
@@ -39,20 +54,45 @@ def reconcile(
         unlocking: how pending budget becomes available.
         ordering: which request goes first.
         default_timeout_ms: how long a request waits that does not say.
-        tick: whether time unlocks in this pass.
+        tick: whether time unlocks in this pass; None where a period has passed since it last did.
 
     Raises:
-        Conflict: somebody else wrote meanwhile; run another pass.
+        Conflict: somebody else keeps writing; run another pass.
     """
-    with store.transaction():
-        state = State.read(store, now_ms)
-        recovery.admit(state)
-        recovery.recover(state)
-        _advance(state, unlocking)
-        allocation.expire(state, default_timeout_ms)
-        plan = _decide(state, unlocking, ordering, tick=tick)
-        while plan.grants or _advance(state, unlocking):
-            plan = _decide(state, unlocking, ordering, tick=False)
+    for attempt in range(ATTEMPTS):
+        try:
+            with store.transaction():
+                _pass(State.read(store, now_ms), unlocking, ordering, default_timeout_ms, tick=tick)
+        except (errors.Conflict, errors.NotFound):
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(random.uniform(0.5, 1) * FIRST_WAIT_SECONDS * 2**attempt)  # noqa: S311 - spreads retries
+        else:
+            return
+
+
+def _pass(
+    state: State,
+    unlocking: UnlockingPolicy,
+    ordering: OrderingPolicy,
+    default_timeout_ms: int,
+    *,
+    tick: bool | None,
+) -> None:
+    recovery.admit(state)
+    recovery.recover(state)
+    _advance(state, unlocking)
+    allocation.expire(state, default_timeout_ms)
+    plan = _decide(state, unlocking, ordering, tick=_is_due(state, unlocking) if tick is None else tick)
+    while plan.grants or _advance(state, unlocking):
+        plan = _decide(state, unlocking, ordering, tick=False)
+
+
+def _is_due(state: State, unlocking: UnlockingPolicy) -> bool:
+    """Whether a period has passed since time last unlocked anything."""
+    released = [status.last_release_ms for block in state.blocks.values() if (status := block.status)]
+    last = max((each for each in released if each is not None), default=None)
+    return unlocking.period_ms is None or last is None or state.now_ms - last >= unlocking.period_ms
 
 
 def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
@@ -78,13 +118,20 @@ def _advance(state: State, unlocking: UnlockingPolicy) -> bool:
             if states.response_at(claim, index) is not None:
                 break
             moved = True
-            if isinstance(request.action, AllocateRequest):
-                allocation.arrive(state, claim, index, request.action, unlocking)
-            elif isinstance(request.action, ConsumeRequest):
-                settlement.consume(state, claim, index, request.action)
-            else:
-                settlement.release(state, claim, index, request.action)
+            _answer(state, claim, index, request, unlocking)
     return moved
+
+
+def _answer(state: State, claim: PrivacyBudgetClaim, index: int, request: Request, unlocking: UnlockingPolicy) -> None:
+    match request.action:
+        case AllocateRequest() as action:
+            allocation.arrive(state, claim, index, action, unlocking)
+        case ConsumeRequest() as action:
+            settlement.consume(state, claim, index, action)
+        case ReleaseRequest() as action:
+            settlement.release(state, claim, index, action)
+        case MalformedRequest() as action:
+            state.answer(claim, index, ResponseState.FAILURE, error=action.fault)
 
 
 def _decide(state: State, unlocking: UnlockingPolicy, ordering: OrderingPolicy, *, tick: bool) -> Plan:

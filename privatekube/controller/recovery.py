@@ -1,12 +1,14 @@
 """Finish or undo what a crash left half-done, and forget what was deleted.
 
 A lock without an answer is finished with the locked amount, or waits on; a lock of a successful answer is completed; a
-lock whose claim is gone or whose answer is a failure is undone.
+lock whose claim is gone or whose answer is a failure is undone. A claim made again under the name of a deleted one is
+another claim: it does not inherit that one's locks.
 """
 
 from __future__ import annotations
 
-from privatekube.controller import allocation
+from privatekube import errors
+from privatekube.controller import allocation, registration
 from privatekube.controller import state as states
 from privatekube.controller.state import State
 from privatekube.privacy.budget import PrivacyBudget
@@ -18,12 +20,19 @@ _GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
 
 
 def admit(state: State) -> None:
-    """Give new blocks a status: all of their budget is locked, but for what was committed on their data before."""
+    """Give new blocks a status: all of their budget is locked, but for what was committed on their data before.
+
+    A block that declares another budget than its data had before is not admitted: nothing can be claimed on it.
+    """
     for block in list(state.blocks.values()):
-        if block.status is None:
-            digest = block.content_digest
-            record = None if digest is None else state.store.retired(block.spec.dataset, digest)
-            state.write_block(moves.initialised(block, {} if record is None else record.committed))
+        if block.status is not None:
+            continue
+        try:
+            record = registration.record_of(state.store, block)
+        except errors.InvalidBudget:
+            del state.blocks[block.id]
+            continue
+        state.write_block(moves.initialised(block, {} if record is None else record.committed))
 
 
 def recover(state: State) -> None:
@@ -44,7 +53,8 @@ def _settle(state: State, block_id: str, request_id: str) -> bool:
     block = state.blocks[block_id]
     claim_id, index = _split(request_id)
     claim = state.claim(claim_id)
-    if claim is None or index >= len(claim.spec.requests):
+    lock = moves.status_of(block).locks[request_id]
+    if claim is None or index >= len(claim.spec.requests) or not moves.is_lock_of(lock, claim.meta.uid):
         state.write_block(moves.undone(block, claim_id, request_id))
         return True
     response = states.response_at(claim, index)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from privatekube import errors
 from privatekube.privacy import budget
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import moves
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.store.base import ResourceStore, RetiredData
@@ -16,11 +17,12 @@ from privatekube.store.base import ResourceStore, RetiredData
 def register(store: ResourceStore, blocks: Sequence[PrivateDataBlock]) -> list[PrivateDataBlock]:
     """Register those of `blocks` that are not there yet, and return them; one transaction where the store has them.
 
-    Data that was registered before and deleted starts from the record of what was committed on it.
+    Data that was registered before and deleted starts from the record of what was committed on it: its first status,
+    which says so, is the next pass's.
 
     Raises:
         AlreadyExists: all are there already, or a name, the same data or overlapping data is registered otherwise.
-        InvalidBudget: deleted data comes back with another initial budget.
+        InvalidBudget: the data is or was registered with another initial budget.
     """
     with store.transaction():
         there = store.list_blocks()
@@ -33,7 +35,8 @@ def register(store: ResourceStore, blocks: Sequence[PrivateDataBlock]) -> list[P
         created: list[PrivateDataBlock] = []
         for block in missing:
             _require_new(block, [*there, *created])
-            created.append(_created(store, block))
+            record_of(store, block)
+            created.append(store.create(replace(block, status=None)))
         return created
 
 
@@ -43,40 +46,47 @@ def remove(store: ResourceStore, block: PrivateDataBlock) -> None:
     Budget that claims acquired and did not settle counts as committed: nobody can prove that the data was not read.
     """
     with store.transaction():
-        if block.content_digest is not None:
-            committed = dict(block.status.committed) if block.status else {}
-            for claim_id, amount in (block.status.acquired if block.status else {}).items():
-                committed[claim_id] = committed[claim_id] + amount if claim_id in committed else amount
-            for request_id, lock in (block.status.locks if block.status else {}).items():
-                if lock.acquired is not None and lock.state in moves.HOLDING:
-                    claim_id = request_id.rpartition("/")[0]
-                    before = committed.get(claim_id)
-                    committed[claim_id] = lock.acquired if before is None else before + lock.acquired
-            initial = block.spec.initial_budget
-            store.retire(RetiredData(block.spec.dataset, block.content_digest, block.id, initial, committed))
+        initial = block.spec.initial_budget
+        store.retire(RetiredData(block.spec.dataset, data_key(block), block.id, initial, moves.charged(block)))
         store.delete(block)
 
 
-def _created(store: ResourceStore, block: PrivateDataBlock) -> PrivateDataBlock:
-    """Create a block; its first status, which starts from the record, is the next pass's (`recovery.admit`)."""
-    digest = block.content_digest
-    record = None if digest is None else store.retired(block.spec.dataset, digest)
-    if record is None:
-        return store.create(replace(block, status=None))
-    if not budget.is_close(record.initial_budget, block.spec.initial_budget):
+def record_of(store: ResourceStore, block: PrivateDataBlock) -> RetiredData | None:
+    """The record of a block's data, from the time before it was deleted; None where there is none.
+
+    Raises:
+        InvalidBudget: the block declares another initial budget than its data had then.
+    """
+    record = store.retired(block.spec.dataset, data_key(block))
+    if record is not None:
+        _require_same_budget(block, record.initial_budget)
+    return record
+
+
+def data_key(block: PrivateDataBlock) -> str:
+    """What the record of a block's data is filed under: the digest, or, where none is stated, the block's name."""
+    return block.content_digest or f"name:{block.id}"
+
+
+def _require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
+    if not budget.is_close(before, block.spec.initial_budget):
         raise errors.InvalidBudget(
-            f"block {block.id}: its data was registered with {record.initial_budget} before, asked "
-            f"{block.spec.initial_budget}; a budget is for the data's whole life: create it with the same"
+            f"block {block.id}: its data has the budget {before}, asked {block.spec.initial_budget}; "
+            "a budget is for the data's whole life: create it with the same"
         )
-    return store.create(replace(block, status=None))
 
 
 def _is_registered(block: PrivateDataBlock, there: Iterable[PrivateDataBlock]) -> bool:
-    """Whether this very block, same name and same data, is there."""
-    return any(
-        other.id == block.id and other.spec.dataset == block.spec.dataset and _same_data(other, block)
-        for other in there
-    )
+    """Whether this very block, same name and same data, is there.
+
+    Raises:
+        InvalidBudget: it is, with another initial budget.
+    """
+    for other in there:
+        if other.id == block.id and other.spec.dataset == block.spec.dataset and _same_data(other, block):
+            _require_same_budget(block, other.spec.initial_budget)
+            return True
+    return False
 
 
 def _same_data(one: PrivateDataBlock, other: PrivateDataBlock) -> bool:
@@ -112,14 +122,9 @@ def _overlap(one: PrivateDataBlock, other: PrivateDataBlock) -> bool:
     if end < other_start or other_end < start:
         return False
     counts, buckets = [[_number(each, name) for each in (one, other)] for name in ("userBuckets", "userBucket")]
-    return not (counts[0] == counts[1] and None not in buckets and buckets[0] != buckets[1])
+    return None in [*counts, *buckets] or counts[0] != counts[1] or buckets[0] == buckets[1]
 
 
 def _number(block: PrivateDataBlock, attribute: str) -> Decimal | None:
     dimension = block.dimension(attribute)
-    try:
-        return None if dimension is None or dimension.numeric_value is None else Decimal(dimension.numeric_value)
-    except InvalidOperation as error:
-        raise errors.invalid(
-            f"{attribute} of {block.id}", dimension, "is no decimal number", "write it like '12'"
-        ) from error
+    return None if dimension is None or dimension.numeric_value is None else Decimal(dimension.numeric_value)

@@ -24,7 +24,7 @@ from privatekube.resources.claim import (
     Settlement,
 )
 
-Moving = Callable[[PrivateDataBlock, str, str, PrivacyBudget], PrivateDataBlock]
+Moving = Callable[..., PrivateDataBlock]
 
 
 def consume(state: State, claim: PrivacyBudgetClaim, index: int, request: ConsumeRequest) -> None:
@@ -37,6 +37,7 @@ def consume(state: State, claim: PrivacyBudgetClaim, index: int, request: Consum
     }
     faults = [f"{block_id}: {each.error}" for block_id, each in outcomes.items() if each.error]
     if strict and faults:
+        states.undo_locks(state, claim, request_id)
         state.answer(claim, index, ResponseState.FAILURE, error="; ".join(faults), detail=ConsumeResponse(outcomes))
         return
     moved = _move(state, claim, request_id, outcomes, moves.committing)
@@ -87,11 +88,12 @@ def _amount(
         budget.require_amount("amount", asked)
         if held is None:
             return Settlement(error="nothing is acquired on this block")
-        if _within(asked, held):
-            return Settlement(budget=asked.minimum(held))
-        if not truncate:
+        moved = asked.minimum(held)
+        if len(moved.values) < len(held.values):  # what is not named would be lost to everybody, for good
+            return Settlement(error=f"asked {asked}, held {held}: name every order that is held")
+        if not truncate and not _within(asked, held):
             return Settlement(error=f"asked {asked}, held {held}")
-        return Settlement(budget=asked.minimum(held))
+        return Settlement(budget=moved)
     except errors.InvalidInput as error:
         return Settlement(error=str(error))
 
@@ -113,11 +115,13 @@ def _within(asked: PrivacyBudget, held: PrivacyBudget) -> bool:
 def _move(
     state: State, claim: PrivacyBudgetClaim, request_id: str, outcomes: dict[str, Settlement], moving: Moving
 ) -> dict[str, PrivacyBudget]:
+    """Lock what moves, and take back what an earlier attempt locked and does not move any more."""
     moved = {block_id: each.budget for block_id, each in outcomes.items() if each.budget is not None}
+    states.undo_locks(state, claim, request_id, but_on=moved)
     for block_id, amount in moved.items():
         block = state.blocks[block_id]
         if request_id not in moves.status_of(block).locks:
-            state.write_block(moving(block, claim.id, request_id, amount))
+            state.write_block(moving(block, claim.id, request_id, amount, owner=claim.meta.uid))
     return moved
 
 

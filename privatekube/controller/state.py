@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from privatekube.privacy import budget
@@ -97,6 +97,13 @@ def locked_by(state: State, request: str) -> Iterator[PrivateDataBlock]:
     for block in list(state.blocks.values()):
         if block.status is not None and request in block.status.locks:
             yield block
+
+
+def undo_locks(state: State, claim: PrivacyBudgetClaim, request: str, *, but_on: Container[str] = frozenset()) -> None:
+    """Take back what a request began on every block, `but_on` those."""
+    for block in locked_by(state, request):
+        if block.id not in but_on:
+            state.write_block(moves.undone(block, claim.id, request))
 
 
 def plus(held: Mapping[str, PrivacyBudget], more: Mapping[str, PrivacyBudget]) -> dict[str, PrivacyBudget]:

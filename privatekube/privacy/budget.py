@@ -9,12 +9,15 @@ Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (filling a block ne
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from privatekube import errors
+from privatekube.privacy.orders import increasing
 from privatekube.privacy.rounding import ROUNDING, fits, is_same_order
 
 STANDARD_ORDERS: tuple[float, ...] = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1e6)
@@ -105,24 +108,18 @@ class RenyiCurve:
     epsilons: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        pairs = sorted(zip(map(float, self.orders), map(float, self.epsilons), strict=False))
-        if not pairs or len(self.orders) != len(self.epsilons):
+        orders, epsilons = tuple(map(float, self.orders)), tuple(map(float, self.epsilons))
+        if not orders or len(orders) != len(epsilons):
             raise errors.InvalidBudget("renyi: needs at least one order, and one epsilon per order")
-        for (alpha, epsilon), (following, _) in zip(pairs, [*pairs[1:], (math.inf, 0.0)], strict=True):
-            if not 1 < alpha < math.inf:
-                raise errors.InvalidBudget(f"alpha: {alpha!r} must be a finite number above 1")
-            if not math.isfinite(epsilon):
-                raise errors.InvalidBudget(f"epsilon at order {alpha:g}: {epsilon!r} must be a finite number")
-            if is_same_order(alpha, following):
-                raise errors.InvalidBudget(f"alpha: {alpha!r} is given twice; give each order once")
-        object.__setattr__(self, "orders", tuple(alpha for alpha, _ in pairs))
-        object.__setattr__(self, "epsilons", tuple(epsilon for _, epsilon in pairs))
+        if not all(map(math.isfinite, epsilons)):
+            raise errors.InvalidBudget(f"epsilons: {epsilons} must be finite numbers")
+        for name, values in (("orders", orders), ("epsilons", epsilons)):
+            object.__setattr__(self, name, tuple(values[place] for place in increasing(orders)))
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[float, float]]) -> RenyiCurve:
         """Build from (alpha, epsilon) pairs."""
-        listed = list(pairs)
-        return cls(tuple(a for a, _ in listed), tuple(e for _, e in listed))
+        return cls(*(tuple(zip(*pairs, strict=True)) or ((), ())))
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -156,12 +153,12 @@ class RenyiCurve:
         True
         """
         peer, whole = _same_type(self, demand), _same_type(self, capacity)
-        return any(fits(d, a, c) and (d <= 0 or c > 0) for _, a, d, c in _matched(self.as_pairs(), peer, whole))
+        return any(fits(d, a, c) and (d <= 0 or c > 0) for _, a, d, c in _matched(self, peer, whole))
 
     def share_of(self, capacity: PrivacyBudget) -> tuple[float, ...]:
         """This demand as fractions of `capacity`, at the common orders of positive capacity."""
         whole = _same_type(self, capacity)
-        return tuple(d / c for _, d, c in _matched(self.as_pairs(), whole) if c > 0)
+        return tuple(d / c for _, d, c in _matched(self, whole) if c > 0)
 
     def at(self, alpha: float) -> float | None:
         """The epsilon at order `alpha`, or None where the curve has no such order."""
@@ -173,10 +170,10 @@ class RenyiCurve:
 
     def _combined(self, other: PrivacyBudget, operation: Callable[[float, float], float]) -> RenyiCurve:
         peer = _same_type(self, other)
-        pairs = [(alpha, operation(a, b)) for alpha, a, b in _matched(self.as_pairs(), peer)]
-        if not pairs:
+        common = [(alpha, operation(a, b)) for alpha, a, b in _matched(self, peer)]
+        if not common:
             raise errors.InvalidBudget(f"renyi: orders {self.orders} and {peer.orders} have none in common")
-        return RenyiCurve.from_pairs(pairs)
+        return RenyiCurve.from_pairs(common)
 
     def __str__(self) -> str:
         return "renyi " + " ".join(f"{a:g}:{e:.4g}" for a, e in self.as_pairs())
@@ -203,16 +200,17 @@ def to_renyi(budget: EpsilonDelta, orders: Iterable[float] = STANDARD_ORDERS) ->
 
 
 def total(budgets: Iterable[PrivacyBudget], *, start: PrivacyBudget) -> PrivacyBudget:
-    """`start` plus all `budgets`."""
-    for each in budgets:
-        start = start + each
-    return start
+    """`start` plus all `budgets`, rounded once where all have the same components."""
+    parts = [start, *budgets]
+    if len({(type(part), part.orders) for part in parts}) > 1:
+        return functools.reduce(operator.add, parts)
+    sums = [math.fsum(column) for column in zip(*(part.values for part in parts), strict=True)]
+    return RenyiCurve(start.orders, tuple(sums)) if isinstance(start, RenyiCurve) else EpsilonDelta(*sums)
 
 
 def is_negligible(budget: PrivacyBudget, *, capacity: PrivacyBudget) -> bool:
     """Whether every component is zero up to float rounding of `capacity`."""
-    scale = max((abs(v) for v in capacity.values), default=0.0)
-    return all(abs(v) <= ROUNDING * scale for v in budget.values)
+    return all(abs(v) <= ROUNDING * max(map(abs, capacity.values)) for v in budget.values)
 
 
 def is_close(left: PrivacyBudget, right: PrivacyBudget) -> bool:
@@ -231,9 +229,8 @@ def require_amount(name: str, budget: PrivacyBudget) -> PrivacyBudget:
     Raises:
         InvalidBudget: with the name, the component and its value.
     """
-    for value in budget.values:
-        if value < 0:
-            raise errors.InvalidBudget(f"{name}: {value!r} is negative; give amounts of 0 or more")
+    if (lowest := min(budget.values)) < 0:
+        raise errors.InvalidBudget(f"{name}: {lowest!r} is negative; give amounts of 0 or more")
     return budget
 
 
@@ -245,7 +242,9 @@ def _same_type(own: B, other: object) -> B:
     return other
 
 
-def _matched(pairs: tuple[tuple[float, float], ...], *curves: RenyiCurve) -> list[tuple[float, ...]]:
+def _matched(first: RenyiCurve, *curves: RenyiCurve) -> list[tuple[float, ...]]:
     """(alpha, value, value in each curve) at the orders that all have."""
-    rows = [(alpha, value, *(curve.at(alpha) for curve in curves)) for alpha, value in pairs]
+    if all(curve.orders == first.orders for curve in curves):
+        return list(zip(first.orders, first.values, *(curve.values for curve in curves), strict=True))
+    rows = [(alpha, value, *(curve.at(alpha) for curve in curves)) for alpha, value in first.as_pairs()]
     return [tuple(v for v in row if v is not None) for row in rows if None not in row]

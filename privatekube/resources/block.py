@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,6 +14,9 @@ from privatekube.resources import meta
 
 Budgets = Mapping[str, PrivacyBudget]
 """Budget by block or claim id."""
+
+DECIMAL = re.compile(r"-?(\d+\.?\d*|\.\d+)", re.ASCII)
+"""How numericValue is written."""
 
 
 class LockState(enum.StrEnum):
@@ -45,6 +49,16 @@ class ReturnPolicy(enum.StrEnum):
     TO_AVAILABLE = "toAvailable"
 
 
+def require_decimal(name: str, text: str | None) -> None:
+    """Check how a numericValue is written, where there is one.
+
+    Raises:
+        InvalidInput: with its name.
+    """
+    if text is not None and not DECIMAL.fullmatch(text):
+        raise errors.invalid(f"numericValue of {name}", text, "is no decimal number", "write it like '12.5'")
+
+
 @dataclass(frozen=True, slots=True)
 class Dimension:
     """A public property of the data that claims select by: a decimal number or a string."""
@@ -58,6 +72,7 @@ class Dimension:
             raise errors.InvalidInput(
                 f"dimension {self.attribute}: needs exactly one of numericValue and stringValue; give one"
             )
+        require_decimal(self.attribute, self.numeric_value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +86,16 @@ class FlowReleasing:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Write-ahead record of one request on one block: what it moves, and how far it is."""
+    """Write-ahead record of one request on one block: what it moves, and how far it is.
+
+    Args:
+        owner: uid of the claim, so that a claim made again under the same name does not inherit it; None if unknown.
+    """
 
     state: LockState
     acquired: PrivacyBudget | None = None
     reserved: PrivacyBudget | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

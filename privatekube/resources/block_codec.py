@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-from typing import TypeVar
-
 from privatekube import errors
+from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import codec, meta
+from privatekube.resources import codec, meta, reader
 from privatekube.resources.block import (
     BlockSpec,
     BlockStatus,
@@ -19,10 +17,10 @@ from privatekube.resources.block import (
     ReleaseMode,
     ReturnPolicy,
 )
-from privatekube.resources.codec import Json, Reader
+from privatekube.resources.codec import Json
+from privatekube.resources.reader import Reader
 
 KIND = "PrivateDataBlock"
-E = TypeVar("E", bound=enum.StrEnum)
 
 
 def from_wire(document: object) -> PrivateDataBlock:
@@ -33,8 +31,10 @@ def from_wire(document: object) -> PrivateDataBlock:
     """
     whole = Reader(document, "")
     spec = whole.child("spec")
-    initial = spec.budget("initialBudget")
-    if initial is None:
+    initial = codec.read_budget(spec, "initialBudget")
+    if initial is not None:
+        budget.require_amount("spec.initialBudget", initial)
+    else:
         raise errors.InvalidInput("spec.initialBudget: missing; state the block's budget for its whole life")
     status = whole.child("status")
     return PrivateDataBlock(
@@ -44,8 +44,8 @@ def from_wire(document: object) -> PrivateDataBlock:
             dataset=spec.text("dataset"),
             data_source=spec.text("dataSource", ""),
             dimensions=tuple(_dimension(each) for each in spec.children("dimensions")),
-            release_mode=_member(ReleaseMode, spec, "releaseMode", ReleaseMode.BASE),
-            budget_return_policy=_member(ReturnPolicy, spec, "budgetReturnPolicy", ReturnPolicy.TO_PENDING),
+            release_mode=reader.member(ReleaseMode, spec, "releaseMode", ReleaseMode.BASE),
+            budget_return_policy=reader.member(ReturnPolicy, spec, "budgetReturnPolicy", ReturnPolicy.TO_PENDING),
             flow_releasing=_flow(spec.child("flowReleasingOption")) if "flowReleasingOption" in spec else None,
         ),
         status=_status(status, initial) if status.document else None,
@@ -77,11 +77,14 @@ def to_wire(block: PrivateDataBlock) -> Json:
 
 
 def _dimension(document: Reader) -> Dimension:
-    return Dimension(
-        attribute=document.text("attribute"),
-        numeric_value=document.optional_text("numericValue"),
-        string_value=document.optional_text("stringValue"),
-    )
+    try:
+        return Dimension(
+            attribute=document.text("attribute"),
+            numeric_value=document.optional_text("numericValue"),
+            string_value=document.optional_text("stringValue"),
+        )
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{document.path}: {error}") from error
 
 
 def _dimension_to_wire(dimension: Dimension) -> Json:
@@ -96,9 +99,9 @@ def _dimension_to_wire(dimension: Dimension) -> Json:
 
 def _flow(document: Reader) -> FlowReleasing:
     return FlowReleasing(
-        start_time_ms=document.whole("startTime") or None,
-        end_time_ms=document.whole("endTime") or None,
-        duration_ms=document.whole("duration") or None,
+        start_time_ms=document.count("startTime"),
+        end_time_ms=document.count("endTime"),
+        duration_ms=document.count("duration"),
     )
 
 
@@ -111,11 +114,11 @@ def _flow_to_wire(flow: FlowReleasing | None) -> Json | None:
 def _status(document: Reader, initial: PrivacyBudget) -> BlockStatus:
     nothing = initial * 0.0
     return BlockStatus(
-        pending=document.budget("pendingBudget") or nothing,
-        available=document.budget("availableBudget") or nothing,
-        acquired=document.budgets("acquiredBudgetMap"),
-        reserved=document.budgets("reservedBudgetMap"),
-        committed=document.budgets("committedBudgetMap"),
+        pending=codec.read_budget(document, "pendingBudget") or nothing,
+        available=codec.read_budget(document, "availableBudget") or nothing,
+        acquired=codec.read_budgets(document, "acquiredBudgetMap"),
+        reserved=codec.read_budgets(document, "reservedBudgetMap"),
+        committed=codec.read_budgets(document, "committedBudgetMap"),
         locks={key: _lock(each) for key, each in document.entries("lockedBudgetMap").items()},
         last_release_ms=document.whole("lastBudgetReleaseTime"),
         number_of_data=document.whole("numberOfData"),
@@ -144,21 +147,15 @@ def _status_to_wire(status: BlockStatus) -> Json:
 
 def _lock(document: Reader) -> Lock:
     inner = document.child("budget")
-    state = _member(LockState, document, "state", None)
-    return Lock(state=state, acquired=inner.budget("acquired"), reserved=inner.budget("reserved"))
+    state = reader.member(LockState, document, "state")
+    return Lock(
+        state=state,
+        acquired=codec.read_budget(inner, "acquired"),
+        reserved=codec.read_budget(inner, "reserved"),
+        owner=document.optional_text("owner"),
+    )
 
 
 def _lock_to_wire(lock: Lock) -> Json:
     held = {"acquired": codec.budget_to_wire(lock.acquired), "reserved": codec.budget_to_wire(lock.reserved)}
-    return {"budget": codec.present(held), "state": str(lock.state)}
-
-
-def _member(kind: type[E], document: Reader, name: str, default: E | None) -> E:
-    value = document.optional_text(name)
-    if value is None and default is not None:
-        return default
-    try:
-        return kind(str(value))
-    except ValueError as error:
-        known = ", ".join(str(each) for each in kind)
-        raise errors.invalid(document.of(name), value, f"is not one of {known}", "use one of them") from error
+    return {"budget": codec.present(held), "state": str(lock.state)} | codec.present({"owner": lock.owner})

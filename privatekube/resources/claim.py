@@ -81,11 +81,19 @@ class ReleaseRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class MalformedRequest:
+    """A request that cannot be read, as it came, and what is wrong with it; it is answered with that."""
+
+    document: Mapping[str, object]
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One entry of spec.requests; its index gives it the id `namespace/claim/index`."""
 
     identifier: str
-    action: AllocateRequest | ConsumeRequest | ReleaseRequest
+    action: AllocateRequest | ConsumeRequest | ReleaseRequest | MalformedRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from privatekube import errors
-from privatekube.resources import codec, meta
+from privatekube.resources import codec, meta, response_codec
 from privatekube.resources.claim import (
     AllocateRequest,
-    AllocateResponse,
-    Allocation,
     BudgetDemand,
     ClaimSpec,
     ClaimStatus,
     Condition,
     ConsumeRequest,
-    ConsumeResponse,
+    MalformedRequest,
     PrivacyBudgetClaim,
     ReleaseRequest,
-    ReleaseResponse,
     Request,
-    Response,
-    ResponseState,
-    Settlement,
 )
-from privatekube.resources.codec import Json, Reader
+from privatekube.resources.codec import Json
+from privatekube.resources.reader import Reader
 
 KIND = "PrivacyBudgetClaim"
 
@@ -33,22 +30,34 @@ def from_wire(document: object) -> PrivacyBudgetClaim:
     Raises:
         InvalidInput: what does not fit, with its path.
     """
+    return _claim(document, _request)
+
+
+def from_store(document: object) -> PrivacyBudgetClaim:
+    """Read a claim that exists: a request that cannot be read is kept, to be answered with what is wrong with it.
+
+    Raises:
+        InvalidInput: anything else that does not fit, with its path.
+    """
+    return _claim(document, _request_or_fault)
+
+
+def _claim(document: object, read_request: Callable[[Reader], Request]) -> PrivacyBudgetClaim:
     whole = Reader(document, "")
     spec, status = whole.child("spec"), whole.child("status")
-    owners = tuple(dict(each.document) for each in spec.children("ownedBy"))
     return PrivacyBudgetClaim(
         meta=codec.meta_from_wire(whole.child("metadata")),
         spec=ClaimSpec(
-            requests=tuple(_request(each) for each in spec.children("requests")),
+            requests=tuple(read_request(each) for each in spec.children("requests")),
             data_opened=spec.raw("dataOpened") is True,
             priority=spec.whole("priority"),
-            owned_by=owners,
+            owned_by=tuple(dict(each.document) for each in spec.children("ownedBy")),
         ),
         status=ClaimStatus(
-            acquired=status.budgets("acquiredBudgets"),
-            reserved=status.budgets("reservedBudgets"),
-            committed=status.budgets("committedBudgets"),
-            responses=tuple(_response(each) for each in status.children("responses")),
+            acquired=codec.read_budgets(status, "acquiredBudgets"),
+            reserved=codec.read_budgets(status, "reservedBudgets"),
+            committed=codec.read_budgets(status, "committedBudgets"),
+            responses=tuple(response_codec.from_wire(each) for each in status.children("responses")),
             conditions=codec.conditions_from_wire(status.children("conditions")),
         ),
     )
@@ -74,7 +83,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "acquiredBudgets": codec.budgets_to_wire(status.acquired),
                 "reservedBudgets": codec.budgets_to_wire(status.reserved),
                 "committedBudgets": codec.budgets_to_wire(status.committed),
-                "responses": [_response_to_wire(each) for each in status.responses],
+                "responses": [response_codec.to_wire(each) for each in status.responses],
                 "conditions": codec.conditions_to_wire(status.conditions),
             }
         ),
@@ -113,9 +122,21 @@ def _request(document: Reader) -> Request:
         case "allocateRequest":
             return Request(identifier, _allocate(inner))
         case "consumeRequest":
-            return Request(identifier, ConsumeRequest(inner.budgets("consume"), inner.optional_text("policy")))
+            return Request(
+                identifier, ConsumeRequest(codec.read_budgets(inner, "consume"), inner.optional_text("policy"))
+            )
         case _:
-            return Request(identifier, ReleaseRequest(inner.budgets("release"), inner.optional_text("policy")))
+            return Request(
+                identifier, ReleaseRequest(codec.read_budgets(inner, "release"), inner.optional_text("policy"))
+            )
+
+
+def _request_or_fault(document: Reader) -> Request:
+    try:
+        return _request(document)
+    except errors.InvalidInput as error:
+        identifier = document.raw("identifier")
+        return Request(str(identifier or ""), MalformedRequest(dict(document.document), str(error)))
 
 
 _ACTIONS = ("allocateRequest", "consumeRequest", "releaseRequest")
@@ -127,22 +148,24 @@ def _allocate(document: Reader) -> AllocateRequest:
         expected_budget=_demand(document.child("expectedBudget")),
         min_budget=_demand(document.child("minBudget")) if document.raw("minBudget") else None,
         conditions=tuple(_condition(each) for each in document.children("conditions")),
-        min_blocks=document.whole("minNumberOfBlocks") or None,
-        max_blocks=document.whole("maxNumberOfBlocks") or None,
-        timeout_ms=document.whole("timeout") or None,
+        min_blocks=document.count("minNumberOfBlocks", least=-1),
+        max_blocks=document.count("maxNumberOfBlocks"),
+        timeout_ms=document.count("timeout"),
     )
 
 
 def _demand(document: Reader) -> BudgetDemand:
     return BudgetDemand(
-        constant=document.budget("constant"),
-        by_block=document.budgets("budgetMap") or None,
+        constant=codec.read_budget(document, "constant"),
+        by_block=codec.read_budgets(document, "budgetMap") or None,
         function=document.optional_text("function"),
     )
 
 
 def _request_to_wire(request: Request) -> Json:
     action = request.action
+    if isinstance(action, MalformedRequest):
+        return dict(action.document)
     wire: Json = {"identifier": request.identifier}
     if isinstance(action, AllocateRequest):
         wire["allocateRequest"] = _allocate_to_wire(action)
@@ -190,55 +213,3 @@ def _demand_to_wire(demand: BudgetDemand) -> Json:
             "function": demand.function,
         }
     )
-
-
-def _response(document: Reader) -> Response:
-    return Response(
-        identifier=document.text("identifier", ""),
-        state=ResponseState(document.text("state")),
-        error=document.optional_text("error"),
-        detail=_detail(document),
-    )
-
-
-def _detail(document: Reader) -> AllocateResponse | ConsumeResponse | ReleaseResponse | None:
-    if "allocateResponse" in document:
-        inner = document.child("allocateResponse")
-        held = {
-            key: Allocation(acquired=each.budget("acquired"), reserved=each.budget("reserved"))
-            for key, each in inner.entries("budgets").items()
-        }
-        return AllocateResponse(held, inner.whole("startTime"), inner.whole("finishTime"))
-    if "consumeResponse" in document:
-        return ConsumeResponse(_settlements(document, "consumeResponse"))
-    if "releaseResponse" in document:
-        return ReleaseResponse(_settlements(document, "releaseResponse"))
-    return None
-
-
-def _settlements(document: Reader, name: str) -> dict[str, Settlement]:
-    return {
-        key: Settlement(budget=each.budget("budget"), error=each.optional_text("error"))
-        for key, each in document.entries(name).items()
-    }
-
-
-def _response_to_wire(response: Response) -> Json:
-    wire = codec.present({"identifier": response.identifier, "state": str(response.state), "error": response.error})
-    detail = response.detail
-    if isinstance(detail, AllocateResponse):
-        held = {
-            key: codec.present(
-                {"acquired": codec.budget_to_wire(each.acquired), "reserved": codec.budget_to_wire(each.reserved)}
-            )
-            for key, each in sorted(detail.budgets.items())
-        }
-        times = {"startTime": detail.start_time_ms, "finishTime": detail.finish_time_ms}
-        wire["allocateResponse"] = codec.present({"budgets": held, **times})
-    elif detail is not None:
-        name = "consumeResponse" if isinstance(detail, ConsumeResponse) else "releaseResponse"
-        wire[name] = {
-            key: codec.present({"budget": codec.budget_to_wire(each.budget), "error": each.error})
-            for key, each in sorted(detail.blocks.items())
-        }
-    return wire

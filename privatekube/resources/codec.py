@@ -6,97 +6,16 @@ Absent, empty and zero values mean what they mean there: an empty budget is noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import meta
 from privatekube.resources.block import Budgets
+from privatekube.resources.reader import Reader
 
 Json = dict[str, Any]
-
-
-class Reader:
-    """A document and the path that led to it, for messages."""
-
-    def __init__(self, document: object, path: str) -> None:
-        if not isinstance(document, Mapping):
-            raise errors.InvalidInput(f"{path or 'document'}: {document!r} is no object; see the resource's fields")
-        self._document, self.path = document, path
-
-    def __contains__(self, name: str) -> bool:
-        return self._document.get(name) is not None
-
-    def of(self, name: str) -> str:
-        """The path of a field."""
-        return f"{self.path}.{name}" if self.path else name
-
-    def raw(self, name: str) -> Any:
-        """The field as it is, or None."""
-        return self._document.get(name)
-
-    def text(self, name: str, default: str | None = None) -> str:
-        """A string field.
-
-        Raises:
-            InvalidInput: missing where there is no default, or no string.
-        """
-        value = self._document.get(name, default)
-        if not isinstance(value, str):
-            raise errors.InvalidInput(f"{self.of(name)}: {value!r} must be a string; give it one")
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        """A string field, or None where it is absent or empty."""
-        return self.text(name, "") or None if name in self else None
-
-    def whole(self, name: str) -> int | None:
-        """An integer field, or None where it is absent.
-
-        Raises:
-            InvalidInput: no integer.
-        """
-        value = self._document.get(name)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-            return value
-        raise errors.InvalidInput(f"{self.of(name)}: {value!r} must be an integer; give it one")
-
-    def child(self, name: str) -> Reader:
-        """An object field; empty where it is absent."""
-        return Reader(self._document.get(name) or {}, self.of(name))
-
-    def children(self, name: str) -> list[Reader]:
-        """The objects of a list field; none where it is absent.
-
-        Raises:
-            InvalidInput: no list.
-        """
-        listed = self._document.get(name) or []
-        if not isinstance(listed, Sequence) or isinstance(listed, str):
-            raise errors.InvalidInput(f"{self.of(name)}: {listed!r} must be a list; give it one")
-        return [Reader(each, f"{self.of(name)}[{index}]") for index, each in enumerate(listed)]
-
-    def entries(self, name: str) -> dict[str, Reader]:
-        """The objects of a map field, by key."""
-        inner = self._document.get(name) or {}
-        if not isinstance(inner, Mapping):
-            raise errors.InvalidInput(f"{self.of(name)}: {inner!r} must be an object; see the resource's fields")
-        return {str(key): Reader(value or {}, f"{self.of(name)}[{key}]") for key, value in inner.items()}
-
-    def budget(self, name: str) -> PrivacyBudget | None:
-        """A budget field; None where it is absent or empty."""
-        return budget_from_wire(self._document.get(name), self.of(name))
-
-    def budgets(self, name: str) -> dict[str, PrivacyBudget]:
-        """A map of budgets; empty ones are left out."""
-        read = {key: budget_from_wire(each.document, each.path) for key, each in self.entries(name).items()}
-        return {key: value for key, value in read.items() if value is not None}
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The document itself."""
-        return self._document
 
 
 def budget_to_wire(budget: PrivacyBudget | None) -> Json:
@@ -121,14 +40,30 @@ def budget_from_wire(document: object, path: str = "budget") -> PrivacyBudget | 
     if document is None or document == {}:
         return None
     fields = Reader(document, path)
-    given = set(fields.document)
-    if given == {"epsDel"}:
-        inner = fields.child("epsDel")
-        return EpsilonDelta(_number(inner, "epsilon"), _number(inner, "delta"))
-    if given == {"renyi"}:
+    given = sorted(map(str, fields.document))
+    if given not in (["epsDel"], ["renyi"]):
+        raise errors.InvalidBudget(f"{path}: has {given}; give either epsDel or renyi")
+    try:
+        if given == ["epsDel"]:
+            inner = fields.child("epsDel")
+            return EpsilonDelta(_number(inner, "epsilon"), _number(inner, "delta"))
         pairs = [(_number(each, "alpha"), _number(each, "epsilon")) for each in fields.children("renyi")]
         return RenyiCurve.from_pairs(pairs) if pairs else None
-    raise errors.InvalidBudget(f"{path}: has {sorted(given)}; give either epsDel or renyi")
+    except errors.InvalidBudget as error:
+        if str(error).startswith(path):
+            raise
+        raise errors.InvalidBudget(f"{path}: {error}") from error
+
+
+def read_budget(document: Reader, name: str) -> PrivacyBudget | None:
+    """A budget field; None where it is absent or empty."""
+    return budget_from_wire(document.raw(name), document.of(name))
+
+
+def read_budgets(document: Reader, name: str) -> dict[str, PrivacyBudget]:
+    """A map of budgets; empty ones are left out."""
+    read = {key: budget_from_wire(each.document, each.path) for key, each in document.entries(name).items()}
+    return {key: value for key, value in read.items() if value is not None}
 
 
 def budgets_to_wire(budgets: Budgets) -> Json:
@@ -147,8 +82,8 @@ def meta_from_wire(document: Reader) -> meta.ObjectMeta:
         resource_version=document.text("resourceVersion", ""),
         generation=document.whole("generation") or 1,
         creation_time_ms=None if created is None else meta.parse_time(str(created), document.of("creationTimestamp")),
-        annotations={key: str(value) for key, value in (document.raw("annotations") or {}).items()},
-        labels={key: str(value) for key, value in (document.raw("labels") or {}).items()},
+        annotations=document.texts("annotations"),
+        labels=document.texts("labels"),
         other={key: value for key, value in document.document.items() if key not in known},
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources.block import Dimension, PrivateDataBlock
+from privatekube.resources.block import Dimension, PrivateDataBlock, require_decimal
 from privatekube.resources.claim import AllocateRequest, Condition
 
 NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
@@ -29,15 +29,31 @@ IS, INCLUDE = "is", "include"
 EVERY_BLOCK = -1
 
 
+def require_sound(request: AllocateRequest) -> None:
+    """Check what a request says, whatever blocks there are.
+
+    Raises:
+        InvalidInput: a limit below its bound, or an unknown or incomplete condition.
+    """
+    for name, limit, least in (
+        ("minNumberOfBlocks", request.min_blocks, EVERY_BLOCK),
+        ("maxNumberOfBlocks", request.max_blocks, 0),
+        ("timeout", request.timeout_ms, 0),
+    ):
+        if limit is not None and limit < least:
+            raise errors.invalid(name, limit, f"must be {least} or more", "change it")
+    for condition in request.conditions:
+        _require_sound(condition)
+
+
 def candidates(request: AllocateRequest, namespace: str, blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
     """The blocks of the claim's namespace and dataset that meet all conditions, and are named where names are given.
 
     Raises:
-        InvalidInput: an operation that does not exist, or a condition without the value it needs.
+        InvalidInput: the request is not sound, see `require_sound`.
     """
+    require_sound(request)
     named = request.expected_budget.by_block
-    for condition in request.conditions:
-        _require_sound(condition)
     return [
         block
         for block in blocks
@@ -52,15 +68,17 @@ def demand(request: AllocateRequest, chosen: Iterable[PrivateDataBlock]) -> dict
     """What the request asks of each of its candidate blocks.
 
     Raises:
-        InvalidBudget: nothing is asked, it is computed by a function, is negative, or of another type than the block's.
+        InvalidBudget: nothing is asked, or by more than one way, or by a function; an amount is negative, of another
+            type than the block's, or at none of its orders.
     """
     asked = request.expected_budget
     if asked.function is not None:
         raise errors.invalid(
             "expectedBudget.function", asked.function, "is not supported", "use constant or budgetMap instead"
         )
-    if asked.constant is None and asked.by_block is None:
-        raise errors.InvalidBudget("expectedBudget: asks for nothing; give a constant or a budgetMap")
+    if (asked.constant is None) == (asked.by_block is None):
+        fault = "asks for nothing" if asked.constant is None else "has both a constant and a budgetMap"
+        raise errors.InvalidBudget(f"expectedBudget: {fault}; give one of constant and budgetMap")
     demands: dict[str, PrivacyBudget] = {}
     for block in chosen:
         amount = asked.constant if asked.by_block is None else asked.by_block[block.id]
@@ -71,6 +89,7 @@ def demand(request: AllocateRequest, chosen: Iterable[PrivateDataBlock]) -> dict
                 f"demand on {block.id}: budget types do not match: asked {type(amount).__name__}, the block has "
                 f"{type(block.spec.initial_budget).__name__}; use the block's accounting"
             )
+        amount.minimum(block.spec.initial_budget)  # raises where they have no order in common
         demands[block.id] = amount
     return demands
 
@@ -97,7 +116,9 @@ def needed(request: AllocateRequest, found: int) -> int:
 def _require_sound(condition: Condition) -> None:
     operation = condition.operation
     if operation in NUMERIC:
-        _decimal(condition.attribute, condition.numeric_value)
+        if condition.numeric_value is None:
+            raise errors.InvalidInput(f"condition on {condition.attribute}: {operation} needs a numericValue; give one")
+        require_decimal(condition.attribute, condition.numeric_value)
     elif operation not in (IS, INCLUDE):
         known = ", ".join([*NUMERIC, IS, INCLUDE])
         raise errors.invalid(f"operation on {condition.attribute}", operation, "is unknown", f"use one of {known}")
@@ -111,24 +132,8 @@ def _holds(condition: Condition, dimension: Dimension | None) -> bool:
     if condition.operation in NUMERIC:
         if dimension.numeric_value is None:
             return False
-        own = _decimal(dimension.attribute, dimension.numeric_value)
-        return NUMERIC[condition.operation](own, _decimal(condition.attribute, condition.numeric_value))
+        return NUMERIC[condition.operation](Decimal(dimension.numeric_value), Decimal(condition.numeric_value or ""))
     wanted = condition.string_value or ""
     if condition.operation == IS:
         return dimension.string_value == wanted
     return dimension.string_value in [each.strip() for each in wanted.strip("[] ").split(",")]
-
-
-def _decimal(name: str, text: str | None) -> Decimal:
-    try:
-        number = Decimal(text or "")
-    except InvalidOperation as error:
-        raise errors.invalid(f"numericValue of {name}", text, "is no decimal number", "write it like '12.5'") from error
-    if not number.is_finite():
-        raise errors.invalid(f"numericValue of {name}", text, "is not finite", "write it like '12.5'")
-    return number
-
-
-def lacking(block: PrivateDataBlock, asked: PrivacyBudget, left: PrivacyBudget) -> str:
-    """One line: which block lacks what."""
-    return f"block {block.id} lacks budget: asked {asked}, left {left} of {block.spec.initial_budget}"

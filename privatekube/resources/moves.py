@@ -22,14 +22,15 @@ HOLDING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING, LockState.CO
 def initialised(block: PrivateDataBlock, committed: Budgets = MappingProxyType({})) -> PrivateDataBlock:
     """A new block: all of its budget is locked, but for what was `committed` on its data before.
 
-    Only a block that never had a status is new.
+    Only a block that never had a status is new. An order that is overdrawn is so in what is available, from the start:
+    left in what is locked, a demand of nothing at this order would fit there.
     """
     if block.status is not None:
         return block
-    pending = block.spec.initial_budget
-    for amount in committed.values():
-        pending = pending - amount
-    return replace(block, status=BlockStatus(pending, pending * 0.0, committed=dict(committed)))
+    initial = block.spec.initial_budget
+    left = initial - budget.total(committed.values(), start=initial * 0.0)
+    overdrawn = left.minimum(left * 0.0)
+    return replace(block, status=BlockStatus(left - overdrawn, overdrawn, committed=dict(committed)))
 
 
 def status_of(block: PrivateDataBlock) -> BlockStatus:
@@ -46,16 +47,20 @@ def unlocked(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock
     return replace(block, status=replace(status, pending=status.pending - moved, available=status.available + moved))
 
 
-def reserved(block: PrivateDataBlock, claim: str, request: str, demand: PrivacyBudget) -> PrivateDataBlock:
+def reserved(
+    block: PrivateDataBlock, claim: str, request: str, demand: PrivacyBudget, *, owner: str | None = None
+) -> PrivateDataBlock:
     """Record the demand of a request that will wait, and that the block has unlocked for it."""
     return _with(
         block,
         reserved={**status_of(block).reserved, claim: demand},
-        locks=_locked(block, request, Lock(LockState.DPF_RESERVED, reserved=demand)),
+        locks=_locked(block, request, Lock(LockState.DPF_RESERVED, reserved=demand, owner=owner)),
     )
 
 
-def acquiring(block: PrivateDataBlock, request: str, amount: PrivacyBudget) -> PrivateDataBlock:
+def acquiring(
+    block: PrivateDataBlock, request: str, amount: PrivacyBudget, *, owner: str | None = None
+) -> PrivateDataBlock:
     """Take `amount` from available for a request, and hold it in the request's lock.
 
     Raises:
@@ -65,19 +70,23 @@ def acquiring(block: PrivateDataBlock, request: str, amount: PrivacyBudget) -> P
     if not status.available.admits(amount, capacity=block.spec.initial_budget):
         raise errors.BudgetUnavailable(f"block {block.id}: asked {amount}, available {status.available}")
     before = status.locks.get(request)
-    lock = Lock(LockState.DPF_ACQUIRING, acquired=amount, reserved=before.reserved if before else None)
+    lock = Lock(LockState.DPF_ACQUIRING, acquired=amount, reserved=before.reserved if before else None, owner=owner)
     return _with(block, available=status.available - amount, locks=_locked(block, request, lock))
 
 
-def committing(block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget) -> PrivateDataBlock:
+def committing(
+    block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget, *, owner: str | None = None
+) -> PrivateDataBlock:
     """Take `amount` from what the claim acquired, and hold it in the request's lock, to be committed."""
-    lock = Lock(LockState.COMMITTING, acquired=amount)
+    lock = Lock(LockState.COMMITTING, acquired=amount, owner=owner)
     return _with(block, acquired=_less(block, claim, amount), locks=_locked(block, request, lock))
 
 
-def aborting(block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget) -> PrivateDataBlock:
+def aborting(
+    block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget, *, owner: str | None = None
+) -> PrivateDataBlock:
     """Take `amount` from what the claim acquired, and hold it in the request's lock, to be released."""
-    lock = Lock(LockState.ABORTING, acquired=amount)
+    lock = Lock(LockState.ABORTING, acquired=amount, owner=owner)
     return _with(block, acquired=_less(block, claim, amount), locks=_locked(block, request, lock))
 
 
@@ -112,7 +121,7 @@ def undone(block: PrivateDataBlock, claim: str, request: str, *, keep_waiting: b
     if lock is None:
         return block
     if keep_waiting:
-        locks = _locked(block, request, Lock(LockState.DPF_RESERVED, reserved=lock.reserved))
+        locks = _locked(block, request, Lock(LockState.DPF_RESERVED, reserved=lock.reserved, owner=lock.owner))
         done = _with(block, locks=locks)
     else:
         done = _with(block, reserved=_without(status.reserved, claim), locks=_without_lock(block, request))
@@ -136,6 +145,27 @@ def returned(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock
     if block.spec.budget_return_policy is ReturnPolicy.TO_AVAILABLE:
         return _with(block, available=status.available + amount)
     return _with(block, pending=status.pending + amount)
+
+
+def is_lock_of(lock: Lock, owner: str) -> bool:
+    """Whether a lock is of the claim with that uid; a lock that names nobody is of whoever has the name."""
+    return lock.owner in (None, owner)
+
+
+def charged(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
+    """What counts as committed, by claim id, once the block is gone: committed, or acquired and not settled.
+
+    Nobody can prove that the data behind acquired budget was not read.
+    """
+    if block.status is None:
+        return {}
+    held = {**block.status.committed}
+    for claim, amount in block.status.acquired.items():
+        held = _more(held, claim, amount)
+    for request, lock in block.status.locks.items():
+        if lock.acquired is not None and lock.state in HOLDING:
+            held = _more(held, request.rpartition("/")[0], lock.acquired)
+    return held
 
 
 def held_in_locks(block: PrivateDataBlock) -> list[PrivacyBudget]:

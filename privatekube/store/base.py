@@ -13,6 +13,7 @@ from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.reader import Reader
 
 Resource = PrivateDataBlock | PrivacyBudgetClaim
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
@@ -51,11 +52,11 @@ class RetiredData:
         Raises:
             CorruptData: the record has no budget.
         """
-        body = codec.Reader(json.loads(text), "retired")
-        initial = body.budget("initialBudget")
+        body = Reader(json.loads(text), "retired")
+        initial = codec.read_budget(body, "initialBudget")
         if initial is None:
             raise errors.CorruptData(f"store: the record of deleted data {digest} has no budget; restore a backup")
-        return cls(dataset, digest, body.text("blockId"), initial, body.budgets("committedBudgetMap"))
+        return cls(dataset, digest, body.text("blockId"), initial, codec.read_budgets(body, "committedBudgetMap"))
 
 
 class ResourceStore(Protocol):

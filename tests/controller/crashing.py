@@ -16,16 +16,23 @@ class CrashError(Exception):
 
 
 class CrashingStore:
-    """Passes everything on to `store`; `arm` sets when to die."""
+    """Passes everything on to `store`; `arm` sets when to fail. `writes` counts what was written."""
 
     def __init__(self, store: ResourceStore) -> None:
         self._store = store
-        self._left: int | None = None
-        self._after = False
+        self.writes = 0
+        self.arm(None)
 
-    def arm(self, writes: int | None, *, after: bool = False) -> None:
-        """Die at the `writes`-th write from now: before it, or `after` it is done; None never does."""
-        self._left, self._after = writes, after
+    def arm(
+        self, writes: int | None, *, after: bool = False, error: Exception | None = None, always: bool = False
+    ) -> None:
+        """Fail at the `writes`-th write from now: before it, or `after` it is done; None never does.
+
+        Args:
+            error: instead of the process dying there.
+            always: at every write from there on.
+        """
+        self._left, self._after, self._error, self._always = writes, after, error or CrashError(), always
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -38,14 +45,15 @@ class CrashingStore:
 
     def _writing(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def write(*arguments: Any) -> Any:
-            dies = self._left is not None and self._left <= 1
+            fails = self._left is not None and (self._left == 1 or (self._always and self._left < 1))
             if self._left is not None:
                 self._left -= 1
-            if dies and not self._after:
-                raise CrashError
+            if fails and not self._after:
+                raise self._error
             result = method(*arguments)
-            if dies:
-                raise CrashError
+            self.writes += 1
+            if fails:
+                raise self._error
             return result
 
         return write

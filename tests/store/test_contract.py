@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +11,35 @@ import pytest
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import BlockStatus
+from privatekube.resources.claim import Response, ResponseState
 from privatekube.store.base import ResourceStore, RetiredData
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
+from tests.store.memory import MemoryStore
 
 Opener = Callable[[], ResourceStore]
-STORES: dict[str, Callable[[Path], ResourceStore]] = {"sqlite": lambda folder: SqliteStore(folder / "state.db")}
+
+
+def sqlite(folder: Path) -> Opener:
+    return lambda: SqliteStore(folder / "state.db")
+
+
+def memory(_folder: Path) -> Opener:
+    store = MemoryStore()
+    return lambda: store
+
+
+STORES: dict[str, Callable[[Path], Opener]] = {"sqlite": sqlite, "memory": memory}
+"""Each makes, in a folder of its own, something that opens one and the same store again and again."""
 
 
 @pytest.fixture(params=sorted(STORES))
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     opened: list[ResourceStore] = []
+    session = STORES[request.param](tmp_path)
 
     def open_again() -> ResourceStore:
-        opened.append(STORES[request.param](tmp_path))
+        opened.append(session())
         return opened[-1]
 
     yield open_again
@@ -38,6 +52,7 @@ def store(opener: Opener) -> ResourceStore:
     return opener()
 
 
+ANSWER = Response("0", ResponseState.SUCCESS)
 STATUS = BlockStatus(pending=EpsilonDelta(0.9, 1e-7), available=EpsilonDelta(0.1, 0.0))
 
 
@@ -144,52 +159,45 @@ def test_a_failed_transaction_leaves_nothing(opener: Opener) -> None:
     assert opener().list_blocks() == []
 
 
-def _increment(path: Path, times: int) -> None:
-    store = SqliteStore(path)
-    for _ in range(times):
+def test_what_a_transaction_wrote_is_what_it_reads(store: ResourceStore) -> None:
+    created = store.create(builders.claim())
+    with store.transaction():
+        opened = store.update(replace(created, spec=replace(created.spec, data_opened=True)))
+        assert store.get_claim("ns/c") == opened
+        assert store.list_claims(open_only=True) == [opened]
+        written = store.update_status(replace(opened, status=replace(opened.status, responses=(ANSWER,))))
+        assert store.list_claims(open_only=True) == []
+        with pytest.raises(errors.Conflict):
+            store.update(opened)
+    assert store.get_claim("ns/c") == written
+
+
+def test_what_one_session_writes_the_other_sees(opener: Opener) -> None:
+    first, second = opener(), opener()
+    created = first.create(builders.block())
+    assert second.get_block("ns/b") == created
+    written = first.update_status(replace(created, status=STATUS))
+    assert second.get_block("ns/b") == written
+    assert second.list_blocks() == [written]
+    first.delete(written)
+    assert second.list_blocks() == []
+
+
+def test_a_transaction_that_failed_is_forgotten_by_its_own_session_too(store: ResourceStore) -> None:
+    created = store.create(builders.block())
+
+    def half_way() -> None:
         with store.transaction():
-            count = int(store.settings().get("count", "0"))
-            store.set_setting("count", str(count + 1))
-    store.close()
+            store.update_status(replace(created, status=STATUS))
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half_way()
+    assert store.get_block("ns/b") == created
+    assert store.update_status(replace(created, status=STATUS)).status == STATUS
 
 
-def test_transactions_of_several_processes_do_not_interleave(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    SqliteStore(path).close()
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_increment, args=(path, 40)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-        assert worker.exitcode == 0
-    store = SqliteStore(path)
-    assert store.settings()["count"] == "120"
-    store.close()
-
-
-def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    path.write_text("not a database, but long enough to look like one " * 50)
-    with pytest.raises(errors.InvalidInput, match=r"store: .*state\.db.* name another file"):
-        SqliteStore(path)
-
-
-def test_a_place_that_cannot_hold_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(errors.InvalidInput, match="store: "):
-        SqliteStore(tmp_path / "file" / "state.db")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(errors.InvalidInput, match="store: "):
-        SqliteStore(tmp_path / "folder")
-
-
-def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
-    import sqlite3
-
-    path = tmp_path / "state.db"
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
-    with pytest.raises(errors.InvalidInput, match="newer version"):
-        SqliteStore(path)
+def test_what_nobody_could_read_again_is_not_written(store: ResourceStore) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"spec.initialBudget: -1.0 is negative"):
+        store.create(builders.block(budget=EpsilonDelta(-1.0)))
+    assert store.list_blocks() == []

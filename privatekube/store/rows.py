@@ -1,0 +1,60 @@
+"""Resources as rows of tables: the tables, and a row's kind, JSON, and whether a pass has to look at it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from privatekube.resources import block_codec, claim_codec
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import ResponseState
+from privatekube.store.base import R, Resource
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE resources (
+    kind TEXT NOT NULL, id TEXT NOT NULL, namespace TEXT NOT NULL, version INTEGER NOT NULL, position INTEGER NOT NULL,
+    open INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE INDEX by_position ON resources (kind, open, position);
+CREATE TABLE retired (dataset TEXT, digest TEXT, body TEXT NOT NULL, PRIMARY KEY (dataset, digest)) WITHOUT ROWID;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter (last INTEGER NOT NULL);
+INSERT INTO counter VALUES (0);
+"""
+BLOCK, CLAIM = "block", "claim"
+
+
+def kind(resource: Resource) -> str:
+    """The kind of a resource."""
+    return BLOCK if isinstance(resource, PrivateDataBlock) else CLAIM
+
+
+def is_open(resource: Resource) -> bool:
+    """Whether a claim has an unanswered request; blocks always count."""
+    if isinstance(resource, PrivateDataBlock):
+        return True
+    answered = [response for response in resource.status.responses if response.state is not ResponseState.PENDING]
+    return len(answered) < len(resource.spec.requests)
+
+
+def encode(resource: Resource) -> str:
+    """A resource as JSON, in its wire form."""
+    wire = block_codec.to_wire(resource) if isinstance(resource, PrivateDataBlock) else claim_codec.to_wire(resource)
+    return json.dumps(wire, separators=(",", ":"))
+
+
+def decode(kind_: str, version: int, body: str) -> Any:
+    """The resource of that kind from its JSON.
+
+    Raises:
+        InvalidInput: it cannot be one, with the path of what does not fit.
+    """
+    from_wire = {BLOCK: block_codec.from_wire, CLAIM: claim_codec.from_store}[kind_]
+    return versioned(from_wire(json.loads(body)), version)  # type: ignore[type-var]  # by kind
+
+
+def versioned(resource: R, version: int) -> R:
+    """The resource as of that write."""
+    return replace(resource, meta=replace(resource.meta, resource_version=str(version)))

@@ -1,0 +1,235 @@
+"""One pass after another: what is answered, granted, refused, and never given back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privatekube import errors
+from privatekube.controller import registration
+from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+from privatekube.resources import claim_codec
+from privatekube.resources.claim import BudgetDemand, ConsumeRequest, ReleaseRequest
+from privatekube.store.sqlite import SqliteStore
+from tests import builders
+from tests.controller.crashing import CrashError, CrashingStore
+from tests.controller.harness import Plane
+from tests.store.memory import MemoryStore
+
+HALF = EpsilonDelta(0.5)
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def plane(request: pytest.FixtureRequest) -> Plane:
+    def clock() -> int:
+        return 1000
+
+    return Plane(MemoryStore(clock) if request.param == "memory" else SqliteStore(Path(":memory:"), clock=clock))
+
+
+def crash_after(plane: Plane, writes: int) -> None:
+    """A pass on a store without transactions, whose process dies after that many writes."""
+    whole = plane.store
+    dying = CrashingStore(whole)
+    dying.arm(writes, after=True)
+    plane.store = dying
+    with pytest.raises(CrashError):
+        plane.run()
+    plane.store = whole
+    plane.require_sound()
+
+
+def test_a_second_pass_writes_nothing(plane: Plane) -> None:
+    plane.unlock = "n=2"
+    plane.block("b")
+    plane.ask("granted", builders.allocate(0.25), ConsumeRequest({"ns/b": EpsilonDelta(0.1)}))
+    plane.ask("waiting", builders.allocate(0.9))
+    before = (plane.store.list_blocks(), plane.store.list_claims())
+    plane.run()
+    assert (plane.store.list_blocks(), plane.store.list_claims()) == before
+
+
+def test_a_claim_granted_after_waiting_has_its_later_requests_answered(plane: Plane) -> None:
+    plane.unlock = "n=2"
+    plane.block("b")
+    plane.ask("first", builders.allocate(0.75), ConsumeRequest({"ns/b": HALF}), ReleaseRequest({"ns/b": HALF * 0.5}))
+    assert plane.states("first") == ["pending"]
+    plane.ask("second", builders.allocate(0.1))
+    assert plane.states("first") == ["success"] * 3
+    assert plane.status("b").committed == {"ns/first": HALF}
+    plane.require_settled()
+
+
+def test_a_request_that_cannot_be_read_fails_and_the_next_is_answered(plane: Plane) -> None:
+    plane.block("b")
+    wire = claim_codec.to_wire(builders.claim("c", builders.allocate(0.5), builders.allocate(0.25)))
+    wire["spec"]["requests"][0]["allocateRequest"]["timeout"] = -5
+    plane.store.create(claim_codec.from_store(wire))
+    plane.run()
+    assert plane.states("c") == ["failure", "success"]
+    assert "timeout: -5 must be 0 or more" in (plane.claim("c").status.responses[0].error or "")
+
+
+@pytest.mark.parametrize(
+    "demand", [RenyiCurve((2,), (0.1,)), EpsilonDelta(-0.1), RenyiCurve((3,), (0.1,))], ids=["type", "sign", "orders"]
+)
+def test_a_demand_that_can_be_none_fails_at_once_and_unlocks_nothing(plane: Plane, demand: Any) -> None:
+    plane.unlock = "n=2"
+    plane.block("b", RenyiCurve((2, 4), (1.0, 1.0)) if demand.orders == (3.0,) else None)
+    plane.ask("c", builders.allocate(demand=demand))
+    assert plane.states("c") == ["failure"]
+    assert not any(plane.status("b").available.values)
+
+
+def test_a_cap_above_the_candidates_takes_them_all(plane: Plane) -> None:
+    plane.block("a")
+    plane.block("b")
+    request = replace(builders.allocate(0.25), max_blocks=9)
+    assert set(plane.ask("c", request).status.acquired) == {"ns/a", "ns/b"}
+
+
+def test_a_demand_by_block_takes_those_blocks_only(plane: Plane) -> None:
+    plane.block("a")
+    plane.block("b")
+    request = replace(builders.allocate(), expected_budget=BudgetDemand(by_block={"ns/b": HALF}))
+    assert plane.ask("c", request).status.acquired == {"ns/b": HALF}
+    assert plane.status("a").available == EpsilonDelta(1.0, 1e-7)
+
+
+def test_a_negative_release_gives_back_what_is_held_and_no_more(plane: Plane) -> None:
+    plane.block("b")
+    plane.ask("c", builders.allocate(0.5), ReleaseRequest({"ns/b": EpsilonDelta(-1.0, -1.0)}))
+    assert plane.claim("c").status.acquired == {}
+    plane.require_sound()
+    plane.ask("d", builders.allocate(0.5), ReleaseRequest({"ns/b": EpsilonDelta(-0.5, 0.0)}))
+    assert plane.claim("d").status.acquired == {"ns/b": HALF}
+    plane.require_sound()
+
+
+def test_deleting_a_block_leaves_its_waiting_claims_with_the_others(plane: Plane) -> None:
+    plane.unlock = "n=2"
+    blocks = [plane.block("a"), plane.block("b")]
+    plane.ask("c", builders.allocate(0.75))
+    registration.remove(plane.store, plane.blocks()[blocks[0].id])
+    plane.ask("d", builders.allocate(0.1))
+    assert set(plane.claim("c").status.acquired) == {"ns/b"}
+    registration.remove(plane.store, plane.blocks()[blocks[1].id])
+    plane.ask("e", builders.allocate(0.1))
+    assert plane.states("e") == ["failure"]
+
+
+def test_opened_data_never_gives_its_budget_back(plane: Plane) -> None:
+    plane.block("b")
+    plane.ask("c", builders.allocate(0.5))
+    plane.open_data("c")
+    plane.append("c", ReleaseRequest({"ns/b": HALF}))
+    plane.run()
+    response = plane.claim("c").status.responses[1]
+    assert (
+        "was opened"
+        in claim_codec.to_wire(plane.claim("c"))["status"]["responses"][1]["releaseResponse"]["ns/b"]["error"]
+    )
+    assert response.state == "success"
+    assert plane.status("b").acquired == {"ns/c": HALF}
+
+
+def test_data_opened_while_a_release_was_half_done_keeps_its_budget_charged(plane: Plane) -> None:
+    plane.block("b")
+    plane.ask("c", builders.allocate(0.5))
+    plane.append("c", ReleaseRequest({"ns/b": HALF}))
+    crash_after(plane, 1)
+    assert plane.status("b").locks
+    plane.open_data("c")
+    plane.run()
+    assert plane.status("b").acquired == {"ns/c": HALF}
+    assert plane.claim("c").status.acquired == {"ns/b": HALF}
+    plane.require_settled()
+
+
+def test_a_claim_made_again_under_a_name_does_not_inherit_the_locks_of_the_first(plane: Plane) -> None:
+    plane.block("b")
+    plane.store.create(builders.claim("c", builders.allocate(0.5)))
+    crash_after(plane, 4)
+    assert [lock.acquired for lock in plane.status("b").locks.values()] == [HALF]
+    plane.store.delete(plane.claim("c"))
+    plane.ask("c", builders.allocate(0.125))
+    assert plane.claim("c").status.acquired == {"ns/b": EpsilonDelta(0.125)}
+    assert plane.status("b").acquired == {"ns/c": EpsilonDelta(0.125)}
+    plane.require_settled()
+
+
+def test_an_amount_that_leaves_out_orders_that_are_held_moves_nothing(plane: Plane) -> None:
+    """Else those orders would be lost to the block, for everybody and for good."""
+    plane.block("b", RenyiCurve((2, 4), (1.0, 1.0)))
+    plane.ask("c", builders.allocate(demand=RenyiCurve((2, 4), (0.5, 0.5))))
+    before = plane.status("b")
+    plane.append("c", ReleaseRequest({"ns/b": RenyiCurve((2,), (0.1,))}))
+    plane.append("c", ConsumeRequest({"ns/b": RenyiCurve((4,), (0.1,))}))
+    plane.run()
+    assert plane.status("b") == before
+    assert "every order" in str(plane.claim("c").status.responses[1].detail)
+
+
+@pytest.mark.parametrize("unlock", ["all", "n=1", "t=1s,10s"])
+def test_a_block_made_again_is_never_beyond_its_budget_at_all_orders(plane: Plane, unlock: str) -> None:
+    plane.unlock = "n=1"
+    block = builders.block("b", RenyiCurve((2, 4), (1.0, 1.0)), digest="sha256:1")
+    registration.register(plane.store, [block])
+    used = RenyiCurve((2, 4), (3.0, 0.5))
+    plane.ask("c", builders.allocate(demand=used), ConsumeRequest({"ns/b": used}))
+    registration.remove(plane.store, plane.blocks()["ns/b"])
+    registration.register(plane.store, [block])
+    plane.unlock = unlock
+    plane.ask("d", builders.allocate(demand=RenyiCurve((2, 4), (0.0, 5.0))))
+    assert plane.states("d") == ["pending"]
+    plane.require_sound()
+
+
+def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plane) -> None:
+    registration.register(plane.store, [builders.block("b", digest="sha256:1")])
+    plane.ask("c", builders.allocate(0.9), ConsumeRequest({"ns/b": EpsilonDelta(0.9)}))
+    registration.remove(plane.store, plane.blocks()["ns/b"])
+    with pytest.raises(errors.InvalidBudget, match="create it with the same"):
+        registration.register(plane.store, [builders.block("b", EpsilonDelta(50.0), digest="sha256:1")])
+    plane.store.create(builders.block("b", EpsilonDelta(50.0), digest="sha256:1"))
+    plane.ask("d", builders.allocate(0.5))
+    assert plane.blocks()["ns/b"].status is None
+    assert plane.states("d") == ["failure"]
+
+
+def test_a_block_without_a_digest_keeps_its_record_under_its_name(plane: Plane) -> None:
+    registration.register(plane.store, [builders.block("b")])
+    plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/b": EpsilonDelta(0.75)}))
+    registration.remove(plane.store, plane.blocks()["ns/b"])
+    registration.register(plane.store, [builders.block("b")])
+    plane.run()
+    assert plane.status("b").committed == {"ns/c": EpsilonDelta(0.75)}
+
+
+def test_time_unlocks_once_a_period(plane: Plane) -> None:
+    plane.unlock = "t=1s,10s"
+    created = plane.block("b", EpsilonDelta(10.0)).meta.creation_time_ms or 0
+    for passed, available in ((500, 0.5), (900, 0.5), (1499, 0.5), (1500, 1.5), (20_000, 10.0)):
+        plane.now_ms = created + passed
+        plane.run()
+        assert plane.status("b").available.values[0] == pytest.approx(available)
+
+
+def test_a_pass_reads_again_when_somebody_else_wrote_first(plane: Plane) -> None:
+    plane.block("b")
+    plane.store.create(builders.claim("c", builders.allocate(0.5)))
+    whole = plane.store
+    racing = CrashingStore(whole)
+    racing.arm(2, error=errors.Conflict("somebody else wrote first"))
+    plane.store = racing
+    plane.run()
+    assert plane.states("c") == ["success"]
+    racing.arm(1, error=errors.Conflict("somebody else wrote first"), always=True)
+    plane.store = whole
+    plane.append("c", ConsumeRequest({"ns/b": HALF}))
+    plane.store = racing
+    with pytest.raises(errors.Conflict):
+        plane.run()

@@ -1,0 +1,148 @@
+"""Hypothesis strategies for every field that a block or a claim can have."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from privatekube.privacy import budget
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources import meta
+from privatekube.resources.block import (
+    BlockSpec,
+    BlockStatus,
+    Dimension,
+    FlowReleasing,
+    Lock,
+    LockState,
+    PrivateDataBlock,
+    ReleaseMode,
+    ReturnPolicy,
+)
+from privatekube.resources.claim import (
+    AllocateRequest,
+    AllocateResponse,
+    Allocation,
+    BudgetDemand,
+    ClaimSpec,
+    ClaimStatus,
+    Condition,
+    ConsumeRequest,
+    ConsumeResponse,
+    PrivacyBudgetClaim,
+    ReleaseRequest,
+    ReleaseResponse,
+    Request,
+    Response,
+    ResponseState,
+    Settlement,
+)
+
+amounts = st.floats(0, 1e6)
+orders = st.lists(st.sampled_from(budget.STANDARD_ORDERS), min_size=1, unique=True).map(tuple)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
+names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
+decimals = st.from_regex(r"-?([0-9]{1,4}\.?[0-9]{0,4}|\.[0-9]{1,4})", fullmatch=True)
+times = st.integers(1, 2**41)
+
+
+@st.composite
+def curves(draw: st.DrawFn) -> RenyiCurve:
+    chosen = draw(orders)
+    return RenyiCurve(chosen, tuple(draw(st.lists(amounts, min_size=len(chosen), max_size=len(chosen)))))
+
+
+budgets: st.SearchStrategy[PrivacyBudget] = st.builds(EpsilonDelta, amounts, st.floats(0, 1)) | curves()
+maps = st.dictionaries(texts, budgets, max_size=3)
+some = st.dictionaries(texts, budgets, min_size=1, max_size=3)
+identities = st.builds(
+    meta.ObjectMeta,
+    name=names,
+    namespace=names,
+    uid=st.just("") | texts,
+    generation=st.integers(1, 9),
+    creation_time_ms=st.none() | times,
+    annotations=st.dictionaries(texts, texts, max_size=2),
+    labels=st.dictionaries(texts, texts, max_size=2),
+)
+conditions = st.lists(
+    st.builds(meta.Condition, texts, st.booleans(), texts, texts, times, st.integers(1, 9)), max_size=2
+).map(tuple)
+dimensions = st.builds(Dimension, texts, numeric_value=decimals) | st.builds(Dimension, texts, string_value=texts)
+optional_time = st.none() | times
+locks = st.builds(Lock, st.sampled_from(LockState), st.none() | budgets, st.none() | budgets, st.none() | texts)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> PrivateDataBlock:
+    status = st.builds(
+        BlockStatus,
+        pending=budgets,
+        available=budgets,
+        acquired=maps,
+        reserved=maps,
+        committed=maps,
+        locks=st.dictionaries(texts, locks, max_size=2),
+        last_release_ms=optional_time,
+        number_of_data=st.none() | st.integers(0, 9),
+        conditions=conditions,
+    )
+    spec = st.builds(
+        BlockSpec,
+        initial_budget=budgets,
+        dataset=texts,
+        data_source=texts,
+        dimensions=st.lists(dimensions, max_size=3).map(tuple),
+        release_mode=st.sampled_from(ReleaseMode),
+        budget_return_policy=st.sampled_from(ReturnPolicy),
+        flow_releasing=st.none() | st.builds(FlowReleasing, times, optional_time, optional_time),
+    )
+    return PrivateDataBlock(draw(identities), draw(spec), draw(st.none() | status))
+
+
+demands = (
+    st.builds(BudgetDemand, constant=budgets)
+    | st.builds(BudgetDemand, by_block=some)
+    | st.builds(BudgetDemand, function=texts)
+)
+selections = st.builds(Condition, texts, st.sampled_from([">=", "is"]), st.none() | decimals, st.none() | texts)
+requests = st.builds(
+    Request,
+    st.just("") | texts,
+    st.builds(
+        AllocateRequest,
+        dataset=texts,
+        expected_budget=demands,
+        min_budget=st.none() | demands,
+        conditions=st.lists(selections, max_size=2).map(tuple),
+        min_blocks=st.none() | st.just(-1) | st.integers(1, 9),
+        max_blocks=st.none() | st.integers(1, 9),
+        timeout_ms=optional_time,
+    )
+    | st.builds(ConsumeRequest, maps, st.none() | texts)
+    | st.builds(ReleaseRequest, maps, st.none() | texts),
+)
+settlements = st.dictionaries(
+    texts, st.builds(Settlement, st.none() | budgets, st.none() | texts), min_size=1, max_size=2
+)
+answers = st.builds(
+    Response,
+    st.just("") | texts,
+    st.sampled_from(ResponseState),
+    st.none() | texts,
+    st.builds(
+        AllocateResponse,
+        st.dictionaries(texts, st.builds(Allocation, budgets, st.none() | budgets), min_size=1, max_size=2),
+        optional_time,
+        optional_time,
+    )
+    | st.builds(ConsumeResponse, settlements)
+    | st.builds(ReleaseResponse, settlements)
+    | st.none(),
+)
+owners = st.lists(st.dictionaries(texts, texts, min_size=1, max_size=2), max_size=2).map(tuple)
+claims = st.builds(
+    PrivacyBudgetClaim,
+    identities,
+    st.builds(ClaimSpec, st.lists(requests, max_size=3).map(tuple), st.booleans(), st.none() | st.integers(), owners),
+    st.builds(ClaimStatus, maps, maps, maps, st.lists(answers, max_size=3).map(tuple), conditions),
+)

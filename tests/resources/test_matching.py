@@ -1,0 +1,134 @@
+"""Which blocks a request is about, and what it asks of each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from privatekube import errors
+from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+from privatekube.resources import matching
+from privatekube.resources.block import Dimension, PrivateDataBlock
+from privatekube.resources.claim import BudgetDemand, Condition
+from tests import builders
+
+
+def block(name: str, **dimensions: str | int) -> PrivateDataBlock:
+    made = builders.block(name)
+    stated = tuple(
+        Dimension(key, numeric_value=str(value)) if isinstance(value, int) else Dimension(key, string_value=value)
+        for key, value in dimensions.items()
+    )
+    return replace(made, spec=replace(made.spec, dimensions=stated))
+
+
+BLOCKS = [block("a", day=1, unit="event"), block("b", day=2, unit="user-day"), block("c", unit="event")]
+
+
+def found(*conditions: Condition) -> str:
+    request = replace(builders.allocate(), conditions=conditions)
+    return "".join(each.meta.name for each in matching.candidates(request, "ns", BLOCKS))
+
+
+@pytest.mark.parametrize(
+    ("operation", "value", "names"),
+    [
+        (">", "1", "b"), (">=", "1", "ab"), ("=", "1.0", "a"), ("==", "2", "b"), ("<", "2", "a"), ("<=", "2.", "ab"),
+        ("greaterThan", "1", "b"), ("greaterThanOrEqual", "1", "ab"), ("equal", "2", "b"), ("lessThan", "2", "a"),
+        ("lessThanOrEqual", "-.5", ""),
+    ],
+)  # fmt: skip
+def test_numbers_compare_as_numbers_and_a_missing_one_fails(operation: str, value: str, names: str) -> None:
+    assert found(Condition("day", operation, numeric_value=value)) == names
+
+
+def test_text_is_equal_or_one_of_a_list() -> None:
+    assert found(Condition("unit", "is", string_value="event")) == "ac"
+    assert found(Condition("unit", "include", string_value="[user-day, week]")) == "b"
+    assert found(Condition("unit", "include", string_value="[event, user-day]")) == "abc"
+    assert found(Condition("missing", "is", string_value="event")) == ""
+
+
+def test_all_conditions_must_hold() -> None:
+    assert found(Condition("day", ">=", "1"), Condition("unit", "is", string_value="event")) == "a"
+
+
+@pytest.mark.parametrize(
+    ("condition", "fault"),
+    [
+        (Condition("day", "~", "1"), "operation on day: '~' is unknown; use one of >, >=,"),
+        (Condition("day", ">", "1e5"), "numericValue of day: '1e5' is no decimal number"),
+        (Condition("day", ">", "Infinity"), "numericValue of day: 'Infinity' is no decimal number"),
+        (Condition("day", ">", string_value="1"), "condition on day: > needs a numericValue"),
+        (Condition("unit", "is", "1"), "condition on unit: is needs a stringValue"),
+    ],
+)
+def test_a_condition_that_is_none_is_refused(condition: Condition, fault: str) -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        found(condition)
+    assert str(refused.value).startswith(fault)
+
+
+def test_other_namespaces_and_datasets_do_not_match_and_a_map_restricts() -> None:
+    request = builders.allocate()
+    assert matching.candidates(request, "elsewhere", BLOCKS) == []
+    assert matching.candidates(replace(request, dataset="x"), "ns", BLOCKS) == []
+    named = replace(request, expected_budget=BudgetDemand(by_block={"ns/b": EpsilonDelta(0.5)}))
+    assert matching.candidates(named, "ns", BLOCKS) == [BLOCKS[1]]
+    assert matching.demand(named, [BLOCKS[1]]) == {"ns/b": EpsilonDelta(0.5)}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"max_blocks": -2}, "maxNumberOfBlocks: -2 must be 0 or more"),
+        ({"min_blocks": -2}, "minNumberOfBlocks: -2 must be -1 or more"),
+        ({"timeout_ms": -1}, "timeout: -1 must be 0 or more"),
+    ],
+)
+def test_limits_below_their_bound_are_refused(change: Any, fault: str) -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        matching.candidates(replace(builders.allocate(), **change), "ns", BLOCKS)
+    assert str(refused.value).startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("demand", "fault"),
+    [
+        (BudgetDemand(), "expectedBudget: asks for nothing"),
+        (BudgetDemand(EpsilonDelta(1), {"ns/a": EpsilonDelta(1)}), "expectedBudget: has both a constant and"),
+        (BudgetDemand(function="f"), "expectedBudget.function: 'f' is not supported"),
+        (BudgetDemand(EpsilonDelta(-1)), "demand on ns/a: -1.0 is negative"),
+        (BudgetDemand(RenyiCurve((2,), (1,))), "demand on ns/a: budget types do not match"),
+    ],
+)
+def test_a_demand_that_is_none_is_refused(demand: BudgetDemand, fault: str) -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        matching.demand(replace(builders.allocate(), expected_budget=demand), BLOCKS[:1])
+    assert str(refused.value).startswith(fault)
+
+
+def test_a_demand_at_orders_that_a_block_does_not_have_is_refused() -> None:
+    made = builders.block(budget=RenyiCurve((2, 4), (1, 1)))
+    with pytest.raises(errors.InvalidBudget, match="none in common"):
+        matching.demand(builders.allocate(demand=RenyiCurve((3,), (0.1,))), [made])
+
+
+@pytest.mark.parametrize(
+    ("least", "count", "enough"), [(None, 1, True), (None, 0, False), (-1, 3, True), (3, 3, True), (4, 3, False)]
+)
+def test_fewer_blocks_than_asked_are_refused(least: int | None, count: int, enough: bool) -> None:
+    request = replace(builders.allocate(), min_blocks=least)
+    if enough:
+        matching.require_enough(request, count)
+    else:
+        with pytest.raises(errors.InvalidInput, match=f"blocks: {count} match"):
+            matching.require_enough(request, count)
+
+
+def test_a_cap_above_what_there_is_takes_what_there_is() -> None:
+    assert matching.needed(builders.allocate(), 3) == 3
+    assert matching.needed(builders.allocate(blocks=2), 3) == 2
+    assert matching.needed(builders.allocate(blocks=9), 3) == 3

@@ -1,0 +1,107 @@
+"""A second, small store, so that the seam is real: resources in dictionaries, nothing outlives the process."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from privatekube import errors
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.store import rows
+from privatekube.store.base import R, Resource, RetiredData
+
+
+@dataclass
+class MemoryStore:
+    """See `base.ResourceStore` for the methods."""
+
+    clock: Callable[[], int] = lambda: 0
+    resources: dict[tuple[str, str], Any] = field(default_factory=dict)
+    records: dict[tuple[str, str], RetiredData] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    last: int = 0
+    depth: int = 0
+
+    def get_block(self, block_id: str) -> PrivateDataBlock | None:
+        return self.resources.get((rows.BLOCK, block_id))
+
+    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
+        return self.resources.get((rows.CLAIM, claim_id))
+
+    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
+        return self._listed(rows.BLOCK, namespace)
+
+    def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
+        return [each for each in self._listed(rows.CLAIM, namespace) if rows.is_open(each) or not open_only]
+
+    def create(self, resource: R) -> R:
+        key = (rows.kind(resource), resource.id)
+        if key in self.resources:
+            raise errors.AlreadyExists(f"{key[0]} {resource.id}: exists already; choose another name")
+        identity = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self.clock(), generation=1)
+        created: R = rows.decode(key[0], 0, rows.encode(replace(resource, meta=identity)))
+        return self._write(created)
+
+    def update(self, resource: R) -> R:
+        current = self._current(resource)
+        generation = current.meta.generation + (current.spec != resource.spec)
+        changed: R = replace(resource, meta=replace(resource.meta, generation=generation), status=current.status)
+        return self._write(changed)
+
+    def update_status(self, resource: R) -> R:
+        changed: R = replace(self._current(resource), status=resource.status)
+        return self._write(changed)
+
+    def delete(self, resource: Resource) -> None:
+        self._current(resource)
+        del self.resources[rows.kind(resource), resource.id]
+
+    def retire(self, data: RetiredData) -> None:
+        self.records[data.dataset, data.digest] = data
+
+    def retired(self, dataset: str, digest: str) -> RetiredData | None:
+        return self.records.get((dataset, digest))
+
+    def settings(self) -> dict[str, str]:
+        return dict(self.named)
+
+    def set_setting(self, name: str, value: str) -> None:
+        self.named[name] = value
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        before = (dict(self.resources), dict(self.records), dict(self.named))
+        self.depth += 1
+        try:
+            yield
+        except BaseException:
+            if self.depth == 1:
+                self.resources, self.records, self.named = before
+            raise
+        finally:
+            self.depth -= 1
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _listed(self, kind: str, namespace: str | None) -> list[Any]:
+        listed = [each for key, each in self.resources.items() if key[0] == kind]
+        return [each for each in listed if namespace in (None, each.meta.namespace)]
+
+    def _current(self, resource: Resource) -> Any:
+        current = self.resources.get((rows.kind(resource), resource.id))
+        if current is None:
+            raise errors.NotFound(f"{resource.id}: is gone")
+        if current.meta.resource_version != resource.meta.resource_version:
+            raise errors.Conflict(f"{resource.id}: was changed meanwhile")
+        return current
+
+    def _write(self, resource: R) -> R:
+        self.last += 1
+        written = rows.versioned(resource, self.last)
+        self.resources[rows.kind(resource), resource.id] = written
+        return written

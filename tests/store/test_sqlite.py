@@ -1,0 +1,159 @@
+"""What is special about one file: several processes, foreign files, a full disk, a process that dies."""
+
+from __future__ import annotations
+
+import _thread
+import multiprocessing
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.store.sqlite import SqliteStore
+from tests import builders
+
+
+def _increment(path: Path, times: int) -> None:
+    store = SqliteStore(path)
+    for _ in range(times):
+        with store.transaction():
+            count = int(store.settings().get("count", "0"))
+            store.set_setting("count", str(count + 1))
+    store.close()
+
+
+def test_transactions_of_several_processes_do_not_interleave(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    SqliteStore(path).close()
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_increment, args=(path, 40)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    store = SqliteStore(path)
+    assert store.settings()["count"] == "120"
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_text("not a database, but long enough to look like one " * 50)
+    with pytest.raises(errors.InvalidInput, match=r"store: .*state\.db.* name another file"):
+        SqliteStore(path)
+
+
+def test_a_place_that_cannot_hold_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(errors.InvalidInput, match="store: "):
+        SqliteStore(tmp_path / "file" / "state.db")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(errors.InvalidInput, match="store: "):
+        SqliteStore(tmp_path / "folder")
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(errors.InvalidInput, match="newer version"):
+        SqliteStore(path)
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE mine (x)")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(errors.InvalidInput, match="another program's database"):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+
+
+def test_waiting_for_another_process_ends_at_ctrl_c(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    holder, waiter = SqliteStore(path), SqliteStore(path)
+    with holder.transaction():
+        threading.Timer(0.3, _thread.interrupt_main, (signal.SIGINT,)).start()
+        with pytest.raises(KeyboardInterrupt):
+            waiter.set_setting("order", "fcfs")
+    waiter.set_setting("order", "fcfs")
+    assert holder.settings() == {"order": "fcfs"}
+    holder.close()
+    waiter.close()
+
+
+def test_a_store_that_stays_locked_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("privatekube.store.sqlite.BUSY_SECONDS", 0.1)
+    path = tmp_path / "state.db"
+    holder, waiter = SqliteStore(path), SqliteStore(path)
+    with holder.transaction(), pytest.raises(errors.StoreBusy, match="held by another process"):
+        waiter.set_setting("order", "fcfs")
+    holder.close()
+    waiter.close()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from privatekube import errors
+from privatekube.store.sqlite import SqliteStore
+from tests import builders
+store = SqliteStore(Path(sys.argv[1]))
+store.create(builders.block("before"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    for number in range(10_000):
+        store.create(builders.block(f"b{number}"))
+except errors.InvalidInput as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_line_and_what_was_written_before_stays(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    command = [sys.executable, "-c", FULL_DISK, str(path)]
+    root = Path(__file__).resolve().parents[2]
+    said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert said.startswith("store: ")
+    assert "check path and disk" in said
+    store = SqliteStore(path)
+    names = [block.meta.name for block in store.list_blocks()]
+    assert names[0] == "before"
+    assert names[1:] == [f"b{number}" for number in range(len(names) - 1)]
+    store.close()
+
+
+KILLED = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from privatekube.store.sqlite import SqliteStore
+from tests import builders
+store = SqliteStore(Path(sys.argv[1]))
+with store.transaction():
+    store.create(builders.block("lost"))
+    store.list_blocks()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_killed_in_a_transaction_leaves_nothing_and_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = SqliteStore(path)
+    kept = store.create(builders.block("kept"))
+    command = [sys.executable, "-c", KILLED, str(path)]
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run(command, cwd=root, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert store.list_blocks() == [kept]
+    store.update(replace(kept, spec=replace(kept.spec, data_source="file:///elsewhere")))
+    store.close()
