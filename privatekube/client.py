@@ -19,6 +19,7 @@ from privatekube.resources import matching
 from privatekube.resources.claim import (
     ALL_OR_NOTHING,
     AllocateRequest,
+    AllocateResponse,
     ClaimSpec,
     ConsumeRequest,
     ConsumeResponse,
@@ -77,7 +78,8 @@ class BudgetClient(ControlPlane):
             DeadlineExceeded: it was not granted in time; the demand is withdrawn.
             AlreadyExists: the name is taken by another request.
         """
-        asked = replace(request, timeout_ms=max(1, round(timeout_seconds * 1000)))
+        timeout_ms = max(1, round(timeout_seconds * 1000))
+        asked = replace(request, timeout_ms=timeout_ms)
         wait = _FIRST_WAIT
         while True:
             claim = self._claimed(namespace, name, asked)
@@ -86,19 +88,24 @@ class BudgetClient(ControlPlane):
                 return claim
             if response is not None and response.state is ResponseState.FAILURE:
                 raise self._refusal(claim, asked, response)
-            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, protects nothing
+            left = _seconds_left(response, timeout_ms)
+            time.sleep(min(wait * random.uniform(0.5, 1), left))  # noqa: S311 - spreads retries, protects nothing
             wait = min(wait * 2, _LONGEST_WAIT)
 
     def mark_opened(self, claim_id: str) -> None:
         """Record that the data behind a claim is about to be read: its budget cannot come back from here on.
 
         Raises:
-            BudgetUnavailable: the claim holds no budget, so its data must not be read.
+            BudgetUnavailable: the claim does not hold all that it was granted (it never got it, gave it back, or paid
+                already), so its data must not be read.
         """
         with self.store.transaction():
             claim = self.get_claim(claim_id)
-            if not claim.status.acquired and not claim.status.committed:
-                raise errors.BudgetUnavailable(f"claim {claim_id}: holds no budget, so its data must not be read")
+            if not _holds_its_grant(claim):
+                raise errors.BudgetUnavailable(
+                    f"claim {claim_id}: holds no budget, or not all it was granted, so its data must not be read; "
+                    "start a new run"
+                )
             if not claim.spec.data_opened:
                 self.store.update(replace(claim, spec=replace(claim.spec, data_opened=True)))
 
@@ -126,9 +133,7 @@ class BudgetClient(ControlPlane):
             claim = self.get_claim(claim_id)
             if claim.spec.data_opened and claim.status.acquired:
                 raise errors.BudgetExceeded(f"claim {claim_id}: its data was opened, so its budget cannot come back")
-            if _waits(claim):
-                loop.withdraw(self.store, claim.id, now_ms=now_ms())
-                claim = self.get_claim(claim_id)
+            claim = self._withdrawn(claim)
             if claim.status.acquired:
                 self._answered(claim, ReleaseRequest(dict(claim.status.acquired)))
 
@@ -139,15 +144,24 @@ class BudgetClient(ControlPlane):
             held = {} if claim is None else self._held(claim)
             if claim is None or not (held or _waits(claim)):
                 return Outcome.NOTHING
-            if claim.spec.data_opened:
-                self._committed(claim, held)
+            if claim.spec.data_opened and held:
+                self._committed(self._withdrawn(claim), held)
                 return Outcome.CONSUMED
             self.release(claim_id)
             return Outcome.RELEASED
 
     def _held(self, claim: PrivacyBudgetClaim) -> dict[str, PrivacyBudget]:
-        """What the claim holds on blocks that are still there; on a deleted block it counts as committed already."""
-        return {key: each for key, each in claim.status.acquired.items() if self.store.get_block(key) is not None}
+        """What the claim holds on blocks that know of it; on a deleted block it counts as committed already."""
+        blocks = {key: self.store.get_block(key) for key in claim.status.acquired}
+        there = {key for key, block in blocks.items() if block and block.status and claim.id in block.status.acquired}
+        return {key: each for key, each in claim.status.acquired.items() if key in there}
+
+    def _withdrawn(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+        """The claim without the request that it waits for."""
+        while _waits(claim):
+            loop.withdraw(self.store, claim.id, now_ms=now_ms())
+            claim = self.get_claim(claim.id)
+        return claim
 
     def _committed(self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget]) -> PrivacyBudgetClaim:
         """The claim with `held` committed, all of it or nothing."""
@@ -165,7 +179,7 @@ class BudgetClient(ControlPlane):
                 explaining.require_possible(self.matching_blocks(namespace, request), request)
                 spec = ClaimSpec(requests=(Request(_ALLOCATE, request),))
                 claim = self.store.create(PrivacyBudgetClaim(ObjectMeta(name, namespace), spec))
-            elif claim.spec.requests[0].action != request:
+            elif not _is_for(claim, request):
                 raise errors.AlreadyExists(f"claim {claim.id}: exists with another request; start a run of another id")
             self.run_pass()
             return self.get_claim(claim.id)
@@ -183,9 +197,10 @@ class BudgetClient(ControlPlane):
         )
 
     def _answered(self, claim: PrivacyBudgetClaim, action: ConsumeRequest | ReleaseRequest) -> PrivacyBudgetClaim:
-        """Append a request, run a pass, and return the claim with its answer."""
-        request = Request(f"{_SETTLE}-{len(claim.spec.requests)}", action)
-        self.store.update(replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request))))
+        """Append a request, unless it is the last one and waits to be answered; return the claim with its answer."""
+        if not (_waits(claim) and claim.spec.requests[-1].action == action):
+            request = Request(f"{_SETTLE}-{len(claim.spec.requests)}", action)
+            self.store.update(replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request))))
         self.run_pass()
         return self.get_claim(claim.id)
 
@@ -193,6 +208,27 @@ class BudgetClient(ControlPlane):
 def _waits(claim: PrivacyBudgetClaim) -> bool:
     answered = [each for each in claim.status.responses if each.state is not ResponseState.PENDING]
     return len(answered) < len(claim.spec.requests)
+
+
+def _is_for(claim: PrivacyBudgetClaim, request: AllocateRequest) -> bool:
+    """Whether a claim was made for that request, however long it was to wait."""
+    first = claim.spec.requests[0].action if claim.spec.requests else None
+    return isinstance(first, AllocateRequest) and replace(first, timeout_ms=request.timeout_ms) == request
+
+
+def _holds_its_grant(claim: PrivacyBudgetClaim) -> bool:
+    """Whether a claim was granted something above nothing, and still holds it on every block."""
+    grants = [each.detail.budgets for each in claim.status.responses if isinstance(each.detail, AllocateResponse)]
+    granted = {key for grant in grants for key, each in grant.items() if each.acquired is not None}
+    worth = any(value > 0 for amount in claim.status.acquired.values() for value in amount.values)
+    return worth and granted <= set(claim.status.acquired)
+
+
+def _seconds_left(response: Response | None, timeout_ms: int) -> float:
+    """Until a waiting request times out, with a moment more so that the next pass finds it so."""
+    detail = response.detail if response is not None else None
+    started = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
+    return _LONGEST_WAIT if started is None else max(0.0, (started + timeout_ms - now_ms()) / 1000) + 0.01
 
 
 def _require_committed(claim: PrivacyBudgetClaim, asked: Mapping[str, PrivacyBudget]) -> None:
