@@ -54,7 +54,7 @@ def reconcile(
         unlocking: how pending budget becomes available.
         ordering: which request goes first.
         default_timeout_ms: how long a request waits that does not say.
-        tick: whether time unlocks in this pass; None where a period has passed since it last did.
+        tick: whether time unlocks in this pass; None on the blocks for which a period has passed since it last did.
 
     Raises:
         Conflict: somebody else keeps writing; run another pass.
@@ -83,16 +83,25 @@ def _pass(
     recovery.recover(state)
     _advance(state, unlocking)
     allocation.expire(state, default_timeout_ms)
-    plan = _decide(state, unlocking, ordering, tick=_is_due(state, unlocking) if tick is None else tick)
+    if tick is not False:
+        _tick(state, unlocking, at_once=tick is True)
+    plan = _decide(state, unlocking, ordering)
     while plan.grants or _advance(state, unlocking):
-        plan = _decide(state, unlocking, ordering, tick=False)
+        plan = _decide(state, unlocking, ordering)
 
 
-def _is_due(state: State, unlocking: UnlockingPolicy) -> bool:
-    """Whether a period has passed since time last unlocked anything."""
-    released = [status.last_release_ms for block in state.blocks.values() if (status := block.status)]
-    last = max((each for each in released if each is not None), default=None)
-    return unlocking.period_ms is None or last is None or state.now_ms - last >= unlocking.period_ms
+def _tick(state: State, unlocking: UnlockingPolicy, *, at_once: bool) -> None:
+    """Unlock what time unlocks, on each block for which a period has passed since it last did; or on all, `at_once`."""
+    if unlocking.period_ms is None:
+        return
+    for block in list(state.blocks.values()):
+        last = moves.status_of(block).last_release_ms
+        if at_once or last is None or state.now_ms - last >= unlocking.period_ms:
+            amount = unlocking.on_tick(allocation.view(block), state.now_ms)
+            if amount is not None:
+                opened = moves.unlocked(block, amount)
+                status = replace(moves.status_of(opened), last_release_ms=state.now_ms)
+                state.write_block(replace(opened, status=status))
 
 
 def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
@@ -134,13 +143,10 @@ def _answer(state: State, claim: PrivacyBudgetClaim, index: int, request: Reques
             state.answer(claim, index, ResponseState.FAILURE, error=action.fault)
 
 
-def _decide(state: State, unlocking: UnlockingPolicy, ordering: OrderingPolicy, *, tick: bool) -> Plan:
-    plan = cycle.plan(allocation.snapshot(state), unlocking=unlocking, ordering=ordering, tick=tick)
+def _decide(state: State, unlocking: UnlockingPolicy, ordering: OrderingPolicy) -> Plan:
+    plan = cycle.plan(allocation.snapshot(state), unlocking=unlocking, ordering=ordering, tick=False)
     for block_id, amount in plan.unlocks.items():
-        block = moves.unlocked(state.blocks[block_id], amount)
-        if unlocking.period_ms is not None:
-            block = replace(block, status=replace(moves.status_of(block), last_release_ms=state.now_ms))
-        state.write_block(block)
+        state.write_block(moves.unlocked(state.blocks[block_id], amount))
     for grant in plan.grants:
         allocation.grant(state, grant.request_id, grant.blocks)
     return plan

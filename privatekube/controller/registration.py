@@ -46,8 +46,9 @@ def remove(store: ResourceStore, block: PrivateDataBlock) -> None:
     Budget that claims acquired and did not settle counts as committed: nobody can prove that the data was not read.
     """
     with store.transaction():
-        initial = block.spec.initial_budget
-        store.retire(RetiredData(block.spec.dataset, data_key(block), block.id, initial, moves.charged(block)))
+        if block.status is not None:  # a block that was never admitted has nothing to add to an earlier record
+            initial = block.spec.initial_budget
+            store.retire(RetiredData(block.spec.dataset, data_key(block), block.id, initial, moves.charged(block)))
         store.delete(block)
 
 

@@ -54,10 +54,15 @@ class Plane:
 
     def ask(self, name: str, *actions: Action) -> PrivacyBudgetClaim:
         """A new claim with these requests, after a pass."""
-        requests = tuple(Request(str(index), action) for index, action in enumerate(actions))
-        self.store.create(replace(builders.claim(name), spec=ClaimSpec(requests)))
+        self.store.create(self.claim_of(name, *actions))
         self.run()
         return self.claim(name)
+
+    @staticmethod
+    def claim_of(name: str, *actions: Action) -> PrivacyBudgetClaim:
+        """A claim with these requests, not stored."""
+        requests = tuple(Request(str(index), action) for index, action in enumerate(actions))
+        return replace(builders.claim(name), spec=ClaimSpec(requests))
 
     def append(self, name: str, action: Action) -> None:
         """One more request, not answered yet."""

@@ -37,8 +37,8 @@ class Cluster:
     """A store, a clock and the control plane."""
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
-        self.now_ms = START_MS
-        self.store = SqliteStore(path, clock=lambda: self.now_ms)
+        self.now_ms, self.path = START_MS, path
+        self.store = self.opened()
         self.period_ms = config.get("release_period_ms", 10_000)
         if config.get("scheme") == "T":
             duration_ms = config.get("release_duration_ms", 30_000)
@@ -46,6 +46,13 @@ class Cluster:
         else:
             self.unlocking = unlocking.PerArrival(config.get("N", 100))
         self.default_timeout_ms = config.get("default_timeout_ms", loop.DEFAULT_TIMEOUT_MS)
+
+    def opened(self) -> SqliteStore:
+        return SqliteStore(self.path, clock=lambda: self.now_ms)
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = self.opened()
 
     def settle(self, *, tick: bool = False) -> None:
         loop.reconcile(
@@ -73,36 +80,42 @@ class Cluster:
 
 
 def perform(cluster: Cluster, step: str, given: Any) -> None:
+    store = cluster.store
     match step:
         case "create_block":
-            meta = {"name": given["name"], "namespace": given.get("namespace", "ns")}
-            spec = {key: value for key, value in given.items() if key not in ("name", "namespace")}
-            cluster.store.create(block_codec.from_wire({"metadata": meta, "spec": spec}))
+            store.create(block_codec.from_wire(document(given)))
         case "create_claim":
-            meta = {"name": given["name"], "namespace": given.get("namespace", "ns")}
-            spec = {key: value for key, value in given.items() if key not in ("name", "namespace")}
-            cluster.store.create(claim_codec.from_wire({"metadata": meta, "spec": spec}))
+            store.create(claim_codec.from_store(document(given)))
         case "append_request":
-            document = claim_codec.to_wire(cluster.claim(given["claim"]))
-            document["spec"].setdefault("requests", []).append(given["request"])
-            cluster.store.update(claim_codec.from_wire(document))
+            wire = claim_codec.to_wire(cluster.claim(given["claim"]))
+            wire["spec"].setdefault("requests", []).append(given["request"])
+            store.update(claim_codec.from_store(wire))
         case "delete_claim":
-            cluster.store.delete(cluster.claim(given if isinstance(given, str) else given["name"]))
+            store.delete(cluster.claim(named(given)))
         case "delete_block":
-            name = given if isinstance(given, str) else given["name"]
-            found = cluster.store.get_block(f"ns/{name}")
+            found = store.get_block(f"ns/{named(given)}")
             assert found is not None
-            cluster.store.delete(found)
-        case "redeliver_claim" | "restart":
-            pass
+            store.delete(found)
+        case "restart":
+            cluster.restart()
         case "preload_block":
-            cluster.store.create(block_codec.from_wire(given))
+            store.create(block_codec.from_wire(given))
         case "preload_claim":
-            cluster.store.create(claim_codec.from_wire(given))
+            store.create(claim_codec.from_store(given))
         case "advance_ms":
             cluster.advance(given)
         case _:
-            raise AssertionError(f"unknown step {step}")
+            assert step == "redeliver_claim", f"unknown step {step}"
+
+
+def document(given: dict[str, Any]) -> dict[str, Any]:
+    """A case's flat form of a block or claim, as a resource."""
+    spec = {key: value for key, value in given.items() if key not in ("name", "namespace")}
+    return {"metadata": {"name": given["name"], "namespace": given.get("namespace", "ns")}, "spec": spec}
+
+
+def named(given: Any) -> str:
+    return str(given if isinstance(given, str) else given["name"])
 
 
 def check(cluster: Cluster, expected: dict[str, Any]) -> None:
@@ -163,6 +176,11 @@ OPERATIONS: dict[str, Callable[[Any, Any], PrivacyBudget]] = {
 
 @pytest.mark.parametrize("case", list(cases()))
 def test_case(case: dict[str, Any], tmp_path: Path) -> None:
+    run_case(case, tmp_path / "state.db")
+
+
+def run_case(case: dict[str, Any], path: Path) -> None:
+    """Take the steps of one case on a store at `path`, and compare with what it expects."""
     if "unit" in case:
         unit = case["unit"]
         left, right = codec.budget_from_wire(unit["a"]), unit["b"]
@@ -170,12 +188,13 @@ def test_case(case: dict[str, Any], tmp_path: Path) -> None:
         assert isinstance(left, EpsilonDelta) or unit["op"] != "to_renyi"
         same(OPERATIONS[unit["op"]](left, operand), unit["expect"])
         return
-    cluster = Cluster(tmp_path / "state.db", case.get("config", {}))
+    cluster = Cluster(path, case.get("config", {}))
     cluster.settle(tick=True)
     for step in case["steps"]:
         (name, given), *_ = step.items()
         if name == "expect":
             cluster.settle()
+            cluster.restart()
             check(cluster, given)
         else:
             perform(cluster, name, given)
