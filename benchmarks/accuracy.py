@@ -9,12 +9,12 @@ and prints exact test accuracies: for public or synthetic reviews only, since no
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from blocks import partition, sources
 from privatekube import config
@@ -81,17 +81,17 @@ def private(run: config.RunArguments, data: Data, epsilon: float) -> models.Clas
 
 def non_private(run: config.RunArguments, data: Data) -> models.Classifier:
     prepared = examples.prepare(data.train, task=run.task, unit="event", max_contribution=1, model=shape(run, data))
-    module, device = models.build(shape(run, data), run.seed), torch.device("cpu")
+    module = models.build(shape(run, data), run.seed)
     optimizer = torch.optim.Adam(module.parameters(), lr=NON_PRIVATE_RATE)
     chance = np.random.default_rng(run.seed)
     for _ in range(NON_PRIVATE_EPOCHS):
         order = chance.permutation(prepared.units)
         for first in range(0, len(order), NON_PRIVATE_BATCH):
-            for batch in prepared.batches(order[first : first + NON_PRIVATE_BATCH], device):
-                optimizer.zero_grad()
-                logits, _ = module(batch.tokens, batch.lengths)
-                nn.functional.cross_entropy(logits, batch.labels).backward()
-                optimizer.step()
+            chosen = order[first : first + NON_PRIVATE_BATCH]
+            sums = loop.clipped_sums(module, prepared, chosen, max_grad_norm=math.inf)
+            for parameter, total in sums.items():
+                parameter.grad = total / len(chosen)
+            optimizer.step()
     return module
 
 

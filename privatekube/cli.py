@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,9 @@ from privatekube import __version__, client, commandline, errors, listing, plane
 from privatekube.client import BudgetClient
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.scheduling import ordering, unlocking
+from privatekube.simulation import replay
+from privatekube.simulation import scenario as scenarios
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Privacy budget as a resource."
@@ -27,6 +31,9 @@ class Kind(enum.StrEnum):
     CLAIMS = "claims"
     CLAIM = "claim"
 
+
+UNLOCK_HELP = "all, n=<N> or t=<period>,<duration>, such as t=10s,30s."
+ORDER_HELP = f"{', '.join(ordering.ORDERINGS)}; see docs/scheduling.md."
 
 Named = Annotated[str, typer.Argument(metavar="NAME", help="`name`, or `namespace/name`.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Only in this namespace.")]
@@ -85,8 +92,8 @@ def settle(claim: Named, namespace: Namespace = None) -> None:
 
 @app.command()
 def policy(
-    unlock: Annotated[str | None, typer.Option(help="all, n=<N> or t=<period>,<duration>.")] = None,
-    order: Annotated[str | None, typer.Option(help="dpf or fcfs.")] = None,
+    unlock: Annotated[str | None, typer.Option(help=UNLOCK_HELP)] = None,
+    order: Annotated[str | None, typer.Option(help=ORDER_HELP)] = None,
     default_timeout: Annotated[
         int | None, typer.Option(min=1, help="Seconds that a claim waits which does not say.")
     ] = None,
@@ -99,6 +106,20 @@ def policy(
         connected.set_policy(**{name: value for name, value in changes.items() if value is not None})
         for name, value in connected.policy().items():
             typer.echo(f"{name}: {value}")
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file: JSON, gzipped or not; see docs/scheduling.md.")],
+    unlock: Annotated[str, typer.Option(help=UNLOCK_HELP)] = "all",
+    order: Annotated[str, typer.Option(help=ORDER_HELP)] = "dpf",
+    output: Output = listing.Format.TABLE,
+) -> None:
+    """Replay a scenario under a policy: who would be granted what, and when. Nothing is charged."""
+    unlocks, orders = unlocking.parse(unlock), ordering.parse(order)
+    read = scenarios.read(scenario)
+    played = replay.replay(read, unlocking=unlocks, ordering=orders)
+    listing.show_replay(read, played, {"unlock": unlock, "order": order}, output)
 
 
 def _find(

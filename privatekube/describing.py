@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -19,6 +19,8 @@ from privatekube.resources.claim import (
     Response,
 )
 from privatekube.resources.meta import format_time
+from privatekube.simulation.replay import Replay
+from privatekube.simulation.scenario import Scenario
 
 
 def block(found: PrivateDataBlock) -> Iterator[Table]:
@@ -64,6 +66,24 @@ def claim(found: PrivacyBudgetClaim) -> Iterator[Table]:
     ]
     if holdings:
         yield _budgets(holdings)
+
+
+def replay(scenario: Scenario, played: Replay, policy: Mapping[str, str]) -> Iterator[Table]:
+    """How many claims of a scenario were granted, which and when, and what that took of each block."""
+    yield _facts(
+        ("scenario", scenario.name),
+        *policy.items(),
+        ("granted", f"{len(played.granted)} of {len(scenario.claims)} claims"),
+        ("seconds spent deciding", f"{played.wall_seconds:.3f}"),
+    )
+    table = Table("block", "used", "unlocked", box=None)
+    for block, used, unlocked in zip(scenario.blocks, played.used_share, played.unlocked_share, strict=True):
+        table.add_row(str(block.id), f"{used:.1%}", f"{unlocked:.1%}")
+    yield table
+    table = Table("granted claim", "at second", box=None)
+    for claim, seconds in zip(played.granted, played.grant_seconds, strict=True):
+        table.add_row(str(claim), f"{seconds:.6g}")
+    yield table
 
 
 def _facts(*rows: tuple[str, object]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,9 +16,11 @@ from rich.table import Table
 from privatekube import describing
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
-from privatekube.resources import block_codec, claim_codec
+from privatekube.resources import block_codec, claim_codec, codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
+from privatekube.simulation.replay import Replay
+from privatekube.simulation.scenario import Scenario
 
 UNBROKEN = 400
 """Columns of a table that goes to a file or a pipe: rows are not broken."""
@@ -50,6 +52,22 @@ def show_all(resources: Sequence[R], output: Format, table: Callable[[Sequence[R
         _print(table(resources))
         return
     write({"apiVersion": "v1", "kind": "List", "items": [to_wire(each) for each in resources]}, output)
+
+
+def show_replay(scenario: Scenario, replay: Replay, policy: Mapping[str, str], output: Format) -> None:
+    """Print what a scenario's replay granted."""
+    if output is Format.TABLE:
+        _print(*describing.replay(scenario, replay, policy))
+        return
+    blocks = {
+        str(block.id): {"used": codec.budget_to_wire(used), "used_share": share, "unlocked_share": unlocked}
+        for block, used, share, unlocked in zip(
+            scenario.blocks, replay.used, replay.used_share, replay.unlocked_share, strict=True
+        )
+    }
+    granted = {"granted_count": len(replay.granted), "granted": list(replay.granted)}
+    times = {"grant_time": list(replay.grant_seconds), "wall_seconds": replay.wall_seconds}
+    write({"scenario": scenario.name, **policy, **granted, **times, "blocks": blocks}, output)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -36,9 +36,10 @@ class ControlPlane:
         """Register the blocks that are missing and return them; see `registration.register` for what is refused."""
         for block in blocks:
             budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)
-        created = registration.register(self.store, blocks)
-        self.run_pass()
-        return created
+        with self.store.transaction():
+            created = registration.register(self.store, blocks)
+            self.run_pass()
+            return created
 
     def delete_block(self, namespace: str, name: str) -> None:
         """Delete a block; what was committed on its data stays on record."""
@@ -92,6 +93,8 @@ class ControlPlane:
             for name, value in settings.items():
                 _POLICIES[name](value)
                 self.store.set_setting(name, value)
+            policy = self.policy()
+            ordering.require_sensible(unlocking.parse(policy[UNLOCK]), ordering.parse(policy[ORDER]))
 
     def run_pass(self) -> None:
         """One pass of the control plane, with the policy of this store."""

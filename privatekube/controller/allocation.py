@@ -18,7 +18,8 @@ from privatekube.resources.claim import (
     PrivacyBudgetClaim,
     ResponseState,
 )
-from privatekube.scheduling.snapshot import BlockView, Snapshot, WaitingRequest
+from privatekube.scheduling import unlocking as unlockings
+from privatekube.scheduling.snapshot import BlockView, Schedule, Snapshot, WaitingRequest
 from privatekube.scheduling.unlocking import UnlockingPolicy
 
 TIMEOUT = "timeout"
@@ -42,9 +43,10 @@ def arrive(
         return
     for block in found:
         status = moves.status_of(block)
-        amount = None if request_id in status.locks else unlocking.on_arrival(view(block))
+        known = request_id in status.locks
+        amount = None if known else unlockings.arriving(unlocking, block.spec.initial_budget, status.pending)
         opened = block if amount is None else moves.unlocked(block, amount)
-        if request_id not in status.locks or claim.id not in status.reserved:
+        if not known or claim.id not in status.reserved:
             demand = demands[block.id]
             state.write_block(moves.reserved(opened, claim.id, request_id, demand, owner=claim.meta.uid))
     detail = AllocateResponse(
@@ -130,10 +132,14 @@ def view(block: PrivateDataBlock) -> BlockView:
         capacity=block.spec.initial_budget,
         pending=status.pending,
         available=status.available,
-        created_ms=block.meta.creation_time_ms or 0,
-        last_release_ms=status.last_release_ms,
-        flow=block.spec.flow_releasing,
+        schedule=schedule(block),
     )
+
+
+def schedule(block: PrivateDataBlock) -> Schedule:
+    """What says when time unlocks a block."""
+    last = moves.status_of(block).last_release_ms
+    return Schedule(block.meta.creation_time_ms or 0, last, block.spec.flow_releasing)
 
 
 def demand_of(claim: PrivacyBudgetClaim, index: int) -> dict[str, PrivacyBudget]:

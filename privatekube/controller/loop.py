@@ -24,6 +24,7 @@ from privatekube.resources.claim import (
     ResponseState,
 )
 from privatekube.scheduling import cycle
+from privatekube.scheduling import unlocking as unlockings
 from privatekube.scheduling.ordering import OrderingPolicy
 from privatekube.scheduling.snapshot import Plan
 from privatekube.scheduling.unlocking import UnlockingPolicy
@@ -97,7 +98,9 @@ def _tick(state: State, unlocking: UnlockingPolicy, *, at_once: bool) -> None:
     for block in list(state.blocks.values()):
         last = moves.status_of(block).last_release_ms
         if at_once or last is None or state.now_ms - last >= unlocking.period_ms:
-            amount = unlocking.on_tick(allocation.view(block), state.now_ms)
+            amount = unlockings.ticking(
+                unlocking, allocation.schedule(block), moves.status_of(block).pending, state.now_ms
+            )
             if amount is not None:
                 opened = moves.unlocked(block, amount)
                 status = replace(moves.status_of(opened), last_release_ms=state.now_ms)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+
+import numpy as np
 
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.scheduling.ordering import Key, OrderingPolicy
+from privatekube.scheduling import unlocking as unlockings
+from privatekube.scheduling.ordering import OrderingPolicy
+from privatekube.scheduling.requests import Requests
 from privatekube.scheduling.snapshot import BlockView, Grant, Plan, Snapshot, WaitingRequest
+from privatekube.scheduling.table import Columns, Table
 from privatekube.scheduling.unlocking import UnlockingPolicy
-
-Available = dict[str, PrivacyBudget]
 
 
 def plan(snapshot: Snapshot, *, unlocking: UnlockingPolicy, ordering: OrderingPolicy, tick: bool = True) -> Plan:
@@ -19,67 +22,55 @@ def plan(snapshot: Snapshot, *, unlocking: UnlockingPolicy, ordering: OrderingPo
     2. Among the requests that fit, grant the first by the ordering on its blocks of smallest share; repeat.
     """
     unlocks = _unlocks(snapshot, unlocking) if tick or unlocking.period_ms is None else {}
-    available = {
-        block.id: block.available + unlocks[block.id] if block.id in unlocks else block.available
-        for block in snapshot.blocks.values()
-    }
-    waiting = {position: request for position, request in enumerate(snapshot.waiting) if request.demand}
-    ready: dict[int, tuple[Key, Grant]] = {}
-    stale = set(waiting)
-    grants: list[Grant] = []
-    while True:
-        for position in stale:
-            ready.pop(position, None)
-            candidate = _readiness(waiting[position], position, snapshot.blocks, available, ordering)
-            if candidate is not None:
-                ready[position] = candidate
-        if not ready:
-            return Plan(unlocks, tuple(grants))
-        first = min(ready, key=lambda position: ready[position][0])
-        granted = ready.pop(first)[1]
-        request = waiting.pop(first)
-        for block_id in granted.blocks:
-            available[block_id] = available[block_id] - request.demand[block_id]
-        grants.append(granted)
-        touched = set(granted.blocks)
-        stale = {position for position, each in waiting.items() if not touched.isdisjoint(each.demand)}
-
-
-def chosen_blocks(
-    request: WaitingRequest, blocks: Mapping[str, BlockView], available: Mapping[str, PrivacyBudget]
-) -> tuple[str, ...] | None:
-    """The blocks a request would get now: those of smallest share among which its demand fits; None if too few."""
-    present = [block_id for block_id in request.demand if block_id in blocks]
-    count = min(request.n_blocks or len(present), len(present))
-    fitting = [
-        block_id
-        for block_id in present
-        if available[block_id].admits(request.demand[block_id], capacity=blocks[block_id].capacity)
+    waiting = [(each, sorted(each.demand.keys() & snapshot.blocks.keys())) for each in snapshot.waiting]
+    waiting = [(each, candidates) for each, candidates in waiting if candidates]
+    if not waiting:
+        return Plan(unlocks, ())
+    names = sorted({name for _, candidates in waiting for name in candidates})
+    table, columns = _table([snapshot.blocks[name] for name in names], unlocks)
+    requests = _requests(waiting, names, table, columns)
+    line = ordering(table, requests)
+    line.submit(range(len(requests)))
+    grants = [
+        Grant(waiting[request][0].id, tuple(names[row] for row in requests.block[edges]))
+        for request, edges in line.decide(range(len(names)))
     ]
-    if not present or len(fitting) < count:
-        return None
-    by_share = sorted(fitting, key=lambda block_id: (_share(request, blocks[block_id]), block_id))
-    return tuple(by_share[:count])
+    return Plan(unlocks, tuple(grants))
 
 
 def _unlocks(snapshot: Snapshot, unlocking: UnlockingPolicy) -> dict[str, PrivacyBudget]:
-    unlocked = {block.id: unlocking.on_tick(block, snapshot.now_ms) for block in snapshot.blocks.values()}
+    unlocked = {
+        block.id: unlockings.ticking(unlocking, block.schedule, block.pending, snapshot.now_ms)
+        for block in snapshot.blocks.values()
+    }
     return {block_id: amount for block_id, amount in unlocked.items() if amount is not None}
 
 
-def _readiness(
-    request: WaitingRequest,
-    position: int,
-    blocks: Mapping[str, BlockView],
-    available: Available,
-    ordering: OrderingPolicy,
-) -> tuple[Key, Grant] | None:
-    chosen = chosen_blocks(request, blocks, available)
-    if chosen is None:
-        return None
-    shares = sorted((_share(request, blocks[block_id]) for block_id in chosen), reverse=True)
-    return ordering(request, position, shares), Grant(request.id, chosen)
+def _table(blocks: Sequence[BlockView], unlocks: dict[str, PrivacyBudget]) -> tuple[Table, Columns]:
+    free = [block.available + unlocks[block.id] if block.id in unlocks else block.available for block in blocks]
+    wholes = [block.capacity for block in blocks]
+    columns = Columns(wholes)
+    return Table.of(columns, wholes, [block.pending for block in blocks], free), columns
 
 
-def _share(request: WaitingRequest, block: BlockView) -> float:
-    return max(request.demand[block.id].share_of(block.capacity), default=0.0)
+def _requests(
+    waiting: Sequence[tuple[WaitingRequest, list[str]]], names: Sequence[str], table: Table, columns: Columns
+) -> Requests:
+    rows = {name: row for row, name in enumerate(names)}
+    curves: dict[PrivacyBudget, int] = {}
+    edges = [
+        (rows[name], curves.setdefault(each.demand[name], len(curves)))
+        for each, candidates in waiting
+        for name in candidates
+    ]
+    counts = np.array([len(candidates) for _, candidates in waiting], dtype=np.int64)
+    asked = np.array([each.n_blocks or len(candidates) for each, candidates in waiting], dtype=np.int64)
+    block, curve = np.array(edges, dtype=np.int64).T
+    return Requests.of(
+        table,
+        counts=counts,
+        needed=np.minimum(asked, counts),
+        block=block,
+        curve=curve,
+        demands=columns.rows(curves),
+    )

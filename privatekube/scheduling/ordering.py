@@ -1,31 +1,41 @@
-"""Ordering policies: among the requests that fit, which is granted first.
-
-A request's key is compared; the smallest goes first. Source of DPF: Luo et al. (OSDI'21), section 4.
-"""
+"""Ordering policies: among the requests that fit, which is granted first. One file and one entry each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from privatekube import errors
-from privatekube.scheduling.snapshot import WaitingRequest
-
-Key = tuple[object, ...]
-OrderingPolicy = Callable[[WaitingRequest, int, Sequence[float]], Key]
-"""From a request, its position in order of arrival and its shares, the largest first, to a key."""
-
-
-def fcfs(request: WaitingRequest, position: int, shares: Sequence[float]) -> Key:  # noqa: ARG001 - of the protocol
-    """First come, first served."""
-    return (request.arrival_ms, position, request.id)
+from privatekube.scheduling.dpack import Packing
+from privatekube.scheduling.dpf import dpf
+from privatekube.scheduling.fcfs import fcfs
+from privatekube.scheduling.line import Chosen
+from privatekube.scheduling.requests import Requests
+from privatekube.scheduling.rr import Sharing
+from privatekube.scheduling.table import Table
+from privatekube.scheduling.unlocking import All, UnlockingPolicy
 
 
-def dpf(request: WaitingRequest, position: int, shares: Sequence[float]) -> Key:
-    """Dominant privacy-block fairness: the smallest dominant share, then the next-largest, then arrival."""
-    return (tuple(shares), request.arrival_ms, position, request.id)
+class Waiting(Protocol):
+    """Requests that wait, and who of them is granted next."""
+
+    def submit(self, which: Iterable[int]) -> None:
+        """Let these requests wait, from the next decision on."""
+
+    def drop(self, request: int) -> None:
+        """Forget a request: it was granted, or gave up."""
+
+    def decide(self, touched: Iterable[int]) -> Iterator[tuple[int, Chosen]]:
+        """Grant, one after another, until nothing more can be: each request with the edges of the blocks it gets.
+
+        Args:
+            touched: the rows of the blocks on which more is available than when the last decision ended.
+        """
 
 
-ORDERINGS: dict[str, OrderingPolicy] = {"fcfs": fcfs, "dpf": dpf}
+OrderingPolicy = Callable[[Table, Requests], Waiting]
+
+ORDERINGS: dict[str, OrderingPolicy] = {"fcfs": fcfs, "rr": Sharing, "dpf": dpf, "dpack": Packing}
 
 
 def parse(name: str) -> OrderingPolicy:
@@ -37,3 +47,16 @@ def parse(name: str) -> OrderingPolicy:
     if name not in ORDERINGS:
         raise errors.invalid("order", name, "is unknown", f"use one of {', '.join(ORDERINGS)}")
     return ORDERINGS[name]
+
+
+def require_sensible(unlocking: UnlockingPolicy, ordering: OrderingPolicy) -> None:
+    """Refuse a combination of policies that does not do what either of them promises.
+
+    Raises:
+        InvalidInput: names the combination and what to use.
+    """
+    if isinstance(unlocking, All) and ordering is ORDERINGS["rr"]:
+        raise errors.InvalidInput(
+            "order: 'rr' with unlock 'all' makes no sense: who comes first shares with nobody and may take everything, "
+            "and two who ask for over half each wait for ever; use n=<N> or t=<period>,<duration>, or another order"
+        )

@@ -10,16 +10,23 @@ from privatekube.resources.block import FlowReleasing
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """What says when time unlocks a block; unix milliseconds."""
+
+    created_ms: int
+    last_release_ms: int | None = None
+    flow: FlowReleasing | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BlockView:
-    """A block as the scheduler sees it; times in unix milliseconds."""
+    """A block as the scheduler sees it."""
 
     id: str
     capacity: PrivacyBudget
     pending: PrivacyBudget
     available: PrivacyBudget
-    created_ms: int
-    last_release_ms: int | None = None
-    flow: FlowReleasing | None = None
+    schedule: Schedule
 
 
 @dataclass(frozen=True, slots=True)

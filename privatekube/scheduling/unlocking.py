@@ -13,11 +13,11 @@ from typing import Protocol
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.scheduling.snapshot import BlockView
+from privatekube.scheduling.snapshot import Schedule
 
 
 class UnlockingPolicy(Protocol):
-    """How much of a block's pending budget becomes available, and when."""
+    """How much of a block's pending budget becomes available, and when; as fractions, whatever the budget's type."""
 
     @property
     def name(self) -> str:
@@ -27,11 +27,12 @@ class UnlockingPolicy(Protocol):
     def period_ms(self) -> int | None:
         """How often time unlocks; None where it never does."""
 
-    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
-        """What a new request unlocks on each of its candidates."""
+    @property
+    def on_arrival(self) -> float:
+        """The fraction of the initial budget, at most what is pending, that a request unlocks on each candidate."""
 
-    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:
-        """What is unlocked at each pass."""
+    def on_tick(self, schedule: Schedule, now_ms: int) -> float:
+        """The fraction of the pending budget that is unlocked now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,11 @@ class All:
 
     name: str = "all"
     period_ms: int | None = None
+    on_arrival: float = 1.0
 
-    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
+    def on_tick(self, schedule: Schedule, now_ms: int) -> float:  # noqa: ARG002 - of the protocol
         """All that is pending."""
-        return _all_pending(block)
-
-    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
-        """All that is pending."""
-        return _all_pending(block)
+        return 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +60,14 @@ class PerArrival:
         """As `parse` reads it."""
         return f"n={self.n}"
 
-    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:
-        """min(initial / N, pending)."""
-        return (block.capacity * (1 / self.n)).minimum(block.pending)
+    @property
+    def on_arrival(self) -> float:
+        """1 / N."""
+        return 1 / self.n
 
-    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
+    def on_tick(self, schedule: Schedule, now_ms: int) -> float:  # noqa: ARG002 - of the protocol
         """Nothing: only arrivals unlock."""
-        return None
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +76,41 @@ class PerTime:
 
     period_ms: int = 10_000
     duration_ms: int = 30_000
+    on_arrival: float = 0.0
 
     @property
     def name(self) -> str:
         """As `parse` reads it."""
         return f"t={self.period_ms}ms,{self.duration_ms}ms"
 
-    def on_arrival(self, block: BlockView) -> PrivacyBudget | None:  # noqa: ARG002 - of the protocol
-        """Nothing: only time unlocks."""
-        return None
-
-    def on_tick(self, block: BlockView, now_ms: int) -> PrivacyBudget | None:
-        """Pending * (now - last) / (end - last), never less than nothing nor more than all."""
-        start, end = self.window(block)
+    def on_tick(self, schedule: Schedule, now_ms: int) -> float:
+        """(now - last) / (end - last), never less than nothing nor more than all."""
+        start, end = self.window(schedule)
         if now_ms <= start:
-            return None
+            return 0.0
         if now_ms >= end:
-            return _all_pending(block)
-        last = max(start, block.last_release_ms or start)
-        share = (now_ms - last) / (end - last)
-        return block.pending * share if share > 0 else None
+            return 1.0
+        last = max(start, schedule.last_release_ms or start)
+        return max(0.0, (now_ms - last) / (end - last))
 
-    def window(self, block: BlockView) -> tuple[int, int]:
+    def window(self, schedule: Schedule) -> tuple[int, int]:
         """Start and end of a block's release, unix milliseconds."""
-        flow = block.flow
-        start = (flow and flow.start_time_ms) or block.created_ms
+        flow = schedule.flow
+        start = (flow and flow.start_time_ms) or schedule.created_ms
         if flow and flow.duration_ms:
             return start, start + flow.duration_ms
         return start, (flow and flow.end_time_ms) or start + self.duration_ms
+
+
+def arriving(policy: UnlockingPolicy, initial: PrivacyBudget, pending: PrivacyBudget) -> PrivacyBudget | None:
+    """What a request unlocks on one of its candidates; None for nothing."""
+    return (initial * policy.on_arrival).minimum(pending) if policy.on_arrival else None
+
+
+def ticking(policy: UnlockingPolicy, schedule: Schedule, pending: PrivacyBudget, now_ms: int) -> PrivacyBudget | None:
+    """What is unlocked now; None for nothing."""
+    fraction = policy.on_tick(schedule, now_ms)
+    return pending * fraction if fraction > 0 and any(value > 0 for value in pending.values) else None
 
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -120,10 +126,6 @@ def parse(text: str) -> UnlockingPolicy:
     if name not in _POLICIES:
         raise errors.invalid("unlock", text, "is unknown", "use all, n=<N> or t=<period>,<duration>, such as t=10s,30s")
     return _POLICIES[name](rest)
-
-
-def _all_pending(block: BlockView) -> PrivacyBudget | None:
-    return block.pending if any(value > 0 for value in block.pending.values) else None
 
 
 def _nothing_more(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPolicy:

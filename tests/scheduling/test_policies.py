@@ -5,29 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privatekube import errors
-from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.block import FlowReleasing
 from privatekube.scheduling import cycle, ordering, unlocking
-from privatekube.scheduling.snapshot import BlockView, Grant, Plan, Snapshot, WaitingRequest
+from privatekube.scheduling.snapshot import BlockView, Grant, Plan, Schedule, Snapshot, WaitingRequest
 from tests import builders
+from tests.scheduling import reference
 
 UNLOCKS = ["all", "n=1", "n=7", "t=1s,10s"]
 BLOCKS = ["a", "b", "c"]
-WHOLES: list[PrivacyBudget] = [EpsilonDelta(2.0, 1e-6), builders.curve(0.0, 1.0, 3.0)]
+SCHEDULE = {"created_ms", "last_release_ms", "flow"}
+WHOLES: list[PrivacyBudget] = [EpsilonDelta(2.0, 1e-6), builders.curve(0.0, 1.0, 3.0), RenyiCurve((2, 7), (1, 2))]
 parts = st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.5, 0.7, 1.0, 1.2])
 
 
-def view(name: str, whole: PrivacyBudget, unlocked: float = 1.0, **changes: object) -> BlockView:
-    fields: dict[str, Any] = {
-        "pending": whole * (1 - unlocked),
-        "available": whole * unlocked,
-        "created_ms": 0,
-    } | changes
-    return BlockView(id=name, capacity=whole, **fields)
+def view(name: str, whole: PrivacyBudget, unlocked: float = 1.0, **changes: Any) -> BlockView:
+    schedule = Schedule(**{"created_ms": 0, **{key: changes.pop(key) for key in SCHEDULE & changes.keys()}})
+    fields: dict[str, Any] = {"pending": whole * (1 - unlocked), "available": whole * unlocked} | changes
+    return BlockView(id=name, capacity=whole, schedule=schedule, **fields)
 
 
 def request(name: str, demand: dict[str, PrivacyBudget], n_blocks: int | None = None, at: int = 0) -> WaitingRequest:
@@ -35,13 +34,24 @@ def request(name: str, demand: dict[str, PrivacyBudget], n_blocks: int | None = 
 
 
 @st.composite
+def demands(draw: st.DrawFn, whole: PrivacyBudget, part: float) -> PrivacyBudget:
+    """A part of a whole budget; of a curve perhaps at some of its orders only, and more of one than of another."""
+    if isinstance(whole, EpsilonDelta):
+        return EpsilonDelta(whole.epsilon * part, whole.delta * draw(parts))
+    kept = draw(st.sets(st.sampled_from(whole.orders), min_size=1))
+    factor = draw(st.sampled_from([1.0, 1.0, 0.5]))
+    return RenyiCurve.from_pairs((a, e * part * (factor if a > 3 else 1)) for a, e in whole.as_pairs() if a in kept)
+
+
+@st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    whole = draw(st.sampled_from(WHOLES))
-    blocks = {name: view(name, whole, draw(st.sampled_from([0.0, 0.4, 1.0]))) for name in BLOCKS}
+    wholes = {name: draw(st.sampled_from(WHOLES)) for name in BLOCKS}
+    blocks = {name: view(name, whole, draw(st.sampled_from([0.0, 0.4, 1.0]))) for name, whole in wholes.items()}
     waiting = []
     for number in range(draw(st.integers(0, 8))):
         chosen = draw(st.sets(st.sampled_from(BLOCKS), min_size=1))
-        demand = {name: whole * draw(parts) for name in sorted(chosen)}
+        part = draw(parts)
+        demand = {name: draw(demands(wholes[name], part)) for name in sorted(chosen)}
         n_blocks = draw(st.none() | st.integers(1, 4))
         waiting.append(request(f"c{number}", demand, n_blocks, at=draw(st.integers(0, 3))))
     return Snapshot(5000, blocks, tuple(sorted(waiting, key=lambda each: each.arrival_ms)))
@@ -71,13 +81,22 @@ def test_every_policy_grants_what_fits_until_nothing_does(unlock: str, order: st
     left = available_after(snapshot, plan)
     granted = {grant.request_id: grant for grant in plan.grants}
     assert len(granted) == len(plan.grants)
+    sharers = reference.sharers([each for each in snapshot.waiting if each.id not in granted], order)
     for each in snapshot.waiting:
         wanted = min(each.n_blocks or len(each.demand), len(each.demand))
         if each.id in granted:
             assert len(set(granted[each.id].blocks)) == wanted
             assert set(granted[each.id].blocks) <= set(each.demand)
         else:
-            assert cycle.chosen_blocks(each, snapshot.blocks, left) is None
+            assert reference.chosen_blocks(each, snapshot.blocks, left, sharers) is None
+
+
+@pytest.mark.parametrize("order", ["fcfs", "dpf"])
+@settings(max_examples=400)
+@given(snapshot=snapshots())
+def test_arrays_decide_as_the_specification_says_word_for_word(order: str, snapshot: Snapshot) -> None:
+    plan = cycle.plan(snapshot, unlocking=unlocking.parse("n=1"), ordering=ordering.parse(order))
+    assert list(plan.grants) == reference.grants(snapshot, order)
 
 
 def test_dpf_grants_the_smallest_dominant_share_and_then_the_next_largest() -> None:
@@ -116,7 +135,7 @@ def test_time_releases_evenly_whenever_it_looks_and_all_at_the_end(steps: list[i
     block = view("a", whole, 0.0)
     for step in steps:
         now += step
-        amount = policy.on_tick(block, now)
+        amount = unlocking.ticking(policy, block.schedule, block.pending, now)
         if amount is not None:
             last = now
             block = view(
@@ -139,7 +158,7 @@ def test_time_releases_evenly_whenever_it_looks_and_all_at_the_end(steps: list[i
     ],
 )
 def test_a_blocks_own_schedule_comes_before_the_default(flow: FlowReleasing | None, window: tuple[int, int]) -> None:
-    assert unlocking.PerTime().window(view("a", EpsilonDelta(1.0), created_ms=500, flow=flow)) == window
+    assert unlocking.PerTime().window(Schedule(created_ms=500, flow=flow)) == window
 
 
 @pytest.mark.parametrize("text", ["all", "n=1", "n=100", "t=10s,30s", "t=5ms,2h"])

@@ -1,0 +1,43 @@
+"""Dominant privacy-block fairness: the smallest dominant share first, then the next-largest share, then arrival.
+
+Source: Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4, algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from privatekube.scheduling.line import Chosen, Key, Line
+from privatekube.scheduling.requests import Requests
+from privatekube.scheduling.table import Integers, Table
+
+_COMPARABLE = np.dtype(">f8")  # the bytes of numbers that are not negative compare as the numbers do
+
+
+class Shares:
+    """A request's shares on the blocks it gets, the largest first, and its position in order of arrival."""
+
+    def __call__(self, requests: Requests, edges: Chosen) -> Key:
+        """See `line.Keys`."""
+        shares = requests.share[edges][::-1]
+        return shares.astype(_COMPARABLE).tobytes(), int(requests.request[edges][0])
+
+    def best(self, requests: Requests, which: Integers) -> Sequence[Key]:
+        """See `line.Keys`: the shares on as many of its blocks as it needs, the smallest ones."""
+        end = (requests.first[which] + requests.needed[which]).tolist()
+        first = requests.first[which].tolist()
+        if len(which) == 1:
+            return [self(requests, slice(first[0], end[0]))]
+        edges, size = len(requests.share), _COMPARABLE.itemsize
+        text = requests.share[::-1].astype(_COMPARABLE).tobytes()
+        return [
+            (text[(edges - last) * size : (edges - begin) * size], position)
+            for begin, last, position in zip(first, end, which.tolist(), strict=True)
+        ]
+
+
+def dpf(table: Table, requests: Requests) -> Line:
+    """A line in order of shares."""
+    return Line(table, requests, Shares())

@@ -1,0 +1,61 @@
+"""The scheduling pass of the specification, word for word, on budget objects: slow, and what the arrays must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.scheduling.snapshot import BlockView, Grant, Snapshot, WaitingRequest
+
+Available = Mapping[str, PrivacyBudget]
+
+
+def grants(snapshot: Snapshot, order: str) -> list[Grant]:
+    """Grant the first that is ready, recompute, repeat; `order` is fcfs, dpf or rr."""
+    available = {block.id: block.available for block in snapshot.blocks.values()}
+    waiting = dict(enumerate(snapshot.waiting))
+    granted: list[Grant] = []
+    while True:
+        ready = []
+        for position, request in waiting.items():
+            chosen = chosen_blocks(request, snapshot.blocks, available, sharers(waiting.values(), order))
+            if chosen is not None:
+                shares = sorted((share(request, snapshot.blocks[name]) for name in chosen), reverse=True)
+                ready.append((() if order == "fcfs" else tuple(shares), position, chosen))
+        if not ready:
+            return granted
+        _, position, chosen = min(ready)
+        request = waiting.pop(position)
+        for name in chosen:
+            available[name] = available[name] - request.demand[name]
+        granted.append(Grant(request.id, chosen))
+
+
+def sharers(waiting: object, order: str) -> dict[str, int]:
+    """How many share each block; nobody, unless round robin."""
+    counts: dict[str, int] = {}
+    for request in waiting if order == "rr" else ():  # type: ignore[attr-defined]
+        for name in request.demand:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def chosen_blocks(
+    request: WaitingRequest, blocks: Mapping[str, BlockView], available: Available, shared_by: Mapping[str, int]
+) -> tuple[str, ...] | None:
+    """The blocks of smallest share among which the demand fits, as often as it is shared; None if too few."""
+    present = [name for name in request.demand if name in blocks]
+    count = min(request.n_blocks or len(present), len(present))
+    fitting = [
+        name
+        for name in present
+        if available[name].admits(request.demand[name] * shared_by.get(name, 1), capacity=blocks[name].capacity)
+    ]
+    if not present or len(fitting) < count:
+        return None
+    return tuple(sorted(fitting, key=lambda name: (share(request, blocks[name]), name))[:count])
+
+
+def share(request: WaitingRequest, block: BlockView) -> float:
+    """The largest fraction of a block's capacity that is asked of it."""
+    return max(request.demand[block.id].share_of(block.capacity), default=0.0)
