@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from privatekube.scheduling.requests import Requests
-from privatekube.scheduling.table import Integers, Table
+from privatekube.scheduling.table import Booleans, Integers, Table
 
 Key = Any
 """What requests are compared by, their position in order of arrival included; the smallest goes first."""
@@ -76,10 +76,13 @@ class Line:
         if not (rows or self._new):
             return
         newcomers = self._newcomers()
+        if not any(self._parked[row].keys for row in rows) and not self._requests.has_choice[newcomers].any():
+            yield from self._sweep(newcomers)
+            return
+        new = iter(newcomers.tolist())
         heap: list[tuple[Key, int, int]] = []
-        self._advance(heap, _NEW, newcomers, None)
-        for row in rows:
-            self._advance(heap, row, newcomers, None)
+        for source in (_NEW, *rows):
+            self._advance(heap, source, new, None)
         while heap:
             key, source, request = heapq.heappop(heap)
             chosen = self._requests.chosen(self._table, request) if self._waiting[request] else None
@@ -93,34 +96,61 @@ class Line:
                     yield request, chosen
             elif self._waiting[request]:
                 self._left.append(request)
-            self._advance(heap, source, newcomers, key)
+            self._advance(heap, source, new, key)
 
-    def _newcomers(self) -> Iterator[tuple[Key, int]]:
-        """The new requests, in the order of their best keys, but for some that do not fit when they are asked for."""
+    def _newcomers(self) -> Integers:
+        """The new requests that fit by themselves, in the order of their best keys."""
         new = np.array([request for request in self._new if self._waiting[request]], dtype=np.int64)
         self._new = []
         keys = self._keys.best(self._requests, new)
         self._key.update(zip(new.tolist(), keys, strict=True))
-        order = sorted(range(len(new)), key=keys.__getitem__)
-        for begin in range(0, len(order), _AT_ONCE):
-            places = order[begin : begin + _AT_ONCE]
-            ready = self._requests.ready(self._table, new[places]) if len(places) > 1 else np.ones(1, dtype=np.bool_)
-            for place, is_ready in zip(places, ready.tolist(), strict=True):
-                if is_ready:
-                    yield keys[place], int(new[place])
-                else:
-                    self._left.append(int(new[place]))
+        in_order = new[sorted(range(len(new)), key=keys.__getitem__)]
+        return self._ready(in_order) if len(new) > 1 else new
+
+    def _ready(self, which: Integers) -> Integers:
+        """Those that fit by themselves; the others are left for the next decision."""
+        ready = self._requests.ready(self._table, which)
+        self._left += which[~ready].tolist()
+        return which[ready]
+
+    def _sweep(self, newcomers: Integers) -> Iterator[tuple[int, Chosen]]:
+        """Grant requests that have no choice of blocks in their order: as many together as surely fit."""
+        ahead = [newcomers]
+        while ahead:
+            which = ahead.pop()
+            if len(which) > _AT_ONCE:
+                ahead += reversed(np.split(which, range(_AT_ONCE, len(which), _AT_ONCE)))
+                continue
+            if len(which) == 1:
+                yield from self._alone(int(which[0]))
+                continue
+            which = self._ready(which)
+            if self._requests.fit_together(self._table, which):
+                self._requests.take_together(self._table, which)
+                for request in which.tolist():
+                    self.drop(request)
+                    yield request, self._requests.edges(request)
+            else:
+                ahead += [which[len(which) // 2 :], which[: len(which) // 2]]
+
+    def _alone(self, request: int) -> Iterator[tuple[int, Chosen]]:
+        chosen = self._requests.chosen(self._table, request)
+        if chosen is None:
+            self._left.append(request)
+        else:
+            self._requests.take(self._table, chosen)
+            self.drop(request)
+            yield request, chosen
 
     def _advance(
-        self, heap: list[tuple[Key, int, int]], source: int, newcomers: Iterator[tuple[Key, int]], after: Key | None
+        self, heap: list[tuple[Key, int, int]], source: int, newcomers: Iterator[int], after: Key | None
     ) -> None:
         """Put the next of one source, newcomers or those parked on a block, among the candidates."""
         if source == _NEW:
-            found = next(newcomers, None)
-        elif source == _AGAIN:
-            return
+            request = next(newcomers, None)
+            found = None if request is None else (self._key[request], request)
         else:
-            found = self._next_parked(source, after)
+            found = None if source == _AGAIN else self._next_parked(source, after)
         if found is not None:
             heapq.heappush(heap, (found[0], source, found[1]))
 
@@ -130,16 +160,14 @@ class Line:
         place = 0 if after is None else bisect_right(parked.keys, after)
         while place < len(parked.keys):
             edges = parked.edges[place : min(place + _AT_ONCE, len(parked.keys))]
-            fits = self._table.fits(row, self._requests.demands[self._requests.curve[edges]])
-            hits = np.flatnonzero(fits | ~self._waiting[self._requests.request[edges]])
+            hits = self._table.fits(row, self._requests.demands[self._requests.curve[edges]]).nonzero()[0]
             if not len(hits):
                 place += _AT_ONCE
                 continue
             place += int(hits[0])
-            edge, key = int(parked.edges[place]), parked.keys[place]
-            parked.remove(place)
+            edge, key = parked.remove(place)
             self._is_parked[edge] = False
-            request = int(self._requests.request[edge])
+            request = self._requests.request.item(edge)
             if self._waiting[request]:
                 return key, request
         return None
@@ -154,14 +182,17 @@ class Line:
     def _park(self, request: int) -> bool:
         """Park a request on so many blocks that it cannot fit before one of them changes; False if it fits now."""
         edges = self._requests.edges(request)
-        holding = np.flatnonzero(~self._requests.fits(self._table, edges))
+        holding = (~self._requests.fits(self._table, edges)).nonzero()[0]
         spare = edges.stop - edges.start - int(self._requests.needed[request])
         if len(holding) <= spare:
             return False
         for edge in (edges.start + holding[: spare + 1]).tolist():
             if not self._is_parked[edge]:
                 self._is_parked[edge] = True
-                self._parked[int(self._requests.block[edge])].insert(self._key[request], edge)
+                parked = self._parked[self._requests.block.item(edge)]
+                parked.insert(self._key[request], edge)
+                if len(parked.keys) > parked.crowded:
+                    parked.keep(self._waiting[self._requests.request[parked.edges[: len(parked.keys)]]])
         return True
 
 
@@ -171,6 +202,7 @@ class _Parked:
     def __init__(self) -> None:
         self.keys: list[Key] = []
         self.edges: Integers = np.empty(8, dtype=np.int64)
+        self.crowded = 64
 
     def insert(self, key: Key, edge: int) -> None:
         """Add an edge in its place."""
@@ -181,7 +213,15 @@ class _Parked:
         self.edges[place] = edge
         self.keys.insert(place, key)
 
-    def remove(self, place: int) -> None:
-        """Take out the edge at that place."""
+    def remove(self, place: int) -> tuple[int, Key]:
+        """Take out the edge at that place, and its key."""
+        edge = self.edges.item(place)
         self.edges[place : len(self.keys) - 1] = self.edges[place + 1 : len(self.keys)]
-        del self.keys[place]
+        return edge, self.keys.pop(place)
+
+    def keep(self, wanted: Booleans) -> None:
+        """Forget all others: they do not wait any more."""
+        kept = wanted.nonzero()[0]
+        self.keys = [self.keys[place] for place in kept]
+        self.edges = np.resize(self.edges[kept], max(8, len(kept)))
+        self.crowded = 2 * len(kept) + 64

@@ -21,6 +21,7 @@ class Requests:
         demands: the different demands `[D, K]`.
         share: the largest fraction of the block's capacity that each edge's demand is `[E]`.
         request: the request of each edge `[E]`.
+        has_choice: whether a request has more candidates than it needs `[R]`.
     """
 
     first: Integers
@@ -30,6 +31,7 @@ class Requests:
     demands: Floats
     share: Floats
     request: Integers = field(repr=False)
+    has_choice: Booleans
 
     @classmethod
     def of(
@@ -49,7 +51,7 @@ class Requests:
         share = _shares(table, block, curve, demands)
         order = np.lexsort((share, request))
         first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        return cls(first, needed, block[order], curve[order], demands, share[order], request)
+        return cls(first, needed, block[order], curve[order], demands, share[order], request, needed < counts)
 
     def __len__(self) -> int:
         return len(self.needed)
@@ -61,6 +63,8 @@ class Requests:
     def edges_of(self, requests: Integers) -> Integers:
         """The edges of several requests, one after another."""
         counts = self.first[requests + 1] - self.first[requests]
+        if len(requests) == 1:
+            return np.arange(self.first[requests[0]], self.first[requests[0] + 1])
         begin = np.repeat(self.first[requests] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
         return np.asarray(begin + np.arange(len(begin)))
 
@@ -84,11 +88,21 @@ class Requests:
         needed, fitting = self.needed[request], np.count_nonzero(fits)
         if fitting < needed:
             return None
-        return edges if needed == len(fits) else edges.start + np.flatnonzero(fits)[:needed]
+        return edges if needed == len(fits) else edges.start + fits.nonzero()[0][:needed]
+
+    def fit_together(self, table: Table, which: Integers) -> bool:
+        """Whether several requests, each on all of its blocks, surely fit one after another; True for none."""
+        edges = self.edges_of(which)
+        return table.leaves_enough(self.block[edges], self.demands[self.curve[edges]])
 
     def take(self, table: Table, edges: Integers | slice) -> None:
         """Subtract the demands of a granted request."""
         table.take(self.block[edges], self.demands[self.curve[edges]])
+
+    def take_together(self, table: Table, which: Integers) -> None:
+        """Subtract the demands of granted requests, each on all of its blocks, one after another."""
+        edges = self.edges_of(which)
+        table.take_in_turn(self.block[edges], self.demands[self.curve[edges]])
 
 
 def _shares(table: Table, block: Integers, curve: Integers, demands: Floats) -> Floats:

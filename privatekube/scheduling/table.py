@@ -8,7 +8,6 @@ is all that tells them apart. The sums are those of `privacy.budget`, in the sam
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,14 +76,15 @@ class Table:
     Args:
         capacity: initial budgets `[B, K]`; `pending` and `available` likewise.
         required: how many components must fit `[B]`: two for epsilon-delta, one for Renyi.
+
+    `ceiling` is the largest demand that fits, for each component `[B, K]`.
     """
 
     def __init__(self, *, capacity: Floats, pending: Floats, available: Floats, required: Integers) -> None:
         self.capacity, self.pending, self.available, self.required = capacity, pending, available, required
         self._tolerance = rounding.ROUNDING * np.abs(capacity)
-        self._positive = capacity > 0
-        self.ceiling = np.empty_like(available)
-        self.refresh(slice(None))
+        self._limit = np.where(capacity > 0, np.inf, 0.0)  # an order of no capacity has room for nothing only
+        self.ceiling = np.minimum(available + self._tolerance, self._limit)
 
     @classmethod
     def of(
@@ -95,29 +95,41 @@ class Table:
         rows = [columns.rows(each) for each in (wholes, pending, free)]
         return cls(capacity=rows[0], pending=rows[1], available=rows[2], required=required)
 
-    def refresh(self, rows: Any) -> None:
-        """Bring the ceiling in line with what is available: the largest demand that fits, for each component.
-
-        An order of no capacity has room for a demand of nothing only.
-        """
-        left = self.available[rows]
-        self.ceiling[rows] = np.where(self._positive[rows], left + self._tolerance[rows], np.minimum(left, 0.0))
-
     def fits(self, rows: Integers | int, demands: Floats) -> Booleans:
         """Whether each demand `[n, K]` fits on its block `[n]`, or on one for all; `budget.admits` as arrays."""
         fitting = np.add.reduce(demands <= self.ceiling[rows], axis=1, dtype=np.intp)
         return np.asarray(fitting >= self.required[rows])
 
+    def leaves_enough(self, rows: Integers, demands: Floats) -> bool:
+        """Whether so much is left after all of these demands `[n, K]` that each fits where those before it are taken.
+
+        As availability only falls, what is not overdrawn at the end never was. May be False though they fit.
+        """
+        touched, where = np.unique(rows, return_inverse=True)
+        before = self.available[touched]
+        left = before.copy()
+        np.subtract.at(left, where, demands)
+        enough = np.count_nonzero((left >= 0) & ((self._limit[touched] > 0) | (left == before)), axis=1)
+        return bool((enough >= self.required[touched]).all())
+
     def take(self, rows: Integers, demands: Floats) -> None:
         """Subtract demands from what is available; the rows must differ."""
         self.available[rows] -= demands
-        self.refresh(rows)
+        self._set_ceiling(rows)
+
+    def take_in_turn(self, rows: Integers, demands: Floats) -> None:
+        """Subtract demands from what is available, one after another."""
+        np.subtract.at(self.available, rows, demands)
+        self._set_ceiling(rows)
 
     def unlock(self, rows: Integers, amounts: Floats) -> None:
-        """Move amounts from pending to available."""
+        """Move amounts from pending to available; the rows must differ."""
         self.pending[rows] -= amounts
         self.available[rows] += amounts
-        self.refresh(rows)
+        self._set_ceiling(rows)
+
+    def _set_ceiling(self, rows: Integers) -> None:
+        self.ceiling[rows] = np.minimum(self.available[rows] + self._tolerance[rows], self._limit[rows])
 
     def shares(self, rows: Integers, demands: Floats) -> Floats:
         """The largest fraction of its block's capacity that each demand is `[n]`.
