@@ -91,6 +91,27 @@ def settle(claim: Named, namespace: Namespace = None) -> None:
 
 
 @app.command()
+def ledger(
+    block: Annotated[str | None, typer.Option(help="Only of this block: `namespace/name`, or `name`.")] = None,
+    claim: Annotated[str | None, typer.Option(help="Only of this claim: `namespace/name`, or `name`.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check that no entry was changed, and that all add up to the blocks.")
+    ] = False,
+    output: Output = listing.Format.TABLE,
+) -> None:
+    """Show what was committed for good: who, for what, how much, when."""
+    with client.connect() as connected:
+        if verify:
+            audit = connected.verify_ledger()
+            typer.echo(f"{audit.entries} entries on the data of {audit.data} blocks are whole and add up")
+            typer.echo(f"latest digest {audit.digest}: note it elsewhere, to know this ledger again")
+            return
+        entries = connected.ledger()
+        where = [each for each in entries if block in (None, each.block, each.block.partition("/")[2])]
+        listing.show_ledger([e for e in where if claim in (None, e.claim, e.claim.partition("/")[2])], output)
+
+
+@app.command()
 def policy(
     unlock: Annotated[str | None, typer.Option(help=UNLOCK_HELP)] = None,
     order: Annotated[str | None, typer.Option(help=ORDER_HELP)] = None,

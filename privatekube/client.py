@@ -6,7 +6,7 @@ import enum
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,8 +109,12 @@ class BudgetClient(ControlPlane):
             if not claim.spec.data_opened:
                 self.store.update(replace(claim, spec=replace(claim.spec, data_opened=True)))
 
-    def consume(self, claim_id: str) -> dict[str, PrivacyBudget]:
+    def consume(self, claim_id: str, *, mechanisms: Sequence[str] = ()) -> dict[str, PrivacyBudget]:
         """Commit everything a claim holds and return what it has committed, by block id; a repetition commits once.
+
+        Args:
+            claim_id: `namespace/name`.
+            mechanisms: what ran for it, for the ledger.
 
         Raises:
             BudgetUnavailable: the claim neither holds nor has committed anything.
@@ -118,7 +122,7 @@ class BudgetClient(ControlPlane):
         """
         with self.store.transaction():
             claim = self.get_claim(claim_id)
-            claim = self._committed(claim, claim.status.acquired)
+            claim = self._committed(claim, claim.status.acquired, mechanisms)
             if not claim.status.committed:
                 raise errors.BudgetUnavailable(f"claim {claim_id}: holds no budget to consume; was it released?")
             return dict(claim.status.committed)
@@ -163,11 +167,13 @@ class BudgetClient(ControlPlane):
             claim = self.get_claim(claim.id)
         return claim
 
-    def _committed(self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget]) -> PrivacyBudgetClaim:
+    def _committed(
+        self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget], mechanisms: Sequence[str] = ()
+    ) -> PrivacyBudgetClaim:
         """The claim with `held` committed, all of it or nothing."""
         if not held:
             return claim
-        answered = self._answered(claim, ConsumeRequest(dict(held), policy=f"{ALL_OR_NOTHING}=true"))
+        answered = self._answered(claim, ConsumeRequest(dict(held), f"{ALL_OR_NOTHING}=true", tuple(mechanisms)))
         _require_committed(answered, held)
         return answered
 

@@ -19,6 +19,8 @@ from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 from privatekube.resources import block_codec, claim_codec, codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
+from privatekube.resources.meta import format_time
 from privatekube.simulation.replay import Replay
 from privatekube.simulation.scenario import Scenario
 
@@ -68,6 +70,18 @@ def show_replay(scenario: Scenario, replay: Replay, policy: Mapping[str, str], o
     granted = {"granted_count": len(replay.granted), "granted": list(replay.granted)}
     times = {"grant_time": list(replay.grant_seconds), "wall_seconds": replay.wall_seconds}
     write({"scenario": scenario.name, **policy, **granted, **times, "blocks": blocks}, output)
+
+
+def show_ledger(entries: Sequence[Entry], output: Format) -> None:
+    """Print entries of the ledger."""
+    if output is not Format.TABLE:
+        write({"entries": [{**each.to_json(), "digest": each.digest} for each in entries]}, output)
+        return
+    table = Table("#", "time", "block", "claim", "committed", "reason", "mechanisms", box=None)
+    for each in entries:
+        who = (format_time(each.time_ms), each.block, each.claim, short(each.amount))
+        table.add_row(str(each.sequence), *who, each.reason, "; ".join(each.mechanisms))
+    _print(table)
 
 
 def console(*, stderr: bool = False) -> Console:

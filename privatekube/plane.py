@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from privatekube import errors
-from privatekube.controller import loop, registration
+from privatekube.controller import audit, loop, registration
 from privatekube.privacy import budget
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
 from privatekube.scheduling import ordering, unlocking
 from privatekube.store.base import ResourceStore
 
@@ -44,7 +45,7 @@ class ControlPlane:
     def delete_block(self, namespace: str, name: str) -> None:
         """Delete a block; what was committed on its data stays on record."""
         with self.store.transaction():
-            registration.remove(self.store, self.get_block(f"{namespace}/{name}"))
+            registration.remove(self.store, self.get_block(f"{namespace}/{name}"), now_ms=now_ms())
             self.run_pass()
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
@@ -78,6 +79,14 @@ class ControlPlane:
         found = matching.candidates(request, namespace, self.store.list_blocks(namespace))
         matching.require_enough(request, len(found))
         return found
+
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
+        """What was committed for good, entry by entry; of one block or claim, or all of it."""
+        return self.store.ledger(block_id=block_id, claim_id=claim_id)
+
+    def verify_ledger(self) -> audit.Audit:
+        """Check that the ledger is whole and adds up; CorruptData names what does not."""
+        return audit.verify(self.store)
 
     def policy(self) -> Mapping[str, str]:
         """The scheduling policy of this store: unlock, order, default_timeout_ms."""

@@ -96,6 +96,22 @@ def test_settling_says_what_was_done_and_does_it_once(uri: str) -> None:
     assert run(uri, "settle", "held") == "ns/held: nothing to settle\n"
 
 
+def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> None:
+    entries = json.loads(run(uri, "ledger", "--block", "a", "-o", "json"))["entries"]
+    assert [(each["claim"], each["budget"]["epsDel"]["epsilon"]) for each in entries] == [("ns/paid", 0.25)]
+    assert "ns/paid" in run(uri, "ledger", "--claim", "paid")
+    assert "ns/paid" not in run(uri, "ledger", "--claim", "ns/held")
+    assert "2 entries on the data of 2 blocks are whole and add up" in run(uri, "ledger", "--verify")
+
+
+def test_a_scenario_is_replayed(uri: str) -> None:
+    file = str(ROOT / "tests" / "data" / "scenarios" / "online-eps-1block-236.json.gz")
+    played = json.loads(run(uri, "simulate", file, "--unlock", "n=100", "--order", "dpf", "-o", "json"))
+    assert played["granted_count"] == len(played["granted"]) == len(played["grant_time"]) == 82
+    assert played["blocks"]["0"]["used"]["epsDel"]["epsilon"] == pytest.approx(1.0)
+    assert "82 of 260 claims" in run(uri, "simulate", file, "--unlock", "n=100", "--order", "dpf")
+
+
 def test_the_policy_is_shown_and_changed(uri: str) -> None:
     assert "unlock: all" in run(uri, "policy")
     assert "unlock: n=7" in run(uri, "policy", "--unlock", "n=7", "--order", "fcfs", "--default-timeout", "60")
@@ -112,6 +128,8 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
         (("policy", "--order", "lottery"), "'lottery' is unknown; use one of"),
         (("--store", "mysql://x", "get", "blocks"), "is no store"),
         (("get", "blocks", "-o", "xml"), "xml"),
+        (("policy", "--order", "rr"), "'rr' with unlock 'all'"),
+        (("simulate", "/nowhere.json"), "cannot be read"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(uri: str, arguments: tuple[str, ...], expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def consume(
     spends = tuple(handoff.read(handoff.Spend, path) for path in (spend_statistics, spend_training, spend_evaluation))
     epsilon = _check(granted, spends)
     with client.connect() as plane:
-        committed = plane.consume(granted.claim)
+        committed = plane.consume(granted.claim, mechanisms=[_mechanism(spend) for spend in spends])
     _require_all(granted, committed)
     document = handoff.Receipt(
         run_id=granted.run_id,
@@ -36,6 +37,11 @@ def consume(
     )
     handoff.write(document, receipt)
     publiclog.say("committed", budget=next(iter(committed.values())), blocks=len(committed))
+
+
+def _mechanism(spend: handoff.Spend) -> str:
+    """What a step ran, for the ledger."""
+    return f"{spend.step} on {spend.part}: {json.dumps(spend.event, separators=(',', ':'))}"
 
 
 def _check(granted: handoff.Grant, spends: tuple[handoff.Spend, ...]) -> float:

@@ -78,7 +78,7 @@ def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted:
     held = replace(claim.status, reserved={}, acquired=states.plus(claim.status.acquired, granted))
     state.answer(claim, index, ResponseState.SUCCESS, detail=detail, held=held)
     for block in states.locked_by(state, claim.request_id(index)):
-        state.write_block(moves.completed(block, claim.id, claim.request_id(index)))
+        state.complete(block, claim, claim.request_id(index))
 
 
 def expire(state: State, default_timeout_ms: int) -> None:

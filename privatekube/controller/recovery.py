@@ -32,6 +32,8 @@ def admit(state: State) -> None:
         except errors.InvalidBudget:
             del state.blocks[block.id]
             continue
+        for entry in () if record is None else record.unsettled:
+            state.store.append(entry)
         state.write_block(moves.initialised(block, {} if record is None else record.committed))
 
 
@@ -60,8 +62,10 @@ def _settle(state: State, block_id: str, request_id: str) -> bool:
     response = states.response_at(claim, index)
     if response is None or response.state is ResponseState.PENDING:
         return False
-    done = moves.completed if response.state is ResponseState.SUCCESS else moves.undone
-    state.write_block(done(block, claim_id, request_id))
+    if response.state is ResponseState.SUCCESS:
+        state.complete(block, claim, request_id)
+    else:
+        state.write_block(moves.undone(block, claim_id, request_id))
     return True
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from privatekube import errors
+from privatekube.controller import entries
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import moves
+from privatekube.resources import ledger, moves
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.store.base import ResourceStore, RetiredData
 
@@ -40,16 +41,21 @@ def register(store: ResourceStore, blocks: Sequence[PrivateDataBlock]) -> list[P
         return created
 
 
-def remove(store: ResourceStore, block: PrivateDataBlock) -> None:
+def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> None:
     """Delete a block, keeping the record of what was committed on its data.
 
     Budget that claims acquired and did not settle counts as committed: nobody can prove that the data was not read.
     """
     with store.transaction():
+        unsettled = tuple(entries.unsettled(block, now_ms))
         if block.status is not None:  # a block that was never admitted has nothing to add to an earlier record
-            initial = block.spec.initial_budget
-            store.retire(RetiredData(block.spec.dataset, data_key(block), block.id, initial, moves.charged(block)))
+            initial, committed = block.spec.initial_budget, moves.charged(block)
+            store.retire(
+                RetiredData(block.spec.dataset, ledger.data_key(block), block.id, initial, committed, unsettled)
+            )
         store.delete(block)
+        for entry in unsettled:
+            store.append(entry)
 
 
 def record_of(store: ResourceStore, block: PrivateDataBlock) -> RetiredData | None:
@@ -58,15 +64,10 @@ def record_of(store: ResourceStore, block: PrivateDataBlock) -> RetiredData | No
     Raises:
         InvalidBudget: the block declares another initial budget than its data had then.
     """
-    record = store.retired(block.spec.dataset, data_key(block))
+    record = store.retired(block.spec.dataset, ledger.data_key(block))
     if record is not None:
         _require_same_budget(block, record.initial_budget)
     return record
-
-
-def data_key(block: PrivateDataBlock) -> str:
-    """What the record of a block's data is filed under: the digest, or, where none is stated, the block's name."""
-    return block.content_digest or f"name:{block.id}"
 
 
 def _require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:

@@ -127,7 +127,7 @@ def _move(
 
 def _complete(state: State, claim: PrivacyBudgetClaim, request_id: str) -> None:
     for block in states.locked_by(state, request_id):
-        state.write_block(moves.completed(block, claim.id, request_id))
+        state.complete(block, claim, request_id)
 
 
 def _flag(policy: str | None, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from privatekube.controller import entries
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import moves
@@ -54,6 +55,13 @@ class State:
         written = self.store.update_status(moves.require_balance(block))
         self.blocks[block.id] = written
         return written
+
+    def complete(self, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request: str) -> None:
+        """Finish what the lock of an answered request began; what is committed is entered in the ledger first."""
+        entry = entries.committed(block, claim, request, self.now_ms)
+        if entry is not None:
+            self.store.append(entry)
+        self.write_block(moves.completed(block, claim.id, request))
 
     def answer(
         self,

@@ -66,10 +66,16 @@ class AllocateRequest:
 
 @dataclass(frozen=True, slots=True)
 class ConsumeRequest:
-    """Move acquired budget to committed, per block; `policy` as on the wire, such as `allOrNothing=true`."""
+    """Move acquired budget to committed, per block.
+
+    Args:
+        policy: as on the wire, such as `allOrNothing=true`.
+        mechanisms: what ran for it, for the ledger; nothing is decided by it.
+    """
 
     consume: Budgets
     policy: str | None = None
+    mechanisms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,9 +122,8 @@ def _request(document: Reader) -> Request:
         case "allocateRequest":
             return Request(identifier, _allocate(inner))
         case "consumeRequest":
-            return Request(
-                identifier, ConsumeRequest(codec.read_budgets(inner, "consume"), inner.optional_text("policy"))
-            )
+            consume, policy = codec.read_budgets(inner, "consume"), inner.optional_text("policy")
+            return Request(identifier, ConsumeRequest(consume, policy, inner.text_list("mechanisms")))
         case _:
             return Request(
                 identifier, ReleaseRequest(codec.read_budgets(inner, "release"), inner.optional_text("policy"))
@@ -170,9 +169,8 @@ def _request_to_wire(request: Request) -> Json:
     if isinstance(action, AllocateRequest):
         wire["allocateRequest"] = _allocate_to_wire(action)
     elif isinstance(action, ConsumeRequest):
-        wire["consumeRequest"] = codec.present({"policy": action.policy}) | {
-            "consume": codec.budgets_to_wire(action.consume)
-        }
+        options = {"policy": action.policy, "mechanisms": list(action.mechanisms)}
+        wire["consumeRequest"] = codec.present(options) | {"consume": codec.budgets_to_wire(action.consume)}
     else:
         wire["releaseRequest"] = codec.present({"policy": action.policy}) | {
             "release": codec.budgets_to_wire(action.release)

@@ -18,6 +18,11 @@ from privatekube.resources.block import BlockStatus, Budgets, Lock, LockState, P
 HOLDING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING, LockState.COMMITTING, LockState.ABORTING})
 """States of a lock that holds an amount taken from elsewhere."""
 
+FOLDED = "folded"
+"""Under which name what finished claims committed is kept in one total; no claim's id, for it has no namespace."""
+MOST_COMMITTED = 64
+"""So many claims stand by themselves in what is committed; from there on they are folded, so that blocks stay small."""
+
 
 def initialised(block: PrivateDataBlock, committed: Budgets = MappingProxyType({})) -> PrivateDataBlock:
     """A new block: all of its budget is locked, but for what was `committed` on its data before.
@@ -101,7 +106,7 @@ def completed(block: PrivateDataBlock, claim: str, request: str) -> PrivateDataB
     if amount is None or lock.state not in HOLDING:
         return done
     if lock.state is LockState.COMMITTING:
-        return _with(done, committed=_more(status.committed, claim, amount))
+        return _with(done, committed=_folded(_more(status.committed, claim, amount), keep=claim))
     if lock.state is LockState.ABORTING:
         return returned(done, amount)
     return _with(done, acquired=_more(status.acquired, claim, amount))
@@ -162,16 +167,21 @@ def charged(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
     held = {**block.status.committed}
     for claim, amount in block.status.acquired.items():
         held = _more(held, claim, amount)
-    for request, lock in block.status.locks.items():
-        if lock.acquired is not None and lock.state in HOLDING:
-            held = _more(held, request.rpartition("/")[0], lock.acquired)
+    for request, lock in holding(block).items():
+        assert lock.acquired is not None  # noqa: S101 - it holds an amount
+        held = _more(held, request.rpartition("/")[0], lock.acquired)
     return held
+
+
+def holding(block: PrivateDataBlock) -> dict[str, Lock]:
+    """The unfinished locks that hold an amount, by request id."""
+    locks = status_of(block).locks
+    return {key: lock for key, lock in locks.items() if lock.acquired is not None and lock.state in HOLDING}
 
 
 def held_in_locks(block: PrivateDataBlock) -> list[PrivacyBudget]:
     """The amounts in unfinished locks."""
-    locks = status_of(block).locks.values()
-    return [lock.acquired for lock in locks if lock.acquired is not None and lock.state in HOLDING]
+    return [lock.acquired for lock in holding(block).values() if lock.acquired is not None]
 
 
 def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
@@ -213,6 +223,14 @@ def _less(block: PrivateDataBlock, claim: str, amount: PrivacyBudget) -> dict[st
     if budget.is_negligible(left, capacity=block.spec.initial_budget):
         return _without(held, claim)
     return {**held, claim: left}
+
+
+def _folded(committed: dict[str, PrivacyBudget], *, keep: str) -> dict[str, PrivacyBudget]:
+    """What claims committed, with all but one in a total once they are many: their detail is in the ledger."""
+    if len(committed) <= MOST_COMMITTED:
+        return committed
+    own, *others = committed[keep], *(amount for claim, amount in committed.items() if claim != keep)
+    return {FOLDED: budget.total(others[1:], start=others[0]), keep: own}
 
 
 def _without(budgets: Budgets, claim: str) -> dict[str, PrivacyBudget]:

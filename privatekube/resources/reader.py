@@ -67,6 +67,15 @@ class Reader:
             raise errors.invalid(self.of(name), value, f"must be {least} or more", "change it")
         return value or None
 
+    def text_list(self, name: str) -> tuple[str, ...]:
+        """A list of texts; empty where it is absent."""
+        value = self.raw(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise errors.InvalidInput(f"{self.of(name)}: {value!r} must be a list of texts; change it")
+        return tuple(value)
+
     def texts(self, name: str) -> dict[str, str]:
         """An object field of strings; empty where it is absent."""
         inner = self.child(name)

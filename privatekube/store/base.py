@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -13,6 +13,7 @@ from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
 from privatekube.resources.reader import Reader
 
 Resource = PrivateDataBlock | PrivacyBudgetClaim
@@ -29,6 +30,7 @@ class RetiredData:
         block_id: the block that held it last.
         initial_budget: the data's budget for its whole life.
         committed: by claim id.
+        unsettled: ledger entries of what claims held when the block was deleted; a part of what is committed.
     """
 
     dataset: str
@@ -36,6 +38,7 @@ class RetiredData:
     block_id: str
     initial_budget: PrivacyBudget
     committed: Mapping[str, PrivacyBudget]
+    unsettled: tuple[Entry, ...] = ()
 
     def to_json(self) -> str:
         """What a store keeps under dataset and digest."""
@@ -43,7 +46,7 @@ class RetiredData:
             "initialBudget": codec.budget_to_wire(self.initial_budget),
             "committedBudgetMap": codec.budgets_to_wire(self.committed),
         }
-        return json.dumps({"blockId": self.block_id, **budgets})
+        return json.dumps({"blockId": self.block_id, **budgets, "unsettled": [e.to_json() for e in self.unsettled]})
 
     @classmethod
     def from_json(cls, dataset: str, digest: str, text: str) -> RetiredData:
@@ -56,7 +59,9 @@ class RetiredData:
         initial = codec.read_budget(body, "initialBudget")
         if initial is None:
             raise errors.CorruptData(f"store: the record of deleted data {digest} has no budget; restore a backup")
-        return cls(dataset, digest, body.text("blockId"), initial, codec.read_budgets(body, "committedBudgetMap"))
+        committed = codec.read_budgets(body, "committedBudgetMap")
+        unsettled = tuple(Entry.from_json(dict(each.document), "") for each in body.children("unsettled"))
+        return cls(dataset, digest, body.text("blockId"), initial, committed, unsettled)
 
 
 class ResourceStore(Protocol):
@@ -94,6 +99,19 @@ class ResourceStore(Protocol):
 
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
         """The record of that data, or None."""
+
+    def list_retired(self) -> list[RetiredData]:
+        """All records of deleted data."""
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry to the ledger, chained to the last one; does nothing where its identity is there already."""
+
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
+        """The ledger's entries, or those of a block or claim, in order.
+
+        Raises:
+            CorruptData: an entry cannot be read.
+        """
 
     def settings(self) -> dict[str, str]:
         """Settings of the control plane on this store."""

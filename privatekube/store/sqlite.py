@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
+import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from privatekube import errors
+from privatekube.resources import ledger
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
 from privatekube.store import rows
 from privatekube.store.base import R, Resource, RetiredData
-
-BUSY_SECONDS = 60
-_STEP_SECONDS = 0.2  # how long SQLite waits by itself: it does not hear Ctrl-C meanwhile
+from privatekube.store.connection import Connection
 
 
 class SqliteStore:
@@ -37,12 +37,11 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        self._path, self._clock, self._depth = path, clock, 0
+        self._clock = clock
         self._known: dict[tuple[str, str], Any] = {}
         self._unsaved: dict[tuple[str, str], Any] = {}
-        with self._translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_STEP_SECONDS, isolation_level=None)
+        self._db = Connection(path)
+        self._rows = self._db.rows
         try:
             self._open()
         except BaseException:
@@ -74,11 +73,9 @@ class SqliteStore:
             version = self._next()
             created: R = rows.decode(kind, version, body)  # raises before anything is written that cannot be read
             row = (kind, created.id, created.meta.namespace, version, version, rows.is_open(created), body)
-            try:
-                self._rows("INSERT INTO resources VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
-            except sqlite3.IntegrityError as error:
+            if not self._rows("INSERT OR IGNORE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1", *row):
                 taken = f"{kind} {created.id}: exists already; choose another name, or delete it first"
-                raise errors.AlreadyExists(taken) from error
+                raise errors.AlreadyExists(taken)
             self._known[kind, created.id] = created
         return created
 
@@ -115,6 +112,32 @@ class SqliteStore:
         found = self._rows("SELECT body FROM retired WHERE dataset = ? AND digest = ?", dataset, digest)
         return RetiredData.from_json(dataset, digest, found[0][0]) if found else None
 
+    def list_retired(self) -> list[RetiredData]:
+        """See the protocol."""
+        found = self._rows("SELECT dataset, digest, body FROM retired ORDER BY dataset, digest")
+        return [RetiredData.from_json(*row) for row in found]
+
+    def append(self, entry: Entry) -> None:
+        """See the protocol."""
+        with self.transaction():
+            if self._rows("SELECT 1 FROM ledger WHERE identity = ?", entry.identity):
+                return
+            found = self._rows("SELECT sequence, digest FROM ledger ORDER BY sequence DESC LIMIT 1")
+            last, previous = found[0] if found else (0, ledger.GENESIS)
+            placed = ledger.chained(entry, sequence=last + 1, previous=previous)
+            key = (placed.sequence, placed.identity, placed.block, placed.claim)
+            self._rows(
+                "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", *key, json.dumps(placed.to_json()), placed.digest
+            )
+
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
+        """See the protocol."""
+        wanted = {name: value for name, value in (("block", block_id), ("claim", claim_id)) if value is not None}
+        where = " AND ".join(["1", *(f"{name} = ?" for name in wanted)])
+        query = f"SELECT body, digest FROM ledger WHERE {where} ORDER BY sequence"  # noqa: S608 - no value in it
+        found = self._rows(query, *wanted.values())
+        return [Entry.from_json(json.loads(body), digest) for body, digest in found]
+
     def settings(self) -> dict[str, str]:
         """See the protocol."""
         return dict(self._rows("SELECT name, value FROM settings"))
@@ -124,26 +147,9 @@ class SqliteStore:
         with self.transaction():
             self._rows("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, value)
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """A write transaction from the start, so that what is read in it is what is written on."""
-        if self._depth:
-            yield
-            return
-        self._rows("BEGIN IMMEDIATE")
-        self._depth = 1
-        try:
-            yield
-            self._save()
-            self._rows("COMMIT")
-        except BaseException:
-            self._known.clear()  # what it holds may never have been
-            self._unsaved.clear()
-            if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
-                self._rows("ROLLBACK")
-            raise
-        finally:
-            self._depth = 0
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """See the protocol."""
+        return self._db.transaction(at_end=self._save, undone=self._forget)
 
     def close(self) -> None:
         """See the protocol."""
@@ -153,16 +159,32 @@ class SqliteStore:
         tables = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         version = self._rows("PRAGMA user_version")[0][0]
         if version > rows.SCHEMA_VERSION and (not tables or "resources" in tables):
-            raise self._refused("is of a newer version", "use a newer privatekube")
+            raise self._db.refused("is of a newer version", "use a newer privatekube")
         if tables and "resources" not in tables:
-            raise self._refused("is another program's database", "name another file")
+            raise self._db.refused("is another program's database", "name another file")
         self._rows("PRAGMA journal_mode = WAL")
         self._rows("PRAGMA synchronous = FULL")
         with self.transaction():
-            if self._rows("PRAGMA user_version")[0][0] == 0:
-                for statement in rows.SCHEMA.split(";"):
-                    self._rows(statement)
-                self._rows(f"PRAGMA user_version = {rows.SCHEMA_VERSION}")
+            before = self._rows("PRAGMA user_version")[0][0]
+            for statement in "".join(rows.SCHEMA[before:]).split(";\n"):
+                self._rows(statement)
+            self._rows(f"PRAGMA user_version = {rows.SCHEMA_VERSION}")
+            if before == 1:
+                self._open_ledger()
+
+    def _open_ledger(self) -> None:
+        """Enter what was committed before there was a ledger."""
+        for block in self.list_blocks():
+            if block.status is not None:
+                where = (block.spec.dataset, ledger.data_key(block), block.id)
+                for entry in ledger.opening(*where, block.status.committed, time_ms=self._clock()):
+                    self.append(entry)
+        known = {(block.spec.dataset, ledger.data_key(block)) for block in self.list_blocks()}
+        for data in self.list_retired():
+            if (data.dataset, data.digest) not in known:
+                where = (data.dataset, data.digest, data.block_id)
+                for entry in ledger.opening(*where, data.committed, time_ms=self._clock()):
+                    self.append(entry)
 
     def _listed(self, kind: str, namespace: str | None, *, open_only: bool) -> list[Any]:
         self._save()
@@ -214,37 +236,7 @@ class SqliteStore:
     def _next(self) -> int:
         return int(self._rows("UPDATE counter SET last = last + 1 RETURNING last")[0][0])
 
-    def _rows(self, statement: str, *values: object) -> list[Any]:
-        """Run one statement; while another process holds the store, try again."""
-        deadline = time.monotonic() + BUSY_SECONDS
-        with self._translated():
-            while True:
-                try:
-                    return self._db.execute(statement, values).fetchall()
-                except sqlite3.OperationalError as error:
-                    if not _is_busy(error) or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Foreign errors in this project's words; a taken name passes, its caller knows more."""
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.OperationalError as error:
-            if _is_busy(error):
-                message = f"store: {self._path} is held by another process for over {BUSY_SECONDS} s; try again later"
-                raise errors.StoreBusy(message) from error
-            raise self._refused(f"cannot be used ({error})", "check path and disk") from error
-        except (sqlite3.DatabaseError, OSError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise self._refused(f"is no store ({reason})", "name another file") from error
-
-    def _refused(self, fault: str, remedy: str) -> errors.InvalidInput:
-        return errors.invalid("store", str(self._path), fault, remedy)
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    def _forget(self) -> None:
+        """Forget what a transaction that failed held: it may never have been."""
+        self._known.clear()
+        self._unsaved.clear()

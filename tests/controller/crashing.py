@@ -8,7 +8,7 @@ from typing import Any
 
 from privatekube.store.base import ResourceStore
 
-WRITES = frozenset({"create", "update", "update_status", "delete", "retire"})
+WRITES = frozenset({"create", "update", "update_status", "delete", "retire", "append"})
 
 
 class CrashError(Exception):

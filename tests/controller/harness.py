@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from privatekube.controller import loop
+from privatekube.controller import audit, loop
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import moves
@@ -95,6 +95,7 @@ class Plane:
 
     def require_sound(self) -> None:
         """Check what must hold after every single write."""
+        audit.verify(self.store)
         for block in self.store.list_blocks():
             if block.status is not None:
                 moves.require_balance(block)
@@ -113,19 +114,20 @@ class Plane:
             for held, which in ((claim.status.acquired, "acquired"), (claim.status.committed, "committed")):
                 for block_id, amount in held.items():
                     there = moves.status_of(blocks[block_id]) if block_id in blocks else None
-                    if there is not None and claim.id in getattr(there, which):
+                    if there is not None and claim.id in getattr(there, which) and moves.FOLDED not in there.committed:
                         pairs = zip(amount.values, getattr(there, which)[claim.id].values, strict=True)
                         assert all(own <= other + 1e-9 for own, other in pairs), (claim.id, block_id)
 
     def _require_committed_stays(self, block: PrivateDataBlock) -> None:
         data = block.content_digest or block.id
         committed = moves.status_of(block).committed
-        for (where, claim), before in self.committed.items():
-            if where == data:
-                assert claim in committed, f"{block.id}: what {claim} committed is gone"
-                pairs = zip(committed[claim].values, before.values, strict=True)
+        whole = {"": budget.total(committed.values(), start=block.spec.initial_budget * 0.0)}
+        for claim, amount in (whole if moves.FOLDED in committed else {**whole, **committed}).items():
+            before = self.committed.get((data, claim))
+            if before is not None:
+                pairs = zip(amount.values, before.values, strict=True)
                 assert all(now >= was - 1e-12 for now, was in pairs), f"{block.id}: what {claim} committed fell"
-        self.committed |= {(data, claim): amount for claim, amount in committed.items()}
+            self.committed[data, claim] = amount
 
 
 def require_within(block: PrivateDataBlock) -> None:

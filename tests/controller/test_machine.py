@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from privatekube import errors
-from privatekube.controller import loop, registration
+from privatekube.controller import audit, loop, registration
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import moves
@@ -39,6 +39,7 @@ hypothesis.settings.register_profile("nightly", max_examples=2000, stateful_step
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 BLOCKS = ["b0", "b1", "b2"]
+MOST_COMMITTED = moves.MOST_COMMITTED
 CLAIMS = ["c0", "c1", "c2", "c3"]
 parts = st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0, 1.5])
 policies = st.sampled_from(["", "allOrNothing=true", "abortAvailable=true"])
@@ -49,16 +50,18 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(
         unlock=st.sampled_from(["all", "n=2", "n=5", "t=1s,10s"]),
-        order=st.sampled_from(["dpf", "fcfs"]),
+        order=st.sampled_from(sorted(ordering.ORDERINGS)),
         renyi=st.booleans(),
+        most=st.sampled_from([1, 64]),
     )
-    def start(self, unlock: str, order: str, renyi: bool) -> None:
+    def start(self, unlock: str, order: str, renyi: bool, most: int) -> None:
+        moves.MOST_COMMITTED = most
         self.now_ms = 1000
         self.renyi = renyi
         self.whole: PrivacyBudget = builders.curve(0.5, 1.0, 2.0) if renyi else EpsilonDelta(1.0, 1e-6)
         self.unlocking, self.ordering = unlocking.parse(unlock), ordering.parse(order)
         self.store = CrashingStore(SqliteStore(Path(":memory:"), clock=lambda: self.now_ms))
-        self.committed: dict[tuple[str, str], PrivacyBudget] = {}
+        self.committed: dict[str, PrivacyBudget] = {}
 
     @property
     def plain(self) -> ResourceStore:
@@ -93,7 +96,7 @@ class Machine(RuleBasedStateMachine):
     def delete_block(self, name: str) -> None:
         found = self.plain.get_block(f"ns/{name}")
         if found is not None:
-            registration.remove(self.plain, found)
+            registration.remove(self.plain, found, now_ms=self.now_ms)
 
     @rule(
         name=st.sampled_from(CLAIMS),
@@ -172,7 +175,7 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.store.arm(None)
 
-    @rule(name=st.sampled_from(BLOCKS), writes=st.integers(1, 2), after=st.booleans())
+    @rule(name=st.sampled_from(BLOCKS), writes=st.integers(1, 5), after=st.booleans())
     @precondition(lambda self: self.plain.list_blocks())
     def crash_while_a_block_is_deleted(self, name: str, writes: int, after: bool) -> None:
         found = self.plain.get_block(f"ns/{name}")
@@ -180,7 +183,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.store.arm(writes, after=after)
         try:
-            registration.remove(self.plain, found)
+            registration.remove(self.plain, found, now_ms=self.now_ms)
         except CrashError:
             pass
         finally:
@@ -190,6 +193,7 @@ class Machine(RuleBasedStateMachine):
     def every_block_keeps_its_budget(self) -> None:
         if not hasattr(self, "store"):
             return
+        audit.verify(self.plain)
         for block in self.plain.list_blocks():
             if block.status is not None:
                 moves.require_balance(block)
@@ -209,17 +213,15 @@ class Machine(RuleBasedStateMachine):
             assert any(fits) if self.renyi else all(fits), (block.id, name, amount)
 
     def _committed_never_falls(self, block: PrivateDataBlock) -> None:
-        status = moves.status_of(block)
-        for (data, claim), before in self.committed.items():
-            if data == block.content_digest:
-                assert claim in status.committed, (block.id, claim)
-                after = status.committed[claim]
-                assert all(a >= b - 1e-12 for a, b in zip(after.values, before.values, strict=True))
-        for claim, amount in status.committed.items():
-            self.committed[block.content_digest or "", claim] = amount
+        total = budget.total(moves.status_of(block).committed.values(), start=self.whole * 0.0)
+        before = self.committed.get(block.content_digest or "")
+        if before is not None:
+            assert all(a >= b - 1e-12 for a, b in zip(total.values, before.values, strict=True)), block.id
+        self.committed[block.content_digest or ""] = total
 
     def teardown(self) -> None:
         """A pass after everything leaves nothing half-done, and both sides agree."""
+        moves.MOST_COMMITTED = MOST_COMMITTED
         if not hasattr(self, "store"):
             return
         self.reconcile()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from privatekube import client, errors
+from privatekube.controller import audit
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import moves
@@ -80,8 +81,10 @@ def check(uri: str) -> None:
             assert not status.reserved
             assert not status.acquired
             said = {claim.id: claim.status.committed.get(block.id) for claim in claims}
-            assert dict(status.committed) == {key: each for key, each in said.items() if each is not None}
+            entered = {entry.claim: entry.amount for entry in plane.store.ledger(block_id=block.id)}
+            assert entered == {key: each for key, each in said.items() if each is not None}
             spent = budget.total(status.committed.values(), start=WHOLE * 0)
             assert budget.is_close(spent + status.available + status.pending, WHOLE)
+        assert audit.verify(plane.store).data == 3
         with pytest.raises(errors.BudgetUnavailable):
             plane.allocate("ns", "last", builders.allocate(WHOLE.epsilon), timeout_seconds=1)

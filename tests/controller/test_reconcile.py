@@ -113,10 +113,10 @@ def test_deleting_a_block_leaves_its_waiting_claims_with_the_others(plane: Plane
     plane.unlock = "n=2"
     blocks = [plane.block("a"), plane.block("b")]
     plane.ask("c", builders.allocate(0.75))
-    registration.remove(plane.store, plane.blocks()[blocks[0].id])
+    registration.remove(plane.store, plane.blocks()[blocks[0].id], now_ms=plane.now_ms)
     plane.ask("d", builders.allocate(0.1))
     assert set(plane.claim("c").status.acquired) == {"ns/b"}
-    registration.remove(plane.store, plane.blocks()[blocks[1].id])
+    registration.remove(plane.store, plane.blocks()[blocks[1].id], now_ms=plane.now_ms)
     plane.ask("e", builders.allocate(0.1))
     assert plane.states("e") == ["failure"]
 
@@ -180,7 +180,7 @@ def test_a_block_made_again_is_never_beyond_its_budget_at_all_orders(plane: Plan
     registration.register(plane.store, [block])
     used = RenyiCurve((2, 4), (3.0, 0.5))
     plane.ask("c", builders.allocate(demand=used), ConsumeRequest({"ns/b": used}))
-    registration.remove(plane.store, plane.blocks()["ns/b"])
+    registration.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
     registration.register(plane.store, [block])
     plane.unlock = unlock
     plane.ask("d", builders.allocate(demand=RenyiCurve((2, 4), (0.0, 5.0))))
@@ -191,7 +191,7 @@ def test_a_block_made_again_is_never_beyond_its_budget_at_all_orders(plane: Plan
 def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plane) -> None:
     registration.register(plane.store, [builders.block("b", digest="sha256:1")])
     plane.ask("c", builders.allocate(0.9), ConsumeRequest({"ns/b": EpsilonDelta(0.9)}))
-    registration.remove(plane.store, plane.blocks()["ns/b"])
+    registration.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
     with pytest.raises(errors.InvalidBudget, match="create it with the same"):
         registration.register(plane.store, [builders.block("b", EpsilonDelta(50.0), digest="sha256:1")])
     plane.store.create(builders.block("b", EpsilonDelta(50.0), digest="sha256:1"))
@@ -203,7 +203,7 @@ def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plan
 def test_a_block_without_a_digest_keeps_its_record_under_its_name(plane: Plane) -> None:
     registration.register(plane.store, [builders.block("b")])
     plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/b": EpsilonDelta(0.75)}))
-    registration.remove(plane.store, plane.blocks()["ns/b"])
+    registration.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
     registration.register(plane.store, [builders.block("b")])
     plane.run()
     assert plane.status("b").committed == {"ns/c": EpsilonDelta(0.75)}

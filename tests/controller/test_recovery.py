@@ -95,7 +95,7 @@ def test_a_block_that_is_deleted_and_made_again_keeps_its_record_wherever_a_proc
     for _ in range(3):
         try:
             if plane.blocks():
-                registration.remove(plane.store, plane.blocks()["ns/b"])
+                registration.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
             registration.register(plane.store, [block])
             plane.run()
         except CrashError:

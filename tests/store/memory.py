@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from privatekube import errors
+from privatekube.resources import ledger
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
 from privatekube.store import rows
 from privatekube.store.base import R, Resource, RetiredData
 
@@ -23,6 +25,7 @@ class MemoryStore:
     resources: dict[tuple[str, str], Any] = field(default_factory=dict)
     records: dict[tuple[str, str], RetiredData] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
     last: int = 0
     depth: int = 0
 
@@ -66,6 +69,17 @@ class MemoryStore:
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
         return self.records.get((dataset, digest))
 
+    def list_retired(self) -> list[RetiredData]:
+        return [self.records[key] for key in sorted(self.records)]
+
+    def append(self, entry: Entry) -> None:
+        if all(entry.identity != other.identity for other in self.entries):
+            previous = self.entries[-1].digest if self.entries else ledger.GENESIS
+            self.entries = [*self.entries, ledger.chained(entry, sequence=len(self.entries) + 1, previous=previous)]
+
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
+        return [each for each in self.entries if block_id in (None, each.block) and claim_id in (None, each.claim)]
+
     def settings(self) -> dict[str, str]:
         return dict(self.named)
 
@@ -74,13 +88,13 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        before = (dict(self.resources), dict(self.records), dict(self.named))
+        before = (dict(self.resources), dict(self.records), dict(self.named), self.entries)
         self.depth += 1
         try:
             yield
         except BaseException:
             if self.depth == 1:
-                self.resources, self.records, self.named = before
+                self.resources, self.records, self.named, self.entries = before
             raise
         finally:
             self.depth -= 1

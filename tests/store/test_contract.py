@@ -10,8 +10,10 @@ import pytest
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import ledger
 from privatekube.resources.block import BlockStatus
 from privatekube.resources.claim import Response, ResponseState
+from privatekube.resources.ledger import Entry
 from privatekube.store.base import ResourceStore, RetiredData
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
@@ -54,6 +56,28 @@ def store(opener: Opener) -> ResourceStore:
 
 ANSWER = Response("0", ResponseState.SUCCESS)
 STATUS = BlockStatus(pending=EpsilonDelta(0.9, 1e-7), available=EpsilonDelta(0.1, 0.0))
+
+
+def entry(identity: str, block: str = "ns/b", claim: str = "ns/c") -> Entry:
+    return Entry(identity, 5, "d", "sha256:1", block, claim, f"{claim}/0", EpsilonDelta(0.1), "consumed", ("noise",))
+
+
+def test_ledger_entries_are_chained_entered_once_and_kept(opener: Opener) -> None:
+    store = opener()
+    for identity, claim in (("1", "ns/c"), ("2", "ns/e"), ("1", "ns/c")):
+        store.append(entry(identity, claim=claim))
+    entries = list(ledger.require_chain(opener().ledger()))
+    assert [(each.sequence, each.identity) for each in entries] == [(1, "1"), (2, "2")]
+    assert replace(entries[0], sequence=0, digest="") == entry("1")
+    assert [each.identity for each in store.ledger(claim_id="ns/e")] == ["2"]
+    assert store.ledger(block_id="ns/other") == []
+    assert len(store.ledger(block_id="ns/b", claim_id="ns/c")) == 1
+
+
+def test_records_of_deleted_data_are_listed(store: ResourceStore) -> None:
+    record = RetiredData("d", "sha256:1", "ns/b", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.1)}, (entry("1"),))
+    store.retire(record)
+    assert store.list_retired() == [record]
 
 
 def test_what_is_created_can_be_read_in_another_session(opener: Opener) -> None:

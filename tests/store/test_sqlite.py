@@ -15,6 +15,10 @@ from pathlib import Path
 import pytest
 
 from privatekube import errors
+from privatekube.controller import audit
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.block import BlockStatus
+from privatekube.store.base import RetiredData
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
 
@@ -68,6 +72,23 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         SqliteStore(path)
 
 
+def test_a_store_from_before_the_ledger_gets_one_that_adds_up(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    status = BlockStatus(EpsilonDelta(0.6), EpsilonDelta(0.0), committed={"ns/c": EpsilonDelta(0.4)})
+    store = SqliteStore(path)
+    store.create(replace(builders.block(budget=EpsilonDelta(1.0)), status=status))
+    store.retire(RetiredData("d", "sha256:1", "ns/old", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.5)}))
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE ledger")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    store = SqliteStore(path)
+    assert [each.amount.epsilon for each in store.ledger()] == [0.4, 0.5]  # type: ignore[union-attr]
+    assert audit.verify(store).entries == 2
+    store.close()
+
+
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     database = sqlite3.connect(path)
@@ -93,7 +114,7 @@ def test_waiting_for_another_process_ends_at_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_store_that_stays_locked_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("privatekube.store.sqlite.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("privatekube.store.connection.BUSY_SECONDS", 0.1)
     path = tmp_path / "state.db"
     holder, waiter = SqliteStore(path), SqliteStore(path)
     with holder.transaction(), pytest.raises(errors.StoreBusy, match="held by another process"):
@@ -106,6 +127,10 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from privatekube import errors
+from privatekube.controller import audit
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.block import BlockStatus
+from privatekube.store.base import RetiredData
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
 store = SqliteStore(Path(sys.argv[1]))

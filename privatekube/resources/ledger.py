@@ -1,0 +1,145 @@
+"""The ledger: one entry for each amount that was committed on a block's data, for good, each chained to the one before.
+
+An entry's digest covers the entry and the digest before it, so that no entry can be changed, taken out or put in
+without all later digests changing. Whoever notes the latest digest elsewhere also sees a ledger that was written anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from privatekube import errors
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import codec
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.codec import Json
+from privatekube.resources.reader import Reader
+
+GENESIS = "sha256:" + "0" * 64
+"""What the first entry is chained to."""
+
+CONSUMED, UNSETTLED, OPENING = "consumed", "unsettled", "opening"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One amount that was committed.
+
+    Args:
+        identity: the same for every repetition of the same commit, so that it is entered once.
+        time_ms: when it was entered, unix milliseconds.
+        dataset: of the block.
+        data: what the data is filed under, whatever block holds it, see `data_key`.
+        block: id of the block, `namespace/name`.
+        claim: id of the claim, which names its run.
+        request: id of the request, `namespace/claim/index`, where there is one.
+        amount: what was committed.
+        reason: `consumed`; `unsettled`: held by a claim when the block was deleted; `opening`: from before the ledger.
+        mechanisms: what ran for it, as the claimant said.
+        sequence: place in the ledger, from 1; 0 when it is not in it yet.
+        digest: of this entry and all before it; empty when it is not in the ledger yet.
+    """
+
+    identity: str
+    time_ms: int
+    dataset: str
+    data: str
+    block: str
+    claim: str
+    request: str | None
+    amount: PrivacyBudget
+    reason: str
+    mechanisms: tuple[str, ...] = ()
+    sequence: int = 0
+    digest: str = ""
+
+    def to_json(self) -> Json:
+        """The entry without its digest."""
+        return codec.present(
+            {
+                "sequence": self.sequence,
+                "identity": self.identity,
+                "timeMs": self.time_ms,
+                "dataset": self.dataset,
+                "data": self.data,
+                "block": self.block,
+                "claim": self.claim,
+                "request": self.request,
+                "budget": codec.budget_to_wire(self.amount),
+                "reason": self.reason,
+                "mechanisms": list(self.mechanisms),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, document: Json, digest: str) -> Entry:
+        """Read what `to_json` wrote.
+
+        Raises:
+            CorruptData: a field is missing or is not what it must be.
+        """
+        fields = Reader(document, "ledger entry")
+        try:
+            return cls(
+                identity=fields.text("identity"),
+                time_ms=fields.whole("timeMs") or 0,
+                dataset=fields.text("dataset"),
+                data=fields.text("data"),
+                block=fields.text("block"),
+                claim=fields.text("claim"),
+                request=fields.optional_text("request"),
+                amount=_amount(fields),
+                reason=fields.text("reason"),
+                mechanisms=tuple(str(each) for each in document.get("mechanisms", ())),
+                sequence=fields.whole("sequence") or 0,
+                digest=digest,
+            )
+        except errors.InvalidInput as error:
+            raise errors.CorruptData(f"ledger: entry {document.get('sequence')}: {error}; restore a backup") from error
+
+
+def _amount(fields: Reader) -> PrivacyBudget:
+    amount = codec.read_budget(fields, "budget")
+    if amount is None:
+        raise errors.InvalidInput(f"{fields.of('budget')}: there is none")
+    return amount
+
+
+def opening(
+    dataset: str, data: str, block: str, committed: Mapping[str, PrivacyBudget], *, time_ms: int
+) -> Iterator[Entry]:
+    """What was committed on a block's data, by claim id, before there was a ledger."""
+    for claim, amount in committed.items():
+        yield Entry(f"{OPENING}/{data}/{claim}", time_ms, dataset, data, block, claim, None, amount, OPENING)
+
+
+def chained(entry: Entry, *, sequence: int, previous: str) -> Entry:
+    """An entry in its place, after the one with digest `previous`."""
+    placed = replace(entry, sequence=sequence, digest="")
+    text = json.dumps([previous, placed.to_json()], sort_keys=True, separators=(",", ":"))
+    return replace(placed, digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+
+
+def require_chain(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Pass entries on, in order, as long as each follows from the one before.
+
+    Raises:
+        CorruptData: one does not: it, or the one before, was changed, taken out or put in.
+    """
+    previous = GENESIS
+    for place, entry in enumerate(entries, start=1):
+        if chained(entry, sequence=place, previous=previous).digest != entry.digest:
+            raise errors.CorruptData(
+                f"ledger: entry {place} does not follow from the one before: one of them was changed, taken out or put "
+                "in; restore a backup, and find out who wrote to the store"
+            )
+        previous = entry.digest
+        yield entry
+
+
+def data_key(block: PrivateDataBlock) -> str:
+    """What a block's data is filed under: the digest, or, where none is stated, the block's name."""
+    return block.content_digest or f"name:{block.id}"
