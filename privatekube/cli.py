@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from privatekube import __version__, client, commandline, errors, listing, plane
+from privatekube import __version__, client, commandline, config, errors, foresight, listing, plane, wishes
 from privatekube.client import BudgetClient
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -80,6 +80,34 @@ def describe(kind: Kind, name: Named, namespace: Namespace = None, output: Outpu
     """Show one block or claim in full."""
     with client.connect() as connected:
         listing.show(_find(connected, kind, name, namespace), output)
+
+
+@app.command()
+def plan(
+    claim: Annotated[
+        Path | None, typer.Argument(help="Manifest of a claim (YAML or JSON), instead of the arguments of a run.")
+    ] = None,
+    arguments: Annotated[Path, typer.Option(help="YAML file of run arguments.")] = Path("arguments.yaml"),
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides one argument.")] = None,
+    output: Output = listing.Format.TABLE,
+) -> None:
+    """Say whether a run would get its budget now; if not: what is missing, when, what fits. Charges nothing."""
+    with client.connect() as connected:
+        if claim is not None:
+            namespace, request = wishes.read_claim(claim)
+        else:
+            run = config.load_arguments(arguments, set_ or [])
+            namespace, request = run.namespace, wishes.of_run(connected, run)
+        listing.show_prospect(foresight.foresee(connected, namespace, request), request, output)
+
+
+@app.command()
+def explain(claim: Named, namespace: Namespace = None, output: Output = listing.Format.TABLE) -> None:
+    """Say what a claim waits for, or why it was refused: what is missing, when it would come, what would fit."""
+    with client.connect() as connected:
+        found = connected.get_claim(_find(connected, Kind.CLAIM, claim, namespace).id)
+        prospect = foresight.explain(connected, found)
+        listing.show_explanation(found, prospect, output)
 
 
 @app.command()

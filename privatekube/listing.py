@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,7 +13,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from privatekube import describing
+from privatekube import describing, prospecting
+from privatekube.foresight import Prospect
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 from privatekube.resources import block_codec, claim_codec, codec
@@ -70,6 +71,25 @@ def show_replay(scenario: Scenario, replay: Replay, policy: Mapping[str, str], o
     granted = {"granted_count": len(replay.granted), "granted": list(replay.granted)}
     times = {"grant_time": list(replay.grant_seconds), "wall_seconds": replay.wall_seconds}
     write({"scenario": scenario.name, **policy, **granted, **times, "blocks": blocks}, output)
+
+
+def show_prospect(prospect: Prospect, request: AllocateRequest, output: Format) -> None:
+    """Print what would happen to a request."""
+    _show_document(prospecting.to_json(prospect), prospecting.lines(prospect, request), output)
+
+
+def show_explanation(claim: PrivacyBudgetClaim, prospect: Prospect | None, output: Format) -> None:
+    """Print what a claim waits for, or why it was refused."""
+    document = {"claim": claim.id, "state": state(claim), **({} if prospect is None else prospecting.to_json(prospect))}
+    _show_document(document, prospecting.explanation(claim, state(claim), prospect), output)
+
+
+def _show_document(document: dict[str, Any], lines: Iterable[str], output: Format) -> None:
+    if output is Format.TABLE:
+        for line in lines:
+            console().print(line, soft_wrap=True, highlight=False, markup=False)
+    else:
+        write(document, output)
 
 
 def show_ledger(entries: Sequence[Entry], output: Format) -> None:

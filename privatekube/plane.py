@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from privatekube import errors
@@ -14,11 +15,32 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling.ordering import OrderingPolicy
+from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.store.base import ResourceStore
 
 UNLOCK, ORDER, TIMEOUT = "unlock", "order", "default_timeout_ms"
 DEFAULTS = {UNLOCK: "all", ORDER: "dpf", TIMEOUT: str(loop.DEFAULT_TIMEOUT_MS)}
 _POLICIES: dict[str, Callable[[str], object]] = {UNLOCK: unlocking.parse, ORDER: ordering.parse, TIMEOUT: int}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a store shares budget."""
+
+    unlocking: UnlockingPolicy
+    ordering: OrderingPolicy
+    default_timeout_ms: int
+
+    def run_pass(self, store: ResourceStore, *, now_ms: int) -> None:
+        """One pass of the control plane over `store` at that time."""
+        loop.reconcile(
+            store,
+            now_ms=now_ms,
+            unlocking=self.unlocking,
+            ordering=self.ordering,
+            default_timeout_ms=self.default_timeout_ms,
+        )
 
 
 class ControlPlane:
@@ -102,19 +124,17 @@ class ControlPlane:
             for name, value in settings.items():
                 _POLICIES[name](value)
                 self.store.set_setting(name, value)
-            policy = self.policy()
-            ordering.require_sensible(unlocking.parse(policy[UNLOCK]), ordering.parse(policy[ORDER]))
+            policy = self.read_policy()
+            ordering.require_sensible(policy.unlocking, policy.ordering)
+
+    def read_policy(self) -> Policy:
+        """The same, ready to run."""
+        named = self.policy()
+        return Policy(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), int(named[TIMEOUT]))
 
     def run_pass(self) -> None:
         """One pass of the control plane, with the policy of this store."""
-        policy = self.policy()
-        loop.reconcile(
-            self.store,
-            now_ms=now_ms(),
-            unlocking=unlocking.parse(policy[UNLOCK]),
-            ordering=ordering.parse(policy[ORDER]),
-            default_timeout_ms=int(policy[TIMEOUT]),
-        )
+        self.read_policy().run_pass(self.store, now_ms=now_ms())
 
 
 def now_ms() -> int:

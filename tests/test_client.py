@@ -78,7 +78,7 @@ def test_fewer_blocks_than_asked_is_refused_with_both_numbers(plane: BudgetClien
 def test_waiting_too_long_says_what_is_locked_and_takes_the_demand_back(plane: BudgetClient) -> None:
     plane.set_policy(unlock="n=100")
     plane.create_blocks([builders.block()])
-    with pytest.raises(errors.DeadlineExceeded, match=r"lacks unlocked budget: asked epsilon 0.5.*policy n=100"):
+    with pytest.raises(errors.DeadlineExceeded, match=r"block ns/b lacks epsilon: asked 0.5, available 0.01.*n=100"):
         plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=0.2)
     (block,) = plane.list_blocks()
     status = moves.status_of(block)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
 
-from privatekube import client, config, entry, errors, handoff, publiclog, storage
+from privatekube import client, config, demand, entry, handoff, publiclog, storage
 from privatekube.privacy import budget, planning
-from privatekube.resources import block, claim, claim_codec, codec
+from privatekube.resources import block, claim, codec
 
 
 def allocate(
@@ -35,9 +34,9 @@ def allocate(
     """
     storage.require_writable(prefix)
     with client.connect() as plane:
-        request = _request(dataset, n_blocks, conditions)
+        request = demand.request(dataset, n_blocks, conditions)
         candidates = plane.matching_blocks(namespace, request)
-        unit, max_contribution = _privacy_unit(candidates)
+        unit, max_contribution = demand.privacy_unit(candidates)
         plan = planning.plan_run(
             epsilon=epsilon,
             delta=delta,
@@ -46,11 +45,11 @@ def allocate(
             steps=planning.steps_of(n_epochs, sampling_rate),
             sensitivity=max_contribution,
         )
-        demand = _demand(plan, budget.EpsilonDelta(epsilon, delta), candidates)
+        amount = demand.amount(plan, budget.EpsilonDelta(epsilon, delta), candidates)
         name = client.claim_name(run_id)
-        publiclog.say("claiming", demand=demand, blocks=n_blocks, claim=f"{namespace}/{name}")
+        publiclog.say("claiming", demand=amount, blocks=n_blocks, claim=f"{namespace}/{name}")
         granted = plane.allocate(
-            namespace, name, _request(dataset, n_blocks, conditions, demand), timeout_seconds=timeout_seconds
+            namespace, name, demand.request(dataset, n_blocks, conditions, amount), timeout_seconds=timeout_seconds
         )
         blocks = [plane.get_block(block_id) for block_id in sorted(granted.status.acquired)]
     document = handoff.Grant(
@@ -66,50 +65,6 @@ def allocate(
     )
     handoff.write(document, grant)
     publiclog.say("granted", blocks=len(blocks), claim=granted.id)
-
-
-def _request(
-    dataset: str, n_blocks: str, conditions: config.Conditions, demand: budget.PrivacyBudget | None = None
-) -> claim.AllocateRequest:
-    wanted = None if n_blocks == "all" else int(n_blocks)
-    return claim.AllocateRequest(
-        dataset=dataset,
-        expected_budget=claim.BudgetDemand(constant=demand),
-        conditions=tuple(claim_codec.condition_from_wire(each) for each in conditions),
-        min_blocks=-1 if wanted is None else wanted,
-        max_blocks=wanted,
-    )
-
-
-def _privacy_unit(candidates: Sequence[block.PrivateDataBlock]) -> tuple[str, int]:
-    """The one privacy unit of all `candidates`, and its contribution bound (1 for an event)."""
-    units = {(_declared(each, "unit", "event"), _declared(each, "maxContribution", "1")) for each in candidates}
-    if len(units) > 1:
-        listed = ", ".join(f"{unit} (at most {bound})" for unit, bound in sorted(units))
-        raise errors.InvalidInput(f"unit: the matching blocks protect different units: {listed}; add a condition on it")
-    unit, bound = units.pop()
-    return unit, 1 if unit == "event" else int(bound)
-
-
-def _declared(each: block.PrivateDataBlock, attribute: str, default: str) -> str:
-    dimension = each.dimension(attribute)
-    return default if dimension is None else dimension.string_value or dimension.numeric_value or default
-
-
-def _demand(
-    plan: planning.RunPlan, asked: budget.EpsilonDelta, candidates: Sequence[block.PrivateDataBlock]
-) -> budget.PrivacyBudget:
-    """What the plan costs each block, in the accounting of the blocks."""
-    curves = [
-        each.spec.initial_budget for each in candidates if isinstance(each.spec.initial_budget, budget.RenyiCurve)
-    ]
-    if not curves:
-        return asked
-    if len(curves) < len(candidates):
-        raise errors.InvalidInput(
-            "accounting: the matching blocks mix epsilon-delta and Renyi budgets; add a condition"
-        )
-    return plan.composition.renyi(curves[0].orders)
 
 
 def _granted(each: block.PrivateDataBlock, granted: claim.PrivacyBudgetClaim) -> handoff.GrantedBlock:

@@ -34,6 +34,9 @@ class UnlockingPolicy(Protocol):
     def on_tick(self, schedule: Schedule, now_ms: int) -> float:
         """The fraction of the pending budget that is unlocked now."""
 
+    def ends_ms(self, schedule: Schedule) -> int | None:
+        """When time will have unlocked everything, unix milliseconds; None where it does not unlock."""
+
 
 @dataclass(frozen=True, slots=True)
 class All:
@@ -46,6 +49,10 @@ class All:
     def on_tick(self, schedule: Schedule, now_ms: int) -> float:  # noqa: ARG002 - of the protocol
         """All that is pending."""
         return 1.0
+
+    def ends_ms(self, schedule: Schedule) -> int | None:  # noqa: ARG002 - of the protocol
+        """See the protocol."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,10 @@ class PerArrival:
     def on_tick(self, schedule: Schedule, now_ms: int) -> float:  # noqa: ARG002 - of the protocol
         """Nothing: only arrivals unlock."""
         return 0.0
+
+    def ends_ms(self, schedule: Schedule) -> int | None:  # noqa: ARG002 - of the protocol
+        """See the protocol."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,10 @@ class PerTime:
             return 1.0
         last = max(start, schedule.last_release_ms or start)
         return max(0.0, (now_ms - last) / (end - last))
+
+    def ends_ms(self, schedule: Schedule) -> int | None:
+        """See the protocol."""
+        return self.window(schedule)[1]
 
     def window(self, schedule: Schedule) -> tuple[int, int]:
         """Start and end of a block's release, unix milliseconds."""

@@ -13,11 +13,11 @@ from privatekube.controller import registration
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import claim_codec
 from privatekube.resources.claim import BudgetDemand, ConsumeRequest, ReleaseRequest
+from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
 from tests.controller.crashing import CrashError, CrashingStore
 from tests.controller.harness import Plane
-from tests.store.memory import MemoryStore
 
 HALF = EpsilonDelta(0.5)
 

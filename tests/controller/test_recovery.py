@@ -11,10 +11,10 @@ from privatekube.controller import registration
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import block_codec, claim_codec
 from privatekube.resources.claim import ConsumeRequest, ReleaseRequest
+from privatekube.store.memory import MemoryStore
 from tests import builders
 from tests.controller.crashing import CrashError, CrashingStore
 from tests.controller.harness import Plane
-from tests.store.memory import MemoryStore
 
 QUARTER = EpsilonDelta(0.25)
 Step = Callable[[Plane], object]

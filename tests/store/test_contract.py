@@ -15,9 +15,9 @@ from privatekube.resources.block import BlockStatus
 from privatekube.resources.claim import Response, ResponseState
 from privatekube.resources.ledger import Entry
 from privatekube.store.base import ResourceStore, RetiredData
+from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
-from tests.store.memory import MemoryStore
 
 Opener = Callable[[], ResourceStore]
 

@@ -1,4 +1,4 @@
-"""A second, small store, so that the seam is real: resources in dictionaries, nothing outlives the process."""
+"""A store in this process: resources in dictionaries, nothing outlives it. What might be is tried out on one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.store import rows
-from privatekube.store.base import R, Resource, RetiredData
+from privatekube.store.base import R, Resource, ResourceStore, RetiredData
 
 
 @dataclass
@@ -30,18 +30,23 @@ class MemoryStore:
     depth: int = 0
 
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
+        """See the protocol."""
         return self.resources.get((rows.BLOCK, block_id))
 
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
+        """See the protocol."""
         return self.resources.get((rows.CLAIM, claim_id))
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
+        """See the protocol."""
         return self._listed(rows.BLOCK, namespace)
 
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
+        """See the protocol."""
         return [each for each in self._listed(rows.CLAIM, namespace) if rows.is_open(each) or not open_only]
 
     def create(self, resource: R) -> R:
+        """See the protocol."""
         key = (rows.kind(resource), resource.id)
         if key in self.resources:
             raise errors.AlreadyExists(f"{key[0]} {resource.id}: exists already; choose another name")
@@ -50,44 +55,55 @@ class MemoryStore:
         return self._write(created)
 
     def update(self, resource: R) -> R:
+        """See the protocol."""
         current = self._current(resource)
         generation = current.meta.generation + (current.spec != resource.spec)
         changed: R = replace(resource, meta=replace(resource.meta, generation=generation), status=current.status)
         return self._write(changed)
 
     def update_status(self, resource: R) -> R:
+        """See the protocol."""
         changed: R = replace(self._current(resource), status=resource.status)
         return self._write(changed)
 
     def delete(self, resource: Resource) -> None:
+        """See the protocol."""
         self._current(resource)
         del self.resources[rows.kind(resource), resource.id]
 
     def retire(self, data: RetiredData) -> None:
+        """See the protocol."""
         self.records[data.dataset, data.digest] = data
 
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
+        """See the protocol."""
         return self.records.get((dataset, digest))
 
     def list_retired(self) -> list[RetiredData]:
+        """See the protocol."""
         return [self.records[key] for key in sorted(self.records)]
 
     def append(self, entry: Entry) -> None:
+        """See the protocol."""
         if all(entry.identity != other.identity for other in self.entries):
             previous = self.entries[-1].digest if self.entries else ledger.GENESIS
             self.entries = [*self.entries, ledger.chained(entry, sequence=len(self.entries) + 1, previous=previous)]
 
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
+        """See the protocol."""
         return [each for each in self.entries if block_id in (None, each.block) and claim_id in (None, each.claim)]
 
     def settings(self) -> dict[str, str]:
+        """See the protocol."""
         return dict(self.named)
 
     def set_setting(self, name: str, value: str) -> None:
+        """See the protocol."""
         self.named[name] = value
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
+        """See the protocol."""
         before = (dict(self.resources), dict(self.records), dict(self.named), self.entries)
         self.depth += 1
         try:
@@ -101,6 +117,15 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def copy(self) -> MemoryStore:
+        """A store with the same content, on its own from here on."""
+        return replace(
+            self,
+            resources=dict(self.resources),
+            records=dict(self.records),
+            named=dict(self.named),
+        )
 
     def _listed(self, kind: str, namespace: str | None) -> list[Any]:
         listed = [each for key, each in self.resources.items() if key[0] == kind]
@@ -119,3 +144,15 @@ class MemoryStore:
         written = rows.versioned(resource, self.last)
         self.resources[rows.kind(resource), resource.id] = written
         return written
+
+
+def copy_of(store: ResourceStore) -> MemoryStore:
+    """What is in `store` now, but for its ledger; nothing that is done to the copy is done to the store."""
+    copied = MemoryStore(named=store.settings())
+    with store.transaction():
+        everything: list[Resource] = [*store.list_blocks(), *store.list_claims()]
+        for resource in everything:
+            copied.resources[rows.kind(resource), resource.id] = resource
+        for record in store.list_retired():
+            copied.records[record.dataset, record.digest] = record
+    return copied
