@@ -104,6 +104,40 @@ def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> Non
     assert "2 entries on the data of 2 blocks are whole and add up" in run(uri, "ledger", "--verify")
 
 
+def test_a_run_is_planned_and_nothing_is_charged(uri: str) -> None:
+    where = ("--set", "dataset=d", "--set", "namespace=ns")
+    before = run(uri, "get", "blocks", "-o", "json")
+    assert "would be granted now, on 2 blocks: ns/a, ns/b" in run(uri, "plan", *where, "--set", "epsilon=0.25")
+    refused = run(uri, "plan", *where, "--set", "epsilon=0.5")
+    assert "would be refused: block ns/a lacks budget: asked epsilon 0.5" in refused
+    assert "would fit now: 50.0% of the demand (epsilon 0.25" in refused
+    assert run(uri, "get", "blocks", "-o", "json") == before
+    assert len(json.loads(run(uri, "get", "claims", "-o", "json"))["items"]) == 2
+
+
+def test_a_claim_is_planned_from_its_manifest(uri: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "claim.yaml"
+    manifest.write_text(yaml.safe_dump(claim_codec.to_wire(builders.claim("c", builders.allocate(0.3, blocks=1)))))
+    told = json.loads(run(uri, "plan", str(manifest), "-o", "json"))
+    assert told["granted"] is False
+    assert told["shortages"][0]["component"] == "epsilon"
+    manifest.write_text(yaml.safe_dump(block_codec.to_wire(builders.block())))
+    assert run(uri, "plan", str(manifest), status=2).startswith("error: ")
+    assert "cannot be read" in run(uri, "plan", str(tmp_path / "nothing.yaml"), status=2)
+
+
+def test_a_claim_is_explained(uri: str) -> None:
+    assert "it was granted what it asked, on 2 blocks: ns/a, ns/b" in run(uri, "explain", "held")
+    with client.connect(uri) as plane:
+        plane.store.create(builders.claim("c", builders.allocate(0.5)))
+        plane.run_pass()
+    told = run(uri, "explain", "c")
+    assert "block ns/a lacks epsilon: asked 0.5, available 0.25, still locked 0" in told
+    assert "only if a claim gives back what it holds: ns/held" in told
+    assert json.loads(run(uri, "explain", "c", "-o", "json"))["fittingShare"] == pytest.approx(0.5, rel=1e-4)
+    assert "there is none" in run(uri, "explain", "nobody", status=2)
+
+
 def test_a_scenario_is_replayed(uri: str) -> None:
     file = str(ROOT / "tests" / "data" / "scenarios" / "online-eps-1block-236.json.gz")
     played = json.loads(run(uri, "simulate", file, "--unlock", "n=100", "--order", "dpf", "-o", "json"))
