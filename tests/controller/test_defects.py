@@ -113,7 +113,7 @@ def consume_on_an_unknown_block_kills(patch: Patch) -> None:
 
 def a_renyi_demand_on_an_epsilon_delta_block_kills(patch: Patch) -> None:
     patch.setattr(
-        allocation.matching,
+        matching,
         "demand",
         lambda request, found: {each.id: request.expected_budget.constant for each in found},
     )
