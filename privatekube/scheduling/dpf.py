@@ -26,15 +26,13 @@ class Shares:
 
     def best(self, requests: Requests, which: Integers) -> Sequence[Key]:
         """See `line.Keys`: the shares on as many of its blocks as it needs, the smallest ones."""
-        end = (requests.first[which] + requests.needed[which]).tolist()
-        first = requests.first[which].tolist()
-        if len(which) == 1:
-            return [self(requests, slice(first[0], end[0]))]
-        edges, size = len(requests.share), _COMPARABLE.itemsize
-        text = requests.share[::-1].astype(_COMPARABLE).tobytes()
+        edges = requests.smallest_of(which)
+        ends = np.cumsum(requests.needed[which])
+        text, total, size = requests.share[edges][::-1].astype(_COMPARABLE).tobytes(), len(edges), _COMPARABLE.itemsize
+        begins = [0, *ends.tolist()]
         return [
-            (text[(edges - last) * size : (edges - begin) * size], position)
-            for begin, last, position in zip(first, end, which.tolist(), strict=True)
+            (text[(total - end) * size : (total - begin) * size], position)
+            for begin, end, position in zip(begins, begins[1:], which.tolist(), strict=False)
         ]
 
 

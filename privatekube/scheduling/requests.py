@@ -62,11 +62,11 @@ class Requests:
 
     def edges_of(self, requests: Integers) -> Integers:
         """The edges of several requests, one after another."""
-        counts = self.first[requests + 1] - self.first[requests]
-        if len(requests) == 1:
-            return np.arange(self.first[requests[0]], self.first[requests[0] + 1])
-        begin = np.repeat(self.first[requests] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
-        return np.asarray(begin + np.arange(len(begin)))
+        return _runs(self.first[requests], self.first[requests + 1] - self.first[requests])
+
+    def smallest_of(self, requests: Integers) -> Integers:
+        """The same, but of each request only as many as it needs, those of smallest share."""
+        return _runs(self.first[requests], self.needed[requests])
 
     def fits(self, table: Table, edges: Integers | slice) -> Booleans:
         """Whether each edge's demand fits on its block `[n]`."""
@@ -103,6 +103,14 @@ class Requests:
         """Subtract the demands of granted requests, each on all of its blocks, one after another."""
         edges = self.edges_of(which)
         table.take_in_turn(self.block[edges], self.demands[self.curve[edges]])
+
+
+def _runs(begins: Integers, counts: Integers) -> Integers:
+    """The numbers from each of the begins on, so many of them, one run after another."""
+    if len(begins) == 1:
+        return np.arange(begins[0], begins[0] + counts[0])
+    before = np.cumsum(counts) - counts
+    return np.asarray(np.repeat(begins - before, counts) + np.arange(counts.sum()))
 
 
 def _shares(table: Table, block: Integers, curve: Integers, demands: Floats) -> Floats:
