@@ -10,7 +10,7 @@ from privatekube.controller import allocation
 from privatekube.controller import state as states
 from privatekube.explaining import Shortage
 from privatekube.plane import ControlPlane
-from privatekube.privacy.budget import PrivacyBudget
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import matching, moves
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, BudgetDemand, PrivacyBudgetClaim, ResponseState
@@ -29,7 +29,8 @@ class Prospect:
         shortages: what its candidates lack now.
         granted_at_ms: when time would have unlocked enough, unix milliseconds, if nobody else came.
         arrivals: after how many more requests on its blocks enough would be unlocked, if they left it there.
-        fitting: the largest part of the demand, from 0 to 1, that would be granted now on as many blocks.
+        fitting: the largest part of the demand, from 0 to 1, that would be granted now on as many blocks: of epsilon,
+            with the same delta, or at each Renyi order.
         fitting_demand: this part of the demand.
         fitting_blocks: on which blocks the whole demand would be granted now, if it asked for fewer.
     """
@@ -146,7 +147,7 @@ def _with_alternatives(prospect: Prospect, trial: Trial, namespace: str, request
     """Add what would be granted now instead: less of everything, or the same on fewer blocks."""
     part = bisection.largest_share(lambda share: trial.would_grant(namespace, _scaled(request, share)) is not None)
     asked = request.expected_budget.constant
-    fitting = None if part is None or asked is None else asked * part
+    fitting = None if part is None or asked is None else _part(asked, part)
     needed = matching.needed(request, len(prospect.blocks))
     few = bisection.most(lambda n: trial.would_grant(namespace, _on(n, request)) is not None, needed - 1)
     blocks = trial.would_grant(namespace, _on(few, request)) if few else ()
@@ -161,6 +162,11 @@ def _on(n_blocks: int, request: AllocateRequest) -> AllocateRequest:
 def _scaled(request: AllocateRequest, share: float) -> AllocateRequest:
     """The request for a part of its demand."""
     asked = request.expected_budget
-    by_block = None if asked.by_block is None else {key: each * share for key, each in asked.by_block.items()}
-    constant = None if asked.constant is None else asked.constant * share
+    by_block = None if asked.by_block is None else {key: _part(each, share) for key, each in asked.by_block.items()}
+    constant = None if asked.constant is None else _part(asked.constant, share)
     return replace(request, expected_budget=BudgetDemand(constant, by_block))
+
+
+def _part(amount: PrivacyBudget, share: float) -> PrivacyBudget:
+    """Less epsilon for the same delta, or less at each order."""
+    return EpsilonDelta(amount.epsilon * share, amount.delta) if isinstance(amount, EpsilonDelta) else amount * share

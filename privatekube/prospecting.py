@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from privatekube.foresight import Prospect
-from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import codec
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim, ResponseState
 from privatekube.resources.meta import format_time
@@ -83,20 +83,17 @@ def _when(prospect: Prospect) -> str:
 
 def _alternatives(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
     if prospect.fitting is not None:
-        share = f"{prospect.fitting:.1%} of the demand"
-        if prospect.fitting_demand is not None:
-            share += f" ({_short(prospect.fitting_demand)})"
-        yield f"would fit now: {share} on as many blocks"
+        yield f"would fit now: {_part(prospect.fitting, prospect.fitting_demand)}, on as many blocks"
     if prospect.fitting_blocks:
         yield f"would fit now: the whole demand on {_names(prospect.fitting_blocks)}"
     if prospect.fitting is None and not prospect.fitting_blocks:
         yield f"nothing of it would fit now on blocks of dataset {request.dataset!r}"
 
 
-def _short(amount: PrivacyBudget) -> str:
-    if isinstance(amount, RenyiCurve):
-        return "at each of its orders"
-    return f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
+def _part(share: float, amount: PrivacyBudget | None) -> str:
+    if isinstance(amount, EpsilonDelta):
+        return f"epsilon {amount.epsilon:.4g} ({share:.1%} of it) with the same delta"
+    return f"{share:.1%} of the demand" + (" at each of its orders" if amount is not None else " on each block")
 
 
 def _names(blocks: tuple[str, ...]) -> str:

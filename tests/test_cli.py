@@ -110,7 +110,7 @@ def test_a_run_is_planned_and_nothing_is_charged(uri: str) -> None:
     assert "would be granted now, on 2 blocks: ns/a, ns/b" in run(uri, "plan", *where, "--set", "epsilon=0.25")
     refused = run(uri, "plan", *where, "--set", "epsilon=0.5")
     assert "would be refused: block ns/a lacks budget: asked epsilon 0.5" in refused
-    assert "would fit now: 50.0% of the demand (epsilon 0.25" in refused
+    assert "would fit now: epsilon 0.25 (50.0% of it) with the same delta" in refused
     assert run(uri, "get", "blocks", "-o", "json") == before
     assert len(json.loads(run(uri, "get", "claims", "-o", "json"))["items"]) == 2
 

@@ -117,6 +117,14 @@ def test_delta_binds_where_delta_is_short(world: World) -> None:
     assert (shortage.component, shortage.asked, shortage.available) == ("delta", 1e-8, 1e-9)
 
 
+def test_what_fits_is_less_epsilon_for_the_same_delta_and_nothing_where_delta_is_short(world: World) -> None:
+    world.plane.create_blocks([builders.block(budget=EpsilonDelta(1.0, 1e-9))])
+    fitting = world.foresee(builders.allocate(4.0, 1e-9)).fitting_demand
+    assert isinstance(fitting, EpsilonDelta)
+    assert fitting.values == pytest.approx((1.0, 1e-9), rel=1e-4)
+    assert world.foresee(builders.allocate(0.5, 1e-8)).fitting is None
+
+
 def test_a_renyi_demand_is_bound_at_the_order_that_lacks_least(world: World) -> None:
     world.plane.create_blocks([builders.block(budget=builders.curve(1.0, 4.0, 0.0))])
     (shortage,) = world.foresee(builders.allocate(demand=builders.curve(2.0, 4.4, 0.1))).shortages
@@ -190,7 +198,7 @@ def test_what_no_unlocking_brings_names_who_holds_it(world: World) -> None:
     assert (prospect.granted_at_ms, prospect.arrivals) == (None, None)
     told = "\n".join(prospecting.explanation(world.plane.get_claim("ns/c"), "waiting", prospect))
     assert "gives back what it holds: ns/holder" in told
-    assert "would fit now: 40.0% of the demand (epsilon 0.2, delta 0)" in told
+    assert "would fit now: epsilon 0.2 (40.0% of it) with the same delta, on as many blocks" in told
     world.plane.settle("ns/holder")
     world.plane.run_pass()
     assert world.is_granted("c")
