@@ -193,7 +193,7 @@ class BudgetClient(ControlPlane):
     def _refusal(
         self, claim: PrivacyBudgetClaim, request: AllocateRequest, response: Response
     ) -> errors.PrivateKubeError:
-        if response.error != allocation.TIMEOUT:
+        if (response.error or "").partition(":")[0] != allocation.TIMEOUT:
             return errors.InvalidInput(f"claim {claim.id}: {response.error}")
         found = matching.candidates(request, claim.meta.namespace, self.list_blocks())
         return errors.DeadlineExceeded(

@@ -90,7 +90,7 @@ def expire(state: State, default_timeout_ms: int) -> None:
         index, request, detail = waiting
         deadline = (detail.start_time_ms or 0) + (request.timeout_ms or default_timeout_ms)
         if state.now_ms >= deadline:
-            fail(state, claim, index, TIMEOUT)
+            fail(state, claim, index, _why_timed_out(state, claim, request))
 
 
 def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> None:
@@ -102,6 +102,15 @@ def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> Non
     held = replace(claim.status, reserved={})
     state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, held=held)
     states.undo_locks(state, claim, claim.request_id(index))
+
+
+def _why_timed_out(state: State, claim: PrivacyBudgetClaim, request: AllocateRequest) -> str:
+    """The word for it, and what keeps the demand from being met ever, where something does."""
+    try:
+        matching.require_possible(request, matching.candidates(request, claim.meta.namespace, state.blocks.values()))
+    except errors.InvalidInput as error:
+        return f"{TIMEOUT}: {error}"
+    return TIMEOUT
 
 
 def snapshot(state: State) -> Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 
 from privatekube import errors
@@ -105,6 +105,27 @@ def require_enough(request: AllocateRequest, found: int) -> None:
         raise errors.InvalidInput(
             f"blocks: {found} match dataset {request.dataset!r} and its conditions, asked {asked}; "
             "ask for fewer, or create more blocks"
+        )
+
+
+def require_possible(request: AllocateRequest, chosen: Collection[PrivateDataBlock]) -> None:
+    """Check that the demand is within the initial budget of as many candidate blocks as the request needs.
+
+    Raises:
+        InvalidBudget: it can never be granted, however long it waits; names the first block that is too small.
+    """
+    demands = demand(request, chosen)
+    too_small = [
+        block
+        for block in chosen
+        if not block.spec.initial_budget.admits(demands[block.id], capacity=block.spec.initial_budget)
+    ]
+    if len(chosen) - len(too_small) < needed(request, len(chosen)):
+        first, others = too_small[0], len(too_small) - 1
+        raise errors.InvalidBudget(
+            f"demand on {first.id}: asked {demands[first.id]}, more than its initial budget {first.spec.initial_budget}"
+            + (f" (and {others} more blocks)" if others else "")
+            + "; ask for less, or for fewer blocks"
         )
 
 

@@ -84,6 +84,27 @@ def test_a_demand_that_can_be_none_fails_at_once_and_unlocks_nothing(plane: Plan
     assert not any(plane.status("b").available.values)
 
 
+def test_a_demand_that_can_never_fit_fails_in_time_with_both_numbers_and_holds_nobody_up(plane: Plane) -> None:
+    plane.block("b")
+    plane.ask("c", builders.allocate(2.0))
+    plane.ask("other", builders.allocate(0.5))
+    assert (plane.states("c"), plane.states("other")) == (["pending"], ["success"])
+    plane.now_ms += 6000
+    plane.run()
+    error = plane.claim("c").status.responses[0].error
+    assert error is not None
+    assert error.startswith("timeout: demand on ns/b: asked epsilon 2, delta 0, more than its initial budget epsilon 1")
+
+
+def test_a_demand_that_only_others_keep_from_fitting_times_out_and_says_no_more(plane: Plane) -> None:
+    plane.block("b")
+    plane.ask("other", builders.allocate(0.8))
+    plane.ask("c", builders.allocate(0.5))
+    plane.now_ms += 6000
+    plane.run()
+    assert plane.claim("c").status.responses[0].error == "timeout"
+
+
 def test_a_cap_above_the_candidates_takes_them_all(plane: Plane) -> None:
     plane.block("a")
     plane.block("b")
