@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from privatekube import errors, explaining
-from privatekube.controller import allocation, loop
+from privatekube.controller import allocation, loop, settling
 from privatekube.plane import UNLOCK, ControlPlane, now_ms
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import matching
+from privatekube.resources import matching, standing
 from privatekube.resources.claim import (
     ALL_OR_NOTHING,
     AllocateRequest,
@@ -68,9 +68,23 @@ class BudgetClient(ControlPlane):
     """A client of the embedded control plane; see `connect`."""
 
     def allocate(
-        self, namespace: str, name: str, request: AllocateRequest, *, timeout_seconds: float
+        self,
+        namespace: str,
+        name: str,
+        request: AllocateRequest,
+        *,
+        timeout_seconds: float,
+        settle_after_seconds: int | None = None,
     ) -> PrivacyBudgetClaim:
         """Claim budget and wait for it; a repetition under the same name finds its own claim and pays once.
+
+        Args:
+            namespace: of the claim and its blocks.
+            name: of the claim.
+            request: what to claim.
+            timeout_seconds: how long to wait.
+            settle_after_seconds: after how long without a sign of its run the control plane settles the claim; None
+                for never.
 
         Raises:
             InvalidInput: fewer blocks match than asked; nothing is written.
@@ -82,7 +96,7 @@ class BudgetClient(ControlPlane):
         asked = replace(request, timeout_ms=timeout_ms)
         wait = _FIRST_WAIT
         while True:
-            claim = self._claimed(namespace, name, asked)
+            claim = self._claimed(namespace, name, asked, settle_after_seconds)
             response = claim.status.responses[0] if claim.status.responses else None
             if response is not None and response.state is ResponseState.SUCCESS:
                 return claim
@@ -101,13 +115,14 @@ class BudgetClient(ControlPlane):
         """
         with self.store.transaction():
             claim = self.get_claim(claim_id)
-            if not _holds_its_grant(claim):
+            if not standing.holds_its_grant(claim):
                 raise errors.BudgetUnavailable(
                     f"claim {claim_id}: holds no budget, or not all it was granted, so its data must not be read; "
                     "start a new run"
                 )
             if not claim.spec.data_opened:
-                self.store.update(replace(claim, spec=replace(claim.spec, data_opened=True)))
+                opened = replace(claim.spec, data_opened=True)
+                self.store.update(replace(claim, spec=standing.renewed(opened, now_ms=now_ms())))
 
     def consume(self, claim_id: str, *, mechanisms: Sequence[str] = ()) -> dict[str, PrivacyBudget]:
         """Commit everything a claim holds and return what it has committed, by block id; a repetition commits once.
@@ -145,8 +160,8 @@ class BudgetClient(ControlPlane):
         """What the exit task does: unopened budget is released, opened budget consumed; no claim, nothing to settle."""
         with self.store.transaction():
             claim = self.store.get_claim(claim_id)
-            held = {} if claim is None else self._held(claim)
-            if claim is None or not (held or _waits(claim)):
+            held = {} if claim is None else settling.held_on_known_blocks(claim, self.store.get_block)
+            if claim is None or not (held or standing.waits(claim)):
                 return Outcome.NOTHING
             if claim.spec.data_opened and held:
                 self._committed(self._withdrawn(claim), held)
@@ -154,15 +169,9 @@ class BudgetClient(ControlPlane):
             self.release(claim_id)
             return Outcome.RELEASED
 
-    def _held(self, claim: PrivacyBudgetClaim) -> dict[str, PrivacyBudget]:
-        """What the claim holds on blocks that know of it; on a deleted block it counts as committed already."""
-        blocks = {key: self.store.get_block(key) for key in claim.status.acquired}
-        there = {key for key, block in blocks.items() if block and block.status and claim.id in block.status.acquired}
-        return {key: each for key, each in claim.status.acquired.items() if key in there}
-
     def _withdrawn(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
         """The claim without the request that it waits for."""
-        while _waits(claim):
+        while standing.waits(claim):
             loop.withdraw(self.store, claim.id, now_ms=now_ms())
             claim = self.get_claim(claim.id)
         return claim
@@ -177,15 +186,19 @@ class BudgetClient(ControlPlane):
         _require_committed(answered, held)
         return answered
 
-    def _claimed(self, namespace: str, name: str, request: AllocateRequest) -> PrivacyBudgetClaim:
+    def _claimed(
+        self, namespace: str, name: str, request: AllocateRequest, settle_after_seconds: int | None
+    ) -> PrivacyBudgetClaim:
         """The claim of that name, after a pass; made if it is missing and may be granted one day."""
         with self.store.transaction():
             claim = self.store.get_claim(f"{namespace}/{name}")
             if claim is None:
                 explaining.require_possible(self.matching_blocks(namespace, request), request)
-                spec = ClaimSpec(requests=(Request(_ALLOCATE, request),))
+                spec = standing.renewed(
+                    ClaimSpec(requests=(Request(_ALLOCATE, request),)), now_ms=now_ms(), seconds=settle_after_seconds
+                )
                 claim = self.store.create(PrivacyBudgetClaim(ObjectMeta(name, namespace), spec))
-            elif not _is_for(claim, request):
+            elif not standing.is_for(claim, request):
                 raise errors.AlreadyExists(f"claim {claim.id}: exists with another request; start a run of another id")
             self.run_pass()
             return self.get_claim(claim.id)
@@ -204,30 +217,11 @@ class BudgetClient(ControlPlane):
 
     def _answered(self, claim: PrivacyBudgetClaim, action: ConsumeRequest | ReleaseRequest) -> PrivacyBudgetClaim:
         """Append a request, unless it is the last one and waits to be answered; return the claim with its answer."""
-        if not (_waits(claim) and claim.spec.requests[-1].action == action):
+        if not (standing.waits(claim) and claim.spec.requests[-1].action == action):
             request = Request(f"{_SETTLE}-{len(claim.spec.requests)}", action)
             self.store.update(replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request))))
         self.run_pass()
         return self.get_claim(claim.id)
-
-
-def _waits(claim: PrivacyBudgetClaim) -> bool:
-    answered = [each for each in claim.status.responses if each.state is not ResponseState.PENDING]
-    return len(answered) < len(claim.spec.requests)
-
-
-def _is_for(claim: PrivacyBudgetClaim, request: AllocateRequest) -> bool:
-    """Whether a claim was made for that request, however long it was to wait."""
-    first = claim.spec.requests[0].action if claim.spec.requests else None
-    return isinstance(first, AllocateRequest) and replace(first, timeout_ms=request.timeout_ms) == request
-
-
-def _holds_its_grant(claim: PrivacyBudgetClaim) -> bool:
-    """Whether a claim was granted something above nothing, and still holds it on every block."""
-    grants = [each.detail.budgets for each in claim.status.responses if isinstance(each.detail, AllocateResponse)]
-    granted = {key for grant in grants for key, each in grant.items() if each.acquired is not None}
-    worth = any(value > 0 for amount in claim.status.acquired.values() for value in amount.values)
-    return worth and granted <= set(claim.status.acquired)
 
 
 def _seconds_left(response: Response | None, timeout_ms: int) -> float:

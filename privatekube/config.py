@@ -63,6 +63,7 @@ class RunArguments(_Settings):
         epsilon: what the whole run may cost.
         delta: likewise; well below one over the number of reviews.
         timeout_seconds: how long allocate waits for the budget.
+        settle_after_seconds: after how long without a sign of the run the control plane settles its claim.
         statistics_fraction: share of epsilon for the statistics.
         test_fraction: share of users held out to evaluate on.
         task: what to predict: the `product` category, or `sentiment` (five stars or not).
@@ -87,6 +88,7 @@ class RunArguments(_Settings):
     epsilon: Epsilon = 1.0
     delta: Delta = 1e-9
     timeout_seconds: Count = 300
+    settle_after_seconds: Count = 86_400
     statistics_fraction: OpenShare = 0.05
     test_fraction: OpenShare = 0.2
     task: Task = "product"

@@ -50,6 +50,7 @@ def claim(found: PrivacyBudgetClaim) -> Iterator[Table]:
     yield _facts(
         ("claim", found.id),
         ("data opened", "yes" if found.spec.data_opened else "no"),
+        ("settled by", "its run" if found.spec.settle_after is None else _time(found.spec.settle_after.at_ms)),
         ("created", _time(found.meta.creation_time_ms)),
     )
     table = Table("request", "asks", "answer", "reason", box=None)

@@ -21,6 +21,7 @@ def allocate(
     epsilon: config.Epsilon,
     delta: config.Delta,
     timeout_seconds: config.Count,
+    settle_after_seconds: config.Count,
     statistics_fraction: config.OpenShare,
     test_fraction: config.OpenShare,
     n_epochs: config.Count,
@@ -49,7 +50,11 @@ def allocate(
         name = client.claim_name(run_id)
         publiclog.say("claiming", demand=amount, blocks=n_blocks, claim=f"{namespace}/{name}")
         granted = plane.allocate(
-            namespace, name, demand.request(dataset, n_blocks, conditions, amount), timeout_seconds=timeout_seconds
+            namespace,
+            name,
+            demand.request(dataset, n_blocks, conditions, amount),
+            timeout_seconds=timeout_seconds,
+            settle_after_seconds=settle_after_seconds,
         )
         blocks = [plane.get_block(block_id) for block_id in sorted(granted.status.acquired)]
     document = handoff.Grant(

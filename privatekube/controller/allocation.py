@@ -93,15 +93,16 @@ def expire(state: State, default_timeout_ms: int) -> None:
             fail(state, claim, index, _why_timed_out(state, claim, request))
 
 
-def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> None:
-    """Answer a waiting request with failure, then take its reservations back."""
+def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> PrivacyBudgetClaim:
+    """Answer a waiting request with failure, then take its reservations back; the claim as it is then."""
     before = states.response_at(claim, index)
     detail = None
     if before is not None and isinstance(before.detail, AllocateResponse):
         detail = replace(before.detail, budgets={}, finish_time_ms=state.now_ms)
     held = replace(claim.status, reserved={})
-    state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, held=held)
+    answered = state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, held=held)
     states.undo_locks(state, claim, claim.request_id(index))
+    return answered
 
 
 def _why_timed_out(state: State, claim: PrivacyBudgetClaim, request: AllocateRequest) -> str:

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.controller import allocation, recovery, settlement
+from privatekube.controller import allocation, recovery, settlement, settling
 from privatekube.controller import state as states
 from privatekube.controller.state import State
 from privatekube.resources import moves
@@ -82,6 +82,7 @@ def _pass(
 ) -> None:
     recovery.admit(state)
     recovery.recover(state)
+    settling.settle_overdue(state)
     _advance(state, unlocking)
     allocation.expire(state, default_timeout_ms)
     if tick is not False:

@@ -152,6 +152,24 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleAfter:
+    """When the control plane settles a claim whose run did not: a time that the run puts off as it goes on.
+
+    Args:
+        seconds: how far it is put off each time.
+        at_ms: the time, unix milliseconds.
+    """
+
+    seconds: int
+    at_ms: int
+
+    @classmethod
+    def of(cls, seconds: int, *, now_ms: int) -> SettleAfter:
+        """So many seconds from now."""
+        return cls(seconds, now_ms + 1000 * seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimSpec:
     """What the claimant writes.
 
@@ -160,12 +178,14 @@ class ClaimSpec:
         data_opened: set when the data behind the claim was read, for good: from then on its budget cannot be released.
         priority: recorded for ordering policies that say so.
         owned_by: references, recorded.
+        settle_after: when the control plane settles it; None for never.
     """
 
     requests: tuple[Request, ...] = ()
     data_opened: bool = False
     priority: int | None = None
     owned_by: tuple[Mapping[str, object], ...] = ()
+    settle_after: SettleAfter | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from privatekube.resources.claim import (
     PrivacyBudgetClaim,
     ReleaseRequest,
     Request,
+    SettleAfter,
 )
 from privatekube.resources.codec import Json
 from privatekube.resources.reader import Reader
@@ -52,6 +53,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             data_opened=spec.raw("dataOpened") is True,
             priority=spec.whole("priority"),
             owned_by=tuple(dict(each.document) for each in spec.children("ownedBy")),
+            settle_after=_settle_after(spec.child("settleAfter")) if "settleAfter" in spec else None,
         ),
         status=ClaimStatus(
             acquired=codec.read_budgets(status, "acquiredBudgets"),
@@ -76,6 +78,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "dataOpened": spec.data_opened or None,
                 "priority": spec.priority,
                 "ownedBy": [dict(each) for each in spec.owned_by],
+                "settleAfter": _settle_after_to_wire(spec.settle_after),
             }
         ),
         "status": codec.present(
@@ -88,6 +91,17 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
             }
         ),
     }
+
+
+def _settle_after(document: Reader) -> SettleAfter:
+    seconds, at_ms = document.whole("seconds"), document.whole("time")
+    if seconds is None or seconds < 1 or at_ms is None or at_ms < 0:
+        raise errors.InvalidInput("spec.settleAfter: needs seconds of at least 1 and a time in unix milliseconds")
+    return SettleAfter(seconds, at_ms)
+
+
+def _settle_after_to_wire(after: SettleAfter | None) -> Json | None:
+    return None if after is None else {"seconds": after.seconds, "time": after.at_ms}
 
 
 def condition_from_wire(document: object) -> Condition:

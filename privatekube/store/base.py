@@ -80,7 +80,7 @@ class ResourceStore(Protocol):
         """All blocks, in order of creation."""
 
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        """All claims, in order of creation; `open_only`: those with an unanswered request."""
+        """All claims, in order of creation; `open_only`: those that `rows.is_open` says."""
 
     def create(self, resource: R) -> R:
         """Add a resource and return it with its identity filled in; AlreadyExists when the name is taken."""

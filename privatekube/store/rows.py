@@ -6,9 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from privatekube.resources import block_codec, claim_codec
+from privatekube.resources import block_codec, claim_codec, standing
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import ResponseState
 from privatekube.store.base import R, Resource
 
 SCHEMA = (
@@ -45,11 +44,8 @@ def kind(resource: Resource) -> str:
 
 
 def is_open(resource: Resource) -> bool:
-    """Whether a claim has an unanswered request; blocks always count."""
-    if isinstance(resource, PrivateDataBlock):
-        return True
-    answered = [response for response in resource.status.responses if response.state is not ResponseState.PENDING]
-    return len(answered) < len(resource.spec.requests)
+    """Whether a claim has an unanswered request, or holds budget and a time to settle; blocks always count."""
+    return isinstance(resource, PrivateDataBlock) or standing.waits(resource) or standing.may_be_settled(resource)
 
 
 def encode(resource: Resource) -> str:

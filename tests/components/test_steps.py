@@ -67,6 +67,7 @@ class Run:
             "epsilon": 1.0,
             "delta": 1e-9,
             "timeout_seconds": 5,
+            "settle_after_seconds": 60,
             "statistics_fraction": 0.05,
             "test_fraction": 0.3,
             "n_epochs": 1,

@@ -18,7 +18,7 @@ from privatekube import errors
 from privatekube.controller import audit, loop, registration
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
-from privatekube.resources import moves
+from privatekube.resources import moves, standing
 from privatekube.resources.block import PrivateDataBlock, ReturnPolicy
 from privatekube.resources.claim import (
     AllocateRequest,
@@ -105,6 +105,7 @@ class Machine(RuleBasedStateMachine):
         least=st.none() | st.sampled_from([-1, 1, 2, 3]),
         most=st.none() | st.integers(1, 3),
         timeout_ms=st.none() | st.sampled_from([1, 2000, 50_000]),
+        settle_after=st.none() | st.sampled_from([1, 5]),
     )
     def create_claim(
         self,
@@ -114,6 +115,7 @@ class Machine(RuleBasedStateMachine):
         least: int | None,
         most: int | None,
         timeout_ms: int | None,
+        settle_after: int | None,
     ) -> None:
         if self.plain.get_claim(f"ns/{name}") is not None:
             return
@@ -122,7 +124,8 @@ class Machine(RuleBasedStateMachine):
         if named is not None:
             demand = BudgetDemand(by_block={f"ns/{each}": amount for each in sorted(named)})
         request = AllocateRequest("d", demand, min_blocks=least, max_blocks=most, timeout_ms=timeout_ms)
-        self.plain.create(builders.claim(name, request))
+        claim = builders.claim(name, request)
+        self.plain.create(replace(claim, spec=standing.renewed(claim.spec, now_ms=self.now_ms, seconds=settle_after)))
 
     @rule(name=st.sampled_from(CLAIMS), block=st.sampled_from([*BLOCKS, "unknown"]), part=parts, policy=policies)
     def append_consume(self, name: str, block: str, part: float, policy: str) -> None:

@@ -1,0 +1,61 @@
+"""Claims whose run never came back: settled by the control plane, as the run's exit task would have done.
+
+Budget whose data was never opened is released, opened budget is consumed, because nobody can prove that nothing leaked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from privatekube.controller import allocation
+from privatekube.controller import state as states
+from privatekube.controller.state import State
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import (
+    ALL_OR_NOTHING,
+    AllocateRequest,
+    ConsumeRequest,
+    PrivacyBudgetClaim,
+    ReleaseRequest,
+    Request,
+)
+
+IDENTIFIER = "settle-after"
+OVERDUE = "settled: its time to settle is over"
+
+
+def settle_overdue(state: State) -> None:
+    """Append to each claim whose time to settle is over the request that its exit task would have made.
+
+    What it waits for is withdrawn first. A claim has one such request for all that it holds; where it could not be
+    met, it is not made again.
+    """
+    for claim in list(state.open_claims.values()):
+        if claim.spec.settle_after is not None and state.now_ms >= claim.spec.settle_after.at_ms:
+            _settle(state, claim)
+
+
+def held_on_known_blocks(
+    claim: PrivacyBudgetClaim, block_of: Callable[[str], PrivateDataBlock | None]
+) -> dict[str, PrivacyBudget]:
+    """What a claim holds on blocks that know of it; on a deleted block it counts as committed already."""
+    blocks = {key: block_of(key) for key in claim.status.acquired}
+    there = {key for key, block in blocks.items() if block and block.status and claim.id in block.status.acquired}
+    return {key: each for key, each in claim.status.acquired.items() if key in there}
+
+
+def _settle(state: State, claim: PrivacyBudgetClaim) -> None:
+    now = states.current(claim)
+    if now is not None and isinstance(now[1].action, AllocateRequest) and states.response_at(claim, now[0]):
+        claim = allocation.fail(state, claim, now[0], OVERDUE)
+    held = held_on_known_blocks(claim, state.blocks.get)
+    asked = claim.spec.requests
+    if states.current(claim) is not None or not held or asked[-1].identifier == IDENTIFIER:
+        return
+    action = (
+        ConsumeRequest(held, f"{ALL_OR_NOTHING}=true", (OVERDUE,)) if claim.spec.data_opened else ReleaseRequest(held)
+    )
+    spec = replace(claim.spec, requests=(*asked, Request(IDENTIFIER, action)))
+    state.open_claims[claim.id] = state.store.update(replace(claim, spec=spec))
