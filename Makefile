@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -23,6 +23,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS)
+
+kubernetes-tools:
+	tools/kubernetes/build.sh
+
+test-kubernetes: $(STAMP) kubernetes-tools
+	$(BIN)/pytest -n $(WORKERS) -m kubernetes
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200

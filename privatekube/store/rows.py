@@ -54,7 +54,7 @@ def encode(resource: Resource) -> str:
     return json.dumps(wire, separators=(",", ":"))
 
 
-def decode(kind_: str, version: int, body: str) -> Any:
+def decode(kind_: str, version: int | str, body: str) -> Any:
     """The resource of that kind from its JSON.
 
     Raises:
@@ -64,6 +64,6 @@ def decode(kind_: str, version: int, body: str) -> Any:
     return versioned(from_wire(json.loads(body)), version)  # type: ignore[type-var]  # by kind
 
 
-def versioned(resource: R, version: int) -> R:
+def versioned(resource: R, version: int | str) -> R:
     """The resource as of that write."""
     return replace(resource, meta=replace(resource.meta, resource_version=str(version)))

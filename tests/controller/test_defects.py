@@ -248,7 +248,7 @@ DEFECTS: list[Callable[[Patch], None]] = [
 def cases(folder: Path) -> None:
     """All acceptance cases of the project."""
     for place, each in enumerate(test_cases.cases()):
-        test_cases.run_case(each.values[0], folder / f"{place}.db")
+        test_cases.run_case(each.values[0], test_cases.on_sqlite(folder / f"{place}.db"))
 
 
 def machine(folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import block_codec, claim_codec, codec
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.scheduling import ordering, unlocking
+from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite import SqliteStore
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "cases.yaml"
@@ -33,11 +35,20 @@ def cases() -> Iterator[Any]:
             yield pytest.param(case, id=f"{file.stem}-{case['id']}")
 
 
+Clock = Callable[[], int]
+Opening = Callable[[Clock], ResourceStore]
+"""Opens one and the same store again and again, with a clock in unix milliseconds."""
+
+
+def on_sqlite(path: Path) -> Opening:
+    return lambda clock: SqliteStore(path, clock=clock)
+
+
 class Cluster:
     """A store, a clock and the control plane."""
 
-    def __init__(self, path: Path, config: dict[str, Any]) -> None:
-        self.now_ms, self.path = START_MS, path
+    def __init__(self, opening: Opening, config: dict[str, Any]) -> None:
+        self.now_ms, self.opening = START_MS, opening
         self.store = self.opened()
         self.period_ms = config.get("release_period_ms", 10_000)
         if config.get("scheme") == "T":
@@ -47,8 +58,8 @@ class Cluster:
             self.unlocking = unlocking.PerArrival(config.get("N", 100))
         self.default_timeout_ms = config.get("default_timeout_ms", loop.DEFAULT_TIMEOUT_MS)
 
-    def opened(self) -> SqliteStore:
-        return SqliteStore(self.path, clock=lambda: self.now_ms)
+    def opened(self) -> ResourceStore:
+        return self.opening(lambda: self.now_ms)
 
     def restart(self) -> None:
         self.store.close()
@@ -99,9 +110,11 @@ def perform(cluster: Cluster, step: str, given: Any) -> None:
         case "restart":
             cluster.restart()
         case "preload_block":
-            store.create(block_codec.from_wire(given))
+            block = block_codec.from_wire(given)
+            store.update_status(replace(block, meta=store.create(block).meta))
         case "preload_claim":
-            store.create(claim_codec.from_store(given))
+            claim = claim_codec.from_store(given)
+            store.update_status(replace(claim, meta=store.create(claim).meta))
         case "advance_ms":
             cluster.advance(given)
         case _:
@@ -176,11 +189,11 @@ OPERATIONS: dict[str, Callable[[Any, Any], PrivacyBudget]] = {
 
 @pytest.mark.parametrize("case", list(cases()))
 def test_case(case: dict[str, Any], tmp_path: Path) -> None:
-    run_case(case, tmp_path / "state.db")
+    run_case(case, on_sqlite(tmp_path / "state.db"))
 
 
-def run_case(case: dict[str, Any], path: Path) -> None:
-    """Take the steps of one case on a store at `path`, and compare with what it expects."""
+def run_case(case: dict[str, Any], opening: Opening) -> None:
+    """Take the steps of one case on a store, and compare with what it expects."""
     if "unit" in case:
         unit = case["unit"]
         left, right = codec.budget_from_wire(unit["a"]), unit["b"]
@@ -188,7 +201,7 @@ def run_case(case: dict[str, Any], path: Path) -> None:
         assert isinstance(left, EpsilonDelta) or unit["op"] != "to_renyi"
         same(OPERATIONS[unit["op"]](left, operand), unit["expect"])
         return
-    cluster = Cluster(path, case.get("config", {}))
+    cluster = Cluster(opening, case.get("config", {}))
     cluster.settle(tick=True)
     for step in case["steps"]:
         (name, given), *_ = step.items()

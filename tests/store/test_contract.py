@@ -18,8 +18,10 @@ from privatekube.store.base import ResourceStore, RetiredData
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
+from tests.kubernetes import stores
 
 Opener = Callable[[], ResourceStore]
+KUBERNETES = "kubernetes"
 
 
 def sqlite(folder: Path) -> Opener:
@@ -35,10 +37,13 @@ STORES: dict[str, Callable[[Path], Opener]] = {"sqlite": sqlite, "memory": memor
 """Each makes, in a folder of its own, something that opens one and the same store again and again."""
 
 
-@pytest.fixture(params=sorted(STORES))
+@pytest.fixture(params=[*sorted(STORES), pytest.param(KUBERNETES, marks=pytest.mark.kubernetes)])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     opened: list[ResourceStore] = []
-    session = STORES[request.param](tmp_path)
+    on_cluster = request.param == KUBERNETES
+    session: Opener = (
+        stores.emptied(request.getfixturevalue("apiserver")) if on_cluster else STORES[request.param](tmp_path)
+    )
 
     def open_again() -> ResourceStore:
         opened.append(session())
@@ -47,6 +52,13 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     yield open_again
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def transactional(request: pytest.FixtureRequest) -> None:
+    """For tests of transactions: not on a store that has none."""
+    if request.node.callspec.params["opener"] == KUBERNETES:
+        pytest.skip("an API server has no transactions")
 
 
 @pytest.fixture
@@ -170,6 +182,7 @@ def test_settings_are_shared(opener: Opener) -> None:
     assert opener().settings() == {"order": "fcfs"}
 
 
+@pytest.mark.usefixtures("transactional")
 def test_a_failed_transaction_leaves_nothing(opener: Opener) -> None:
     store = opener()
 
@@ -207,6 +220,7 @@ def test_what_one_session_writes_the_other_sees(opener: Opener) -> None:
     assert second.list_blocks() == []
 
 
+@pytest.mark.usefixtures("transactional")
 def test_a_transaction_that_failed_is_forgotten_by_its_own_session_too(store: ResourceStore) -> None:
     created = store.create(builders.block())
 

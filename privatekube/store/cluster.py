@@ -1,0 +1,138 @@
+"""Custom resources of this project on a Kubernetes API server, as JSON; its errors are translated here, once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import urllib3
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from privatekube import errors
+from privatekube.resources import meta
+from privatekube.resources.codec import Json
+
+GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
+STATUS = "status"
+_PAGE = 500
+_TIMEOUT_SECONDS = (5, 60)
+
+
+class Cluster:
+    """The resources of the group, by plural name; `namespace` is None for kinds that have none.
+
+    All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses what was given), Forbidden as
+    InvalidInput too, and StoreBusy (the server is not there, or asks to come again).
+    """
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+        self._custom = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+
+    def get(self, plural: str, name: str, namespace: str | None = None) -> Json | None:
+        """The object of that name, or None."""
+        try:
+            return self._call("get", plural, namespace, name=name)
+        except errors.NotFound:
+            return None
+
+    def listed(self, plural: str, namespace: str | None = None) -> list[Json]:
+        """All objects of that kind, or those of a namespace: one consistent state, read page by page."""
+        found: list[Json] = []
+        more: str | None = None
+        while True:
+            options = {"limit": _PAGE} if more is None else {"limit": _PAGE, "_continue": more}
+            try:
+                page = self._call("list", plural, namespace, **options)
+            except errors.Conflict:  # what the pages come from is too old by now
+                found, more = [], None
+                continue
+            found += page["items"]
+            more = page["metadata"].get("continue")
+            if not more:
+                return found
+
+    def create(self, plural: str, document: Json) -> Json:
+        """Add an object; AlreadyExists when the name is taken."""
+        return self._call("create", plural, document["metadata"].get("namespace"), body=document)
+
+    def replace(self, plural: str, document: Json, *, status: bool = False) -> Json:
+        """Replace an object, or only its status; Conflict unless it is of the version that `document` names."""
+        identity = document["metadata"]
+        call = "replace" if not status else "replace_status"
+        return self._call(call, plural, identity.get("namespace"), name=identity["name"], body=document)
+
+    def delete(self, plural: str, document: Json) -> None:
+        """Remove an object; Conflict unless it is of the version that `document` names."""
+        identity = document["metadata"]
+        version = client.V1Preconditions(resource_version=identity["resourceVersion"])
+        options = client.V1DeleteOptions(preconditions=version)
+        self._call("delete", plural, identity.get("namespace"), name=identity["name"], body=options)
+
+    def config_map(self, name: str, namespace: str) -> dict[str, str]:
+        """What a ConfigMap holds; nothing where there is none."""
+        try:
+            with _translated(f"configmap {namespace}/{name}"):
+                return dict(self._core.read_namespaced_config_map(name, namespace).data or {})
+        except errors.NotFound:
+            return {}
+
+    def set_config_map(self, name: str, namespace: str, values: dict[str, str]) -> None:
+        """Add to what a ConfigMap holds; it is made where it is missing."""
+        body = {"metadata": {"name": name, "namespace": namespace}, "data": values}
+        with _translated(f"configmap {namespace}/{name}"):
+            try:
+                self._core.patch_namespaced_config_map(name, namespace, body)
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+                self._core.create_namespaced_config_map(namespace, body)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._api.close()
+
+    def _call(self, verb: str, plural: str, namespace: str | None, **given: Any) -> Json:
+        scope = "cluster" if namespace is None else "namespaced"
+        where = {} if namespace is None else {"namespace": namespace}
+        name = f"{verb.removesuffix('_status')}_{scope}_custom_object{'_status' if verb.endswith('_status') else ''}"
+        method: Callable[..., Json] = getattr(self._custom, name)
+        what = "/".join(part for part in (plural, namespace, given.get("name")) if part)
+        with _translated(what):
+            return method(GROUP, VERSION, plural=plural, _request_timeout=_TIMEOUT_SECONDS, **where, **given)
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ApiException as error:
+        raise _translation(what, error) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise errors.StoreBusy(f"kubernetes: the API server cannot be reached ({error}); try again") from error
+
+
+def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
+    reason, message = _explained(error)
+    if error.status == 404:
+        return errors.NotFound(f"{what}: is gone, or its kind is not installed ({message})")
+    if reason == "AlreadyExists":
+        return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
+    if error.status in (409, 410):
+        return errors.Conflict(f"{what}: was changed meanwhile ({message})")
+    if error.status in (400, 401, 403, 413, 415, 422):
+        return errors.InvalidInput(f"{what}: refused by the API server: {message}")
+    return errors.StoreBusy(f"{what}: the API server answered {error.status} ({message}); try again")
+
+
+def _explained(error: ApiException) -> tuple[str, str]:
+    """The reason and the message of an API server's answer, as far as it gave them."""
+    try:
+        document = json.loads(error.body or "")
+        return str(document.get("reason", "")), str(document.get("message", "")).replace("\n", " ")
+    except (ValueError, AttributeError):
+        return "", str(error.reason)

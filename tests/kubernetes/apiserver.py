@@ -1,0 +1,176 @@
+"""A real API server for tests: etcd and kube-apiserver on loopback, with RBAC and a token per user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import urllib3
+from kubernetes import client
+
+TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
+_BINARIES = ("etcd", "kube-apiserver", "kubectl")
+_READY_SECONDS, _STOP_SECONDS, _LONGEST_SECONDS = 60, 10, 7200
+
+
+def binaries() -> Path | str:
+    """Where the binaries are, or why there are none: KUBEBUILDER_ASSETS, or what tools/kubernetes/build.sh built."""
+    named = os.environ.get("KUBEBUILDER_ASSETS")
+    if named:
+        missing = [each for each in _BINARIES if not (Path(named) / each).exists()]
+        return f"KUBEBUILDER_ASSETS: {named} lacks {', '.join(missing)}" if missing else Path(named)
+    if not shutil.which("go") and not _is_built():
+        return "no Kubernetes binaries: install Go and run make test-kubernetes, or set KUBEBUILDER_ASSETS"
+    if not _is_built():
+        return "no Kubernetes binaries: run make test-kubernetes, which builds them once, or set KUBEBUILDER_ASSETS"
+    return Path(_build("--where"))
+
+
+def _is_built() -> bool:
+    return (Path(_build("--where")) / "complete").exists()
+
+
+def _build(*options: str) -> str:
+    done = subprocess.run([TOOLS / "build.sh", *options], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@dataclass
+class ApiServer:
+    """One API server, stopped by its own process id.
+
+    Args:
+        folder: its own, for keys, certificates, data and logs.
+        binaries: where etcd and kube-apiserver are.
+        users: groups by user; a user's token is its name with `-token` after it.
+    """
+
+    folder: Path
+    binaries: Path
+    users: Mapping[str, str] = field(default_factory=lambda: {"admin": "system:masters"})
+    port: int = 0
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start both, and wait until the API server is ready."""
+        self.port, etcd, peers = (_free_port() for _ in range(3))
+        lines = [f'{user}-token,{user},{user},"{groups}"' for user, groups in self.users.items()]
+        tokens = self.folder / "tokens.csv"
+        tokens.write_text("\n".join(lines) + "\n")
+        tokens.chmod(0o600)
+        key = self.folder / "sa.key"
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        self._run(
+            "etcd",
+            f"--data-dir={self.folder}/etcd",
+            f"--listen-client-urls=http://127.0.0.1:{etcd}",
+            f"--advertise-client-urls=http://127.0.0.1:{etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{peers}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peers}",
+            f"--initial-cluster=default=http://127.0.0.1:{peers}",
+            "--unsafe-no-fsync",
+        )
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{etcd}",
+            f"--secure-port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--cert-dir={self.folder}/certificates",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--authorization-mode=RBAC",
+            f"--token-auth-file={tokens}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-signing-key-file={key}",
+            f"--service-account-key-file={key}",
+            "--disable-admission-plugins=ServiceAccount",
+        )
+        self._wait()
+
+    def stop(self) -> None:
+        """Stop both."""
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+    def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None, status: int = 0) -> str:
+        """Run kubectl as a user, check its exit status, and return what it wrote."""
+        connection = [f"--server={self.url}", f"--certificate-authority={self.certificate}", f"--token={user}-token"]
+        done = subprocess.run(
+            [self.binaries / "kubectl", *connection, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "KUBECONFIG": "/dev/null"},
+        )
+        assert done.returncode == status, f"kubectl {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def api(self, user: str = "admin") -> client.ApiClient:
+        """A connection of the official client as a user."""
+        configuration = client.Configuration(host=self.url)
+        configuration.ssl_ca_cert = str(self.certificate)
+        configuration.api_key = {"authorization": f"Bearer {user}-token"}
+        return client.ApiClient(configuration)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate that it signed for itself."""
+        return self.folder / "certificates" / "apiserver.crt"
+
+    def _run(self, name: str, *options: str) -> None:
+        log = (self.folder / f"{name}.log").open("wb")
+        with log:
+            bounded: list[str | Path] = [
+                "timeout",
+                f"--kill-after={_STOP_SECONDS}",
+                str(_LONGEST_SECONDS),
+                self.binaries / name,
+            ]
+            process = subprocess.Popen([*bounded, *options], stdout=log, stderr=subprocess.STDOUT)
+        self._processes.append(process)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._is_ready():
+            ended = [process.pid for process in self._processes if process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                logs = [(self.folder / f"{name}.log").read_text()[-2000:] for name in ("etcd", "kube-apiserver")]
+                self.stop()
+                raise RuntimeError("the API server did not start\n" + "\n".join(logs))
+            time.sleep(0.1)
+
+    def _is_ready(self) -> bool:
+        if not self.certificate.exists():
+            return False
+        with contextlib.closing(self.api()) as api:
+            try:
+                _, status, _ = api.call_api("/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=5)
+            except (client.ApiException, urllib3.exceptions.HTTPError):
+                return False
+            return bool(status == 200)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

@@ -1,0 +1,74 @@
+"""Talking to an API server: pages, who is first, and what its errors become."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from kubernetes import client
+
+from privatekube import errors
+from privatekube.resources import ledger
+from privatekube.store import cluster, kubernetes
+from privatekube.store.cluster import Cluster
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.kubernetes import stores
+from tests.kubernetes.apiserver import ApiServer
+from tests.store import test_contract
+
+
+@pytest.fixture
+def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
+    opened = stores.emptied(apiserver)()
+    yield opened
+    opened.close()
+
+
+@pytest.mark.kubernetes
+def test_a_list_of_several_pages_is_whole(store: KubernetesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_PAGE", 2)
+    for name in "edcba":
+        store.create(builders.claim(name))
+    assert [each.meta.name for each in store.list_claims()] == list("edcba")
+
+
+@pytest.mark.kubernetes
+def test_two_who_append_at_once_make_one_chain(apiserver: ApiServer) -> None:
+    opening = stores.emptied(apiserver)
+
+    def append(writer: int) -> None:
+        with contextlib.closing(opening()) as store:
+            for number in range(10):
+                store.append(test_contract.entry(f"{writer}-{number}"))
+                store.append(test_contract.entry(f"both-{number}"))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(append, range(3)))
+    with contextlib.closing(opening()) as store:
+        entries = list(ledger.require_chain(store.ledger()))
+    assert len(entries) == len({each.identity for each in entries}) == 40
+
+
+@pytest.mark.kubernetes
+def test_what_the_server_does_not_take_is_bad_input_in_its_words(store: KubernetesStore) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"privatedatablocks/ns.*refused by the API server.*RFC 1123"):
+        store.create(builders.block("Upper"))
+
+
+@pytest.mark.kubernetes
+def test_an_unknown_user_is_refused(apiserver: ApiServer) -> None:
+    with (
+        contextlib.closing(Cluster(apiserver.api("nobody"))) as on,
+        pytest.raises(errors.InvalidInput, match="refused by the API server"),
+    ):
+        on.listed(kubernetes.ENTRIES)
+
+
+def test_a_server_that_is_not_there_is_busy() -> None:
+    configuration = client.Configuration(host="https://127.0.0.1:1")
+    configuration.retries = 0
+    with contextlib.closing(Cluster(client.ApiClient(configuration))) as on, pytest.raises(errors.StoreBusy):
+        on.listed(kubernetes.ENTRIES)
