@@ -35,6 +35,8 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         for namespace in NAMESPACES:
             server.kubectl("create", "namespace", namespace)
+        for role in api.ROLES:
+            server.kubectl("create", "clusterrolebinding", role, f"--clusterrole=privatekube-{role}", f"--user={role}")
         yield server
     finally:
         server.stop()

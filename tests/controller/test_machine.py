@@ -60,8 +60,12 @@ class Machine(RuleBasedStateMachine):
         self.renyi = renyi
         self.whole: PrivacyBudget = builders.curve(0.5, 1.0, 2.0) if renyi else EpsilonDelta(1.0, 1e-6)
         self.unlocking, self.ordering = unlocking.parse(unlock), ordering.parse(order)
-        self.store = CrashingStore(SqliteStore(Path(":memory:"), clock=lambda: self.now_ms))
+        self.store = CrashingStore(self.opened())
         self.committed: dict[str, PrivacyBudget] = {}
+
+    def opened(self) -> ResourceStore:
+        """An empty store with the machine's clock."""
+        return SqliteStore(Path(":memory:"), clock=lambda: self.now_ms)
 
     @property
     def plain(self) -> ResourceStore:

@@ -11,6 +11,7 @@ from privatekube.controller import registration
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import block_codec, claim_codec
 from privatekube.resources.claim import ConsumeRequest, ReleaseRequest
+from privatekube.store.base import ResourceStore
 from privatekube.store.memory import MemoryStore
 from tests import builders
 from tests.controller.crashing import CrashError, CrashingStore
@@ -45,13 +46,19 @@ def outcome(plane: Plane) -> object:
     return [(each["spec"], each["status"]) for each in (*blocks, *claims)]
 
 
-def lived(unlock: str, *, crash: tuple[int, int, bool] | None) -> tuple[object, list[int]]:
+def in_memory() -> ResourceStore:
+    return MemoryStore(lambda: 1000)
+
+
+def lived(
+    unlock: str, *, crash: tuple[int, int, bool] | None, empty: Callable[[], ResourceStore] = in_memory
+) -> tuple[object, list[int]]:
     """Live through all steps; at one step, die at one write of its pass, before or after, and start again.
 
     Returns:
         the outcome, and how many writes the pass of each step took.
     """
-    store = CrashingStore(MemoryStore(lambda: 1000))
+    store = CrashingStore(empty())
     plane, writes = Plane(store, unlock=unlock), []
     for number, step in enumerate(life()):
         step(plane)

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,8 @@ import urllib3
 from kubernetes import client
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
+ROLES = ("viewer", "claimant", "data-owner", "controller")
+"""A user of each name has the ClusterRole privatekube-NAME; the user nobody has none."""
 _BINARIES = ("etcd", "kube-apiserver", "kubectl")
 _READY_SECONDS, _STOP_SECONDS, _LONGEST_SECONDS = 60, 10, 7200
 
@@ -49,19 +50,22 @@ class ApiServer:
     Args:
         folder: its own, for keys, certificates, data and logs.
         binaries: where etcd and kube-apiserver are.
-        users: groups by user; a user's token is its name with `-token` after it.
+
+    A user's token is its name with `-token` after it; `admin` may do everything.
     """
 
     folder: Path
     binaries: Path
-    users: Mapping[str, str] = field(default_factory=lambda: {"admin": "system:masters"})
     port: int = 0
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
         """Start both, and wait until the API server is ready."""
         self.port, etcd, peers = (_free_port() for _ in range(3))
-        lines = [f'{user}-token,{user},{user},"{groups}"' for user, groups in self.users.items()]
+        lines = [
+            'admin-token,admin,admin,"system:masters"',
+            *(f"{user}-token,{user},{user}" for user in (*ROLES, "nobody")),
+        ]
         tokens = self.folder / "tokens.csv"
         tokens.write_text("\n".join(lines) + "\n")
         tokens.chmod(0o600)
@@ -95,10 +99,9 @@ class ApiServer:
         self._wait()
 
     def stop(self) -> None:
-        """Stop both."""
+        """Stop both: the API server first, while it can still say so to etcd."""
         for process in reversed(self._processes):
             process.terminate()
-        for process in reversed(self._processes):
             try:
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:

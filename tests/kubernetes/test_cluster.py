@@ -61,7 +61,7 @@ def test_what_the_server_does_not_take_is_bad_input_in_its_words(store: Kubernet
 @pytest.mark.kubernetes
 def test_an_unknown_user_is_refused(apiserver: ApiServer) -> None:
     with (
-        contextlib.closing(Cluster(apiserver.api("nobody"))) as on,
+        contextlib.closing(Cluster(apiserver.api("stranger"))) as on,
         pytest.raises(errors.InvalidInput, match="refused by the API server"),
     ):
         on.listed(kubernetes.ENTRIES)

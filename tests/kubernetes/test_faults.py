@@ -1,0 +1,66 @@
+"""Crashes between any two writes, and random walks, on a real API server."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import hypothesis
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from privatekube.store.base import ResourceStore
+from tests.controller import test_recovery, test_settling
+from tests.controller.harness import Plane
+from tests.controller.test_machine import Machine
+from tests.kubernetes import stores
+from tests.kubernetes.apiserver import ApiServer
+
+pytestmark = pytest.mark.kubernetes
+WALKS = hypothesis.settings(
+    max_examples=4,
+    stateful_step_count=20,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
+    phases=[hypothesis.Phase.generate],
+)
+
+
+class OnCluster(Machine):
+    """The machine, on an API server that is emptied before each walk."""
+
+    server: ClassVar[ApiServer]
+
+    def opened(self) -> ResourceStore:
+        """See the class."""
+        return stores.emptied(self.server, lambda: self.now_ms * 1_000_000)()
+
+
+def test_random_walks_keep_every_budget(apiserver: ApiServer) -> None:
+    OnCluster.server = apiserver
+    run_state_machine_as_test(OnCluster, settings=WALKS)
+
+
+@pytest.mark.timeout(1200)
+def test_the_outcome_is_the_same_wherever_the_process_dies(apiserver: ApiServer) -> None:
+    def empty() -> ResourceStore:
+        return stores.emptied(apiserver, lambda: 1_000_000_000)()
+
+    expected, writes = test_recovery.lived("n=3", crash=None, empty=empty)
+    assert expected == test_recovery.lived("n=3", crash=None)[0]
+    for step, count in enumerate(writes):
+        for write in range(1, count + 1):
+            found, _ = test_recovery.lived("n=3", crash=(step, write, True), empty=empty)
+            assert found == expected, f"step {step}, write {write}"
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("write", range(1, 8))
+@pytest.mark.parametrize("after", [False, True])
+def test_settling_ends_the_same_wherever_the_process_dies(
+    apiserver: ApiServer, opened: bool, write: int, after: bool
+) -> None:
+    plane = Plane(stores.emptied(apiserver, lambda: 1_000_000_000)())
+    test_settling.test_it_ends_the_same_wherever_the_process_dies(plane, opened, write, after)
+    plane.store.close()

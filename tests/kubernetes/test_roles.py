@@ -1,0 +1,85 @@
+"""What each role may do, with real tokens on a real API server: the budget is what the roles leave of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from kubernetes.client import AuthorizationV1Api
+
+from privatekube import errors
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import meta, moves
+from privatekube.store.cluster import Cluster
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.kubernetes import stores
+from tests.kubernetes.apiserver import ROLES, ApiServer
+
+pytestmark = pytest.mark.kubernetes
+
+READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete", "deletecollection")
+BLOCKS, CLAIMS, LEDGER, RECORDS = (
+    "privatedatablocks",
+    "privacybudgetclaims",
+    "privacyledgerentries",
+    "retiredprivatedata",
+)
+EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS)
+READ_ALL = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS, LEDGER, RECORDS)}
+READ_BOTH = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS)}
+ALLOWED = {
+    "viewer": READ_ALL,
+    "claimant": READ_BOTH | {(verb, CLAIMS) for verb in ("create", "update", "patch")},
+    "data-owner": READ_ALL | {("create", BLOCKS)},
+    "controller": READ_ALL
+    | {(verb, kind) for verb in ("update", "patch") for kind in (BLOCKS, CLAIMS)}
+    | {(verb, f"{kind}/status") for verb in ("get", "update", "patch") for kind in (BLOCKS, CLAIMS)}
+    | {("create", LEDGER), ("create", RECORDS), ("update", RECORDS)},
+    "nobody": set(),
+}
+
+
+@pytest.mark.parametrize("role", [*ROLES, "nobody"])
+def test_a_role_may_do_what_the_table_says_and_nothing_else(apiserver: ApiServer, role: str) -> None:
+    with contextlib.closing(apiserver.api(role)) as api:
+        may = {(verb, kind) for verb in READ + WRITE for kind in EVERYTHING if _allowed(api, verb, kind)}
+    assert may == ALLOWED[role]
+
+
+def _allowed(api: object, verb: str, kind: str) -> bool:
+    resource, _, subresource = kind.partition("/")
+    asked = {"group": meta.GROUP, "resource": resource, "subresource": subresource, "verb": verb, "namespace": "ns"}
+    review = {"spec": {"resourceAttributes": asked}}
+    return bool(AuthorizationV1Api(api).create_self_subject_access_review(review).status.allowed)
+
+
+@pytest.fixture
+def by(apiserver: ApiServer) -> Iterator[dict[str, KubernetesStore]]:
+    stores.emptied(apiserver)
+    opened = {role: KubernetesStore(Cluster(apiserver.api(role))) for role in ROLES}
+    yield opened
+    for store in opened.values():
+        store.close()
+
+
+def test_a_claimant_claims_and_appends_but_answers_nothing_and_makes_no_budget(by: dict[str, KubernetesStore]) -> None:
+    block = by["data-owner"].create(builders.block())
+    block = by["controller"].update_status(moves.initialised(block))
+    claim = by["claimant"].create(builders.claim())
+    claim = by["claimant"].update(replace(claim, spec=replace(claim.spec, data_opened=True)))
+    more = replace(claim, status=replace(claim.status, acquired={block.id: EpsilonDelta(1.0)}))
+    refilled = moves.unlocked(block, EpsilonDelta(1.0, 1e-7))
+    for forbidden in (
+        lambda: by["claimant"].update_status(more),
+        lambda: by["claimant"].update_status(refilled),
+        lambda: by["claimant"].create(builders.block("other")),
+        lambda: by["claimant"].delete(block),
+        lambda: by["data-owner"].update_status(refilled),
+        lambda: by["viewer"].create(builders.claim("other")),
+    ):
+        with pytest.raises(errors.InvalidInput, match="forbidden"):
+            forbidden()
+    assert by["controller"].update_status(more).status.acquired == {block.id: EpsilonDelta(1.0)}
