@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from privatekube import handoff, listing
-from privatekube.resources import codec
+from privatekube import handoff
+from privatekube.resources import brief, codec
 from privatekube.resources.block import PrivateDataBlock
 
 MOST_BLOCKS = 12
@@ -69,9 +69,9 @@ def _interval(share: Mapping[str, Any]) -> str:
 
 
 def _left(each: PrivateDataBlock | None) -> str:
-    return "unknown" if each is None else listing.left(each)
+    return "unknown" if each is None else brief.left(each)
 
 
 def _short(wire: Mapping[str, Any]) -> str:
     committed = codec.budget_from_wire(wire)
-    return "nothing" if committed is None else listing.short(committed)
+    return "nothing" if committed is None else brief.short(committed)

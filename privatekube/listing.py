@@ -15,9 +15,7 @@ from rich.table import Table
 
 from privatekube import describing, prospecting
 from privatekube.foresight import Prospect
-from privatekube.privacy import budget
-from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
-from privatekube.resources import block_codec, claim_codec, codec
+from privatekube.resources import block_codec, brief, claim_codec, codec
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
@@ -80,8 +78,12 @@ def show_prospect(prospect: Prospect, request: AllocateRequest, output: Format) 
 
 def show_explanation(claim: PrivacyBudgetClaim, prospect: Prospect | None, output: Format) -> None:
     """Print what a claim waits for, or why it was refused."""
-    document = {"claim": claim.id, "state": state(claim), **({} if prospect is None else prospecting.to_json(prospect))}
-    _show_document(document, prospecting.explanation(claim, state(claim), prospect), output)
+    document = {
+        "claim": claim.id,
+        "state": brief.state(claim),
+        **({} if prospect is None else prospecting.to_json(prospect)),
+    }
+    _show_document(document, prospecting.explanation(claim, brief.state(claim), prospect), output)
 
 
 def _show_document(document: dict[str, Any], lines: Iterable[str], output: Format) -> None:
@@ -99,7 +101,7 @@ def show_ledger(entries: Sequence[Entry], output: Format) -> None:
         return
     table = Table("#", "time", "block", "claim", "committed", "reason", "mechanisms", box=None)
     for each in entries:
-        who = (format_time(each.time_ms), each.block, each.claim, short(each.amount))
+        who = (format_time(each.time_ms), each.block, each.claim, brief.short(each.amount))
         table.add_row(str(each.sequence), *who, each.reason, "; ".join(each.mechanisms))
     _print(table)
 
@@ -139,8 +141,8 @@ def blocks_table(blocks: Sequence[PrivateDataBlock]) -> Table:
             block.meta.namespace,
             block.meta.name,
             block.spec.dataset,
-            left(block),
-            f"{committed_share(block):.0%}",
+            brief.left(block),
+            f"{brief.committed_share(block):.0%}",
             str(len(block.status.reserved)) if block.status else "0",
             _age(block),
         )
@@ -156,58 +158,14 @@ def claims_table(claims: Sequence[PrivacyBudgetClaim]) -> Table:
         table.add_row(
             claim.meta.namespace,
             claim.meta.name,
-            state(claim),
-            _demand(claim),
+            brief.state(claim),
+            brief.demand(claim),
             str(len(held)),
             "yes" if claim.spec.data_opened else "no",
             (responses[-1].error or "") if responses else "",
             _age(claim),
         )
     return table
-
-
-def left(block: PrivateDataBlock) -> str:
-    """What is not yet granted to anybody: epsilon and delta, or the Renyi order of which most is left."""
-    status = block.status
-    return short(block.spec.initial_budget if status is None else status.pending + status.available)
-
-
-def short(amount: PrivacyBudget) -> str:
-    """A budget in a few characters: a Renyi curve by its best order below infinity."""
-    if isinstance(amount, RenyiCurve):
-        finite = [pair for pair in amount.as_pairs() if pair[0] < budget.STANDARD_ORDERS[-1]]
-        alpha, epsilon = max(finite or amount.as_pairs(), key=lambda pair: pair[1])
-        return f"renyi {epsilon:.4g} at order {alpha:g}"
-    return f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
-
-
-def committed_share(block: PrivateDataBlock) -> float:
-    """The committed part of the initial budget: of the scarcer component, or at the best order."""
-    if block.status is None or not block.status.committed:
-        return 0.0
-    used, *others = block.status.committed.values()
-    shares = budget.total(others, start=used).share_of(block.spec.initial_budget)
-    pick = min if isinstance(block.spec.initial_budget, RenyiCurve) else max
-    return pick(shares, default=0.0)
-
-
-def state(claim: PrivacyBudgetClaim) -> str:
-    """One word on where a claim stands."""
-    if claim.status.acquired:
-        return "acquired"
-    if claim.status.committed:
-        return "consumed"
-    if not claim.status.responses:
-        return "new"
-    last = str(claim.status.responses[-1].state)
-    return "released" if last == "success" else {"pending": "waiting"}.get(last, last)
-
-
-def _demand(claim: PrivacyBudgetClaim) -> str:
-    for request in claim.spec.requests:
-        if isinstance(request.action, AllocateRequest) and request.action.expected_budget.constant is not None:
-            return short(request.action.expected_budget.constant)
-    return "by block"
 
 
 def _age(resource: Resource) -> str:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from privatekube import errors
-from privatekube.resources import ledger, meta
+from privatekube.resources import brief, ledger, meta
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.codec import Json
@@ -75,7 +75,13 @@ class KubernetesStore:
 
     def update_status(self, resource: R) -> R:
         """See the protocol."""
-        return _read(resource, self._cluster.replace(PLURAL[rows.kind(resource)], _document(resource), status=True))
+        document = _document(resource)
+        if isinstance(resource, PrivateDataBlock):
+            columns = brief.block_columns(resource)
+        else:
+            columns = brief.claim_columns(resource)
+        document["status"] = {**document.get("status", {}), **columns}
+        return _read(resource, self._cluster.replace(PLURAL[rows.kind(resource)], document, status=True))
 
     def delete(self, resource: Resource) -> None:
         """See the protocol."""
