@@ -79,19 +79,24 @@ def explain(plane: ControlPlane, claim: PrivacyBudgetClaim) -> Prospect | None:
     if not asked:
         raise errors.InvalidInput(f"claim {claim.id}: asks for no budget, so there is nothing to explain")
     index, namespace = asked[-1], claim.meta.namespace
-    response = states.response_at(claim, index)
     request = claim.spec.requests[index].action
     assert isinstance(request, AllocateRequest)  # noqa: S101 - chosen so above
-    if response is not None and response.state is ResponseState.SUCCESS:
+    if _state(claim, index) is ResponseState.SUCCESS:
         return None
-    if response is None or response.state is ResponseState.FAILURE:
-        return foresee(plane, namespace, request)
     trial = Trial.of(plane)
-    if trial.granted(claim.id, index) is not None:
-        return Prospect(granted=True, blocks=tuple(allocation.demand_of(claim, index)))
+    granted = trial.granted(claim.id, index)
+    if granted is not None:
+        return Prospect(granted=True, blocks=granted)
+    if _state(trial.claim(claim.id), index) is not ResponseState.PENDING:  # refused, or its time is over by now
+        return foresee(plane, namespace, request)
     prospect = _waiting(trial, claim.id, index)
     trial.forget(claim.id)
     return _with_alternatives(prospect, trial, namespace, request)
+
+
+def _state(claim: PrivacyBudgetClaim, index: int) -> ResponseState | None:
+    response = states.response_at(claim, index)
+    return None if response is None else response.state
 
 
 def _waiting(trial: Trial, claim_id: str, index: int) -> Prospect:

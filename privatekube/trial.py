@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,7 @@ from privatekube.resources.meta import ObjectMeta
 from privatekube.store import memory
 from privatekube.store.memory import MemoryStore
 
-_NAME = "what-if"
+_IDENTIFIER = "what-if"
 _FOR_EVER_MS = 100 * 365 * 86_400_000
 _LOOKS = 256
 
@@ -63,8 +64,8 @@ class Trial:
 
     def submit(self, namespace: str, request: AllocateRequest) -> str:
         """Make a request in a new claim, which waits for ever; its id."""
-        spec = ClaimSpec(requests=(Request(_NAME, replace(request, timeout_ms=_FOR_EVER_MS)),))
-        claim = self.store.create(PrivacyBudgetClaim(ObjectMeta(_NAME, namespace), spec))
+        spec = ClaimSpec(requests=(Request(_IDENTIFIER, replace(request, timeout_ms=_FOR_EVER_MS)),))
+        claim = self.store.create(PrivacyBudgetClaim(ObjectMeta(f"what-if-{uuid.uuid4()}", namespace), spec))
         self.run()
         return claim.id
 

@@ -215,6 +215,14 @@ def test_a_refused_claim_is_explained_as_if_it_asked_again(world: World) -> None
     assert told[2] == "asked again now, it would be granted now, on 2 blocks: ns/a, ns/b"
 
 
+def test_a_claim_whose_time_is_over_is_explained_as_if_it_asked_again(world: World) -> None:
+    world.plane.create_blocks([builders.block()])
+    world.make("other", builders.allocate(0.8))
+    world.make("c", builders.allocate(0.5, timeout_ms=1000))
+    world.now_ms += 2000
+    assert _told(world.explain("c")) == world.foresee(builders.allocate(0.5, timeout_ms=1000))
+
+
 def test_a_claim_that_asks_for_nothing_has_nothing_to_explain(world: World) -> None:
     world.plane.store.create(replace(builders.claim("c"), spec=replace(builders.claim().spec, requests=())))
     with pytest.raises(errors.InvalidInput, match="claim ns/c: asks for no budget"):
