@@ -49,10 +49,16 @@ def test_a_tiny_run_learns_what_is_easy_to_learn(architecture: str) -> None:
 
 
 def test_noise_that_drowns_the_gradient_leaves_nothing_to_learn() -> None:
+    """Noise alone is right 0.41 of the time, give or take 0.18; 0.65 is 6.8 standard errors above."""
     config = builders.config("bow", n_classes=3)
-    data = builders.learnable_reviews(1000, seed=1)
-    result = trained(data, model=config, steps=60, expected_batch_size=500.0, noise_multiplier=1e4)
-    assert accuracy(result.module, builders.learnable_reviews(500, seed=2), config) < 0.6
+    data, held_out = builders.learnable_reviews(1000, seed=1), builders.learnable_reviews(500, seed=2)
+
+    def mean_accuracy(noise_multiplier: float, runs: int) -> float:
+        options = {"model": config, "steps": 20, "expected_batch_size": 500.0, "noise_multiplier": noise_multiplier}
+        return float(np.mean([accuracy(trained(data, **options).module, held_out, config) for _ in range(runs)]))
+
+    assert mean_accuracy(1.0, runs=1) > 0.9
+    assert mean_accuracy(1e4, runs=25) < 0.65
 
 
 @pytest.mark.parametrize("unit", ["event", "user-day"])
