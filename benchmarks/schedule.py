@@ -27,6 +27,7 @@ import workloads
 from rich.console import Console
 from rich.table import Table
 
+from privatekube import errors
 from privatekube.scheduling import ordering, unlocking
 from privatekube.simulation import scenario
 from privatekube.simulation.replay import Replay, replay
@@ -151,17 +152,32 @@ def show(title: str, rows: Iterator[Row], *, as_json: bool) -> None:
     Console(width=None if Console().is_terminal else 160).print(table)
 
 
+def at_least_one(text: str) -> int:
+    """A number of claims."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--scenario", type=Path, nargs="+", default=[], metavar="FILE")
-    options.add_argument("--sizes", type=int, nargs="+", default=[], metavar="CLAIMS")
-    options.add_argument("--accountings", type=int, metavar="CLAIMS")
+    options.add_argument("--sizes", type=at_least_one, nargs="+", default=[], metavar="CLAIMS")
+    options.add_argument("--accountings", type=at_least_one, metavar="CLAIMS")
     options.add_argument("--order", nargs="+", choices=list(ordering.ORDERINGS), default=["fcfs", "dpf", "dpack"])
-    options.add_argument("--repeats", type=int, default=3, help="of each scenario; the fastest counts")
+    options.add_argument("--repeats", type=at_least_one, default=3, help="of each scenario; the fastest counts")
     options.add_argument("--json", action="store_true", help="a JSON object per row instead of tables")
     given = options.parse_args()
     if not (given.scenario or given.sizes or given.accountings):
         options.error("nothing to do; name --scenario, --sizes or --accountings")
+    try:
+        report(given)
+    except errors.PrivateKubeError as error:
+        options.error(str(error))
+
+
+def report(given: argparse.Namespace) -> None:
+    """The tables that were asked for."""
     if given.scenario:
         show("Recorded scenarios", recorded(given.scenario, given.order, given.repeats), as_json=given.json)
     if given.sizes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 import yaml
@@ -105,6 +105,13 @@ class RunArguments(_Settings):
     seed: Seed = 0
     prefix: Text = "out"
 
+    @pydantic.model_validator(mode="after")
+    def _settled_after_it_waited(self) -> Self:
+        if self.settle_after_seconds <= self.timeout_seconds:
+            bound = f"must be above timeout_seconds, which is {self.timeout_seconds}"
+            raise errors.invalid("settle_after_seconds", self.settle_after_seconds, bound, "raise it")
+        return self
+
 
 class ClusterSecrets(_Settings):
     """Connection to Kubeflow Pipelines, from client_secrets.yaml; give a token or an IAP client, or neither.
@@ -192,7 +199,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         document = _parsed(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise errors.InvalidInput(f"{path}: cannot be read ({reason}); name a YAML file of arguments") from error
+        raise errors.InvalidInput(f"{path}: cannot be read ({reason}); name another file") from error
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -61,6 +61,7 @@ def test_a_block_count_may_be_a_number_or_all(tmp_path: Path) -> None:
         ("n_epochs: 1.5", r"n_epochs: 1.5 must be a valid integer"),
         ("n_blocks: 0", r"n_blocks: 0 must be 'all' or a whole number of at least 1"),
         ("n_blocks: 2.5", r"n_blocks: 2.5 must be 'all' or a whole number"),
+        ("settle_after_seconds: 300", r"settle_after_seconds: 300 must be above timeout_seconds, which is 300"),
         ("timeout_seconds: 0", r"timeout_seconds: 0 must be greater than or equal to 1"),
         ("task: stars", r"task: 'stars' must be 'product' or 'sentiment'"),
         ("device: tpu", r"device: 'tpu' must be"),
