@@ -24,7 +24,7 @@ from __future__ import annotations
 class PrivateKubeError(Exception):
     """Base of every error this project raises on purpose; `exit_status` is what a command ends with.
 
-    `resource` is the id of the one block or claim that could not be worked on, where the control plane knows it.
+    `resource` is the one object that could not be worked on, where the control plane knows it: `block namespace/name`.
     """
 
     exit_status = 1

@@ -91,13 +91,19 @@ def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted:
 def expire(state: State, default_timeout_ms: int) -> None:
     """Fail the waiting requests whose time is over; their reservations go."""
     for claim in list(state.open_claims.values()):
-        waiting = _waiting(claim)
-        if waiting is None:
-            continue
-        index, request, detail = waiting
-        deadline = (detail.start_time_ms or 0) + (request.timeout_ms or default_timeout_ms)
-        if state.now_ms >= deadline:
+        waiting, deadline = _waiting(claim), deadline_ms(claim, default_timeout_ms)
+        if waiting is not None and deadline is not None and state.now_ms >= deadline:
+            index, request, _ = waiting
             fail(state, claim, index, _why_timed_out(state, claim, request))
+
+
+def deadline_ms(claim: PrivacyBudgetClaim, default_timeout_ms: int) -> int | None:
+    """Until when a claim's request may wait, unix milliseconds; None where none waits."""
+    waiting = _waiting(claim)
+    if waiting is None:
+        return None
+    _, request, detail = waiting
+    return (detail.start_time_ms or 0) + (request.timeout_ms or default_timeout_ms)
 
 
 def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> PrivacyBudgetClaim:

@@ -73,7 +73,7 @@ class State:
         try:
             self.blocks[block.id] = moves.require_balance(block)
         except errors.BudgetExceeded as error:
-            error.resource = block.id
+            error.resource = f"block {block.id}"
             raise
         self._unwritten[block.id] = may_wait and self._unwritten.get(block.id, True)
 

@@ -48,7 +48,7 @@ class Writer:
             except errors.Conflict:
                 block = replace(block, meta=self._block_again(block).meta)
             except errors.Permanent as error:
-                raise _about(error, block.id) from error
+                raise _about(error, f"block {block.id}") from error
             else:
                 self._blocks[block.id] = written
                 return written
@@ -67,7 +67,7 @@ class Writer:
                 again = self._claim_again(claim)
                 claim = replace(claim, meta=again.meta, spec=again.spec)
             except errors.Permanent as error:
-                raise _about(error, claim.id) from error
+                raise _about(error, f"claim {claim.id}") from error
             else:
                 self._claims[claim.id] = written
                 return written
