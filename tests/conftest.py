@@ -13,7 +13,7 @@ from tests.kubernetes import apiserver as api
 from tests.kubernetes.apiserver import ApiServer
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
-NAMESPACES = ("ns", "elsewhere", "privatekube-system")
+NAMESPACES = ("ns", "elsewhere", "privacy-example", "privatekube-system")
 
 # Workers run side by side: threads of their own would only wait for each other's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
