@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -29,6 +29,9 @@ kubernetes-tools:
 
 test-kubernetes: $(STAMP) kubernetes-tools
 	$(BIN)/pytest -n $(WORKERS) -m kubernetes
+
+benchmark-control-plane: $(STAMP) kubernetes-tools
+	PYTHONPATH=. $(BIN)/python benchmarks/control_plane.py
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200

@@ -11,12 +11,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import urllib3
 from kubernetes import client
+
+from privatekube.store.kubernetes import SYSTEM_NAMESPACE
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
 ROLES = ("viewer", "claimant", "data-owner", "controller")
@@ -112,6 +114,16 @@ class ApiServer:
         for process in reversed(self._processes):
             _end(process, seconds=_STOP_SECONDS)
         self._processes.clear()
+
+    def install(self, manifests: Path, namespaces: Sequence[str]) -> None:
+        """Install this project's kinds and roles, make namespaces, and bind each user to its role."""
+        self.kubectl("apply", "--server-side", "-k", str(manifests / "base"))
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        for namespace in (*namespaces, SYSTEM_NAMESPACE):
+            self.kubectl("create", "namespace", namespace)
+        for role in ROLES:
+            self.kubectl("create", "clusterrolebinding", role, f"--clusterrole=privatekube-{role}", f"--user={role}")
+        self.kubectl("apply", "-f", str(Path(__file__).parent.parent / "data" / "controller-binding.yaml"))
 
     def restart(self) -> None:
         """Stop the API server alone, and start it again with what etcd has."""
