@@ -21,6 +21,8 @@ from privatekube.store.cluster import Cluster
 
 EPOCH = "controllerEpoch"
 """Field of every status that a controller writes: its epoch, see `watching`."""
+EPOCH_ANNOTATION = "privacy.columbia.github.com/controller-epoch"
+"""Annotation that says the same of an object whose status the API server does not take."""
 _WATCH_SECONDS = 240
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 
@@ -84,7 +86,7 @@ class Cache:
         key, version = _id(document), int(document["metadata"]["resourceVersion"])
         if not self._is_news(key, version, listed=listed):
             return False
-        self.highest_epoch = max(self.highest_epoch, document.get("status", {}).get(EPOCH, 0))
+        self.highest_epoch = max(self.highest_epoch, epoch_of(document))
         try:
             resource = objects.resource_of(self.kind, document)
         except errors.InvalidInput as error:
@@ -157,6 +159,12 @@ class Cache:
             news = self.put(document)
         if news:
             self.on_change()
+
+
+def epoch_of(document: Json) -> int:
+    """The latest epoch that wrote an object: its status, or where that is refused, its annotation."""
+    noted = document["metadata"].get("annotations", {}).get(EPOCH_ANNOTATION, "")
+    return max(int(document.get("status", {}).get(EPOCH, 0)), int(noted) if noted.isdigit() else 0)
 
 
 def _id(document: Json) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 from privatekube import errors
@@ -19,7 +19,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.codec import Json
 from privatekube.store import rows
 from privatekube.store.base import R, Resource, V
-from privatekube.store.caching import EPOCH, Cache
+from privatekube.store.caching import EPOCH, EPOCH_ANNOTATION, Cache, epoch_of
 from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import PLURAL, KubernetesStore
@@ -175,7 +175,7 @@ class WatchingStore(KubernetesStore):
         return {**super()._columns(resource), EPOCH: self.epoch}
 
     def _require_epoch(self, document: Json) -> None:
-        written = document.get("status", {}).get(EPOCH, 0)
+        written = epoch_of(document)
         if written > self.epoch:
             raise errors.Deposed(f"controller: epoch {self.epoch} is over, epoch {written} has written; stop")
 
@@ -189,8 +189,25 @@ class WatchingStore(KubernetesStore):
                 return
             except errors.Conflict:
                 current = self._get(rows.kind(current), current.id)
+            except errors.Permanent:
+                current = self._annotated(current)
             else:
                 return
+
+    def _annotated(self, resource: Resource) -> Resource | None:
+        """Note the epoch where a status is refused; what to try again, None where that is done.
+
+        Where that is refused as well, nobody can write the object: it is set aside.
+        """
+        annotations = {**resource.meta.annotations, EPOCH_ANNOTATION: str(self.epoch)}
+        noted = replace(resource, meta=replace(resource.meta, annotations=annotations))
+        try:
+            super().update(noted)  # type: ignore[type-var]  # of either kind
+        except errors.Conflict:
+            return self._get(rows.kind(resource), resource.id)
+        except errors.Permanent:
+            self.set_aside(f"{rows.kind(resource)} {resource.id}")
+        return None
 
     def _cached(self, kind: str, namespace: str | None) -> list[Any]:
         found = [each for each in self._caches[kind].all() if namespace in (None, each.meta.namespace)]

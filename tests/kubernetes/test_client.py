@@ -70,6 +70,7 @@ def test_what_a_run_left_is_settled_by_whether_its_data_was_opened(
     assert plane.settle("ns/c") is outcome
     assert plane.settle("ns/c") is Outcome.NOTHING
     assert plane.settle("ns/never") is Outcome.NOTHING
+    wait_until(lambda: not moves.status_of(plane.get_block("ns/a")).locks, 20)
     status = moves.status_of(plane.get_block("ns/a"))
     assert status.committed == ({"ns/c": QUARTER} if opened else {})
     assert not status.acquired
