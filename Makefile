@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools containers-tools check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -29,6 +29,9 @@ kubernetes-tools:
 
 test-kubernetes: $(STAMP) kubernetes-tools
 	$(BIN)/pytest -n $(WORKERS) -m kubernetes
+
+containers-tools:
+	tools/containers/install.sh
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200
