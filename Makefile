@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools containers-tools check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools test-node node-tools containers-tools check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -32,6 +32,13 @@ test-kubernetes: $(STAMP) kubernetes-tools
 
 containers-tools:
 	tools/containers/install.sh
+
+node-tools:
+	tools/kubernetes/node/install.sh
+	tools/kubernetes/node/build.sh
+
+test-node: $(STAMP) node-tools
+	$(BIN)/pytest -n 0 -m node
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200

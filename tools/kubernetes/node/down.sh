@@ -15,7 +15,7 @@ if is_running containerd; then
   containers() { timeout 20 ctr --namespace k8s.io "$@"; }
   for each in $(containers tasks ls -q); do containers tasks kill --signal 9 "$each"; done
   sleep 0.5
-  for each in $(containers tasks ls -q); do containers tasks rm --force "$each" >/dev/null; done
+  for each in $(containers tasks ls -q); do containers tasks rm --force "$each" &>/dev/null; done
 fi
 stop containerd registry kube-apiserver etcd
 awk -v state="$state/" 'index($5, state) == 1 {print $5}' /proc/self/mountinfo | sort -r | while read -r mount; do
@@ -25,7 +25,9 @@ done
 for each in $(cgroups) "/sys/fs/cgroup/unified/$name"; do # runc makes the last one too
   [ ! -d "$each" ] || find "$each" -depth -type d -exec rmdir {} +
 done
-rmdir --ignore-fail-on-non-empty -p /var/lib/kubelet/device-plugins 2>/dev/null # no setting moves that folder
+devices=/var/lib/kubelet/device-plugins # no setting moves it
+rm -f $devices/kubelet.sock
+rmdir $devices "${devices%/*}" 2>/dev/null
 limit=$(cut -d' ' -f1 run/processes/limit 2>/dev/null)
 if [ "$limit" = $$ ]; then rm run/processes/limit; else # this may be what the limit started
   is_running limit && kill -- "-$limit"

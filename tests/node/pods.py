@@ -1,0 +1,56 @@
+"""Pods and namespaces as PodSecurity `restricted` wants them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.node.node import Json, Node
+
+NAMESPACE = "restricted"
+_END_SECONDS = 120
+
+
+def namespace(name: str = NAMESPACE) -> Json:
+    """A namespace that takes no other pods than restricted ones."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def pod(name: str, image: str, script: str, *, memory: str = "64Mi", **spec: Any) -> Json:
+    """A restricted pod that runs a Python script once."""
+    container = {
+        "name": "main",
+        "image": image,
+        "command": ["python3", "-c", script],
+        "resources": {"limits": {"memory": memory, "cpu": "1"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"restartPolicy": "Never", "securityContext": security, "containers": [container], **spec},
+    }
+
+
+def ended(node: Node, name: str) -> Json:
+    """How the container of a pod ended: its exit code and reason."""
+    deadline = time.monotonic() + _END_SECONDS
+    while time.monotonic() < deadline:
+        found = node.read("pod", name, NAMESPACE)
+        for status in found["status"].get("containerStatuses", []):
+            if "terminated" in status["state"]:
+                return dict(status["state"]["terminated"])
+        time.sleep(0.2)
+    raise AssertionError(f"pod {name}: still {found['status']} after {_END_SECONDS} s")
+
+
+def log(node: Node, name: str) -> str:
+    """What a pod wrote."""
+    return node.kubectl("logs", name, "-n", NAMESPACE)
