@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools test-node node-tools containers-tools check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools test-node node-tools containers-tools requirements check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -39,6 +39,12 @@ node-tools:
 
 test-node: $(STAMP) node-tools
 	$(BIN)/pytest -n 0 -m node
+
+PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c constraints.txt
+requirements: $(STAMP)
+	$(PIN) pyproject.toml --extra control -o components/bases/control/requirements.txt
+	$(PIN) pyproject.toml --extra training -o components/bases/training/requirements.txt
+	echo opendp | $(PIN) - -o components/dp_preprocess/requirements.txt
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200
