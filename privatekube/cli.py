@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from privatekube import __version__, client, commandline, config, errors, foresight, listing, plane, wishes
+from privatekube import __version__, client, commandline, config, errors, foresight, listing, wishes
 from privatekube.client import BudgetClient
+from privatekube.controller import policy as policies
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.scheduling import ordering, unlocking
@@ -148,9 +149,9 @@ def policy(
     ] = None,
 ) -> None:
     """Show how this store shares budget, or change it for what is still locked: choose before creating blocks."""
-    changes = {plane.UNLOCK: unlock, plane.ORDER: order}
+    changes = {policies.UNLOCK: unlock, policies.ORDER: order}
     if default_timeout is not None:
-        changes[plane.TIMEOUT] = str(default_timeout * 1000)
+        changes[policies.TIMEOUT] = str(default_timeout * 1000)
     with client.connect() as connected:
         connected.set_policy(**{name: value for name, value in changes.items() if value is not None})
         for name, value in connected.policy().items():

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from privatekube import errors, explaining
 from privatekube.controller import allocation, loop, settling
-from privatekube.plane import UNLOCK, ControlPlane, now_ms
+from privatekube.controller.policy import UNLOCK
+from privatekube.plane import ControlPlane, now_ms
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import matching, standing

@@ -12,6 +12,7 @@
     |   +-- DeadlineExceeded      waited as long as was allowed                 exit status 2
     +-- Temporary                 the same call may succeed later
         +-- Conflict              somebody else wrote first
+        +-- Deposed               another controller has taken over
         +-- StoreBusy             the store is locked or unreachable
 
 Whether to retry is the type. A message is one line: the name of the thing, its value, the bound, what to do.
@@ -21,9 +22,13 @@ from __future__ import annotations
 
 
 class PrivateKubeError(Exception):
-    """Base of every error this project raises on purpose; `exit_status` is what a command ends with."""
+    """Base of every error this project raises on purpose; `exit_status` is what a command ends with.
+
+    `resource` is the one object that could not be worked on, where the control plane knows it: `block namespace/name`.
+    """
 
     exit_status = 1
+    resource: str | None = None
 
 
 class Permanent(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Permanent`
@@ -80,6 +85,10 @@ class DeadlineExceeded(Permanent):
 
 class Conflict(Temporary):
     """Somebody else wrote the object first: read it again."""
+
+
+class Deposed(Temporary):
+    """Another controller has taken over: nothing may be written any more."""
 
 
 class StoreBusy(Temporary):

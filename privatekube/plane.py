@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from privatekube import errors
-from privatekube.controller import audit, loop, registration
+from privatekube.controller import audit, policy, registration
+from privatekube.controller.policy import Policy
 from privatekube.privacy import budget
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
-from privatekube.scheduling import ordering, unlocking
-from privatekube.scheduling.ordering import OrderingPolicy
-from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.store.base import ResourceStore
-
-UNLOCK, ORDER, TIMEOUT = "unlock", "order", "default_timeout_ms"
-DEFAULTS = {UNLOCK: "all", ORDER: "dpf", TIMEOUT: str(loop.DEFAULT_TIMEOUT_MS)}
-_POLICIES: dict[str, Callable[[str], object]] = {UNLOCK: unlocking.parse, ORDER: ordering.parse, TIMEOUT: int}
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How a store shares budget."""
-
-    unlocking: UnlockingPolicy
-    ordering: OrderingPolicy
-    default_timeout_ms: int
-
-    def run_pass(self, store: ResourceStore, *, now_ms: int) -> None:
-        """One pass of the control plane over `store` at that time."""
-        loop.reconcile(
-            store,
-            now_ms=now_ms,
-            unlocking=self.unlocking,
-            ordering=self.ordering,
-            default_timeout_ms=self.default_timeout_ms,
-        )
 
 
 class ControlPlane:
@@ -112,7 +86,7 @@ class ControlPlane:
 
     def policy(self) -> Mapping[str, str]:
         """The scheduling policy of this store: unlock, order, default_timeout_ms."""
-        return {**DEFAULTS, **self.store.settings()}
+        return {**policy.DEFAULTS, **self.store.settings()}
 
     def set_policy(self, **settings: str) -> None:
         """Change the scheduling policy of this store.
@@ -122,15 +96,13 @@ class ControlPlane:
         """
         with self.store.transaction():
             for name, value in settings.items():
-                _POLICIES[name](value)
+                policy.PARSERS[name](value)
                 self.store.set_setting(name, value)
-            policy = self.read_policy()
-            ordering.require_sensible(policy.unlocking, policy.ordering)
+            self.read_policy()
 
     def read_policy(self) -> Policy:
         """The same, ready to run."""
-        named = self.policy()
-        return Policy(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), int(named[TIMEOUT]))
+        return Policy.parse(self.policy())
 
     def run_pass(self) -> None:
         """One pass of the control plane, with the policy of this store."""

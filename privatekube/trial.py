@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.controller import state as states
-from privatekube.plane import ControlPlane, Policy, now_ms
+from privatekube.controller.policy import Policy
+from privatekube.plane import ControlPlane, now_ms
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import (
     AllocateRequest,

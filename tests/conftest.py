@@ -37,6 +37,7 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
             server.kubectl("create", "namespace", namespace)
         for role in api.ROLES:
             server.kubectl("create", "clusterrolebinding", role, f"--clusterrole=privatekube-{role}", f"--user={role}")
+        server.kubectl("apply", "-f", str(Path(__file__).parent / "data" / "controller-binding.yaml"))
         yield server
     finally:
         server.stop()

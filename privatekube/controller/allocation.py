@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privatekube import errors
@@ -19,7 +19,7 @@ from privatekube.resources.claim import (
     ResponseState,
 )
 from privatekube.scheduling import unlocking as unlockings
-from privatekube.scheduling.snapshot import BlockView, Schedule, Snapshot, WaitingRequest
+from privatekube.scheduling.snapshot import BlockView, Grant, Schedule, Snapshot, WaitingRequest
 from privatekube.scheduling.unlocking import UnlockingPolicy
 
 TIMEOUT = "timeout"
@@ -43,10 +43,10 @@ def arrive(
         return
     for block in found:
         status = moves.status_of(block)
-        known = request_id in status.locks
-        amount = None if known else unlockings.arriving(unlocking, block.spec.initial_budget, status.pending)
+        lock = status.locks.get(request_id)
+        amount = None if lock is not None else unlockings.arriving(unlocking, block.spec.initial_budget, status.pending)
         opened = block if amount is None else moves.unlocked(block, amount)
-        if not known or claim.id not in status.reserved:
+        if lock is None or (claim.id not in status.reserved and lock.acquired is None):
             demand = demands[block.id]
             state.write_block(moves.reserved(opened, claim.id, request_id, demand, owner=claim.meta.uid))
     detail = AllocateResponse(
@@ -56,14 +56,21 @@ def arrive(
     state.answer(claim, index, ResponseState.PENDING, detail=detail, held=held)
 
 
-def grant(state: State, request_id: str, block_ids: tuple[str, ...]) -> None:
-    """Grant a waiting request its demand on these blocks: lock each, write the answer, complete the locks."""
-    claim, index = _waiting_claim(state, request_id)
+def grant(state: State, grants: Iterable[Grant]) -> None:
+    """Grant waiting requests their demands: lock all, write the answers, complete the locks."""
+    locked = [(each.request_id, _lock(state, each)) for each in grants]
+    for request_id, granted in locked:
+        claim, index = _waiting_claim(state, request_id)
+        answer_granted(state, claim, index, granted)
+
+
+def _lock(state: State, grant: Grant) -> dict[str, PrivacyBudget]:
+    claim, index = _waiting_claim(state, grant.request_id)
     demands = demand_of(claim, index)
-    granted = {block_id: demands[block_id] for block_id in block_ids}
+    granted = {block_id: demands[block_id] for block_id in grant.blocks}
     for block_id, amount in granted.items():
-        state.write_block(moves.acquiring(state.blocks[block_id], request_id, amount, owner=claim.meta.uid))
-    answer_granted(state, claim, index, granted)
+        state.write_block(moves.acquiring(state.blocks[block_id], grant.request_id, amount, owner=claim.meta.uid))
+    return granted
 
 
 def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted: Mapping[str, PrivacyBudget]) -> None:
@@ -84,13 +91,19 @@ def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted:
 def expire(state: State, default_timeout_ms: int) -> None:
     """Fail the waiting requests whose time is over; their reservations go."""
     for claim in list(state.open_claims.values()):
-        waiting = _waiting(claim)
-        if waiting is None:
-            continue
-        index, request, detail = waiting
-        deadline = (detail.start_time_ms or 0) + (request.timeout_ms or default_timeout_ms)
-        if state.now_ms >= deadline:
+        waiting, deadline = _waiting(claim), deadline_ms(claim, default_timeout_ms)
+        if waiting is not None and deadline is not None and state.now_ms >= deadline:
+            index, request, _ = waiting
             fail(state, claim, index, _why_timed_out(state, claim, request))
+
+
+def deadline_ms(claim: PrivacyBudgetClaim, default_timeout_ms: int) -> int | None:
+    """Until when a claim's request may wait, unix milliseconds; None where none waits."""
+    waiting = _waiting(claim)
+    if waiting is None:
+        return None
+    _, request, detail = waiting
+    return (detail.start_time_ms or 0) + (request.timeout_ms or default_timeout_ms)
 
 
 def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> PrivacyBudgetClaim:

@@ -44,8 +44,9 @@ def reconcile(
     ordering: OrderingPolicy,
     default_timeout_ms: int = DEFAULT_TIMEOUT_MS,
     tick: bool | None = None,
-) -> None:
-    """Run one pass.
+    completely: bool = True,
+) -> bool:
+    """Run one pass; whether, unless `completely`, writes were left to a later one.
 
     Where somebody else writes meanwhile, it starts again from what is stored then, a few times and with back-off.
 
@@ -56,6 +57,8 @@ def reconcile(
         ordering: which request goes first.
         default_timeout_ms: how long a request waits that does not say.
         tick: whether time unlocks in this pass; None on the blocks for which a period has passed since it last did.
+        completely: whether to write at once what is decided and only left to be completed, which costs a write for
+            every block; otherwise it goes with the block's next write, in this pass or a later one.
 
     Raises:
         Conflict: somebody else keeps writing; run another pass.
@@ -63,13 +66,14 @@ def reconcile(
     for attempt in range(ATTEMPTS):
         try:
             with store.transaction():
-                _pass(State.read(store, now_ms), unlocking, ordering, default_timeout_ms, tick=tick)
+                state = State.read(store, now_ms)
+                _pass(state, unlocking, ordering, default_timeout_ms, tick=tick)
+                return state.finish(completely=completely)
         except (errors.Conflict, errors.NotFound):
             if attempt == ATTEMPTS - 1:
                 raise
             time.sleep(random.uniform(0.5, 1) * FIRST_WAIT_SECONDS * 2**attempt)  # noqa: S311 - spreads retries
-        else:
-            return
+    raise AssertionError  # the last attempt returned or raised
 
 
 def _pass(
@@ -81,7 +85,8 @@ def _pass(
     tick: bool | None,
 ) -> None:
     recovery.admit(state)
-    recovery.recover(state)
+    recovery.recover(state, unlocking)
+    recovery.retire(state)
     settling.settle_overdue(state)
     _advance(state, unlocking)
     allocation.expire(state, default_timeout_ms)
@@ -116,6 +121,7 @@ def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
         waiting = None if claim is None else states.current(claim)
         if claim is not None and waiting is not None:
             allocation.fail(state, claim, waiting[0], WITHDRAWN)
+            state.finish()
 
 
 def _advance(state: State, unlocking: UnlockingPolicy) -> bool:
@@ -151,6 +157,5 @@ def _decide(state: State, unlocking: UnlockingPolicy, ordering: OrderingPolicy) 
     plan = cycle.plan(allocation.snapshot(state), unlocking=unlocking, ordering=ordering, tick=False)
     for block_id, amount in plan.unlocks.items():
         state.write_block(moves.unlocked(state.blocks[block_id], amount))
-    for grant in plan.grants:
-        allocation.grant(state, grant.request_id, grant.blocks)
+    allocation.grant(state, plan.grants)
     return plan

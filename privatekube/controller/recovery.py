@@ -15,6 +15,7 @@ from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import matching, moves
 from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim, ResponseState
+from privatekube.scheduling.unlocking import UnlockingPolicy
 
 _GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
 
@@ -25,7 +26,7 @@ def admit(state: State) -> None:
     A block that declares another budget than its data had before is not admitted: nothing can be claimed on it.
     """
     for block in list(state.blocks.values()):
-        if block.status is not None:
+        if block.status is not None or block.meta.is_deleted:
             continue
         try:
             record = registration.record_of(state.store, block)
@@ -37,17 +38,24 @@ def admit(state: State) -> None:
         state.write_block(moves.initialised(block, {} if record is None else record.committed))
 
 
-def recover(state: State) -> None:
+def retire(state: State) -> None:
+    """Record what was committed on the data of each block that is being deleted, and let it go."""
+    for block in [each for each in state.blocks.values() if each.meta.is_deleted]:
+        registration.remove(state.store, block, now_ms=state.now_ms)
+        state.forget(block)
+
+
+def recover(state: State, unlocking: UnlockingPolicy) -> None:
     """Bring every lock and reservation in line with the answers, which are the decisions."""
     half_granted: dict[str, dict[str, PrivacyBudget]] = {}
-    for block in list(state.blocks.values()):
+    for block in [each for each in state.blocks.values() if each.status is not None]:
         for request_id, lock in moves.status_of(block).locks.items():
             amount = lock.acquired
             if not _settle(state, block.id, request_id) and lock.state in _GRANTING and amount is not None:
                 half_granted.setdefault(request_id, {})[block.id] = amount
         _drop_stale_reservations(state, state.blocks[block.id])
     for request_id, amounts in half_granted.items():
-        _finish_grant(state, request_id, amounts)
+        _finish_grant(state, request_id, amounts, unlocking)
 
 
 def _settle(state: State, block_id: str, request_id: str) -> bool:
@@ -62,18 +70,27 @@ def _settle(state: State, block_id: str, request_id: str) -> bool:
     response = states.response_at(claim, index)
     if response is None or response.state is ResponseState.PENDING:
         return False
-    if response.state is ResponseState.SUCCESS:
+    if response.state is ResponseState.SUCCESS and states.covers(response, block_id):
         state.complete(block, claim, request_id)
     else:
         state.write_block(moves.undone(block, claim_id, request_id))
     return True
 
 
-def _finish_grant(state: State, request_id: str, amounts: dict[str, PrivacyBudget]) -> None:
-    """Answer a grant whose locks are all there; otherwise take it back, and let the request wait on."""
+def _finish_grant(state: State, request_id: str, amounts: dict[str, PrivacyBudget], unlocking: UnlockingPolicy) -> None:
+    """Answer a grant whose locks are all there; otherwise take it back, and let the request wait on.
+
+    A request that was granted on arrival arrives again first: each candidate must have unlocked for it.
+    """
     claim_id, index = _split(request_id)
     claim = state.claim(claim_id)
-    if claim is None:
+    if claim is not None and states.response_at(claim, index) is None:
+        request = claim.spec.requests[index].action
+        assert isinstance(request, AllocateRequest)  # noqa: S101 - no other has a lock that grants
+        allocation.arrive(state, claim, index, request, unlocking)
+        claim = state.open_claims.get(claim_id)
+    answer = None if claim is None else states.response_at(claim, index)
+    if claim is None or answer is None or answer.state is not ResponseState.PENDING:
         return
     if len(amounts) >= _needed(state, claim, index):
         allocation.answer_granted(state, claim, index, amounts)

@@ -58,4 +58,4 @@ def _settle(state: State, claim: PrivacyBudgetClaim) -> None:
         ConsumeRequest(held, f"{ALL_OR_NOTHING}=true", (OVERDUE,)) if claim.spec.data_opened else ReleaseRequest(held)
     )
     spec = replace(claim.spec, requests=(*asked, Request(IDENTIFIER, action)))
-    state.open_claims[claim.id] = state.store.update(replace(claim, spec=spec))
+    state.respecify(replace(claim, spec=spec))

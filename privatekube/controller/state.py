@@ -1,11 +1,18 @@
-"""What one pass has read, kept in step with what it writes; every write is conditional and keeps the invariant."""
+"""What one pass has read, and what it makes of it; every write is conditional and keeps the invariant.
+
+Blocks change here first and are written together: all of them before an answer is, because the answer is the decision
+and what it decides must be locked by then. What an answer leaves to complete may wait for the block's next write: a
+crash loses nothing, since lock and answer say what is to be completed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from privatekube import errors
 from privatekube.controller import entries
+from privatekube.controller.writing import Writer
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import moves
@@ -33,6 +40,14 @@ class State:
     now_ms: int
     blocks: dict[str, PrivateDataBlock] = field(default_factory=dict)
     open_claims: dict[str, PrivacyBudgetClaim] = field(default_factory=dict)
+    _unwritten: dict[str, bool] = field(default_factory=dict)
+    """Changed blocks by id, and whether they may wait for their next change."""
+    _unanswered: set[str] = field(default_factory=set)
+    """Claims whose requests began to wait and were not told so."""
+
+    def __post_init__(self) -> None:
+        self._writer = Writer(self.store, self.now_ms)
+        self._writer.note(self.blocks.values(), self.open_claims.values())
 
     @classmethod
     def read(cls, store: ResourceStore, now_ms: int) -> State:
@@ -43,25 +58,68 @@ class State:
 
     def claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """The claim of that id, or None where it is gone."""
-        return self.open_claims.get(claim_id) or self.store.get_claim(claim_id)
+        found = self.open_claims.get(claim_id)
+        if found is None:
+            found = self.store.get_claim(claim_id)
+            self._writer.note((), [] if found is None else [found])
+        return found
 
-    def write_block(self, block: PrivateDataBlock) -> PrivateDataBlock:
-        """Write a block's status.
+    def write_block(self, block: PrivateDataBlock, *, may_wait: bool = False) -> None:
+        """Change a block's status; it is written with the next answer, or `may_wait` until it changes again.
 
         Raises:
             BudgetExceeded: its parts do not add up; nothing is written.
+        """
+        try:
+            self.blocks[block.id] = moves.require_balance(block)
+        except errors.BudgetExceeded as error:
+            error.resource = f"block {block.id}"
+            raise
+        self._unwritten[block.id] = may_wait and self._unwritten.get(block.id, True)
+
+    def flush(self, *, completely: bool = False) -> None:
+        """Write the changed blocks, `completely`: also those that may wait.
+
+        Raises:
+            Conflict: somebody else wrote one first.
+        """
+        for block_id, may_wait in list(self._unwritten.items()):
+            if completely or not may_wait:
+                block = self.blocks[block_id]
+                if not self._writer.is_written(block):
+                    self.blocks[block_id] = self._writer.block(block)
+                del self._unwritten[block_id]
+
+    def finish(self, *, completely: bool = True) -> bool:
+        """Write what is left to be written; whether, unless `completely`, something may wait."""
+        self.flush(completely=completely)
+        for claim_id in sorted(self._unanswered):
+            self.open_claims[claim_id] = self._writer.claim(self.open_claims[claim_id])
+        self._unanswered.clear()
+        return bool(self._unwritten)
+
+    def respecify(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+        """Write what a claim asks; for the control plane's own requests.
+
+        Raises:
             Conflict: somebody else wrote it first.
         """
-        written = self.store.update_status(moves.require_balance(block))
-        self.blocks[block.id] = written
+        written = self.store.update(claim)
+        self._writer.note((), [written])
+        self.open_claims[claim.id] = written
         return written
+
+    def forget(self, block: PrivateDataBlock) -> None:
+        """Go on without a block."""
+        self.blocks.pop(block.id, None)
+        self._unwritten.pop(block.id, None)
 
     def complete(self, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request: str) -> None:
         """Finish what the lock of an answered request began; what is committed is entered in the ledger first."""
         entry = entries.committed(block, claim, request, self.now_ms)
         if entry is not None:
             self.store.append(entry)
-        self.write_block(moves.completed(block, claim.id, request))
+        self.write_block(moves.completed(block, claim.id, request), may_wait=True)
 
     def answer(
         self,
@@ -73,12 +131,22 @@ class State:
         detail: Detail | None = None,
         held: ClaimStatus | None = None,
     ) -> PrivacyBudgetClaim:
-        """Write the answer to one request, with the claim's new holdings: this write is the decision."""
+        """Answer one request, with the claim's new holdings: this write is the decision.
+
+        That a request waits is only told at the end of the pass, if it does so then.
+        """
         status = held or claim.status
         answer = Response(claim.spec.requests[index].identifier, state, error, detail)
         responses = (*status.responses[:index], answer)
-        written = self.store.update_status(replace(claim, status=replace(status, responses=responses)))
-        if len(responses) == len(claim.spec.requests) and state is not ResponseState.PENDING:
+        answered = replace(claim, status=replace(status, responses=responses))
+        if state is ResponseState.PENDING:
+            self._unanswered.add(claim.id)
+            self.open_claims[claim.id] = answered
+            return answered
+        self.flush()
+        written = self._writer.claim(answered)
+        self._unanswered.discard(claim.id)
+        if len(responses) == len(written.spec.requests):
             self.open_claims.pop(claim.id, None)
         else:
             self.open_claims[claim.id] = written
@@ -98,6 +166,17 @@ def current(claim: PrivacyBudgetClaim) -> tuple[int, Request] | None:
 def response_at(claim: PrivacyBudgetClaim, index: int) -> Response | None:
     """The answer to a request, final or pending; None where there is none yet."""
     return claim.status.responses[index] if index < len(claim.status.responses) else None
+
+
+def covers(response: Response, block_id: str) -> bool:
+    """Whether an answer moved anything on that block."""
+    match response.detail:
+        case AllocateResponse(budgets=budgets):
+            return block_id in budgets
+        case ConsumeResponse(blocks=blocks) | ReleaseResponse(blocks=blocks):
+            return block_id in blocks and blocks[block_id].budget is not None
+        case None:
+            return False
 
 
 def locked_by(state: State, request: str) -> Iterator[PrivateDataBlock]:

@@ -58,6 +58,7 @@ def candidates(request: AllocateRequest, namespace: str, blocks: Iterable[Privat
         block
         for block in blocks
         if block.meta.namespace == namespace
+        and not block.meta.is_deleted
         and block.spec.dataset == request.dataset
         and (named is None or block.id in named)
         and all(_holds(condition, block.dimension(condition.attribute)) for condition in request.conditions)

@@ -52,6 +52,11 @@ class ObjectMeta:
         """The id used inside status maps: `namespace/name`."""
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it is being deleted, and only there until what must outlive it is recorded."""
+        return "deletionTimestamp" in self.other
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

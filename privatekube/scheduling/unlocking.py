@@ -6,13 +6,13 @@ Sources: Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4: DPF-N (a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.scheduling import durations
 from privatekube.scheduling.snapshot import Schedule
 
 
@@ -128,9 +128,6 @@ def ticking(policy: UnlockingPolicy, schedule: Schedule, pending: PrivacyBudget,
     return pending * fraction if fraction > 0 and any(value > 0 for value in pending.values) else None
 
 
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
 def parse(text: str) -> UnlockingPolicy:
     """`all`, `n=<N>` or `t=<period>,<duration>`, such as `t=10s,30s`.
 
@@ -158,9 +155,8 @@ def _whole(text: str) -> int:
 def _per_time(text: str) -> PerTime:
     if not text:
         return PerTime()
-    parts = [re.fullmatch(r"(\d+)(ms|s|m|h|d)", each.strip()) for each in text.split(",")]
-    amounts = [int(part[1]) * _UNITS[part[2]] for part in parts if part]
-    if len(parts) != 2 or len(amounts) != 2 or min(amounts) < 1:
+    amounts = [durations.milliseconds(each) for each in text.split(",")]
+    if len(amounts) != 2 or amounts[0] is None or amounts[1] is None:
         raise errors.invalid("unlock", f"t={text}", "needs a period and a duration above 0", "write t=10s,30s")
     return PerTime(period_ms=amounts[0], duration_ms=amounts[1])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from privatekube import errors
+from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import codec
 from privatekube.resources.block import PrivateDataBlock
@@ -47,6 +48,13 @@ class RetiredData:
             "committedBudgetMap": codec.budgets_to_wire(self.committed),
         }
         return json.dumps({"blockId": self.block_id, **budgets, "unsettled": [e.to_json() for e in self.unsettled]})
+
+    def holds_more_than(self, other: RetiredData) -> bool:
+        """Whether more was committed on it than `other` says, at some component or order."""
+        nothing = self.initial_budget * 0.0
+        more = budget.total(self.committed.values(), start=nothing)
+        less = budget.total(other.committed.values(), start=other.initial_budget * 0.0)
+        return not budget.is_close(more, less) and any(value > 0 for value in (more - less).values)
 
     @classmethod
     def from_json(cls, dataset: str, digest: str, text: str) -> RetiredData:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import urllib3
-from kubernetes import client
+from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from privatekube import errors
@@ -18,7 +18,8 @@ from privatekube.resources.codec import Json
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
 STATUS = "status"
 _PAGE = 500
-_TIMEOUT_SECONDS = (5, 60)
+TIMEOUT_SECONDS = (5, 60)
+"""To connect, and to answer."""
 
 
 class Cluster:
@@ -31,7 +32,6 @@ class Cluster:
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
         self._custom = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
 
     def get(self, plural: str, name: str, namespace: str | None = None) -> Json | None:
         """The object of that name, or None."""
@@ -42,6 +42,10 @@ class Cluster:
 
     def listed(self, plural: str, namespace: str | None = None) -> list[Json]:
         """All objects of that kind, or those of a namespace: one consistent state, read page by page."""
+        return self.snapshot(plural, namespace)[0]
+
+    def snapshot(self, plural: str, namespace: str | None = None) -> tuple[list[Json], str]:
+        """The same, and the version of that state, to watch from."""
         found: list[Json] = []
         more: str | None = None
         while True:
@@ -54,7 +58,7 @@ class Cluster:
             found += page["items"]
             more = page["metadata"].get("continue")
             if not more:
-                return found
+                return found, str(page["metadata"]["resourceVersion"])
 
     def create(self, plural: str, document: Json) -> Json:
         """Add an object; AlreadyExists when the name is taken."""
@@ -73,24 +77,18 @@ class Cluster:
         options = client.V1DeleteOptions(preconditions=version)
         self._call("delete", plural, identity.get("namespace"), name=identity["name"], body=options)
 
-    def config_map(self, name: str, namespace: str) -> dict[str, str]:
-        """What a ConfigMap holds; nothing where there is none."""
-        try:
-            with _translated(f"configmap {namespace}/{name}"):
-                return dict(self._core.read_namespaced_config_map(name, namespace).data or {})
-        except errors.NotFound:
-            return {}
+    def watch(self, plural: str, version: str, *, seconds: int) -> Iterator[tuple[str, Json]]:
+        """What happens to that kind after `version`, for so long: ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
 
-    def set_config_map(self, name: str, namespace: str, values: dict[str, str]) -> None:
-        """Add to what a ConfigMap holds; it is made where it is missing."""
-        body = {"metadata": {"name": name, "namespace": namespace}, "data": values}
-        with _translated(f"configmap {namespace}/{name}"):
-            try:
-                self._core.patch_namespaced_config_map(name, namespace, body)
-            except ApiException as error:
-                if error.status != 404:
-                    raise
-                self._core.create_namespaced_config_map(namespace, body)
+        Raises:
+            Conflict: that version is too old to go on from; list anew.
+        """
+        calls = self._custom.list_cluster_custom_object
+        options = {"resource_version": version, "allow_watch_bookmarks": True, "timeout_seconds": seconds}
+        with _watch_errors(plural), translated(plural):
+            longest = (TIMEOUT_SECONDS[0], seconds + TIMEOUT_SECONDS[1])
+            for event in watch.Watch().stream(calls, GROUP, VERSION, plural, _request_timeout=longest, **options):
+                yield str(event["type"]), event["raw_object"]
 
     def close(self) -> None:
         """Give back the connections."""
@@ -102,12 +100,13 @@ class Cluster:
         name = f"{verb.removesuffix('_status')}_{scope}_custom_object{'_status' if verb.endswith('_status') else ''}"
         method: Callable[..., Json] = getattr(self._custom, name)
         what = "/".join(part for part in (plural, namespace, given.get("name")) if part)
-        with _translated(what):
-            return method(GROUP, VERSION, plural=plural, _request_timeout=_TIMEOUT_SECONDS, **where, **given)
+        with translated(what):
+            return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
+    """Raise this project's errors for the API server's."""
     try:
         yield
     except ApiException as error:
@@ -116,10 +115,21 @@ def _translated(what: str) -> Iterator[None]:
         raise errors.StoreBusy(f"kubernetes: the API server cannot be reached ({error}); try again") from error
 
 
+@contextlib.contextmanager
+def _watch_errors(plural: str) -> Iterator[None]:
+    """What the client lets through of a stream that broke, or that is no JSON."""
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        raise errors.StoreBusy(f"{plural}: the watch broke ({error}); try again") from error
+
+
 def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
     reason, message = _explained(error)
-    if error.status == 404:
-        return errors.NotFound(f"{what}: is gone, or its kind is not installed ({message})")
+    if error.status == 404 and reason == "NotFound":
+        return errors.NotFound(f"{what}: is gone ({message})")
+    if error.status == 404:  # of the kind, not of the object: nothing is known to be gone
+        return errors.InvalidInput(f"{what}: its kind is not installed; run kubectl apply -k manifests/base")
     if reason == "AlreadyExists":
         return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
     if error.status in (409, 410):

@@ -7,7 +7,6 @@ is correct without transactions.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -15,19 +14,18 @@ from dataclasses import replace
 from typing import Any, cast
 
 from privatekube import errors
-from privatekube.resources import brief, ledger, meta
+from privatekube.resources import brief, ledger
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.codec import Json
 from privatekube.resources.ledger import Entry
-from privatekube.store import rows
+from privatekube.store import objects, rows
 from privatekube.store.base import R, Resource, RetiredData
 from privatekube.store.cluster import Cluster
+from privatekube.store.coreobjects import CoreObjects
 
 PLURAL = {rows.BLOCK: "privatedatablocks", rows.CLAIM: "privacybudgetclaims"}
 ENTRIES, RETIRED = "privacyledgerentries", "retiredprivatedata"
-CREATED = "privacy.columbia.github.com/created"
-"""Annotation: when it was created, in nanoseconds, where this store did; creationTimestamp counts seconds only."""
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
 
 
@@ -36,12 +34,14 @@ class KubernetesStore:
 
     Args:
         cluster: where the resources are.
+        core: Kubernetes' own objects there.
         clock_ns: unix nanoseconds.
     """
 
-    def __init__(self, cluster: Cluster, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
-        self._cluster, self._clock_ns = cluster, clock_ns
+    def __init__(self, cluster: Cluster, core: CoreObjects, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._cluster, self._core, self._clock_ns = cluster, core, clock_ns
         self._entries: list[Entry] = []
+        self._entered: set[str] = set()
 
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
         """See the protocol."""
@@ -61,38 +61,49 @@ class KubernetesStore:
 
     def create(self, resource: R) -> R:
         """See the protocol."""
-        created = {CREATED: f"{self._clock_ns():020d}", **resource.meta.annotations}
-        named: R = replace(resource, meta=replace(resource.meta, annotations=created))
+        created = {objects.CREATED: f"{self._clock_ns():020d}", **resource.meta.annotations}
+        named = objects.kept(replace(resource, meta=replace(resource.meta, annotations=created)))
         try:
-            return _read(named, self._cluster.create(PLURAL[rows.kind(resource)], _checked(named)))
+            return self._wrote(named, self._cluster.create(PLURAL[rows.kind(resource)], objects.checked(named)))
         except errors.AlreadyExists as error:
             taken = f"{rows.kind(resource)} {resource.id}: exists already; choose another name, or delete it first"
             raise errors.AlreadyExists(taken) from error
 
     def update(self, resource: R) -> R:
         """See the protocol."""
-        return _read(resource, self._cluster.replace(PLURAL[rows.kind(resource)], _checked(resource)))
+        return self._wrote(resource, self._cluster.replace(PLURAL[rows.kind(resource)], objects.checked(resource)))
 
     def update_status(self, resource: R) -> R:
-        """See the protocol."""
-        document = _document(resource)
-        if isinstance(resource, PrivateDataBlock):
-            columns = brief.block_columns(resource)
-        else:
-            columns = brief.claim_columns(resource)
-        document["status"] = {**document.get("status", {}), **columns}
-        return _read(resource, self._cluster.replace(PLURAL[rows.kind(resource)], document, status=True))
+        """See the protocol. A block without the finalizer gets it first: no status without a record of it."""
+        kept = objects.kept(resource)
+        if kept is not resource:
+            resource = replace(resource, meta=self.update(kept).meta)
+        document = objects.document_of(resource)
+        document["status"] = {**document.get("status", {}), **self._columns(resource)}
+        return self._wrote(resource, self._cluster.replace(PLURAL[rows.kind(resource)], document, status=True))
 
     def delete(self, resource: Resource) -> None:
-        """See the protocol."""
-        self._cluster.delete(PLURAL[rows.kind(resource)], _document(resource))
+        """See the protocol. Whoever deletes here has recorded what must outlive a block: its finalizer goes as well."""
+        document, plural = objects.document_of(resource), PLURAL[rows.kind(resource)]
+        finalizers = list(document["metadata"].get("finalizers", ()))
+        if objects.FINALIZER in finalizers:
+            document["metadata"]["finalizers"] = [each for each in finalizers if each != objects.FINALIZER]
+            document = self._cluster.replace(plural, document)
+        if not resource.meta.is_deleted:
+            self._cluster.delete(plural, document)
+
+    def request_deletion(self, block: PrivateDataBlock) -> None:
+        """Mark a block to be deleted: the control plane records what was committed on its data, and lets it go."""
+        self._cluster.delete(PLURAL[rows.BLOCK], objects.document_of(block))
 
     def retire(self, data: RetiredData) -> None:
-        """See the protocol."""
+        """See the protocol. What was committed never falls, whoever comes late with what was true before."""
         spec = {"dataset": data.dataset, "digest": data.digest, "record": json.loads(data.to_json())}
-        document = _object("RetiredPrivateData", _record_name(data.dataset, data.digest), spec)
+        document = objects.custom_object("RetiredPrivateData", objects.record_name(data.dataset, data.digest), spec)
         while True:
             before = self._cluster.get(RETIRED, document["metadata"]["name"])
+            if before is not None and objects.record_of(before).holds_more_than(data):
+                return
             with contextlib.suppress(errors.Conflict, errors.AlreadyExists):
                 if before is None:
                     self._cluster.create(RETIRED, document)
@@ -102,40 +113,41 @@ class KubernetesStore:
 
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
         """See the protocol."""
-        found = self._cluster.get(RETIRED, _record_name(dataset, digest))
-        return None if found is None else _record(found)
+        found = self._cluster.get(RETIRED, objects.record_name(dataset, digest))
+        return None if found is None else objects.record_of(found)
 
     def list_retired(self) -> list[RetiredData]:
         """See the protocol."""
-        found = [_record(each) for each in self._cluster.listed(RETIRED)]
+        found = [objects.record_of(each) for each in self._cluster.listed(RETIRED)]
         return sorted(found, key=lambda each: (each.dataset, each.digest))
 
     def append(self, entry: Entry) -> None:
         """See the protocol. An entry's name is its place: of two who append at once, one begins anew."""
-        while True:
+        while entry.identity not in self._entered:
             self._read_on()
-            if any(each.identity == entry.identity for each in self._entries):
+            if entry.identity in self._entered:
                 return
             previous = self._entries[-1].digest if self._entries else ledger.GENESIS
             placed = ledger.chained(entry, sequence=len(self._entries) + 1, previous=previous)
             spec = {**placed.to_json(), "digest": placed.digest}
             with contextlib.suppress(errors.AlreadyExists):
-                self._cluster.create(ENTRIES, _object("PrivacyLedgerEntry", _entry_name(placed.sequence), spec))
-                self._entries.append(placed)
-                return
+                name = objects.entry_name(placed.sequence)
+                self._cluster.create(ENTRIES, objects.custom_object("PrivacyLedgerEntry", name, spec))
+                self._enter(placed)
 
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
         """See the protocol; read anew, so that a change would show."""
-        found = sorted((_entry(each) for each in self._cluster.listed(ENTRIES)), key=lambda each: each.sequence)
+        entries = [objects.entry_of(each) for each in self._cluster.listed(ENTRIES)]
+        found = sorted(entries, key=lambda each: each.sequence)
         return [each for each in found if block_id in (None, each.block) and claim_id in (None, each.claim)]
 
     def settings(self) -> dict[str, str]:
         """See the protocol."""
-        return self._cluster.config_map(SETTINGS, SYSTEM_NAMESPACE)
+        return self._core.config_map(SETTINGS, SYSTEM_NAMESPACE)
 
     def set_setting(self, name: str, value: str) -> None:
         """See the protocol."""
-        self._cluster.set_config_map(SETTINGS, SYSTEM_NAMESPACE, {name: value})
+        self._core.set_config_map(SETTINGS, SYSTEM_NAMESPACE, {name: value})
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """Nothing: an API server has none."""
@@ -148,71 +160,30 @@ class KubernetesStore:
     def _get(self, kind: str, resource_id: str) -> Any:
         namespace, _, name = resource_id.partition("/")
         found = self._cluster.get(PLURAL[kind], name, namespace)
-        return None if found is None else _resource(kind, found)
+        return None if found is None else objects.resource_of(kind, found)
 
     def _listed(self, kind: str, namespace: str | None) -> list[Any]:
-        found = [_resource(kind, each) for each in self._cluster.listed(PLURAL[kind], namespace)]
-        return sorted(found, key=_age)
+        found = [objects.resource_of(kind, each) for each in self._cluster.listed(PLURAL[kind], namespace)]
+        return sorted(found, key=objects.age)
+
+    def _wrote(self, resource: R, document: Json) -> R:
+        """What was written, as the server has it."""
+        return cast("R", objects.resource_of(rows.kind(resource), document))
+
+    def _columns(self, resource: Resource) -> Json:
+        """What a status has besides, for kubectl's columns."""
+        if isinstance(resource, PrivateDataBlock):
+            return brief.block_columns(resource)
+        return brief.claim_columns(resource)
 
     def _read_on(self) -> None:
         """Read the entries that others appended meanwhile; the first time, all."""
         if not self._entries:
-            self._entries = list(self.ledger())
-        while (found := self._cluster.get(ENTRIES, _entry_name(len(self._entries) + 1))) is not None:
-            self._entries.append(_entry(found))
+            for entry in self.ledger():
+                self._enter(entry)
+        while (found := self._cluster.get(ENTRIES, objects.entry_name(len(self._entries) + 1))) is not None:
+            self._enter(objects.entry_of(found))
 
-
-def _checked(resource: Resource) -> Json:
-    """A resource as JSON that can be read again.
-
-    Raises:
-        InvalidInput: it could not.
-    """
-    rows.decode(rows.kind(resource), 0, rows.encode(resource))
-    return _document(resource)
-
-
-def _document(resource: Resource) -> Json:
-    document: Json = json.loads(rows.encode(resource))
-    document["metadata"].pop("creationTimestamp", None)  # the server's own, which it keeps
-    return document
-
-
-def _resource(kind: str, document: Json) -> Any:
-    found = rows.decode(kind, document["metadata"]["resourceVersion"], json.dumps(document))
-    created = found.meta.annotations.get(CREATED, "")
-    if not created.isdigit():
-        return found
-    return replace(found, meta=replace(found.meta, creation_time_ms=int(created) // 1_000_000))
-
-
-def _read(like: R, document: Json) -> R:
-    return cast("R", _resource(rows.kind(like), document))
-
-
-def _age(resource: Resource) -> tuple[int, str, str]:
-    created_ms = resource.meta.creation_time_ms or 0
-    return created_ms, resource.meta.annotations.get(CREATED, ""), resource.id
-
-
-def _object(kind: str, name: str, spec: Json) -> Json:
-    return {"apiVersion": meta.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def _entry_name(sequence: int) -> str:
-    return f"entry-{sequence:012d}"
-
-
-def _entry(document: Json) -> Entry:
-    spec = dict(document["spec"])
-    digest = spec.pop("digest")
-    return Entry.from_json(spec, digest)
-
-
-def _record_name(dataset: str, digest: str) -> str:
-    return hashlib.sha256(f"{dataset}\0{digest}".encode()).hexdigest()[:40]
-
-
-def _record(document: Json) -> RetiredData:
-    spec = document["spec"]
-    return RetiredData.from_json(spec["dataset"], spec["digest"], json.dumps(spec["record"]))
+    def _enter(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._entered.add(entry.identity)

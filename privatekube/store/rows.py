@@ -60,8 +60,13 @@ def decode(kind_: str, version: int | str, body: str) -> Any:
     Raises:
         InvalidInput: it cannot be one, with the path of what does not fit.
     """
+    return read(kind_, version, json.loads(body))
+
+
+def read(kind_: str, version: int | str, document: object) -> Any:
+    """The same from its parsed JSON."""
     from_wire = {BLOCK: block_codec.from_wire, CLAIM: claim_codec.from_store}[kind_]
-    return versioned(from_wire(json.loads(body)), version)  # type: ignore[type-var]  # by kind
+    return versioned(from_wire(document), version)  # type: ignore[type-var]  # by kind
 
 
 def versioned(resource: R, version: int | str) -> R:

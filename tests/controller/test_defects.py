@@ -31,6 +31,7 @@ from privatekube.resources.claim import (
     Settlement,
 )
 from privatekube.scheduling.table import Table
+from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.store.sqlite import SqliteStore
 from tests.controller import test_machine, test_reconcile
 from tests.controller.harness import Plane
@@ -66,8 +67,8 @@ def a_fully_locked_block_is_refilled(patch: Patch) -> None:
 def an_exhausted_block_is_deleted_with_its_record(patch: Patch) -> None:
     recover = recovery.recover
 
-    def mutant(state: State) -> None:
-        recover(state)
+    def mutant(state: State, unlocking: UnlockingPolicy) -> None:
+        recover(state, unlocking)
         for block in list(state.blocks.values()):
             status = moves.status_of(block)
             if budget.is_negligible(status.pending + status.available, capacity=block.spec.initial_budget):
@@ -202,7 +203,7 @@ def a_budget_map_does_not_restrict_the_blocks(patch: Patch) -> None:
 
 
 def unfinished_locks_are_never_completed(patch: Patch) -> None:
-    patch.setattr(recovery, "recover", lambda state: None)
+    patch.setattr(recovery, "recover", lambda state, unlocking: None)
 
 
 def rolling_back_does_nothing(patch: Patch) -> None:

@@ -173,7 +173,7 @@ def test_data_opened_while_a_release_was_half_done_keeps_its_budget_charged(plan
 def test_a_claim_made_again_under_a_name_does_not_inherit_the_locks_of_the_first(plane: Plane) -> None:
     plane.block("b")
     plane.store.create(builders.claim("c", builders.allocate(0.5)))
-    crash_after(plane, 4)
+    crash_after(plane, 1)
     assert [lock.acquired for lock in plane.status("b").locks.values()] == [HALF]
     plane.store.delete(plane.claim("c"))
     plane.ask("c", builders.allocate(0.125))

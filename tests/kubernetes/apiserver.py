@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -129,6 +130,22 @@ class ApiServer:
         configuration.ssl_ca_cert = str(self.certificate)
         configuration.api_key = {"authorization": f"Bearer {user}-token"}
         return client.ApiClient(configuration)
+
+    def kubeconfig(self, user: str) -> Path:
+        """A kubeconfig of a user."""
+        cluster = {"server": self.url, "certificate-authority": str(self.certificate)}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": user, "user": {"token": f"{user}-token"}}],
+            "contexts": [{"name": user, "context": {"cluster": "test", "user": user}}],
+            "current-context": user,
+        }
+        path = self.folder / f"{user}.kubeconfig"
+        path.write_text(json.dumps(document))
+        path.chmod(0o600)
+        return path
 
     @property
     def url(self) -> str:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 
 from kubernetes.client import CoreV1Api
 
 from privatekube import errors
+from privatekube.resources.codec import Json
 from privatekube.store import kubernetes
 from privatekube.store.cluster import Cluster
+from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import KubernetesStore
 from tests.kubernetes.apiserver import ApiServer
+
+
+def _delete(cluster: Cluster, plural: str, document: Json) -> None:
+    """Remove an object whatever keeps it, and however often it is changed meanwhile."""
+    name, namespace = document["metadata"]["name"], document["metadata"].get("namespace")
+    while (found := cluster.get(plural, name, namespace)) is not None:
+        with contextlib.suppress(errors.NotFound, errors.Conflict):
+            if found["metadata"].pop("finalizers", None):
+                found = cluster.replace(plural, found)
+            if "deletionTimestamp" not in found["metadata"]:
+                cluster.delete(plural, found)
 
 
 def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Callable[[], KubernetesStore]:
@@ -19,8 +33,7 @@ def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Cal
     cluster = Cluster(server.api())
     for plural in (*kubernetes.PLURAL.values(), kubernetes.ENTRIES, kubernetes.RETIRED):
         for document in cluster.listed(plural):
-            with contextlib.suppress(errors.NotFound):
-                cluster.delete(plural, document)
+            _delete(cluster, plural, document)
     cluster.close()
     with contextlib.closing(server.api()) as api:
         for found in CoreV1Api(api).list_namespaced_config_map(kubernetes.SYSTEM_NAMESPACE).items:
@@ -28,7 +41,6 @@ def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Cal
                 CoreV1Api(api).delete_namespaced_config_map(found.metadata.name, kubernetes.SYSTEM_NAMESPACE)
 
     def opened() -> KubernetesStore:
-        on = Cluster(server.api())
-        return KubernetesStore(on) if clock_ns is None else KubernetesStore(on, clock_ns=clock_ns)
+        return KubernetesStore(Cluster(api := server.api()), CoreObjects(api), clock_ns=clock_ns or time.time_ns)
 
     return opened

@@ -13,6 +13,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import meta, moves
 from privatekube.store.cluster import Cluster
+from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import KubernetesStore
 from tests import builders
 from tests.kubernetes import stores
@@ -59,7 +60,10 @@ def _allowed(api: object, verb: str, kind: str) -> bool:
 @pytest.fixture
 def by(apiserver: ApiServer) -> Iterator[dict[str, KubernetesStore]]:
     stores.emptied(apiserver)
-    opened = {role: KubernetesStore(Cluster(apiserver.api(role))) for role in ROLES}
+    opened = {}
+    for role in ROLES:
+        api = apiserver.api(role)
+        opened[role] = KubernetesStore(Cluster(api), CoreObjects(api))
     yield opened
     for store in opened.values():
         store.close()

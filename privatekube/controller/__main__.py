@@ -1,0 +1,92 @@
+"""The controller of a cluster: `python -m privatekube.controller`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pythonjsonlogger.json import JsonFormatter
+
+from privatekube import commandline, errors
+from privatekube.controller import policy, serving
+from privatekube.controller.process import Controller, Settings
+from privatekube.scheduling import durations, ordering
+from privatekube.store import clusterlogin
+from privatekube.store.cluster import Cluster
+from privatekube.store.coreobjects import CoreObjects
+from privatekube.store.kubernetes import SYSTEM_NAMESPACE
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(  # noqa: PLR0917 - typer reads the options off the signature
+    unlock: Annotated[str, typer.Option(help="all, n=<N> or t=<period>,<duration>, such as t=10s,30s.")] = "n=100",
+    order: Annotated[str, typer.Option(help=f"{', '.join(ordering.ORDERINGS)}; see docs/scheduling.md.")] = "dpf",
+    default_timeout: Annotated[int, typer.Option(min=1, help="Seconds that a claim waits which does not say.")] = 300,
+    period: Annotated[str, typer.Option(help="How often to look at least, such as 10s.")] = "10s",
+    in_cluster: Annotated[
+        bool | None,
+        typer.Option("--in-cluster/--out-of-cluster", help="As this pod's service account; found out."),
+    ] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="Instead of $KUBECONFIG.")] = None,
+    context: Annotated[str | None, typer.Option(help="Of the kubeconfig, instead of its current one.")] = None,
+    listen: Annotated[str, typer.Option(help="host:port of /healthz, /readyz and /metrics.")] = "127.0.0.1:8080",
+) -> None:
+    """Share the cluster's privacy budget: grant claims, commit what they consume, record it. Several replicas may run.
+
+    POD_NAME names the replica, POD_NAMESPACE the namespace of the lease by which one of them leads.
+    """
+    settings = Settings(
+        policy={policy.UNLOCK: unlock, policy.ORDER: order, policy.TIMEOUT: str(default_timeout * 1000)},
+        period_seconds=durations.parse("--period", period) / 1000,
+        identity=os.environ.get("POD_NAME") or socket.gethostname(),
+        namespace=os.environ.get("POD_NAMESPACE") or SYSTEM_NAMESPACE,
+    )
+    host, port = _address(listen)
+    api = clusterlogin.log_in(in_cluster=in_cluster, kubeconfig=kubeconfig, context=context)
+    controller = Controller(Cluster(api), CoreObjects(api), settings)
+    _log_as_json()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: controller.stop())
+    server = serving.serve(
+        host,
+        port,
+        {
+            "/healthz": lambda: _said(controller.is_alive),
+            "/readyz": lambda: _said(controller.is_ready),
+            "/metrics": lambda: (200, controller.metrics.text()),
+        },
+    )
+    logging.getLogger(__name__).info("listening", extra={"address": f"{host}:{server.server_port}"})
+    controller.run()
+    server.shutdown()
+
+
+def _said(is_so: bool) -> tuple[int, bytes]:
+    return (200, b"ok\n") if is_so else (503, b"not now\n")
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise errors.invalid("--listen", listen, "is no address", "write host:port, such as 0.0.0.0:8080")
+    return host.strip("[]"), int(port)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    names = {"asctime": "time", "levelname": "level", "name": "logger"}
+    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=names))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    commandline.run(app)

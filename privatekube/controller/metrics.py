@@ -1,0 +1,109 @@
+"""What the controller tells Prometheus. Budgets are public: nothing here comes from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from privatekube.controller import happenings
+from privatekube.controller.happenings import Happening
+from privatekube.privacy import budget
+from privatekube.privacy.budget import RenyiCurve
+from privatekube.resources import brief, conditions, standing
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+
+_REFUSALS = frozenset({conditions.REFUSED, "TimedOut", "Withdrawn", "Overdue"})
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The controller's metrics.
+
+    Args:
+        blocks: the blocks now, asked for at each scrape.
+        claims: the open claims now, likewise.
+    """
+
+    def __init__(
+        self, blocks: Callable[[], Sequence[PrivateDataBlock]], claims: Callable[[], Sequence[PrivacyBudgetClaim]]
+    ) -> None:
+        registry = self._registry = CollectorRegistry()
+        registry.register(_Budgets(blocks, claims))
+        self.leader = Gauge("privatekube_leader", "1 on the replica that leads.", registry=registry)
+        self.decision = Histogram(
+            "privatekube_decision_seconds",
+            "How long a pass took, its writes included.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.writes = Counter("privatekube_status_writes", "Writes of status.", ["kind"], registry=registry)
+        self.conflicts = Counter(
+            "privatekube_conflicts", "Writes refused because somebody else wrote first.", registry=registry
+        )
+        self.relists = Counter("privatekube_watch_relists", "All of a kind listed anew.", ["kind"], registry=registry)
+        self.failures = Counter(
+            "privatekube_failed_passes", "Passes that ended with an error.", ["reason"], registry=registry
+        )
+        self._grants = Counter("privatekube_grants", "Granted allocate requests.", registry=registry)
+        self._refusals = Counter(
+            "privatekube_refusals", "Refused allocate requests, by reason.", ["reason"], registry=registry
+        )
+
+    def count(self, happened: Happening) -> None:
+        """Count what happened to a claim."""
+        if happened.reason == happenings.GRANTED:
+            self._grants.inc()
+        elif happened.reason in _REFUSALS:
+            self._refusals.labels(happened.reason).inc()
+
+    def text(self) -> bytes:
+        """All of them, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Budgets(Collector):
+    """Gauges that are read off the blocks and claims at each scrape."""
+
+    def __init__(
+        self, blocks: Callable[[], Sequence[PrivateDataBlock]], claims: Callable[[], Sequence[PrivacyBudgetClaim]]
+    ) -> None:
+        self._blocks, self._claims = blocks, claims
+
+    def collect(self) -> Iterable[Metric]:
+        """See the protocol."""
+        labels = ("namespace", "block")
+        left = GaugeMetricFamily(
+            "privatekube_block_epsilon_left",
+            "Epsilon that nobody was granted yet; of a Renyi budget at the order of which most is left.",
+            labels=(*labels, "order"),
+        )
+        committed = GaugeMetricFamily(
+            "privatekube_block_committed_ratio", "The committed part of the initial budget.", labels=labels
+        )
+        for block in self._blocks():
+            for name, order, epsilon in _left(block):
+                left.add_metric([block.meta.namespace, name, order], epsilon)
+            committed.add_metric([block.meta.namespace, block.meta.name], brief.committed_share(block))
+        waiting = sum(standing.waits(claim) for claim in self._claims())
+        return [left, committed, GaugeMetricFamily("privatekube_claims_waiting", "Claims that wait.", value=waiting)]
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing yet: the caches are empty when this is registered."""
+        return []
+
+
+def _left(block: PrivateDataBlock) -> Iterator[tuple[str, str, float]]:
+    """The name of the block, the order where there is one, and epsilon left."""
+    if block.status is None:
+        return
+    left = block.status.pending + block.status.available
+    if isinstance(left, RenyiCurve):
+        finite = [pair for pair in left.as_pairs() if pair[0] < budget.STANDARD_ORDERS[-1]]
+        alpha, epsilon = max(finite or left.as_pairs(), key=lambda pair: pair[1])
+        yield block.meta.name, f"{alpha:g}", epsilon
+    else:
+        yield block.meta.name, "", left.epsilon

@@ -1,0 +1,217 @@
+"""The controller's store on an API server: it lists from caches that a watch keeps, and writes as one of its epochs.
+
+An epoch is one time of holding the controller's lease. Every status that is written names it; whoever takes over from a
+controller that may still be running rewrites everything with its own first, so that no write of an earlier epoch, which
+is conditional on what was read then, can succeed any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from privatekube import errors
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.codec import Json
+from privatekube.store import objects, rows
+from privatekube.store.base import R, Resource
+from privatekube.store.caching import EPOCH, Cache
+from privatekube.store.cluster import Cluster
+from privatekube.store.coreobjects import CoreObjects
+from privatekube.store.kubernetes import PLURAL, KubernetesStore
+
+_ASIDE_SECONDS = 30.0
+
+
+class Observer(Protocol):
+    """Who is told what the store does."""
+
+    def changed(self) -> None:
+        """Something was changed by somebody else."""
+
+    def wrote(self, before: Resource | None, after: Resource) -> None:
+        """A status was written."""
+
+    def met_conflict(self) -> None:
+        """A write was refused because somebody else wrote first."""
+
+    def relisted(self, kind: str) -> None:
+        """All of a kind was listed anew."""
+
+    def malformed(self, kind: str, resource_id: str, fault: str) -> None:
+        """An object cannot be read, and is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """Until when an object is left out, and at which version."""
+
+    until: float
+    version: str
+
+
+class WatchingStore(KubernetesStore):
+    """A KubernetesStore for one controller; see `base.ResourceStore` for the methods.
+
+    Writes raise Deposed where a later epoch has written.
+    """
+
+    def __init__(
+        self, cluster: Cluster, core: CoreObjects, observer: Observer, *, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        super().__init__(cluster, core, clock_ns=clock_ns)
+        self.epoch = 0
+        self._observer = observer
+        self._caches = {kind: self._cache(kind) for kind in PLURAL}
+        self._aside: dict[tuple[str, str], _Aside] = {}
+
+    def start(self) -> None:
+        """Begin to list and follow."""
+        for cache in self._caches.values():
+            cache.start()
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether everything was listed once."""
+        return all(cache.is_filled for cache in self._caches.values())
+
+    def refresh(self) -> int:
+        """List all anew; the latest epoch that has written any of it."""
+        for cache in self._caches.values():
+            cache.fill()
+        return max(cache.highest_epoch for cache in self._caches.values())
+
+    def take_over(self, epoch: int, *, fence: bool) -> None:
+        """Write as `epoch` from here on; `fence`: first make sure that no earlier one can.
+
+        Raises:
+            Deposed: a later epoch has written.
+        """
+        self.epoch = epoch
+        everything: list[Resource] = [*self.list_blocks(), *self.list_claims(open_only=True)]
+        for resource in everything if fence else ():
+            self._claim_for_epoch(resource)
+
+    def set_aside(self, named: str) -> Resource | None:
+        """Leave an object out that cannot be worked on, until it changes or some time has passed.
+
+        Args:
+            named: kind and id, such as `block namespace/name`.
+
+        Returns:
+            the object; None where there is none.
+        """
+        kind, _, resource_id = named.partition(" ")
+        found = self._caches[kind].get(resource_id)
+        if found is not None:
+            until = time.monotonic() + _ASIDE_SECONDS
+            self._aside[kind, resource_id] = _Aside(until, found.meta.resource_version)
+        return found
+
+    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
+        """See the protocol; from the cache."""
+        return self._cached(rows.BLOCK, namespace)
+
+    def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
+        """See the protocol; the open ones from the cache."""
+        return self._cached(rows.CLAIM, namespace) if open_only else super().list_claims(namespace)
+
+    def update(self, resource: R) -> R:
+        """See the protocol."""
+        return self._writing(resource, super().update)
+
+    def update_status(self, resource: R) -> R:
+        """See the protocol."""
+        before = self._caches[rows.kind(resource)].get(resource.id)
+        written = self._writing(resource, super().update_status)
+        self._observer.wrote(before, written)
+        return written
+
+    def delete(self, resource: Resource) -> None:
+        """See the protocol."""
+        super().delete(resource)
+        self._caches[rows.kind(resource)].drop(resource.id)
+
+    def _writing(self, resource: R, write: Callable[[R], R]) -> R:
+        """Write, and know what is there instead where that is refused."""
+        try:
+            return write(resource)
+        except errors.NotFound:
+            self._caches[rows.kind(resource)].drop(resource.id)
+            raise
+        except errors.Conflict:
+            self._observer.met_conflict()
+            self._get(rows.kind(resource), resource.id)
+            raise
+
+    def _get(self, kind: str, resource_id: str) -> Resource | None:
+        """The object as it is now, which the cache takes as well."""
+        namespace, _, name = resource_id.partition("/")
+        document = self._cluster.get(PLURAL[kind], name, namespace)
+        if document is None:
+            self._caches[kind].drop(resource_id)
+            return None
+        return self._read(kind, document)
+
+    def _wrote(self, resource: R, document: Json) -> R:
+        return cast("R", self._read(rows.kind(resource), document))
+
+    def _read(self, kind: str, document: Json) -> Resource:
+        self._require_epoch(document)
+        self._caches[kind].put(document)
+        found: Resource = objects.resource_of(kind, document)
+        return found
+
+    def _columns(self, resource: Resource) -> Json:
+        return {**super()._columns(resource), EPOCH: self.epoch}
+
+    def _require_epoch(self, document: Json) -> None:
+        written = document.get("status", {}).get(EPOCH, 0)
+        if written > self.epoch:
+            raise errors.Deposed(f"controller: epoch {self.epoch} is over, epoch {written} has written; stop")
+
+    def _claim_for_epoch(self, resource: Resource) -> None:
+        """Rewrite a status as this epoch's, whatever is there by now."""
+        current: Resource | None = resource
+        while current is not None and not _is_new_block(current):
+            try:
+                super().update_status(current)  # type: ignore[type-var]  # of either kind
+            except errors.NotFound:
+                return
+            except errors.Conflict:
+                current = self._get(rows.kind(current), current.id)
+            else:
+                return
+
+    def _cached(self, kind: str, namespace: str | None) -> list[Any]:
+        found = [each for each in self._caches[kind].all() if namespace in (None, each.meta.namespace)]
+        return [each for each in found if not self._is_aside(each)] if self._aside else found
+
+    def _is_aside(self, resource: Resource) -> bool:
+        key = (rows.kind(resource), resource.id)
+        aside = self._aside.get(key)
+        if aside is None:
+            return False
+        if time.monotonic() < aside.until and aside.version == resource.meta.resource_version:
+            return True
+        self._aside.pop(key, None)
+        return False
+
+    def _cache(self, kind: str) -> Cache:
+        observer = self._observer
+        return Cache(
+            self._cluster,
+            kind,
+            PLURAL[kind],
+            on_change=observer.changed,
+            on_malformed=lambda resource_id, fault: observer.malformed(kind, resource_id, fault),
+            on_relist=lambda: observer.relisted(kind),
+        )
+
+
+def _is_new_block(resource: Resource) -> bool:
+    """Whether it is a block without a status, which must not get one that way; it holds nothing yet."""
+    return isinstance(resource, PrivateDataBlock) and resource.status is None

@@ -1,0 +1,123 @@
+"""Controller processes, as they run in a cluster but for their pod."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.kubernetes.apiserver import ApiServer
+
+_READY_SECONDS, _END_SECONDS = 30, 15
+
+
+@dataclass
+class ControllerProcess:
+    """One replica; stopped by its own process id."""
+
+    server: ApiServer
+    folder: Path
+    name: str = "a"
+    options: tuple[str, ...] = ("--unlock", "n=100")
+    _process: subprocess.Popen[bytes] | None = None
+    _log: Path = field(default=Path())
+
+    def start(self) -> ControllerProcess:
+        """Start it, and wait until it is ready."""
+        self._log = self.folder / f"controller-{self.name}-{time.monotonic_ns()}.log"
+        environment = {**os.environ, "POD_NAME": self.name, "POD_NAMESPACE": "privatekube-system"}
+        command = [sys.executable, "-m", "privatekube.controller", "--listen", "127.0.0.1:0", *self.options]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--kubeconfig", str(self.server.kubeconfig("controller"))], stderr=log, env=environment
+            )
+        wait_until(lambda: self.get("/readyz")[0] == 200, _READY_SECONDS, self.log)
+        return self
+
+    def kill(self) -> None:
+        """End it as a machine that is lost would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it as Kubernetes does; its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Have it stand still."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Have it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def process_id(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        """What it wrote."""
+        return self._log.read_text()
+
+    def logged(self) -> list[dict[str, object]]:
+        """What it wrote, line by line."""
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
+    def leads(self) -> bool:
+        """Whether this replica leads."""
+        return "privatekube_leader 1.0" in self.get("/metrics")[1]
+
+    def metric(self, name: str) -> float:
+        """The value of a metric, its labels included in the name."""
+        lines = self.get("/metrics")[1].splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name), 0.0)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """The status and the body of a page of it; status 0 while it does not listen."""
+        if not self.is_running:
+            raise AssertionError(f"the controller ended\n{self.log()}")
+        address = next((line["address"] for line in self.logged() if line.get("message") == "listening"), None)
+        if address is None:
+            return 0, ""
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def _end(self, number: signal.Signals) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        process.send_signal(number)
+        try:
+            return process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = str) -> float:
+    """Wait for `condition`, at most so long; how long it took."""
+    began = time.monotonic()
+    while not condition():
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s\n{explain()[-4000:]}"
+        time.sleep(0.02)
+    return time.monotonic() - began

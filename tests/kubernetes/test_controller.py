@@ -1,0 +1,130 @@
+"""The controller as a process of its own on a real API server: what it does, says and shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import moves
+from privatekube.resources.claim import ConsumeRequest, ResponseState
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.controller.harness import Plane
+from tests.kubernetes import stores
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.controllers import ControllerProcess, wait_until
+
+pytestmark = pytest.mark.kubernetes
+Starter = Callable[..., ControllerProcess]
+
+
+@pytest.fixture
+def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
+    opened = stores.emptied(apiserver)()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def start(apiserver: ApiServer, store: KubernetesStore, tmp_path: Path) -> Iterator[Starter]:
+    """Starts replicas that end with the test."""
+    started: list[ControllerProcess] = []
+
+    def starting(name: str = "a", *options: str) -> ControllerProcess:
+        started.append(ControllerProcess(apiserver, tmp_path, name, options or ("--unlock", "all")))
+        return started[-1].start()
+
+    yield starting
+    for process in started:
+        process.kill()
+
+
+def answered(store: KubernetesStore, name: str, index: int = 0) -> bool:
+    claim = store.get_claim(f"ns/{name}")
+    responses = () if claim is None else claim.status.responses
+    return len(responses) > index and responses[index].state is not ResponseState.PENDING
+
+
+def test_claims_are_granted_and_paid(store: KubernetesStore, start: Starter) -> None:
+    controller = start()
+    for name in "ab":
+        store.create(builders.block(name))
+    store.create(builders.claim("c", builders.allocate(0.25)))
+    wait_until(lambda: answered(store, "c"), 15, controller.log)
+    plane = Plane(store)
+    assert plane.claim("c").status.acquired == {"ns/a": EpsilonDelta(0.25), "ns/b": EpsilonDelta(0.25)}
+    plane.append("c", ConsumeRequest({"ns/a": EpsilonDelta(0.25)}, "allOrNothing=true"))
+    wait_until(lambda: answered(store, "c", 1), 15, controller.log)
+    wait_until(lambda: not moves.status_of(plane.blocks()["ns/a"]).locks, 15, controller.log)
+    assert plane.status("a").committed == {"ns/c": EpsilonDelta(0.25)}
+    assert plane.status("b").acquired == {"ns/c": EpsilonDelta(0.25)}
+    plane.require_sound()
+    plane.require_settled()
+    assert controller.stop() == 0
+
+
+def test_it_says_what_happened(apiserver: ApiServer, store: KubernetesStore, start: Starter) -> None:
+    controller = start()
+    store.create(builders.block("b"))
+    store.create(builders.claim("c", builders.allocate(0.25)))
+    store.create(builders.claim("none", builders.allocate(0.25, blocks=3)))
+    wait_until(lambda: answered(store, "c") and answered(store, "none"), 15, controller.log)
+    claim = json.loads(apiserver.kubectl("get", "pbc", "c", "-n", "ns", "-o", "json", user="viewer"))
+    conditions = {each["type"]: each for each in claim["status"]["conditions"]}
+    assert conditions["Granted"]["status"] == "True"
+    assert conditions["Settled"]["reason"] == "Holding"
+    assert conditions["Granted"]["observedGeneration"] == 1
+    apiserver.kubectl("wait", "--for=condition=Granted", "pbc/c", "-n", "ns", "--timeout=5s", user="viewer")
+    wait_until(lambda: {"Granted", "Admitted", "Refused"} <= reasons(apiserver), 15, controller.log)
+    assert "Granted" in apiserver.kubectl("describe", "pbc", "c", "-n", "ns")
+    assert controller.get("/healthz") == (200, "ok\n")
+    assert controller.get("/nowhere")[0] == 404
+    assert controller.metric("privatekube_grants_total") == 1
+    assert controller.metric('privatekube_refusals_total{reason="Refused"}') == 1
+    assert controller.metric('privatekube_block_epsilon_left{block="b",namespace="ns",order=""}') == 0.75
+    assert controller.metric("privatekube_claims_waiting") == 0
+    assert any(line.get("reason") == "Granted" and line.get("claim") == "ns/c" for line in controller.logged())
+
+
+def reasons(apiserver: ApiServer) -> set[str]:
+    events = json.loads(apiserver.kubectl("get", "events", "-n", "ns", "-o", "json"))
+    return {each["reason"] for each in events["items"]}
+
+
+def test_a_claim_times_out_by_itself(store: KubernetesStore, start: Starter) -> None:
+    controller = start("a", "--unlock", "n=100", "--period", "1h")
+    store.create(builders.block("b"))
+    store.create(builders.claim("c", builders.allocate(0.5, timeout_ms=700)))
+    wait_until(lambda: answered(store, "c"), 15, controller.log)
+    found = store.get_claim("ns/c")
+    assert found is not None
+    assert found.status.responses[0].error == "timeout"
+    assert not found.status.reserved
+
+
+def test_time_unlocks_without_a_change(store: KubernetesStore, start: Starter) -> None:
+    controller = start("a", "--unlock", "t=200ms,1s", "--period", "1h")
+    store.create(builders.block("b"))
+    store.create(builders.claim("c", builders.allocate(1.0)))
+    wait_until(lambda: answered(store, "c"), 15, controller.log)
+    assert Plane(store).states("c") == ["success"]
+
+
+def test_a_block_that_is_deleted_and_made_again_starts_with_what_was_committed(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    store.create(builders.block("b", digest="sha256:1"))
+    store.create(builders.claim("c", builders.allocate(0.25)))
+    wait_until(lambda: answered(store, "c"), 15, controller.log)
+    apiserver.kubectl("delete", "pb", "--all", "-n", "ns", "--timeout=30s")
+    assert store.get_block("ns/b") is None
+    again = builders.block("b", digest="sha256:1")
+    store.create(again)
+    wait_until(lambda: (found := store.get_block("ns/b")) is not None and found.status is not None, 15, controller.log)
+    assert Plane(store).status("b").committed == {"ns/c": EpsilonDelta(0.25)}
+    Plane(store).require_sound()
