@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.node import images
+from kubernetes import client
+
+from privatekube.store import clusterlogin
+from tests.node import images, network
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes" / "node"
 KUBECONFIG, REGISTRY = "PRIVATEKUBE_TEST_KUBECONFIG", "PRIVATEKUBE_TEST_REGISTRY"
+ADDRESS = "10.244.0.1:5000"
+"""Of the node's own registry."""
 _LONGEST_SECONDS, _COMMAND_SECONDS = 7200, 300
 Json = dict[str, Any]
 
@@ -24,19 +29,21 @@ class Node:
     """Where pods run.
 
     Args:
-        kubectl_command: what goes before kubectl's arguments.
-        enter: what goes before a command that shall see the registry and the pods' network.
+        kubectl_program: kubectl of the cluster's version.
+        kubeconfig: of the administrator.
         registry: where images are pushed to, and pulled from by pods.
+        network: its network namespace; None where it is reached as it is.
     """
 
-    kubectl_command: tuple[str, ...]
-    enter: tuple[str, ...]
+    kubectl_program: str
+    kubeconfig: Path
     registry: str
+    network: Path | None
 
     def kubectl(self, *arguments: str, stdin: str | None = None, status: int = 0) -> str:
         """Run kubectl as the administrator, check its exit status, and return what it wrote."""
         done = subprocess.run(
-            [*self.kubectl_command, *arguments],
+            [*self.enter, self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments],
             input=stdin,
             capture_output=True,
             text=True,
@@ -46,6 +53,19 @@ class Node:
         )
         assert done.returncode == status, f"kubectl {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout if status == 0 else done.stdout + done.stderr
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What goes before a command that shall see the registry, the API server and the pods."""
+        return () if self.network is None else ("nsenter", f"--net={self.network}")
+
+    def entered(self) -> AbstractContextManager[None]:
+        """This thread where such a command is."""
+        return network.entered(self.network)
+
+    def api(self) -> client.ApiClient:
+        """A connection of the official client as the administrator, for where `entered` is."""
+        return clusterlogin.log_in(kubeconfig=self.kubeconfig)
 
     def apply(self, *documents: Json) -> None:
         """Create or change objects."""
@@ -86,15 +106,14 @@ def binaries() -> Path:
 @contextmanager
 def running(folder: Path) -> Iterator[Node]:
     """The cluster that the environment names, or a node that is started in `folder` and stopped at the end."""
-    if os.environ.get(KUBECONFIG):
-        yield Node(("kubectl", f"--kubeconfig={os.environ[KUBECONFIG]}"), (), os.environ[REGISTRY])
+    named = os.environ.get(KUBECONFIG)
+    if named:
+        yield Node("kubectl", Path(named), os.environ[REGISTRY], None)
         return
-    up = subprocess.run(
-        [TOOLS / "up.sh", folder, str(_LONGEST_SECONDS)], stdout=subprocess.PIPE, text=True, check=True, timeout=300
-    )
-    enter = ("nsenter", f"--net=/run/netns/{up.stdout.strip()}")
-    administrator = f"--kubeconfig={folder}/pki/admin.kubeconfig"
+    up: list[str | Path] = [TOOLS / "up.sh", folder, str(_LONGEST_SECONDS)]
+    done = subprocess.run(up, stdout=subprocess.PIPE, text=True, check=True, timeout=_COMMAND_SECONDS)
     try:
-        yield Node((*enter, str(binaries() / "kubectl"), administrator), enter, "10.244.0.1:5000")
+        administrator = folder / "pki" / "admin.kubeconfig"
+        yield Node(str(binaries() / "kubectl"), administrator, ADDRESS, Path("/run/netns") / done.stdout.strip())
     finally:
-        subprocess.run([TOOLS / "down.sh", folder, "--keep-logs"], check=True, timeout=120)
+        subprocess.run([TOOLS / "down.sh", folder, "--keep-logs"], check=True, timeout=_COMMAND_SECONDS)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from tests import builders
 from tests.node.node import Json, Node
 
-NAMESPACE = "restricted"
+NAMESPACE = builders.NAMESPACE
 _END_SECONDS = 120
 
 
-def namespace(name: str = NAMESPACE) -> Json:
-    """A namespace that takes no other pods than restricted ones."""
+def namespace() -> Json:
+    """Their namespace; it takes no other pods than restricted ones."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
 
 
 def pod(name: str, image: str, script: str, *, memory: str = "64Mi", **spec: Any) -> Json:
