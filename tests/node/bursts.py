@@ -16,10 +16,10 @@ from privatekube.resources.claim import ClaimSpec, ConsumeRequest, PrivacyBudget
 from privatekube.store.base import ResourceStore
 from tests import builders
 from tests.controller.harness import Plane
-from tests.kubernetes.controllers import wait_until
+from tests.node import waiting
 
 BUDGET, DEMAND = EpsilonDelta(10.0, 1e-6), EpsilonDelta(0.04)
-_ANSWER_SECONDS = 120
+_ANSWER_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Burst:
             self.store.create(
                 builders.block(each.partition("/")[2], BUDGET, dataset=self.name, digest=f"sha256:{each}")
             )
-        wait_until(lambda: all(block.status is not None for block in self._own_blocks()), _ANSWER_SECONDS)
+        waiting.until(
+            lambda: all(each.status is not None for each in self._own_blocks()), _ANSWER_SECONDS, self._own_blocks
+        )
 
     def create_claims(self, numbers: Sequence[int]) -> None:
         """Claim, and ask to consume what is claimed."""
@@ -59,7 +61,7 @@ class Burst:
 
     def wait(self, count: int) -> None:
         """Wait until so many claims have all their answers."""
-        wait_until(lambda: self.answered() >= count, _ANSWER_SECONDS, lambda: f"{self.answered()} answered")
+        waiting.until(lambda: self.answered() >= count, _ANSWER_SECONDS, self.answered)
 
     def answered(self) -> int:
         """How many claims have all their answers."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from tests import builders
+from tests.node import waiting
 from tests.node.node import Json, Node
 
 NAMESPACE = builders.NAMESPACE
@@ -42,14 +42,15 @@ def pod(name: str, image: str, script: str, *, memory: str = "64Mi", **spec: Any
 
 def ended(node: Node, name: str) -> Json:
     """How the container of a pod ended: its exit code and reason."""
-    deadline = time.monotonic() + _END_SECONDS
-    while time.monotonic() < deadline:
-        found = node.read("pod", name, NAMESPACE)
-        for status in found["status"].get("containerStatuses", []):
-            if "terminated" in status["state"]:
-                return dict(status["state"]["terminated"])
-        time.sleep(0.2)
-    raise AssertionError(f"pod {name}: still {found['status']} after {_END_SECONDS} s")
+    waiting.until(
+        lambda: bool(_ends(node, name)), _END_SECONDS, lambda: node.kubectl("describe", "pod", name, "-n", NAMESPACE)
+    )
+    return _ends(node, name)[0]
+
+
+def _ends(node: Node, name: str) -> list[Json]:
+    statuses = node.read("pod", name, NAMESPACE)["status"].get("containerStatuses", [])
+    return [each["state"]["terminated"] for each in statuses if "terminated" in each["state"]]
 
 
 def log(node: Node, name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,15 +13,15 @@ from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import KubernetesStore
 from tests import builders
-from tests.kubernetes.controllers import wait_until
-from tests.node import claimant, deployment, pods
+from tests.node import claimant, deployment, pods, waiting
 from tests.node.bursts import DEMAND, Burst
 from tests.node.deployment import MANIFESTS, NAME, NAMESPACE, Deployment
 from tests.node.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
 CLAIMS = 150
-HAND_OVER_SECONDS = 15
+GRACE_SECONDS, HAND_OVER_SECONDS = 30, 15
+"""A leader that is asked to stop finishes what it decided; one that is killed is missed when its lease is over."""
 
 
 @pytest.fixture(scope="module")
@@ -73,25 +72,31 @@ def test_a_burst_is_granted_and_shows_in_the_metrics(controller: Deployment, sto
 
 
 @pytest.mark.parametrize(
-    "how", [("--wait=false",), ("--grace-period=0", "--force", "--wait=false")], ids=["asked", "killed"]
+    ("how", "stop_seconds"),
+    [
+        pytest.param((), GRACE_SECONDS, id="asked"),
+        pytest.param(("--grace-period=0", "--force"), 0, id="killed"),
+    ],
 )
-def test_the_leaders_pod_is_deleted_in_a_burst_and_the_other_takes_over(
-    controller: Deployment, store: KubernetesStore, how: tuple[str, ...]
+def test_the_leaders_pod_is_deleted_in_a_burst_and_another_takes_over(
+    controller: Deployment, store: KubernetesStore, how: tuple[str, ...], stop_seconds: int
 ) -> None:
-    burst = Burst(store, f"deleted{len(how)}")
+    burst = Burst(store, f"deleted-{stop_seconds}")
     burst.create_blocks()
     leader = controller.leader()
-    (other,) = controller.names() - {leader}
     burst.create_claims(range(CLAIMS // 3))
-    controller.node.kubectl("delete", "pod", leader, "-n", NAMESPACE, *how)
-    began = time.monotonic()
+    controller.node.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false", *how)
     burst.create_claims(range(CLAIMS // 3, CLAIMS))
-    wait_until(lambda: controller.leader() not in {leader, ""}, HAND_OVER_SECONDS - (time.monotonic() - began))
+    assert burst.answered() < CLAIMS, "the burst was over before the leader was"
+    waiting.until(
+        lambda: controller.leader() in controller.names() - {leader},
+        stop_seconds + HAND_OVER_SECONDS,
+        controller.leader,
+    )
     burst.wait(CLAIMS)
     burst.require_paid_once(CLAIMS)
     controller.wait()
     assert leader not in controller.names()
-    assert controller.leader() == other
 
 
 def test_a_rolling_update_in_a_burst_loses_and_doubles_nothing(controller: Deployment, store: KubernetesStore) -> None:
