@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from images import building, checking, engine, interface, inventory, progress, recipe, registry
+from images import building, checking, engine, interface, inventory, lock, progress, recipe, registry
 from privatekube import commandline, config, errors, listing
 
 SECRETS = Path("client_secrets.yaml")
@@ -67,7 +67,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     found = engine.connect(engine_.value)
     say.print(f"{found.name} at {found.address} builds {len(components)} components", highlight=False, soft_wrap=True)
     made = _built(components, found, settings, beside)
-    for entry in made if sbom else ():
+    for entry in made if sbom is not None else ():
         say.print(
             f"wrote {inventory.write(found, entry.name, f'{entry.repository}:{entry.tag}', sbom)}", soft_wrap=True
         )
@@ -86,7 +86,7 @@ def _repository(named: str | None) -> str:
 
 def _built(
     components: list[recipe.Recipe], found: engine.Engine, settings: building.Settings, beside: Path
-) -> list[building.Entry]:
+) -> list[lock.Entry]:
     try:
         with progress.shown(say) as report:
             return building.build(components, found, settings, beside, report)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from images import interface, lock, recipe
 from images.lock import Entry
+from images.pins import COMMAND
 from images.recipe import Recipe
-
-COMMAND = "python build_components.py"
 
 
 def faults(components: Iterable[Recipe], folder: Path) -> Iterator[str]:

@@ -78,7 +78,7 @@ class Engine:
 
     def identity(self, reference: str) -> str | None:
         """The id of an image that is here, else None."""
-        with _told("image", reference):
+        with translated("image", reference):
             try:
                 return str(self.client.images.get(reference).id)
             except docker_errors.ImageNotFound:
@@ -92,7 +92,7 @@ class Engine:
         """
         found = self.identity(reference)
         if found is None:
-            with _told("base image", reference):
+            with translated("base image", reference):
                 found = str(self.client.images.pull(reference).id)
         return found
 
@@ -105,7 +105,7 @@ class Engine:
             BuildFailed: a step failed.
         """
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        with _told("build of", reference):
+        with translated("build of", reference):
             stream = self.client.api.build(
                 fileobj=context.archive(),
                 custom_context=True,
@@ -131,7 +131,7 @@ class Engine:
             Temporary: it cannot be reached.
         """
         digest = None
-        with _told("push of", f"{repository}:{tag}"):
+        with translated("push of", f"{repository}:{tag}"):
             stream = self.client.api.push(repository, tag, stream=True, decode=True, auth_config=credentials or None)
             for line in _lines(stream):
                 if "error" in line or "errorDetail" in line:
@@ -146,7 +146,7 @@ class Engine:
 
     def run(self, reference: str, command: list[str]) -> str:
         """What a command in an image writes to stdout."""
-        with _told("run of", reference):
+        with translated("run of", reference):
             return str(self.client.containers.run(reference, command, remove=True, network_mode="none").decode())
 
 
@@ -161,7 +161,7 @@ def refused(what: str, message: str) -> errors.PrivateKubeError:
 
 
 @contextlib.contextmanager
-def _told(what: str, reference: str) -> Iterator[None]:
+def translated(what: str, reference: str) -> Iterator[None]:
     """Translate what the SDK raises, once."""
     try:
         yield
