@@ -67,10 +67,10 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     found = engine.connect(engine_.value)
     say.print(f"{found.name} at {found.address} builds {len(components)} components", highlight=False, soft_wrap=True)
     made = _built(components, found, settings, beside)
-    for entry in made if sbom is not None else ():
-        say.print(
-            f"wrote {inventory.write(found, entry.name, f'{entry.repository}:{entry.tag}', sbom)}", soft_wrap=True
-        )
+    if sbom is not None:
+        for entry in made:
+            written = inventory.write(found, entry.name, building.local(entry.name, entry.tag), sbom)
+            say.print(f"wrote {written}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -19,7 +19,7 @@ from images.recipe import Recipe
 from privatekube import __version__, errors
 
 LOCAL = "localhost/privatekube"
-"""Registry and prefix of images that are not pushed: nobody else can mean the same."""
+"""Where images are built, before they are pushed or instead: no registry can mean the same."""
 
 Report = Callable[[str, str, str], None]
 """Is told the image, its state, and what there is to say of it."""
@@ -69,33 +69,23 @@ class Builder:
         base, identity, base_digest = self._base(each)
         arguments = {} if each.is_component else dict(self.settings.arguments)
         tag = each.tag(identity, arguments)
-        repository = f"{self.settings.repository or LOCAL}/{each.name}"
         revision = source.revision(each.context.root, each.context.files)
-        reference = f"{repository}:{tag}"
-        given = arguments | ({"BASE_IMAGE": base} if base else {}) | {"REVISION": revision.commit or "unknown"}
+        given = arguments | {"REVISION": revision.commit or "unknown"} | ({"BASE_IMAGE": base} if base else {})
         given |= {"VERSION": __version__} if each.is_ours else {}
-
-        def ensure_built() -> bool:
-            if self.engine.identity(reference):
-                return False
-            self.report(each.name, "building", "")
-            self.engine.build(each.context, reference, given, lambda line: self.report(each.name, "building", line))
-            return True
-
+        repository = f"{self.settings.repository or LOCAL}/{each.name}"
         if self.settings.repository is None:
-            built = ensure_built()
-            digest = None
+            digest, done = None, self._build(each, tag, given)
         else:
-            digest, built = self._pushed(each.name, repository, tag, ensure_built)
+            digest, done = self._push(each, tag, given, repository)
         entry = Entry(each.name, repository, tag, digest, base, base_digest, revision.time, arguments)
-        self.report(each.name, "built" if built else "unchanged", entry.reference)
+        self.report(each.name, "built" if done else "unchanged", entry.reference)
         return entry
 
     def _base(self, each: Recipe) -> tuple[str | None, str | None, str | None]:
         """What an image starts from: the reference, what of it goes into the tag, and its digest."""
         if each.base is not None:
             entry = self.made[each.base]
-            reference = f"{entry.repository}:{entry.tag}"
+            reference = local(entry.name, entry.tag)
             return reference, entry.tag, entry.digest or self.engine.identity(reference)
         chosen = each.context.dockerfile.base
         if not each.is_component:
@@ -105,22 +95,45 @@ class Builder:
         identity = self.engine.require(chosen)
         return chosen, identity, identity
 
-    def _pushed(self, name: str, repository: str, tag: str, ensure_built: Callable[[], bool]) -> tuple[str, bool]:
-        """The digest of an image in the registry, and whether something had to be done for it."""
+    def _build(self, each: Recipe, tag: str, given: Mapping[str, str]) -> bool:
+        """Build an image for this machine; whether that was needed."""
+        reference = local(each.name, tag)
+        if self.engine.identity(reference):
+            return False
+        if each.base is not None:
+            self._fetch(self.made[each.base])
+        self.report(each.name, "building", "")
+        self.engine.build(each.context, reference, given, lambda line: self.report(each.name, "building", line))
+        return True
+
+    def _fetch(self, base: Entry) -> None:
+        """A base that somebody else pushed, where it is not on this machine."""
+        if not self.engine.identity(local(base.name, base.tag)):
+            self.engine.require(base.reference)
+            self.engine.tag(base.reference, f"{LOCAL}/{base.name}", base.tag)
+
+    def _push(self, each: Recipe, tag: str, given: Mapping[str, str], repository: str) -> tuple[str, bool]:
+        """The digest of an image in the registry, and whether it had to be pushed."""
         login = registry.credentials(repository)
         digest = registry.digest(repository, tag, login)
-        before = self.locked.get(name)
+        before = self.locked.get(each.name)
         if digest is not None:
             if before and (before.repository, before.tag) == (repository, tag) and before.digest not in {None, digest}:
                 raise _mismatch(repository, tag, f"{lock.FILE} says {before.digest}", digest)
             return digest, False
-        ensure_built()
-        self.report(name, "pushing", "")
-        said = self.engine.push(repository, tag, login, lambda line: self.report(name, "pushing", line))
+        self._build(each, tag, given)
+        self.report(each.name, "pushing", "")
+        self.engine.tag(local(each.name, tag), repository, tag)
+        said = self.engine.push(repository, tag, login, lambda line: self.report(each.name, "pushing", line))
         digest = registry.digest(repository, tag, login)
         if digest is None or said not in {None, digest}:
             raise _mismatch(repository, tag, f"{said} was pushed", digest)
         return digest, True
+
+
+def local(name: str, tag: str) -> str:
+    """An image's name on the machine that builds it, whichever registry it is for."""
+    return f"{LOCAL}/{name}:{tag}"
 
 
 def build(

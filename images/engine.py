@@ -144,6 +144,11 @@ class Engine:
                 wrote(status)
         return digest
 
+    def tag(self, reference: str, repository: str, tag: str) -> None:
+        """Give an image that is here another name."""
+        with translated("image", reference):
+            self.client.images.get(reference).tag(repository, tag)
+
     def run(self, reference: str, command: list[str]) -> str:
         """What a command in an image writes to stdout."""
         with translated("run of", reference):
