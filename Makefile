@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools test-node node-tools containers-tools requirements check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-node node-tools containers-tools
+.PHONY: requirements check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -29,6 +30,9 @@ kubernetes-tools:
 
 test-kubernetes: $(STAMP) kubernetes-tools
 	$(BIN)/pytest -n $(WORKERS) -m kubernetes
+
+benchmark-control-plane: $(STAMP) kubernetes-tools
+	PYTHONPATH=. $(BIN)/python benchmarks/control_plane.py
 
 containers-tools:
 	tools/containers/install.sh

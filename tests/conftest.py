@@ -13,7 +13,7 @@ from tests.kubernetes import apiserver as api
 from tests.kubernetes.apiserver import ApiServer
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
-NAMESPACES = ("ns", "elsewhere", "privatekube-system")
+NAMESPACES = ("ns", "elsewhere", "privacy-example")
 
 # Workers run side by side: threads of their own would only wait for each other's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,13 +31,7 @@ def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     server = ApiServer(tmp_path_factory.mktemp("apiserver"), found)
     server.start()
     try:
-        server.kubectl("apply", "--server-side", "-k", str(MANIFESTS / "base"))
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        for namespace in NAMESPACES:
-            server.kubectl("create", "namespace", namespace)
-        for role in api.ROLES:
-            server.kubectl("create", "clusterrolebinding", role, f"--clusterrole=privatekube-{role}", f"--user={role}")
-        server.kubectl("apply", "-f", str(Path(__file__).parent / "data" / "controller-binding.yaml"))
+        server.install(MANIFESTS, NAMESPACES)
         yield server
     finally:
         server.stop()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from privatekube import errors
+from privatekube.privacy import budget
+from privatekube.resources.block import Budgets
 from privatekube.resources.claim import (
     AllocateRequest,
     AllocateResponse,
     ClaimSpec,
+    ConsumeResponse,
     PrivacyBudgetClaim,
     ResponseState,
     SettleAfter,
@@ -43,3 +47,19 @@ def renewed(spec: ClaimSpec, *, now_ms: int, seconds: int | None = None) -> Clai
     """The same with its time to settle put off: by as many seconds as before, or else by these; None for never."""
     after = seconds if spec.settle_after is None else spec.settle_after.seconds
     return spec if after is None else replace(spec, settle_after=SettleAfter.of(after, now_ms=now_ms))
+
+
+def require_committed(claim: PrivacyBudgetClaim, asked: Budgets) -> None:
+    """Compare what was committed with what was asked in the last request, block by block.
+
+    Raises:
+        BudgetExceeded: on some block it differs, with both numbers.
+    """
+    response = claim.status.responses[-1]
+    outcomes = response.detail.blocks if isinstance(response.detail, ConsumeResponse) else {}
+    for block_id, amount in asked.items():
+        outcome = outcomes.get(block_id)
+        done = None if outcome is None or response.state is not ResponseState.SUCCESS else outcome.budget
+        if done is None or not budget.is_close(done, amount):
+            reason = response.error or (outcome.error if outcome else None) or "it was cut short"
+            raise errors.BudgetExceeded(f"block {block_id}: asked to commit {amount}, committed {done}: {reason}")

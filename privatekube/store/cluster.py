@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from privatekube.resources.codec import Json
 
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
 STATUS = "status"
-_PAGE = 500
+_PAGE, _PAUSE_SECONDS = 500, 1.0
 TIMEOUT_SECONDS = (5, 60)
 """To connect, and to answer."""
 
@@ -27,10 +28,15 @@ class Cluster:
 
     All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses what was given), Forbidden as
     InvalidInput too, and StoreBusy (the server is not there, or asks to come again).
+
+    Args:
+        api: the connection.
+        patience_seconds: how long to come again where the server is busy or away. What was written although no answer
+            came shows as a Conflict, or as AlreadyExists.
     """
 
-    def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
+    def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0) -> None:
+        self._api, self._patience = api, patience_seconds
         self._custom = client.CustomObjectsApi(api)
 
     def get(self, plural: str, name: str, namespace: str | None = None) -> Json | None:
@@ -100,8 +106,15 @@ class Cluster:
         name = f"{verb.removesuffix('_status')}_{scope}_custom_object{'_status' if verb.endswith('_status') else ''}"
         method: Callable[..., Json] = getattr(self._custom, name)
         what = "/".join(part for part in (plural, namespace, given.get("name")) if part)
-        with translated(what):
-            return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                with translated(what):
+                    return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
+            except errors.StoreBusy:
+                if time.monotonic() + _PAUSE_SECONDS >= end:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ def log_in(
             config.load_incluster_config(client_configuration=configuration)
         else:
             config.load_kube_config(
-                config_file=None if kubeconfig is None else str(kubeconfig),
+                config_file=os.environ.get("KUBECONFIG") if kubeconfig is None else str(kubeconfig),
                 context=context,
                 client_configuration=configuration,
                 persist_config=False,

@@ -6,14 +6,19 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import urllib3
 from kubernetes import client
+
+from privatekube.store.kubernetes import SYSTEM_NAMESPACE
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
 ROLES = ("viewer", "claimant", "data-owner", "controller")
@@ -58,11 +63,12 @@ class ApiServer:
     folder: Path
     binaries: Path
     port: int = 0
+    etcd_port: int = 0
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
         """Start both, and wait until the API server is ready."""
-        self.port, etcd, peers = (_free_port() for _ in range(3))
+        self.port, self.etcd_port, peers = (_free_port() for _ in range(3))
         lines = [
             'admin-token,admin,admin,"system:masters"',
             *(f"{user}-token,{user},{user}" for user in (*ROLES, "nobody")),
@@ -75,23 +81,27 @@ class ApiServer:
         self._run(
             "etcd",
             f"--data-dir={self.folder}/etcd",
-            f"--listen-client-urls=http://127.0.0.1:{etcd}",
-            f"--advertise-client-urls=http://127.0.0.1:{etcd}",
+            f"--listen-client-urls=http://127.0.0.1:{self.etcd_port}",
+            f"--advertise-client-urls=http://127.0.0.1:{self.etcd_port}",
             f"--listen-peer-urls=http://127.0.0.1:{peers}",
             f"--initial-advertise-peer-urls=http://127.0.0.1:{peers}",
             f"--initial-cluster=default=http://127.0.0.1:{peers}",
             "--unsafe-no-fsync",
         )
+        self._start_api_server()
+
+    def _start_api_server(self) -> None:
+        key = self.folder / "sa.key"
         self._run(
             "kube-apiserver",
-            f"--etcd-servers=http://127.0.0.1:{etcd}",
+            f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
             f"--secure-port={self.port}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             f"--cert-dir={self.folder}/certificates",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
-            f"--token-auth-file={tokens}",
+            f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={key}",
             f"--service-account-key-file={key}",
@@ -102,13 +112,27 @@ class ApiServer:
     def stop(self) -> None:
         """Stop both: the API server first, while it can still say so to etcd."""
         for process in reversed(self._processes):
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process, seconds=_STOP_SECONDS)
         self._processes.clear()
+
+    def install(self, manifests: Path, namespaces: Sequence[str]) -> None:
+        """Install this project's kinds and roles, make namespaces, and bind each user to its role."""
+        self.kubectl("apply", "--server-side", "-k", str(manifests / "base"))
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        for namespace in (*namespaces, SYSTEM_NAMESPACE):
+            self.kubectl("create", "namespace", namespace)
+        for role in ROLES:
+            self.kubectl("create", "clusterrolebinding", role, f"--clusterrole=privatekube-{role}", f"--user={role}")
+        self.kubectl("apply", "-f", str(Path(__file__).parent.parent / "data" / "controller-binding.yaml"))
+
+    def restart(self) -> None:
+        """Stop the API server alone, and start it again with what etcd has."""
+        _end(self._processes.pop(), seconds=2)  # it would wait a minute for watches to end by themselves
+        self._start_api_server()
+
+    def slow_etcd(self) -> contextlib.AbstractContextManager[None]:
+        """etcd stands still for half a second, again and again, for as long as the context is open."""
+        return _standing_still(_child_of(self._processes[0]))
 
     def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None, status: int = 0) -> str:
         """Run kubectl as a user, check its exit status, and return what it wrote."""
@@ -188,6 +212,43 @@ class ApiServer:
             except (client.ApiException, urllib3.exceptions.HTTPError):
                 return False
             return bool(status == 200)
+
+
+def _end(process: subprocess.Popen[bytes], *, seconds: float) -> None:
+    """Have a process end, and end it after so long."""
+    child = _child_of(process) if process.poll() is None else None
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        if child is not None:
+            os.kill(child, signal.SIGKILL)
+        process.wait()
+
+
+def _child_of(process: subprocess.Popen[bytes]) -> int:
+    """The process that `timeout` runs."""
+    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+
+
+@contextlib.contextmanager
+def _standing_still(process: int) -> Iterator[None]:
+    ended = threading.Event()
+
+    def stop_and_go() -> None:
+        while not ended.wait(0.1):
+            os.kill(process, signal.SIGSTOP)
+            ended.wait(0.5)
+            os.kill(process, signal.SIGCONT)
+
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        os.kill(process, signal.SIGCONT)
 
 
 def _free_port() -> int:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from privatekube.resources.claim import ResponseState
+from privatekube.store.kubernetes import KubernetesStore
 from tests.kubernetes.apiserver import ApiServer
 
 _READY_SECONDS, _END_SECONDS = 30, 15
@@ -111,6 +113,13 @@ class ControllerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+def answered(store: KubernetesStore, name: str, index: int = 0) -> bool:
+    """Whether a request of the claim `ns/name` has its final answer."""
+    claim = store.get_claim(f"ns/{name}")
+    responses = () if claim is None else claim.status.responses
+    return len(responses) > index and responses[index].state is not ResponseState.PENDING
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = str) -> float:

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import moves
-from privatekube.resources.claim import ConsumeRequest, ResponseState
+from privatekube.resources.claim import ConsumeRequest
 from privatekube.store.kubernetes import KubernetesStore
 from tests import builders
 from tests.controller.harness import Plane
-from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ApiServer
-from tests.kubernetes.controllers import ControllerProcess, wait_until
+from tests.kubernetes.conftest import Starter
+from tests.kubernetes.controllers import answered, wait_until
 
 pytestmark = pytest.mark.kubernetes
-Starter = Callable[..., ControllerProcess]
-
-
-@pytest.fixture
-def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
-    opened = stores.emptied(apiserver)()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def start(apiserver: ApiServer, store: KubernetesStore, tmp_path: Path) -> Iterator[Starter]:
-    """Starts replicas that end with the test."""
-    started: list[ControllerProcess] = []
-
-    def starting(name: str = "a", *options: str) -> ControllerProcess:
-        started.append(ControllerProcess(apiserver, tmp_path, name, options or ("--unlock", "all")))
-        return started[-1].start()
-
-    yield starting
-    for process in started:
-        process.kill()
-
-
-def answered(store: KubernetesStore, name: str, index: int = 0) -> bool:
-    claim = store.get_claim(f"ns/{name}")
-    responses = () if claim is None else claim.status.responses
-    return len(responses) > index and responses[index].state is not ResponseState.PENDING
 
 
 def test_claims_are_granted_and_paid(store: KubernetesStore, start: Starter) -> None:

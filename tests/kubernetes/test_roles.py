@@ -30,11 +30,10 @@ BLOCKS, CLAIMS, LEDGER, RECORDS = (
 )
 EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS)
 READ_ALL = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS, LEDGER, RECORDS)}
-READ_BOTH = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS)}
 ALLOWED = {
     "viewer": READ_ALL,
-    "claimant": READ_BOTH | {(verb, CLAIMS) for verb in ("create", "update", "patch")},
-    "data-owner": READ_ALL | {("create", BLOCKS)},
+    "claimant": READ_ALL | {(verb, CLAIMS) for verb in ("create", "update", "patch")},
+    "data-owner": READ_ALL | {("create", BLOCKS), ("delete", BLOCKS)},
     "controller": READ_ALL
     | {(verb, kind) for verb in ("update", "patch") for kind in (BLOCKS, CLAIMS)}
     | {(verb, f"{kind}/status") for verb in ("get", "update", "patch") for kind in (BLOCKS, CLAIMS)}

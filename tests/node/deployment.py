@@ -13,7 +13,7 @@ from tests.node import images
 from tests.node.node import Json, Node
 
 NAME, NAMESPACE = "privatekube-controller", "privatekube-system"
-SELECTOR = "app.kubernetes.io/name=privatekube,app.kubernetes.io/component=controller"
+SELECTOR = "app=privatekube-controller"
 MANIFESTS = images.ROOT / "manifests"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

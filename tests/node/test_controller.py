@@ -19,7 +19,7 @@ from tests.node.deployment import MANIFESTS, NAME, NAMESPACE, Deployment
 from tests.node.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
-CLAIMS = 150
+CLAIMS = 90
 GRACE_SECONDS, HAND_OVER_SECONDS = 30, 15
 """A leader that is asked to stop finishes what it decided; one that is killed is missed when its lease is over."""
 

@@ -1,0 +1,220 @@
+"""The control plane on a real API server, with the controller as its own process.
+
+make benchmark-control-plane
+python benchmarks/control_plane.py --claims 10000 --blocks 1000 --burst 1000
+
+Prints, for PrivateKube's own measure (20 claims over 100 blocks, one after the other), how many writes of status they
+take; how long such a claim waits for its grant; how many claims a second a burst gets; and what 10,000 claims that came
+and went leave behind: the largest objects, and the controller's memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from schedule import at_least_one
+
+from privatekube import errors
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
+from privatekube.resources.claim import (
+    AllocateRequest,
+    BudgetDemand,
+    ClaimSpec,
+    Condition,
+    ConsumeRequest,
+    PrivacyBudgetClaim,
+    Request,
+)
+from privatekube.resources.meta import ObjectMeta
+from privatekube.store.cluster import Cluster
+from privatekube.store.coreobjects import CoreObjects
+from privatekube.store.kubernetes import KubernetesStore
+from tests.kubernetes import apiserver
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.controllers import ControllerProcess, wait_until
+
+NAMESPACE = "benchmark"
+ORDERS = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1_000_000)
+ORIGINAL_WRITES = 6361
+"""What PrivateKube's controller wrote for 20 claims over 100 blocks."""
+_WRITERS = 4
+
+
+@dataclass(frozen=True)
+class World:
+    """An API server with a controller, and what is used to talk to both."""
+
+    server: ApiServer
+    controller: ControllerProcess
+    store: KubernetesStore
+
+    def writes(self) -> float:
+        """How many writes of status the controller made."""
+        return sum(self.controller.metric(f'privatekube_status_writes_total{{kind="{kind}"}}') for kind in KINDS)
+
+    def create(self, resources: list[Any]) -> None:
+        """Create them, several at a time."""
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            list(pool.map(self.store.create, resources))
+
+    def wait_for_blocks(self) -> None:
+        """Until all are admitted."""
+        wait_until(lambda: all(each.status for each in self.store.list_blocks(NAMESPACE)), 600, self.controller.log)
+
+    def wait_for_claims(self, prefix: str) -> None:
+        """Until all of a kind are answered."""
+        ended = {"acquired", "consumed", "failure"}
+        wait_until(lambda: all(state in ended for state in self._states(prefix)), 3600, self.controller.log)
+
+    def _states(self, prefix: str) -> Iterator[str]:
+        for document in Cluster(self.server.api()).listed("privacybudgetclaims", NAMESPACE):
+            if document["metadata"]["name"].startswith(prefix):
+                yield document.get("status", {}).get("state", "new")
+        time.sleep(0.2)
+
+
+KINDS = ("block", "claim")
+
+
+def block(number: int, whole: PrivacyBudget, dataset: str) -> PrivateDataBlock:
+    """A block of one day."""
+    spec = BlockSpec(whole, dataset, f"file:///{dataset}/{number}", (Dimension("day", numeric_value=str(number)),))
+    return PrivateDataBlock(ObjectMeta(f"{dataset}-{number}", NAMESPACE), spec)
+
+
+def claim(name: str, dataset: str, demand: PrivacyBudget, days: range, *, pays: bool = False) -> PrivacyBudgetClaim:
+    """A claim on blocks of some days; `pays`: it consumes at once what it gets."""
+    conditions = (
+        Condition("day", ">=", numeric_value=str(days.start)),
+        Condition("day", "<", numeric_value=str(days.stop)),
+    )
+    asked = AllocateRequest(dataset, BudgetDemand(constant=demand), conditions=conditions, min_blocks=len(days))
+    requests = [Request("allocate", asked)]
+    if pays:
+        paid = {f"{NAMESPACE}/{dataset}-{day}": demand for day in days}
+        requests.append(Request("consume", ConsumeRequest(paid, "allOrNothing=true")))
+    return PrivacyBudgetClaim(ObjectMeta(name, NAMESPACE), ClaimSpec(tuple(requests)))
+
+
+def one_by_one(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str]]:
+    """Claims over all blocks, each made when the one before is granted."""
+    demand = EpsilonDelta(1e-4)
+    world.create([block(number, EpsilonDelta(10.0, 1e-6), "few") for number in range(n_blocks)])
+    world.wait_for_blocks()
+    before, waited = world.writes(), []
+    for number in range(n_claims):
+        made = world.store.create(claim(f"single-{number}", "few", demand, range(n_blocks)))
+        began = time.perf_counter()
+        while not (found := world.store.get_claim(made.id)) or not found.status.acquired:
+            time.sleep(0.002)
+        waited.append(time.perf_counter() - began)
+        if number == 19:
+            wait_until(lambda: not any(each.status and each.status.locks for each in world.store.list_blocks()), 60)
+            writes = world.writes() - before
+            against = f"{ORIGINAL_WRITES / writes:.1f} times fewer than PrivateKube's {ORIGINAL_WRITES}"
+            yield f"writes of status, 20 claims x {n_blocks} blocks", f"{writes:.0f}; {against}"
+    waited.sort()
+    p50, p99 = statistics.median(waited), waited[int(0.99 * (len(waited) - 1))]
+    yield f"from claim to grant, {n_claims} claims on {n_blocks} blocks each", f"p50 {p50:.3f} s, p99 {p99:.3f} s"
+
+
+def burst(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str]]:
+    """Many claims at once, each over ten of the blocks."""
+    demand, width = EpsilonDelta(1e-4), min(10, n_blocks)
+    starts = [number % (n_blocks - width + 1) for number in range(n_claims)]
+    asked = [claim(f"burst-{n}", "few", demand, range(start, start + width)) for n, start in enumerate(starts)]
+    began = time.perf_counter()
+    world.create(asked)
+    created = time.perf_counter() - began
+    world.wait_for_claims("burst-")
+    seconds = time.perf_counter() - began
+    yield (
+        f"burst of {n_claims} claims on {width} blocks each",
+        f"{n_claims / seconds:.0f} claims/s, of which creating them took {created / seconds:.0%}",
+    )
+
+
+def come_and_go(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str]]:
+    """Claims that pay at once, half of them on one and the same block; Renyi, whose budgets are the largest."""
+    whole = RenyiCurve.from_pairs([(order, 1000.0) for order in ORDERS])
+    demand = RenyiCurve.from_pairs([(order, 1e-5 * (1 + index)) for index, order in enumerate(ORDERS)])
+    world.create([block(number, whole, "many") for number in range(n_blocks)])
+    world.wait_for_blocks()
+    for first in range(0, n_claims, 500):
+        days = [0 if number % 2 else number % n_blocks for number in range(first, min(first + 500, n_claims))]
+        world.create(
+            [claim(f"many-{first + n}", "many", demand, range(day, day + 1), pays=True) for n, day in enumerate(days)]
+        )
+        world.wait_for_claims(f"many-{first}")
+    world.wait_for_claims("many-")
+    cluster = Cluster(world.server.api())
+    for plural in ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries"):
+        sizes = [len(json.dumps(each)) for each in cluster.listed(plural)]
+        yield f"largest of {len(sizes)} {plural} after {n_claims} claims", f"{max(sizes) / 1000:.1f} kB"
+    status = Path(f"/proc/{world.controller.process_id}/status").read_text()
+    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    blocks = len(world.store.list_blocks())
+    yield f"controller's memory with {blocks} blocks and {n_claims} claims", f"{resident / 1024:.0f} MiB"
+
+
+@contextlib.contextmanager
+def world() -> Iterator[World]:
+    """A new API server with this project's kinds and a controller; all of it ends with the context."""
+    binaries = apiserver.binaries()
+    if isinstance(binaries, str):
+        raise errors.InvalidInput(binaries)
+    with tempfile.TemporaryDirectory() as folder:
+        server = ApiServer(Path(folder), binaries)
+        server.start()
+        try:
+            server.install(Path(__file__).resolve().parent.parent / "manifests", [NAMESPACE])
+            controller = ControllerProcess(server, Path(folder), options=("--unlock", "all"))
+            controller.start()
+            wait_until(controller.leads, 30, controller.log)
+            api = server.api()
+            yield World(server, controller, KubernetesStore(Cluster(api), CoreObjects(api)))
+            controller.stop()
+        finally:
+            server.stop()
+
+
+def measured(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Each figure when it is there."""
+    with world() as there:
+        yield from one_by_one(there, given.singles, 100)
+        yield from burst(there, given.burst, 100)
+        yield from come_and_go(there, given.claims, given.blocks)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--singles", type=at_least_one, default=100, metavar="CLAIMS", help="one by one")
+    options.add_argument("--burst", type=at_least_one, default=1000, metavar="CLAIMS")
+    options.add_argument("--claims", type=at_least_one, default=10_000, help="that come and go")
+    options.add_argument("--blocks", type=at_least_one, default=1000, help="over which they do")
+    given = options.parse_args()
+    table, console = Table("what", "figure"), Console(width=None if Console().is_terminal else 140)
+    try:
+        for what, figure in measured(given):
+            console.print(f"{what}: {figure}", style="dim")
+            table.add_row(what, figure)
+    except errors.PrivateKubeError as error:
+        options.error(str(error))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Claiming, paying and settling in a cluster, each with the token of its role and the controller as its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from privatekube import client, clusterclient, errors
+from privatekube.client import BudgetClient, Outcome
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import moves
+from tests import builders
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.conftest import Starter
+from tests.kubernetes.controllers import wait_until
+
+pytestmark = pytest.mark.kubernetes
+As = Callable[[str], BudgetClient]
+QUARTER = EpsilonDelta(0.25)
+
+
+@pytest.fixture
+def by(apiserver: ApiServer, store: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[As]:
+    """Connects as a user, as PRIVATEKUBE_STORE=kubernetes does."""
+    connected: list[BudgetClient] = []
+
+    def connecting(user: str) -> BudgetClient:
+        monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig(user)))
+        monkeypatch.setenv("PRIVATEKUBE_STORE", "kubernetes")
+        connected.append(client.connect())
+        return connected[-1]
+
+    yield connecting
+    for each in connected:
+        each.store.close()
+
+
+def test_a_claim_is_granted_opened_and_paid(by: As, start: Starter) -> None:
+    start()
+    by("data-owner").create_blocks([builders.block("a"), builders.block("b")])
+    plane = by("claimant")
+    granted = plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
+    assert granted.status.acquired == {"ns/a": QUARTER, "ns/b": QUARTER}
+    again = plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+    assert again.status.acquired == granted.status.acquired
+    with pytest.raises(errors.AlreadyExists, match="another request"):
+        plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=20)
+    plane.mark_opened("ns/c")
+    with pytest.raises(errors.BudgetExceeded, match="was opened"):
+        plane.release("ns/c")
+    committed = plane.consume("ns/c", mechanisms=["noise"])
+    assert committed == granted.status.acquired == plane.consume("ns/c")
+    assert plane.settle("ns/c") is Outcome.NOTHING
+    assert [entry.mechanisms for entry in plane.ledger(claim_id="ns/c")] == [("noise",), ("noise",)]
+    assert plane.verify_ledger().entries == 2
+
+
+@pytest.mark.parametrize(("opened", "outcome"), [(False, Outcome.RELEASED), (True, Outcome.CONSUMED)])
+def test_what_a_run_left_is_settled_by_whether_its_data_was_opened(
+    by: As, start: Starter, opened: bool, outcome: Outcome
+) -> None:
+    start()
+    by("data-owner").create_blocks([builders.block("a")])
+    plane = by("claimant")
+    plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
+    if opened:
+        plane.mark_opened("ns/c")
+    assert plane.settle("ns/c") is outcome
+    assert plane.settle("ns/c") is Outcome.NOTHING
+    assert plane.settle("ns/never") is Outcome.NOTHING
+    status = moves.status_of(plane.get_block("ns/a"))
+    assert status.committed == ({"ns/c": QUARTER} if opened else {})
+    assert not status.acquired
+
+
+def test_who_waits_too_long_is_told_what_is_locked_and_takes_the_demand_back(by: As, start: Starter) -> None:
+    start("a", "--unlock", "n=100")
+    by("data-owner").create_blocks([builders.block("a")])
+    plane = by("claimant")
+    with pytest.raises(errors.DeadlineExceeded, match=r"still locked 0.99; policy n=100 unlocks it"):
+        plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=1)
+    assert not moves.status_of(plane.get_block("ns/a")).reserved
+    with pytest.raises(errors.BudgetUnavailable, match="lacks budget"):
+        plane.allocate("ns", "d", builders.allocate(5.0), timeout_seconds=1)
+    with pytest.raises(errors.InvalidInput, match="policy: is the controller's"):
+        plane.set_policy(order="fcfs")
+
+
+def test_a_claim_that_waits_is_settled_by_withdrawing_it(by: As, start: Starter) -> None:
+    start("a", "--unlock", "n=100")
+    by("data-owner").create_blocks([builders.block("a")])
+    plane = by("claimant")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(plane.allocate, "ns", "c", builders.allocate(0.5), timeout_seconds=100)
+        wait_until(lambda: plane.store.get_claim("ns/c") is not None, 20)
+        assert plane.settle("ns/c") is Outcome.RELEASED
+        with pytest.raises(errors.InvalidInput, match="its time to settle is over"):
+            waiting.result(30)
+    assert not moves.status_of(plane.get_block("ns/a")).reserved
+
+
+def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
+    start()
+    owner = by("data-owner")
+    owner.create_blocks([builders.block("a", digest="sha256:1")])
+    by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+    owner.delete_block("ns", "a")
+    assert owner.list_blocks() == []
+    with pytest.raises(errors.InvalidBudget, match="its data has the budget"):
+        owner.create_blocks([builders.block("a", EpsilonDelta(9.0), digest="sha256:1")])
+    owner.create_blocks([builders.block("a", digest="sha256:1")])
+    assert moves.status_of(owner.get_block("ns/a")).committed == {"ns/c": QUARTER}
+
+
+def test_without_a_controller_one_is_asked_for(by: As, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusterclient.ClusterClient, "patience_seconds", 1.0)
+    with pytest.raises(errors.StoreBusy, match=r"no controller answered; is it running\?"):
+        by("data-owner").create_blocks([builders.block("a")])
+    with pytest.raises(errors.StoreBusy, match="claim ns/c: no controller answered"):
+        by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=100)
+
+
+def test_what_a_role_may_not_is_refused_in_one_line(by: As) -> None:
+    with pytest.raises(errors.InvalidInput, match=r'refused by the API server: .*"claimant" cannot create') as refusal:
+        by("claimant").create_blocks([builders.block("a")])
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_context_that_is_not_there_is_named() -> None:
+    with pytest.raises(errors.InvalidInput, match="gives no cluster"):
+        client.connect("kubernetes://nowhere")
+    with pytest.raises(errors.InvalidInput, match="is no store"):
+        client.connect("etcd://here")

@@ -1,0 +1,206 @@
+"""What goes wrong around the controller: replicas that die, stand still or run side by side, a server that is slow or
+away, and clients that never leave an object alone. Nothing is lost or doubled, and everything is answered."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from kubernetes.client import CustomObjectsApi
+
+from privatekube import errors
+from privatekube.controller import leader
+from privatekube.privacy import budget
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import meta, moves
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.controller.harness import Plane
+from tests.kubernetes import watchers
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.conftest import Starter
+from tests.kubernetes.controllers import answered, wait_until
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
+CLAIMS, PIECE = 24, 1 / 64
+HAND_OVER_SECONDS = 15
+
+
+@pytest.fixture
+def blocks(store: KubernetesStore) -> list[str]:
+    """Four blocks, of which all claims together take a part."""
+    return [store.create(builders.block(name)).id for name in "abcd"]
+
+
+def ask(store: KubernetesStore, first: int = 0, count: int = CLAIMS) -> list[str]:
+    """That many claims, at once."""
+    names = [f"c-{number}" for number in range(first, first + count)]
+    for name in names:
+        with contextlib.suppress(errors.AlreadyExists):
+            store.create(builders.claim(name, builders.allocate(PIECE)))
+    return names
+
+
+def require_granted_once(store: KubernetesStore, blocks: list[str], names: list[str]) -> None:
+    """Every claim holds its piece on every block, and the blocks say the same."""
+    wait_until(lambda: all(answered(store, name) for name in names), 90)
+    plane = Plane(store)
+    wait_until(lambda: not any(moves.status_of(block).locks for block in store.list_blocks()), 30)
+    for name in names:
+        assert dict(plane.claim(name).status.acquired) == dict.fromkeys(blocks, EpsilonDelta(PIECE)), name
+    for block in store.list_blocks():
+        status = moves.status_of(block)
+        assert set(status.acquired) == {f"ns/{name}" for name in names}
+        taken = budget.total(status.acquired.values(), start=EpsilonDelta(0.0))
+        assert taken.values[0] == pytest.approx(PIECE * len(names))
+    plane.require_sound()
+    plane.require_settled()
+
+
+@contextlib.contextmanager
+def meanwhile(action: Callable[[], object]) -> Iterator[None]:
+    """Repeat `action` in a thread for as long as the context is open."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.is_set():
+            action()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_controller_that_is_killed_again_and_again_ends_what_it_began(
+    store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    names: list[str] = []
+    for attempt in range(4):
+        controller = start(f"a{attempt}")
+        wait_until(controller.leads, HAND_OVER_SECONDS, controller.log)
+        names += ask(store, first=attempt * 6, count=6)
+        time.sleep(0.02 * 3**attempt)
+        controller.kill()
+    start("last")
+    require_granted_once(store, blocks, names)
+
+
+def test_of_two_controllers_one_leads_and_the_other_takes_over(
+    store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    replicas = [start("a"), start("b")]
+    wait_until(lambda: any(each.leads() for each in replicas), HAND_OVER_SECONDS)
+    leading, other = sorted(replicas, key=lambda each: each.leads(), reverse=True)
+    assert not other.leads()
+    names = ask(store)
+    leading.kill()
+    assert wait_until(other.leads, HAND_OVER_SECONDS, other.log) < HAND_OVER_SECONDS
+    require_granted_once(store, blocks, names)
+
+
+def test_a_controller_that_ends_in_order_hands_over_at_once(
+    store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    first, second = start("a"), None
+    wait_until(first.leads, HAND_OVER_SECONDS, first.log)
+    second = start("b")
+    names = ask(store)
+    assert first.stop() == 0
+    assert wait_until(second.leads, HAND_OVER_SECONDS, second.log) < leader.Durations().lease / 2
+    require_granted_once(store, blocks, names)
+
+
+def test_a_leader_that_stood_still_writes_nothing_more(
+    store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    first = start("a")
+    wait_until(first.leads, HAND_OVER_SECONDS, first.log)
+    second = start("b")
+    names = ask(store, count=6)
+    first.pause()
+    names += ask(store, first=6, count=6)
+    wait_until(second.leads, HAND_OVER_SECONDS, second.log)
+    first.go_on()
+    names += ask(store, first=12, count=6)
+    require_granted_once(store, blocks, names)
+    wait_until(lambda: not first.leads(), HAND_OVER_SECONDS, first.log)
+    assert second.leads()
+
+
+def test_a_lease_that_is_deleted_does_not_turn_back_the_epoch(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    start("a").kill()
+    second = start("b")
+    wait_until(second.leads, HAND_OVER_SECONDS, second.log)
+    names = ask(store, count=2)
+    wait_until(lambda: all(answered(store, name) for name in names), 30, second.log)
+    apiserver.kubectl("delete", "lease", leader.NAME, "-n", "privatekube-system")
+    names += ask(store, first=2, count=2)
+    require_granted_once(store, blocks, names)
+    second.kill()
+    third = start("c")
+    names += ask(store, first=4, count=2)
+    require_granted_once(store, blocks, names)
+    wait_until(third.leads, HAND_OVER_SECONDS, third.log)
+
+
+def test_an_api_server_that_restarts_is_waited_for(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    controller = start()
+    wait_until(controller.leads, HAND_OVER_SECONDS, controller.log)
+    names = ask(store, count=12)
+    apiserver.restart()
+    names += ask(store, first=12, count=12)
+    require_granted_once(store, blocks, names)
+    assert controller.is_running
+
+
+def test_a_slow_etcd_only_costs_time(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    controller = start()
+    wait_until(controller.leads, HAND_OVER_SECONDS, controller.log)
+    with apiserver.slow_etcd():
+        names = ask(store, count=8)
+        wait_until(lambda: all(answered(store, name) for name in names), 90, controller.log)
+    require_granted_once(store, blocks, names)
+
+
+def test_clients_that_never_leave_an_object_alone_do_not_stop_anything(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, blocks: list[str]
+) -> None:
+    controller = start()
+    custom, count = CustomObjectsApi(apiserver.api()), 0
+
+    def touch() -> None:
+        nonlocal count
+        count += 1
+        for plural, name in (("privatedatablocks", "a"), ("privacybudgetclaims", "c-0")):
+            patch = {"metadata": {"labels": {"touched": str(count)}}}
+            with contextlib.suppress(Exception):  # before it is made
+                custom.patch_namespaced_custom_object(meta.GROUP, "v1", "ns", plural, name, patch)
+
+    with meanwhile(touch):
+        names = ask(store)
+        require_granted_once(store, blocks, names)
+    assert count > 20
+    assert controller.metric("privatekube_conflicts_total") > 0
+
+
+def test_a_watch_that_is_too_old_is_begun_anew(apiserver: ApiServer, store: KubernetesStore, blocks: list[str]) -> None:
+    watching, cluster, noting = watchers.leading(apiserver, 1)
+    cluster.expire_next_watch()
+    apiserver.restart()  # ends the watches, which then go on from a version that is too old
+    wait_until(lambda: len(noting.relists) >= 6, 60)
+    assert cluster.expired > 0
+    store.create(builders.block("late"))
+    wait_until(lambda: len(watching.list_blocks()) == 5, 30)
