@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -42,16 +43,23 @@ class Node:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, status: int = 0) -> str:
         """Run kubectl as the administrator, check its exit status, and return what it wrote."""
+        return self._run(self.kubectl_program, *arguments, stdin=stdin, status=status)
+
+    def privatekube(self, *arguments: str) -> str:
+        """Run the command line of the project as the administrator, and return what it wrote."""
+        return self._run(str(Path(sys.executable).parent / "privatekube"), "--store=kubernetes", *arguments)
+
+    def _run(self, program: str, *arguments: str, stdin: str | None = None, status: int = 0) -> str:
         done = subprocess.run(
-            [*self.enter, self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments],
+            [*self.enter, program, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             check=False,
             timeout=_COMMAND_SECONDS,
-            env={**os.environ, "KUBECONFIG": "/dev/null"},
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
         )
-        assert done.returncode == status, f"kubectl {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == status, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout if status == 0 else done.stdout + done.stderr
 
     @property

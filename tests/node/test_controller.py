@@ -95,6 +95,7 @@ def test_the_leaders_pod_is_deleted_in_a_burst_and_another_takes_over(
     )
     burst.wait(CLAIMS)
     burst.require_paid_once(CLAIMS)
+    assert "latest digest sha256:" in controller.node.privatekube("ledger", "--verify")
     controller.wait()
     assert leader not in controller.names()
 
@@ -110,6 +111,7 @@ def test_a_rolling_update_in_a_burst_loses_and_doubles_nothing(controller: Deplo
     burst.create_claims(range(CLAIMS, CLAIMS + CLAIMS // 3))
     burst.wait(CLAIMS + CLAIMS // 3)
     burst.require_paid_once(CLAIMS + CLAIMS // 3)
+    assert "latest digest sha256:" in controller.node.privatekube("ledger", "--verify")
     assert not old & controller.names()
     assert controller.leader() in controller.names()
 
