@@ -5,6 +5,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 state=$(realpath "${1:?usage: down.sh STATE [--keep-logs]}")
+if [ ! -d "$state/run/processes" ]; then echo "error: $state: no node is up there" >&2; exit 2; fi
 cd "$state" || exit 2
 . "$here/processes.sh"
 name=$(name_of "$state")
