@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools containers-tools requirements check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools test-images containers-tools image-scan requirements check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -30,6 +30,9 @@ kubernetes-tools:
 test-kubernetes: $(STAMP) kubernetes-tools
 	$(BIN)/pytest -n $(WORKERS) -m kubernetes
 
+test-images: $(STAMP) containers-tools
+	PRIVATEKUBE_TEST_IMAGES=1 $(BIN)/pytest -m containers --timeout=3000
+
 containers-tools:
 	tools/containers/install.sh
 
@@ -38,6 +41,9 @@ requirements: $(STAMP)
 	$(PIN) pyproject.toml --extra control -o components/bases/control/requirements.txt
 	$(PIN) pyproject.toml --extra training -o components/bases/training/requirements.txt
 	echo opendp | $(PIN) - -o components/dp_preprocess/requirements.txt
+
+image-scan:
+	tools/containers/scan.sh
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200
