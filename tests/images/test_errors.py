@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from tests.images import servers
-from tests.images.conftest import ROOT, Workshop
+from tests.images.conftest import Workshop, checkout
 
 COMPONENT = "# kept\nname: small\nimplementation:\n  container:\n    image: small  # kept too\n    command: [true]\n"
 DOCKERFILE = f"ARG BASE_IMAGE={servers.BASE_IMAGE}\nFROM ${{BASE_IMAGE}}\nCOPY *.py /app/\n"
@@ -51,10 +51,10 @@ def unchanged(folder: Path) -> bool:
     return (folder / "component.yaml").read_text() == COMPONENT and not (folder / "images.lock.yaml").exists()
 
 
-@pytest.fixture
-def checkout_only() -> Workshop:
+@pytest.fixture(scope="module")
+def checkout_only(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """For errors that are found before an engine is asked."""
-    return Workshop(ROOT, "unix:///nowhere.sock", "localhost:9")
+    return Workshop(checkout(tmp_path_factory.mktemp("checkout")), "unix:///nowhere.sock", "localhost:9")
 
 
 def test_no_engine(checkout_only: Workshop, small: Path) -> None:
