@@ -61,7 +61,7 @@ def test_a_component_that_exits_3_fails_the_run_and_the_exit_task_runs(
 
 
 def test_budget_that_is_not_there_ends_with_3_and_charges_nothing(laptop: ContainerLaptop) -> None:
-    written = laptop.pipeline_in_containers("epsilon=100", status=3)
+    written = laptop.pipeline_in_containers("epsilon=11", status=3)
     assert written.splitlines()[-1].startswith("error: allocate:")
     assert "release: run ended FAILED" in written
     assert [committed(block) for block in laptop.blocks().values()] == [0, 0]
