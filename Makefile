@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-node node-tools containers-tools
-.PHONY: requirements check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-images containers-tools image-scan
+.PHONY: test-node node-tools requirements check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -34,6 +34,9 @@ test-kubernetes: $(STAMP) kubernetes-tools
 benchmark-control-plane: $(STAMP) kubernetes-tools
 	PYTHONPATH=. $(BIN)/python benchmarks/control_plane.py
 
+test-images: $(STAMP) containers-tools
+	PRIVATEKUBE_TEST_IMAGES=1 $(BIN)/pytest -m containers --timeout=3000
+
 containers-tools:
 	tools/containers/install.sh
 
@@ -50,6 +53,9 @@ requirements: $(STAMP)
 	$(PIN) pyproject.toml --extra training -o components/bases/training/requirements.txt
 	$(PIN) pyproject.toml --extra controller -o manifests/controller/requirements.txt
 	echo opendp | $(PIN) - -o components/dp_preprocess/requirements.txt
+
+image-scan:
+	tools/containers/scan.sh
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200

@@ -24,6 +24,7 @@ from privatekube import errors
 
 AUTO, DOCKER, PODMAN = "auto", "docker", "podman"
 TAIL_LINES = 12
+_DOCKER_SOCKET = "unix:///var/run/docker.sock"
 _SECONDS = 3600
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
@@ -43,9 +44,7 @@ def sockets(choice: str) -> list[str]:
         return [named]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     podman = [f"unix://{folder}/podman/podman.sock" for folder in (runtime, "/run") if folder]
-    if choice == PODMAN:
-        return [named] if named and "podman" in named else podman
-    return ["unix:///var/run/docker.sock", *(podman if choice == AUTO else [])]
+    return {DOCKER: [_DOCKER_SOCKET], PODMAN: podman, AUTO: [_DOCKER_SOCKET, *podman]}[choice]
 
 
 def connect(choice: str = AUTO) -> Engine:

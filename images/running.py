@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,25 @@ def follow(
     with translated("container of", reference):
         container = client.containers.run(image=reference, command=list(command), detach=True, **options)
         try:
-            for chunk in container.logs(stream=True, follow=True):
-                for line in chunk.decode(errors="replace").splitlines():
-                    wrote(line)
+            for line in _lines(container.logs(stream=True, follow=True)):
+                wrote(line)
             return int(container.wait()["StatusCode"])
         finally:
             container.remove(force=True)
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Whole lines, however the engine cuts what was written into chunks.
+
+    >>> list(_lines([b"one\\nt", b"wo", b"\\n", b"three"]))
+    ['one', 'two', 'three']
+    """
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def gpu(engine: Engine) -> dict[str, Any]:

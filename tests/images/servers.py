@@ -86,6 +86,14 @@ def podman(*arguments: str) -> str:
     return done.stdout
 
 
+def forget(registry: str) -> None:
+    """Take away the names that images have of a registry which ends; the images stay, for the next time."""
+    names = podman("images", "--filter", f"reference={registry}/*/*", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for name in names:
+        if not name.endswith(":<none>"):
+            podman("untag", name, name)
+
+
 @contextlib.contextmanager
 def _serving(command: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[None]:
     with log.open("ab") as written:
