@@ -27,8 +27,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(  # noqa: PLR0917 - typer reads the options off the signature
-    unlock: Annotated[str, typer.Option(help="all, n=<N> or t=<period>,<duration>, such as t=10s,30s.")] = "n=100",
-    order: Annotated[str, typer.Option(help=f"{', '.join(ordering.ORDERINGS)}; see docs/scheduling.md.")] = "dpf",
+    unlock: Annotated[
+        str,
+        typer.Option(envvar="PRIVATEKUBE_UNLOCK", help="all, n=<N> or t=<period>,<duration>, such as t=10s,30s."),
+    ] = "n=100",
+    order: Annotated[
+        str,
+        typer.Option(envvar="PRIVATEKUBE_ORDER", help=f"{', '.join(ordering.ORDERINGS)}; see docs/scheduling.md."),
+    ] = "dpf",
     default_timeout: Annotated[int, typer.Option(min=1, help="Seconds that a claim waits which does not say.")] = 300,
     period: Annotated[str, typer.Option(help="How often to look at least, such as 10s.")] = "10s",
     in_cluster: Annotated[

@@ -25,8 +25,8 @@ from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.watching import WatchingStore
 
 _KINDS = {rows.BLOCK: block_codec.KIND, rows.CLAIM: claim_codec.KIND}
-_QUIET_SECONDS = 1.0
-"""So long nothing changes before what may wait is written."""
+_QUIET_SECONDS, _LONGEST_LEFT_SECONDS = 1.0, 300.0
+"""So long nothing changes before what may wait is written; and so long it waits at most."""
 _GATHER_SECONDS = 0.01
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _LONGEST_PASS_SECONDS = 300.0
@@ -63,7 +63,7 @@ class Controller:
         self.metrics = Metrics(self.store.list_blocks, lambda: self.store.list_claims(open_only=True))
         self._recorder = Recorder(core, self.leader.identity)
         self._woken, self._stopped = threading.Event(), threading.Event()
-        self._alive = time.monotonic()
+        self._alive = self._completed = time.monotonic()
         self._term: Term | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._refused: set[str] = set()
@@ -88,13 +88,15 @@ class Controller:
         self.store.start()
         self._recorder.start()
         self.leader.start()
-        seconds, completely = self._settings.period_seconds, True
+        seconds = self._settings.period_seconds
         while not self._stopped.is_set():
             was_woken = self._woken.wait(seconds)
             self._alive = time.monotonic()
             time.sleep(_GATHER_SECONDS if was_woken else 0.0)
             self._woken.clear()
-            seconds, completely = self._round(completely=completely or not was_woken)
+            seconds = self._round(
+                completely=not was_woken or time.monotonic() > self._completed + _LONGEST_LEFT_SECONDS
+            )
         self._end()
 
     def changed(self) -> None:
@@ -123,19 +125,21 @@ class Controller:
         """Say what is wrong with an object that is left out."""
         _log.error("left out: %s", fault, extra={kind: resource_id})
 
-    def _round(self, *, completely: bool) -> tuple[float, bool]:
-        """One time round: how long to wait then, and whether nothing is left to be written."""
+    def _round(self, *, completely: bool) -> float:
+        """One time round; how long to wait then."""
         period = self._settings.period_seconds
         if self._stopped.is_set() or not self._leads():
-            return period, True
+            return period
         left = self._pass(completely=completely)
         if left is None:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-            return self._pause, False
+            return self._pause
+        if not left:
+            self._completed = time.monotonic()
         self._pause = _FIRST_PAUSE_SECONDS
         self._tell_of_refused_blocks()
         next_due = due.seconds(self.store, self._policy, now_ms=_now_ms())
-        return min(period, next_due, _QUIET_SECONDS if left else period), not left
+        return min(period, next_due, _QUIET_SECONDS if left else period)
 
     def _leads(self) -> bool:
         """Whether this replica leads and may write; where it only just begins to, it takes over first."""

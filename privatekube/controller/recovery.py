@@ -83,7 +83,7 @@ def _finish_grant(state: State, request_id: str, amounts: dict[str, PrivacyBudge
     A request that was granted on arrival arrives again first: each candidate must have unlocked for it.
     """
     claim_id, index = _split(request_id)
-    claim = state.claim(claim_id)
+    claim = state.open_claims.get(claim_id)  # one that is set aside stays as it is
     if claim is not None and states.response_at(claim, index) is None:
         request = claim.spec.requests[index].action
         assert isinstance(request, AllocateRequest)  # noqa: S101 - no other has a lock that grants

@@ -12,6 +12,7 @@ from privatekube.controller import allocation
 from privatekube.controller import state as states
 from privatekube.controller.state import State
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import moves
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import (
     ALL_OR_NOTHING,
@@ -41,9 +42,16 @@ def held_on_known_blocks(
     claim: PrivacyBudgetClaim, block_of: Callable[[str], PrivateDataBlock | None]
 ) -> dict[str, PrivacyBudget]:
     """What a claim holds on blocks that know of it; on a deleted block it counts as committed already."""
-    blocks = {key: block_of(key) for key in claim.status.acquired}
-    there = {key for key, block in blocks.items() if block and block.status and claim.id in block.status.acquired}
-    return {key: each for key, each in claim.status.acquired.items() if key in there}
+    return {key: each for key, each in claim.status.acquired.items() if _knows(block_of(key), claim.id)}
+
+
+def _knows(block: PrivateDataBlock | None, claim_id: str) -> bool:
+    """Whether a block says that the claim holds budget there, in a lock that is left to be completed at least."""
+    if block is None or block.status is None:
+        return False
+    return claim_id in block.status.acquired or any(
+        request.rpartition("/")[0] == claim_id for request in moves.holding(block)
+    )
 
 
 def _settle(state: State, claim: PrivacyBudgetClaim) -> None:

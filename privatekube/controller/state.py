@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from privatekube import errors
 from privatekube.controller import entries
@@ -44,6 +45,8 @@ class State:
     """Changed blocks by id, and whether they may wait for their next change."""
     _unanswered: set[str] = field(default_factory=set)
     """Claims whose requests began to wait and were not told so."""
+    _others: dict[str, PrivacyBudgetClaim | None] = field(default_factory=dict)
+    """Claims that were looked up by id; None where there is none."""
 
     def __post_init__(self) -> None:
         self._writer = Writer(self.store, self.now_ms)
@@ -59,10 +62,10 @@ class State:
     def claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """The claim of that id, or None where it is gone."""
         found = self.open_claims.get(claim_id)
-        if found is None:
-            found = self.store.get_claim(claim_id)
-            self._writer.note((), [] if found is None else [found])
-        return found
+        if found is None and claim_id not in self._others:
+            self._others[claim_id] = self.store.get_claim(claim_id)
+            self._writer.note((), [each for each in [self._others[claim_id]] if each is not None])
+        return found or self._others.get(claim_id)
 
     def write_block(self, block: PrivateDataBlock, *, may_wait: bool = False) -> None:
         """Change a block's status; it is written with the next answer, or `may_wait` until it changes again.
@@ -83,12 +86,12 @@ class State:
         Raises:
             Conflict: somebody else wrote one first.
         """
-        for block_id, may_wait in list(self._unwritten.items()):
-            if completely or not may_wait:
-                block = self.blocks[block_id]
-                if not self._writer.is_written(block):
-                    self.blocks[block_id] = self._writer.block(block)
-                del self._unwritten[block_id]
+        due = [block_id for block_id, may_wait in self._unwritten.items() if completely or not may_wait]
+        changed = [self.blocks[block_id] for block_id in due if not self._writer.is_written(self.blocks[block_id])]
+        for written in self.store.concurrently([partial(self._writer.block, block) for block in changed]):
+            self.blocks[written.id] = written
+        for block_id in due:
+            del self._unwritten[block_id]
 
     def finish(self, *, completely: bool = True) -> bool:
         """Write what is left to be written; whether, unless `completely`, something may wait."""
@@ -150,6 +153,7 @@ class State:
             self.open_claims.pop(claim.id, None)
         else:
             self.open_claims[claim.id] = written
+        self._others.pop(claim.id, None)
         return written
 
 

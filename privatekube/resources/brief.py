@@ -8,6 +8,8 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import AllocateRequest, PrivacyBudgetClaim
 from privatekube.resources.codec import Json
 
+WAITING = "waiting"
+
 
 def block_columns(block: PrivateDataBlock) -> Json:
     """What `kubectl get pb` shows of a block's status."""
@@ -22,6 +24,8 @@ def claim_columns(claim: PrivacyBudgetClaim) -> Json:
     responses = claim.status.responses
     held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
     reason = (responses[-1].error or "") if responses else ""
+    if state(claim) == WAITING:
+        reason = "not enough is unlocked"
     return {"state": state(claim), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}
 
 
@@ -59,7 +63,7 @@ def state(claim: PrivacyBudgetClaim) -> str:
     if not claim.status.responses:
         return "new"
     last = str(claim.status.responses[-1].state)
-    return "released" if last == "success" else {"pending": "waiting"}.get(last, last)
+    return "released" if last == "success" else {"pending": WAITING}.get(last, last)
 
 
 def demand(claim: PrivacyBudgetClaim) -> str:

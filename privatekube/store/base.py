@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -19,6 +19,7 @@ from privatekube.resources.reader import Reader
 
 Resource = PrivateDataBlock | PrivacyBudgetClaim
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,9 @@ class ResourceStore(Protocol):
 
         Where it cannot, this does nothing: callers must be correct without it.
         """
+
+    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
+        """What the calls return, which may write; at the same time where the backend can, otherwise one by one."""
 
     def close(self) -> None:
         """Give back what the store holds open."""

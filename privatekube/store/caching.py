@@ -82,13 +82,24 @@ class Cache:
         One that was never seen is newer than the last list, or `listed` there; otherwise it is gone by now.
         """
         key, version = _id(document), int(document["metadata"]["resourceVersion"])
+        if not self._is_news(key, version, listed=listed):
+            return False
+        self.highest_epoch = max(self.highest_epoch, document.get("status", {}).get(EPOCH, 0))
         try:
             resource = objects.resource_of(self.kind, document)
         except errors.InvalidInput as error:
             resource = None
             self.on_malformed(key, str(error))
+        return self._keep(key, version, resource, listed=listed)
+
+    def take(self, document: Json) -> Any:
+        """The same; the resource."""
+        resource = objects.resource_of(self.kind, document)
+        self._keep(resource.id, int(resource.meta.resource_version), resource)
+        return resource
+
+    def _keep(self, key: str, version: int, resource: Resource | None, *, listed: bool = False) -> bool:
         with self._lock:
-            self.highest_epoch = max(self.highest_epoch, document.get("status", {}).get(EPOCH, 0))
             if version <= self._seen.get(key, -1 if listed else self._listed):
                 return False
             self._seen[key] = version
@@ -97,6 +108,10 @@ class Cache:
             else:
                 self._found.pop(key, None)
             return True
+
+    def _is_news(self, key: str, version: int, *, listed: bool) -> bool:
+        with self._lock:
+            return version > self._seen.get(key, -1 if listed else self._listed)
 
     def drop(self, resource_id: str, version: int | None = None) -> bool:
         """Forget an object that is gone, as of that version; whether that is news."""

@@ -19,6 +19,7 @@ from privatekube.resources.codec import Json
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
 STATUS = "status"
 _PAGE, _PAUSE_SECONDS = 500, 1.0
+_REFUSALS = frozenset({400, 401, 403, 413, 415, 422})
 TIMEOUT_SECONDS = (5, 60)
 """To connect, and to answer."""
 
@@ -139,15 +140,16 @@ def _watch_errors(plural: str) -> Iterator[None]:
 
 def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
     reason, message = _explained(error)
-    if error.status == 404 and reason == "NotFound":
-        return errors.NotFound(f"{what}: is gone ({message})")
-    if error.status == 404:  # of the kind, not of the object: nothing is known to be gone
-        return errors.InvalidInput(f"{what}: its kind is not installed; run kubectl apply -k manifests/base")
-    if reason == "AlreadyExists":
-        return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
-    if error.status in (409, 410):
-        return errors.Conflict(f"{what}: was changed meanwhile ({message})")
-    if error.status in (400, 401, 403, 413, 415, 422):
+    match error.status, reason:
+        case 404, "NotFound":
+            return errors.NotFound(f"{what}: is gone ({message})")
+        case 404, _:  # of the kind, not of the object: nothing is known to be gone
+            return errors.InvalidInput(f"{what}: its kind is not installed; run kubectl apply -k manifests/base")
+        case _, "AlreadyExists":
+            return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
+        case ((409 | 410), _):
+            return errors.Conflict(f"{what}: was changed meanwhile ({message})")
+    if error.status in _REFUSALS or "too large" in message:
         return errors.InvalidInput(f"{what}: refused by the API server: {message}")
     return errors.StoreBusy(f"{what}: the API server answered {error.status} ({message}); try again")
 

@@ -20,7 +20,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.codec import Json
 from privatekube.resources.ledger import Entry
 from privatekube.store import objects, rows
-from privatekube.store.base import R, Resource, RetiredData
+from privatekube.store.base import R, Resource, RetiredData, V
 from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 
@@ -152,6 +152,10 @@ class KubernetesStore:
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """Nothing: an API server has none."""
         return contextlib.nullcontext()
+
+    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
+        """See the protocol."""
+        return [call() for call in calls]
 
     def close(self) -> None:
         """See the protocol."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.store import rows
-from privatekube.store.base import R, Resource, ResourceStore, RetiredData
+from privatekube.store.base import R, Resource, ResourceStore, RetiredData, V
 
 
 @dataclass
@@ -114,6 +114,10 @@ class MemoryStore:
             raise
         finally:
             self.depth -= 1
+
+    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
+        """See the protocol."""
+        return [call() for call in calls]
 
     def close(self) -> None:
         """Nothing to give back."""

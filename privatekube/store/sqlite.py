@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.store import rows
-from privatekube.store.base import R, Resource, RetiredData
+from privatekube.store.base import R, Resource, RetiredData, V
 from privatekube.store.connection import Connection
 
 
@@ -150,6 +150,10 @@ class SqliteStore:
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """See the protocol."""
         return self._db.transaction(at_end=self._save, undone=self._forget)
+
+    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
+        """See the protocol."""
+        return [call() for call in calls]
 
     def close(self) -> None:
         """See the protocol."""

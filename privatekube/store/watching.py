@@ -8,7 +8,8 @@ is conditional on what was read then, can succeed any more.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -16,14 +17,15 @@ from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.codec import Json
-from privatekube.store import objects, rows
-from privatekube.store.base import R, Resource
+from privatekube.store import rows
+from privatekube.store.base import R, Resource, V
 from privatekube.store.caching import EPOCH, Cache
 from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import PLURAL, KubernetesStore
 
 _ASIDE_SECONDS = 30.0
+_WRITERS = 8
 
 
 class Observer(Protocol):
@@ -65,6 +67,7 @@ class WatchingStore(KubernetesStore):
         super().__init__(cluster, core, clock_ns=clock_ns)
         self.epoch = 0
         self._observer = observer
+        self._pool = ThreadPoolExecutor(_WRITERS, "writer")
         self._caches = {kind: self._cache(kind) for kind in PLURAL}
         self._aside: dict[tuple[str, str], _Aside] = {}
 
@@ -130,6 +133,10 @@ class WatchingStore(KubernetesStore):
         self._observer.wrote(before, written)
         return written
 
+    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
+        """See the protocol."""
+        return list(self._pool.map(lambda call: call(), calls)) if len(calls) > 1 else super().concurrently(calls)
+
     def delete(self, resource: Resource) -> None:
         """See the protocol."""
         super().delete(resource)
@@ -161,8 +168,7 @@ class WatchingStore(KubernetesStore):
 
     def _read(self, kind: str, document: Json) -> Resource:
         self._require_epoch(document)
-        self._caches[kind].put(document)
-        found: Resource = objects.resource_of(kind, document)
+        found: Resource = self._caches[kind].take(document)
         return found
 
     def _columns(self, resource: Resource) -> Json:

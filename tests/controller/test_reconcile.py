@@ -254,3 +254,18 @@ def test_a_pass_reads_again_when_somebody_else_wrote_first(plane: Plane) -> None
     plane.store = racing
     with pytest.raises(errors.Conflict):
         plane.run()
+
+
+@pytest.mark.parametrize("unlock", ["n=2", "t=1s,5s"])
+def test_a_clock_that_goes_back_unlocks_and_fails_nothing_twice(plane: Plane, unlock: str) -> None:
+    """Another replica leads, whose clock is an hour late."""
+    plane.unlock, plane.now_ms = unlock, 3_600_000
+    plane.block("b")
+    plane.ask("c", builders.allocate(0.25))
+    before = plane.status("b").pending
+    plane.now_ms = 1000
+    plane.run()
+    plane.ask("d", builders.allocate(0.125))
+    plane.require_sound()
+    assert all(now <= was for now, was in zip(plane.status("b").pending.values, before.values, strict=True))
+    assert plane.states("c") in (["success"], ["pending"])

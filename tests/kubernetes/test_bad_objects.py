@@ -1,0 +1,131 @@
+"""Objects that nobody should have made: each is refused with a reason, and the controller goes on with the others."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.controller.harness import Plane
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.conftest import Starter
+from tests.kubernetes.controllers import answered, wait_until
+
+pytestmark = pytest.mark.kubernetes
+DATA = Path(__file__).resolve().parent.parent / "data"
+Json = dict[str, Any]
+
+
+def applied(apiserver: ApiServer, requests: list[Json], *, status: int = 0, name: str = "bad") -> str:
+    document = {
+        "apiVersion": "columbia.github.com/v1",
+        "kind": "PrivacyBudgetClaim",
+        "metadata": {"name": name, "namespace": "ns"},
+        "spec": {"requests": requests},
+    }
+    return apiserver.kubectl("apply", "-f", "-", user="claimant", stdin=json.dumps(document), status=status)
+
+
+def asking(budget: Json, dataset: str = "d") -> Json:
+    return {"identifier": "1", "allocateRequest": {"dataset": dataset, "expectedBudget": {"constant": budget}}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (asking({"epsDel": {"epsilon": 0.1}}, "unknown"), "match dataset 'unknown'"),
+        (asking({"epsDel": {"epsilon": 0.1}, "renyi": [{"alpha": 2, "epsilon": 1}]}), "give either epsDel or renyi"),
+        (asking({"epsDel": {"epsilon": -1}}), "negative"),
+        (asking({"renyi": [{"alpha": 2, "epsilon": 0.1}]}), "budget types do not match"),
+        (asking({}), "budget"),
+        ({"identifier": "1", "allocateRequest": {"dataset": "d", "expectedBudget": {"function": "f"}}}, "function"),
+    ],
+)
+def test_a_request_that_makes_no_sense_fails_with_a_reason_and_the_next_claim_is_granted(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, request_: Json, error: str
+) -> None:
+    controller = start()
+    store.create(builders.block("b"))
+    applied(apiserver, [request_])
+    wait_until(lambda: answered(store, "bad"), 20, controller.log)
+    found = store.get_claim("ns/bad")
+    assert found is not None
+    assert error in (found.status.responses[0].error or "")
+    store.create(builders.claim("good"))
+    wait_until(lambda: answered(store, "good"), 20, controller.log)
+    assert Plane(store).states("good") == ["success"]
+
+
+def test_a_request_list_that_is_too_long_is_refused_at_the_door(apiserver: ApiServer, store: KubernetesStore) -> None:
+    refused = applied(apiserver, [asking({"epsDel": {"epsilon": 0.1}})] * 300, status=1)
+    assert "spec.requests" in refused
+    assert "256" in refused
+
+
+@contextlib.contextmanager
+def refusing_poison(apiserver: ApiServer) -> Iterator[None]:
+    policy = str(DATA / "refusing-policy.yaml")
+    apiserver.kubectl("apply", "-f", policy)
+    try:
+        yield
+    finally:
+        apiserver.kubectl("delete", "-f", policy)
+
+
+def test_a_claim_that_cannot_be_answered_holds_up_nobody(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    store.create(builders.block("b"))
+    with refusing_poison(apiserver):
+        wait_until(lambda: is_refused(store), 30)
+        store.create(builders.claim("poison", builders.allocate(0.25)))
+        store.create(builders.claim("good", builders.allocate(0.25)))
+        wait_until(lambda: answered(store, "good"), 30, controller.log)
+        wait_until(lambda: "Failed" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
+        assert "left out for a while" in apiserver.kubectl("describe", "pbc", "poison", "-n", "ns")
+        assert not answered(store, "poison")
+        poison = store.get_claim("ns/poison")
+        assert poison is not None
+        store.delete(poison)
+    wait_until(lambda: Plane(store).status("b").acquired == {"ns/good": EpsilonDelta(0.25)}, 60, controller.log)
+    wait_until(lambda: not Plane(store).status("b").locks, 60, controller.log)
+    Plane(store).require_sound()
+
+
+def is_refused(store: KubernetesStore) -> bool:
+    """Whether the policy is in force; it takes a moment."""
+    from privatekube import errors
+
+    with contextlib.suppress(errors.NotFound):
+        stored = store.get_claim("ns/poison") or store.create(builders.claim("poison"))
+        try:
+            store.update_status(stored)
+        except errors.InvalidInput:
+            store.delete(stored)
+            return True
+    return False
+
+
+def test_a_block_with_another_budget_than_its_data_had_is_not_admitted_and_says_why(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    store.create(builders.block("b", digest="sha256:1"))
+    store.create(builders.claim("c", builders.allocate(0.25)))
+    wait_until(lambda: answered(store, "c"), 20, controller.log)
+    apiserver.kubectl("delete", "pb", "b", "-n", "ns", "--timeout=30s")
+    store.create(builders.block("b", EpsilonDelta(5.0), digest="sha256:1"))
+    wait_until(lambda: "NotAdmitted" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
+    described = apiserver.kubectl("describe", "pb", "b", "-n", "ns")
+    assert "a budget is for the data's whole life" in described
+    block = store.get_block("ns/b")
+    assert block is not None
+    assert block.status is None
