@@ -60,8 +60,9 @@ class Burst:
             self.store.create(replace(builders.claim(f"{self.name}-{number}"), spec=ClaimSpec(requests)))
 
     def wait(self, count: int) -> None:
-        """Wait until so many claims have all their answers."""
+        """Wait until so many claims have all their answers, and the blocks know it."""
         waiting.until(lambda: self.answered() >= count, _ANSWER_SECONDS, self.answered)
+        waiting.until(lambda: not self._locks(), _ANSWER_SECONDS, self._locks)
 
     def answered(self) -> int:
         """How many claims have all their answers."""
@@ -87,6 +88,9 @@ class Burst:
         plane = Plane(self.store)
         plane.require_sound()  # audit of the ledger included
         plane.require_settled()
+
+    def _locks(self) -> list[str]:
+        return [request for block in self._own_blocks() for request in moves.status_of(block).locks]
 
     def _own_blocks(self) -> list[PrivateDataBlock]:
         return [each for each in self.store.list_blocks() if each.id in self.block_ids]
