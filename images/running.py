@@ -41,11 +41,7 @@ def follow(
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines, however the engine cuts what was written into chunks.
-
-    >>> list(_lines([b"one\\nt", b"wo", b"\\n", b"three"]))
-    ['one', 'two', 'three']
-    """
+    """Whole lines, however the engine cuts what was written into chunks."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")

@@ -7,16 +7,13 @@ import contextlib
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import requests
 
 from tests.images import servers
 from tests.images.conftest import Workshop, checkout
+from tests.images.lying import WRONG, serve
 
 COMPONENT = "# kept\nname: small\nimplementation:\n  container:\n    image: small  # kept too\n    command: [true]\n"
 DOCKERFILE = f"ARG BASE_IMAGE={servers.BASE_IMAGE}\nFROM ${{BASE_IMAGE}}\nCOPY *.py /app/\n"
@@ -216,65 +213,10 @@ def test_a_tag_that_somebody_else_wrote_is_refused(empty_workshop: Workshop, sma
     assert (small / "component.yaml").read_text() == pinned
 
 
-WRONG = "sha256:" + "0" * 64
-_OF_ONE_HOP = {"Content-Length", "Transfer-Encoding", "Connection"}
-
-
-class Lying(BaseHTTPRequestHandler):
-    """A registry that, asked for a tag it was just given, names another digest; all else is the real registry's."""
-
-    behind = ""
-
-    def forward(self) -> None:
-        answer = requests.request(
-            self.command,
-            f"http://{self.behind}{self.path}",
-            data=self._body(),
-            headers={key: value for key, value in self.headers.items() if key not in _OF_ONE_HOP},
-            allow_redirects=False,
-            timeout=60,
-        )
-        self.send_response(answer.status_code)
-        for key, value in answer.headers.items():
-            lie = self.command == "HEAD" and "/manifests/" in self.path and key == "Docker-Content-Digest"
-            if key not in {"Transfer-Encoding", "Connection"}:
-                self.send_header(key, WRONG if lie else value)
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    def _body(self) -> bytes:
-        """What was sent, whether of known length or in chunks."""
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        chunks = []
-        while size := int(self.rfile.readline(), 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(chunks)
-
-    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = forward  # noqa: N815 - http.server's names
-
-    def log_message(self, *arguments: object) -> None:
-        """Not to the tests' output."""
-
-
-@pytest.fixture
-def lying(empty_workshop: Workshop) -> Iterator[str]:
-    """Host and port of such a registry."""
-    handler = type("Handler", (Lying,), {"behind": empty_workshop.registry})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"localhost:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
-
-
 @pytest.mark.containers
-def test_a_digest_that_is_not_the_pushed_one_is_refused(empty_workshop: Workshop, small: Path, lying: str) -> None:
+def test_a_digest_that_is_not_the_pushed_one_is_refused(empty_workshop: Workshop, small: Path) -> None:
     (small / "program.py").write_text("print('of this test alone')\n")
-    line = refusal(empty_workshop, str(small), "--registry", f"{lying}/lies", status=2)
+    with serve(empty_workshop.registry) as lying:
+        line = refusal(empty_workshop, str(small), "--registry", f"{lying}/lies", status=2)
     assert f"was pushed, the registry holds {WRONG}" in line
     assert unchanged(small)
