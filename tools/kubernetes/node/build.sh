@@ -2,7 +2,7 @@
 # Builds what a node needs beside the API server, as pinned in go.mod and go.sum here, and prints the folder of all of it:
 # kubelet, kube-controller-manager, kube-scheduler, kube-proxy, the images pause and coredns, and ../build.sh's binaries.
 #
-#   tools/kubernetes/node/build.sh            ten minutes on two cores the first time, then at once
+#   tools/kubernetes/node/build.sh            two minutes on two cores after ../build.sh the first time, then at once
 #   tools/kubernetes/node/build.sh --where    only says where it is, or would be
 #
 # A module of its own, so that the API server alone stays as quick to build as it was. Needs Go; see ../build.sh.
