@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane check nightly clean
+.PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-images containers-tools image-scan
+.PHONY: test-node node-tools requirements check nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -32,6 +33,29 @@ test-kubernetes: $(STAMP) kubernetes-tools
 
 benchmark-control-plane: $(STAMP) kubernetes-tools
 	PYTHONPATH=. $(BIN)/python benchmarks/control_plane.py
+
+test-images: $(STAMP) containers-tools
+	PRIVATEKUBE_TEST_IMAGES=1 $(BIN)/pytest -m containers --timeout=3000
+
+containers-tools:
+	tools/containers/install.sh
+
+node-tools:
+	tools/kubernetes/node/install.sh
+	tools/kubernetes/node/build.sh
+
+test-node: $(STAMP) node-tools
+	$(BIN)/pytest -n 0 -m node
+
+PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c constraints.txt
+requirements: $(STAMP)
+	$(PIN) pyproject.toml --extra control -o components/bases/control/requirements.txt
+	$(PIN) pyproject.toml --extra training -o components/bases/training/requirements.txt
+	$(PIN) pyproject.toml --extra controller -o manifests/controller/requirements.txt
+	echo opendp | $(PIN) - -o components/dp_preprocess/requirements.txt
+
+image-scan:
+	tools/containers/scan.sh
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200

@@ -33,6 +33,9 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     runner: Annotated[
         Runner, typer.Option(help="Local steps in this Python, or in their images.")
     ] = Runner.ENVIRONMENT,
+    component: Annotated[
+        list[str] | None, typer.Option(metavar="STEP=FOLDER", help="A component of your own in place of a step's.")
+    ] = None,
     output_dir: Annotated[str | None, typer.Option(help="Overrides the argument prefix.")] = None,
     compile_only: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the compiled pipeline, and stop.")
@@ -45,18 +48,19 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     """
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = config.load_arguments(arguments, overrides)
-    from pipelines import launch  # noqa: PLC0415 - kfp takes seconds to import: arguments are checked first
+    from pipelines import launch, parts  # noqa: PLC0415 - kfp takes seconds to import: arguments are checked first
 
+    components = parts.replaced(component or [])
     if compile_only:
-        launch.compile_to(run, compile_only)
+        launch.compile_to(run, components, compile_only)
         say.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
-        say.print(f"submitted: {launch.submit(run, config.load_secrets(SECRETS))}", soft_wrap=True)
+        say.print(f"submitted: {launch.submit(run, components, config.load_secrets(SECRETS))}", soft_wrap=True)
         return 0
     if where is None:
         say.print(f"no {SECRETS}: running on this machine")
-    return launch.run_here(run, in_containers=runner is Runner.DOCKER, console=say)
+    return launch.run_here(run, components, in_containers=runner is Runner.DOCKER, console=say)
 
 
 if __name__ == "__main__":

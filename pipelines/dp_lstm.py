@@ -7,32 +7,31 @@ allocate -> download -> dp_preprocess -> dp_train -> dp_evaluate -> consume -> u
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kfp import components, dsl
 from kfp.dsl.base_component import BaseComponent
 
-from privatekube import errors
+from images import interface
+from pipelines.parts import Parts
 
-COMPONENTS = Path(__file__).resolve().parent.parent / "components"
 CONTROL = ("500m", "1Gi")
 DATA = ("1", "4Gi")
 TRAINING = ("2", "8Gi")
 GPU_TYPE = "nvidia.com/gpu"
 
 
-def load(name: str, folder: Path = COMPONENTS) -> BaseComponent:
-    """The component of that name, from its component.yaml."""
-    return components.load_component_from_file(str(folder / name / "component.yaml"))
+def load(folder: Path) -> BaseComponent:
+    """The component in `folder`."""
+    return components.load_component_from_file(str(folder / interface.FILE))
 
 
-def build(*, gpu: bool = False, folder: Path = COMPONENTS) -> BaseComponent:
+def build(parts: Parts, *, gpu: bool = False) -> BaseComponent:
     """The pipeline; its parameters are the fields of `config.RunArguments`.
 
     Args:
+        parts: folder of each step's component.
         gpu: ask the cluster for a GPU where the model runs.
-        folder: where the component folders are.
     """
-    steps = {path.parent.name: load(path.parent.name, folder) for path in sorted(folder.glob("*/component.yaml"))}
+    steps = {name: load(folder) for name, folder in parts.items()}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
         name="dp-lstm", description="Train and publish a model of private reviews, paid for in privacy budget"
@@ -135,21 +134,6 @@ def build(*, gpu: bool = False, folder: Path = COMPONENTS) -> BaseComponent:
                 modelled.set_accelerator_type(GPU_TYPE).set_accelerator_limit(1)
 
     return dp_lstm
-
-
-def require_images(folder: Path = COMPONENTS) -> None:
-    """Check that every component's image is pinned by digest.
-
-    Raises:
-        InvalidInput: the first that is not.
-    """
-    for path in sorted(folder.glob("*/component.yaml")):
-        image = yaml.safe_load(path.read_text(encoding="utf-8"))["implementation"]["container"]["image"]
-        if "@sha256:" not in image:
-            name = f"image of {path.parent.name}"
-            raise errors.invalid(
-                name, image, "names no digest", "run the steps in this Python: --local --runner environment"
-            )
 
 
 def _limit(task: Any, limits: tuple[str, str]) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines import containers, dp_lstm, local, summary, view
+from pipelines import containers, dp_lstm, local, parts, summary, view
+from pipelines.parts import Parts
 from privatekube import client, entry, storage
 from privatekube.config import RunArguments
 from privatekube.resources.block import PrivateDataBlock
@@ -24,16 +25,18 @@ WORK = Path(".privatekube") / "runs"
 LATEST = "latest"
 
 
-def run(arguments: RunArguments, *, in_containers: bool, console: Console) -> int:
+def run(arguments: RunArguments, components: Parts, *, in_containers: bool, console: Console) -> int:
     """Run the pipeline here, show it, and return the exit status.
 
     Interrupted at any moment, the claim is settled as the exit task would: unopened budget returns, opened is consumed.
 
     Raises:
-        InvalidInput: results could not be written, or the store not be opened: found before anything is claimed.
+        InvalidInput: results could not be written, the store not be opened, or, `in_containers`, an image not be had:
+            found before anything is claimed.
     """
     if arguments.device == "cuda":
         _require_gpu()
+    engine = containers.prepare(parts.require_images(components, pushed=False)) if in_containers else None
     arguments = arguments.model_copy(update={"prefix": storage.absolute(arguments.prefix)})
     storage.require_writable(arguments.prefix)
     with client.connect() as plane:
@@ -42,13 +45,18 @@ def run(arguments: RunArguments, *, in_containers: bool, console: Console) -> in
     with _work_folder() as work, view.RunView(console) as shown, _terminated_as_interrupted():
         try:
             failure = local.run(
-                dp_lstm.build(gpu=arguments.device == "cuda"),
+                dp_lstm.build(components, gpu=arguments.device == "cuda"),
                 arguments.model_dump(),
                 run_id=run_id,
                 work=work,
                 observer=shown.observer,
                 log=io.StringIO(),
-                container_arguments=containers.arguments(arguments.prefix, before) if in_containers else None,
+                search=parts.search_path(components),
+                container_arguments=containers.arguments(
+                    arguments.prefix, before, engine_=engine, gpu=arguments.device != "cpu"
+                )
+                if engine
+                else None,
             )
         except KeyboardInterrupt:
             console.print(f"interrupted; {_settled(arguments.namespace, run_id)}", soft_wrap=True)

@@ -9,49 +9,48 @@ from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
 from rich.console import Console
 
-from pipelines import cluster, dp_lstm, here
+from pipelines import cluster, dp_lstm, here, parts
+from pipelines.parts import Parts
 from privatekube import config, errors
 
 
-def compile_to(run: config.RunArguments, path: Path) -> None:
+def compile_to(run: config.RunArguments, components: Parts, path: Path) -> None:
     """Write the compiled pipeline.
 
     Raises:
         InvalidInput: the file cannot be written, or its name does not end in .yaml.
     """
     try:
-        compiler.Compiler().compile(_pipeline(run), str(path))
+        compiler.Compiler().compile(_pipeline(run, components), str(path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise errors.invalid("compile-only", str(path), f"cannot be written ({reason})", "name a .yaml file") from error
 
 
-def submit(run: config.RunArguments, secrets: config.ClusterSecrets) -> str:
+def submit(run: config.RunArguments, components: Parts, secrets: config.ClusterSecrets) -> str:
     """Submit a run to the cluster and return its URL.
 
     Raises:
         InvalidInput: images that are not built, or results that would go to a folder of this machine.
     """
-    dp_lstm.require_images()
+    parts.require_images(components, pushed=True)
     prefix = secrets.prefix or run.prefix
     if "://" not in prefix:
         raise errors.invalid("prefix", prefix, "is a folder of this machine", "give a gs:// or s3:// prefix")
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "dp_lstm.yaml"
-        compiler.Compiler().compile(_pipeline(run), str(package))
+        compiler.Compiler().compile(_pipeline(run, components), str(package))
         return cluster.submit(package, run.model_dump() | {"prefix": prefix}, secrets)
 
 
-def run_here(run: config.RunArguments, *, in_containers: bool, console: Console) -> int:
+def run_here(run: config.RunArguments, components: Parts, *, in_containers: bool, console: Console) -> int:
     """Run on this machine and return the exit status.
 
     Raises:
         InvalidInput: images that are not built, where containers are asked for; see also `here.run`.
     """
-    if in_containers:
-        dp_lstm.require_images()
-    return here.run(run, in_containers=in_containers, console=console)
+    return here.run(run, components, in_containers=in_containers, console=console)
 
 
-def _pipeline(run: config.RunArguments) -> BaseComponent:
-    return dp_lstm.build(gpu=run.device == "cuda")
+def _pipeline(run: config.RunArguments, components: Parts) -> BaseComponent:
+    return dp_lstm.build(components, gpu=run.device == "cuda")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +30,7 @@ def run(
     work: Path,
     observer: Observer,
     log: TextIO,
+    search: Sequence[Path] = (),
     container_arguments: Mapping[str, Any] | None = None,
 ) -> StepFailure | None:
     """Run `pipeline` here and wait for it; its exit task runs even when a step fails.
@@ -41,12 +42,13 @@ def run(
         work: folder for the artifacts that steps hand on; it holds private data while the run lasts.
         observer: is told of each step.
         log: gets what kfp.local itself writes.
+        search: folders, besides the project's, that hold the modules of steps.
         container_arguments: run the images instead, with these arguments of docker's `containers.run`.
 
     Returns:
         None on success, else the first step that failed.
     """
-    steps = Steps(observer)
+    steps = Steps(observer, search)
     runner = (
         local.SubprocessRunner(use_venv=False)
         if container_arguments is None

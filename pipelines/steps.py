@@ -38,9 +38,10 @@ class StepFailure:
 
 @dataclass
 class Steps:
-    """The steps of one run, as they come."""
+    """The steps of one run, as they come; their modules are in the project, or in a folder of `search`."""
 
     observer: Observer
+    search: Sequence[Path] = ()
     failure: StepFailure | None = None
     running: set[subprocess.Popen[str]] = field(default_factory=set)
 
@@ -51,7 +52,7 @@ class Steps:
         last = ""
         process = subprocess.Popen(  # noqa: S603 - the command stands in the component's own component.yaml
             [sys.executable, *command[1:]],
-            env={**_SHARING, **os.environ, "PYTHONPATH": _search_path(), entry.PARENT: str(os.getpid()), **environment},
+            env={**_SHARING, **os.environ, **self._of_the_run(), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -73,6 +74,11 @@ class Steps:
             self.failure = StepFailure(step, exit_status, last)
         self.observer.ended(step, exit_status)
 
+    def _of_the_run(self) -> dict[str, str]:
+        """Where a step finds its module, and which process it must not outlive."""
+        folders = [str(ROOT), *map(str, self.search), os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(filter(None, folders)), entry.PARENT: str(os.getpid())}
+
     def stop(self) -> None:
         """End what still runs: politely, then for sure."""
         for process in self.running:
@@ -87,7 +93,3 @@ class Steps:
 def step_of(command: Sequence[str]) -> str:
     """The component that `command` runs: `python3 -m components.<name> ...`."""
     return command[2].removeprefix("components.") if len(command) > 2 else command[0]
-
-
-def _search_path() -> str:
-    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))

@@ -9,11 +9,12 @@ import pkgutil
 import pytest
 
 import blocks
+import images
 import privatekube
 
 MODULES = [
     found.name
-    for package in (privatekube, blocks)
+    for package in (privatekube, blocks, images)
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 

@@ -23,6 +23,11 @@ class Laptop:
     folder: Path
 
     @property
+    def root(self) -> Path:
+        """Where the scripts are."""
+        return ROOT
+
+    @property
     def environment(self) -> dict[str, str]:
         """The commands' environment: no store of somebody else's, one thread."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PRIVATEKUBE_")}
@@ -30,7 +35,7 @@ class Laptop:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command: a script of the project, or `privatekube`."""
-        program = ["-m", "privatekube.cli"] if command[0] == "privatekube" else [str(ROOT / command[0])]
+        program = ["-m", "privatekube.cli"] if command[0] == "privatekube" else [str(self.root / command[0])]
         return subprocess.Popen(
             [sys.executable, *program, *command[1:]],
             cwd=self.folder,

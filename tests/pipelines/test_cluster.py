@@ -14,7 +14,7 @@ import pytest
 import yaml
 from kfp import compiler
 
-from pipelines import cluster, dp_lstm
+from pipelines import cluster, dp_lstm, parts
 from privatekube import config, errors
 from tests.e2e.conftest import ROOT, Laptop
 
@@ -67,7 +67,7 @@ def api() -> Iterator[Api]:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 def test_a_submission_carries_the_pipeline_its_arguments_and_the_token(api: Api, tmp_path: Path) -> None:
     package = tmp_path / "p.yaml"
-    compiler.Compiler().compile(dp_lstm.build(), str(package))
+    compiler.Compiler().compile(dp_lstm.build(parts.standard()), str(package))
     host = f"http://127.0.0.1:{api.server_port}"
     secrets = config.ClusterSecrets.model_validate({"host": host, "existing_token": "sesame"})
     arguments = config.RunArguments(epsilon=2.5, prefix="gs://bucket/runs").model_dump()
@@ -83,7 +83,7 @@ def test_a_submission_carries_the_pipeline_its_arguments_and_the_token(api: Api,
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 def test_a_host_that_does_not_answer_is_named(tmp_path: Path) -> None:
     package = tmp_path / "p.yaml"
-    compiler.Compiler().compile(dp_lstm.build(), str(package))
+    compiler.Compiler().compile(dp_lstm.build(parts.standard()), str(package))
     secrets = config.ClusterSecrets.model_validate({"host": "http://127.0.0.1:9", "existing_token": "sesame"})
     with pytest.raises(errors.Temporary, match=r"host: http://127.0.0.1:9 cannot be reached") as refusal:
         cluster.submit(package, {}, secrets)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kfp import compiler
 
-from pipelines import dp_lstm
+from pipelines import dp_lstm, parts
 from privatekube import config, errors
 
 EDGES = {
@@ -25,7 +25,7 @@ EDGES = {
 @pytest.fixture(scope="module", params=[False, True], ids=["cpu", "gpu"])
 def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("compiled") / "p.yaml"
-    compiler.Compiler().compile(dp_lstm.build(gpu=request.param), str(path))
+    compiler.Compiler().compile(dp_lstm.build(parts.standard(), gpu=request.param), str(path))
     document: dict[str, Any] = yaml.safe_load(path.read_text())
     return document | {"gpu": request.param}
 
@@ -79,12 +79,27 @@ def test_the_parameters_are_the_run_arguments(compiled: dict[str, Any]) -> None:
     assert {name: each["parameterType"] for name, each in given.items()} == expected
 
 
-def test_images_that_are_not_built_are_named_with_what_to_do_instead() -> None:
-    with pytest.raises(errors.InvalidInput, match=r"image of allocate: .* names no digest; .*--runner environment"):
-        dp_lstm.require_images()
+def test_images_that_are_not_built_are_named_with_the_command_that_builds_them() -> None:
+    with pytest.raises(
+        errors.InvalidInput, match=r"image of allocate: .* names no digest; .*build_components.py --reg"
+    ):
+        parts.require_images(parts.standard(), pushed=True)
+    with pytest.raises(errors.InvalidInput, match=r"image of allocate: .* was not built; .*build_components.py --no-p"):
+        parts.require_images(parts.standard(), pushed=False)
 
 
-def test_pinned_images_are_accepted(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "component.yaml").write_text("implementation: {container: {image: 'r/a@sha256:00'}}")
-    dp_lstm.require_images(tmp_path)
+def pinned_to(folder: Path, reference: str) -> Path:
+    folder.mkdir()
+    (folder / "component.yaml").write_text(f"implementation: {{container: {{image: '{reference}'}}}}")
+    return folder
+
+
+def test_pinned_images_are_accepted_and_one_that_was_not_pushed_only_on_this_machine(tmp_path: Path) -> None:
+    pushed = {"a": pinned_to(tmp_path / "a", "host:5000/a@sha256:00")}
+    here = {"b": pinned_to(tmp_path / "b", "localhost/privatekube/b:12ab")}
+    assert parts.require_images(pushed, pushed=True) == ["host:5000/a@sha256:00"]
+    assert parts.require_images(here, pushed=False) == ["localhost/privatekube/b:12ab"]
+    with pytest.raises(errors.InvalidInput, match=r"names no digest; build it: .*b --single --registry"):
+        parts.require_images(here, pushed=True)
+    with pytest.raises(errors.InvalidInput, match="was not built"):
+        parts.require_images({"c": pinned_to(tmp_path / "c", "host:5000/c")}, pushed=False)

@@ -1,0 +1,118 @@
+"""What a registry holds: the digest of a manifest, asked from the registry itself (OCI distribution, HEAD manifests).
+
+Credentials are those of `docker login` or `podman login`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+from docker import auth
+
+from privatekube import errors
+
+Credentials = dict[str, str]
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
+)
+REPOSITORY = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_SECONDS = 30
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+
+
+def require_name(repository: str) -> str:
+    """A registry and prefix, checked.
+
+    Raises:
+        InvalidInput: not of that form.
+    """
+    if not REPOSITORY.fullmatch(repository):
+        raise errors.invalid(
+            "registry", repository, "must be HOST[:PORT][/PREFIX] in lower case", "e.g. registry.example.org/team"
+        )
+    return repository
+
+
+def credentials(repository: str) -> Credentials:
+    """User and password for the registry of a repository; empty where nobody logged in."""
+    host, _ = auth.resolve_repository_name(repository)
+    for path in _stores():
+        found = auth.load_config(path).resolve_authconfig(host)
+        if found:
+            return {key: value for key, value in found.items() if isinstance(value, str)}
+    return {}
+
+
+def digest(repository: str, tag: str, login: Credentials) -> str | None:
+    """The digest of the manifest of that tag; None where there is no such tag.
+
+    Raises:
+        InvalidInput: the registry refuses.
+        Temporary: it cannot be reached.
+    """
+    host, path = auth.resolve_repository_name(repository)
+    answer = _head(_host(host), f"/v2/{path}/manifests/{tag}", login)
+    if answer.status_code == requests.codes.not_found:
+        return None
+    if answer.status_code in {requests.codes.unauthorized, requests.codes.forbidden}:
+        raise errors.InvalidInput(
+            f"registry: {host} refuses you {path} ({answer.status_code}); log in: docker login {host}, or podman login"
+        )
+    found = answer.headers.get("Docker-Content-Digest")
+    if not answer.ok or not found:
+        raise errors.Temporary(f"registry: {host} answered {answer.status_code} for {path}:{tag}; try again")
+    return found
+
+
+def _head(host: str, path: str, login: Credentials) -> requests.Response:
+    problem: requests.RequestException | None = None
+    for scheme in _schemes(host):
+        url = f"{scheme}://{host}{path}"
+        headers = {"Accept": MANIFESTS}
+        try:
+            answer = requests.head(url, headers=headers, timeout=_SECONDS)
+            if answer.status_code == requests.codes.unauthorized:
+                headers["Authorization"] = _authorization(answer.headers.get("WWW-Authenticate", ""), login)
+                answer = requests.head(url, headers=headers, timeout=_SECONDS)
+        except requests.RequestException as error:
+            problem = error
+            continue
+        return answer
+    raise errors.Temporary(
+        f"registry: {host} cannot be reached ({type(problem).__name__}); check its address and the network"
+    ) from problem
+
+
+def _authorization(challenge: str, login: Credentials) -> str:
+    """The answer to a registry's challenge: the password itself, or a token got with it."""
+    pair = (login.get("username", ""), login.get("password", ""))
+    if not challenge.lower().startswith("bearer"):
+        return requests.Request("HEAD", "http://x", auth=pair).prepare().headers["Authorization"]
+    asked = dict(_CHALLENGE.findall(challenge))
+    realm = asked.pop("realm", "")
+    answer = requests.get(realm, params=asked, auth=pair if login else None, timeout=_SECONDS)
+    document = answer.json() if answer.ok else {}
+    return f"Bearer {document.get('token') or document.get('access_token') or ''}"
+
+
+def _host(name: str) -> str:
+    return "registry-1.docker.io" if name == "docker.io" else name
+
+
+def _schemes(host: str) -> tuple[str, ...]:
+    """Plain HTTP is for loopback alone."""
+    return ("http", "https") if re.match(r"(localhost|127\.[0-9.]+)(:|$)", host) else ("https",)
+
+
+def _stores() -> Iterator[str | None]:
+    """Where logins are kept: Docker's own file (None), then Podman's."""
+    yield None
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/containers/{os.getuid()}")
+    for path in (os.environ.get("REGISTRY_AUTH_FILE"), f"{runtime}/containers/auth.json", f"{runtime}/auth.json"):
+        if path and Path(path).is_file():
+            yield path

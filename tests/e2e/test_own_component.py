@@ -1,0 +1,75 @@
+"""A component of one's own in place of a step: accepted where its interface fits, refused in one line where not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import ROOT, Laptop, committed
+
+EXAMPLE = ROOT / "examples" / "my_component"
+
+
+@pytest.mark.slow
+def test_the_example_evaluates_in_place_of_dp_evaluate(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    options = laptop._options(())
+    written = laptop.run("run_pipeline.py", "--component", f"dp_evaluate={EXAMPLE}", *options)
+    assert "majority class" not in written
+    published = laptop.folder / "out" / "latest"
+    metrics = json.loads((published / "metrics.json").read_text())
+    assert "per_class" not in metrics
+    assert 0 <= metrics["accuracy"]["low"] <= metrics["accuracy"]["high"] <= 1
+    receipt = json.loads((published / "receipt.json").read_text())
+    assert [spend["step"] for spend in receipt["spends"]] == ["dp_preprocess", "dp_train", "dp_evaluate"]
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+
+
+def test_it_compiles_for_a_cluster_with_its_own_image(laptop: Laptop) -> None:
+    laptop.run(
+        "run_pipeline.py", "--component", f"dp_evaluate={EXAMPLE}", "--compile-only", "p.yaml", *laptop._options(())
+    )
+    compiled = yaml.safe_load((laptop.folder / "p.yaml").read_text())
+    container = compiled["deploymentSpec"]["executors"]["exec-my-component"]["container"]
+    assert container["image"] == "example/my-component"
+    assert container["command"] == ["python3", "-m", "my_component"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("type: Model", "type: Dataset", "input checkpoint: 'Dataset' must be Model, as in components/dp_evaluate"),
+        ("{name: spend,", "{name: cost,", "output spend: None must be Artifact"),
+        ("inputs:\n", "inputs:\n- {name: extra, type: String}\n", "nobody passes input extra; give it a default"),
+    ],
+)
+def test_another_interface_is_refused(laptop: Laptop, tmp_path: Path, old: str, new: str, expected: str) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(EXAMPLE, own)
+    text = (own / "component.yaml").read_text()
+    assert old in text
+    (own / "component.yaml").write_text(text.replace(old, new, 1))
+    assert expected in refusal(laptop, f"dp_evaluate={own}")
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("dp_judge=x", "--component: 'dp_judge=x' names no step (allocate, consume, "),
+        ("dp_evaluate", "--component: 'dp_evaluate' names no step"),
+        ("dp_evaluate=nowhere", "is not a directory"),
+    ],
+)
+def test_a_choice_that_names_nothing_is_refused(laptop: Laptop, choice: str, expected: str) -> None:
+    assert expected in refusal(laptop, choice)
+
+
+def refusal(laptop: Laptop, choice: str) -> str:
+    """The one line that refuses a choice, before anything starts."""
+    written = laptop.run("run_pipeline.py", "--component", choice, *laptop._options(()), status=2)
+    assert len(written.splitlines()) == 1
+    return written

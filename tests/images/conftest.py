@@ -1,0 +1,145 @@
+"""A copy of the checkout, an engine, a registry, and the images built from the copy: made once for all tests here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Laptop
+from tests.images import servers
+
+ROOT = Path(__file__).resolve().parents[2]
+ASKED = "PRIVATEKUBE_TEST_IMAGES"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where images are built.
+
+    Args:
+        folder: a copy of the checkout.
+        engine: address of Podman's service.
+        registry: host and port.
+    """
+
+    folder: Path
+    engine: str
+    registry: str
+
+    @property
+    def repository(self) -> str:
+        """Registry and prefix of the images."""
+        return f"{self.registry}/team"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every command here: this engine, this copy's modules."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PRIVATEKUBE_")}
+        return {**kept, **servers.SETTINGS, "DOCKER_HOST": self.engine, "PYTHONPATH": str(self.folder)}
+
+    def build(self, *options: str, status: int = 0, **environment: str) -> str:
+        """Run build_components.py of the copy, check its exit status, and return what it wrote."""
+        done = subprocess.run(
+            [sys.executable, str(self.folder / "build_components.py"), *options],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        written = done.stdout + done.stderr
+        assert done.returncode == status, written
+        assert "Traceback" not in written
+        return written
+
+    def build_all(self) -> str:
+        """Build, push and pin everything."""
+        return self.build("--registry", self.repository, "--base-image", servers.BASE_IMAGE)
+
+    def texts(self) -> dict[str, str]:
+        """The component.yamls, and the lock, as they are."""
+        found = [*self.folder.glob("components/*/component.yaml"), *self.folder.glob("images.lock.yaml")]
+        return {str(path.relative_to(self.folder)): path.read_text() for path in found}
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of the checkout: what git has, and what it would take."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "copy"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def empty_workshop() -> Iterator[Workshop]:
+    """A copy of the checkout as shipped, an engine and a registry; where they cannot be, tests are skipped."""
+    if ASKED not in os.environ:
+        pytest.skip("images take minutes and 20 GB of disk: run make test-images")
+    if reason := servers.missing():
+        pytest.skip(reason)
+    servers.make_base()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with servers.engine(folder) as engine, servers.registry(folder / "registry") as registry:
+            (folder / "checkout").mkdir()
+            yield Workshop(checkout(folder / "checkout"), engine, registry)
+            servers.forget(registry)
+
+
+@pytest.fixture(scope="session")
+def workshop(empty_workshop: Workshop) -> Workshop:
+    """The same with all images built, pushed and pinned."""
+    shipped = empty_workshop.texts()
+    empty_workshop.build_all()
+    assert shipped != empty_workshop.texts()
+    return empty_workshop
+
+
+@dataclass(frozen=True)
+class ContainerLaptop(Laptop):
+    """A laptop whose commands are those of a workshop's copy, and whose steps run in its images."""
+
+    workshop: Workshop
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With the workshop's engine."""
+        return {**super().environment, **self.workshop.environment}
+
+    @property
+    def root(self) -> Path:
+        """The workshop's copy."""
+        return self.workshop.folder
+
+    def pipeline_in_containers(self, *settings: str, options: tuple[str, ...] = (), status: int = 0) -> str:
+        """A run of the images with quick arguments, to its end."""
+        return self.run("run_pipeline.py", "--runner", "docker", *options, *self._options(settings), status=status)
+
+
+@pytest.fixture
+def laptop(workshop: Workshop, tmp_path: Path) -> ContainerLaptop:
+    """A laptop with two blocks of epsilon 10."""
+    made = ContainerLaptop(tmp_path, workshop)
+    made.run("demo_blocks.py", "create", "--days", "2")
+    return made

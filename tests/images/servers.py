@@ -1,0 +1,135 @@
+"""A real engine and a real registry for tests: Podman's service on a socket, docker-registry on a loopback port.
+
+Each is stopped by its own process id, and `timeout` ends it should the tests be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools" / "containers"
+BASE_IMAGE = "localhost/privatekube/test-base"
+SETTINGS = {
+    "CONTAINERS_CONF": str(TOOLS / "containers.conf"),
+    "CONTAINERS_REGISTRIES_CONF": str(TOOLS / "registries.conf"),
+}
+_LONGEST_SECONDS, _READY_SECONDS, _STOP_SECONDS = 7200, 30, 20
+PLAIN = "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}, delete: {{enabled: true}}}}\n"
+HTTP = "http: {{addr: '127.0.0.1:{port}'}}\nlog: {{level: warn}}\n"
+LOGIN = "auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
+
+
+def missing() -> str | None:
+    """Why there can be no engine and registry here; None where there can."""
+    absent = [each for each in ("podman", "runc", "docker-registry", "debootstrap") if not _found(each)]
+    if absent:
+        return f"no {', '.join(absent)}: run make test-images, which installs them on Debian"
+    return None if os.getuid() == 0 else "images are built as root here, and this is not root"
+
+
+def make_base() -> str:
+    """The base image that stands for python:3.11-slim."""
+    subprocess.run([TOOLS / "base-image.sh", BASE_IMAGE], check=True)
+    return BASE_IMAGE
+
+
+@contextlib.contextmanager
+def engine(folder: Path) -> Iterator[str]:
+    """Podman's service; gives its address."""
+    path = folder / "podman.sock"
+    command = ["podman", "system", "service", "--time", "0", f"unix://{path}"]
+    with _serving(command, folder / "podman.log", environment=SETTINGS):
+        _wait(lambda: path.exists() and _podman_answers(path), folder / "podman.log")
+        yield f"unix://{path}"
+
+
+@contextlib.contextmanager
+def registry(folder: Path, *, login: tuple[str, str] | None = None, port: int | None = None) -> Iterator[str]:
+    """docker-registry, with its data in `folder`; gives host and port.
+
+    Args:
+        folder: its own.
+        login: user and bcrypt hash of the password that it asks for.
+        port: on loopback; None takes a free one.
+    """
+    port = port or free_port()
+    folder.mkdir(exist_ok=True)
+    text = (PLAIN + HTTP + (LOGIN if login else "")).format(folder=folder, port=port)
+    (folder / "config.yml").write_text(text)
+    if login:
+        (folder / "htpasswd").write_text(":".join(login) + "\n")
+    with _serving(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
+        _wait(lambda: _listens(port), folder / "log")
+        yield f"localhost:{port}"
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def podman(*arguments: str) -> str:
+    """Run podman and return what it wrote to stdout."""
+    done = subprocess.run(
+        ["podman", *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"podman {arguments}: {done.stderr}"
+    return done.stdout
+
+
+def forget(registry: str) -> None:
+    """Take away the names that images have of a registry which ends; the images stay, for the next time."""
+    names = podman("images", "--filter", f"reference={registry}/*/*", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for name in names:
+        if not name.endswith(":<none>"):
+            podman("untag", name, name)
+
+
+@contextlib.contextmanager
+def _serving(command: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[None]:
+    with log.open("ab") as written:
+        process = subprocess.Popen(
+            ["timeout", str(_LONGEST_SECONDS), *command],
+            env={**os.environ, **(environment or {})},
+            stdout=written,
+            stderr=written,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(ready: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not ready():
+        assert time.monotonic() < deadline, log.read_text(errors="replace")
+        time.sleep(0.1)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _podman_answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as tried:
+        return tried.connect_ex(str(path)) == 0
+
+
+def _found(name: str) -> bool:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None

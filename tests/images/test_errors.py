@@ -1,0 +1,222 @@
+"""What goes wrong while building is one line and an exit status, and component.yaml stays whole."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.images import servers
+from tests.images.conftest import Workshop, checkout
+from tests.images.lying import WRONG, serve
+
+COMPONENT = "# kept\nname: small\nimplementation:\n  container:\n    image: small  # kept too\n    command: [true]\n"
+DOCKERFILE = f"ARG BASE_IMAGE={servers.BASE_IMAGE}\nFROM ${{BASE_IMAGE}}\nCOPY *.py /app/\n"
+LOGIN = ("user", "$2y$05$t4S4qf1iYfHMYMbIbZZg6e/Pt57Y3j6SONVp5ONx/EKO/NOhkL4dm")
+"""User and bcrypt of `secret`."""
+RIGHTS = "-dac_override,-dac_read_search"
+WITHOUT_OVERRIDE = ("setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A component whose image is built in a second."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "component.yaml").write_text(COMPONENT)
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "program.py").write_text("print('hello')\n")
+    return folder
+
+
+def refusal(workshop: Workshop, *options: str, status: int, **environment: str) -> str:
+    """The one line in which a build is refused, which is the last."""
+    written = workshop.build(*options, status=status, **environment).splitlines()
+    assert [line for line in written if line.startswith("error: ")] == written[-1:]
+    return written[-1]
+
+
+def unchanged(folder: Path) -> bool:
+    return (folder / "component.yaml").read_text() == COMPONENT and not (folder / "images.lock.yaml").exists()
+
+
+@pytest.fixture(scope="module")
+def checkout_only(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """For errors that are found before an engine is asked."""
+    return Workshop(checkout(tmp_path_factory.mktemp("checkout")), "unix:///nowhere.sock", "localhost:9")
+
+
+def test_no_engine(checkout_only: Workshop, small: Path) -> None:
+    line = refusal(checkout_only, str(small), "--no-push", status=2)
+    assert line.startswith("error: engine: unix:///nowhere.sock is not there; start Docker")
+    assert unchanged(small)
+
+
+def test_an_engine_that_is_down(checkout_only: Workshop, small: Path) -> None:
+    line = refusal(checkout_only, str(small), "--no-push", status=2, DOCKER_HOST="tcp://127.0.0.1:9")
+    assert "engine: tcp://127.0.0.1:9 does not answer" in line
+
+
+def test_a_component_yaml_without_an_image(checkout_only: Workshop, small: Path) -> None:
+    (small / "component.yaml").write_text("name: small\nimplementation: {container: {command: [x]}}\n")
+    line = refusal(checkout_only, str(small), "--no-push", status=2)
+    assert "has no implementation.container.image; write `image: NAME` there" in line
+
+
+def test_a_component_yaml_that_is_no_yaml(checkout_only: Workshop, small: Path) -> None:
+    (small / "component.yaml").write_text("name: [\n")
+    assert "line 2 is no YAML" in refusal(checkout_only, str(small), "--no-push", status=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--no-push",), "holds no component.yaml, nor does a directory in it"),
+        (("--no-push", "--single"), "holds no component.yaml; name a component's own directory"),
+    ],
+)
+def test_a_directory_without_components(
+    checkout_only: Workshop, tmp_path: Path, options: tuple[str, ...], expected: str
+) -> None:
+    assert expected in refusal(checkout_only, str(tmp_path), *options, status=2)
+
+
+def test_a_directory_that_is_not_there(checkout_only: Workshop) -> None:
+    assert "is not a directory" in refusal(checkout_only, "elsewhere", "--no-push", status=2)
+
+
+def test_a_file_that_is_copied_and_not_there(checkout_only: Workshop, small: Path) -> None:
+    (small / "program.py").unlink()
+    assert "COPY in small/Dockerfile: '*.py' is not in" in refusal(checkout_only, str(small), "--no-push", status=2)
+
+
+def test_no_registry_is_named(checkout_only: Workshop, small: Path) -> None:
+    line = refusal(checkout_only, str(small), status=2)
+    assert "registry: none is named; give --registry HOST/PREFIX, or repo in client_secrets.yaml, or --no-push" in line
+
+
+def test_a_registry_that_is_no_name(checkout_only: Workshop, small: Path) -> None:
+    line = refusal(checkout_only, str(small), "--registry", "https://Host/x", status=2)
+    assert "'https://Host/x' must be HOST[:PORT][/PREFIX]" in line
+
+
+@pytest.mark.containers
+def test_an_engine_that_refuses(empty_workshop: Workshop, small: Path) -> None:
+    """As somebody who may not write to the socket: root without the right to overlook permissions."""
+    socket = Path(empty_workshop.engine.removeprefix("unix://"))
+    mode = socket.stat().st_mode
+    socket.chmod(0)
+    try:
+        done = subprocess.run(
+            [*WITHOUT_OVERRIDE, sys.executable, "build_components.py", str(small), "--no-push"],
+            cwd=empty_workshop.folder,
+            env=empty_workshop.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        socket.chmod(mode)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: engine: {empty_workshop.engine} refuses you (permission denied); ")
+
+
+@pytest.mark.containers
+def test_a_registry_that_is_down_is_found_before_anything_is_built(empty_workshop: Workshop, small: Path) -> None:
+    port = servers.free_port()
+    line = refusal(empty_workshop, str(small), "--registry", f"localhost:{port}/team", status=1)
+    assert f"registry: localhost:{port} cannot be reached" in line
+    assert unchanged(small)
+
+
+@pytest.mark.containers
+def test_wrong_credentials(empty_workshop: Workshop, small: Path, tmp_path: Path) -> None:
+    with servers.registry(tmp_path / "registry", login=LOGIN) as registry:
+        options = (str(small), "--registry", f"{registry}/team")
+        for password, status in ((None, 2), ("wrong", 2), ("secret", 0)):
+            store = tmp_path / f"docker-{password}"
+            store.mkdir()
+            if password:
+                entry = base64.b64encode(f"user:{password}".encode()).decode()
+                (store / "config.json").write_text(json.dumps({"auths": {registry: {"auth": entry}}}))
+            if status:
+                line = refusal(empty_workshop, *options, status=status, DOCKER_CONFIG=str(store))
+                assert f"registry: {registry} refuses you team/small (401); log in: docker login {registry}" in line
+                assert unchanged(small)
+            else:
+                empty_workshop.build(*options, DOCKER_CONFIG=str(store))
+                assert f"image: {registry}/team/small@sha256:" in (small / "component.yaml").read_text()
+
+
+@pytest.mark.containers
+def test_a_dockerfile_that_fails_shows_the_last_lines_of_its_step(empty_workshop: Workshop, small: Path) -> None:
+    (small / "Dockerfile").write_text(DOCKERFILE + 'RUN echo "cannot find the thing" >&2; exit 7\n')
+    written = empty_workshop.build(str(small), "--no-push", status=1).splitlines()
+    assert any("cannot find the thing" in line for line in written[:-1])
+    assert written[-1].startswith("error: localhost/privatekube/small:")
+    assert "exit status 7" in written[-1]
+    assert unchanged(small)
+
+
+@pytest.mark.containers
+def test_a_disk_that_is_full_while_building(empty_workshop: Workshop, small: Path) -> None:
+    (small / "Dockerfile").write_text(DOCKERFILE + "RUN cat /dev/zero > /dev/full\n")
+    written = empty_workshop.build(str(small), "--no-push", status=1)
+    assert "No space left on device" in written
+    assert unchanged(small)
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room left."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.containers
+def test_a_disk_that_is_full_while_pinning_leaves_component_yaml_whole(
+    empty_workshop: Workshop, tmp_path: Path
+) -> None:
+    folder = tmp_path / "full"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
+    try:
+        (folder / "component.yaml").write_text(COMPONENT)
+        (folder / "Dockerfile").write_text(DOCKERFILE)
+        (folder / "program.py").write_text("")
+        fill(folder / "filling")
+        line = refusal(empty_workshop, str(folder), "--no-push", status=2)
+        assert "component.yaml' cannot be written (No space left on device)" in line
+        assert unchanged(folder)
+        assert not list(folder.glob(".component.yaml.*"))
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.containers
+def test_a_tag_that_somebody_else_wrote_is_refused(empty_workshop: Workshop, small: Path) -> None:
+    options = (str(small), "--registry", empty_workshop.repository)
+    empty_workshop.build(*options)
+    pinned = (small / "component.yaml").read_text()
+    lock = (small / "images.lock.yaml").read_text()
+    tag = lock.partition("tag: ")[2].split()[0]
+    other = servers.podman("build", "-q", "--from", servers.BASE_IMAGE, "--label", "a=b", str(small)).strip()
+    servers.podman("push", "-q", other, f"{empty_workshop.repository}/small:{tag}")
+    line = refusal(empty_workshop, *options, status=2)
+    assert f"digest of {empty_workshop.repository}/small:{tag}: images.lock.yaml says sha256:" in line
+    assert "somebody else wrote that tag" in line
+    assert (small / "component.yaml").read_text() == pinned
+
+
+@pytest.mark.containers
+def test_a_digest_that_is_not_the_pushed_one_is_refused(empty_workshop: Workshop, small: Path) -> None:
+    (small / "program.py").write_text("print('of this test alone')\n")
+    with serve(empty_workshop.registry) as lying:
+        line = refusal(empty_workshop, str(small), "--registry", f"{lying}/lies", status=2)
+    assert f"was pushed, the registry holds {WRONG}" in line
+    assert unchanged(small)

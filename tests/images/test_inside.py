@@ -1,0 +1,131 @@
+"""What is in the images, asked from the images themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from images import registry
+from tests.images import servers
+from tests.images.conftest import ROOT, Workshop
+from tests.images.test_build import COMPONENTS, image_of
+
+pytestmark = pytest.mark.containers
+TRAINING = ("dp_train", "dp_evaluate")
+CONTROL = tuple(name for name in COMPONENTS if name not in TRAINING)
+MOST_CONTROL_MB, MOST_UNPACKED_MB = 250, 330
+MOST_START_SECONDS = 1.5
+SCRATCH = "/tmp"  # noqa: S108 - inside the container
+
+
+def run(image: str, *command: str, options: tuple[str, ...] = ()) -> str:
+    return servers.podman("run", "--rm", *options, image, *command)
+
+
+def importable(image: str, module: str) -> bool:
+    """Whether Python finds a module in an image, without importing it."""
+    program = f"import importlib.util as u; print(u.find_spec({module!r}) is not None)"
+    return run(image, "python3", "-c", program).strip() == "True"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_an_image_runs_as_nobody_special_on_a_read_only_root(workshop: Workshop, component: str) -> None:
+    image = image_of(workshop, component)
+    options = ("--read-only", "--read-only-tmpfs=false", f"--tmpfs={SCRATCH}", "--cap-drop", "all", "--network", "none")
+    assert "Arguments" in run(image, "python3", "-m", f"components.{component}", "--help", options=options)
+    assert run(image, "id", "-u").strip() == "1000"
+    described = json.loads(servers.podman("image", "inspect", image))[0]
+    assert not described["Config"].get("Entrypoint")
+    assert described["Config"]["User"] == "1000:1000"
+    labels = described["Labels"]
+    assert labels["org.opencontainers.image.title"] == f"privatekube {component}"
+    assert len(labels["org.opencontainers.image.revision"]) == 40
+    assert labels["org.opencontainers.image.version"][0].isdigit()
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_an_image_holds_nothing_it_should_not(workshop: Workshop, component: str) -> None:
+    image = image_of(workshop, component)
+    for module in ("kfp", "pip", "pytest", *(() if component in TRAINING else ("torch", "opacus"))):
+        assert not importable(image, module), module
+    search = "find / -xdev ( -name .git -o -name *secrets*.yaml -o -name *.key -o -name .cache ) -print"
+    found = run(image, *search.split(), options=("--user=0",)).splitlines()
+    assert [path for path in found if not path.startswith(("/usr/", "/proc/", "/sys/"))] == []
+    assert run(image, "sh", "-c", "command -v gcc cc g++ make pip || true") == ""
+    others = set(run(image, "ls", "/app/components").split()) - {"__init__.py", "__pycache__", component}
+    assert others == set()
+
+
+def test_a_control_image_is_small_and_the_training_image_has_the_size_that_the_documents_state(
+    workshop: Workshop,
+) -> None:
+    base = json.loads(servers.podman("image", "inspect", servers.BASE_IMAGE))[0]["Size"]
+    for component in CONTROL:
+        assert packed_mb(workshop, component) < MOST_CONTROL_MB
+        image = image_of(workshop, component)
+        unpacked = (json.loads(servers.podman("image", "inspect", image))[0]["Size"] - base) / 1e6
+        assert unpacked < MOST_UNPACKED_MB + (300 if component == "dp_preprocess" else 0)
+    assert 2500 < packed_mb(workshop, "dp_train") < 3500
+    assert "3.0 GB" in (ROOT / "docs" / "images.md").read_text()
+
+
+def packed_mb(workshop: Workshop, component: str) -> float:
+    """Size above the base as the registry stores it and a node pulls it, in MB."""
+    repository, _, digest = image_of(workshop, component).partition("@")
+    url = f"http://{workshop.registry}/v2/{repository.partition('/')[2]}/manifests/{digest}"
+    manifest = requests.get(url, headers={"Accept": registry.MANIFESTS}, timeout=10).json()
+    return float(sum(layer["size"] for layer in manifest["layers"][1:]) / 1e6)
+
+
+@pytest.mark.parametrize("component", CONTROL)
+def test_a_control_component_starts_quickly(workshop: Workshop, component: str) -> None:
+    """In seconds of CPU, best of five, so that a busy machine does not count."""
+    program = (
+        "import resource, subprocess, sys\n"
+        "def spent():\n"
+        "    used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "    return used.ru_utime + used.ru_stime\n"
+        "times = []\n"
+        "for _ in range(5):\n"
+        "    before = spent()\n"
+        "    subprocess.run(['python3', '-m', *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)\n"
+        "    times.append(spent() - before)\n"
+        "print(min(times))\n"
+    )
+    command = ("python3", "-c", program, f"components.{component}", "--help")
+    seconds = float(run(image_of(workshop, component), *command, options=("--read-only",)))
+    assert seconds < MOST_START_SECONDS
+
+
+def test_the_training_image_trains(workshop: Workshop) -> None:
+    program = "import torch, opacus; print((torch.ones(2, 2) @ torch.ones(2, 2)).sum().item())"
+    assert run(image_of(workshop, "dp_train"), "python3", "-c", program, options=("--read-only",)).strip() == "8.0"
+
+
+def test_the_lock_names_the_base_that_each_image_stands_on(workshop: Workshop) -> None:
+    entries = yaml.safe_load((workshop.folder / "images.lock.yaml").read_text())["images"]
+    layers = {
+        each["name"]: json.loads(servers.podman("image", "inspect", f"{each['repository']}:{each['tag']}"))[0]["RootFS"]
+        for each in entries
+    }
+    for each in entries:
+        if not each["name"].endswith("-base"):
+            base = layers[each["base"].rpartition("/")[2].partition(":")[0]]["Layers"]
+            assert layers[each["name"]]["Layers"][: len(base)] == base
+
+
+def test_a_secret_beside_the_sources_stays_outside(workshop: Workshop, tmp_path: Path) -> None:
+    folder = tmp_path / "leaky"
+    folder.mkdir()
+    (folder / "component.yaml").write_text("name: l\nimplementation: {container: {image: leaky}}\n")
+    (folder / "Dockerfile").write_text(f"ARG BASE_IMAGE={servers.BASE_IMAGE}\nFROM ${{BASE_IMAGE}}\nCOPY . /app/\n")
+    (folder / "client_secrets.yaml").write_text("existing_token: sesame\n")
+    (folder / "program.py").write_text("")
+    workshop.build(str(folder), "--single", "--no-push")
+    entries = yaml.safe_load((folder / "images.lock.yaml").read_text())["images"]
+    (made,) = [f"{each['repository']}:{each['tag']}" for each in entries]
+    assert sorted(run(made, "ls", "/app").split()) == ["Dockerfile", "component.yaml", "program.py"]

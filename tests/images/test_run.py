@@ -1,0 +1,123 @@
+"""The pipeline on the real images: --runner docker, with the SQLite store in a mounted folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Laptop, committed
+from tests.e2e.test_interrupted import wait_for
+from tests.images import servers
+from tests.images.conftest import ROOT, ContainerLaptop, Workshop
+from tests.images.test_build import image_of
+
+pytestmark = pytest.mark.containers
+FAILING = """
+import sys
+print("error: metrics: a file of the component's own is not there; bring it", file=sys.stderr)
+sys.exit(3)
+"""
+
+
+def containers() -> list[str]:
+    return servers.podman("ps", "--all", "--format", "{{.Names}}").split()
+
+
+def test_it_publishes_pays_and_leaves_no_container(laptop: ContainerLaptop) -> None:
+    before = containers()
+    written = laptop.pipeline_in_containers()
+    assert "release: run ended SUCCEEDED" in written
+    published = laptop.folder / "out" / "latest"
+    assert {path.name for path in published.iterdir()} == {
+        *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"),
+    }
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    assert "Python 3.11.2," in (published / "privacy-card.md").read_text()  # the image's, not this machine's
+    assert containers() == before
+
+
+def test_a_component_that_exits_3_fails_the_run_and_the_exit_task_runs(
+    laptop: ContainerLaptop, workshop: Workshop
+) -> None:
+    own = laptop.folder / "failing"
+    own.mkdir()
+    text = (ROOT / "components" / "dp_evaluate" / "component.yaml").read_text()
+    (own / "component.yaml").write_text(
+        text.replace("components.dp_evaluate", "failing").replace("privatekube/dp-evaluate", "failing")
+    )
+    (own / "Dockerfile").write_text(
+        "ARG BASE_IMAGE=privatekube/control-base\nFROM ${BASE_IMAGE}\nCOPY *.py /app/failing/\n"
+    )
+    (own / "__main__.py").write_text(FAILING)
+    workshop.build(str(own), "--single", "--no-push", "--base-image", servers.BASE_IMAGE)
+    written = laptop.pipeline_in_containers(options=("--component", f"dp_evaluate={own}"), status=3)
+    assert written.splitlines()[-1].startswith("error: failing: metrics: a file")
+    assert "release: run ended FAILED" in written
+    assert not (laptop.folder / "out" / "latest").exists()
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])  # it was opened
+
+
+def test_budget_that_is_not_there_ends_with_3_and_charges_nothing(laptop: ContainerLaptop) -> None:
+    written = laptop.pipeline_in_containers("epsilon=11", status=3)
+    assert written.splitlines()[-1].startswith("error: allocate:")
+    assert "release: run ended FAILED" in written
+    assert [committed(block) for block in laptop.blocks().values()] == [0, 0]
+
+
+def test_ctrl_c_settles_the_claim_and_leaves_no_container(laptop: ContainerLaptop) -> None:
+    before = containers()
+    options = laptop._options(("n_epochs=40", "sampling_rate=0.01"))
+    process = laptop.start("run_pipeline.py", "--runner", "docker", *options)
+    wait_for(process, "dp_train: noisy step")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    assert containers() == before
+
+
+def test_an_image_that_is_not_here_is_pulled_by_its_digest(laptop: ContainerLaptop, workshop: Workshop) -> None:
+    image = image_of(workshop, "release")
+    (identity,) = {each["Id"] for each in json.loads(servers.podman("image", "inspect", image))}
+    servers.podman("rmi", "--force", identity)
+    laptop.pipeline_in_containers()
+    assert servers.podman("image", "inspect", "--format", "{{.Id}}", image).strip() == identity.removeprefix("sha256:")
+
+
+def test_an_engine_that_does_not_answer_is_found_before_anything_is_claimed(workshop: Workshop, tmp_path: Path) -> None:
+    laptop = ContainerLaptop(tmp_path, Workshop(workshop.folder, "unix:///nowhere.sock", workshop.registry))
+    laptop.run("demo_blocks.py", "create", "--days", "1")
+    written = laptop.pipeline_in_containers(status=2)
+    assert written.splitlines() == [
+        "error: engine: unix:///nowhere.sock is not there; start Docker, or `podman system service`, "
+        "or name a socket in DOCKER_HOST"
+    ]
+    assert laptop.claims() == {}
+
+
+def test_images_as_shipped_are_refused_with_the_command_that_builds_them(tmp_path: Path) -> None:
+    options = ("--local", "--runner", "docker", "--arguments", str(ROOT / "arguments.yaml"))
+    written = Laptop(tmp_path).run("run_pipeline.py", *options, status=2)
+    assert len(written.splitlines()) == 1
+    assert "build it: python build_components.py --no-push" in written
+
+
+def test_a_component_of_ones_own_takes_the_place_of_a_step(laptop: ContainerLaptop, workshop: Workshop) -> None:
+    example = workshop.folder / "examples" / "my_component"
+    shipped = (example / "component.yaml").read_text()
+    try:
+        options = ("--registry", workshop.repository, "--base-image", servers.BASE_IMAGE)
+        assert " built " in workshop.build("examples/my_component", *options)
+        assert f"{workshop.repository}/my-component@sha256:" in (example / "component.yaml").read_text()
+        laptop.pipeline_in_containers(options=("--component", f"dp_evaluate={example}"))
+    finally:
+        (example / "component.yaml").write_text(shipped)
+        (example / "images.lock.yaml").unlink()
+    metrics = json.loads((laptop.folder / "out" / "latest" / "metrics.json").read_text())
+    assert "per_class" not in metrics
+    assert 0 <= metrics["accuracy"]["low"] <= metrics["accuracy"]["high"] <= 1
+    receipt = json.loads((laptop.folder / "out" / "latest" / "receipt.json").read_text())
+    assert receipt["epsilon"] <= 1.0 * (1 + 1e-9)

@@ -1,0 +1,169 @@
+"""The overlays: what they render to, and that an API server takes all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from privatekube.controller.metrics import Metrics
+from tests.kubernetes.apiserver import ApiServer
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MANIFESTS = ROOT / "manifests"
+OVERLAYS = ("standalone", "kubeflow", "gke")
+CONTROLLER, SYSTEM = "privatekube-controller", "privatekube-system"
+REPOSITORY, DIGEST = "registry.example.org/team/controller", f"sha256:{'0123456789abcdef' * 4}"
+Json = dict[str, Any]
+
+kubernetes = pytest.mark.kubernetes
+
+
+def rendered(server: ApiServer, overlay: Path) -> list[Json]:
+    return list(yaml.safe_load_all(server.kubectl("kustomize", str(overlay))))
+
+
+def one(documents: list[Json], kind: str, name: str) -> Json:
+    (found,) = [each for each in documents if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+@kubernetes
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_api_server_takes_all_of_an_overlay(apiserver: ApiServer, overlay: str) -> None:
+    documents = rendered(apiserver, MANIFESTS / "overlays" / overlay)
+    namespaces = [each for each in documents if each["kind"] == "Namespace"]
+    apiserver.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(namespaces))
+    said = apiserver.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", str(MANIFESTS / "overlays" / overlay)
+    )
+    assert said.count("serverside-applied (server dry run)") == len(documents)
+
+
+@kubernetes
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_controller_is_restricted_probed_and_twice_there(apiserver: ApiServer, overlay: str) -> None:
+    documents = rendered(apiserver, MANIFESTS / "overlays" / overlay)
+    deployment = one(documents, "Deployment", CONTROLLER)["spec"]
+    pod = deployment["template"]["spec"]
+    (container,) = pod["containers"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert pod["securityContext"].items() >= {"runAsNonRoot": True, "runAsUser": 1000}.items()
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {(container[f"{kind}Probe"]["httpGet"]["path"], kind) for kind in ("liveness", "readiness")} == {
+        ("/healthz", "liveness"),
+        ("/readyz", "readiness"),
+    }
+    assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
+    assert {each["mountPath"] for each in container["volumeMounts"]} == {"/tmp"}  # noqa: S108 - the pod's own
+    assert {each["name"] for each in container["env"]} == {"POD_NAME", "POD_NAMESPACE"}
+    assert deployment["template"]["metadata"]["annotations"]["prometheus.io/port"] == "8080"
+
+
+@kubernetes
+def test_a_budget_for_disruption_and_the_metrics_find_the_pods(apiserver: ApiServer) -> None:
+    documents = rendered(apiserver, MANIFESTS / "overlays" / "standalone")
+    labels = one(documents, "Deployment", CONTROLLER)["spec"]["template"]["metadata"]["labels"]
+    disruption = one(documents, "PodDisruptionBudget", CONTROLLER)["spec"]
+    assert disruption == {"minAvailable": 1, "selector": {"matchLabels": labels}}
+    assert one(documents, "Service", f"{CONTROLLER}-metrics")["spec"]["selector"] == labels
+    enforced = one(documents, "Namespace", SYSTEM)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+    assert enforced == "restricted"
+
+
+@kubernetes
+def test_kubeflow_adds_the_roles_to_its_own(apiserver: ApiServer) -> None:
+    documents = rendered(apiserver, MANIFESTS / "overlays" / "kubeflow")
+    label = "rbac.authorization.kubeflow.org/aggregate-to-kubeflow-"
+    for role, to in (("viewer", "view"), ("claimant", "edit")):
+        assert one(documents, "ClusterRole", f"privatekube-{role}")["metadata"]["labels"][label + to] == "true"
+
+
+@kubernetes
+def test_the_kinds_and_roles_are_installed_alone(apiserver: ApiServer) -> None:
+    kinds = {each["kind"] for each in rendered(apiserver, MANIFESTS / "base")}
+    assert kinds == {"CustomResourceDefinition", "ClusterRole"}
+
+
+@kubernetes
+def test_pinning_has_every_overlay_run_that_image_and_no_other(apiserver: ApiServer, tmp_path: Path) -> None:
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    subprocess.run([copy / "controller" / "pin-image.sh", f"{REPOSITORY}@{DIGEST}"], check=True)
+    for overlay in OVERLAYS:
+        deployment = one(rendered(apiserver, copy / "overlays" / overlay), "Deployment", CONTROLLER)
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == f"{REPOSITORY}@{DIGEST}"
+
+
+@pytest.mark.parametrize("image", ["", REPOSITORY, f"{REPOSITORY}:latest", f"{REPOSITORY}@sha256:12", f"@{DIGEST}"])
+def test_what_is_not_pinned_by_digest_is_refused(tmp_path: Path, image: str) -> None:
+    copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    pinned = copy / "controller" / "image" / "kustomization.yaml"
+    before = pinned.read_text()
+    done = subprocess.run([copy / "controller" / "pin-image.sh", image], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: image '{image}': is not pinned by digest")
+    assert pinned.read_text() == before
+
+
+@kubernetes
+def test_the_example_lets_a_pipeline_claim_and_read_its_bucket_and_no_other_secret(apiserver: ApiServer) -> None:
+    apiserver.kubectl("create", "namespace", "my-team")
+    apiserver.kubectl("apply", "-f", str(MANIFESTS / "user-role_secrets.example.yaml"))
+    for account in ("kubeflow:pipeline-runner", "my-team:default-editor"):
+        assert allowed(apiserver, account, "create", "privacybudgetclaims.columbia.github.com")
+        assert allowed(apiserver, account, "get", "secrets/data-bucket")
+        assert not allowed(apiserver, account, "get", "secrets/other")
+        assert not allowed(apiserver, account, "patch", "privacybudgetclaims.columbia.github.com/x", "status")
+    assert not allowed(apiserver, "my-team:other", "create", "privacybudgetclaims.columbia.github.com")
+
+
+@kubernetes
+def test_everybody_known_reads_the_policy_and_nobody_changes_it(apiserver: ApiServer) -> None:
+    apiserver.kubectl("apply", "-f", str(MANIFESTS / "controller" / "access.yaml"))
+    assert allowed(apiserver, "my-team:other", "get", "configmaps/privatekube-policy", namespace=SYSTEM)
+    assert not allowed(apiserver, "my-team:other", "get", "configmaps/another", namespace=SYSTEM)
+    assert not allowed(apiserver, "my-team:other", "patch", "configmaps/privatekube-policy", namespace=SYSTEM)
+    assert allowed(apiserver, f"{SYSTEM}:{CONTROLLER}", "patch", "configmaps/privatekube-policy", namespace=SYSTEM)
+
+
+def allowed(
+    server: ApiServer, account: str, verb: str, what: str, subresource: str = "", *, namespace: str = "my-team"
+) -> bool:
+    """Whether a service account may do that, by the API server's own answer."""
+    resource, _, name = what.partition("/")
+    plural, _, group = resource.partition(".")
+    asked = {"verb": verb, "group": group, "resource": plural, "name": name, "namespace": namespace}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{account}",
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "resourceAttributes": {**asked, "subresource": subresource},
+        },
+    }
+    answer = json.loads(server.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
+    return bool(answer["status"].get("allowed", False))
+
+
+def test_the_dashboard_shows_all_metrics_that_the_controller_has_and_no_others() -> None:
+    dashboard = json.loads((MANIFESTS / "dashboard.json").read_text())
+    assert dashboard["schemaVersion"] == 39
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    shown = set(re.findall(r"privatekube_[a-z_]+", " ".join(expressions)))
+    kinds = re.findall(r"^# TYPE (privatekube_\w+) (\w+)$", Metrics(list, list).text().decode(), re.MULTILINE)
+    given = {name if kind != "histogram" else f"{name}_bucket" for name, kind in kinds if not name.endswith("_created")}
+    assert shown == given

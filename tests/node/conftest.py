@@ -1,0 +1,33 @@
+"""The node that the tests here share, and the image that their pods run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.node import images
+from tests.node import node as nodes
+from tests.node.node import Node
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node that runs pods; tests that need it are skipped, and say why, where it cannot be."""
+    absent = nodes.why_absent()
+    if absent:
+        pytest.skip(absent)
+    with nodes.running(tmp_path_factory.mktemp("node")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    """The base image in Podman's store."""
+    return images.make_base()
+
+
+@pytest.fixture(scope="session")
+def python(node: Node, base: str) -> str:
+    """A reference by digest to an image with python3, in the node's registry."""
+    return node.push(base, "python")

@@ -1,0 +1,137 @@
+"""The deployed controller: two replicas of its image, under PodSecurity `restricted`, through what befalls pods."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from privatekube.store.cluster import Cluster
+from privatekube.store.coreobjects import CoreObjects
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.node import claimant, deployment, pods, waiting
+from tests.node.bursts import DEMAND, Burst
+from tests.node.deployment import MANIFESTS, NAME, NAMESPACE, Deployment
+from tests.node.node import Node
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
+CLAIMS = 90
+GRACE_SECONDS, HAND_OVER_SECONDS = 30, 15
+"""A leader that is asked to stop finishes what it decided; one that is killed is missed when its lease is over."""
+
+
+@pytest.fixture(scope="module")
+def controller(node: Node, base: str, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The controller, deployed."""
+    return deployment.deploy(node, base, tmp_path_factory.mktemp("deployment"))
+
+
+@pytest.fixture
+def store(node: Node, controller: Deployment) -> Iterator[KubernetesStore]:
+    """The administrator's view of the cluster."""
+    controller.wait()
+    node.apply(pods.namespace())
+    with node.entered():
+        opened = KubernetesStore(Cluster(api := node.api()), CoreObjects(api))
+        yield opened
+        opened.close()
+
+
+def test_two_restricted_replicas_of_the_pinned_image_are_ready_and_one_leads(controller: Deployment) -> None:
+    found = controller.pods()
+    assert len(found) == 2
+    for each in found:
+        (status,) = each["status"]["containerStatuses"]
+        assert status["ready"]
+        assert status["restartCount"] == 0
+        assert status["imageID"] == controller.image
+        assert each["spec"]["containers"][0]["image"] == controller.image
+    leader = controller.leader()
+    assert {name: controller.metric(name, "privatekube_leader") for name in controller.names()} == {
+        name: float(name == leader) for name in controller.names()
+    }
+
+
+def test_a_burst_is_granted_and_shows_in_the_metrics(controller: Deployment, store: KubernetesStore) -> None:
+    burst = Burst(store, "plain")
+    burst.create_blocks()
+    leader = controller.leader()
+    before = controller.metric(leader, "privatekube_grants_total")
+    burst.create_claims(range(CLAIMS))
+    burst.wait(CLAIMS)
+    burst.require_paid_once(CLAIMS)
+    assert controller.metric(leader, "privatekube_grants_total") == before + CLAIMS
+    labels = {"namespace": builders.NAMESPACE, "block": "plain-0"}
+    assert controller.metric(leader, "privatekube_block_committed_ratio", **labels) == pytest.approx(CLAIMS * 0.004)
+    left = controller.metric(leader, "privatekube_block_epsilon_left", **labels, order="")
+    assert left == pytest.approx(10 - CLAIMS * 0.04)
+
+
+@pytest.mark.parametrize(
+    ("how", "stop_seconds"),
+    [
+        pytest.param((), GRACE_SECONDS, id="asked"),
+        pytest.param(("--grace-period=0", "--force"), 0, id="killed"),
+    ],
+)
+def test_the_leaders_pod_is_deleted_in_a_burst_and_another_takes_over(
+    controller: Deployment, store: KubernetesStore, how: tuple[str, ...], stop_seconds: int
+) -> None:
+    burst = Burst(store, f"deleted-{stop_seconds}")
+    burst.create_blocks()
+    leader = controller.leader()
+    burst.create_claims(range(CLAIMS // 3))
+    controller.node.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false", *how)
+    burst.create_claims(range(CLAIMS // 3, CLAIMS))
+    assert burst.answered() < CLAIMS, "the burst was over before the leader was"
+    waiting.until(
+        lambda: controller.leader() in controller.names() - {leader},
+        stop_seconds + HAND_OVER_SECONDS,
+        controller.leader,
+    )
+    burst.wait(CLAIMS)
+    burst.require_paid_once(CLAIMS)
+    assert "latest digest sha256:" in controller.node.privatekube("ledger", "--verify")
+    controller.wait()
+    assert leader not in controller.names()
+
+
+def test_a_rolling_update_in_a_burst_loses_and_doubles_nothing(controller: Deployment, store: KubernetesStore) -> None:
+    burst = Burst(store, "rolling")
+    burst.create_blocks()
+    old = controller.names()
+    burst.create_claims(range(CLAIMS // 3))
+    controller.node.kubectl("rollout", "restart", f"deployment/{NAME}", "-n", NAMESPACE)
+    burst.create_claims(range(CLAIMS // 3, CLAIMS))
+    controller.wait()
+    burst.create_claims(range(CLAIMS, CLAIMS + CLAIMS // 3))
+    burst.wait(CLAIMS + CLAIMS // 3)
+    burst.require_paid_once(CLAIMS + CLAIMS // 3)
+    assert "latest digest sha256:" in controller.node.privatekube("ledger", "--verify")
+    assert not old & controller.names()
+    assert controller.leader() in controller.names()
+
+
+def test_a_pod_with_its_projected_token_is_granted_and_cannot_answer_itself(
+    controller: Deployment, store: KubernetesStore
+) -> None:
+    Burst(store, claimant.DATASET, blocks=1).create_blocks()
+    example = (MANIFESTS / "user-role_secrets.example.yaml").read_text().replace("my-team", claimant.NAMESPACE)
+    account = {"name": "default-editor", "namespace": claimant.NAMESPACE}
+    controller.node.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+    controller.node.kubectl("apply", "-f", "-", stdin=example)
+    script = inspect.getsource(claimant)
+    pod = pods.pod("claimant", controller.image, script, memory="256Mi", serviceAccountName="default-editor")
+    controller.node.apply(pod)
+    assert pods.ended(controller.node, "claimant")["exitCode"] == 0, pods.log(controller.node, "claimant")
+    said = json.loads(pods.log(controller.node, "claimant"))
+    assert said["answers"] == ["success"]
+    assert len(said["refused"]) == 3
+    assert all(re.search("forbidden: User .*:default-editor", each) for each in said["refused"])
+    claim = store.get_claim(f"{claimant.NAMESPACE}/{claimant.NAME}")
+    assert claim is not None
+    assert claim.status.acquired == {f"{claimant.NAMESPACE}/{claimant.DATASET}-0": DEMAND}

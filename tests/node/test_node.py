@@ -1,0 +1,64 @@
+"""Starting and stopping a node: it is nobody else's, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.node import node as nodes
+from tests.node import waiting
+from tests.node.node import Node
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
+needs_own_node = pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="a ready cluster is used, and not started")
+
+
+def left_of(name: str, folder: Path) -> list[str]:
+    """Namespaces, cgroups and mounts of a node, and processes that run in its folder."""
+    namespaces = [each for each in Path("/run/netns").glob("*") if each.name == name]
+    cgroups = [each for depth in ("", "*/") for each in Path("/sys/fs/cgroup").glob(f"{depth}{name}")]
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"{folder}/" in line]
+    processes = []
+    for each in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            processes += [each.parent.name] if each.resolve().is_relative_to(folder) else []
+        except OSError:  # it ended meanwhile
+            continue
+    return [*map(str, namespaces), *map(str, cgroups), *mounts, *processes]
+
+
+@needs_own_node
+def test_a_second_node_runs_beside_the_first_and_leaves_nothing(node: Node, tmp_path: Path) -> None:
+    with nodes.running(tmp_path / "second") as second:
+        assert second.network != node.network
+        assert second.network is not None
+        name = second.network.name
+        assert len(left_of(name, tmp_path)) > 10
+        second.kubectl("create", "namespace", "only-here")
+        assert "only-here" not in node.kubectl("get", "namespaces")
+    assert left_of(name, tmp_path) == []
+    assert {each.name for each in (tmp_path / "second").iterdir()} == {"logs", "podlogs"}
+
+
+@needs_own_node
+def test_a_folder_without_a_node_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("mine")
+    done = subprocess.run([nodes.TOOLS / "down.sh", tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path}: no node is up there\n")
+    assert (tmp_path / "kept").exists()
+
+
+@needs_own_node
+def test_a_node_goes_down_by_itself_when_its_time_is_over(tmp_path: Path) -> None:
+    folder = tmp_path / "forgotten"
+    up: list[str | Path] = [nodes.TOOLS / "up.sh", folder, "600"]
+    name = subprocess.run(up, stdout=subprocess.PIPE, text=True, check=True, timeout=300).stdout.strip()
+    limit = (folder / "run" / "processes" / "limit").read_text().split()[0]
+    (waits,) = Path(f"/proc/{limit}/task/{limit}/children").read_text().split()
+    os.kill(int(waits), signal.SIGTERM)  # the rest of the ten minutes
+    waiting.until(lambda: not folder.exists(), 60, lambda: left_of(name, folder))
+    assert left_of(name, folder) == []
