@@ -104,7 +104,7 @@ def empty_workshop() -> Iterator[Workshop]:
         with servers.engine(folder) as engine, servers.registry(folder / "registry") as registry:
             (folder / "checkout").mkdir()
             yield Workshop(checkout(folder / "checkout"), engine, registry)
-            servers.forget(registry)
+        servers.remove("small", "leaky", "failing", "my-component")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
+from tests.images import servers
+
 WRONG = "sha256:" + "0" * 64
 _OF_ONE_HOP = {"Content-Length", "Transfer-Encoding", "Connection"}
 
@@ -64,3 +66,4 @@ def serve(behind: str) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join(10)
+        servers.forget(f"localhost:{server.server_port}")

@@ -67,7 +67,10 @@ def registry(folder: Path, *, login: tuple[str, str] | None = None, port: int | 
         (folder / "htpasswd").write_text(":".join(login) + "\n")
     with _serving(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
         _wait(lambda: _listens(port), folder / "log")
-        yield f"localhost:{port}"
+        try:
+            yield f"localhost:{port}"
+        finally:
+            forget(f"localhost:{port}")
 
 
 def free_port() -> int:
@@ -86,12 +89,20 @@ def podman(*arguments: str) -> str:
     return done.stdout
 
 
-def forget(registry: str) -> None:
-    """Take away the names that images have of a registry which ends; the images stay, for the next time."""
-    names = podman("images", "--filter", f"reference={registry}/*/*", "--format", "{{.Repository}}:{{.Tag}}").split()
-    for name in names:
-        if not name.endswith(":<none>"):
+def forget(prefix: str) -> None:
+    """Take away the names of images that begin with `prefix`; what has another name stays, for the next time."""
+    listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for name in listed:
+        if name.startswith(f"{prefix}/") and not name.endswith(":<none>"):
             podman("untag", name, name)
+
+
+def remove(*names: str) -> None:
+    """Remove the images of that name, built here without a registry."""
+    listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for each in listed:
+        if each.partition(":")[0].removeprefix("localhost/privatekube/") in names:
+            podman("rmi", "--force", each)
 
 
 @contextlib.contextmanager
