@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from privatekube import errors
 from privatekube.controller import state as states
@@ -58,10 +59,14 @@ def arrive(
 
 def grant(state: State, grants: Iterable[Grant]) -> None:
     """Grant waiting requests their demands: lock all, write the answers, complete the locks."""
-    locked = [(each.request_id, _lock(state, each)) for each in grants]
-    for request_id, granted in locked:
-        claim, index = _waiting_claim(state, request_id)
-        answer_granted(state, claim, index, granted)
+    locked = {each.request_id: _lock(state, each) for each in grants}
+    state.flush()
+    waiting = {request_id: _waiting_claim(state, request_id) for request_id in locked}
+    state.store.concurrently(
+        [partial(_answer, state, *waiting[request_id], granted) for request_id, granted in locked.items()]
+    )
+    for request_id, (claim, _) in waiting.items():
+        _complete(state, claim, request_id)
 
 
 def _lock(state: State, grant: Grant) -> dict[str, PrivacyBudget]:
@@ -75,6 +80,11 @@ def _lock(state: State, grant: Grant) -> dict[str, PrivacyBudget]:
 
 def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted: Mapping[str, PrivacyBudget]) -> None:
     """Write that a request got what its locks hold, then complete them."""
+    _answer(state, claim, index, granted)
+    _complete(state, claim, claim.request_id(index))
+
+
+def _answer(state: State, claim: PrivacyBudgetClaim, index: int, granted: Mapping[str, PrivacyBudget]) -> None:
     before = states.response_at(claim, index)
     started = before.detail.start_time_ms if before and isinstance(before.detail, AllocateResponse) else None
     detail = AllocateResponse(
@@ -84,8 +94,11 @@ def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted:
     )
     held = replace(claim.status, reserved={}, acquired=states.plus(claim.status.acquired, granted))
     state.answer(claim, index, ResponseState.SUCCESS, detail=detail, held=held)
-    for block in states.locked_by(state, claim.request_id(index)):
-        state.complete(block, claim, claim.request_id(index))
+
+
+def _complete(state: State, claim: PrivacyBudgetClaim, request_id: str) -> None:
+    for block in states.locked_by(state, request_id):
+        state.complete(block, claim, request_id)
 
 
 def expire(state: State, default_timeout_ms: int) -> None:

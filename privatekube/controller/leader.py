@@ -107,8 +107,6 @@ class Leader:
         """Stop for good, and let another replica lead at once."""
         self._ended.set()
         with self._lock:
-            if self.term is None:
-                return
             self._lead(None)
             found = self._read()
             if found is not None and found["spec"].get("holderIdentity") == self.identity:

@@ -26,7 +26,7 @@ from privatekube.store.watching import WatchingStore
 
 _KINDS = {rows.BLOCK: block_codec.KIND, rows.CLAIM: claim_codec.KIND}
 _QUIET_SECONDS, _LONGEST_LEFT_SECONDS = 1.0, 300.0
-"""So long nothing changes before what may wait is written; and so long it waits at most."""
+"""So long nothing is decided before what may wait is written; and so long it waits at most."""
 _GATHER_SECONDS = 0.01
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _LONGEST_PASS_SECONDS = 300.0
@@ -63,7 +63,7 @@ class Controller:
         self.metrics = Metrics(self.store.list_blocks, lambda: self.store.list_claims(open_only=True))
         self._recorder = Recorder(core, self.leader.identity)
         self._woken, self._stopped = threading.Event(), threading.Event()
-        self._alive = self._completed = time.monotonic()
+        self._alive = self._completed = self._wrote = time.monotonic()
         self._term: Term | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._refused: set[str] = set()
@@ -79,8 +79,9 @@ class Controller:
         return self.store.is_filled and not self._stopped.is_set()
 
     def stop(self) -> None:
-        """Have `run` end after the pass it is in."""
+        """Have `run` end at the next write, wherever in a pass that is: nothing is lost by it."""
         self._stopped.set()
+        self.store.halt()
         self._woken.set()
 
     def run(self) -> None:
@@ -94,9 +95,7 @@ class Controller:
             self._alive = time.monotonic()
             time.sleep(_GATHER_SECONDS if was_woken else 0.0)
             self._woken.clear()
-            seconds = self._round(
-                completely=not was_woken or time.monotonic() > self._completed + _LONGEST_LEFT_SECONDS
-            )
+            seconds = self._round()
         self._end()
 
     def changed(self) -> None:
@@ -105,7 +104,7 @@ class Controller:
 
     def wrote(self, before: Resource | None, after: Resource) -> None:
         """Tell people what a write of status means."""
-        kind = rows.kind(after)
+        kind, self._wrote = rows.kind(after), time.monotonic()
         self.metrics.writes.labels(kind).inc()
         for happened in happenings.of(before, after):
             if kind == rows.CLAIM:
@@ -125,12 +124,13 @@ class Controller:
         """Say what is wrong with an object that is left out."""
         _log.error("left out: %s", fault, extra={kind: resource_id})
 
-    def _round(self, *, completely: bool) -> float:
+    def _round(self) -> float:
         """One time round; how long to wait then."""
-        period = self._settings.period_seconds
+        period, now = self._settings.period_seconds, time.monotonic()
         if self._stopped.is_set() or not self._leads():
             return period
-        left = self._pass(completely=completely)
+        is_quiet = now >= self._wrote + _QUIET_SECONDS
+        left = self._pass(completely=is_quiet or now >= self._completed + _LONGEST_LEFT_SECONDS)
         if left is None:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
             return self._pause
@@ -208,8 +208,7 @@ class Controller:
                     self._recorder.record(_KINDS[rows.BLOCK], block.meta, happened)
 
     def _end(self) -> None:
-        if self._term is not None and self.leader.term == self._term:
-            self._pass(completely=True)
+        self.store.drain()  # whoever leads next need not fence off a write that comes late
         self.leader.give_back()
         _log.info("ended")
 

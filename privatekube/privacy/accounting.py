@@ -27,6 +27,7 @@ INFINITE_ORDER = 1e6
 """The order that stands for infinity: pure epsilon where there is one."""
 
 _NOISE_TOLERANCE = 1e-4
+_LARGEST_EXPONENT = 700.0  # of a float
 _MOST_NOISE = 1e6
 _PLD_GAIN = 1.5
 _SEARCH_ORDERS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0, 256.0, 512.0)
@@ -188,11 +189,16 @@ def _discrete_laplace_renyi(rate: float, shift: int, order: float) -> float:
     """
     if order >= INFINITE_ORDER:
         return rate * shift
-    tail, ratio = -math.expm1(-rate), math.exp(rate * (1 - 2 * order))
+    near, far = _geometric(rate), _geometric(rate * (2 * order - 1))
     scale = math.log(math.tanh(rate / 2))
-    first = scale + math.log(1 / tail + ratio / (1 - ratio)) + rate * (order - 1) * shift
-    second = scale + math.log(1 / tail - 1 / (1 - ratio)) - rate * order * shift
+    first = scale + math.log(1 + near + far) + rate * (order - 1) * shift
+    second = scale + math.log(near - far) - rate * order * shift if near > far else -math.inf
     return max(0.0, float(np.logaddexp(first, second)) / (order - 1))
+
+
+def _geometric(rate: float) -> float:
+    """The sum of exp(-k * rate) over k = 1, 2, ..."""
+    return 1 / math.expm1(rate) if rate < _LARGEST_EXPONENT else 0.0
 
 
 def _pure_epsilon(leaf: DpEvent) -> float:

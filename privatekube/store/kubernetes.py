@@ -123,16 +123,18 @@ class KubernetesStore:
 
     def append(self, entry: Entry) -> None:
         """See the protocol. An entry's name is its place: of two who append at once, one begins anew."""
-        while entry.identity not in self._entered:
+        if not self._entries:
             self._read_on()
-            if entry.identity in self._entered:
-                return
+        while entry.identity not in self._entered:
             previous = self._entries[-1].digest if self._entries else ledger.GENESIS
             placed = ledger.chained(entry, sequence=len(self._entries) + 1, previous=previous)
             spec = {**placed.to_json(), "digest": placed.digest}
-            with contextlib.suppress(errors.AlreadyExists):
-                name = objects.entry_name(placed.sequence)
+            name = objects.entry_name(placed.sequence)
+            try:
                 self._cluster.create(ENTRIES, objects.custom_object("PrivacyLedgerEntry", name, spec))
+            except errors.AlreadyExists:
+                self._read_on()
+            else:
                 self._enter(placed)
 
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:

@@ -11,40 +11,23 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.codec import Json
+from privatekube.resources.ledger import Entry
 from privatekube.store import rows
 from privatekube.store.base import R, Resource, V
 from privatekube.store.caching import EPOCH, EPOCH_ANNOTATION, Cache, epoch_of
 from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import PLURAL, KubernetesStore
+from privatekube.store.observing import Observer
 
 _ASIDE_SECONDS = 30.0
 _WRITERS = 8
-
-
-class Observer(Protocol):
-    """Who is told what the store does."""
-
-    def changed(self) -> None:
-        """Something was changed by somebody else."""
-
-    def wrote(self, before: Resource | None, after: Resource) -> None:
-        """A status was written."""
-
-    def met_conflict(self) -> None:
-        """A write was refused because somebody else wrote first."""
-
-    def relisted(self, kind: str) -> None:
-        """All of a kind was listed anew."""
-
-    def malformed(self, kind: str, resource_id: str, fault: str) -> None:
-        """An object cannot be read, and is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +52,7 @@ class WatchingStore(KubernetesStore):
         self._observer = observer
         self._pool = ThreadPoolExecutor(_WRITERS, "writer")
         self._caches = {kind: self._cache(kind) for kind in PLURAL}
+        self._is_halted = False
         self._aside: dict[tuple[str, str], _Aside] = {}
 
     def start(self) -> None:
@@ -97,6 +81,14 @@ class WatchingStore(KubernetesStore):
         everything: list[Resource] = [*self.list_blocks(), *self.list_claims(open_only=True)]
         for resource in everything if fence else ():
             self._claim_for_epoch(resource)
+
+    def halt(self) -> None:
+        """Write nothing more from here on: the pass that is under way ends with Deposed, which loses nothing."""
+        self._is_halted = True
+
+    def drain(self) -> None:
+        """Wait until no write is under way."""
+        self._pool.shutdown(cancel_futures=True)
 
     def set_aside(self, named: str) -> Resource | None:
         """Leave an object out that cannot be worked on, until it changes or some time has passed.
@@ -137,13 +129,20 @@ class WatchingStore(KubernetesStore):
         """See the protocol."""
         return list(self._pool.map(lambda call: call(), calls)) if len(calls) > 1 else super().concurrently(calls)
 
+    def append(self, entry: Entry) -> None:
+        """See the protocol."""
+        self._require_running()
+        super().append(entry)
+
     def delete(self, resource: Resource) -> None:
         """See the protocol."""
+        self._require_running()
         super().delete(resource)
         self._caches[rows.kind(resource)].drop(resource.id)
 
     def _writing(self, resource: R, write: Callable[[R], R]) -> R:
         """Write, and know what is there instead where that is refused."""
+        self._require_running()
         try:
             return write(resource)
         except errors.NotFound:
@@ -153,6 +152,10 @@ class WatchingStore(KubernetesStore):
             self._observer.met_conflict()
             self._get(rows.kind(resource), resource.id)
             raise
+
+    def _require_running(self) -> None:
+        if self._is_halted:
+            raise errors.Deposed("controller: is ending; another one goes on from what is stored")
 
     def _get(self, kind: str, resource_id: str) -> Resource | None:
         """The object as it is now, which the cache takes as well."""

@@ -123,7 +123,9 @@ class ApiServer:
             self.kubectl("create", "namespace", namespace)
         for role in ROLES:
             self.kubectl("create", "clusterrolebinding", role, f"--clusterrole=privatekube-{role}", f"--user={role}")
-        self.kubectl("apply", "-f", str(Path(__file__).parent.parent / "data" / "controller-binding.yaml"))
+        self.kubectl("apply", "-f", str(manifests / "controller" / "access.yaml"))
+        binding = ("create", "rolebinding", "controller-user", "--role=privatekube-controller", "--user=controller")
+        self.kubectl(*binding, f"--namespace={SYSTEM_NAMESPACE}")
 
     def restart(self) -> None:
         """Stop the API server alone, and start it again with what etcd has."""

@@ -20,8 +20,8 @@ from tests.node.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
 CLAIMS = 90
-GRACE_SECONDS, HAND_OVER_SECONDS = 30, 15
-"""A leader that is asked to stop finishes what it decided; one that is killed is missed when its lease is over."""
+GRACE_SECONDS, HAND_OVER_SECONDS = 10, 15
+"""A leader that is asked to stop does so at its next write; one that is killed is missed when its lease is over."""
 
 
 @pytest.fixture(scope="module")

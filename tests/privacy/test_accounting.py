@@ -19,6 +19,13 @@ def brute_force_laplace(rate: float, shift: int, order: float) -> float:
     return math.log(math.fsum(terms)) / (order - 1)
 
 
+@pytest.mark.parametrize("rate", [20.0, 40.0, 300.0, 1e4])
+def test_noise_that_is_next_to_none_costs_its_pure_epsilon_at_every_order(rate: float) -> None:
+    curve = accounting.renyi_cost(events.discrete_laplace(1 / rate, 2), (1.5, 2.0, 8.0, 64.0))
+    assert curve.values == pytest.approx([2 * rate] * 4, rel=1e-3)
+    assert max(curve.values) <= 2 * rate * (1 + 1e-12)
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.7, 2.0])
 @pytest.mark.parametrize("shift", [1, 2, 5])
 @pytest.mark.parametrize("order", [1.5, 2.0, 8.0, 64.0])
