@@ -11,7 +11,8 @@ import pytest
 from tests.e2e.conftest import ROOT, Laptop
 
 README = (ROOT / "README.md").read_text()
-ELSEWHERE = ("--source reviews/", "run_pipeline.py                 ", "--set epsilon=3", "NAME", "CLAIM", "make ")
+TRAINS = "run_pipeline.py                 "
+ELSEWHERE = ("--source reviews/", TRAINS, "--set epsilon=3", "NAME", "CLAIM", "make ", "HOST/PREFIX")
 """Commands that need a person's own files or names, or train for a minute: the end-to-end tests run their like."""
 
 
@@ -35,7 +36,7 @@ def test_the_commands_run_in_the_order_they_stand(tmp_path: Path) -> None:
 
 
 def test_it_is_short_and_its_links_lead_somewhere() -> None:
-    assert len(README.splitlines()) < 200
+    assert len(README.splitlines()) < 240
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
 
