@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from privatekube import errors, patience
 from privatekube.budgetclient import BudgetClient, Outcome
-from privatekube.controller import settling
+from privatekube.controller import audit, settling
 from privatekube.resources import standing
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
@@ -16,6 +18,7 @@ from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import SYSTEM_NAMESPACE, KubernetesStore
 
+_LOOKS, _BETWEEN_LOOKS_SECONDS = 8, 0.5
 PATIENCE_SECONDS = 60.0
 """How long the API server and the controller may be away, or busy with others."""
 
@@ -64,6 +67,14 @@ class ClusterClient(BudgetClient):
             raise errors.InvalidInput(
                 "policy: is the controller's in a cluster; change the options --unlock and --order of its Deployment"
             )
+
+    def verify_ledger(self) -> audit.Audit:
+        """See `ControlPlane`; looked at again where the controller may have been writing meanwhile."""
+        for _ in range(_LOOKS - 1):
+            with contextlib.suppress(errors.CorruptData):
+                return super().verify_ledger()
+            time.sleep(_BETWEEN_LOOKS_SECONDS)
+        return super().verify_ledger()
 
     def release(self, claim_id: str) -> None:
         """See `BudgetClient`."""

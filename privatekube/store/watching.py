@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from privatekube import errors
@@ -79,8 +80,7 @@ class WatchingStore(KubernetesStore):
         """
         self.epoch = epoch
         everything: list[Resource] = [*self.list_blocks(), *self.list_claims(open_only=True)]
-        for resource in everything if fence else ():
-            self._claim_for_epoch(resource)
+        self.concurrently([partial(self._claim_for_epoch, each) for each in everything if fence])
 
     def halt(self) -> None:
         """Write nothing more from here on: the pass that is under way ends with Deposed, which loses nothing."""
