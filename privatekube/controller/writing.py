@@ -6,14 +6,15 @@ on the object as it is. Anything else that changed means that the decision must 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from privatekube import errors
 from privatekube.resources import conditions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.store.base import ResourceStore
+from privatekube.store import rows
+from privatekube.store.base import R, ResourceStore
 
 _ATTEMPTS = 12
 
@@ -42,17 +43,9 @@ class Writer:
         Raises:
             Conflict: what it was decided by was changed.
         """
-        for _ in range(_ATTEMPTS):
-            try:
-                written = self.store.update_status(conditions.of_block(block, now_ms=self.now_ms))
-            except errors.Conflict:
-                block = replace(block, meta=self._block_again(block).meta)
-            except errors.Permanent as error:
-                raise _about(error, f"block {block.id}") from error
-            else:
-                self._blocks[block.id] = written
-                return written
-        raise _changing(block.id)
+        written = self._written(conditions.of_block(block, now_ms=self.now_ms), self._block_again)
+        self._blocks[block.id] = written
+        return written
 
     def claim(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
         """Write a claim's status; the spec that comes back may have more requests than before.
@@ -60,31 +53,34 @@ class Writer:
         Raises:
             Conflict: what it was decided by was changed.
         """
+        written = self._written(conditions.of_claim(claim, now_ms=self.now_ms), self._claim_again)
+        self._claims[claim.id] = written
+        return written
+
+    def _written(self, resource: R, again: Callable[[R], R]) -> R:
+        """Write a status; `again` gives the same on the object as it is by now, or raises Conflict."""
         for _ in range(_ATTEMPTS):
             try:
-                written = self.store.update_status(conditions.of_claim(claim, now_ms=self.now_ms))
+                return self.store.update_status(resource)
             except errors.Conflict:
-                again = self._claim_again(claim)
-                claim = replace(claim, meta=again.meta, spec=again.spec)
+                resource = again(resource)
             except errors.Permanent as error:
-                raise _about(error, f"claim {claim.id}") from error
-            else:
-                self._claims[claim.id] = written
-                return written
-        raise _changing(claim.id)
+                error.resource = f"{rows.kind(resource)} {resource.id}"
+                raise
+        raise _changing(resource.id)
 
     def _block_again(self, block: PrivateDataBlock) -> PrivateDataBlock:
         before, now = self._blocks.get(block.id), self.store.get_block(block.id)
         if before is None or now is None or _same(before) != _same(now):
             raise _changing(block.id)
-        return now
+        return replace(block, meta=now.meta)
 
     def _claim_again(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
         before, now = self._claims.get(claim.id), self.store.get_claim(claim.id)
         decided = len(claim.status.responses)
         if before is None or now is None or _decisive(before, decided) != _decisive(now, decided):
             raise _changing(claim.id)
-        return now
+        return replace(claim, meta=now.meta, spec=now.spec)
 
 
 def _same(block: PrivateDataBlock) -> tuple[object, ...]:
@@ -95,11 +91,6 @@ def _decisive(claim: PrivacyBudgetClaim, decided: int) -> tuple[object, ...]:
     """What the first answers of a claim were decided by."""
     spec = claim.spec
     return claim.meta.uid, claim.status, spec.requests[:decided], spec.data_opened, spec.settle_after
-
-
-def _about(error: errors.Permanent, resource: str) -> errors.Permanent:
-    error.resource = resource
-    return error
 
 
 def _changing(resource: str) -> errors.Conflict:

@@ -35,7 +35,7 @@ class Plane:
     now_ms: int = 1000
     committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
 
-    def run(self, *, tick: bool | None = None) -> None:
+    def run(self, *, tick: bool | None = None, completely: bool = True) -> None:
         """One pass."""
         loop.reconcile(
             self.store,
@@ -44,6 +44,7 @@ class Plane:
             ordering=ordering.parse(self.order),
             default_timeout_ms=5000,
             tick=tick,
+            completely=completely,
         )
 
     def block(self, name: str, whole: PrivacyBudget | None = None) -> PrivateDataBlock:

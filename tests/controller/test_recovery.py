@@ -87,6 +87,23 @@ def test_the_outcome_is_the_same_wherever_a_process_dies(unlock: str) -> None:
                 assert found == expected, f"step {step}, write {write}, {'after' if after else 'before'}"
 
 
+@pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
+def test_what_is_left_to_be_completed_comes_to_the_same(unlock: str) -> None:
+    expected, writes = lived(unlock, crash=None)
+    store = CrashingStore(in_memory())
+    plane, longest = Plane(store, unlock=unlock), 0
+    for step in life():
+        step(plane)
+        before = store.writes
+        plane.run(completely=False)
+        longest += store.writes - before
+        plane.require_sound()
+    plane.run()
+    plane.require_settled()
+    assert outcome(plane) == expected
+    assert longest <= sum(writes)
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("write", [1, 2, 3])
 def test_a_block_that_is_deleted_and_made_again_keeps_its_record_wherever_a_process_dies(

@@ -12,7 +12,7 @@ from privatekube.store.base import ResourceStore
 from tests.controller import test_recovery, test_settling
 from tests.controller.harness import Plane
 from tests.controller.test_machine import Machine
-from tests.kubernetes import stores
+from tests.kubernetes import stores, watchers
 from tests.kubernetes.apiserver import ApiServer
 
 pytestmark = pytest.mark.kubernetes
@@ -28,13 +28,15 @@ WALKS = hypothesis.settings(
 
 
 class OnCluster(Machine):
-    """The machine, on an API server that is emptied before each walk."""
+    """The machine with the controller's own store, on an API server that is emptied before each walk."""
 
     server: ClassVar[ApiServer]
 
     def opened(self) -> ResourceStore:
         """See the class."""
-        return stores.emptied(self.server, lambda: self.now_ms * 1_000_000)()
+        stores.emptied(self.server)
+        store, _, _ = watchers.leading(self.server, 1, user="admin", clock_ns=lambda: self.now_ms * 1_000_000)
+        return store
 
 
 def test_random_walks_keep_every_budget(apiserver: ApiServer) -> None:

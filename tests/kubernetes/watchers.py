@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,11 +84,13 @@ class InterruptingCluster(Cluster):
         return super()._call(verb, plural, namespace, **given)
 
 
-def leading(server: ApiServer, epoch: int) -> tuple[WatchingStore, InterruptingCluster, Noting]:
+def leading(
+    server: ApiServer, epoch: int, *, user: str = "controller", clock_ns: Callable[[], int] = time.time_ns
+) -> tuple[WatchingStore, InterruptingCluster, Noting]:
     """The store of a controller that just began to lead, with its watches running."""
-    api = server.api("controller")
+    api = server.api(user)
     cluster, noting = InterruptingCluster(api), Noting()
-    store = WatchingStore(cluster, CoreObjects(api), noting)
+    store = WatchingStore(cluster, CoreObjects(api), noting, clock_ns=clock_ns)
     store.start()
     store.refresh()
     store.take_over(epoch, fence=False)
