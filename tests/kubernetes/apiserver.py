@@ -6,12 +6,10 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import urllib3
 from kubernetes import client
 
 from privatekube.store.kubernetes import SYSTEM_NAMESPACE
+from tests.kubernetes import processes
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
 ROLES = ("viewer", "claimant", "data-owner", "controller")
@@ -112,7 +111,7 @@ class ApiServer:
     def stop(self) -> None:
         """Stop both: the API server first, while it can still say so to etcd."""
         for process in reversed(self._processes):
-            _end(process, seconds=_STOP_SECONDS)
+            processes.end(process, seconds=_STOP_SECONDS)
         self._processes.clear()
 
     def install(self, manifests: Path, namespaces: Sequence[str]) -> None:
@@ -129,12 +128,12 @@ class ApiServer:
 
     def restart(self) -> None:
         """Stop the API server alone, and start it again with what etcd has."""
-        _end(self._processes.pop(), seconds=2)  # it would wait a minute for watches to end by themselves
+        processes.end(self._processes.pop(), seconds=2)  # it would wait a minute for watches to end by themselves
         self._start_api_server()
 
     def slow_etcd(self) -> contextlib.AbstractContextManager[None]:
         """etcd stands still for half a second, again and again, for as long as the context is open."""
-        return _standing_still(_child_of(self._processes[0]))
+        return processes.standing_still(self._processes[0])
 
     def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None, status: int = 0) -> str:
         """Run kubectl as a user, check its exit status, and return what it wrote."""
@@ -214,43 +213,6 @@ class ApiServer:
             except (client.ApiException, urllib3.exceptions.HTTPError):
                 return False
             return bool(status == 200)
-
-
-def _end(process: subprocess.Popen[bytes], *, seconds: float) -> None:
-    """Have a process end, and end it after so long."""
-    child = _child_of(process) if process.poll() is None else None
-    process.terminate()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        if child is not None:
-            os.kill(child, signal.SIGKILL)
-        process.wait()
-
-
-def _child_of(process: subprocess.Popen[bytes]) -> int:
-    """The process that `timeout` runs."""
-    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
-
-
-@contextlib.contextmanager
-def _standing_still(process: int) -> Iterator[None]:
-    ended = threading.Event()
-
-    def stop_and_go() -> None:
-        while not ended.wait(0.1):
-            os.kill(process, signal.SIGSTOP)
-            ended.wait(0.5)
-            os.kill(process, signal.SIGCONT)
-
-    thread = threading.Thread(target=stop_and_go)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        os.kill(process, signal.SIGCONT)
 
 
 def _free_port() -> int:

@@ -4,9 +4,7 @@ away, and clients that never leave an object alone. Nothing is lost or doubled, 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 from kubernetes.client import CustomObjectsApi
@@ -19,7 +17,7 @@ from privatekube.resources import meta, moves
 from privatekube.store.kubernetes import KubernetesStore
 from tests import builders
 from tests.controller.harness import Plane
-from tests.kubernetes import watchers
+from tests.kubernetes import processes, watchers
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import answered, wait_until
@@ -58,24 +56,6 @@ def require_granted_once(store: KubernetesStore, blocks: list[str], names: list[
         assert taken.values[0] == pytest.approx(PIECE * len(names))
     plane.require_sound()
     plane.require_settled()
-
-
-@contextlib.contextmanager
-def meanwhile(action: Callable[[], object]) -> Iterator[None]:
-    """Repeat `action` in a thread for as long as the context is open."""
-    ended = threading.Event()
-
-    def repeat() -> None:
-        while not ended.is_set():
-            action()
-
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def test_a_controller_that_is_killed_again_and_again_ends_what_it_began(
@@ -189,7 +169,7 @@ def test_clients_that_never_leave_an_object_alone_do_not_stop_anything(
             with contextlib.suppress(Exception):  # before it is made
                 custom.patch_namespaced_custom_object(meta.GROUP, "v1", "ns", plural, name, patch)
 
-    with meanwhile(touch):
+    with processes.meanwhile(touch):
         names = ask(store)
         require_granted_once(store, blocks, names)
     assert count > 20
