@@ -1,0 +1,172 @@
+"""The compiled pipeline on a node: each step a restricted pod of its pushed image, whatever becomes of the pods."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import dp_lstm
+from privatekube.training import checkpoint as checkpoints
+from tests.e2e.conftest import Laptop
+from tests.node import components, pods, team, waiting
+from tests.node import node as nodes
+from tests.node.deployment import Deployment
+from tests.node.node import Json, Node
+from tests.node.team import Team
+from tests.node.workflow import DELETED, IN_CLUSTER, Ending
+
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="pods hand files on in a folder of this machine"),
+]
+STEPS = ["allocate", "download", "dp-preprocess", "dp-train", "dp-evaluate", "consume", "upload", "release"]
+FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"}
+RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+BEGUN_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def reviewers(node: Node, controller: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """A team with two blocks of reviews, on a node with the controller."""
+    controller.wait()
+    compiled = components.pipeline(node, tmp_path_factory.mktemp("components"))
+    return team.found(node, compiled, tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("private"))
+
+
+def states(endings: list[Ending]) -> list[tuple[str, str]]:
+    return [(each.step, each.reason) for each in endings]
+
+
+def said(endings: list[Ending]) -> str:
+    return "\n".join(f"{each.step}: {each.reason} {each.exit_code}\n{each.log}" for each in endings)
+
+
+def shape(document: Any) -> Any:
+    """A document without its numbers and texts: which keys it has, and what kind is under each."""
+    if isinstance(document, dict):
+        return {key: shape(value) for key, value in document.items()}
+    return [shape(each) for each in document] if isinstance(document, list) else type(document)
+
+
+def read(folder: Path, name: str) -> Json:
+    return dict(json.loads((folder / name).read_text()))
+
+
+def paid_for(receipt: Json) -> Json:
+    """A receipt without what names its run."""
+    spends = [{key: each[key] for key in ("step", "part", "event")} for each in receipt["spends"]]
+    return {key: receipt[key] for key in ("committed", "epsilon", "delta")} | {"spends": spends}
+
+
+def test_every_step_is_a_restricted_pod_and_a_run_publishes_and_pays_as_a_local_one_does(
+    reviewers: Team, tmp_path: Path
+) -> None:
+    endings = reviewers.run("plain")
+    assert states(endings) == [(step, "Completed") for step in STEPS], said(endings)
+    folder = reviewers.published / "plain"
+    assert {path.name for path in folder.iterdir()} == FILES
+    receipt = read(folder, "receipt.json")
+    assert len(receipt["committed"]) == 2
+    assert reviewers.committed("plain") == receipt["committed"]
+    assert "latest digest sha256:" in reviewers.node.privatekube("ledger", "--verify")
+
+    laptop = Laptop(tmp_path)
+    laptop.run("demo_blocks.py", *team.BLOCKS)
+    laptop.pipeline(*team.SETTINGS)
+    local = laptop.folder / "out" / "latest"
+    assert {path.name for path in local.iterdir()} == FILES
+    assert paid_for(receipt) == paid_for(read(local, "receipt.json"))
+    for name in ("statistics.json", "metrics.json"):
+        assert shape(read(folder, name)) == shape(read(local, name))
+    ours, theirs = (checkpoints.load(each / "model.pt") for each in (folder, local))
+    assert ours.config == theirs.config
+    headings = [
+        [line for line in (each / "privacy-card.md").read_text().splitlines() if line.startswith("#")]
+        for each in (folder, local)
+    ]
+    assert headings[0] == headings[1]
+
+
+def test_pods_are_as_restricted_as_the_namespace_asks_and_bounded_as_compiled(reviewers: Team) -> None:
+    reviewers.run("looked-at")
+    limits = dict.fromkeys(STEPS, dp_lstm.CONTROL)
+    limits |= dict.fromkeys(("download", "dp-preprocess"), dp_lstm.DATA)
+    limits |= dict.fromkeys(("dp-train", "dp-evaluate"), dp_lstm.TRAINING)
+    for step in STEPS:
+        document = reviewers.node.read("pod", f"looked-at-{step}-0", pods.NAMESPACE)
+        (container,), (status,) = document["spec"]["containers"], document["status"]["containerStatuses"]
+        assert "@sha256:" in container["image"]
+        assert status["imageID"] == container["image"]
+        assert container["resources"]["limits"] == dict(zip(("cpu", "memory"), limits[step], strict=True))
+        assert container["securityContext"] == RESTRICTED
+        mounts = {each["mountPath"] for each in container["volumeMounts"]}
+        assert ("/var/run/secrets/kubernetes.io/serviceaccount" in mounts) == (step in IN_CLUSTER)
+
+
+def deleted_in_the_middle(of: Team) -> Any:
+    """What deletes a pod of dp_train once it takes its noisy steps."""
+
+    def delete(pod: str) -> None:
+        def trains() -> bool:
+            phase = of.node.read("pod", pod, pods.NAMESPACE)["status"]["phase"]
+            return phase != "Pending" and "noisy step" in pods.log(of.node, pod)
+
+        waiting.until(trains, BEGUN_SECONDS, lambda: of.node.read("pod", pod, pods.NAMESPACE)["status"])
+        of.node.kubectl("delete", "pod", pod, "-n", pods.NAMESPACE, "--grace-period=1")
+
+    return delete
+
+
+def test_a_pod_that_is_deleted_while_it_trains_fails_the_run_and_the_claim_is_consumed(reviewers: Team) -> None:
+    many = ("n_epochs=40", "sampling_rate=0.01")
+    endings = reviewers.run("deleted", *many, meddling={"dp-train": deleted_in_the_middle(reviewers)})
+    assert states(endings)[-2:] == [("dp-train", DELETED), ("release", "Completed")], said(endings)
+    require_consumed(reviewers, "deleted", endings)
+
+
+def test_a_training_that_runs_out_of_memory_is_said_to_and_the_claim_is_consumed(reviewers: Team) -> None:
+    endings = reviewers.run("hungry", memory={"dp-train": "128Mi"})
+    assert states(endings)[-2:] == [("dp-train", "OOMKilled"), ("release", "Completed")], said(endings)
+    assert endings[-2].exit_code == 137
+    require_consumed(reviewers, "hungry", endings)
+
+
+def test_a_step_that_ends_before_the_data_was_opened_costs_nothing(reviewers: Team) -> None:
+    endings = reviewers.run("early", memory={"download": "32Mi"})
+    tried = [("download", "OOMKilled")] * 4  # as often as the compiled pipeline says
+    assert states(endings) == [("allocate", "Completed"), *tried, ("release", "Completed")], said(endings)
+    assert "run ended FAILED; settled run-early: released" in endings[-1].log
+    assert reviewers.committed("early") == {}
+    require_settled(reviewers, "early")
+
+
+def test_a_pod_that_is_deleted_once_is_tried_again_where_the_compiled_pipeline_says_so(reviewers: Team) -> None:
+    def delete(pod: str) -> None:
+        if pod.endswith("-0"):
+            reviewers.node.kubectl("delete", "pod", pod, "-n", pods.NAMESPACE, "--grace-period=0", "--force")
+
+    endings = reviewers.run("again", meddling={"download": delete})
+    assert states(endings)[1:3] == [("download", DELETED), ("download", "Completed")], said(endings)
+    assert states(endings)[-1] == ("release", "Completed")
+    assert {path.name for path in (reviewers.published / "again").iterdir()} == FILES
+    assert reviewers.committed("again") == read(reviewers.published / "again", "receipt.json")["committed"]
+
+
+def require_consumed(of: Team, run_id: str, endings: list[Ending]) -> None:
+    """The whole grant is paid, nothing is published."""
+    assert f"run ended FAILED; settled run-{run_id}: consumed" in endings[-1].log
+    granted = read(of.shared / run_id / "allocate", "grant")["blocks"]
+    assert of.committed(run_id) == {each["id"]: each["budget"] for each in granted}
+    require_settled(of, run_id)
+
+
+def require_settled(of: Team, run_id: str) -> None:
+    """Nothing is held any more, nothing is published, and the ledger agrees."""
+    assert not (of.published / run_id).exists()
+    assert f"{pods.NAMESPACE}/run-{run_id}" not in of.acquired()
+    assert "latest digest sha256:" in of.node.privatekube("ledger", "--verify")
