@@ -22,12 +22,15 @@ def bind_claimant(node: Node) -> None:
 
 
 def data_owner(node: Node, folder: Path) -> Node:
-    """The node as somebody sees it who may declare blocks, and write nothing else; `folder` gets their kubeconfig."""
+    """The node as somebody sees it who may declare blocks, and write nothing else; `folder` gets their kubeconfig.
+
+    Their role is the whole cluster's: data that another namespace has registered is not registered again.
+    """
     subject = {"kind": "ServiceAccount", "name": OWNER, "namespace": pods.NAMESPACE}
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": OWNER, "namespace": pods.NAMESPACE},
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": OWNER},
         "roleRef": {
             "apiGroup": "rbac.authorization.k8s.io",
             "kind": "ClusterRole",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,19 @@ BEGUN_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
-def reviewers(node: Node, controller: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Team:
-    """A team with two blocks of reviews, on a node with the controller."""
+def waiters(node: Node, controller: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """A team with two blocks of reviews, whose budget the controller unlocks bit by bit."""
     controller.wait()
     compiled = components.pipeline(node, tmp_path_factory.mktemp("components"))
     return team.found(node, compiled, tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("private"))
+
+
+@pytest.fixture(scope="module")
+def reviewers(waiters: Team, controller: Deployment) -> Iterator[Team]:
+    """The same team, once all of a block's budget is there from the start."""
+    controller.unlock("all")
+    yield waiters
+    controller.unlock("n=100")
 
 
 def states(endings: list[Ending]) -> list[tuple[str, str]]:
@@ -61,6 +70,15 @@ def paid_for(receipt: Json) -> Json:
     """A receipt without what names its run."""
     spends = [{key: each[key] for key in ("step", "part", "event")} for each in receipt["spends"]]
     return {key: receipt[key] for key in ("committed", "epsilon", "delta")} | {"spends": spends}
+
+
+def test_a_run_that_waits_in_vain_is_told_what_there_is_and_costs_nothing(waiters: Team) -> None:
+    endings = waiters.run("patient", "timeout_seconds=3")
+    assert states(endings) == [("allocate", "Error"), ("release", "Completed")], said(endings)
+    for expected in ("error: claim ns/run-patient: not granted within 3 s", "policy n=100 unlocks it"):
+        assert expected in endings[0].log
+    assert waiters.committed("patient") == {}
+    require_settled(waiters, "patient")
 
 
 def test_every_step_is_a_restricted_pod_and_a_run_publishes_and_pays_as_a_local_one_does(
