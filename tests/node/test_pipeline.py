@@ -47,6 +47,12 @@ def reviewers(waiters: Team, controller: Deployment) -> Iterator[Team]:
     controller.unlock("n=100")
 
 
+@pytest.fixture(scope="module")
+def plain(reviewers: Team) -> list[Ending]:
+    """A run that nothing befalls."""
+    return reviewers.run("plain")
+
+
 def states(endings: list[Ending]) -> list[tuple[str, str]]:
     return [(each.step, each.reason) for each in endings]
 
@@ -81,11 +87,10 @@ def test_a_run_that_waits_in_vain_is_told_what_there_is_and_costs_nothing(waiter
     require_settled(waiters, "patient")
 
 
-def test_every_step_is_a_restricted_pod_and_a_run_publishes_and_pays_as_a_local_one_does(
-    reviewers: Team, tmp_path: Path
+def test_a_run_in_pods_publishes_and_pays_as_a_local_one_does(
+    reviewers: Team, plain: list[Ending], tmp_path: Path
 ) -> None:
-    endings = reviewers.run("plain")
-    assert states(endings) == [(step, "Completed") for step in STEPS], said(endings)
+    assert states(plain) == [(step, "Completed") for step in STEPS], said(plain)
     folder = reviewers.published / "plain"
     assert {path.name for path in folder.iterdir()} == FILES
     receipt = read(folder, "receipt.json")
@@ -110,13 +115,15 @@ def test_every_step_is_a_restricted_pod_and_a_run_publishes_and_pays_as_a_local_
     assert headings[0] == headings[1]
 
 
-def test_pods_are_as_restricted_as_the_namespace_asks_and_bounded_as_compiled(reviewers: Team) -> None:
-    reviewers.run("looked-at")
+def test_pods_are_as_restricted_as_the_namespace_asks_and_bounded_as_compiled(
+    reviewers: Team, plain: list[Ending]
+) -> None:
+    assert len(plain) == len(STEPS)
     limits = dict.fromkeys(STEPS, dp_lstm.CONTROL)
     limits |= dict.fromkeys(("download", "dp-preprocess"), dp_lstm.DATA)
     limits |= dict.fromkeys(("dp-train", "dp-evaluate"), dp_lstm.TRAINING)
     for step in STEPS:
-        document = reviewers.node.read("pod", f"looked-at-{step}-0", pods.NAMESPACE)
+        document = reviewers.node.read("pod", f"plain-{step}-0", pods.NAMESPACE)
         (container,), (status,) = document["spec"]["containers"], document["status"]["containerStatuses"]
         assert "@sha256:" in container["image"]
         assert status["imageID"] == container["image"]
