@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 import pytest
 
 from pipelines import dp_lstm
-from privatekube.training import checkpoint as checkpoints
 from tests.e2e.conftest import Laptop
-from tests.node import components, pods, team, waiting
+from tests.node import components, pods, published, team, waiting
 from tests.node import node as nodes
 from tests.node.deployment import Deployment
-from tests.node.node import Json, Node
+from tests.node.node import Node
 from tests.node.team import Team
 from tests.node.workflow import DELETED, IN_CLUSTER, Ending
 
@@ -26,7 +24,6 @@ pytestmark = [
     pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="pods hand files on in a folder of this machine"),
 ]
 STEPS = ["allocate", "download", "dp-preprocess", "dp-train", "dp-evaluate", "consume", "upload", "release"]
-FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"}
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 BEGUN_SECONDS = 300
 
@@ -61,23 +58,6 @@ def said(endings: list[Ending]) -> str:
     return "\n".join(f"{each.step}: {each.reason} {each.exit_code}\n{each.log}" for each in endings)
 
 
-def shape(document: Any) -> Any:
-    """A document without its numbers and texts: which keys it has, and what kind is under each."""
-    if isinstance(document, dict):
-        return {key: shape(value) for key, value in document.items()}
-    return [shape(each) for each in document] if isinstance(document, list) else type(document)
-
-
-def read(folder: Path, name: str) -> Json:
-    return dict(json.loads((folder / name).read_text()))
-
-
-def paid_for(receipt: Json) -> Json:
-    """A receipt without what names its run."""
-    spends = [{key: each[key] for key in ("step", "part", "event")} for each in receipt["spends"]]
-    return {key: receipt[key] for key in ("committed", "epsilon", "delta")} | {"spends": spends}
-
-
 def test_a_run_that_waits_in_vain_is_told_what_there_is_and_costs_nothing(waiters: Team) -> None:
     endings = waiters.run("patient", "timeout_seconds=3")
     assert states(endings) == [("allocate", "Error"), ("release", "Completed")], said(endings)
@@ -92,8 +72,7 @@ def test_a_run_in_pods_publishes_and_pays_as_a_local_one_does(
 ) -> None:
     assert states(plain) == [(step, "Completed") for step in STEPS], said(plain)
     folder = reviewers.published / "plain"
-    assert {path.name for path in folder.iterdir()} == FILES
-    receipt = read(folder, "receipt.json")
+    receipt = published.read(folder / "receipt.json")
     assert len(receipt["committed"]) == 2
     assert reviewers.committed("plain") == receipt["committed"]
     assert "latest digest sha256:" in reviewers.node.privatekube("ledger", "--verify")
@@ -101,18 +80,7 @@ def test_a_run_in_pods_publishes_and_pays_as_a_local_one_does(
     laptop = Laptop(tmp_path)
     laptop.run("demo_blocks.py", *team.BLOCKS)
     laptop.pipeline(*team.SETTINGS)
-    local = laptop.folder / "out" / "latest"
-    assert {path.name for path in local.iterdir()} == FILES
-    assert paid_for(receipt) == paid_for(read(local, "receipt.json"))
-    for name in ("statistics.json", "metrics.json"):
-        assert shape(read(folder, name)) == shape(read(local, name))
-    ours, theirs = (checkpoints.load(each / "model.pt") for each in (folder, local))
-    assert ours.config == theirs.config
-    headings = [
-        [line for line in (each / "privacy-card.md").read_text().splitlines() if line.startswith("#")]
-        for each in (folder, local)
-    ]
-    assert headings[0] == headings[1]
+    published.require_alike(folder, laptop.folder / "out" / "latest")
 
 
 def test_pods_are_as_restricted_as_the_namespace_asks_and_bounded_as_compiled(
@@ -178,14 +146,14 @@ def test_a_pod_that_is_deleted_once_is_tried_again_where_the_compiled_pipeline_s
     endings = reviewers.run("again", meddling={"download": delete})
     assert states(endings)[1:3] == [("download", DELETED), ("download", "Completed")], said(endings)
     assert states(endings)[-1] == ("release", "Completed")
-    assert {path.name for path in (reviewers.published / "again").iterdir()} == FILES
-    assert reviewers.committed("again") == read(reviewers.published / "again", "receipt.json")["committed"]
+    assert {path.name for path in (reviewers.published / "again").iterdir()} == published.FILES
+    assert reviewers.committed("again") == published.read(reviewers.published / "again" / "receipt.json")["committed"]
 
 
 def require_consumed(of: Team, run_id: str, endings: list[Ending]) -> None:
     """The whole grant is paid, nothing is published."""
     assert f"run ended FAILED; settled run-{run_id}: consumed" in endings[-1].log
-    granted = read(of.shared / run_id / "allocate", "grant")["blocks"]
+    granted = published.read(of.shared / run_id / "allocate" / "grant")["blocks"]
     assert of.committed(run_id) == {each["id"]: each["budget"] for each in granted}
     require_settled(of, run_id)
 
