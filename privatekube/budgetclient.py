@@ -191,7 +191,7 @@ class BudgetClient(ControlPlane):
     ) -> errors.PrivateKubeError:
         if (response.error or "").partition(":")[0] != allocation.TIMEOUT:
             return errors.InvalidInput(f"claim {claim.id}: {response.error}")
-        found = matching.candidates(request, claim.meta.namespace, self.list_blocks())
+        found = matching.candidates(request, claim.meta.namespace, self.list_blocks(claim.meta.namespace))
         return errors.DeadlineExceeded(
             f"claim {claim.id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
             f"{explaining.shortage(found, request)}; policy {self.policy()[UNLOCK]} unlocks it: wait longer, ask for "

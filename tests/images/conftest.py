@@ -28,11 +28,13 @@ class Workshop:
         folder: a copy of the checkout.
         engine: address of Podman's service.
         registry: host and port.
+        enter: what goes before a command that shall see the registry.
     """
 
     folder: Path
     engine: str
     registry: str
+    enter: tuple[str, ...] = ()
 
     @property
     def repository(self) -> str:
@@ -48,7 +50,7 @@ class Workshop:
     def build(self, *options: str, status: int = 0, **environment: str) -> str:
         """Run build_components.py of the copy, check its exit status, and return what it wrote."""
         done = subprocess.run(
-            [sys.executable, str(self.folder / "build_components.py"), *options],
+            [*self.enter, sys.executable, str(self.folder / "build_components.py"), *options],
             cwd=self.folder,
             env={**self.environment, **environment},
             capture_output=True,

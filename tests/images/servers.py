@@ -41,10 +41,10 @@ def make_base() -> str:
 
 
 @contextlib.contextmanager
-def engine(folder: Path) -> Iterator[str]:
-    """Podman's service; gives its address."""
+def engine(folder: Path, enter: tuple[str, ...] = ()) -> Iterator[str]:
+    """Podman's service, behind a command that enters a network; gives its address."""
     path = folder / "podman.sock"
-    command = ["podman", "system", "service", "--time", "0", f"unix://{path}"]
+    command = [*enter, "podman", "system", "service", "--time", "0", f"unix://{path}"]
     with _serving(command, folder / "podman.log", environment=SETTINGS):
         _wait(lambda: path.exists() and _podman_answers(path), folder / "podman.log")
         yield f"unix://{path}"

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.node import images
+from tests.node import deployment, images
 from tests.node import node as nodes
+from tests.node.deployment import Deployment
 from tests.node.node import Node
 
 
@@ -25,6 +26,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 def base() -> str:
     """The base image in Podman's store."""
     return images.make_base()
+
+
+@pytest.fixture(scope="session")
+def controller(node: Node, base: str, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The controller, deployed."""
+    return deployment.deploy(node, base, tmp_path_factory.mktemp("deployment"))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -47,6 +48,14 @@ class Deployment:
     def wait(self) -> None:
         """Wait until all its pods are of the latest revision, and ready."""
         self.node.kubectl("rollout", "status", f"deployment/{NAME}", "-n", NAMESPACE, "--timeout=180s")
+
+    def unlock(self, policy: str) -> None:
+        """Have it unlock budget by another policy, and wait until it does."""
+        args = self.node.read("deployment", NAME, NAMESPACE)["spec"]["template"]["spec"]["containers"][0]["args"]
+        path = f"/spec/template/spec/containers/0/args/{args.index('--unlock') + 1}"
+        patch = json.dumps([{"op": "replace", "path": path, "value": policy}])
+        self.node.kubectl("patch", "deployment", NAME, "-n", NAMESPACE, "--type=json", f"--patch={patch}")
+        self.wait()
 
     def metrics(self, pod: str) -> Samples:
         """What a scrape of a pod gives: values by name and labels."""

@@ -47,7 +47,11 @@ class Node:
 
     def privatekube(self, *arguments: str) -> str:
         """Run the command line of the project as the administrator, and return what it wrote."""
-        return self._run(str(Path(sys.executable).parent / "privatekube"), "--store=kubernetes", *arguments)
+        return self._run(str(Path(sys.executable).parent / "privatekube"), *arguments)
+
+    def script(self, name: str, *arguments: str) -> str:
+        """Run a script of the project as the administrator, and return what it wrote."""
+        return self._run(sys.executable, str(images.ROOT / name), *arguments)
 
     def _run(self, program: str, *arguments: str, stdin: str | None = None, status: int = 0) -> str:
         done = subprocess.run(
@@ -57,10 +61,15 @@ class Node:
             text=True,
             check=False,
             timeout=_COMMAND_SECONDS,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PRIVATEKUBE_STORE": "kubernetes"},
         )
         assert done.returncode == status, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout if status == 0 else done.stdout + done.stderr
+
+    @property
+    def loopback_registry(self) -> str:
+        """The registry as it is named in its own network, where a push without TLS is accepted."""
+        return self.registry if self.network is None else f"localhost:{self.registry.partition(':')[2]}"
 
     @property
     def enter(self) -> tuple[str, ...]:

@@ -13,21 +13,15 @@ from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import KubernetesStore
 from tests import builders
-from tests.node import claimant, deployment, pods, waiting
+from tests.node import accounts, claimant, pods, waiting
 from tests.node.bursts import DEMAND, Burst
-from tests.node.deployment import MANIFESTS, NAME, NAMESPACE, Deployment
+from tests.node.deployment import NAME, NAMESPACE, Deployment
 from tests.node.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
 CLAIMS = 90
 GRACE_SECONDS, HAND_OVER_SECONDS = 10, 15
 """A leader that is asked to stop does so at its next write; one that is killed is missed when its lease is over."""
-
-
-@pytest.fixture(scope="module")
-def controller(node: Node, base: str, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """The controller, deployed."""
-    return deployment.deploy(node, base, tmp_path_factory.mktemp("deployment"))
 
 
 @pytest.fixture
@@ -120,12 +114,9 @@ def test_a_pod_with_its_projected_token_is_granted_and_cannot_answer_itself(
     controller: Deployment, store: KubernetesStore
 ) -> None:
     Burst(store, claimant.DATASET, blocks=1).create_blocks()
-    example = (MANIFESTS / "user-role_secrets.example.yaml").read_text().replace("my-team", claimant.NAMESPACE)
-    account = {"name": "default-editor", "namespace": claimant.NAMESPACE}
-    controller.node.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
-    controller.node.kubectl("apply", "-f", "-", stdin=example)
+    accounts.bind_claimant(controller.node)
     script = inspect.getsource(claimant)
-    pod = pods.pod("claimant", controller.image, script, memory="256Mi", serviceAccountName="default-editor")
+    pod = pods.pod("claimant", controller.image, script, memory="256Mi", serviceAccountName=accounts.CLAIMANT)
     controller.node.apply(pod)
     assert pods.ended(controller.node, "claimant")["exitCode"] == 0, pods.log(controller.node, "claimant")
     said = json.loads(pods.log(controller.node, "claimant"))
