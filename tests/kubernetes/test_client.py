@@ -53,6 +53,7 @@ def test_a_claim_is_granted_opened_and_paid(by: As, start: Starter) -> None:
     committed = plane.consume("ns/c", mechanisms=["noise"])
     assert committed == granted.status.acquired == plane.consume("ns/c")
     assert plane.settle("ns/c") is Outcome.NOTHING
+    wait_until(lambda: len(plane.ledger(claim_id="ns/c")) == 2, 20)  # it is entered right after it is decided
     assert [entry.mechanisms for entry in plane.ledger(claim_id="ns/c")] == [("noise",), ("noise",)]
     assert plane.verify_ledger().entries == 2
 

