@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -51,10 +50,8 @@ class Deployment:
 
     def unlock(self, policy: str) -> None:
         """Have it unlock budget by another policy, and wait until it does."""
-        args = self.node.read("deployment", NAME, NAMESPACE)["spec"]["template"]["spec"]["containers"][0]["args"]
-        path = f"/spec/template/spec/containers/0/args/{args.index('--unlock') + 1}"
-        patch = json.dumps([{"op": "replace", "path": path, "value": policy}])
-        self.node.kubectl("patch", "deployment", NAME, "-n", NAMESPACE, "--type=json", f"--patch={patch}")
+        setting = f"PRIVATEKUBE_UNLOCK={policy}"
+        self.node.kubectl("set", "env", f"deployment/{NAME}", "-n", NAMESPACE, setting)
         self.wait()
 
     def metrics(self, pod: str) -> Samples:
