@@ -30,19 +30,22 @@ def log_in(
     """
     if in_cluster is None:
         in_cluster = not kubeconfig and not context and all(name in os.environ for name in _IN_CLUSTER)
+    named = os.environ.get("KUBECONFIG") if kubeconfig is None else str(kubeconfig)
     configuration = client.Configuration()
     try:
         if in_cluster:
             config.load_incluster_config(client_configuration=configuration)
         else:
             config.load_kube_config(
-                config_file=os.environ.get("KUBECONFIG") if kubeconfig is None else str(kubeconfig),
+                config_file=named,
                 context=context,
                 client_configuration=configuration,
                 persist_config=False,
             )
     except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
-        what = "the pod's service account" if in_cluster else f"kubeconfig {kubeconfig or '(default)'}"
+        what = (
+            "the pod's service account" if in_cluster else f"kubeconfig {named or config.KUBE_CONFIG_DEFAULT_LOCATION}"
+        )
         reason = str(error).replace("\n", " ")
         raise errors.InvalidInput(
             f"{what}: gives no cluster ({reason}); name a kubeconfig in KUBECONFIG, and a context of it"
