@@ -5,6 +5,7 @@
     |   +-- InvalidInput          what the caller gave is wrong                 exit status 2
     |   |   +-- InvalidBudget     not a budget, or of another type than its peer
     |   |   +-- CorruptData       a data file is missing, truncated or altered
+    |   |   +-- NotServed         the store does not do that, whatever the object
     |   +-- NotFound              no such block, claim or file                  exit status 2
     |   +-- AlreadyExists         the name or the data is taken                 exit status 2
     |   +-- BudgetUnavailable     the budget asked for is not there             exit status 3
@@ -51,6 +52,10 @@ class InvalidBudget(InvalidInput):
 
 class CorruptData(InvalidInput):
     """A data file is missing, truncated, altered or in an unknown format."""
+
+
+class NotServed(InvalidInput):
+    """The store does not do that, whatever the object: this user may not, or it does not know the kind."""
 
 
 class NotFound(Permanent):

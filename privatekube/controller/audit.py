@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from privatekube import errors
+from privatekube.controller import registration
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import ledger, moves
@@ -37,7 +38,7 @@ def verify(store: ResourceStore) -> Audit:
         by_data: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:
             by_data.setdefault((entry.dataset, entry.data), []).append(entry)
-        admitted = {(b.spec.dataset, ledger.data_key(b)): b for b in store.list_blocks() if b.status is not None}
+        admitted = registration.admitted(store.list_blocks())
         for data, block in admitted.items():
             _require_equal(block.id, _committed(block, by_data.get(data, [])), by_data.get(data, []))
         for record in store.list_retired():

@@ -60,7 +60,7 @@ class Controller:
         self._settings, self._policy = settings, Policy.parse(settings.policy)
         self.store = WatchingStore(cluster, core, self)
         self.leader = Leader(core, settings.identity, settings.namespace, self.changed)
-        self.metrics = Metrics(self.store.list_blocks, lambda: self.store.list_claims(open_only=True))
+        self.metrics = Metrics(self.store.known_blocks, self.store.known_claims)
         self._recorder = Recorder(core, self.leader.identity)
         self._woken, self._stopped = threading.Event(), threading.Event()
         self._alive = self._completed = self._wrote = time.monotonic()
@@ -198,11 +198,12 @@ class Controller:
 
     def _tell_of_refused_blocks(self) -> None:
         """Say once of each block that a pass did not admit, why."""
-        for block in [each for each in self.store.list_blocks() if each.status is None]:
+        blocks = self.store.list_blocks()
+        for block in [each for each in blocks if each.status is None]:
             if block.meta.uid not in self._refused:
                 self._refused.add(block.meta.uid)
                 try:
-                    registration.record_of(self.store, block)
+                    registration.require_admissible(self.store, block, registration.admitted(blocks))
                 except errors.PrivateKubeError as error:
                     happened = Happening(happenings.NOT_ADMITTED, str(error), is_warning=True)
                     self._recorder.record(_KINDS[rows.BLOCK], block.meta, happened)

@@ -23,19 +23,20 @@ _GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
 def admit(state: State) -> None:
     """Give new blocks a status: all of their budget is locked, but for what was committed on their data before.
 
-    A block that declares another budget than its data had before is not admitted: nothing can be claimed on it.
+    A block whose data has a block already, or had another budget before, is not admitted: nothing can be claimed on it.
     """
-    for block in list(state.blocks.values()):
-        if block.status is not None or block.meta.is_deleted:
-            continue
+    new = [block for block in state.blocks.values() if block.status is None and not block.meta.is_deleted]
+    admitted = registration.admitted(state.blocks.values()) if new else {}
+    for block in new:
         try:
-            record = registration.record_of(state.store, block)
-        except errors.InvalidBudget:
+            record = registration.require_admissible(state.store, block, admitted)
+        except (errors.InvalidBudget, errors.AlreadyExists):
             del state.blocks[block.id]
             continue
         for entry in () if record is None else record.unsettled:
             state.store.append(entry)
         state.write_block(moves.initialised(block, {} if record is None else record.committed))
+        admitted |= registration.admitted([state.blocks[block.id]])
 
 
 def retire(state: State) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -70,6 +70,32 @@ def record_of(store: ResourceStore, block: PrivateDataBlock) -> RetiredData | No
     return record
 
 
+def admitted(blocks: Iterable[PrivateDataBlock]) -> dict[tuple[str, str], PrivateDataBlock]:
+    """The blocks that have a status, by dataset and data."""
+    return {(block.spec.dataset, ledger.data_key(block)): block for block in blocks if block.status is not None}
+
+
+def require_admissible(
+    store: ResourceStore, block: PrivateDataBlock, there: Mapping[tuple[str, str], PrivateDataBlock]
+) -> RetiredData | None:
+    """Check that a new block may be admitted beside those that are `admitted`; the record of its data, if any.
+
+    Raises:
+        AlreadyExists: its data has a block, and so a budget, already.
+        InvalidBudget: see `record_of`.
+    """
+    other = there.get((block.spec.dataset, ledger.data_key(block)))
+    if other is not None:
+        raise _registered_as(block, other)
+    return record_of(store, block)
+
+
+def _registered_as(block: PrivateDataBlock, other: PrivateDataBlock) -> errors.AlreadyExists:
+    return errors.AlreadyExists(
+        f"block {block.id}: the same data is registered as {other.id}, and a budget is never refreshed; use that block"
+    )
+
+
 def _require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
     if not budget.is_close(before, block.spec.initial_budget):
         raise errors.InvalidBudget(
@@ -98,10 +124,7 @@ def _same_data(one: PrivateDataBlock, other: PrivateDataBlock) -> bool:
 def _require_new(block: PrivateDataBlock, there: Iterable[PrivateDataBlock]) -> None:
     for other in there:
         if other.spec.dataset == block.spec.dataset and _same_data(other, block):
-            raise errors.AlreadyExists(
-                f"block {block.id}: the same data is registered as {other.id}, and a budget is never refreshed; "
-                "use that block"
-            )
+            raise _registered_as(block, other)
         if other.id == block.id:
             raise errors.AlreadyExists(
                 f"block {block.id}: exists with other data; use another --dataset or --namespace, or delete it first"

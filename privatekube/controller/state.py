@@ -54,9 +54,9 @@ class State:
 
     @classmethod
     def read(cls, store: ResourceStore, now_ms: int) -> State:
-        """Read all blocks and the claims that have an unanswered request."""
-        blocks = {block.id: block for block in store.list_blocks()}
+        """Read the claims that have an unanswered request, then all blocks: no claim knows more of them than this."""
         claims = {claim.id: claim for claim in store.list_claims(open_only=True)}
+        blocks = {block.id: block for block in store.list_blocks()}
         return cls(store, now_ms, blocks, claims)
 
     def claim(self, claim_id: str) -> PrivacyBudgetClaim | None:

@@ -64,6 +64,8 @@ class Writer:
                 return self.store.update_status(resource)
             except errors.Conflict:
                 resource = again(resource)
+            except errors.NotServed:  # says nothing about the resource
+                raise
             except errors.Permanent as error:
                 error.resource = f"{rows.kind(resource)} {resource.id}"
                 raise

@@ -9,8 +9,9 @@ from decimal import Decimal
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import standing
 from privatekube.resources.block import Dimension, PrivateDataBlock, require_decimal
-from privatekube.resources.claim import AllocateRequest, Condition
+from privatekube.resources.claim import AllocateRequest, Condition, PrivacyBudgetClaim
 
 NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
     ">": operator.gt,
@@ -133,6 +134,20 @@ def require_possible(request: AllocateRequest, chosen: Collection[PrivateDataBlo
 def needed(request: AllocateRequest, found: int) -> int:
     """How many of the candidates the request needs: its cap, or all."""
     return min(request.max_blocks or found, found)
+
+
+def hangs_on(claim: PrivacyBudgetClaim, block: PrivateDataBlock) -> bool:
+    """Whether a claim has something on a block, or asks for it and was not answered."""
+    return standing.has_on(claim, block.id) or any(
+        _is_candidate(request, claim.meta.namespace, block) for request in standing.asks(claim)
+    )
+
+
+def _is_candidate(request: AllocateRequest, namespace: str, block: PrivateDataBlock) -> bool:
+    try:
+        return bool(candidates(request, namespace, [block]))
+    except errors.InvalidInput:
+        return False
 
 
 def _require_sound(condition: Condition) -> None:

@@ -24,6 +24,18 @@ def waits(claim: PrivacyBudgetClaim) -> bool:
     return len(answered) < len(claim.spec.requests)
 
 
+def asks(claim: PrivacyBudgetClaim) -> list[AllocateRequest]:
+    """Its allocate requests that have no final answer yet."""
+    n_answered = sum(each.state is not ResponseState.PENDING for each in claim.status.responses)
+    actions = [request.action for request in claim.spec.requests[n_answered:]]
+    return [action for action in actions if isinstance(action, AllocateRequest)]
+
+
+def has_on(claim: PrivacyBudgetClaim, block_id: str) -> bool:
+    """Whether it holds budget on a block, or has reserved some."""
+    return block_id in claim.status.acquired or block_id in claim.status.reserved
+
+
 def may_be_settled(claim: PrivacyBudgetClaim) -> bool:
     """Whether it holds budget that the control plane settles once its time is over."""
     return bool(claim.status.acquired) and claim.spec.settle_after is not None

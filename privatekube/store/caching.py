@@ -36,7 +36,7 @@ class Cache:
         kind: `rows.BLOCK` or `rows.CLAIM`.
         plural: its name there.
         on_change: called when something changed that did not come by `put`.
-        on_malformed: called with the id and what is wrong of an object that cannot be read; it is left out.
+        on_malformed: called with the id and what is wrong of an object that cannot be read; see `unreadable`.
         on_relist: called whenever all are listed anew.
     """
 
@@ -47,6 +47,7 @@ class Cache:
     on_malformed: Callable[[str, str], None]
     on_relist: Callable[[], None]
     _found: dict[str, Any] = field(default_factory=dict)
+    _unreadable: dict[str, Json] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
     _listed: int = 0
     highest_epoch: int = 0
@@ -70,6 +71,7 @@ class Cache:
             there = {_id(document) for document in found}
             self._seen = {key: seen for key, seen in self._seen.items() if key in there or seen > int(version)}
             self._found = {key: each for key, each in self._found.items() if key in self._seen}
+            self._unreadable = {key: each for key, each in self._unreadable.items() if key in self._seen}
             self._listed = max(self._listed, int(version))
         for document in found:
             self.put(document, listed=True)
@@ -86,25 +88,29 @@ class Cache:
         key, version = _id(document), int(document["metadata"]["resourceVersion"])
         if not self._is_news(key, version, listed=listed):
             return False
-        self.highest_epoch = max(self.highest_epoch, epoch_of(document))
         try:
             resource = objects.resource_of(self.kind, document)
         except errors.InvalidInput as error:
             resource = None
             self.on_malformed(key, str(error))
-        return self._keep(key, version, resource, listed=listed)
+        return self._keep(key, document, resource, listed=listed)
 
     def take(self, document: Json) -> Any:
         """The same; the resource."""
         resource = objects.resource_of(self.kind, document)
-        self._keep(resource.id, int(resource.meta.resource_version), resource)
+        self._keep(resource.id, document, resource)
         return resource
 
-    def _keep(self, key: str, version: int, resource: Resource | None, *, listed: bool = False) -> bool:
+    def _keep(self, key: str, document: Json, resource: Resource | None, *, listed: bool = False) -> bool:
+        version = int(document["metadata"]["resourceVersion"])
         with self._lock:
             if version <= self._seen.get(key, -1 if listed else self._listed):
                 return False
             self._seen[key] = version
+            self.highest_epoch = max(self.highest_epoch, epoch_of(document))
+            self._unreadable.pop(key, None)
+            if resource is None:
+                self._unreadable[key] = document
             if resource is not None and rows.is_open(resource):
                 self._found[key] = resource
             else:
@@ -121,6 +127,7 @@ class Cache:
             if version is not None and version < self._seen.get(resource_id, 0):
                 return False
             self._seen[resource_id] = max(self._seen.get(resource_id, 0), version or 0)
+            self._unreadable.pop(resource_id, None)
             return self._found.pop(resource_id, None) is not None
 
     def get(self, resource_id: str) -> Resource | None:
@@ -134,6 +141,11 @@ class Cache:
         with self._lock:
             found = list(self._found.values())
         return sorted(found, key=objects.age)
+
+    def unreadable(self) -> list[Json]:
+        """What is there and cannot be read."""
+        with self._lock:
+            return list(self._unreadable.values())
 
     def _follow(self) -> None:
         version, wait = "", _FIRST_WAIT_SECONDS

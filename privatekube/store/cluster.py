@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,8 +19,10 @@ from privatekube.resources.codec import Json
 
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
 STATUS = "status"
-_PAGE, _PAUSE_SECONDS = 500, 1.0
-_REFUSALS = frozenset({400, 401, 403, 413, 415, 422})
+_PAGE, _PAUSE_SECONDS, _STARTING_SECONDS = 500, 1.0, 4.0
+_REFUSALS = frozenset({400, 403, 413, 415, 422})
+_REFUSED_USER = ' is forbidden: User "'
+"""What RBAC says; an admission webhook may refuse an object with the same status and reason."""
 TIMEOUT_SECONDS = (5, 60)
 """To connect, and to answer."""
 
@@ -27,13 +30,14 @@ TIMEOUT_SECONDS = (5, 60)
 class Cluster:
     """The resources of the group, by plural name; `namespace` is None for kinds that have none.
 
-    All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses what was given), Forbidden as
-    InvalidInput too, and StoreBusy (the server is not there, or asks to come again).
+    All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses what was given), NotServed (it
+    refuses the user, or does not know the kind) and StoreBusy (it is not there, or asks to come again).
 
     Args:
         api: the connection.
         patience_seconds: how long to come again where the server is busy or away. What was written although no answer
-            came shows as a Conflict, or as AlreadyExists.
+            came shows as a Conflict, or as AlreadyExists. NotServed is believed sooner: a server that just started
+            says so to everybody until it has read its roles and kinds.
     """
 
     def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0) -> None:
@@ -107,13 +111,14 @@ class Cluster:
         name = f"{verb.removesuffix('_status')}_{scope}_custom_object{'_status' if verb.endswith('_status') else ''}"
         method: Callable[..., Json] = getattr(self._custom, name)
         what = "/".join(part for part in (plural, namespace, given.get("name")) if part)
-        end = time.monotonic() + self._patience
+        began = time.monotonic()
         while True:
             try:
                 with translated(what):
                     return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
-            except errors.StoreBusy:
-                if time.monotonic() + _PAUSE_SECONDS >= end:
+            except (errors.StoreBusy, errors.NotServed) as error:
+                patience = min(self._patience, _STARTING_SECONDS if isinstance(error, errors.NotServed) else math.inf)
+                if time.monotonic() + _PAUSE_SECONDS >= began + patience:
                     raise
                 time.sleep(_PAUSE_SECONDS)
 
@@ -144,14 +149,21 @@ def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
         case 404, "NotFound":
             return errors.NotFound(f"{what}: is gone ({message})")
         case 404, _:  # of the kind, not of the object: nothing is known to be gone
-            return errors.InvalidInput(f"{what}: its kind is not installed; run kubectl apply -k manifests/base")
+            return errors.NotServed(f"{what}: its kind is not installed; run kubectl apply -k manifests/base")
         case _, "AlreadyExists":
             return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
         case ((409 | 410), _):
             return errors.Conflict(f"{what}: was changed meanwhile ({message})")
-    if error.status in _REFUSALS or "too large" in message:
-        return errors.InvalidInput(f"{what}: refused by the API server: {message}")
-    return errors.StoreBusy(f"{what}: the API server answered {error.status} ({message}); try again")
+    return _refusal(what, error.status, message)
+
+
+def _refusal(what: str, status: int, message: str) -> errors.PrivateKubeError:
+    refused = f"{what}: refused by the API server: {message}"
+    if status == 401 or (status == 403 and _REFUSED_USER in message):
+        return errors.NotServed(refused)
+    if status in _REFUSALS or "too large" in message:
+        return errors.InvalidInput(refused)
+    return errors.StoreBusy(f"{what}: the API server answered {status} ({message}); try again")
 
 
 def _explained(error: ApiException) -> tuple[str, str]:

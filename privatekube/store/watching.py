@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
@@ -20,6 +20,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.codec import Json
 from privatekube.resources.ledger import Entry
 from privatekube.store import rows
+from privatekube.store.aside import Aside, Unreadable
 from privatekube.store.base import R, Resource, V
 from privatekube.store.caching import EPOCH, EPOCH_ANNOTATION, Cache, epoch_of
 from privatekube.store.cluster import Cluster
@@ -27,16 +28,7 @@ from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import PLURAL, KubernetesStore
 from privatekube.store.observing import Observer
 
-_ASIDE_SECONDS = 30.0
 _WRITERS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Aside:
-    """Until when an object is left out, and at which version."""
-
-    until: float
-    version: str
 
 
 class WatchingStore(KubernetesStore):
@@ -54,7 +46,7 @@ class WatchingStore(KubernetesStore):
         self._pool = ThreadPoolExecutor(_WRITERS, "writer")
         self._caches = {kind: self._cache(kind) for kind in PLURAL}
         self._is_halted = False
-        self._aside: dict[tuple[str, str], _Aside] = {}
+        self._aside = Aside()
 
     def start(self) -> None:
         """Begin to list and follow."""
@@ -79,6 +71,7 @@ class WatchingStore(KubernetesStore):
             Deposed: a later epoch has written.
         """
         self.epoch = epoch
+        self._aside.clear()
         everything: list[Resource] = [*self.list_blocks(), *self.list_claims(open_only=True)]
         self.concurrently([partial(self._claim_for_epoch, each) for each in everything if fence])
 
@@ -102,17 +95,28 @@ class WatchingStore(KubernetesStore):
         kind, _, resource_id = named.partition(" ")
         found = self._caches[kind].get(resource_id)
         if found is not None:
-            until = time.monotonic() + _ASIDE_SECONDS
-            self._aside[kind, resource_id] = _Aside(until, found.meta.resource_version)
+            self._aside.put(found)
         return found
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """See the protocol; from the cache."""
-        return self._cached(rows.BLOCK, namespace)
+        """See the protocol; from the cache, without what is left out."""
+        usable = self._aside.blocks(self.known_blocks(), self._unreadable_blocks())
+        return [each for each in usable if namespace in (None, each.meta.namespace)]
 
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        """See the protocol; the open ones from the cache."""
-        return self._cached(rows.CLAIM, namespace) if open_only else super().list_claims(namespace)
+        """See the protocol; the open ones from the cache, without what is left out."""
+        if not open_only:
+            return super().list_claims(namespace)
+        usable = self._aside.claims(self.known_claims(), self.known_blocks(), self._unreadable_blocks())
+        return [each for each in usable if namespace in (None, each.meta.namespace)]
+
+    def known_blocks(self) -> list[PrivateDataBlock]:
+        """All blocks that can be read, left out or not."""
+        return self._caches[rows.BLOCK].all()
+
+    def known_claims(self) -> list[PrivacyBudgetClaim]:
+        """All open claims that can be read, left out or not."""
+        return self._caches[rows.CLAIM].all()
 
     def update(self, resource: R) -> R:
         """See the protocol."""
@@ -192,6 +196,8 @@ class WatchingStore(KubernetesStore):
                 return
             except errors.Conflict:
                 current = self._get(rows.kind(current), current.id)
+            except errors.NotServed:  # says nothing about the object
+                raise
             except errors.Permanent:
                 current = self._annotated(current)
             else:
@@ -208,23 +214,14 @@ class WatchingStore(KubernetesStore):
             super().update(noted)  # type: ignore[type-var]  # of either kind
         except errors.Conflict:
             return self._get(rows.kind(resource), resource.id)
+        except errors.NotServed:
+            raise
         except errors.Permanent:
             self.set_aside(f"{rows.kind(resource)} {resource.id}")
         return None
 
-    def _cached(self, kind: str, namespace: str | None) -> list[Any]:
-        found = [each for each in self._caches[kind].all() if namespace in (None, each.meta.namespace)]
-        return [each for each in found if not self._is_aside(each)] if self._aside else found
-
-    def _is_aside(self, resource: Resource) -> bool:
-        key = (rows.kind(resource), resource.id)
-        aside = self._aside.get(key)
-        if aside is None:
-            return False
-        if time.monotonic() < aside.until and aside.version == resource.meta.resource_version:
-            return True
-        self._aside.pop(key, None)
-        return False
+    def _unreadable_blocks(self) -> list[Unreadable]:
+        return [Unreadable.of(document) for document in self._caches[rows.BLOCK].unreadable()]
 
     def _cache(self, kind: str) -> Cache:
         observer = self._observer

@@ -221,6 +221,20 @@ def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plan
     assert plane.states("d") == ["failure"]
 
 
+def test_a_second_block_of_the_same_data_gets_no_budget_however_it_came_there(plane: Plane) -> None:
+    for name in "ab":
+        plane.store.create(builders.block(name, digest="sha256:1"))
+    plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/a": EpsilonDelta(0.75)}))
+    plane.ask("d", builders.allocate(0.75))
+    assert plane.blocks()["ns/b"].status is None
+    assert plane.claim("c").status.acquired == {}
+    assert plane.states("d") == ["pending"]
+    registration.remove(plane.store, plane.blocks()["ns/a"], now_ms=plane.now_ms)
+    plane.run()
+    assert plane.status("b").committed == {"ns/c": EpsilonDelta(0.75)}
+    assert plane.states("d") == ["pending"]
+
+
 def test_a_block_without_a_digest_keeps_its_record_under_its_name(plane: Plane) -> None:
     registration.register(plane.store, [builders.block("b")])
     plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/b": EpsilonDelta(0.75)}))

@@ -35,13 +35,7 @@ class ControllerProcess:
         """Start it, and wait until it is ready."""
         self._log = self.folder / f"controller-{self.name}-{time.monotonic_ns()}.log"
         environment = {**os.environ, "POD_NAME": self.name, "POD_NAMESPACE": "privatekube-system"}
-        command = [
-            sys.executable,
-            *os.environ.get("CTRL", "-m privatekube.controller").split(),
-            "--listen",
-            "127.0.0.1:0",
-            *self.options,
-        ]
+        command = [sys.executable, "-m", "privatekube.controller", "--listen", "127.0.0.1:0", *self.options]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, "--kubeconfig", str(self.server.kubeconfig("controller"))], stderr=log, env=environment

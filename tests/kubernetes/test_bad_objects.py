@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +11,12 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.store.kubernetes import KubernetesStore
 from tests import builders
 from tests.controller.harness import Plane
+from tests.kubernetes import refusing
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import answered, wait_until
 
 pytestmark = pytest.mark.kubernetes
-DATA = Path(__file__).resolve().parent.parent / "data"
 Json = dict[str, Any]
 
 
@@ -69,23 +66,12 @@ def test_a_request_list_that_is_too_long_is_refused_at_the_door(apiserver: ApiSe
     assert "256" in refused
 
 
-@contextlib.contextmanager
-def refusing_poison(apiserver: ApiServer) -> Iterator[None]:
-    policy = str(DATA / "refusing-policy.yaml")
-    apiserver.kubectl("apply", "-f", policy)
-    try:
-        yield
-    finally:
-        apiserver.kubectl("delete", "-f", policy)
-
-
 def test_a_claim_that_cannot_be_answered_holds_up_nobody(
     apiserver: ApiServer, store: KubernetesStore, start: Starter
 ) -> None:
     controller = start()
     store.create(builders.block("b"))
-    with refusing_poison(apiserver):
-        wait_until(lambda: is_refused(store), 30)
+    with refusing.poison(apiserver, store):
         store.create(builders.claim("poison", builders.allocate(0.25)))
         store.create(builders.claim("good", builders.allocate(0.25)))
         wait_until(lambda: answered(store, "good"), 30, controller.log)
@@ -98,20 +84,6 @@ def test_a_claim_that_cannot_be_answered_holds_up_nobody(
     wait_until(lambda: Plane(store).status("b").acquired == {"ns/good": EpsilonDelta(0.25)}, 60, controller.log)
     wait_until(lambda: not Plane(store).status("b").locks, 60, controller.log)
     Plane(store).require_sound()
-
-
-def is_refused(store: KubernetesStore) -> bool:
-    """Whether the policy is in force; it takes a moment."""
-    from privatekube import errors
-
-    with contextlib.suppress(errors.NotFound):
-        stored = store.get_claim("ns/poison") or store.create(builders.claim("poison"))
-        try:
-            store.update_status(stored)
-        except errors.InvalidInput:
-            store.delete(stored)
-            return True
-    return False
 
 
 def test_a_block_with_another_budget_than_its_data_had_is_not_admitted_and_says_why(

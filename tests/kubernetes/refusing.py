@@ -1,0 +1,38 @@
+"""An API server that refuses every status of one object, as one that is too large would be."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from privatekube import errors
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.controllers import wait_until
+
+_POLICY = Path(__file__).resolve().parent.parent / "data" / "refusing-policy.yaml"
+
+
+@contextlib.contextmanager
+def poison(apiserver: ApiServer, store: KubernetesStore) -> Iterator[None]:
+    """No status of a claim or block called `poison` is taken, for as long as the context is open."""
+    apiserver.kubectl("apply", "-f", str(_POLICY))
+    try:
+        wait_until(lambda: _is_in_force(store), 30)
+        yield
+    finally:
+        apiserver.kubectl("delete", "-f", str(_POLICY))
+
+
+def _is_in_force(store: KubernetesStore) -> bool:
+    """Whether the policy is in force; it takes a moment."""
+    with contextlib.suppress(errors.NotFound, errors.Conflict):
+        stored = store.get_claim("ns/poison") or store.create(builders.claim("poison"))
+        try:
+            store.update_status(stored)
+        except errors.InvalidInput:
+            store.delete(stored)
+            return True
+    return False

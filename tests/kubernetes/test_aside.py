@@ -1,0 +1,141 @@
+"""What cannot be worked on is left out, and so is what hangs on it: nobody gets, or pays, less than was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from privatekube import errors
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.claim import ConsumeRequest
+from privatekube.store.cluster import Cluster
+from privatekube.store.kubernetes import KubernetesStore
+from tests import builders
+from tests.controller.harness import Plane
+from tests.kubernetes import refusing, watchers
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.conftest import Starter
+from tests.kubernetes.controllers import answered, wait_until
+
+pytestmark = pytest.mark.kubernetes
+PIECE = EpsilonDelta(0.25)
+ROLE = "privatekube-controller"
+
+
+def granted(store: KubernetesStore, name: str) -> set[str]:
+    """The blocks on which a claim holds its piece."""
+    held = Plane(store).claim(name).status.acquired
+    assert set(held.values()) <= {PIECE}
+    return set(held)
+
+
+def is_left_out(apiserver: ApiServer, named: str) -> bool:
+    described = apiserver.kubectl("get", "events", "-n", "ns", f"--field-selector=involvedObject.name={named}")
+    return "left out for a while" in described
+
+
+@contextlib.contextmanager
+def without_role(apiserver: ApiServer) -> Iterator[None]:
+    """The controller may do nothing, as on an API server that has just started and has not read its roles yet."""
+    apiserver.kubectl("delete", "clusterrolebinding", "controller")
+    try:
+        yield
+    finally:
+        apiserver.kubectl("create", "clusterrolebinding", "controller", f"--clusterrole={ROLE}", "--user=controller")
+
+
+def test_a_claim_waits_for_the_block_whose_status_is_refused_and_others_do_not(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    for name in ("poison", "b"):
+        store.create(builders.block(name))
+    store.create(builders.block("e", dataset="other"))
+    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    with refusing.poison(apiserver, store):
+        store.create(builders.claim("all", builders.allocate(0.25)))
+        store.create(builders.claim("one", replace(builders.allocate(0.25), dataset="other")))
+        wait_until(lambda: is_left_out(apiserver, "poison"), 30, controller.log)
+        wait_until(lambda: answered(store, "one"), 30, controller.log)
+        assert not answered(store, "all")
+        assert 'block="poison"' in controller.get("/metrics")[1]
+    wait_until(lambda: answered(store, "all"), 60, controller.log)
+    assert granted(store, "all") == {"ns/poison", "ns/b"}
+    assert granted(store, "one") == {"ns/e"}
+
+
+def test_a_server_that_does_not_know_its_roles_yet_says_nothing_about_an_object(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    for name in "abcd":
+        store.create(builders.block(name))
+    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    with without_role(apiserver):
+        store.create(builders.claim("c", builders.allocate(0.25)))
+        wait_until(lambda: controller.metric('privatekube_failed_passes_total{reason="NotServed"}') > 3, 30)
+        assert not answered(store, "c")
+    wait_until(lambda: answered(store, "c"), 30, controller.log)
+    assert granted(store, "c") == {f"ns/{name}" for name in "abcd"}
+    assert not any(is_left_out(apiserver, name) for name in "abcd")
+
+
+def test_a_client_asks_again_before_it_believes_that_it_may_not(apiserver: ApiServer) -> None:
+    with without_role(apiserver):
+        with contextlib.closing(Cluster(apiserver.api("controller"))) as hasty, pytest.raises(errors.NotServed):
+            hasty.listed("privatedatablocks")
+        back = threading.Timer(1.0, lambda: apiserver.kubectl("apply", "-f", "-", stdin=binding()))
+        back.start()
+        with contextlib.closing(Cluster(apiserver.api("controller"), patience_seconds=60)) as patient:
+            patient.listed("privatedatablocks")
+        back.join()
+        apiserver.kubectl("delete", "clusterrolebinding", "controller")
+
+
+def binding() -> str:
+    return json.dumps(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "controller"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "controller"}],
+        }
+    )
+
+
+def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
+    apiserver: ApiServer, store: KubernetesStore
+) -> None:
+    plane = Plane(store)
+    for name in "ab":
+        plane.block(name)
+    plane.ask("holds", builders.allocate(0.25))
+    watching, _, noting = watchers.leading(apiserver, 1)
+    with_both = {"epsDel": {"epsilon": 1, "delta": 0}, "renyi": [{"alpha": 2, "epsilon": 1}]}
+    patch = json.dumps({"status": {"reservedBudgetMap": {"ns/x": with_both}}})
+    apiserver.kubectl("patch", "pb", "a", "-n", "ns", "--subresource=status", "--type=merge", "-p", patch)
+    wait_until(lambda: bool(noting.faults), 20)
+    assert "block ns/a: status.reservedBudgetMap" in noting.faults[0]
+    plane.append("holds", ConsumeRequest({"ns/a": PIECE, "ns/b": PIECE}))
+    store.create(builders.claim("new", builders.allocate(0.25)))
+    store.create(builders.block("again", digest="sha256:1"))
+    controller = Plane(watching)
+    wait_until(lambda: len(watching.known_claims()) == 2 and len(watching.known_blocks()) == 2, 20)
+    controller.run()
+    assert controller.states("holds") == ["success"]
+    assert controller.states("new") == []
+    assert controller.blocks().keys() == {"ns/b"}
+
+    mended = json.dumps({"status": {"reservedBudgetMap": None}})
+    apiserver.kubectl("patch", "pb", "a", "-n", "ns", "--subresource=status", "--type=merge", "-p", mended)
+    wait_until(lambda: len(watching.list_blocks()) == 3, 20)
+    controller.run()
+    assert controller.states("holds") == ["success", "success"]
+    assert dict(controller.claim("holds").status.committed) == {"ns/a": PIECE, "ns/b": PIECE}
+    assert granted(store, "new") >= {"ns/a", "ns/b"}
