@@ -43,7 +43,7 @@ from privatekube.resources.meta import ObjectMeta
 from privatekube.store.cluster import Cluster
 from privatekube.store.coreobjects import CoreObjects
 from privatekube.store.kubernetes import KubernetesStore
-from tests.kubernetes import apiserver
+from tests.kubernetes import ownserver
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import ControllerProcess, wait_until
 
@@ -166,22 +166,21 @@ def come_and_go(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[st
 @contextlib.contextmanager
 def world() -> Iterator[World]:
     """A new API server with this project's kinds and a controller; all of it ends with the context."""
-    binaries = apiserver.binaries()
-    if isinstance(binaries, str):
-        raise errors.InvalidInput(binaries)
-    with tempfile.TemporaryDirectory() as folder:
-        server = ApiServer(Path(folder), binaries)
-        server.start()
+    manifests = Path(__file__).resolve().parent.parent / "manifests"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ownserver.serving(Path(folder), manifests, [NAMESPACE]) as server,
+    ):
+        if isinstance(server, str):
+            raise errors.InvalidInput(server)
+        controller = ControllerProcess(server, Path(folder), options=("--unlock", "all"))
         try:
-            server.install(Path(__file__).resolve().parent.parent / "manifests", [NAMESPACE])
-            controller = ControllerProcess(server, Path(folder), options=("--unlock", "all"))
             controller.start()
             wait_until(controller.leads, 30, controller.log)
             api = server.api()
             yield World(server, controller, KubernetesStore(Cluster(api), CoreObjects(api)))
-            controller.stop()
         finally:
-            server.stop()
+            controller.stop()
 
 
 def measured(given: argparse.Namespace) -> Iterator[tuple[str, str]]:

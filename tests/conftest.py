@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import apiserver as api
+from tests.kubernetes import namedserver, ownserver
 from tests.kubernetes.apiserver import ApiServer
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
-NAMESPACES = ("ns", "elsewhere", "privacy-example")
+NAMESPACES = ("ns", "elsewhere", "privacy-example", "my-team", "privatekube-pipelines")
 
 # Workers run side by side: threads of their own would only wait for each other's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,13 +25,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real API server with this project's kinds; tests that need it are skipped, and say why, where it cannot be."""
-    found = api.binaries()
-    if isinstance(found, str):
-        pytest.skip(found)
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"), found)
-    server.start()
-    try:
-        server.install(MANIFESTS, NAMESPACES)
-        yield server
-    finally:
-        server.stop()
+    folder = tmp_path_factory.mktemp("apiserver")
+    start = namedserver.serving if os.environ.get(namedserver.KUBECONFIG) else ownserver.serving
+    with start(folder, MANIFESTS, NAMESPACES) as found:
+        if isinstance(found, str):
+            pytest.skip(found)
+        yield found

@@ -24,7 +24,6 @@ from tests.kubernetes.controllers import answered, wait_until
 
 pytestmark = pytest.mark.kubernetes
 PIECE = EpsilonDelta(0.25)
-ROLE = "privatekube-controller"
 
 
 def granted(store: KubernetesStore, name: str) -> set[str]:
@@ -42,11 +41,11 @@ def is_left_out(apiserver: ApiServer, named: str) -> bool:
 @contextlib.contextmanager
 def without_role(apiserver: ApiServer) -> Iterator[None]:
     """The controller may do nothing, as on an API server that has just started and has not read its roles yet."""
-    apiserver.kubectl("delete", "clusterrolebinding", "controller")
+    apiserver.unbind("controller")
     try:
         yield
     finally:
-        apiserver.kubectl("create", "clusterrolebinding", "controller", f"--clusterrole={ROLE}", "--user=controller")
+        apiserver.bind("controller")
 
 
 def test_a_claim_waits_for_the_block_whose_status_is_refused_and_others_do_not(
@@ -86,27 +85,20 @@ def test_a_server_that_does_not_know_its_roles_yet_says_nothing_about_an_object(
 
 
 def test_a_client_asks_again_before_it_believes_that_it_may_not(apiserver: ApiServer) -> None:
-    with without_role(apiserver):
-        with contextlib.closing(Cluster(apiserver.api("controller"))) as hasty, pytest.raises(errors.NotServed):
-            hasty.listed("privatedatablocks")
-        back = threading.Timer(1.0, lambda: apiserver.kubectl("apply", "-f", "-", stdin=binding()))
-        back.start()
+    with (
+        without_role(apiserver),
+        contextlib.closing(Cluster(apiserver.api("controller"))) as hasty,
+        pytest.raises(errors.NotServed),
+    ):
+        hasty.listed("privatedatablocks")
+    apiserver.unbind("controller")
+    back = threading.Timer(1.0, apiserver.bind, ["controller"])
+    back.start()
+    try:
         with contextlib.closing(Cluster(apiserver.api("controller"), patience_seconds=60)) as patient:
             patient.listed("privatedatablocks")
+    finally:
         back.join()
-        apiserver.kubectl("delete", "clusterrolebinding", "controller")
-
-
-def binding() -> str:
-    return json.dumps(
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "controller"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "controller"}],
-        }
-    )
 
 
 def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(

@@ -120,7 +120,6 @@ def test_what_is_not_pinned_by_digest_is_refused(tmp_path: Path, image: str) -> 
 
 @kubernetes
 def test_the_example_lets_a_pipeline_claim_and_read_its_bucket_and_no_other_secret(apiserver: ApiServer) -> None:
-    apiserver.kubectl("create", "namespace", "my-team")
     apiserver.kubectl("apply", "-f", str(MANIFESTS / "user-role_secrets.example.yaml"))
     for account in ("kubeflow:pipeline-runner", "my-team:default-editor"):
         assert allowed(apiserver, account, "create", "privacybudgetclaims.columbia.github.com")
