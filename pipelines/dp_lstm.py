@@ -24,12 +24,13 @@ def load(folder: Path) -> BaseComponent:
     return components.load_component_from_file(str(folder / interface.FILE))
 
 
-def build(parts: Parts, *, gpu: bool = False) -> BaseComponent:
+def build(parts: Parts, *, gpu: bool = False, retries: int = 3) -> BaseComponent:
     """The pipeline; its parameters are the fields of `config.RunArguments`.
 
     Args:
         parts: folder of each step's component.
         gpu: ask the cluster for a GPU where the model runs.
+        retries: how often a step that only moves data is run again, with pauses of 10 s and more, as for a lost pod.
     """
     steps = {name: load(folder) for name, folder in parts.items()}
 
@@ -128,8 +129,10 @@ def build(parts: Parts, *, gpu: bool = False) -> BaseComponent:
                 (published, CONTROL),
             ):
                 _limit(task_, limits)
-            for mover in (downloaded, published):  # steps that only move data; never one that draws noise or pays
-                mover.set_retry(3, backoff_duration="10s", backoff_factor=2, backoff_max_duration="300s")
+            for mover in (
+                (downloaded, published) if retries else ()
+            ):  # steps that only move data; never one that draws noise or pays
+                mover.set_retry(retries, backoff_duration="10s", backoff_factor=2, backoff_max_duration="300s")
             for modelled in (trained, evaluated) if gpu else ():
                 modelled.set_accelerator_type(GPU_TYPE).set_accelerator_limit(1)
 

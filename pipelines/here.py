@@ -45,7 +45,7 @@ def run(arguments: RunArguments, components: Parts, *, in_containers: bool, cons
     with _work_folder() as work, view.RunView(console) as shown, _terminated_as_interrupted():
         try:
             failure = local.run(
-                dp_lstm.build(components, gpu=arguments.device == "cuda"),
+                dp_lstm.build(components, gpu=arguments.device == "cuda", retries=0),  # no pod is lost here
                 arguments.model_dump(),
                 run_id=run_id,
                 work=work,

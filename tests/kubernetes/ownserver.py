@@ -20,7 +20,8 @@ from tests.kubernetes.apiserver import ADMIN, ApiServer
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
 _BINARIES = ("etcd", "kube-apiserver", "kubectl")
-_READY_SECONDS, _STOP_SECONDS, _LONGEST_SECONDS = 60, 10, 7200
+_READY_SECONDS, _STOP_SECONDS, _LONGEST_SECONDS = 60, 2, 7200
+"""An API server would wait a minute for its watches to end by themselves."""
 
 
 def binaries() -> Path | str:
@@ -115,7 +116,7 @@ class OwnServer(ApiServer):
 
     def restart(self) -> None:
         """Stop the API server alone, and start it again with what etcd has."""
-        processes.end(self._processes.pop(), seconds=2)  # it would wait a minute for watches to end by themselves
+        processes.end(self._processes.pop(), seconds=_STOP_SECONDS)
         self._start_api_server()
 
     def slow_etcd(self) -> contextlib.AbstractContextManager[None]:

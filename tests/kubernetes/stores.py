@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from kubernetes.client import CoreV1Api
+from kubernetes.client import CoordinationV1Api, CoreV1Api
 
 from privatekube import errors
 from privatekube.resources.codec import Json
@@ -29,7 +29,7 @@ def _delete(cluster: Cluster, plural: str, document: Json) -> None:
 
 
 def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Callable[[], KubernetesStore]:
-    """Remove all that is there; what opens a store on it, again and again."""
+    """Remove all that is there, a killed controller's lease too; what opens a store on it, again and again."""
     cluster = Cluster(server.api())
     for plural in (*kubernetes.PLURAL.values(), kubernetes.ENTRIES, kubernetes.RETIRED):
         for document in cluster.listed(plural):
@@ -39,6 +39,8 @@ def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Cal
         for found in CoreV1Api(api).list_namespaced_config_map(kubernetes.SYSTEM_NAMESPACE).items:
             if found.metadata.name == kubernetes.SETTINGS:
                 CoreV1Api(api).delete_namespaced_config_map(found.metadata.name, kubernetes.SYSTEM_NAMESPACE)
+        for lease in CoordinationV1Api(api).list_namespaced_lease(kubernetes.SYSTEM_NAMESPACE).items:
+            CoordinationV1Api(api).delete_namespaced_lease(lease.metadata.name, kubernetes.SYSTEM_NAMESPACE)
 
     def opened() -> KubernetesStore:
         return KubernetesStore(Cluster(api := server.api()), CoreObjects(api), clock_ns=clock_ns or time.time_ns)

@@ -125,7 +125,7 @@ def test_without_a_controller_one_is_asked_for(by: As, monkeypatch: pytest.Monke
 
 
 def test_what_a_role_may_not_is_refused_in_one_line(by: As) -> None:
-    with pytest.raises(errors.InvalidInput, match=r'refused by the API server: .*"claimant" cannot create') as refusal:
+    with pytest.raises(errors.InvalidInput, match=r'refused by the API server: .*claimant" cannot create') as refusal:
         by("claimant").create_blocks([builders.block("a")])
     assert "\n" not in str(refusal.value)
 
