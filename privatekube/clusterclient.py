@@ -30,7 +30,8 @@ def connect(context: str | None = None) -> ClusterClient:
         InvalidInput: there is none.
     """
     api = clusterlogin.log_in(context=context)
-    return ClusterClient(KubernetesStore(Cluster(api, patience_seconds=PATIENCE_SECONDS), CoreObjects(api)))
+    cluster = Cluster(api, patience_seconds=PATIENCE_SECONDS)
+    return ClusterClient(KubernetesStore(cluster, CoreObjects(api, patience_seconds=PATIENCE_SECONDS)))
 
 
 class ClusterClient(BudgetClient):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
 from kubernetes import client, watch
@@ -25,6 +24,7 @@ _REFUSED_USER = ' is forbidden: User "'
 """What RBAC says; an admission webhook may refuse an object with the same status and reason."""
 TIMEOUT_SECONDS = (5, 60)
 """To connect, and to answer."""
+T = TypeVar("T")
 
 
 class Cluster:
@@ -36,8 +36,7 @@ class Cluster:
     Args:
         api: the connection.
         patience_seconds: how long to come again where the server is busy or away. What was written although no answer
-            came shows as a Conflict, or as AlreadyExists. NotServed is believed sooner: a server that just started
-            says so to everybody until it has read its roles and kinds.
+            came shows as a Conflict, or as AlreadyExists.
     """
 
     def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0) -> None:
@@ -111,16 +110,28 @@ class Cluster:
         name = f"{verb.removesuffix('_status')}_{scope}_custom_object{'_status' if verb.endswith('_status') else ''}"
         method: Callable[..., Json] = getattr(self._custom, name)
         what = "/".join(part for part in (plural, namespace, given.get("name")) if part)
-        began = time.monotonic()
-        while True:
-            try:
-                with translated(what):
-                    return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
-            except (errors.StoreBusy, errors.NotServed) as error:
-                patience = min(self._patience, _STARTING_SECONDS if isinstance(error, errors.NotServed) else math.inf)
-                if time.monotonic() + _PAUSE_SECONDS >= began + patience:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
+
+        def call() -> Json:
+            return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
+
+        return patiently(call, what, seconds=self._patience)
+
+
+def patiently(call: Callable[[], T], what: str, *, seconds: float) -> T:
+    """What `call` gives, in this project's errors; it is tried again for so long where the server is busy or away.
+
+    NotServed is believed sooner: a server that just started says so to everybody until it has read its roles and kinds.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            with translated(what):
+                return call()
+        except (errors.StoreBusy, errors.NotServed) as error:
+            longest = min(seconds, _STARTING_SECONDS) if isinstance(error, errors.NotServed) else seconds
+            if time.monotonic() + _PAUSE_SECONDS >= began + longest:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 @contextlib.contextmanager

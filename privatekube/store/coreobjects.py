@@ -9,23 +9,31 @@ from kubernetes.client.exceptions import ApiException
 
 from privatekube import errors
 from privatekube.resources.codec import Json
-from privatekube.store.cluster import TIMEOUT_SECONDS, translated
+from privatekube.store.cluster import TIMEOUT_SECONDS, patiently, translated
 
 
 class CoreObjects:
-    """ConfigMaps, Leases and Events as JSON; methods raise as those of `cluster.Cluster`."""
+    """ConfigMaps, Leases and Events as JSON; methods raise as those of `cluster.Cluster`.
 
-    def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
+    Args:
+        api: the connection.
+        patience_seconds: how long to come again for a ConfigMap where the server is busy or away.
+    """
+
+    def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0) -> None:
+        self._api, self._patience = api, patience_seconds
         self._core = client.CoreV1Api(api)
         self._leases = client.CoordinationV1Api(api)
 
     def config_map(self, name: str, namespace: str) -> dict[str, str]:
         """What a ConfigMap holds; nothing where there is none."""
+
+        def call() -> dict[str, str]:
+            found = self._core.read_namespaced_config_map(name, namespace, _request_timeout=TIMEOUT_SECONDS)
+            return dict(found.data or {})
+
         try:
-            with translated(f"configmap {namespace}/{name}"):
-                found = self._core.read_namespaced_config_map(name, namespace, _request_timeout=TIMEOUT_SECONDS)
-                return dict(found.data or {})
+            return patiently(call, f"configmap {namespace}/{name}", seconds=self._patience)
         except errors.NotFound:
             return {}
 

@@ -124,6 +124,23 @@ def test_without_a_controller_one_is_asked_for(by: As, monkeypatch: pytest.Monke
         by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=100)
 
 
+@pytest.mark.slow
+def test_an_api_server_that_restarts_costs_a_client_only_time(by: As, start: Starter, apiserver: ApiServer) -> None:
+    start()
+    by("data-owner").create_blocks([builders.block("a")])
+    plane = by("claimant")
+    with ThreadPoolExecutor(1) as beside:
+        restarts = beside.submit(lambda: [apiserver.restart() for _ in range(2)])
+        n_asked = 0
+        while not restarts.done():
+            assert plane.policy()["unlock"] == "all"
+            plane.allocate("ns", f"c{n_asked}", builders.allocate(1 / 1024), timeout_seconds=60)
+            n_asked += 1
+        restarts.result()
+    plane.allocate("ns", "last", builders.allocate(1 / 1024), timeout_seconds=60)
+    assert len(plane.list_claims("ns")) == n_asked + 1
+
+
 def test_what_a_role_may_not_is_refused_in_one_line(by: As) -> None:
     with pytest.raises(errors.InvalidInput, match=r'refused by the API server: .*claimant" cannot create') as refusal:
         by("claimant").create_blocks([builders.block("a")])
