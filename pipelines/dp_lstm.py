@@ -129,9 +129,8 @@ def build(parts: Parts, *, gpu: bool = False, retries: int = 3) -> BaseComponent
                 (published, CONTROL),
             ):
                 _limit(task_, limits)
-            for mover in (
-                (downloaded, published) if retries else ()
-            ):  # steps that only move data; never one that draws noise or pays
+            movers = (downloaded, published)  # never a step that draws noise or pays
+            for mover in movers if retries else ():
                 mover.set_retry(retries, backoff_duration="10s", backoff_factor=2, backoff_max_duration="300s")
             for modelled in (trained, evaluated) if gpu else ():
                 modelled.set_accelerator_type(GPU_TYPE).set_accelerator_limit(1)

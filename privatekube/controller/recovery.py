@@ -52,6 +52,8 @@ def recover(state: State, unlocking: UnlockingPolicy) -> None:
     for block in [each for each in state.blocks.values() if each.status is not None]:
         for request_id, lock in moves.status_of(block).locks.items():
             amount = lock.acquired
+            if not state.can_read(_split(request_id)[0]):
+                continue
             if not _settle(state, block.id, request_id) and lock.state in _GRANTING and amount is not None:
                 half_granted.setdefault(request_id, {})[block.id] = amount
         _drop_stale_reservations(state, state.blocks[block.id])
@@ -112,7 +114,7 @@ def _needed(state: State, claim: PrivacyBudgetClaim, index: int) -> int:
 def _drop_stale_reservations(state: State, block: PrivateDataBlock) -> None:
     """Reservations of claims that are gone or do not wait any more."""
     reserved = moves.status_of(block).reserved
-    stale = {claim_id for claim_id in reserved if not _waits(state.claim(claim_id))}
+    stale = {claim_id for claim_id in reserved if state.can_read(claim_id) and not _waits(state.claim(claim_id))}
     if stale:
         state.write_block(moves.without_reservations(block, stale))
 

@@ -67,6 +67,16 @@ class State:
             self._writer.note((), [each for each in [self._others[claim_id]] if each is not None])
         return found or self._others.get(claim_id)
 
+    def can_read(self, claim_id: str) -> bool:
+        """Whether the claim of that id can be read, if there is one; what cannot is left as it is."""
+        try:
+            self.claim(claim_id)
+        except errors.NotServed:  # says nothing about the claim
+            raise
+        except errors.InvalidInput:
+            return False
+        return True
+
     def write_block(self, block: PrivateDataBlock, *, may_wait: bool = False) -> None:
         """Change a block's status; it is written with the next answer, or `may_wait` until it changes again.
 

@@ -143,6 +143,7 @@ class WatchingStore(KubernetesStore):
         self._require_running()
         super().delete(resource)
         self._caches[rows.kind(resource)].drop(resource.id)
+        self._observer.changed()  # a new block of the same data may be admitted now
 
     def _writing(self, resource: R, write: Callable[[R], R]) -> R:
         """Write, and know what is there instead where that is refused."""

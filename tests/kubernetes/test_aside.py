@@ -24,6 +24,8 @@ from tests.kubernetes.controllers import answered, wait_until
 
 pytestmark = pytest.mark.kubernetes
 PIECE = EpsilonDelta(0.25)
+UNREADABLE = {"ns/x": {"epsDel": {"epsilon": 1, "delta": 0}, "renyi": [{"alpha": 2, "epsilon": 1}]}}
+"""A map of budgets of which one is of two types at once."""
 
 
 def granted(store: KubernetesStore, name: str) -> set[str]:
@@ -46,6 +48,12 @@ def without_role(apiserver: ApiServer) -> Iterator[None]:
         yield
     finally:
         apiserver.bind("controller")
+
+
+def patch_reserved(apiserver: ApiServer, kind: str, name: str, reserved: object) -> None:
+    of_kind = {"pb": "reservedBudgetMap", "pbc": "reservedBudgets"}[kind]
+    patch = json.dumps({"status": {of_kind: reserved}})
+    apiserver.kubectl("patch", kind, name, "-n", "ns", "--subresource=status", "--type=merge", "-p", patch)
 
 
 def test_a_claim_waits_for_the_block_whose_status_is_refused_and_others_do_not(
@@ -109,9 +117,7 @@ def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
         plane.block(name)
     plane.ask("holds", builders.allocate(0.25))
     watching, _, noting = watchers.leading(apiserver, 1)
-    with_both = {"epsDel": {"epsilon": 1, "delta": 0}, "renyi": [{"alpha": 2, "epsilon": 1}]}
-    patch = json.dumps({"status": {"reservedBudgetMap": {"ns/x": with_both}}})
-    apiserver.kubectl("patch", "pb", "a", "-n", "ns", "--subresource=status", "--type=merge", "-p", patch)
+    patch_reserved(apiserver, "pb", "a", UNREADABLE)
     wait_until(lambda: bool(noting.faults), 20)
     assert "block ns/a: status.reservedBudgetMap" in noting.faults[0]
     plane.append("holds", ConsumeRequest({"ns/a": PIECE, "ns/b": PIECE}))
@@ -124,10 +130,33 @@ def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
     assert controller.states("new") == []
     assert controller.blocks().keys() == {"ns/b"}
 
-    mended = json.dumps({"status": {"reservedBudgetMap": None}})
-    apiserver.kubectl("patch", "pb", "a", "-n", "ns", "--subresource=status", "--type=merge", "-p", mended)
+    patch_reserved(apiserver, "pb", "a", None)
     wait_until(lambda: len(watching.list_blocks()) == 3, 20)
     controller.run()
     assert controller.states("holds") == ["success", "success"]
     assert dict(controller.claim("holds").status.committed) == {"ns/a": PIECE, "ns/b": PIECE}
     assert granted(store, "new") >= {"ns/a", "ns/b"}
+
+
+def test_a_claim_that_cannot_be_read_keeps_what_it_holds_and_holds_nobody_up(
+    apiserver: ApiServer, store: KubernetesStore
+) -> None:
+    plane = Plane(store)
+    plane.block("a")
+    plane.ask("holds", builders.allocate(0.25))
+    plane.ask("waits", builders.allocate(0.9))
+    patch_reserved(apiserver, "pbc", "waits", UNREADABLE)
+    watching, _, noting = watchers.leading(apiserver, 1)
+    assert "claim ns/waits: status.reservedBudgets" in noting.faults[0]
+    store.create(builders.claim("new", builders.allocate(0.25)))
+    wait_until(lambda: len(watching.known_claims()) == 1, 20)
+    controller = Plane(watching)
+    controller.run()
+    assert controller.states("new") == ["success"]
+    assert controller.status("a").reserved.keys() == {"ns/waits"}
+    patch_reserved(apiserver, "pbc", "waits", {"ns/x": None})
+    wait_until(lambda: len(watching.known_claims()) == 1, 20)
+    controller.now_ms += 10_000
+    controller.run()
+    assert controller.states("waits") == ["failure"]
+    controller.require_sound()
