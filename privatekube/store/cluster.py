@@ -18,7 +18,7 @@ from privatekube.resources.codec import Json
 
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
 STATUS = "status"
-_PAGE, _PAUSE_SECONDS, _STARTING_SECONDS = 500, 1.0, 4.0
+_PAGE, _PAUSE_SECONDS, _STARTING_SECONDS = 500, 1.0, 30.0
 _REFUSALS = frozenset({400, 403, 413, 415, 422})
 _REFUSED_USER = ' is forbidden: User "'
 """What RBAC says; an admission webhook may refuse an object with the same status and reason."""
@@ -114,24 +114,38 @@ class Cluster:
         def call() -> Json:
             return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
 
-        return patiently(call, what, seconds=self._patience)
+        return patiently(call, what, self._api, seconds=self._patience)
 
 
-def patiently(call: Callable[[], T], what: str, *, seconds: float) -> T:
+def patiently(call: Callable[[], T], what: str, api: client.ApiClient, *, seconds: float) -> T:
     """What `call` gives, in this project's errors; it is tried again for so long where the server is busy or away.
 
-    NotServed is believed sooner: a server that just started says so to everybody until it has read its roles and kinds.
+    A server that just started refuses everybody until it has read its roles and kinds: NotServed is believed of one
+    that said before that it is ready.
     """
-    began = time.monotonic()
+    began, was_ready = time.monotonic(), False
     while True:
+        next_time = time.monotonic() + _PAUSE_SECONDS
         try:
             with translated(what):
                 return call()
-        except (errors.StoreBusy, errors.NotServed) as error:
-            longest = min(seconds, _STARTING_SECONDS) if isinstance(error, errors.NotServed) else seconds
-            if time.monotonic() + _PAUSE_SECONDS >= began + longest:
+        except errors.StoreBusy:
+            if next_time >= began + seconds:
                 raise
-            time.sleep(_PAUSE_SECONDS)
+            was_ready = False
+        except errors.NotServed:
+            if was_ready or next_time >= began + min(seconds, _STARTING_SECONDS):
+                raise
+            was_ready = _is_ready(api)
+        time.sleep(0.0 if was_ready else _PAUSE_SECONDS)
+
+
+def _is_ready(api: client.ApiClient) -> bool:
+    try:
+        _, status, _ = api.call_api("/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=TIMEOUT_SECONDS)
+    except (ApiException, urllib3.exceptions.HTTPError):
+        return False
+    return bool(status == 200)
 
 
 @contextlib.contextmanager

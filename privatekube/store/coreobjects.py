@@ -33,7 +33,7 @@ class CoreObjects:
             return dict(found.data or {})
 
         try:
-            return patiently(call, f"configmap {namespace}/{name}", seconds=self._patience)
+            return patiently(call, f"configmap {namespace}/{name}", self._api, seconds=self._patience)
         except errors.NotFound:
             return {}
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.claim import ConsumeRequest
-from privatekube.store.cluster import Cluster
 from privatekube.store.kubernetes import KubernetesStore
 from tests import builders
 from tests.controller.harness import Plane
@@ -90,23 +87,6 @@ def test_a_server_that_does_not_know_its_roles_yet_says_nothing_about_an_object(
     wait_until(lambda: answered(store, "c"), 30, controller.log)
     assert granted(store, "c") == {f"ns/{name}" for name in "abcd"}
     assert not any(is_left_out(apiserver, name) for name in "abcd")
-
-
-def test_a_client_asks_again_before_it_believes_that_it_may_not(apiserver: ApiServer) -> None:
-    with (
-        without_role(apiserver),
-        contextlib.closing(Cluster(apiserver.api("controller"))) as hasty,
-        pytest.raises(errors.NotServed),
-    ):
-        hasty.listed("privatedatablocks")
-    apiserver.unbind("controller")
-    back = threading.Timer(1.0, apiserver.bind, ["controller"])
-    back.start()
-    try:
-        with contextlib.closing(Cluster(apiserver.api("controller"), patience_seconds=60)) as patient:
-            patient.listed("privatedatablocks")
-    finally:
-        back.join()
 
 
 def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
