@@ -1,0 +1,96 @@
+"""The same on a Docker engine, where PRIVATEKUBE_TEST_DOCKER names one; other tests here talk to Podman's service."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.e2e.conftest import committed
+from tests.e2e.test_interrupted import wait_for
+from tests.images import servers
+from tests.images.conftest import ContainerLaptop, Workshop, checkout
+from tests.images.test_build import BASES, COMPONENTS, image_of
+
+pytestmark = pytest.mark.containers
+NAMED = "PRIVATEKUBE_TEST_DOCKER"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """The engine that is named, with the base image."""
+    if NAMED not in os.environ:
+        pytest.skip(f"no Docker engine is named: {NAMED}=unix:///var/run/docker.sock make test-images")
+    with contextlib.closing(docker.DockerClient(base_url=os.environ[NAMED], timeout=600)) as connected:
+        saved = ["podman", "save", servers.BASE_IMAGE]
+        packed = subprocess.run(saved, env={**os.environ, **servers.SETTINGS}, stdout=subprocess.PIPE, check=True)
+        (loaded,) = connected.images.load(packed.stdout)
+        loaded.tag(servers.BASE_IMAGE)
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def dockers(empty_workshop: Workshop, client: Any, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A copy of the checkout with all images built by it, pushed and pinned."""
+    made = replace(empty_workshop, folder=checkout(tmp_path_factory.mktemp("dockers")), engine=os.environ[NAMED])
+    assert f"Docker at {made.engine} builds {len(COMPONENTS)} components" in made.build_all()
+    return made
+
+
+@pytest.fixture
+def laptop(dockers: Workshop, tmp_path: Path) -> ContainerLaptop:
+    """A laptop with two blocks of epsilon 10."""
+    made = ContainerLaptop(tmp_path, dockers)
+    made.run("demo_blocks.py", "create", "--days", "2")
+    return made
+
+
+def test_it_pins_what_it_pushed_and_builds_nothing_again(dockers: Workshop) -> None:
+    assert all(f"{dockers.repository}/" in image_of(dockers, each) for each in COMPONENTS)
+    assert dockers.build_all().count(" unchanged ") == len(COMPONENTS) + len(BASES)
+    assert "are in step" in dockers.build("--check")
+
+
+def test_a_run_publishes_pays_and_leaves_no_container(laptop: ContainerLaptop, client: Any) -> None:
+    assert "release: run ended SUCCEEDED" in laptop.pipeline_in_containers()
+    assert "model.pt" in {path.name for path in (laptop.folder / "out" / "latest").iterdir()}
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    assert client.containers.list(all=True) == []
+
+
+def test_a_step_that_fails_fails_the_run_with_its_exit_status(laptop: ContainerLaptop) -> None:
+    written = laptop.pipeline_in_containers("epsilon=11", status=3)
+    assert written.splitlines()[-1].startswith("error: allocate:")
+    assert "release: run ended FAILED" in written
+    assert [committed(block) for block in laptop.blocks().values()] == [0, 0]
+
+
+def test_ctrl_c_settles_the_claim_and_leaves_no_container(laptop: ContainerLaptop, client: Any) -> None:
+    options = laptop._options(("n_epochs=40", "sampling_rate=0.01"))
+    process = laptop.start("run_pipeline.py", "--runner", "docker", *options)
+    wait_for(process, "dp_train: noisy step")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    assert client.containers.list(all=True) == []
+
+
+def test_a_dockerfile_that_fails_shows_the_last_lines_of_its_step(dockers: Workshop, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "component.yaml").write_text("name: small\nimplementation: {container: {image: small}}\n")
+    text = f"FROM {servers.BASE_IMAGE}\nCOPY *.yaml /app/\nRUN echo 'cannot find the thing' >&2; exit 7\n"
+    (folder / "Dockerfile").write_text(text)
+    written = dockers.build(str(folder), "--no-push", status=1).splitlines()
+    assert any("cannot find the thing" in line for line in written[:-1])
+    assert written[-1].startswith("error: localhost/privatekube/small:")
+    assert "code: 7" in written[-1]
