@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,21 +12,11 @@ from privatekube.controller import registration
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import claim_codec
 from privatekube.resources.claim import BudgetDemand, ConsumeRequest, ReleaseRequest
-from privatekube.store.memory import MemoryStore
-from privatekube.store.sqlite import SqliteStore
 from tests import builders
 from tests.controller.crashing import CrashError, CrashingStore
 from tests.controller.harness import Plane
 
 HALF = EpsilonDelta(0.5)
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def plane(request: pytest.FixtureRequest) -> Plane:
-    def clock() -> int:
-        return 1000
-
-    return Plane(MemoryStore(clock) if request.param == "memory" else SqliteStore(Path(":memory:"), clock=clock))
 
 
 def crash_after(plane: Plane, writes: int) -> None:
@@ -192,56 +181,6 @@ def test_an_amount_that_leaves_out_orders_that_are_held_moves_nothing(plane: Pla
     plane.run()
     assert plane.status("b") == before
     assert "every order" in str(plane.claim("c").status.responses[1].detail)
-
-
-@pytest.mark.parametrize("unlock", ["all", "n=1", "t=1s,10s"])
-def test_a_block_made_again_is_never_beyond_its_budget_at_all_orders(plane: Plane, unlock: str) -> None:
-    plane.unlock = "n=1"
-    block = builders.block("b", RenyiCurve((2, 4), (1.0, 1.0)), digest="sha256:1")
-    registration.register(plane.store, [block])
-    used = RenyiCurve((2, 4), (3.0, 0.5))
-    plane.ask("c", builders.allocate(demand=used), ConsumeRequest({"ns/b": used}))
-    registration.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
-    registration.register(plane.store, [block])
-    plane.unlock = unlock
-    plane.ask("d", builders.allocate(demand=RenyiCurve((2, 4), (0.0, 5.0))))
-    assert plane.states("d") == ["pending"]
-    plane.require_sound()
-
-
-def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plane) -> None:
-    registration.register(plane.store, [builders.block("b", digest="sha256:1")])
-    plane.ask("c", builders.allocate(0.9), ConsumeRequest({"ns/b": EpsilonDelta(0.9)}))
-    registration.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
-    with pytest.raises(errors.InvalidBudget, match="create it with the same"):
-        registration.register(plane.store, [builders.block("b", EpsilonDelta(50.0), digest="sha256:1")])
-    plane.store.create(builders.block("b", EpsilonDelta(50.0), digest="sha256:1"))
-    plane.ask("d", builders.allocate(0.5))
-    assert plane.blocks()["ns/b"].status is None
-    assert plane.states("d") == ["failure"]
-
-
-def test_a_second_block_of_the_same_data_gets_no_budget_however_it_came_there(plane: Plane) -> None:
-    for name in "ab":
-        plane.store.create(builders.block(name, digest="sha256:1"))
-    plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/a": EpsilonDelta(0.75)}))
-    plane.ask("d", builders.allocate(0.75))
-    assert plane.blocks()["ns/b"].status is None
-    assert plane.claim("c").status.acquired == {}
-    assert plane.states("d") == ["pending"]
-    registration.remove(plane.store, plane.blocks()["ns/a"], now_ms=plane.now_ms)
-    plane.run()
-    assert plane.status("b").committed == {"ns/c": EpsilonDelta(0.75)}
-    assert plane.states("d") == ["pending"]
-
-
-def test_a_block_without_a_digest_keeps_its_record_under_its_name(plane: Plane) -> None:
-    registration.register(plane.store, [builders.block("b")])
-    plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/b": EpsilonDelta(0.75)}))
-    registration.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
-    registration.register(plane.store, [builders.block("b")])
-    plane.run()
-    assert plane.status("b").committed == {"ns/c": EpsilonDelta(0.75)}
 
 
 def test_time_unlocks_once_a_period(plane: Plane) -> None:

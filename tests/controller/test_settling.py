@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from privatekube.controller import registration, settling
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.claim import ConsumeRequest, SettleAfter
-from privatekube.store.memory import MemoryStore
-from privatekube.store.sqlite import SqliteStore
 from tests import builders
 from tests.controller.crashing import CrashError, CrashingStore
 from tests.controller.harness import Plane
 
 HALF = EpsilonDelta(0.5)
 AFTER = SettleAfter(10, 11_000)
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def plane(request: pytest.FixtureRequest) -> Plane:
-    def clock() -> int:
-        return 1000
-
-    return Plane(MemoryStore(clock) if request.param == "memory" else SqliteStore(Path(":memory:"), clock=clock))
 
 
 def leave(plane: Plane, epsilon: float = 0.5) -> None:

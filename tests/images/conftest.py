@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Laptop
+from tests.e2e.test_interrupted import wait_for
 from tests.images import servers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,6 +139,15 @@ class ContainerLaptop(Laptop):
     def pipeline_in_containers(self, *settings: str, options: tuple[str, ...] = (), status: int = 0) -> str:
         """A run of the images with quick arguments, to its end."""
         return self.run("run_pipeline.py", "--runner", "docker", *options, *self._options(settings), status=status)
+
+    def interrupt_pipeline(self) -> None:
+        """A long run of the images that meets Ctrl-C while it trains."""
+        options = self._options(("n_epochs=40", "sampling_rate=0.01"))
+        process = self.start("run_pipeline.py", "--runner", "docker", *options)
+        wait_for(process, "dp_train: noisy step")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +14,6 @@ import docker
 import pytest
 
 from tests.e2e.conftest import committed
-from tests.e2e.test_interrupted import wait_for
 from tests.images import servers
 from tests.images.conftest import ContainerLaptop, Workshop, checkout
 from tests.images.test_build import BASES, COMPONENTS, image_of
@@ -74,12 +72,7 @@ def test_a_step_that_fails_fails_the_run_with_its_exit_status(laptop: ContainerL
 
 
 def test_ctrl_c_settles_the_claim_and_leaves_no_container(laptop: ContainerLaptop, client: Any) -> None:
-    options = laptop._options(("n_epochs=40", "sampling_rate=0.01"))
-    process = laptop.start("run_pipeline.py", "--runner", "docker", *options)
-    wait_for(process, "dp_train: noisy step")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    laptop.interrupt_pipeline()
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
     assert client.containers.list(all=True) == []
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Laptop, committed
-from tests.e2e.test_interrupted import wait_for
 from tests.images import servers
 from tests.images.conftest import ROOT, ContainerLaptop, Workshop
 from tests.images.test_build import image_of
@@ -69,12 +67,7 @@ def test_budget_that_is_not_there_ends_with_3_and_charges_nothing(laptop: Contai
 
 def test_ctrl_c_settles_the_claim_and_leaves_no_container(laptop: ContainerLaptop) -> None:
     before = containers()
-    options = laptop._options(("n_epochs=40", "sampling_rate=0.01"))
-    process = laptop.start("run_pipeline.py", "--runner", "docker", *options)
-    wait_for(process, "dp_train: noisy step")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    laptop.interrupt_pipeline()
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
     assert containers() == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import os
@@ -25,7 +26,7 @@ _TOKEN_SECONDS = 4 * 3600
 
 
 @dataclass
-class ApiServer:
+class ApiServer(abc.ABC):
     """An API server and the users it knows, each with a token of its own.
 
     Args:
@@ -38,14 +39,14 @@ class ApiServer:
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
+    @abc.abstractmethod
     def url(self) -> str:
         """Where it listens."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def certificate(self) -> Path:
         """What its certificate is checked with."""
-        raise NotImplementedError
 
     def restart(self) -> None:
         """Stop the API server alone, and start it again with what etcd has."""
