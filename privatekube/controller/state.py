@@ -54,7 +54,11 @@ class State:
 
     @classmethod
     def read(cls, store: ResourceStore, now_ms: int) -> State:
-        """Read the claims that have an unanswered request, then all blocks: no claim knows more of them than this."""
+        """Read the claims that have an unanswered request, then all blocks.
+
+        In this order a block that a store stops leaving out in between comes without the claims that waited for it,
+        which is safe; in the other order they would come without the block.
+        """
         claims = {claim.id: claim for claim in store.list_claims(open_only=True)}
         blocks = {block.id: block for block in store.list_blocks()}
         return cls(store, now_ms, blocks, claims)

@@ -37,7 +37,7 @@ class Unreadable:
         dataset = str(document.get("spec", {}).get("dataset", ""))
         return cls(f"{namespace}/{name}", namespace, dataset, bool(document.get("status")))
 
-    def is_asked_by(self, claim: PrivacyBudgetClaim) -> bool:
+    def holds_up(self, claim: PrivacyBudgetClaim) -> bool:
         """Whether a claim hangs on it, for all that can be told; see `matching.hangs_on`."""
         if standing.has_on(claim, self.id):
             return True
@@ -47,7 +47,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """Until when an object is left out, and at which version."""
+    """Until when an object is left out, in seconds of the monotonic clock, and at which version."""
 
     until: float
     version: str
@@ -63,10 +63,6 @@ class Aside:
         """Leave it out until it changes, or some time has passed."""
         term = _Term(time.monotonic() + _SECONDS, resource.meta.resource_version)
         self._terms[rows.kind(resource), resource.id] = term
-
-    def clear(self) -> None:
-        """Leave nothing out."""
-        self._terms.clear()
 
     def blocks(self, found: Sequence[PrivateDataBlock], unreadable: Sequence[Unreadable]) -> list[PrivateDataBlock]:
         """Those of `found` that can be worked on, where there are `unreadable` ones besides."""
@@ -87,7 +83,7 @@ class Aside:
             claim
             for claim in usable
             if not any(matching.hangs_on(claim, block) for block in left_out)
-            and not any(each.is_asked_by(claim) for each in unreadable)
+            and not any(each.holds_up(claim) for each in unreadable)
         ]
 
     def _divided(self, found: Sequence[R]) -> tuple[list[R], list[R]]:

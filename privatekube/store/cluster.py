@@ -137,7 +137,8 @@ def patiently(call: Callable[[], T], what: str, api: client.ApiClient, *, second
             if was_ready or next_time >= began + min(seconds, _STARTING_SECONDS):
                 raise
             was_ready = _is_ready(api)
-        time.sleep(0.0 if was_ready else _PAUSE_SECONDS)
+        if not was_ready:
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _is_ready(api: client.ApiClient) -> bool:

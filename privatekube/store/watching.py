@@ -71,8 +71,7 @@ class WatchingStore(KubernetesStore):
             Deposed: a later epoch has written.
         """
         self.epoch = epoch
-        self._aside.clear()
-        everything: list[Resource] = [*self.list_blocks(), *self.list_claims(open_only=True)]
+        everything: list[Resource] = [*self.known_blocks(), *self.known_claims()]
         self.concurrently([partial(self._claim_for_epoch, each) for each in everything if fence])
 
     def halt(self) -> None:

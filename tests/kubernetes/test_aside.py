@@ -105,6 +105,9 @@ def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
     store.create(builders.block("again", digest="sha256:1"))
     controller = Plane(watching)
     wait_until(lambda: len(watching.known_claims()) == 2 and len(watching.known_blocks()) == 2, 20)
+    watching.take_over(2, fence=True)
+    epochs = apiserver.kubectl("get", "pbc", "-n", "ns", "-o", "jsonpath={.items[*].status.controllerEpoch}")
+    assert epochs.split() == ["2", "2"]  # what waits is fenced off from a late controller all the same
     controller.run()
     assert controller.states("holds") == ["success"]
     assert controller.states("new") == []
