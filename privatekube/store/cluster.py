@@ -136,12 +136,13 @@ def patiently(call: Callable[[], T], what: str, api: client.ApiClient, *, second
         except errors.NotServed:
             if was_ready or next_time >= began + min(seconds, _STARTING_SECONDS):
                 raise
-            was_ready = _is_ready(api)
+            was_ready = is_ready(api)
         if not was_ready:
             time.sleep(_PAUSE_SECONDS)
 
 
-def _is_ready(api: client.ApiClient) -> bool:
+def is_ready(api: client.ApiClient) -> bool:
+    """Whether the API server says that it is ready to serve."""
     try:
         _, status, _ = api.call_api("/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=TIMEOUT_SECONDS)
     except (ApiException, urllib3.exceptions.HTTPError):

@@ -12,9 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import urllib3
-from kubernetes import client
-
+from privatekube.store import cluster
 from tests.kubernetes import processes
 from tests.kubernetes.apiserver import ADMIN, ApiServer
 
@@ -149,11 +147,7 @@ class OwnServer(ApiServer):
         if not self.certificate.exists():
             return False
         with contextlib.closing(self.api()) as api:
-            try:
-                _, status, _ = api.call_api("/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=5)
-            except (client.ApiException, urllib3.exceptions.HTTPError):
-                return False
-            return bool(status == 200)
+            return cluster.is_ready(api)
 
 
 def _free_port() -> int:
