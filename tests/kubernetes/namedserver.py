@@ -24,8 +24,8 @@ class NamedServer(ApiServer):
 
     Args:
         administrator: the kubeconfig.
-        url: where it listens.
-        certificate: what its certificate is checked with.
+        address: where it listens.
+        authority: what its certificate is checked with.
     """
 
     administrator: Path = Path()
