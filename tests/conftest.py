@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.kubernetes import namedserver, ownserver
@@ -14,6 +15,11 @@ from tests.kubernetes.apiserver import ApiServer
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
 NAMESPACES = ("ns", "elsewhere", "privacy-example", "my-team", "privatekube-pipelines")
+
+# Before any test is read, so that it holds for all of them. How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("quick", stateful_step_count=30, deadline=None)
+hypothesis.settings.register_profile("nightly", max_examples=2000, stateful_step_count=50, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # Workers run side by side: threads of their own would only wait for each other's cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

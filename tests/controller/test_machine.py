@@ -5,12 +5,10 @@ After every step: each block's parts add up, nothing committed ever falls, no bl
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -33,10 +31,6 @@ from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite import SqliteStore
 from tests import builders
 from tests.controller.crashing import CrashError, CrashingStore
-
-hypothesis.settings.register_profile("quick", max_examples=60, stateful_step_count=30, deadline=None)
-hypothesis.settings.register_profile("nightly", max_examples=2000, stateful_step_count=50, deadline=None)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 BLOCKS = ["b0", "b1", "b2"]
 MOST_COMMITTED = moves.MOST_COMMITTED
