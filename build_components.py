@@ -9,12 +9,15 @@ from typing import Annotated
 
 import typer
 
-from images import building, checking, engine, interface, inventory, lock, progress, recipe, registry
-from privatekube import commandline, config, errors, listing
+from privatekube import config, errors
+from privatekube.cli import console, typer_app
+from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry
+from privatekube.images import sbom as inventory
 
+ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-say = listing.console(stderr=True)
+say = console.console(stderr=True)
 
 
 class Choice(enum.StrEnum):
@@ -53,11 +56,12 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     The shared bases are built first. An image that is there already is left alone: its tag is the digest of what goes
     in. Exit status: 0 all in place, 1 a build or a push failed or --check found something, 2 bad input.
     """
-    folder = directory or recipe.COMPONENTS
-    components = [recipe.component(each) for each in interface.find(folder, single=single)]
-    beside = recipe.ROOT if directory is None else folder
+    folder = directory or ROOT / "components"
+    components = [recipe.component(path, ROOT) for path in component_yaml.find(folder, single=single)]
+    bases = recipe.bases(components, ROOT)
+    lock_folder = ROOT if directory is None else folder
     if check:
-        return _check(components, beside)
+        return _check(bases, components, lock_folder)
     settings = building.Settings(
         repository=_repository(registry_) if push else None,
         base_image=base_image,
@@ -66,7 +70,13 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     )
     found = engine.connect(engine_.value)
     say.print(f"{found.name} at {found.address} builds {len(components)} components", highlight=False, soft_wrap=True)
-    made = _built(components, found, settings, beside)
+    try:
+        with progress.shown(say) as report:
+            made = building.build(bases, components, found, settings, folder=lock_folder, report=report)
+    except engine.BuildFailed as error:
+        for line in error.tail:
+            say.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        raise
     if sbom is not None:
         for entry in made:
             written = inventory.write(found, entry.name, building.local(entry.name, entry.tag), sbom)
@@ -84,20 +94,8 @@ def _repository(named: str | None) -> str:
     return registry.require_name(named)
 
 
-def _built(
-    components: list[recipe.Recipe], found: engine.Engine, settings: building.Settings, beside: Path
-) -> list[lock.Entry]:
-    try:
-        with progress.shown(say) as report:
-            return building.build(components, found, settings, beside, report)
-    except engine.BuildFailed as error:
-        for line in error.tail:
-            say.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-        raise
-
-
-def _check(components: list[recipe.Recipe], beside: Path) -> int:
-    found = list(checking.faults(components, beside))
+def _check(bases: list[recipe.Recipe], components: list[recipe.Recipe], lock_folder: Path) -> int:
+    found = list(checking.faults(bases, components, lock_folder))
     for line in found:
         say.print(line, highlight=False, soft_wrap=True)
     if not found:
@@ -106,4 +104,4 @@ def _check(components: list[recipe.Recipe], beside: Path) -> int:
 
 
 if __name__ == "__main__":
-    commandline.run(app)
+    typer_app.run(app)

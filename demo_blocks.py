@@ -8,14 +8,20 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from blocks import declare, partition, sources
-from privatekube import client, commandline, errors, listing, storage
+from blocks import sources
+from privatekube import errors
+from privatekube.cli import console, typer_app
+from privatekube.cli import output as listing
+from privatekube.client import connect
+from privatekube.data import declare, partition
+from privatekube.data.sources import span
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.storage import uris
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Private data blocks for a demo."
 )
-say = listing.console(stderr=True)
+say = console.console(stderr=True)
 FOLDER = ".privatekube/blocks"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?")
 Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks.")]
@@ -55,9 +61,9 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         unit=unit,
         max_contribution=declare.require_bound(unit, max_contribution),
         initial_budget=declare.initial_budget(epsilon, delta, accounting),
-        folder=storage.join(storage.absolute(data_dir), namespace, dataset),
+        folder=uris.join(uris.absolute(data_dir), namespace, dataset),
     )
-    with client.connect() as plane:
+    with connect.connect() as plane:
         declared = _published(source, owner) or _written(source, owner, start_day, days, seed)
         try:
             created = plane.create_blocks(declared)
@@ -78,7 +84,7 @@ def list_(
     output: Annotated[listing.Format, typer.Option("--output", "-o", help="How to print.")] = listing.Format.TABLE,
 ) -> None:
     """List the blocks and what is left of their budget."""
-    with client.connect() as plane:
+    with connect.connect() as plane:
         listing.show_all(plane.list_blocks(namespace), output, listing.blocks_table)
 
 
@@ -91,7 +97,7 @@ def delete(
     """Delete blocks. Their files stay, and so does the record of what was committed on their data."""
     if bool(names) == all_:
         raise errors.InvalidInput("delete: needs names of blocks, or --all; give one of both")
-    with client.connect() as plane:
+    with connect.connect() as plane:
         wanted = names or [block.meta.name for block in plane.list_blocks(namespace)]
         for name in wanted:
             plane.get_block(f"{namespace}/{name}")
@@ -104,7 +110,7 @@ def _published(source: str, owner: declare.Declaration) -> list[PrivateDataBlock
     """PrivateKube's published blocks, declared where they are; none where the source holds no .h5 file."""
     if source == sources.SYNTHETIC:
         return []
-    files = [file for file in storage.list_files(source) if file.endswith(".h5")]
+    files = [file for file in uris.list_files(source) if file.endswith(".h5")]
     return [declare.published_block(file, owner) for file in files]
 
 
@@ -112,7 +118,7 @@ def _written(
     source: str, owner: declare.Declaration, start_day: int | None, days: int | None, seed: int
 ) -> list[PrivateDataBlock]:
     opened = sources.open_source(source, seed=seed)
-    cut = list(partition.slices(owner.kind, *sources.span(opened, start_day, days)))
+    cut = list(partition.slices(owner.kind, *span(opened, start_day, days)))
     declared: list[PrivateDataBlock] = []
     columns = (TextColumn("writing blocks"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=say, disable=not say.is_terminal) as progress:
@@ -124,4 +130,4 @@ def _written(
 
 
 if __name__ == "__main__":
-    commandline.run(app)
+    typer_app.run(app)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from privatekube import commandline, config, listing
+from privatekube import config
+from privatekube.cli import console, typer_app
 
+ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-say = listing.console(stderr=True)
+say = console.console(stderr=True)
 
 
 class Runner(enum.StrEnum):
@@ -48,20 +51,25 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     """
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = config.load_arguments(arguments, overrides)
-    from pipelines import launch, parts  # noqa: PLC0415 - kfp takes seconds to import: arguments are checked first
+    # kfp takes seconds to import: arguments are checked first
+    from pipelines import dp_lstm  # noqa: PLC0415
+    from privatekube.kubeflow import run_local, step_components, submit  # noqa: PLC0415
 
-    components = parts.replaced(component or [])
+    components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])
+    build = partial(dp_lstm.build, components.folders, gpu=run.device == "cuda")
     if compile_only:
-        launch.compile_to(run, components, compile_only)
+        submit.compile_to(build(), compile_only)
         say.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
-        say.print(f"submitted: {launch.submit(run, components, config.load_secrets(SECRETS))}", soft_wrap=True)
+        url = submit.submit(build(), run, components, config.load_secrets(SECRETS))
+        say.print(f"submitted: {url}", soft_wrap=True)
         return 0
     if where is None:
         say.print(f"no {SECRETS}: running on this machine")
-    return launch.run_here(run, components, in_containers=runner is Runner.DOCKER, console=say)
+    pipeline = build(retries=0)  # no pod is lost here
+    return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=say)
 
 
 if __name__ == "__main__":
-    commandline.run(app)
+    typer_app.run(app)

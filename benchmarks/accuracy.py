@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from blocks import partition, sources
+from blocks import sources
 from privatekube import config
+from privatekube.data import partition
+from privatekube.data.block_file import Reviews
 from privatekube.privacy import planning
-from privatekube.reviews import Reviews
-from privatekube.training import evaluate, examples, loop, models, split
+from privatekube.training import evaluation, examples, loop, models, split
 
 NON_PRIVATE_EPOCHS, NON_PRIVATE_BATCH, NON_PRIVATE_RATE = 8, 256, 3e-3
 
@@ -96,7 +97,7 @@ def non_private(run: config.RunArguments, data: Data) -> models.Classifier:
 
 
 def accuracy(run: config.RunArguments, data: Data, module: models.Classifier) -> tuple[float, float]:
-    counts = evaluate.count_predictions(
+    counts = evaluation.count_predictions(
         module,
         data.test,
         task=run.task,

@@ -28,21 +28,13 @@ from schedule import at_least_one
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
-from privatekube.resources import standing
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
-from privatekube.resources.claim import (
-    AllocateRequest,
-    BudgetDemand,
-    ClaimSpec,
-    Condition,
-    ConsumeRequest,
-    PrivacyBudgetClaim,
-    Request,
-)
+from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
-from privatekube.store.cluster import Cluster
-from privatekube.store.coreobjects import CoreObjects
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources.requests import AllocateRequest, BudgetDemand, Condition, ConsumeRequest, Request
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests.kubernetes import ownserver
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import ControllerProcess, wait_until
@@ -83,7 +75,7 @@ class World:
 
     def _is_answered(self, claim_id: str) -> bool:
         found = self.store.get_claim(claim_id)
-        return found is not None and not standing.waits(found)
+        return found is not None and not found.is_waiting
 
 
 KINDS = ("block", "claim")

@@ -2,7 +2,7 @@
 
 Prints tables; asserts nothing.
 
-    python benchmarks/schedule.py --scenario tests/data/scenarios/*.json.gz --order fcfs dpf
+    python benchmarks/schedule.py --scenario tests/samples/scenarios/*.json.gz --order fcfs dpf
     python benchmarks/schedule.py --sizes 1000 10000 100000 1000000         growth of time and memory, made-up claims
     python benchmarks/schedule.py --accountings 3000                        Renyi against epsilon-delta, the same claims
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from privatekube.scheduling import ordering, unlocking
 from privatekube.simulation import replay, scenario
 
-SCENARIOS = Path(__file__).resolve().parent.parent / "tests" / "data" / "scenarios"
+SCENARIOS = Path(__file__).resolve().parent.parent / "tests" / "samples" / "scenarios"
 ONLINE, OFFLINE = "online-eps-stream-80s", "offline-rdp-1k"
 POLICIES = {  # unlock and order, colour
     ("t=40ms,30s", "dpf"): "#0072b2",

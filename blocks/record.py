@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from blocks import vocabulary
-from privatekube.reviews import BOS, EOS, Reviews
+from privatekube.data.block_file import BOS, EOS, Reviews
+from privatekube.data.sources import Encoding
 
 TOKENISER = "lower-case [a-z]+"
 SUMMARY_TOKENS, TEXT_TOKENS = 16, 127
@@ -40,6 +41,11 @@ class Record:
     time: int
     summary: str
     text: str
+
+
+def encoding() -> Encoding:
+    """How these records become numbers."""
+    return Encoding(PARTITION_KEY_ID, vocabulary.digest(), vocabulary.SIZE, TOKENISER)
 
 
 def keyed_hash(identifier: str) -> int:

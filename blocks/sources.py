@@ -1,39 +1,23 @@
-"""Where reviews come from: one protocol over synthetic data and files."""
+"""Sources of Amazon reviews: synthetic ones, and files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from blocks import readers, synthetic
-from blocks.partition import Slice
-from blocks.record import Record, columns
+from blocks.record import Record, columns, encoding
 from privatekube import errors
-from privatekube.reviews import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
+from privatekube.data import json_lines
+from privatekube.data.block_file import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
+from privatekube.data.json_lines import Faults
+from privatekube.data.partition import Slice
+from privatekube.data.sources import Encoding, Source
 
 SYNTHETIC = "synthetic"
 _BATCH = 20_000
-
-
-class Source(Protocol):
-    """Reviews by slices of days."""
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """All categories; public."""
-
-    @property
-    def faults(self) -> readers.Faults:
-        """Lines that were no reviews."""
-
-    def days(self) -> tuple[int, int] | None:
-        """First day and number of days of the data; None where there is no end."""
-
-    def reviews(self, days: Slice) -> Reviews:
-        """The reviews of a slice."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +26,12 @@ class Synthetic:
 
     seed: int
     categories: tuple[str, ...] = synthetic.CATEGORIES
-    faults: readers.Faults = field(default_factory=readers.Faults)
+    faults: Faults = field(default_factory=Faults)
+
+    @property
+    def encoding(self) -> Encoding:
+        """How records become numbers."""
+        return encoding()
 
     def days(self) -> tuple[int, int] | None:
         """There is no end."""
@@ -61,9 +50,10 @@ class Files:
     """Review files, read once into columns."""
 
     def __init__(self, source: str) -> None:
-        files = readers.categories(source)
+        files = json_lines.files_by_category(source)
         self.categories = tuple(files)
-        self.faults = readers.Faults()
+        self.faults = Faults()
+        self.encoding = encoding()
         self._all = Reviews.concatenate([part for name, file in files.items() for part in self._parts(file, name)])
         if not len(self._all):
             raise errors.invalid("source", source, f"holds no review; {self.faults.total} lines are none", "check it")
@@ -92,18 +82,3 @@ class Files:
 def open_source(source: str, *, seed: int) -> Source:
     """`synthetic`, a file, a folder or a gs:// prefix."""
     return Synthetic(seed) if source == SYNTHETIC else Files(source)
-
-
-def span(source: Source, start_day: int | None, days: int | None) -> tuple[int, int]:
-    """First day and number of days to cut: what was asked, else all of the data.
-
-    Raises:
-        InvalidInput: endless data and no number of days.
-    """
-    there = source.days()
-    if there is None:
-        if days is None:
-            raise errors.invalid("days", days, "is missing", "synthetic reviews have no end: say --days 10")
-        return start_day or 0, days
-    first = there[0] if start_day is None else start_day
-    return first, there[0] + there[1] - first if days is None else days

@@ -13,7 +13,7 @@ import numpy as np
 
 from blocks import vocabulary
 from blocks.record import Record
-from privatekube.reviews import FIRST_DAY_SECONDS, SECONDS_PER_DAY
+from privatekube.data.block_file import FIRST_DAY_SECONDS, SECONDS_PER_DAY
 
 CATEGORIES = (
     *("automotive", "books", "cds", "clothing", "games", "groceries", "home", "movies", "pets", "sports", "tools"),

@@ -8,7 +8,7 @@ import re
 
 import wordfreq
 
-from privatekube.reviews import FIRST_WORD, UNK
+from privatekube.data.block_file import FIRST_WORD, UNK
 
 SIZE = 10_000
 _WORD = re.compile(r"[a-z]+")

@@ -4,14 +4,17 @@ allocate -> download -> dp_preprocess -> dp_train -> dp_evaluate -> consume -> u
                                                          (exit task: release)
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kfp import components, dsl
 from kfp.dsl.base_component import BaseComponent
 
-from images import interface
-from pipelines.parts import Parts
+from privatekube.images import component_yaml
+
+STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
+"""The steps in the order in which they run, and the exit task."""
 
 CONTROL = ("500m", "1Gi")
 DATA = ("1", "4Gi")
@@ -21,18 +24,18 @@ GPU_TYPE = "nvidia.com/gpu"
 
 def load(folder: Path) -> BaseComponent:
     """The component in `folder`."""
-    return components.load_component_from_file(str(folder / interface.FILE))
+    return components.load_component_from_file(str(folder / component_yaml.FILE))
 
 
-def build(parts: Parts, *, gpu: bool = False, retries: int = 3) -> BaseComponent:
+def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -> BaseComponent:
     """The pipeline; its parameters are the fields of `config.RunArguments`.
 
     Args:
-        parts: folder of each step's component.
+        folders: folder of the component of each of `STEPS`.
         gpu: ask the cluster for a GPU where the model runs.
         retries: how often a step that only moves data is run again, with pauses of 10 s and more, as for a lost pod.
     """
-    steps = {name: load(folder) for name, folder in parts.items()}
+    steps = {name: load(folders[name]) for name in STEPS}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
         name="dp-lstm", description="Train and publish a model of private reviews, paid for in privacy budget"

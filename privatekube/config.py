@@ -13,31 +13,25 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import pydantic
 import yaml
 
-from privatekube import entry, errors
+from privatekube import errors, validation
+from privatekube.validation import (
+    BlockCount,
+    Conditions,
+    Count,
+    Delta,
+    Epsilon,
+    Name,
+    OpenShare,
+    Positive,
+    Rate,
+    Seed,
+    Text,
+    VocabularySize,
+)
 
-
-def _block_count(value: object) -> object:
-    text = str(value)
-    if text != "all" and not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise ValueError("must be 'all' or a whole number of at least 1")
-    return text
-
-
-Epsilon = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-OpenShare = Annotated[float, pydantic.Field(gt=0, lt=1)]
-Delta = OpenShare
-Rate = Annotated[float, pydantic.Field(gt=0, le=1)]
-Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, pydantic.Field(ge=1)]
-VocabularySize = Annotated[int, pydantic.Field(ge=8)]
-Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
-Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
-BlockCount = Annotated[str, pydantic.BeforeValidator(_block_count)]
-Conditions = list[dict[str, str]]
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward"]
 Device = Literal["auto", "cpu", "cuda"]
-Text = Annotated[str, pydantic.Field(min_length=1)]
 
 
 class _Settings(pydantic.BaseModel):
@@ -186,7 +180,7 @@ def checked(kind: type[S], values: Mapping[str, Any], *, source: str) -> S:
     try:
         return kind.model_validate(dict(values))
     except pydantic.ValidationError as error:
-        raise errors.InvalidInput(f"{source}: {entry.first_fault(error)}") from None
+        raise errors.InvalidInput(f"{source}: {validation.first_fault(error)}") from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
-from privatekube.resources.claim import AllocateRequest, BudgetDemand, ClaimSpec, PrivacyBudgetClaim, Request
+from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
+from privatekube.resources.requests import AllocateRequest, BudgetDemand, Request
 
 NAMESPACE = "ns"
 

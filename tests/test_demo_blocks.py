@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from privatekube import reviews
+from privatekube.data import block_file
 from tests.e2e.conftest import ROOT, Laptop
 
 FIRST = "privacy-example/amazon-2013-01-01-0"
@@ -42,7 +42,7 @@ def test_a_block_states_its_data_dimensions_digest_and_budget(laptop: Laptop) ->
     assert expected.items() <= dimensions.items()
     path = Path(block["spec"]["dataSource"].removeprefix("file://"))
     stated = block["metadata"]["annotations"]["privacy.columbia.github.com/content-digest"]
-    assert reviews.read(path, digest=stated).metadata.n_buckets == 2
+    assert block_file.read(path, digest=stated).metadata.n_buckets == 2
 
 
 def test_a_user_day_has_a_bound_even_where_none_is_named(laptop: Laptop) -> None:

@@ -6,38 +6,42 @@ from pathlib import Path
 
 import pydantic
 
-from privatekube import client, config, demand, entry, handoff, publiclog, storage
+from privatekube import validation
+from privatekube.client import connect, run_demand
 from privatekube.privacy import budget, planning
-from privatekube.resources import block, claim, codec
+from privatekube.resources import block, claim
+from privatekube.resources.wire import common
+from privatekube.steps import arguments, documents, public_log
+from privatekube.storage import uris
 
 
 def allocate(
     *,
-    run_id: config.Text,
-    namespace: config.Name,
-    dataset: config.Name,
-    n_blocks: config.BlockCount,
-    conditions: pydantic.Json[config.Conditions],
-    epsilon: config.Epsilon,
-    delta: config.Delta,
-    timeout_seconds: config.Count,
-    settle_after_seconds: config.Count,
-    statistics_fraction: config.OpenShare,
-    test_fraction: config.OpenShare,
-    n_epochs: config.Count,
-    sampling_rate: config.Rate,
-    prefix: config.Text,
+    run_id: validation.Text,
+    namespace: validation.Name,
+    dataset: validation.Name,
+    n_blocks: validation.BlockCount,
+    conditions: pydantic.Json[validation.Conditions],
+    epsilon: validation.Epsilon,
+    delta: validation.Delta,
+    timeout_seconds: validation.Count,
+    settle_after_seconds: validation.Count,
+    statistics_fraction: validation.OpenShare,
+    test_fraction: validation.OpenShare,
+    n_epochs: validation.Count,
+    sampling_rate: validation.Rate,
+    prefix: validation.Text,
     grant: Path,
 ) -> None:
     """Claim budget for a run under a name made from `run_id`: a repetition finds its own claim and pays once.
 
     Writes the Grant to the path `grant`. Refuses, before anything is claimed, a `prefix` that cannot be written.
     """
-    storage.require_writable(prefix)
-    with client.connect() as plane:
-        request = demand.request(dataset, n_blocks, conditions)
+    uris.require_writable(prefix)
+    with connect.connect() as plane:
+        request = run_demand.request_for(dataset, n_blocks, conditions)
         candidates = plane.matching_blocks(namespace, request)
-        unit, max_contribution = demand.privacy_unit(candidates)
+        unit, max_contribution = run_demand.privacy_unit(candidates)
         plan = planning.plan_run(
             epsilon=epsilon,
             delta=delta,
@@ -46,18 +50,18 @@ def allocate(
             steps=planning.steps_of(n_epochs, sampling_rate),
             sensitivity=max_contribution,
         )
-        amount = demand.amount(plan, budget.EpsilonDelta(epsilon, delta), candidates)
-        name = client.claim_name(run_id)
-        publiclog.say("claiming", demand=amount, blocks=n_blocks, claim=f"{namespace}/{name}")
+        amount = run_demand.price(plan, budget.EpsilonDelta(epsilon, delta), candidates)
+        name = connect.claim_name(run_id)
+        public_log.say("claiming", demand=amount, blocks=n_blocks, claim=f"{namespace}/{name}")
         granted = plane.allocate(
             namespace,
             name,
-            demand.request(dataset, n_blocks, conditions, amount),
+            run_demand.request_for(dataset, n_blocks, conditions, amount),
             timeout_seconds=timeout_seconds,
             settle_after_seconds=settle_after_seconds,
         )
         blocks = [plane.get_block(block_id) for block_id in sorted(granted.status.acquired)]
-    document = handoff.Grant(
+    document = documents.Grant(
         run_id=run_id,
         claim=granted.id,
         epsilon=epsilon,
@@ -66,20 +70,20 @@ def allocate(
         max_contribution=max_contribution,
         test_fraction=test_fraction,
         blocks=tuple(_granted(each, granted) for each in blocks),
-        plan=handoff.Plan.model_validate(plan, from_attributes=True),
+        plan=documents.Plan.model_validate(plan, from_attributes=True),
     )
-    handoff.write(document, grant)
-    publiclog.say("granted", blocks=len(blocks), claim=granted.id)
+    documents.write(document, grant)
+    public_log.say("granted", blocks=len(blocks), claim=granted.id)
 
 
-def _granted(each: block.PrivateDataBlock, granted: claim.PrivacyBudgetClaim) -> handoff.GrantedBlock:
-    return handoff.GrantedBlock(
+def _granted(each: block.PrivateDataBlock, granted: claim.PrivacyBudgetClaim) -> documents.GrantedBlock:
+    return documents.GrantedBlock(
         id=each.id,
         uri=each.spec.data_source,
         digest=each.content_digest,
-        budget=codec.budget_to_wire(granted.status.acquired[each.id]),
+        budget=common.budget_to_wire(granted.status.acquired[each.id]),
     )
 
 
 if __name__ == "__main__":
-    entry.component(allocate)
+    arguments.component(allocate)

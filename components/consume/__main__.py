@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from privatekube import client, entry, errors, handoff, publiclog
+from privatekube import errors
+from privatekube.client import connect
 from privatekube.privacy import accounting, budget, events, rounding
-from privatekube.resources import codec
+from privatekube.resources.wire import common
+from privatekube.steps import arguments, documents, public_log
 
 PARTS = {"dp_preprocess": "all", "dp_train": "train", "dp_evaluate": "test"}
 
@@ -21,30 +23,32 @@ def consume(
     The spends compose as they ran: statistics on all units, training and evaluation on disjoint parts. Together they
     must fit the Grant in the accounting of the blocks. The whole Grant is committed: it was planned to be used in full.
     """
-    granted = handoff.read(handoff.Grant, grant)
-    spends = tuple(handoff.read(handoff.Spend, path) for path in (spend_statistics, spend_training, spend_evaluation))
+    granted = documents.read(documents.Grant, grant)
+    spends = tuple(
+        documents.read(documents.Spend, path) for path in (spend_statistics, spend_training, spend_evaluation)
+    )
     epsilon = _check(granted, spends)
-    with client.connect() as plane:
+    with connect.connect() as plane:
         committed = plane.consume(granted.claim, mechanisms=[_mechanism(spend) for spend in spends])
     _require_all(granted, committed)
-    document = handoff.Receipt(
+    document = documents.Receipt(
         run_id=granted.run_id,
         claim=granted.claim,
-        committed={block_id: codec.budget_to_wire(each) for block_id, each in sorted(committed.items())},
+        committed={block_id: common.budget_to_wire(each) for block_id, each in sorted(committed.items())},
         epsilon=epsilon,
         delta=granted.delta,
         spends=spends,
     )
-    handoff.write(document, receipt)
-    publiclog.say("committed", budget=next(iter(committed.values())), blocks=len(committed))
+    documents.write(document, receipt)
+    public_log.say("committed", budget=next(iter(committed.values())), blocks=len(committed))
 
 
-def _mechanism(spend: handoff.Spend) -> str:
+def _mechanism(spend: documents.Spend) -> str:
     """What a step ran, for the ledger."""
     return f"{spend.step} on {spend.part}: {json.dumps(spend.event, separators=(',', ':'))}"
 
 
-def _check(granted: handoff.Grant, spends: tuple[handoff.Spend, ...]) -> float:
+def _check(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> float:
     """The epsilon of all `spends` together.
 
     Raises:
@@ -65,7 +69,7 @@ def _check(granted: handoff.Grant, spends: tuple[handoff.Spend, ...]) -> float:
     used = accounting.Composition(tuple(by_part["all"]), (tuple(by_part["train"]), tuple(by_part["test"])))
     epsilon = used.epsilon(granted.delta)
     for each in granted.blocks:
-        held = codec.budget_from_wire(each.budget)
+        held = common.budget_from_wire(each.budget)
         if held is None or epsilon > granted.epsilon * (1 + rounding.ROUNDING) or not _fits(used, epsilon, held):
             raise errors.BudgetExceeded(
                 f"spend: epsilon {epsilon:.6g} at delta {granted.delta:.3g} is more than {each.id} grants ({held}); "
@@ -81,12 +85,12 @@ def _fits(used: accounting.Composition, epsilon: float, held: budget.PrivacyBudg
     return all(own <= bound * (1 + rounding.ROUNDING) for own, bound in zip(cost.values, held.values, strict=True))
 
 
-def _require_all(granted: handoff.Grant, committed: Mapping[str, budget.PrivacyBudget]) -> None:
+def _require_all(granted: documents.Grant, committed: Mapping[str, budget.PrivacyBudget]) -> None:
     for each in granted.blocks:
-        asked, done = codec.budget_from_wire(each.budget), committed.get(each.id)
+        asked, done = common.budget_from_wire(each.budget), committed.get(each.id)
         if asked is None or done is None or not budget.is_close(asked, done):
             raise errors.BudgetExceeded(f"block {each.id}: committed {done}, asked {asked}; nothing is published")
 
 
 if __name__ == "__main__":
-    entry.component(consume)
+    arguments.component(consume)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from privatekube import client, entry, handoff, publiclog, reviews, storage
+from privatekube.client import connect
+from privatekube.data import block_file
+from privatekube.steps import arguments, documents, public_log
+from privatekube.storage import uris
 
 
 def download(*, grant: Path, blocks: Path) -> None:
@@ -14,15 +17,15 @@ def download(*, grant: Path, blocks: Path) -> None:
     Writes one HDF5 file per block into the folder `blocks`, numbered in the Grant's order. The mark comes after the
     checks and before any other step can read a block: a block that is missing or was altered costs nothing.
     """
-    granted = handoff.read(handoff.Grant, grant)
+    granted = documents.read(documents.Grant, grant)
     blocks.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=blocks.parent) as scratch:
         fetched = [Path(scratch) / f"{number:05d}.h5" for number in range(len(granted.blocks))]
         for number, (each, path) in enumerate(zip(granted.blocks, fetched, strict=True)):
-            storage.copy_to(each.uri, path)
-            reviews.read(path, digest=each.digest)
-            publiclog.say("fetched", done=number + 1, total=len(granted.blocks))
-        with client.connect() as plane:
+            uris.copy_to(each.uri, path)
+            block_file.read(path, digest=each.digest)
+            public_log.say("fetched", done=number + 1, total=len(granted.blocks))
+        with connect.connect() as plane:
             plane.mark_opened(granted.claim)
         blocks.mkdir(exist_ok=True)
         for path in fetched:
@@ -30,4 +33,4 @@ def download(*, grant: Path, blocks: Path) -> None:
 
 
 if __name__ == "__main__":
-    entry.component(download, reads_data=True)
+    arguments.component(download, reads_data=True)

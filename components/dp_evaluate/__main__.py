@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from privatekube import config, entry, errors, handoff, publiclog, reviews
+from privatekube import config, errors
+from privatekube.data import block_file
 from privatekube.privacy import events, mechanisms
+from privatekube.steps import arguments, documents, public_log
 from privatekube.training import checkpoint as checkpoints
-from privatekube.training import evaluate, loop, split
+from privatekube.training import evaluation, loop, split
 
 
 def dp_evaluate(
@@ -21,17 +23,17 @@ def dp_evaluate(
     (L1). The held-out users are disjoint from those trained on. Writes `metrics` (accuracy with estimate, low and high
     at 95 %, from sampling error and noise) and what it cost to `spend`.
     """
-    granted = handoff.read(handoff.Grant, grant)
-    inputs = handoff.digest(grant, checkpoint)
-    if handoff.finished(spend, claim=granted.claim, inputs=inputs, outputs=(metrics,)):
-        publiclog.say("kept")
+    granted = documents.read(documents.Grant, grant)
+    inputs = documents.digest(grant, checkpoint)
+    if documents.finished(spend, claim=granted.claim, inputs=inputs, outputs=(metrics,)):
+        public_log.say("kept")
         return
     trained = checkpoints.load(checkpoint)
-    read = reviews.read(dataset)
+    read = block_file.read(dataset)
     if read.metadata.vocabulary_digest != trained.vocabulary_digest:
         raise errors.InvalidInput("checkpoint: trained on another vocabulary than the dataset's; train on this one")
     data = read.reviews.select(split.is_test(read.reviews.user, granted.test_fraction))
-    counts = evaluate.count_predictions(
+    counts = evaluation.count_predictions(
         trained.module,
         data,
         task=trained.task,
@@ -42,14 +44,14 @@ def dp_evaluate(
     )
     scale, classes = granted.plan.evaluation_scale, trained.config.n_classes
     released = mechanisms.noisy_histogram(
-        counts, evaluate.cells(classes), scale=scale, sensitivity=granted.plan.sensitivity
+        counts, evaluation.cells(classes), scale=scale, sensitivity=granted.plan.sensitivity
     )
-    estimated = evaluate.metrics(
+    estimated = evaluation.metrics(
         released.value, n_classes=classes, scale=scale, max_contribution=granted.max_contribution
     )
     names = read.metadata.categories if trained.task == "product" else ("other", "five stars")
     document = asdict(estimated) | {
-        "schema_version": handoff.SCHEMA_VERSION,
+        "schema_version": documents.SCHEMA_VERSION,
         "task": trained.task,
         "model": trained.config.architecture,
         "per_class": {name: asdict(share) for name, share in zip(names, estimated.per_class, strict=True)},
@@ -58,12 +60,12 @@ def dp_evaluate(
     }
     metrics.parent.mkdir(parents=True, exist_ok=True)
     metrics.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    used = handoff.Spend(
+    used = documents.Spend(
         step="dp_evaluate", claim=granted.claim, part="test", event=events.to_json(released.event), inputs=inputs
     )
-    handoff.write(used, spend)
-    publiclog.say("evaluated", scale=scale)
+    documents.write(used, spend)
+    public_log.say("evaluated", scale=scale)
 
 
 if __name__ == "__main__":
-    entry.component(dp_evaluate, reads_data=True)
+    arguments.component(dp_evaluate, reads_data=True)

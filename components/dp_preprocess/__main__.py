@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from privatekube import entry, handoff, publiclog, reviews
+from privatekube.data import block_file
 from privatekube.privacy import events, mechanisms
+from privatekube.steps import arguments, documents, public_log
 
 STARS = range(1, 6)
 
@@ -17,22 +18,22 @@ def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path,
     Adjacency: one privacy unit of the Grant added or removed; it moves the counts by at most its contribution bound
     (L1). Writes the merged blocks to `dataset`, the noisy counts to `statistics` and what they cost to `spend`.
     """
-    granted = handoff.read(handoff.Grant, grant)
-    inputs = handoff.digest(grant)
-    if handoff.finished(spend, claim=granted.claim, inputs=inputs, outputs=(dataset, statistics)):
-        publiclog.say("kept")
+    granted = documents.read(documents.Grant, grant)
+    inputs = documents.digest(grant)
+    if documents.finished(spend, claim=granted.claim, inputs=inputs, outputs=(dataset, statistics)):
+        public_log.say("kept")
         return
     files = [(blocks / f"{number:05d}.h5", each.digest) for number, each in enumerate(granted.blocks)]
-    merged = reviews.merge([reviews.read(path, digest=digest) for path, digest in files])
-    reviews.require_bound(merged, unit=granted.unit, max_contribution=granted.max_contribution)
-    reviews.write(dataset, merged.reviews, merged.metadata)
+    merged = block_file.merge([block_file.read(path, digest=digest) for path, digest in files])
+    block_file.require_bound(merged, unit=granted.unit, max_contribution=granted.max_contribution)
+    block_file.write(dataset, merged.reviews, merged.metadata)
 
     scale, sensitivity = granted.plan.statistics_scale, granted.plan.sensitivity
     categories = merged.metadata.categories
     keys = [(category, stars) for category in categories for stars in STARS]
     released = mechanisms.noisy_histogram(_counts(merged), keys, scale=scale, sensitivity=sensitivity)
     document = {
-        "schema_version": handoff.SCHEMA_VERSION,
+        "schema_version": documents.SCHEMA_VERSION,
         "counts": {c: {str(s): released.value[c, s] for s in STARS} for c in categories},
         "noise": {"mechanism": "discrete Laplace", "scale": scale, "sensitivity": sensitivity},
         "unit": granted.unit,
@@ -40,14 +41,14 @@ def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path,
     }
     statistics.parent.mkdir(parents=True, exist_ok=True)
     statistics.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    used = handoff.Spend(
+    used = documents.Spend(
         step="dp_preprocess", claim=granted.claim, part="all", event=events.to_json(released.event), inputs=inputs
     )
-    handoff.write(used, spend)
-    publiclog.say("counted", scale=scale)
+    documents.write(used, spend)
+    public_log.say("counted", scale=scale)
 
 
-def _counts(merged: reviews.Block) -> dict[tuple[str, int], int]:
+def _counts(merged: block_file.Block) -> dict[tuple[str, int], int]:
     counts: dict[tuple[str, int], int] = {}
     for category, stars in zip(merged.reviews.category, merged.reviews.stars, strict=True):
         key = merged.metadata.categories[int(category)], int(stars)
@@ -56,4 +57,4 @@ def _counts(merged: reviews.Block) -> dict[tuple[str, int], int]:
 
 
 if __name__ == "__main__":
-    entry.component(dp_preprocess, reads_data=True)
+    arguments.component(dp_preprocess, reads_data=True)

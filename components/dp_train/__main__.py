@@ -6,8 +6,10 @@ import json
 from functools import partial
 from pathlib import Path
 
-from privatekube import config, entry, errors, handoff, publiclog, reviews
+from privatekube import config, errors, validation
+from privatekube.data import block_file
 from privatekube.privacy import events
+from privatekube.steps import arguments, documents, public_log
 from privatekube.training import checkpoint as checkpoints
 from privatekube.training import loop, models, split
 
@@ -19,14 +21,14 @@ def dp_train(
     statistics: Path,
     task: config.Task,
     model: config.Architecture,
-    max_grad_norm: config.Positive,
-    learning_rate: config.Positive,
-    vocab_size: config.VocabularySize,
-    max_text_len: config.Count,
-    embedding_dim: config.Count,
-    hidden_dim: config.Count,
+    max_grad_norm: validation.Positive,
+    learning_rate: validation.Positive,
+    vocab_size: validation.VocabularySize,
+    max_text_len: validation.Count,
+    embedding_dim: validation.Count,
+    hidden_dim: validation.Count,
     device: config.Device,
-    seed: config.Seed,
+    seed: validation.Seed,
     checkpoint: Path,
     spend: Path,
 ) -> None:
@@ -37,12 +39,12 @@ def dp_train(
     normalised by the expected batch size, taken from the noisy `statistics`. Writes the model to `checkpoint` and what
     the steps taken cost to `spend`.
     """
-    granted = handoff.read(handoff.Grant, grant)
-    inputs = handoff.digest(grant, statistics)
-    if handoff.finished(spend, claim=granted.claim, inputs=inputs, outputs=(checkpoint,)):
-        publiclog.say("kept")
+    granted = documents.read(documents.Grant, grant)
+    inputs = documents.digest(grant, statistics)
+    if documents.finished(spend, claim=granted.claim, inputs=inputs, outputs=(checkpoint,)):
+        public_log.say("kept")
         return
-    read = reviews.read(dataset)
+    read = block_file.read(dataset)
     data = read.reviews.select(~split.is_test(read.reviews.user, granted.test_fraction))
     shape = models.ModelConfig(
         architecture=model,
@@ -72,13 +74,13 @@ def dp_train(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     digest = read.metadata.vocabulary_digest
     checkpoints.save(checkpoint, trained.module, shape, task=task, vocabulary_digest=digest)
-    used = handoff.Spend(
+    used = documents.Spend(
         step="dp_train", claim=granted.claim, part="train", event=events.to_json(trained.event), inputs=inputs
     )
-    handoff.write(used, spend)
+    documents.write(used, spend)
 
 
-def _expected_batch_size(granted: handoff.Grant, statistics: Path) -> float:
+def _expected_batch_size(granted: documents.Grant, statistics: Path) -> float:
     """Units that a step's sample is expected to have, from noisy counts: at least one."""
     try:
         counts = json.loads(statistics.read_text(encoding="utf-8"))["counts"]
@@ -90,8 +92,8 @@ def _expected_batch_size(granted: handoff.Grant, statistics: Path) -> float:
 
 def _report(done: int, total: int, *, every: int) -> None:
     if done % every == 0 or done == total:
-        publiclog.say("training", done=done, total=total)
+        public_log.say("training", done=done, total=total)
 
 
 if __name__ == "__main__":
-    entry.component(dp_train, reads_data=True)
+    arguments.component(dp_train, reads_data=True)

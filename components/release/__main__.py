@@ -6,19 +6,21 @@ from typing import Any
 
 import pydantic
 
-from privatekube import client, config, entry, publiclog
+from privatekube import validation
+from privatekube.client import connect
+from privatekube.steps import arguments, public_log
 
 
-def release(*, run_id: config.Text, namespace: config.Name, status: pydantic.Json[dict[str, Any]]) -> None:
+def release(*, run_id: validation.Text, namespace: validation.Name, status: pydantic.Json[dict[str, Any]]) -> None:
     """Return the budget if the run's data was never opened, otherwise consume it; nothing is left to do after consume.
 
     Once data was opened nobody can prove that nothing leaked, so the budget is gone. The outcome follows from the claim
     alone; `status` is Kubeflow's word on how the run ended, and only logged.
     """
-    with client.connect() as plane:
-        outcome = plane.settle(f"{namespace}/{client.claim_name(run_id)}")
-    publiclog.say("settled", claim=client.claim_name(run_id), outcome=outcome, state=status.get("state", "unknown"))
+    with connect.connect() as plane:
+        outcome = plane.settle(f"{namespace}/{connect.claim_name(run_id)}")
+    public_log.say("settled", claim=connect.claim_name(run_id), outcome=outcome, state=status.get("state", "unknown"))
 
 
 if __name__ == "__main__":
-    entry.component(release)
+    arguments.component(release)

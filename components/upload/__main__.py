@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from privatekube import card, config, entry, errors, handoff, publiclog, storage
+from privatekube import errors, validation
+from privatekube.steps import arguments, documents, privacy_card, public_log
+from privatekube.storage import uris
 
 
 def upload(
@@ -15,23 +17,23 @@ def upload(
     statistics: Path,
     checkpoint: Path,
     metrics: Path,
-    prefix: config.Text,
+    prefix: validation.Text,
     location: Path,
 ) -> None:
     """Write the five published files to a folder of the run below `prefix`, never over another run's.
 
     The Receipt is an input, so that publishing before paying cannot be wired. Writes the folder's URI to `location`.
     """
-    granted = handoff.read(handoff.Grant, grant)
-    paid = handoff.read(handoff.Receipt, receipt)
+    granted = documents.read(documents.Grant, grant)
+    paid = documents.read(documents.Receipt, receipt)
     if (paid.run_id, paid.claim) != (granted.run_id, granted.claim):
         raise errors.InvalidInput(
             f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; hand on this run's receipt"
         )
-    folder = storage.join(prefix, paid.run_id)
+    folder = uris.join(prefix, paid.run_id)
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / "privacy-card.md"
-        written.write_text(card.render(granted, paid), encoding="utf-8")
+        written.write_text(privacy_card.render(granted, paid), encoding="utf-8")
         files = {
             "statistics.json": statistics,
             "model.pt": checkpoint,
@@ -40,11 +42,11 @@ def upload(
             "receipt.json": receipt,  # last: a folder with a receipt is complete
         }
         for name, path in files.items():
-            storage.publish(path, storage.join(folder, name))
+            uris.publish(path, uris.join(folder, name))
     location.parent.mkdir(parents=True, exist_ok=True)
     location.write_text(folder, encoding="utf-8")
-    publiclog.say("published", location=folder)
+    public_log.say("published", location=folder)
 
 
 if __name__ == "__main__":
-    entry.component(upload)
+    arguments.component(upload)

@@ -11,10 +11,12 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from privatekube import config, entry, handoff, publiclog, reviews
+from privatekube import config
+from privatekube.data import block_file
 from privatekube.privacy import events, mechanisms
+from privatekube.steps import arguments, documents, public_log
 from privatekube.training import checkpoint as checkpoints
-from privatekube.training import evaluate, loop, split
+from privatekube.training import evaluation, loop, split
 
 CELLS = (True, False)
 
@@ -27,14 +29,14 @@ def my_component(
     Adjacency and sensitivity are those of dp_evaluate: a privacy unit's reviews are in one count each, so both together
     move by at most its contribution bound (L1). The noise is what the Grant planned for the evaluation.
     """
-    granted = handoff.read(handoff.Grant, grant)
-    inputs = handoff.digest(grant, checkpoint)
-    if handoff.finished(spend, claim=granted.claim, inputs=inputs, outputs=(metrics,)):
-        publiclog.say("kept")  # a repeated step must not draw noise twice
+    granted = documents.read(documents.Grant, grant)
+    inputs = documents.digest(grant, checkpoint)
+    if documents.finished(spend, claim=granted.claim, inputs=inputs, outputs=(metrics,)):
+        public_log.say("kept")  # a repeated step must not draw noise twice
         return
     trained = checkpoints.load(checkpoint)
-    read = reviews.read(dataset)
-    per_class = evaluate.count_predictions(
+    read = block_file.read(dataset)
+    per_class = evaluation.count_predictions(
         trained.module,
         read.reviews.select(split.is_test(read.reviews.user, granted.test_fraction)),
         task=trained.task,
@@ -47,7 +49,7 @@ def my_component(
     scale = granted.plan.evaluation_scale
     released = mechanisms.noisy_histogram(counts, CELLS, scale=scale, sensitivity=granted.plan.sensitivity)
     document = {
-        "schema_version": handoff.SCHEMA_VERSION,
+        "schema_version": documents.SCHEMA_VERSION,
         "task": trained.task,
         "model": trained.config.architecture,
         "accuracy": asdict(_accuracy(released.value, scale, granted.max_contribution)),
@@ -56,19 +58,19 @@ def my_component(
     }
     metrics.parent.mkdir(parents=True, exist_ok=True)
     metrics.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    used = handoff.Spend(
+    used = documents.Spend(
         step="dp_evaluate", claim=granted.claim, part="test", event=events.to_json(released.event), inputs=inputs
     )
-    handoff.write(used, spend)
-    publiclog.say("evaluated", scale=scale)
+    documents.write(used, spend)
+    public_log.say("evaluated", scale=scale)
 
 
-def _accuracy(noisy: dict[bool, int], scale: float, max_contribution: int) -> evaluate.Estimate:
+def _accuracy(noisy: dict[bool, int], scale: float, max_contribution: int) -> evaluation.Estimate:
     """Post-processing of the noisy counts; 2 b^2 bounds the variance of discrete Laplace noise of scale b."""
-    return evaluate.share_estimate(
+    return evaluation.share_estimate(
         noisy[True], noisy[False], noise_variance=(2 * scale**2, 2 * scale**2), design_effect=max_contribution
     )
 
 
 if __name__ == "__main__":
-    entry.component(my_component, reads_data=True)
+    arguments.component(my_component, reads_data=True)

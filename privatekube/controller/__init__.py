@@ -1,1 +1,1 @@
-"""The control plane: the only writer of status."""
+"""The controller of a cluster: a daemon that runs passes of the control plane."""

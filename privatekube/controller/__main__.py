@@ -13,14 +13,16 @@ from typing import Annotated
 import typer
 from pythonjsonlogger.json import JsonFormatter
 
-from privatekube import commandline, errors
-from privatekube.controller import policy, serving
-from privatekube.controller.process import Controller, Settings
+from privatekube import errors
+from privatekube.cli import typer_app
+from privatekube.controller import http_endpoints
+from privatekube.controller.controller import Controller, Settings
+from privatekube.reconcile import policy
 from privatekube.scheduling import durations, ordering
-from privatekube.store import clusterlogin
-from privatekube.store.cluster import Cluster
-from privatekube.store.coreobjects import CoreObjects
-from privatekube.store.kubernetes import SYSTEM_NAMESPACE
+from privatekube.store.kubernetes import login
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -56,12 +58,12 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         namespace=os.environ.get("POD_NAMESPACE") or SYSTEM_NAMESPACE,
     )
     host, port = _address(listen)
-    api = clusterlogin.log_in(in_cluster=in_cluster, kubeconfig=kubeconfig, context=context)
+    api = login.log_in(in_cluster=in_cluster, kubeconfig=kubeconfig, context=context)
     controller = Controller(Cluster(api), CoreObjects(api), settings)
     _log_as_json()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: controller.stop())
-    server = serving.serve(
+    server = http_endpoints.serve(
         host,
         port,
         {
@@ -95,4 +97,4 @@ def _log_as_json() -> None:
 
 
 if __name__ == "__main__":
-    commandline.run(app)
+    typer_app.run(app)

@@ -8,11 +8,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from privatekube.controller import happenings
-from privatekube.controller.happenings import Happening
+from privatekube.controller import status_events
+from privatekube.controller.status_events import Happening
 from privatekube.privacy import budget
 from privatekube.privacy.budget import RenyiCurve
-from privatekube.resources import brief, conditions, standing
+from privatekube.resources import conditions, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 
@@ -55,7 +55,7 @@ class Metrics:
 
     def count(self, happened: Happening) -> None:
         """Count what happened to a claim."""
-        if happened.reason == happenings.GRANTED:
+        if happened.reason == status_events.GRANTED:
             self._grants.inc()
         elif happened.reason in _REFUSALS:
             self._refusals.labels(happened.reason).inc()
@@ -87,8 +87,8 @@ class _Budgets(Collector):
         for block in self._blocks():
             for name, order, epsilon in _left(block):
                 left.add_metric([block.meta.namespace, name, order], epsilon)
-            committed.add_metric([block.meta.namespace, block.meta.name], brief.committed_share(block))
-        waiting = sum(standing.waits(claim) for claim in self._claims())
+            committed.add_metric([block.meta.namespace, block.meta.name], summary.committed_share(block))
+        waiting = sum(claim.is_waiting for claim in self._claims())
         return [left, committed, GaugeMetricFamily("privatekube_claims_waiting", "Claims that wait.", value=waiting)]
 
     def describe(self) -> Iterable[Metric]:

@@ -2,153 +2,16 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from privatekube.privacy.budget import PrivacyBudget
+from privatekube import errors
+from privatekube.privacy import budget
 from privatekube.resources import meta
 from privatekube.resources.block import Budgets
-
-ALL_OR_NOTHING = "allOrNothing"
-ABORT_AVAILABLE = "abortAvailable"
-
-
-class ResponseState(enum.StrEnum):
-    """State of the answer to one request."""
-
-    PENDING = "pending"
-    SUCCESS = "success"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A test on one dimension of a block; `operation` as on the wire (`>=`, `is`, `include`, ...)."""
-
-    attribute: str
-    operation: str
-    numeric_value: str | None = None
-    string_value: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetDemand:
-    """What is asked of each block: one amount for all, an amount by block id, or a named function (refused).
-
-    All None is the wire's empty object: nothing.
-    """
-
-    constant: PrivacyBudget | None = None
-    by_block: Budgets | None = None
-    function: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AllocateRequest:
-    """Ask for budget on the blocks of a dataset that meet all conditions.
-
-    Args:
-        min_blocks: None asks for no minimum; -1 for every matching block or nothing.
-        max_blocks: None takes all matching blocks.
-        timeout_ms: None takes the scheduler's default.
-    """
-
-    dataset: str
-    expected_budget: BudgetDemand
-    min_budget: BudgetDemand | None = None
-    conditions: tuple[Condition, ...] = ()
-    min_blocks: int | None = None
-    max_blocks: int | None = None
-    timeout_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumeRequest:
-    """Move acquired budget to committed, per block.
-
-    Args:
-        policy: as on the wire, such as `allOrNothing=true`.
-        mechanisms: what ran for it, for the ledger; nothing is decided by it.
-    """
-
-    consume: Budgets
-    policy: str | None = None
-    mechanisms: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRequest:
-    """Give acquired budget back, per block; `policy` as on the wire, such as `abortAvailable=true`."""
-
-    release: Budgets
-    policy: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MalformedRequest:
-    """A request that cannot be read, as it came, and what is wrong with it; it is answered with that."""
-
-    document: Mapping[str, object]
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One entry of spec.requests; its index gives it the id `namespace/claim/index`."""
-
-    identifier: str
-    action: AllocateRequest | ConsumeRequest | ReleaseRequest | MalformedRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """What an allocate request holds on one block: granted, or demanded while it waits."""
-
-    acquired: PrivacyBudget | None = None
-    reserved: PrivacyBudget | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What a consume or release request moved on one block, or why not."""
-
-    budget: PrivacyBudget | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AllocateResponse:
-    """Answer to an allocate request, by block id; times in unix milliseconds."""
-
-    budgets: Mapping[str, Allocation] = field(default_factory=lambda: MappingProxyType({}))
-    start_time_ms: int | None = None
-    finish_time_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumeResponse:
-    """Answer to a consume request, by block id."""
-
-    blocks: Mapping[str, Settlement] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseResponse:
-    """Answer to a release request, by block id."""
-
-    blocks: Mapping[str, Settlement] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The answer to the request of the same index."""
-
-    identifier: str
-    state: ResponseState
-    error: str | None = None
-    detail: AllocateResponse | ConsumeResponse | ReleaseResponse | None = None
+from privatekube.resources.requests import AllocateRequest, Request
+from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Response, ResponseState
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +50,11 @@ class ClaimSpec:
     owned_by: tuple[Mapping[str, object], ...] = ()
     settle_after: SettleAfter | None = None
 
+    def renewed(self, *, now_ms: int, seconds: int | None = None) -> ClaimSpec:
+        """Postpone the time to settle: by as many seconds as before, or else by `seconds`; None for never."""
+        after = seconds if self.settle_after is None else self.settle_after.seconds
+        return self if after is None else replace(self, settle_after=SettleAfter.of(after, now_ms=now_ms))
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimStatus:
@@ -215,3 +83,68 @@ class PrivacyBudgetClaim:
     def request_id(self, index: int) -> str:
         """The id of the request at `index`: `namespace/claim/index`."""
         return f"{self.id}/{index}"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request has no final answer yet."""
+        return self.current_request is not None
+
+    @property
+    def current_request(self) -> tuple[int, Request] | None:
+        """The first request that has no final answer, with its index; None where all are answered."""
+        n_answered = sum(response.state is not ResponseState.PENDING for response in self.status.responses)
+        return (n_answered, self.spec.requests[n_answered]) if n_answered < len(self.spec.requests) else None
+
+    @property
+    def open_allocate_requests(self) -> list[AllocateRequest]:
+        """The allocate requests that have no final answer yet."""
+        n_answered = sum(response.state is not ResponseState.PENDING for response in self.status.responses)
+        actions = [request.action for request in self.spec.requests[n_answered:]]
+        return [action for action in actions if isinstance(action, AllocateRequest)]
+
+    @property
+    def is_settled_when_overdue(self) -> bool:
+        """Whether it holds budget that the control plane settles once its settle-after time has passed."""
+        return bool(self.status.acquired) and self.spec.settle_after is not None
+
+    @property
+    def holds_its_grant(self) -> bool:
+        """Whether it was granted a budget above zero and still holds it on every block."""
+        details = [response.detail for response in self.status.responses]
+        granted = {
+            block_id
+            for detail in details
+            if isinstance(detail, AllocateResponse)
+            for block_id, allocation in detail.budgets.items()
+            if allocation.acquired is not None
+        }
+        holds_any = any(value > 0 for amount in self.status.acquired.values() for value in amount.values)
+        return holds_any and granted <= set(self.status.acquired)
+
+    def response_at(self, index: int) -> Response | None:
+        """The answer to the request at `index`, final or pending; None where it has not been answered."""
+        return self.status.responses[index] if index < len(self.status.responses) else None
+
+    def has_budget_on(self, block_id: str) -> bool:
+        """Whether it holds or has reserved budget on a block."""
+        return block_id in self.status.acquired or block_id in self.status.reserved
+
+    def was_made_for(self, request: AllocateRequest) -> bool:
+        """Whether its first request is `request`, whatever their time-outs."""
+        first = self.spec.requests[0].action if self.spec.requests else None
+        return isinstance(first, AllocateRequest) and replace(first, timeout_ms=request.timeout_ms) == request
+
+    def require_committed(self, amounts: Budgets) -> None:
+        """Compare what the last request committed with `amounts`, block by block.
+
+        Raises:
+            BudgetExceeded: they differ on a block; the message has both amounts.
+        """
+        response = self.status.responses[-1]
+        outcomes = response.detail.blocks if isinstance(response.detail, ConsumeResponse) else {}
+        for block_id, amount in amounts.items():
+            outcome = outcomes.get(block_id)
+            done = None if outcome is None or response.state is not ResponseState.SUCCESS else outcome.budget
+            if done is None or not budget.is_close(done, amount):
+                reason = response.error or (outcome.error if outcome else None) or "it was interrupted"
+                raise errors.BudgetExceeded(f"block {block_id}: asked to commit {amount}, committed {done}: {reason}")

@@ -11,8 +11,9 @@ from dataclasses import replace
 from privatekube.privacy import rounding
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import AllocateResponse, PrivacyBudgetClaim, Response, ResponseState
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import Condition
+from privatekube.resources.responses import AllocateResponse, Response, ResponseState
 
 EXHAUSTED, GRANTED, SETTLED = "Exhausted", "Granted", "Settled"
 WAITING, REFUSED = "Waiting", "Refused"

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import codec
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.codec import Json
-from privatekube.resources.reader import Reader
+from privatekube.resources.wire import common
+from privatekube.resources.wire.common import Json
+from privatekube.resources.wire.reader import Reader
 
 GENESIS = "sha256:" + "0" * 64
 """What the first entry is chained to."""
@@ -58,7 +58,7 @@ class Entry:
 
     def to_json(self) -> Json:
         """The entry without its digest."""
-        return codec.present(
+        return common.present(
             {
                 "sequence": self.sequence,
                 "identity": self.identity,
@@ -68,7 +68,7 @@ class Entry:
                 "block": self.block,
                 "claim": self.claim,
                 "request": self.request,
-                "budget": codec.budget_to_wire(self.amount),
+                "budget": common.budget_to_wire(self.amount),
                 "reason": self.reason,
                 "mechanisms": list(self.mechanisms),
             }
@@ -102,7 +102,7 @@ class Entry:
 
 
 def _amount(fields: Reader) -> PrivacyBudget:
-    amount = codec.read_budget(fields, "budget")
+    amount = common.read_budget(fields, "budget")
     if amount is None:
         raise errors.InvalidInput(f"{fields.of('budget')}: there is none")
     return amount

@@ -9,9 +9,9 @@ from decimal import Decimal
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import standing
 from privatekube.resources.block import Dimension, PrivateDataBlock, require_decimal
-from privatekube.resources.claim import AllocateRequest, Condition, PrivacyBudgetClaim
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.requests import AllocateRequest, Condition
 
 NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
     ">": operator.gt,
@@ -138,8 +138,8 @@ def needed(request: AllocateRequest, found: int) -> int:
 
 def hangs_on(claim: PrivacyBudgetClaim, block: PrivateDataBlock) -> bool:
     """Whether a claim has something on a block, or asks for it and was not answered."""
-    return standing.has_on(claim, block.id) or any(
-        _is_candidate(request, claim.meta.namespace, block) for request in standing.asks(claim)
+    return claim.has_budget_on(block.id) or any(
+        _is_candidate(request, claim.meta.namespace, block) for request in claim.open_allocate_requests
     )
 
 

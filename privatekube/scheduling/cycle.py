@@ -8,10 +8,10 @@ import numpy as np
 
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.scheduling import unlocking as unlockings
+from privatekube.scheduling.budget_table import Columns, Table
 from privatekube.scheduling.ordering import OrderingPolicy
-from privatekube.scheduling.requests import Requests
+from privatekube.scheduling.request_table import Requests
 from privatekube.scheduling.snapshot import BlockView, Grant, Plan, Snapshot, WaitingRequest
-from privatekube.scheduling.table import Columns, Table
 from privatekube.scheduling.unlocking import UnlockingPolicy
 
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from privatekube.scheduling.line import Chosen
-from privatekube.scheduling.requests import Requests
-from privatekube.scheduling.table import Floats, Integers, Table
+from privatekube.scheduling.budget_table import Floats, Integers, Table
+from privatekube.scheduling.queue import Chosen
+from privatekube.scheduling.request_table import Requests
 
 ROUNDS = 10
 """Costs are worked out again after each 1/ROUNDS of the requests that fit at first; more takes longer for 0.1 %."""

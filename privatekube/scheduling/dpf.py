@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from privatekube.scheduling.line import Chosen, Key, Line
-from privatekube.scheduling.requests import Requests
-from privatekube.scheduling.table import Integers, Table
+from privatekube.scheduling.budget_table import Integers, Table
+from privatekube.scheduling.queue import Chosen, Key, Line
+from privatekube.scheduling.request_table import Requests
 
 _COMPARABLE = np.dtype(">f8")  # the bytes of numbers that are not negative compare as the numbers do
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from privatekube.scheduling.line import Chosen, Key, Line
-from privatekube.scheduling.requests import Requests
-from privatekube.scheduling.table import Integers, Table
+from privatekube.scheduling.budget_table import Integers, Table
+from privatekube.scheduling.queue import Chosen, Key, Line
+from privatekube.scheduling.request_table import Requests
 
 
 class Arrival:

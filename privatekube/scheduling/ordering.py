@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from privatekube import errors
+from privatekube.scheduling.budget_table import Table
 from privatekube.scheduling.dpack import Packing
 from privatekube.scheduling.dpf import dpf
 from privatekube.scheduling.fcfs import fcfs
-from privatekube.scheduling.line import Chosen
-from privatekube.scheduling.requests import Requests
-from privatekube.scheduling.rr import Sharing
-from privatekube.scheduling.table import Table
+from privatekube.scheduling.queue import Chosen
+from privatekube.scheduling.request_table import Requests
+from privatekube.scheduling.round_robin import Sharing
 from privatekube.scheduling.unlocking import All, UnlockingPolicy
 
 

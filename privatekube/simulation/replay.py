@@ -11,10 +11,10 @@ import numpy as np
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.scheduling import ordering as orderings
+from privatekube.scheduling.budget_table import Columns, Floats, Integers, Table
 from privatekube.scheduling.ordering import OrderingPolicy
-from privatekube.scheduling.requests import Requests
+from privatekube.scheduling.request_table import Requests
 from privatekube.scheduling.snapshot import Schedule
-from privatekube.scheduling.table import Columns, Floats, Integers, Table
 from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.simulation import timeline
 from privatekube.simulation.scenario import Scenario

@@ -13,8 +13,9 @@ from privatekube.resources import ledger
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
-from privatekube.store import rows
-from privatekube.store.base import R, Resource, ResourceStore, RetiredData, V
+from privatekube.resources.retired_data import RetiredData
+from privatekube.store import kinds
+from privatekube.store.base import R, Resource, ResourceStore, V
 
 
 @dataclass
@@ -31,27 +32,27 @@ class MemoryStore:
 
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
         """See the protocol."""
-        return self.resources.get((rows.BLOCK, block_id))
+        return self.resources.get((kinds.BLOCK, block_id))
 
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """See the protocol."""
-        return self.resources.get((rows.CLAIM, claim_id))
+        return self.resources.get((kinds.CLAIM, claim_id))
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
         """See the protocol."""
-        return self._listed(rows.BLOCK, namespace)
+        return self._listed(kinds.BLOCK, namespace)
 
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
         """See the protocol."""
-        return [each for each in self._listed(rows.CLAIM, namespace) if rows.is_open(each) or not open_only]
+        return [each for each in self._listed(kinds.CLAIM, namespace) if kinds.is_open(each) or not open_only]
 
     def create(self, resource: R) -> R:
         """See the protocol."""
-        key = (rows.kind(resource), resource.id)
+        key = (kinds.kind(resource), resource.id)
         if key in self.resources:
             raise errors.AlreadyExists(f"{key[0]} {resource.id}: exists already; choose another name")
         identity = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self.clock(), generation=1)
-        created: R = rows.decode(key[0], 0, rows.encode(replace(resource, meta=identity)))
+        created: R = kinds.decode(key[0], 0, kinds.encode(replace(resource, meta=identity)))
         return self._write(created)
 
     def update(self, resource: R) -> R:
@@ -69,7 +70,7 @@ class MemoryStore:
     def delete(self, resource: Resource) -> None:
         """See the protocol."""
         self._current(resource)
-        del self.resources[rows.kind(resource), resource.id]
+        del self.resources[kinds.kind(resource), resource.id]
 
     def retire(self, data: RetiredData) -> None:
         """See the protocol."""
@@ -136,7 +137,7 @@ class MemoryStore:
         return [each for each in listed if namespace in (None, each.meta.namespace)]
 
     def _current(self, resource: Resource) -> Any:
-        current = self.resources.get((rows.kind(resource), resource.id))
+        current = self.resources.get((kinds.kind(resource), resource.id))
         if current is None:
             raise errors.NotFound(f"{resource.id}: is gone")
         if current.meta.resource_version != resource.meta.resource_version:
@@ -145,8 +146,8 @@ class MemoryStore:
 
     def _write(self, resource: R) -> R:
         self.last += 1
-        written = rows.versioned(resource, self.last)
-        self.resources[rows.kind(resource), resource.id] = written
+        written = kinds.versioned(resource, self.last)
+        self.resources[kinds.kind(resource), resource.id] = written
         return written
 
 
@@ -156,7 +157,7 @@ def copy_of(store: ResourceStore) -> MemoryStore:
     with store.transaction():
         everything: list[Resource] = [*store.list_blocks(), *store.list_claims()]
         for resource in everything:
-            copied.resources[rows.kind(resource), resource.id] = resource
+            copied.resources[kinds.kind(resource), resource.id] = resource
         for record in store.list_retired():
             copied.records[record.dataset, record.digest] = record
     return copied

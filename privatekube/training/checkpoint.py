@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from privatekube import errors, localfile
+from privatekube import errors
+from privatekube.storage import local_files
 from privatekube.training import models
 
 FORMAT = "privatekube-model-1"
@@ -60,7 +61,7 @@ def save(
     digest = _digest(about, state)
     buffer = io.BytesIO()
     torch.save({"about": about, "state": state, "digest": digest}, buffer)
-    localfile.write(path, buffer.getvalue(), overwrite=True)
+    local_files.write(path, buffer.getvalue(), overwrite=True)
     return digest
 
 

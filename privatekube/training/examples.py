@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from privatekube import errors, reviews
+from privatekube import errors
+from privatekube.data import block_file
 from privatekube.training import models
 
 Int64s = npt.NDArray[np.int64]
@@ -17,13 +18,13 @@ Int64s = npt.NDArray[np.int64]
 BATCH_POSITIONS = 1 << 15
 """Token positions of a physical batch: bounds memory, has no effect on what is computed."""
 
-LABELS: dict[str, Callable[[reviews.Reviews], npt.NDArray[np.integer]]] = {
+LABELS: dict[str, Callable[[block_file.Reviews], npt.NDArray[np.integer]]] = {
     "product": lambda data: data.category,
     "sentiment": lambda data: (data.stars == 5).astype(np.int64),
 }
 """What a task predicts: the category of the product, or whether a review gives 5 stars."""
 
-UNITS: dict[str, Callable[[reviews.Reviews], Int64s]] = {
+UNITS: dict[str, Callable[[block_file.Reviews], Int64s]] = {
     "event": lambda data: np.arange(len(data)),
     "user-day": lambda data: _numbered(np.stack([data.user, data.day], axis=1)),
 }
@@ -91,7 +92,7 @@ class Examples:
 
 
 def prepare(
-    data: reviews.Reviews, *, task: str, unit: str, max_contribution: int, model: models.ModelConfig
+    data: block_file.Reviews, *, task: str, unit: str, max_contribution: int, model: models.ModelConfig
 ) -> Examples:
     """Read `data` for a task and a model.
 

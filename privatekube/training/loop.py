@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from privatekube import errors, reviews
+from privatekube import errors
+from privatekube.data import block_file
 from privatekube.privacy import events
 from privatekube.training import clipping, dpsgd, examples, models, randomness
 
@@ -37,7 +38,7 @@ class Trained:
 
 
 def train(
-    data: reviews.Reviews,
+    data: block_file.Reviews,
     *,
     task: str,
     unit: str,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from privatekube import errors
-from privatekube.training import clipping, dp_lstm
+from privatekube.training import clipping, lstm
 
 # A small epsilon pays for few and noisy steps, and a step moves each weight by about as much whether it carries signal
 # or noise. So what is to be learnt must weigh little at the start, and what carries its gradient much.
@@ -86,7 +86,7 @@ class LstmClassifier(Classifier):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.embedding = _Embedding(config.vocab_size, config.embedding_dim)
-        self.lstm = dp_lstm.LSTM(config.embedding_dim, config.hidden_dim)
+        self.lstm = lstm.LSTM(config.embedding_dim, config.hidden_dim)
         self.output = _Linear(config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:

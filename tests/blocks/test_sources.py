@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from blocks import readers, record, sources, synthetic, vocabulary
-from blocks.partition import Slice
 from privatekube import errors
-from privatekube.reviews import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK
+from privatekube.data.block_file import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK
+from privatekube.data.json_lines import Faults
+from privatekube.data.partition import Slice
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "amazon-reviews-sample"
 
@@ -29,7 +30,7 @@ def line_2023(**changes: Any) -> dict[str, Any]:
 
 
 def read(path: Path) -> tuple[list[record.Record], int]:
-    faults = readers.Faults()
+    faults = Faults()
     return list(readers.read(str(path), "Music", faults)), faults.total
 
 

@@ -19,31 +19,34 @@ from components.dp_preprocess.__main__ import dp_preprocess
 from components.dp_train.__main__ import dp_train
 from components.release.__main__ import release
 from components.upload.__main__ import upload
-from privatekube import client, errors, handoff, reviews
-from privatekube.client import BudgetClient
+from privatekube import errors
+from privatekube.client import connect
+from privatekube.client.embedded import BudgetClient
+from privatekube.data import block_file
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import moves
+from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
+from privatekube.steps import documents
 
 
 def synthetic_block(path: Path, day: int, *, unit: str = "event", bound: int = 1) -> str:
     chance = np.random.default_rng(day)
     n, length = 200, 5
-    made = reviews.Reviews(
+    made = block_file.Reviews(
         user=np.arange(n) + 1000 * day,
         product=chance.integers(0, 50, n),
-        time=np.full(n, reviews.FIRST_DAY_SECONDS + day * reviews.SECONDS_PER_DAY),
+        time=np.full(n, block_file.FIRST_DAY_SECONDS + day * block_file.SECONDS_PER_DAY),
         category=chance.integers(0, 3, n).astype(np.int16),
         stars=chance.integers(1, 6, n).astype(np.int8),
         summary_length=np.zeros(n, np.int32),
         tokens=chance.integers(4, 60, n * length).astype(np.int32),
         offsets=np.arange(n + 1) * length,
     )
-    return reviews.write(
+    return block_file.write(
         path,
         made,
-        reviews.Metadata("d", day, day, 0, 1, "key", "sha256:words", 100, "words", unit, bound, ("a", "b", "c")),
+        block_file.Metadata("d", day, day, 0, 1, "key", "sha256:words", 100, "words", unit, bound, ("a", "b", "c")),
     )
 
 
@@ -57,7 +60,7 @@ class Run:
     def path(self, name: str) -> Path:
         return self.folder / "run" / name
 
-    def allocate(self, **changes: Any) -> handoff.Grant:
+    def allocate(self, **changes: Any) -> documents.Grant:
         arguments: dict[str, Any] = {
             "run_id": "r1",
             "namespace": "ns",
@@ -76,7 +79,7 @@ class Run:
             "grant": self.path("grant"),
         }
         allocate(**arguments | changes)
-        return handoff.read(handoff.Grant, self.path("grant"))
+        return documents.read(documents.Grant, self.path("grant"))
 
     def download(self) -> None:
         download(grant=self.path("grant"), blocks=self.path("blocks"))
@@ -108,11 +111,11 @@ class Run:
         names = ("grant", "dataset", "checkpoint", "metrics")
         dp_evaluate(**{each: self.path(each) for each in names}, device="cpu", spend=self.path("s3"))
 
-    def consume(self) -> handoff.Receipt:
+    def consume(self) -> documents.Receipt:
         spends = {"spend_statistics": "s1", "spend_training": "s2", "spend_evaluation": "s3"}
         paths = {name: self.path(each) for name, each in spends.items()}
         consume(grant=self.path("grant"), receipt=self.path("receipt"), **paths)
-        return handoff.read(handoff.Receipt, self.path("receipt"))
+        return documents.read(documents.Receipt, self.path("receipt"))
 
     def upload(self) -> Path:
         names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
@@ -128,8 +131,8 @@ class Run:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     uri = f"sqlite:///{tmp_path}/state.db"
-    monkeypatch.setenv(client.STORE, uri)
-    with client.connect(uri) as plane:
+    monkeypatch.setenv(connect.STORE, uri)
+    with connect.connect(uri) as plane:
         blocks = []
         for day in range(2):
             path = tmp_path / f"{day}.h5"
@@ -143,7 +146,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 def committed(plane: BudgetClient) -> list[float]:
     return [
-        sum(amount.values[0] for amount in moves.status_of(block).committed.values()) for block in plane.list_blocks()
+        sum(amount.values[0] for amount in transitions.status_of(block).committed.values())
+        for block in plane.list_blocks()
     ]
 
 
@@ -162,8 +166,8 @@ def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> No
     run.allocate()
     run.download()
     run.preprocess()
-    granted = handoff.read(handoff.Grant, run.path("grant"))
-    handoff.write(granted.model_copy(update={"blocks": granted.blocks[:1]}), run.path("grant"))
+    granted = documents.read(documents.Grant, run.path("grant"))
+    documents.write(granted.model_copy(update={"blocks": granted.blocks[:1]}), run.path("grant"))
     with pytest.raises(errors.BudgetExceeded, match="second release"):
         run.preprocess()
 
@@ -180,7 +184,7 @@ def test_a_step_reads_the_granted_blocks_and_no_others(run: Run) -> None:
 def test_nothing_published_is_a_digest_of_the_merged_data(run: Run) -> None:
     run.to_the_end()
     run.consume()
-    digest = reviews.read(run.path("dataset")).digest.removeprefix("sha256:")
+    digest = block_file.read(run.path("dataset")).digest.removeprefix("sha256:")
     for path in run.upload().iterdir():
         assert digest.encode() not in path.read_bytes()
 
@@ -229,7 +233,7 @@ def test_the_same_spend_cannot_stand_for_two_steps(run: Run) -> None:
 def test_publishing_needs_this_runs_receipt(run: Run) -> None:
     run.to_the_end()
     receipt = run.consume().model_copy(update={"run_id": "r2"})
-    handoff.write(receipt, run.path("receipt"))
+    documents.write(receipt, run.path("receipt"))
     with pytest.raises(errors.InvalidInput, match="hand on this run's receipt"):
         run.upload()
 

@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from privatekube import storage
+from privatekube.storage import uris
 from tests.e2e.conftest import Laptop, committed
-from tests.test_storage import bucket
+from tests.storage.test_uris import bucket
 
 __all__ = ["bucket"]
 
@@ -25,18 +25,18 @@ def test_blocks_and_results_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> N
     shown = laptop.pipeline(f"prefix={bucket}/out")
     run_id = next(iter(laptop.claims())).removeprefix("privacy-example/run-")
     assert f"{bucket}/out/{run_id}" in shown
-    files = storage.list_files(f"{bucket}/out/{run_id}")
+    files = uris.list_files(f"{bucket}/out/{run_id}")
     assert {each.rsplit("/", 1)[-1] for each in files} == {
         *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"),
     }
-    assert json.loads(storage.read_bytes(f"{bucket}/out/{run_id}/receipt.json"))["run_id"] == run_id
+    assert json.loads(uris.read_bytes(f"{bucket}/out/{run_id}/receipt.json"))["run_id"] == run_id
 
 
 @pytest.mark.slow
 def test_a_source_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> None:
     line = {"reviewerID": "u", "asin": "p", "overall": 5, "reviewText": "good", "unixReviewTime": 1356998400}
     for name in ("Music", "Office"):
-        storage.write_bytes(f"{bucket}/reviews/{name}.json", json.dumps(line).encode())
+        uris.write_bytes(f"{bucket}/reviews/{name}.json", json.dumps(line).encode())
     assert "created 1 blocks" in laptop.run("demo_blocks.py", "create", "--source", f"{bucket}/reviews")
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 import yaml
 
-from images import registry
+from privatekube.images import registry
 from tests.images import servers
 from tests.images.conftest import ROOT, Workshop, checkout
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 import yaml
 
-from images import registry
+from privatekube.images import registry
 from tests.images import servers
 from tests.images.conftest import ROOT, Workshop
 from tests.images.test_build import COMPONENTS, image_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from images import context, dockerfile, interface, lock, recipe, registry
 from privatekube import errors
+from privatekube.images import component_yaml, context, dockerfile, lock, recipe, registry
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = sorted(ROOT.glob("components/**/requirements.txt"))
@@ -47,23 +47,23 @@ def test_a_link_is_not_followed_out_of_the_context(folder: Path, tmp_path_factor
 
 
 def test_the_tag_follows_from_content_base_and_arguments_and_from_nothing_else(folder: Path) -> None:
-    first = recipe.component(folder).tag("base", {})
+    first = recipe.component(folder, ROOT).tag("base", {})
     os.utime(folder / "program.py", (0, 0))
     (folder / "notes.txt").write_text("changed\n")
-    assert recipe.component(folder).tag("base", {}) == first
-    others = {recipe.component(folder).tag("other", {}), recipe.component(folder).tag("base", {"A": "1"})}
+    assert recipe.component(folder, ROOT).tag("base", {}) == first
+    others = {recipe.component(folder, ROOT).tag("other", {}), recipe.component(folder, ROOT).tag("base", {"A": "1"})}
     (folder / "program.py").chmod(0o755)
-    others.add(recipe.component(folder).tag("base", {}))
+    others.add(recipe.component(folder, ROOT).tag("base", {}))
     (folder / "program.py").write_text("changed\n")
-    others.add(recipe.component(folder).tag("base", {}))
+    others.add(recipe.component(folder, ROOT).tag("base", {}))
     assert len(others | {first}) == 5
 
 
 def test_pinning_keeps_comments_order_and_quotes(folder: Path) -> None:
     above = "# top\nname: 'x'   # odd\nimplementation:\n    container:\n"
     text = f"{above}        image:   'team/a'   # here\n        args: [ 1,2 ]\n"
-    (folder / interface.FILE).write_text(text)
-    pinned = interface.pinned(folder, "host:5000/team/a@sha256:00")
+    (folder / component_yaml.FILE).write_text(text)
+    pinned = component_yaml.pinned(folder, "host:5000/team/a@sha256:00")
     assert pinned == text.replace("'team/a'", "host:5000/team/a@sha256:00")
     assert yaml.safe_load(pinned)["implementation"]["container"]["image"] == "host:5000/team/a@sha256:00"
 
@@ -72,19 +72,19 @@ def test_pinning_keeps_comments_order_and_quotes(folder: Path) -> None:
 def test_an_image_that_stands_where_it_cannot_be_replaced_is_refused_or_replaced_whole(
     folder: Path, image: str
 ) -> None:
-    (folder / interface.FILE).write_text(f"implementation:\n  container:\n    image: {image}\n    args: [x]\n")
+    (folder / component_yaml.FILE).write_text(f"implementation:\n  container:\n    image: {image}\n    args: [x]\n")
     try:
-        pinned = yaml.safe_load(interface.pinned(folder, "r/a@sha256:00"))
+        pinned = yaml.safe_load(component_yaml.pinned(folder, "r/a@sha256:00"))
     except errors.InvalidInput:
         return
     assert pinned == {"implementation": {"container": {"image": "r/a@sha256:00", "args": ["x"]}}}
 
 
 def test_a_component_knows_its_shared_base_and_a_stranger_has_none(folder: Path) -> None:
-    assert recipe.component(ROOT / "components" / "dp_train").base == "training-base"
-    assert recipe.component(ROOT / "components" / "allocate").base == "control-base"
-    assert recipe.component(folder).base is None
-    assert recipe.component(folder).name == "thing"
+    assert recipe.component(ROOT / "components" / "dp_train", ROOT).base == "training-base"
+    assert recipe.component(ROOT / "components" / "allocate", ROOT).base == "control-base"
+    assert recipe.component(folder, ROOT).base is None
+    assert recipe.component(folder, ROOT).name == "thing"
 
 
 def test_a_lock_is_read_as_it_was_written_and_a_broken_one_is_named(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from images import registry
 from privatekube import errors
+from privatekube.images import registry
 
 DIGEST = "sha256:" + "1" * 64
 LOGIN = {"username": "user", "password": "secret"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from privatekube.store.kubernetes import SYSTEM_NAMESPACE
+from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 
 ROLES = ("viewer", "claimant", "data-owner", "controller")
 """A user of each name has the ClusterRole privatekube-NAME; the user `nobody` has none, `admin` may do everything."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import ControllerProcess

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from privatekube.resources.claim import ResponseState
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources.responses import ResponseState
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests.kubernetes.apiserver import ApiServer
 
 _READY_SECONDS, _END_SECONDS = 30, 15

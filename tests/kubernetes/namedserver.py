@@ -11,7 +11,7 @@ from pathlib import Path
 from kubernetes import client
 
 from privatekube.resources import meta
-from privatekube.store import clusterlogin
+from privatekube.store.kubernetes import login
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ADMIN, OWN_NAMESPACES, ROLES, ApiServer
 
@@ -35,7 +35,7 @@ class NamedServer(ApiServer):
     @classmethod
     def of(cls, folder: Path, administrator: Path) -> NamedServer:
         """The cluster of a kubeconfig's current context."""
-        with contextlib.closing(clusterlogin.log_in(kubeconfig=administrator)) as api:
+        with contextlib.closing(login.log_in(kubeconfig=administrator)) as api:
             found = api.configuration
             return cls(folder, "kubectl", {}, administrator, found.host, Path(found.ssl_ca_cert))
 
@@ -51,7 +51,7 @@ class NamedServer(ApiServer):
 
     def api(self, user: str = ADMIN) -> client.ApiClient:
         """See the base class."""
-        return super().api(user) if user != ADMIN else clusterlogin.log_in(kubeconfig=self.administrator)
+        return super().api(user) if user != ADMIN else login.log_in(kubeconfig=self.administrator)
 
     def kubeconfig(self, user: str) -> Path:
         """See the base class."""

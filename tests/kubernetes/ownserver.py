@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from privatekube.store import cluster
+from privatekube.store.kubernetes import custom_objects
 from tests.kubernetes import processes
 from tests.kubernetes.apiserver import ADMIN, ApiServer
 
@@ -147,7 +147,7 @@ class OwnServer(ApiServer):
         if not self.certificate.exists():
             return False
         with contextlib.closing(self.api()) as api:
-            return cluster.is_ready(api)
+            return custom_objects.is_ready(api)
 
 
 def _free_port() -> int:

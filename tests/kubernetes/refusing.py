@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from privatekube import errors
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import wait_until
 
-_POLICY = Path(__file__).resolve().parent.parent / "data" / "refusing-policy.yaml"
+_POLICY = Path(__file__).resolve().parent.parent / "samples" / "refusing-policy.yaml"
 
 
 @contextlib.contextmanager

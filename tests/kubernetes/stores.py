@@ -9,11 +9,11 @@ from collections.abc import Callable
 from kubernetes.client import CoordinationV1Api, CoreV1Api
 
 from privatekube import errors
-from privatekube.resources.codec import Json
-from privatekube.store import kubernetes
-from privatekube.store.cluster import Cluster
-from privatekube.store.coreobjects import CoreObjects
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources.wire.common import Json
+from privatekube.store.kubernetes import store
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests.kubernetes.apiserver import ApiServer
 
 
@@ -31,16 +31,16 @@ def _delete(cluster: Cluster, plural: str, document: Json) -> None:
 def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Callable[[], KubernetesStore]:
     """Remove all that is there, a killed controller's lease too; what opens a store on it, again and again."""
     cluster = Cluster(server.api())
-    for plural in (*kubernetes.PLURAL.values(), kubernetes.ENTRIES, kubernetes.RETIRED):
+    for plural in (*store.PLURAL.values(), store.ENTRIES, store.RETIRED):
         for document in cluster.listed(plural):
             _delete(cluster, plural, document)
     cluster.close()
     with contextlib.closing(server.api()) as api:
-        for found in CoreV1Api(api).list_namespaced_config_map(kubernetes.SYSTEM_NAMESPACE).items:
-            if found.metadata.name == kubernetes.SETTINGS:
-                CoreV1Api(api).delete_namespaced_config_map(found.metadata.name, kubernetes.SYSTEM_NAMESPACE)
-        for lease in CoordinationV1Api(api).list_namespaced_lease(kubernetes.SYSTEM_NAMESPACE).items:
-            CoordinationV1Api(api).delete_namespaced_lease(lease.metadata.name, kubernetes.SYSTEM_NAMESPACE)
+        for found in CoreV1Api(api).list_namespaced_config_map(store.SYSTEM_NAMESPACE).items:
+            if found.metadata.name == store.SETTINGS:
+                CoreV1Api(api).delete_namespaced_config_map(found.metadata.name, store.SYSTEM_NAMESPACE)
+        for lease in CoordinationV1Api(api).list_namespaced_lease(store.SYSTEM_NAMESPACE).items:
+            CoordinationV1Api(api).delete_namespaced_lease(lease.metadata.name, store.SYSTEM_NAMESPACE)
 
     def opened() -> KubernetesStore:
         return KubernetesStore(Cluster(api := server.api()), CoreObjects(api), clock_ns=clock_ns or time.time_ns)

@@ -10,14 +10,14 @@ from dataclasses import replace
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources.claim import ConsumeRequest
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources.requests import ConsumeRequest
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
-from tests.controller.harness import Plane
 from tests.kubernetes import refusing, watchers
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import answered, wait_until
+from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
 PIECE = EpsilonDelta(0.25)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
-from tests.controller.harness import Plane
 from tests.kubernetes import refusing
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import answered, wait_until
+from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
 Json = dict[str, Any]

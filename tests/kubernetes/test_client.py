@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from privatekube import client, clusterclient, errors
-from privatekube.client import BudgetClient, Outcome
+from privatekube import errors
+from privatekube.client import cluster, connect
+from privatekube.client.embedded import BudgetClient, Outcome
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import moves
+from privatekube.resources import transitions
 from tests import builders
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
@@ -29,7 +30,7 @@ def by(apiserver: ApiServer, store: object, monkeypatch: pytest.MonkeyPatch) -> 
     def connecting(user: str) -> BudgetClient:
         monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig(user)))
         monkeypatch.setenv("PRIVATEKUBE_STORE", "kubernetes")
-        connected.append(client.connect())
+        connected.append(connect.connect())
         return connected[-1]
 
     yield connecting
@@ -71,8 +72,8 @@ def test_what_a_run_left_is_settled_by_whether_its_data_was_opened(
     assert plane.settle("ns/c") is outcome
     assert plane.settle("ns/c") is Outcome.NOTHING
     assert plane.settle("ns/never") is Outcome.NOTHING
-    wait_until(lambda: not moves.status_of(plane.get_block("ns/a")).locks, 20)
-    status = moves.status_of(plane.get_block("ns/a"))
+    wait_until(lambda: not transitions.status_of(plane.get_block("ns/a")).locks, 20)
+    status = transitions.status_of(plane.get_block("ns/a"))
     assert status.committed == ({"ns/c": QUARTER} if opened else {})
     assert not status.acquired
 
@@ -83,7 +84,7 @@ def test_who_waits_too_long_is_told_what_is_locked_and_takes_the_demand_back(by:
     plane = by("claimant")
     with pytest.raises(errors.DeadlineExceeded, match=r"still locked 0.99; policy n=100 unlocks it"):
         plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=1)
-    assert not moves.status_of(plane.get_block("ns/a")).reserved
+    assert not transitions.status_of(plane.get_block("ns/a")).reserved
     with pytest.raises(errors.BudgetUnavailable, match="lacks budget"):
         plane.allocate("ns", "d", builders.allocate(5.0), timeout_seconds=1)
     with pytest.raises(errors.InvalidInput, match="policy: is the controller's"):
@@ -100,7 +101,7 @@ def test_a_claim_that_waits_is_settled_by_withdrawing_it(by: As, start: Starter)
         assert plane.settle("ns/c") is Outcome.RELEASED
         with pytest.raises(errors.InvalidInput, match="its time to settle is over"):
             waiting.result(30)
-    assert not moves.status_of(plane.get_block("ns/a")).reserved
+    assert not transitions.status_of(plane.get_block("ns/a")).reserved
 
 
 def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
@@ -113,11 +114,11 @@ def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
     with pytest.raises(errors.InvalidBudget, match="its data has the budget"):
         owner.create_blocks([builders.block("a", EpsilonDelta(9.0), digest="sha256:1")])
     owner.create_blocks([builders.block("a", digest="sha256:1")])
-    assert moves.status_of(owner.get_block("ns/a")).committed == {"ns/c": QUARTER}
+    assert transitions.status_of(owner.get_block("ns/a")).committed == {"ns/c": QUARTER}
 
 
 def test_without_a_controller_one_is_asked_for(by: As, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusterclient.ClusterClient, "patience_seconds", 1.0)
+    monkeypatch.setattr(cluster.ClusterClient, "patience_seconds", 1.0)
     with pytest.raises(errors.StoreBusy, match=r"no controller answered; is it running\?"):
         by("data-owner").create_blocks([builders.block("a")])
     with pytest.raises(errors.StoreBusy, match="claim ns/c: no controller answered"):
@@ -149,6 +150,6 @@ def test_what_a_role_may_not_is_refused_in_one_line(by: As) -> None:
 
 def test_a_context_that_is_not_there_is_named() -> None:
     with pytest.raises(errors.InvalidInput, match="gives no cluster"):
-        client.connect("kubernetes://nowhere")
+        connect.connect("kubernetes://nowhere")
     with pytest.raises(errors.InvalidInput, match="is no store"):
-        client.connect("etcd://here")
+        connect.connect("etcd://here")

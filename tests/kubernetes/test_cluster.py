@@ -11,9 +11,10 @@ from kubernetes import client
 
 from privatekube import errors
 from privatekube.resources import ledger
-from privatekube.store import cluster, kubernetes
-from privatekube.store.cluster import Cluster
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.store.kubernetes import custom_objects
+from privatekube.store.kubernetes import store as kubernetes
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ApiServer
@@ -29,7 +30,7 @@ def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
 
 @pytest.mark.kubernetes
 def test_a_list_of_several_pages_is_whole(store: KubernetesStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_PAGE", 2)
+    monkeypatch.setattr(custom_objects, "_PAGE", 2)
     for name in "edcba":
         store.create(builders.claim(name))
     assert [each.meta.name for each in store.list_claims()] == list("edcba")

@@ -7,14 +7,14 @@ import json
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import moves
-from privatekube.resources.claim import ConsumeRequest
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources import transitions
+from privatekube.resources.requests import ConsumeRequest
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
-from tests.controller.harness import Plane
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import answered, wait_until
+from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
 
@@ -29,7 +29,7 @@ def test_claims_are_granted_and_paid(store: KubernetesStore, start: Starter) -> 
     assert plane.claim("c").status.acquired == {"ns/a": EpsilonDelta(0.25), "ns/b": EpsilonDelta(0.25)}
     plane.append("c", ConsumeRequest({"ns/a": EpsilonDelta(0.25)}, "allOrNothing=true"))
     wait_until(lambda: answered(store, "c", 1), 15, controller.log)
-    wait_until(lambda: not moves.status_of(plane.blocks()["ns/a"]).locks, 15, controller.log)
+    wait_until(lambda: not transitions.status_of(plane.blocks()["ns/a"]).locks, 15, controller.log)
     assert plane.status("a").committed == {"ns/c": EpsilonDelta(0.25)}
     assert plane.status("b").acquired == {"ns/c": EpsilonDelta(0.25)}
     plane.require_sound()

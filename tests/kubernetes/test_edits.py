@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import block_codec, claim_codec, moves
+from privatekube.resources import transitions
 from privatekube.resources.block import FlowReleasing
-from privatekube.resources.claim import ConsumeRequest, Request
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources.requests import ConsumeRequest, Request
+from privatekube.resources.wire import blocks, claims
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ApiServer
@@ -52,7 +53,7 @@ def replaced(apiserver: ApiServer, document: Json, *, status: int = 1) -> str:
 def test_what_a_block_declares_stays(
     apiserver: ApiServer, store: KubernetesStore, path: tuple[str | int, ...], value: object, message: str
 ) -> None:
-    document = copy.deepcopy(block_codec.to_wire(store.create(builders.block(day=3))))
+    document = copy.deepcopy(blocks.to_wire(store.create(builders.block(day=3))))
     *parents, last = path
     place: Any = document["spec"]
     for each in parents:
@@ -67,9 +68,9 @@ def test_what_a_block_declares_stays(
 def test_a_schedule_may_change_until_it_has_started(apiserver: ApiServer, store: KubernetesStore) -> None:
     made = store.create(builders.block())
     made = store.update(replace(made, spec=replace(made.spec, flow_releasing=FlowReleasing(duration_ms=1000))))
-    started = moves.initialised(made)
-    started = replace(started, status=replace(moves.status_of(started), last_release_ms=5))
-    document = block_codec.to_wire(store.update_status(started))
+    started = transitions.initialised(made)
+    started = replace(started, status=replace(transitions.status_of(started), last_release_ms=5))
+    document = blocks.to_wire(store.update_status(started))
     document["spec"]["flowReleasingOption"] = {"duration": 2000}
     assert "has started and cannot be changed" in replaced(apiserver, document)
     del document["spec"]["flowReleasingOption"]
@@ -77,7 +78,7 @@ def test_a_schedule_may_change_until_it_has_started(apiserver: ApiServer, store:
 
 
 def test_requests_are_only_ever_appended(apiserver: ApiServer, store: KubernetesStore) -> None:
-    document = claim_codec.to_wire(store.create(builders.claim("c", builders.allocate(0.1), builders.allocate(0.2))))
+    document = claims.to_wire(store.create(builders.claim("c", builders.allocate(0.1), builders.allocate(0.2))))
     for requests in (document["spec"]["requests"][:1], document["spec"]["requests"][::-1], None):
         changed = copy.deepcopy(document)
         if requests is None:
@@ -86,7 +87,7 @@ def test_requests_are_only_ever_appended(apiserver: ApiServer, store: Kubernetes
             changed["spec"]["requests"] = requests
         assert "spec.requests is append-only" in replaced(apiserver, changed)
     more = Request("2", ConsumeRequest({"ns/b": EpsilonDelta(0.1)}))
-    document["spec"]["requests"].append(claim_codec.to_wire(_with(more))["spec"]["requests"][0])
+    document["spec"]["requests"].append(claims.to_wire(_with(more))["spec"]["requests"][0])
     replaced(apiserver, document, status=0)
 
 
@@ -97,14 +98,14 @@ def _with(request: Request) -> Any:
 
 def test_opened_data_stays_opened(apiserver: ApiServer, store: KubernetesStore) -> None:
     made = store.create(builders.claim())
-    document = claim_codec.to_wire(store.update(replace(made, spec=replace(made.spec, data_opened=True))))
+    document = claims.to_wire(store.update(replace(made, spec=replace(made.spec, data_opened=True))))
     for value in (False, None):
         document["spec"]["dataOpened"] = value
         assert "spec.dataOpened cannot be taken back" in replaced(apiserver, document)
 
 
 def test_a_request_asks_for_one_thing(apiserver: ApiServer) -> None:
-    document = claim_codec.to_wire(builders.claim())
+    document = claims.to_wire(builders.claim())
     document["spec"]["requests"][0]["consumeRequest"] = {"consume": {}}
     refused = apiserver.kubectl("create", "-f", "-", stdin=json.dumps(document), status=1)
     assert "give one of allocateRequest, consumeRequest and releaseRequest" in refused
@@ -118,8 +119,8 @@ def test_the_ledger_is_not_changed(apiserver: ApiServer, store: KubernetesStore)
 
 def test_a_status_is_not_written_with_the_rest(apiserver: ApiServer, store: KubernetesStore) -> None:
     made = store.create(builders.block())
-    written = store.update_status(moves.initialised(made))
-    document = block_codec.to_wire(written)
+    written = store.update_status(transitions.initialised(made))
+    document = blocks.to_wire(written)
     document["status"]["availableBudget"] = {"epsDel": {"epsilon": 99.0, "delta": 0.0}}
     replaced(apiserver, document, status=0)
     found = store.get_block("ns/b")

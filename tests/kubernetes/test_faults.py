@@ -9,11 +9,11 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from privatekube.store.base import ResourceStore
-from tests.controller import test_recovery, test_settling
-from tests.controller.harness import Plane
-from tests.controller.test_machine import Machine
 from tests.kubernetes import stores, watchers
 from tests.kubernetes.apiserver import ApiServer
+from tests.reconcile import test_overdue_claims, test_recovery
+from tests.reconcile.harness import Plane
+from tests.reconcile.test_machine import Machine
 
 pytestmark = pytest.mark.kubernetes
 WALKS = hypothesis.settings(
@@ -64,5 +64,5 @@ def test_settling_ends_the_same_wherever_the_process_dies(
     apiserver: ApiServer, opened: bool, write: int, after: bool
 ) -> None:
     plane = Plane(stores.emptied(apiserver, lambda: 1_000_000_000)())
-    test_settling.test_it_ends_the_same_wherever_the_process_dies(plane, opened, write, after)
+    test_overdue_claims.test_it_ends_the_same_wherever_the_process_dies(plane, opened, write, after)
     plane.store.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from privatekube import errors
-from privatekube.store.cluster import Cluster
+from privatekube.store.kubernetes.custom_objects import Cluster
 from tests.conftest import MANIFESTS
 from tests.kubernetes import namedserver, ownserver, stores
 from tests.kubernetes.apiserver import ApiServer

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.controller.harness import Plane
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ApiServer
+from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
-DATA = Path(__file__).resolve().parent.parent / "data" / "privatekube"
+DATA = Path(__file__).resolve().parent.parent / "samples" / "privatekube"
 
 
 @pytest.fixture

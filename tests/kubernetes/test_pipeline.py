@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests.e2e.conftest import Laptop, committed
 from tests.e2e.test_run import FILES, latest, receipt
 from tests.kubernetes.apiserver import ApiServer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from privatekube.store.kubernetes import SYSTEM_NAMESPACE, KubernetesStore
+from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
 from tests.e2e.conftest import ROOT
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter

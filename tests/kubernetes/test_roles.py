@@ -11,10 +11,10 @@ from kubernetes.client import AuthorizationV1Api
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import meta, moves
-from privatekube.store.cluster import Cluster
-from privatekube.store.coreobjects import CoreObjects
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources import meta, transitions
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ROLES, ApiServer
@@ -70,11 +70,11 @@ def by(apiserver: ApiServer) -> Iterator[dict[str, KubernetesStore]]:
 
 def test_a_claimant_claims_and_appends_but_answers_nothing_and_makes_no_budget(by: dict[str, KubernetesStore]) -> None:
     block = by["data-owner"].create(builders.block())
-    block = by["controller"].update_status(moves.initialised(block))
+    block = by["controller"].update_status(transitions.initialised(block))
     claim = by["claimant"].create(builders.claim())
     claim = by["claimant"].update(replace(claim, spec=replace(claim.spec, data_opened=True)))
     more = replace(claim, status=replace(claim.status, acquired={block.id: EpsilonDelta(1.0)}))
-    refilled = moves.unlocked(block, EpsilonDelta(1.0, 1e-7))
+    refilled = transitions.unlocked(block, EpsilonDelta(1.0, 1e-7))
     for forbidden in (
         lambda: by["claimant"].update_status(more),
         lambda: by["claimant"].update_status(refilled),

@@ -10,17 +10,17 @@ import pytest
 from kubernetes.client import CustomObjectsApi
 
 from privatekube import errors
-from privatekube.controller import leader
+from privatekube.controller import leader_election
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import meta, moves
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.resources import meta, transitions
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
-from tests.controller.harness import Plane
 from tests.kubernetes import processes, watchers
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import answered, wait_until
+from tests.reconcile.harness import Plane
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 CLAIMS, PIECE = 24, 1 / 64
@@ -46,11 +46,11 @@ def require_granted_once(store: KubernetesStore, blocks: list[str], names: list[
     """Every claim holds its piece on every block, and the blocks say the same."""
     wait_until(lambda: all(answered(store, name) for name in names), 90)
     plane = Plane(store)
-    wait_until(lambda: not any(moves.status_of(block).locks for block in store.list_blocks()), 30)
+    wait_until(lambda: not any(transitions.status_of(block).locks for block in store.list_blocks()), 30)
     for name in names:
         assert dict(plane.claim(name).status.acquired) == dict.fromkeys(blocks, EpsilonDelta(PIECE)), name
     for block in store.list_blocks():
-        status = moves.status_of(block)
+        status = transitions.status_of(block)
         assert set(status.acquired) == {f"ns/{name}" for name in names}
         taken = budget.total(status.acquired.values(), start=EpsilonDelta(0.0))
         assert taken.values[0] == pytest.approx(PIECE * len(names))
@@ -93,7 +93,7 @@ def test_a_controller_that_ends_in_order_hands_over_at_once(
     second = start("b")
     names = ask(store)
     assert first.stop() == 0
-    assert wait_until(second.leads, HAND_OVER_SECONDS, second.log) < leader.Durations().lease / 2
+    assert wait_until(second.leads, HAND_OVER_SECONDS, second.log) < leader_election.Durations().lease / 2
     require_granted_once(store, blocks, names)
 
 
@@ -122,7 +122,7 @@ def test_a_lease_that_is_deleted_does_not_turn_back_the_epoch(
     wait_until(second.leads, HAND_OVER_SECONDS, second.log)
     names = ask(store, count=2)
     wait_until(lambda: all(answered(store, name) for name in names), 30, second.log)
-    apiserver.kubectl("delete", "lease", leader.NAME, "-n", "privatekube-system")
+    apiserver.kubectl("delete", "lease", leader_election.NAME, "-n", "privatekube-system")
     names += ask(store, first=2, count=2)
     require_granted_once(store, blocks, names)
     second.kill()

@@ -6,11 +6,11 @@ import pytest
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources.claim import ConsumeRequest, ReleaseRequest
+from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from tests import builders
-from tests.controller.harness import Plane
 from tests.kubernetes import stores, watchers
 from tests.kubernetes.apiserver import ApiServer
+from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
 QUARTER = EpsilonDelta(0.25)

@@ -9,9 +9,9 @@ from typing import Any
 
 from privatekube import errors
 from privatekube.store.base import Resource
-from privatekube.store.cluster import Cluster
-from privatekube.store.coreobjects import CoreObjects
-from privatekube.store.watching import WatchingStore
+from privatekube.store.kubernetes.controller_store import WatchingStore
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
 from tests.kubernetes.apiserver import ApiServer
 
 

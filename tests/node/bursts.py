@@ -10,13 +10,15 @@ import pytest
 
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import ledger, moves
+from privatekube.resources import ledger, transitions
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import ClaimSpec, ConsumeRequest, PrivacyBudgetClaim, Request, ResponseState
+from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
+from privatekube.resources.requests import ConsumeRequest, Request
+from privatekube.resources.responses import ResponseState
 from privatekube.store.base import ResourceStore
 from tests import builders
-from tests.controller.harness import Plane
 from tests.node import waiting
+from tests.reconcile.harness import Plane
 
 BUDGET, DEMAND = EpsilonDelta(10.0, 1e-6), EpsilonDelta(0.04)
 _ANSWER_SECONDS = 180
@@ -80,7 +82,7 @@ class Burst:
             assert claim.status.committed == dict.fromkeys(self.block_ids, DEMAND)
             assert not claim.status.acquired
         for block in self._own_blocks():
-            committed = budget.total(moves.status_of(block).committed.values(), start=BUDGET * 0.0)
+            committed = budget.total(transitions.status_of(block).committed.values(), start=BUDGET * 0.0)
             assert committed.values == pytest.approx((DEMAND * count).values)
         entries = ledger.require_chain(self.store.ledger())
         paid = Counter((each.claim, each.block) for each in entries if each.block in self.block_ids)
@@ -90,7 +92,7 @@ class Burst:
         plane.require_settled()
 
     def _locks(self) -> list[str]:
-        return [request for block in self._own_blocks() for request in moves.status_of(block).locks]
+        return [request for block in self._own_blocks() for request in transitions.status_of(block).locks]
 
     def _own_blocks(self) -> list[PrivateDataBlock]:
         return [each for each in self.store.list_blocks() if each.id in self.block_ids]

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from privatekube import client, errors
+from privatekube import errors
+from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import moves
-from privatekube.resources.claim import AllocateRequest, BudgetDemand
+from privatekube.resources import transitions
+from privatekube.resources.requests import AllocateRequest, BudgetDemand
 
 NAMESPACE, DATASET, NAME = "ns", "pod", "from-a-pod"
 _ANSWER_SECONDS = 30
@@ -21,13 +22,13 @@ _ANSWER_SECONDS = 30
 
 def main() -> None:
     """Say what came of it, as JSON."""
-    with client.connect("kubernetes") as connected:
+    with connect.connect("kubernetes") as connected:
         store = connected.store
         allocate = AllocateRequest(dataset=DATASET, expected_budget=BudgetDemand(constant=EpsilonDelta(0.04)))
         claim = connected.allocate(NAMESPACE, NAME, allocate, timeout_seconds=_ANSWER_SECONDS)
         (block,) = [each for each in store.list_blocks(NAMESPACE) if each.spec.dataset == DATASET]
         more = replace(claim, status=replace(claim.status, acquired={block.id: EpsilonDelta(1.0)}))
-        refilled = moves.unlocked(block, EpsilonDelta(0.5))
+        refilled = transitions.unlocked(block, EpsilonDelta(0.5))
         writes = (lambda: store.update_status(more), lambda: store.update_status(refilled), lambda: store.delete(block))
         answers = [str(each.state) for each in claim.status.responses]
         json.dump({"answers": answers, "refused": [_refusal(each) for each in writes]}, sys.stdout)

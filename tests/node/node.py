@@ -14,7 +14,7 @@ from typing import Any
 
 from kubernetes import client
 
-from privatekube.store import clusterlogin
+from privatekube.store.kubernetes import login
 from tests.node import images, network
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes" / "node"
@@ -82,7 +82,7 @@ class Node:
 
     def api(self) -> client.ApiClient:
         """A connection of the official client as the administrator, for where `entered` is."""
-        return clusterlogin.log_in(kubeconfig=self.kubeconfig)
+        return login.log_in(kubeconfig=self.kubeconfig)
 
     def apply(self, *documents: Json) -> None:
         """Create or change objects."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from privatekube.store.cluster import Cluster
-from privatekube.store.coreobjects import CoreObjects
-from privatekube.store.kubernetes import KubernetesStore
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.node import accounts, claimant, pods, waiting
 from tests.node.bursts import DEMAND, Burst

@@ -9,9 +9,12 @@ import pytest
 import yaml
 from kfp import compiler
 
-from pipelines import dp_lstm, parts
+from pipelines import dp_lstm
 from privatekube import config, errors
+from privatekube.kubeflow.step_components import StepComponents
+from tests.e2e.conftest import ROOT
 
+STANDARD = StepComponents.of_project(ROOT, dp_lstm.STEPS)
 EDGES = {
     "download": {"allocate"},
     "dp-preprocess": {"allocate", "download"},
@@ -25,7 +28,7 @@ EDGES = {
 @pytest.fixture(scope="module", params=[False, True], ids=["cpu", "gpu"])
 def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("compiled") / "p.yaml"
-    compiler.Compiler().compile(dp_lstm.build(parts.standard(), gpu=request.param), str(path))
+    compiler.Compiler().compile(dp_lstm.build(STANDARD.folders, gpu=request.param), str(path))
     document: dict[str, Any] = yaml.safe_load(path.read_text())
     return document | {"gpu": request.param}
 
@@ -83,9 +86,9 @@ def test_images_that_are_not_built_are_named_with_the_command_that_builds_them()
     with pytest.raises(
         errors.InvalidInput, match=r"image of allocate: .* names no digest; .*build_components.py --reg"
     ):
-        parts.require_images(parts.standard(), pushed=True)
+        STANDARD.require_images(pushed=True)
     with pytest.raises(errors.InvalidInput, match=r"image of allocate: .* was not built; .*build_components.py --no-p"):
-        parts.require_images(parts.standard(), pushed=False)
+        STANDARD.require_images(pushed=False)
 
 
 def pinned_to(folder: Path, reference: str) -> Path:
@@ -97,9 +100,9 @@ def pinned_to(folder: Path, reference: str) -> Path:
 def test_pinned_images_are_accepted_and_one_that_was_not_pushed_only_on_this_machine(tmp_path: Path) -> None:
     pushed = {"a": pinned_to(tmp_path / "a", "host:5000/a@sha256:00")}
     here = {"b": pinned_to(tmp_path / "b", "localhost/privatekube/b:12ab")}
-    assert parts.require_images(pushed, pushed=True) == ["host:5000/a@sha256:00"]
-    assert parts.require_images(here, pushed=False) == ["localhost/privatekube/b:12ab"]
+    assert StepComponents(ROOT, pushed).require_images(pushed=True) == ["host:5000/a@sha256:00"]
+    assert StepComponents(ROOT, here).require_images(pushed=False) == ["localhost/privatekube/b:12ab"]
     with pytest.raises(errors.InvalidInput, match=r"names no digest; build it: .*b --single --registry"):
-        parts.require_images(here, pushed=True)
+        StepComponents(ROOT, here).require_images(pushed=True)
     with pytest.raises(errors.InvalidInput, match="was not built"):
-        parts.require_images({"c": pinned_to(tmp_path / "c", "host:5000/c")}, pushed=False)
+        StepComponents(ROOT, {"c": pinned_to(tmp_path / "c", "host:5000/c")}).require_images(pushed=False)

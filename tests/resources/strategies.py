@@ -18,20 +18,20 @@ from privatekube.resources.block import (
     ReleaseMode,
     ReturnPolicy,
 )
-from privatekube.resources.claim import (
+from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim
+from privatekube.resources.requests import (
     AllocateRequest,
-    AllocateResponse,
-    Allocation,
     BudgetDemand,
-    ClaimSpec,
-    ClaimStatus,
     Condition,
     ConsumeRequest,
-    ConsumeResponse,
-    PrivacyBudgetClaim,
     ReleaseRequest,
-    ReleaseResponse,
     Request,
+)
+from privatekube.resources.responses import (
+    AllocateResponse,
+    Allocation,
+    ConsumeResponse,
+    ReleaseResponse,
     Response,
     ResponseState,
     Settlement,

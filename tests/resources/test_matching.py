@@ -11,7 +11,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import matching
 from privatekube.resources.block import Dimension, PrivateDataBlock
-from privatekube.resources.claim import BudgetDemand, Condition
+from privatekube.resources.requests import BudgetDemand, Condition
 from tests import builders
 
 

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
-from privatekube.controller import loop
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
-from privatekube.resources import block_codec, claim_codec, codec
+from privatekube.reconcile import reconcile
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.wire import blocks, claims, common
 from privatekube.scheduling import ordering, unlocking
 from privatekube.store.base import ResourceStore
-from privatekube.store.sqlite import SqliteStore
+from privatekube.store.sqlite.store import SqliteStore
 
-DATA = Path(__file__).resolve().parent.parent / "data" / "cases.yaml"
+DATA = Path(__file__).resolve().parent.parent / "samples" / "cases.yaml"
 START_MS = 1000
 TOLERANCE = 1e-9
 
@@ -56,7 +56,7 @@ class Cluster:
             self.unlocking: unlocking.UnlockingPolicy = unlocking.PerTime(self.period_ms, duration_ms)
         else:
             self.unlocking = unlocking.PerArrival(config.get("N", 100))
-        self.default_timeout_ms = config.get("default_timeout_ms", loop.DEFAULT_TIMEOUT_MS)
+        self.default_timeout_ms = config.get("default_timeout_ms", reconcile.DEFAULT_TIMEOUT_MS)
 
     def opened(self) -> ResourceStore:
         return self.opening(lambda: self.now_ms)
@@ -66,7 +66,7 @@ class Cluster:
         self.store = self.opened()
 
     def settle(self, *, tick: bool = False) -> None:
-        loop.reconcile(
+        reconcile.reconcile(
             self.store,
             now_ms=self.now_ms,
             unlocking=self.unlocking,
@@ -94,13 +94,13 @@ def perform(cluster: Cluster, step: str, given: Any) -> None:
     store = cluster.store
     match step:
         case "create_block":
-            store.create(block_codec.from_wire(document(given)))
+            store.create(blocks.from_wire(document(given)))
         case "create_claim":
-            store.create(claim_codec.from_store(document(given)))
+            store.create(claims.from_store(document(given)))
         case "append_request":
-            wire = claim_codec.to_wire(cluster.claim(given["claim"]))
+            wire = claims.to_wire(cluster.claim(given["claim"]))
             wire["spec"].setdefault("requests", []).append(given["request"])
-            store.update(claim_codec.from_store(wire))
+            store.update(claims.from_store(wire))
         case "delete_claim":
             store.delete(cluster.claim(named(given)))
         case "delete_block":
@@ -110,10 +110,10 @@ def perform(cluster: Cluster, step: str, given: Any) -> None:
         case "restart":
             cluster.restart()
         case "preload_block":
-            block = block_codec.from_wire(given)
+            block = blocks.from_wire(given)
             store.update_status(replace(block, meta=store.create(block).meta))
         case "preload_claim":
-            claim = claim_codec.from_store(given)
+            claim = claims.from_store(given)
             store.update_status(replace(claim, meta=store.create(claim).meta))
         case "advance_ms":
             cluster.advance(given)
@@ -173,7 +173,7 @@ def same_map(found: Any, wanted: dict[str, Any]) -> None:
 
 
 def same(found: PrivacyBudget, document: dict[str, Any]) -> None:
-    wanted = codec.budget_from_wire(document)
+    wanted = common.budget_from_wire(document)
     assert wanted is not None
     assert found.orders == pytest.approx(wanted.orders)
     assert found.values == pytest.approx(wanted.values, abs=TOLERANCE)
@@ -196,8 +196,8 @@ def run_case(case: dict[str, Any], opening: Opening) -> None:
     """Take the steps of one case on a store, and compare with what it expects."""
     if "unit" in case:
         unit = case["unit"]
-        left, right = codec.budget_from_wire(unit["a"]), unit["b"]
-        operand = codec.budget_from_wire(right) if isinstance(right, dict) else right
+        left, right = common.budget_from_wire(unit["a"]), unit["b"]
+        operand = common.budget_from_wire(right) if isinstance(right, dict) else right
         assert isinstance(left, EpsilonDelta) or unit["op"] != "to_renyi"
         same(OPERATIONS[unit["op"]](left, operand), unit["expect"])
         return

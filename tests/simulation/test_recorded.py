@@ -15,7 +15,7 @@ from privatekube.scheduling import ordering, unlocking
 from privatekube.simulation import scenario
 from privatekube.simulation.replay import Replay, replay
 
-SCENARIOS = Path(__file__).resolve().parent.parent / "data" / "scenarios"
+SCENARIOS = Path(__file__).resolve().parent.parent / "samples" / "scenarios"
 
 
 def run(name: str, unlock: str, order: str, record: str) -> tuple[Replay, dict[str, Any], scenario.Scenario]:

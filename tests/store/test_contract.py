@@ -12,11 +12,12 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger
 from privatekube.resources.block import BlockStatus
-from privatekube.resources.claim import Response, ResponseState
 from privatekube.resources.ledger import Entry
-from privatekube.store.base import ResourceStore, RetiredData
+from privatekube.resources.responses import Response, ResponseState
+from privatekube.resources.retired_data import RetiredData
+from privatekube.store.base import ResourceStore
 from privatekube.store.memory import MemoryStore
-from privatekube.store.sqlite import SqliteStore
+from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.kubernetes import stores
 

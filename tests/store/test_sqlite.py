@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from privatekube import errors
-from privatekube.controller import audit
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.reconcile import ledger_audit
 from privatekube.resources.block import BlockStatus
-from privatekube.store.base import RetiredData
-from privatekube.store.sqlite import SqliteStore
+from privatekube.resources.retired_data import RetiredData
+from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 
 
@@ -85,7 +85,7 @@ def test_a_store_from_before_the_ledger_gets_one_that_adds_up(tmp_path: Path) ->
     database.close()
     store = SqliteStore(path)
     assert [each.amount.epsilon for each in store.ledger()] == [0.4, 0.5]  # type: ignore[union-attr]
-    assert audit.verify(store).entries == 2
+    assert ledger_audit.verify(store).entries == 2
     store.close()
 
 
@@ -114,7 +114,7 @@ def test_waiting_for_another_process_ends_at_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_store_that_stays_locked_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("privatekube.store.connection.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("privatekube.store.sqlite.connection.BUSY_SECONDS", 0.1)
     path = tmp_path / "state.db"
     holder, waiter = SqliteStore(path), SqliteStore(path)
     with holder.transaction(), pytest.raises(errors.StoreBusy, match="held by another process"):

@@ -1,1 +1,0 @@
-"""Component images: what goes into one, building and pushing it, and pinning it by digest."""

@@ -1,0 +1,1 @@
+"""Clients of the control plane, embedded or in a cluster."""

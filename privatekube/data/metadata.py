@@ -1,0 +1,113 @@
+"""What the owner of a block declares about it in public, and the digest of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from privatekube import errors
+from privatekube.data.columns import COLUMNS, FIRST_WORD, Reviews
+
+UNITS = ("event", "user-day")
+"""Privacy units: one review, or all reviews of one user on one day."""
+
+FORMAT = "privatekube-reviews/1"
+"""Name and version of the canonical content and of the file format."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the owner of the data declares about a block; public, so nothing here depends on a single record.
+
+    Args:
+        dataset: name of the dataset.
+        start_day: first day, counted from 2013-01-01.
+        end_day: last day, inclusive.
+        bucket: number of the user bucket, below `n_buckets`.
+        n_buckets: how many buckets the users are spread over; 1 for all users together.
+        partition_key_id: name of the public key that users are hashed with.
+        vocabulary_digest: digest of the word list behind the token ids.
+        vocabulary_size: words in that list; token ids are below this plus FIRST_WORD.
+        tokeniser: name of the rule that cuts text into words.
+        unit: privacy unit that contributions were bounded for, one of `UNITS`.
+        max_contribution: most reviews of one unit in the block; 1 for events.
+        categories: names of the product categories.
+
+    Raises:
+        InvalidInput: a value out of its range.
+    """
+
+    dataset: str
+    start_day: int
+    end_day: int
+    bucket: int
+    n_buckets: int
+    partition_key_id: str
+    vocabulary_digest: str
+    vocabulary_size: int
+    tokeniser: str
+    unit: str
+    max_contribution: int
+    categories: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.end_day < self.start_day:
+            raise errors.invalid("end_day", self.end_day, f"is before start_day {self.start_day}", "swap them")
+        if not 0 <= self.bucket < self.n_buckets:
+            raise errors.invalid("bucket", self.bucket, f"must be in 0..{self.n_buckets - 1}", "correct it")
+        if self.unit not in UNITS:
+            raise errors.invalid("unit", self.unit, f"is not one of {', '.join(UNITS)}", "choose one of them")
+        if self.max_contribution < 1 or (self.unit == "event" and self.max_contribution != 1):
+            bound = "must be 1 for events, else at least 1"
+            raise errors.invalid("max_contribution", self.max_contribution, bound, "correct it")
+        if self.vocabulary_size < 1:
+            raise errors.invalid("vocabulary_size", self.vocabulary_size, "must be at least 1", "correct it")
+        if not self.categories or len(set(self.categories)) != len(self.categories):
+            raise errors.invalid("categories", self.categories, "must be distinct and at least one", "correct them")
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The content of a block file.
+
+    Args:
+        digest: `sha256:<hex>` over the canonical content.
+    """
+
+    reviews: Reviews
+    metadata: Metadata
+    digest: str
+
+
+def content_digest(reviews: Reviews, metadata: Metadata) -> str:
+    """`sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata."""
+    columns = {name: np.asarray(getattr(reviews, name), dtype=dtype) for name, dtype in COLUMNS.items()}
+    header = {
+        "format": FORMAT,
+        "metadata": asdict(metadata),
+        "columns": [[name, column.dtype.str, list(column.shape)] for name, column in columns.items()],
+    }
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    for column in columns.values():
+        digest.update(column.tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def require_consistent(reviews: Reviews, metadata: Metadata) -> None:
+    """Check that every review lies within what `metadata` declares.
+
+    Raises:
+        InvalidInput: a review outside the days, a category without a name, or a token outside the vocabulary.
+    """
+    outside = {
+        "a review lies outside the declared days": (reviews.day < metadata.start_day)
+        | (reviews.day > metadata.end_day),
+        "a review has a category without a name": reviews.category >= len(metadata.categories),
+        "a token is outside the declared vocabulary": reviews.tokens >= metadata.vocabulary_size + FIRST_WORD,
+    }
+    for fault, where in outside.items():
+        if bool(where.any()):
+            raise errors.InvalidInput(f"reviews: {fault}; check what wrote them")

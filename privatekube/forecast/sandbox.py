@@ -1,0 +1,120 @@
+"""A copy of a store on which requests are tried out: nothing that happens there happens to the store."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from privatekube import errors
+from privatekube.client.client import ControlPlane, now_ms
+from privatekube.reconcile.policy import Policy
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
+from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.requests import AllocateRequest, Request
+from privatekube.resources.responses import AllocateResponse, ResponseState
+from privatekube.store import memory
+from privatekube.store.memory import MemoryStore
+
+_IDENTIFIER = "what-if"
+_FOR_EVER_MS = 100 * 365 * 86_400_000
+_LOOKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A store to try things out on, with the policy and the time of the real one; `now_ms` in unix milliseconds."""
+
+    store: MemoryStore
+    policy: Policy
+    now_ms: int
+
+    @classmethod
+    def of(cls, plane: ControlPlane) -> Trial:
+        """A copy of what is there now, after a pass."""
+        trial = cls(memory.copy_of(plane.store), plane.read_policy(), now_ms())
+        trial.run()
+        return trial
+
+    def copy(self) -> Trial:
+        """Another one like it."""
+        return replace(self, store=self.store.copy())
+
+    def run(self, at_ms: int | None = None) -> None:
+        """One pass, now or at that time."""
+        self.policy.run_pass(self.store, now_ms=self.now_ms if at_ms is None else at_ms)
+
+    def blocks(self) -> list[PrivateDataBlock]:
+        """All blocks, admitted."""
+        return self.store.list_blocks()
+
+    def claim(self, claim_id: str) -> PrivacyBudgetClaim:
+        """The claim of that id; NotFound where there is none."""
+        found = self.store.get_claim(claim_id)
+        if found is None:
+            raise errors.NotFound(f"claim {claim_id}: there is none; see privatekube get claims")
+        return found
+
+    def submit(self, namespace: str, request: AllocateRequest) -> str:
+        """Make a request in a new claim, which waits for ever; its id."""
+        spec = ClaimSpec(requests=(Request(_IDENTIFIER, replace(request, timeout_ms=_FOR_EVER_MS)),))
+        claim = self.store.create(PrivacyBudgetClaim(ObjectMeta(f"what-if-{uuid.uuid4()}", namespace), spec))
+        self.run()
+        return claim.id
+
+    def forget(self, claim_id: str) -> None:
+        """Go on without a claim."""
+        self.store.delete(self.claim(claim_id))
+        self.run()
+
+    def granted(self, claim_id: str, index: int = 0) -> tuple[str, ...] | None:
+        """The blocks that a claim's request got, or None."""
+        response = self.claim(claim_id).response_at(index)
+        if response is None or response.state is not ResponseState.SUCCESS:
+            return None
+        return tuple(response.detail.budgets) if isinstance(response.detail, AllocateResponse) else ()
+
+    def would_grant(self, namespace: str, request: AllocateRequest) -> tuple[str, ...] | None:
+        """The blocks that a new claim would get now, or None."""
+        copy = self.copy()
+        return copy.granted(copy.submit(namespace, request))
+
+    def first(self, claim_id: str, index: int, *, limit: int, advance: Callable[[Trial, int, int], None]) -> int | None:
+        """After how many of `limit` steps a claim's request, waiting for ever, is granted; None if it is not.
+
+        Beyond 256 steps it looks after every so many, then closer: others may then be granted a little later.
+
+        Args:
+            claim_id: `namespace/name`.
+            index: of the request.
+            limit: how many steps there are.
+            advance: takes a trial to the step of the first number, by as many steps as the second.
+        """
+        last = self.copy()
+        last._let_wait(claim_id)
+        low, high = 0, limit
+        while True:
+            step = math.ceil((high - low) / _LOOKS)
+            trial = last.copy()
+            for reached in range(low + step, high + step, step):
+                last = trial.copy()
+                advance(trial, reached, step)
+                if trial.granted(claim_id, index) is not None:
+                    break
+            else:
+                return None
+            if step == 1:
+                return reached
+            low, high = reached - step, reached
+
+    def _let_wait(self, claim_id: str) -> None:
+        claim = self.claim(claim_id)
+        requests = tuple(
+            replace(each, action=replace(each.action, timeout_ms=_FOR_EVER_MS))
+            if isinstance(each.action, AllocateRequest)
+            else each
+            for each in claim.spec.requests
+        )
+        self.store.update(replace(claim, spec=replace(claim.spec, requests=requests)))

@@ -1,0 +1,1 @@
+"""Component images: what goes into one, building, pushing and pinning it."""

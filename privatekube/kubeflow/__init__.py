@@ -1,0 +1,1 @@
+"""Run a pipeline on Kubeflow Pipelines or on this machine; the only package that imports kfp."""

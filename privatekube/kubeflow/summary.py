@@ -1,0 +1,79 @@
+"""The table at the end of a run: blocks before and after, the claim, the spends, the DP metrics, where results lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from privatekube.resources import summary
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.wire import common
+from privatekube.steps import documents
+
+MOST_BLOCKS = 12
+
+
+def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], after: Sequence[PrivateDataBlock]) -> None:
+    """Print what a finished run paid and what it published to `folder`."""
+    receipt = documents.read(documents.Receipt, folder / "receipt.json")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    console.print(_blocks(receipt, {each.id: each for each in before}, {each.id: each for each in after}))
+    console.print(_run(receipt, metrics, folder))
+
+
+def _blocks(
+    receipt: documents.Receipt, before: Mapping[str, PrivateDataBlock], after: Mapping[str, PrivateDataBlock]
+) -> Table:
+    table = Table("block", "left before", "committed", "left after", title="Privacy budget", box=None)
+    paid = sorted(receipt.committed)
+    for block_id in paid[:MOST_BLOCKS]:
+        table.add_row(
+            block_id.rpartition("/")[2],
+            _left(before.get(block_id)),
+            _short(receipt.committed[block_id]),
+            _left(after.get(block_id)),
+        )
+    if len(paid) > MOST_BLOCKS:
+        table.caption = f"and {len(paid) - MOST_BLOCKS} more: privatekube get blocks"
+    return table
+
+
+def _run(receipt: documents.Receipt, metrics: Mapping[str, Any], folder: Path) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("claim", receipt.claim)
+    for spend in receipt.spends:
+        table.add_row(f"spent by {spend.step}", f"{_mechanism(spend.event)} on {spend.part} units")
+    table.add_row("all of it", f"epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g}")
+    table.add_row(f"accuracy ({metrics['task']}, {metrics['model']})", _interval(metrics["accuracy"]))
+    if "majority_share" in metrics:  # a component in place of dp_evaluate may release less
+        table.add_row("majority class", _interval(metrics["majority_share"]))
+    table.add_row("results", str(folder))
+    return table
+
+
+def _mechanism(event: Mapping[str, Any]) -> str:
+    if event["type"] == "discrete_laplace":
+        return f"discrete Laplace, scale {1 / event['noise_parameter']:.4g}"
+    sampled = event["event"]
+    gaussian = sampled.get("event", sampled)
+    return f"DP-SGD, {event['count']} steps at noise multiplier {gaussian['noise_multiplier']:.4g}"
+
+
+def _interval(share: Mapping[str, Any]) -> str:
+    if share["estimate"] is None:
+        return "unknown: too few held-out reviews for the noise"
+    return f"{share['estimate']:.3f} (95 %: {share['low']:.3f} to {share['high']:.3f})"
+
+
+def _left(each: PrivateDataBlock | None) -> str:
+    return "unknown" if each is None else summary.left(each)
+
+
+def _short(wire: Mapping[str, Any]) -> str:
+    committed = common.budget_from_wire(wire)
+    return "nothing" if committed is None else summary.short(committed)

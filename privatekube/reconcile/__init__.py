@@ -1,0 +1,1 @@
+"""One pass of the control plane: read, decide, write, again on conflict."""

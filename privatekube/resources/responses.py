@@ -1,0 +1,78 @@
+"""What the control plane answers: the entries of status.responses."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from privatekube.privacy.budget import PrivacyBudget
+
+
+class ResponseState(enum.StrEnum):
+    """State of the answer to one request."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """What an allocate request holds on one block: granted, or demanded while it waits."""
+
+    acquired: PrivacyBudget | None = None
+    reserved: PrivacyBudget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a consume or release request moved on one block, or why not."""
+
+    budget: PrivacyBudget | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateResponse:
+    """Answer to an allocate request, by block id; times in unix milliseconds."""
+
+    budgets: Mapping[str, Allocation] = field(default_factory=lambda: MappingProxyType({}))
+    start_time_ms: int | None = None
+    finish_time_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeResponse:
+    """Answer to a consume request, by block id."""
+
+    blocks: Mapping[str, Settlement] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResponse:
+    """Answer to a release request, by block id."""
+
+    blocks: Mapping[str, Settlement] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to the request of the same index."""
+
+    identifier: str
+    state: ResponseState
+    error: str | None = None
+    detail: AllocateResponse | ConsumeResponse | ReleaseResponse | None = None
+
+
+def covers(response: Response, block_id: str) -> bool:
+    """Whether an answer moved anything on that block."""
+    match response.detail:
+        case AllocateResponse(budgets=budgets):
+            return block_id in budgets
+        case ConsumeResponse(blocks=blocks) | ReleaseResponse(blocks=blocks):
+            return block_id in blocks and blocks[block_id].budget is not None
+        case None:
+            return False

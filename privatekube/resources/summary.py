@@ -1,0 +1,75 @@
+"""A block or a claim in a few words, for the columns of a table."""
+
+from __future__ import annotations
+
+from privatekube.privacy import budget
+from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.requests import AllocateRequest
+from privatekube.resources.wire.common import Json
+
+WAITING = "waiting"
+
+
+def block_columns(block: PrivateDataBlock) -> Json:
+    """What `kubectl get pb` shows of a block's status."""
+    if block.status is None:
+        return {}
+    waiting, share = len(block.status.reserved), committed_share(block)
+    return {"left": left(block), "committedShare": f"{share:.1%}", "waitingClaims": waiting}
+
+
+def claim_columns(claim: PrivacyBudgetClaim) -> Json:
+    """What `kubectl get pbc` shows of a claim's status."""
+    responses = claim.status.responses
+    held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
+    reason = (responses[-1].error or "") if responses else ""
+    if state(claim) == WAITING:
+        reason = "not enough is unlocked"
+    return {"state": state(claim), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}
+
+
+def left(block: PrivateDataBlock) -> str:
+    """What is not yet granted to anybody: epsilon and delta, or the Renyi order of which most is left."""
+    status = block.status
+    return short(block.spec.initial_budget if status is None else status.pending + status.available)
+
+
+def short(amount: PrivacyBudget) -> str:
+    """A budget in a few characters: a Renyi curve by its best order below infinity."""
+    if isinstance(amount, RenyiCurve):
+        finite = [pair for pair in amount.as_pairs() if pair[0] < budget.STANDARD_ORDERS[-1]]
+        alpha, epsilon = max(finite or amount.as_pairs(), key=lambda pair: pair[1])
+        return f"renyi {epsilon:.4g} at order {alpha:g}"
+    return f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
+
+
+def committed_share(block: PrivateDataBlock) -> float:
+    """The committed part of the initial budget: of the scarcer component, or at the best order."""
+    if block.status is None or not block.status.committed:
+        return 0.0
+    used, *others = block.status.committed.values()
+    shares = budget.total(others, start=used).share_of(block.spec.initial_budget)
+    pick = min if isinstance(block.spec.initial_budget, RenyiCurve) else max
+    return pick(shares, default=0.0)
+
+
+def state(claim: PrivacyBudgetClaim) -> str:
+    """One word on where a claim stands."""
+    if claim.status.acquired:
+        return "acquired"
+    if claim.status.committed:
+        return "consumed"
+    if not claim.status.responses:
+        return "new"
+    last = str(claim.status.responses[-1].state)
+    return "released" if last == "success" else {"pending": WAITING}.get(last, last)
+
+
+def demand(claim: PrivacyBudgetClaim) -> str:
+    """What a claim asks of each block."""
+    for request in claim.spec.requests:
+        if isinstance(request.action, AllocateRequest) and request.action.expected_budget.constant is not None:
+            return short(request.action.expected_budget.constant)
+    return "by block"

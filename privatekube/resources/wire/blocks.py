@@ -1,0 +1,162 @@
+"""PrivateDataBlock on the wire."""
+
+from __future__ import annotations
+
+from privatekube import errors
+from privatekube.privacy import budget
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import meta
+from privatekube.resources.block import (
+    BlockSpec,
+    BlockStatus,
+    Dimension,
+    FlowReleasing,
+    Lock,
+    LockState,
+    PrivateDataBlock,
+    ReleaseMode,
+    ReturnPolicy,
+)
+from privatekube.resources.wire import common, reader
+from privatekube.resources.wire.common import Json
+from privatekube.resources.wire.reader import Reader
+
+KIND = "PrivateDataBlock"
+
+
+def from_wire(document: object) -> PrivateDataBlock:
+    """Read a block.
+
+    Raises:
+        InvalidInput: what does not fit, with its path.
+    """
+    whole = Reader(document, "")
+    spec = whole.child("spec")
+    initial = common.read_budget(spec, "initialBudget")
+    if initial is not None:
+        budget.require_amount("spec.initialBudget", initial)
+    else:
+        raise errors.InvalidInput("spec.initialBudget: missing; state the block's budget for its whole life")
+    status = whole.child("status")
+    return PrivateDataBlock(
+        meta=common.meta_from_wire(whole.child("metadata")),
+        spec=BlockSpec(
+            initial_budget=initial,
+            dataset=spec.text("dataset"),
+            data_source=spec.text("dataSource", ""),
+            dimensions=tuple(_dimension(each) for each in spec.children("dimensions")),
+            release_mode=reader.member(ReleaseMode, spec, "releaseMode", ReleaseMode.BASE),
+            budget_return_policy=reader.member(ReturnPolicy, spec, "budgetReturnPolicy", ReturnPolicy.TO_PENDING),
+            flow_releasing=_flow(spec.child("flowReleasingOption")) if "flowReleasingOption" in spec else None,
+        ),
+        status=_status(status, initial) if status.document else None,
+    )
+
+
+def to_wire(block: PrivateDataBlock) -> Json:
+    """A block as JSON."""
+    spec = block.spec
+    wire: Json = {
+        "apiVersion": meta.API_VERSION,
+        "kind": KIND,
+        "metadata": common.meta_to_wire(block.meta),
+        "spec": common.present(
+            {
+                "initialBudget": common.budget_to_wire(spec.initial_budget),
+                "dataset": spec.dataset,
+                "dataSource": spec.data_source,
+                "dimensions": [_dimension_to_wire(each) for each in spec.dimensions],
+                "releaseMode": str(spec.release_mode),
+                "budgetReturnPolicy": str(spec.budget_return_policy),
+                "flowReleasingOption": _flow_to_wire(spec.flow_releasing),
+            }
+        ),
+    }
+    if block.status is not None:
+        wire["status"] = _status_to_wire(block.status)
+    return wire
+
+
+def _dimension(document: Reader) -> Dimension:
+    try:
+        return Dimension(
+            attribute=document.text("attribute"),
+            numeric_value=document.optional_text("numericValue"),
+            string_value=document.optional_text("stringValue"),
+        )
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{document.path}: {error}") from error
+
+
+def _dimension_to_wire(dimension: Dimension) -> Json:
+    return common.present(
+        {
+            "attribute": dimension.attribute,
+            "numericValue": dimension.numeric_value,
+            "stringValue": dimension.string_value,
+        }
+    )
+
+
+def _flow(document: Reader) -> FlowReleasing:
+    return FlowReleasing(
+        start_time_ms=document.count("startTime"),
+        end_time_ms=document.count("endTime"),
+        duration_ms=document.count("duration"),
+    )
+
+
+def _flow_to_wire(flow: FlowReleasing | None) -> Json | None:
+    if flow is None:
+        return None
+    return common.present({"startTime": flow.start_time_ms, "endTime": flow.end_time_ms, "duration": flow.duration_ms})
+
+
+def _status(document: Reader, initial: PrivacyBudget) -> BlockStatus:
+    nothing = initial * 0.0
+    return BlockStatus(
+        pending=common.read_budget(document, "pendingBudget") or nothing,
+        available=common.read_budget(document, "availableBudget") or nothing,
+        acquired=common.read_budgets(document, "acquiredBudgetMap"),
+        reserved=common.read_budgets(document, "reservedBudgetMap"),
+        committed=common.read_budgets(document, "committedBudgetMap"),
+        locks={key: _lock(each) for key, each in document.entries("lockedBudgetMap").items()},
+        last_release_ms=document.whole("lastBudgetReleaseTime"),
+        number_of_data=document.whole("numberOfData"),
+        conditions=common.conditions_from_wire(document.children("conditions")),
+    )
+
+
+def _status_to_wire(status: BlockStatus) -> Json:
+    required = {
+        "pendingBudget": common.budget_to_wire(status.pending),
+        "availableBudget": common.budget_to_wire(status.available),
+    }
+    optional = common.present(
+        {
+            "acquiredBudgetMap": common.budgets_to_wire(status.acquired),
+            "reservedBudgetMap": common.budgets_to_wire(status.reserved),
+            "committedBudgetMap": common.budgets_to_wire(status.committed),
+            "lockedBudgetMap": {key: _lock_to_wire(each) for key, each in sorted(status.locks.items())},
+            "lastBudgetReleaseTime": status.last_release_ms,
+            "numberOfData": status.number_of_data,
+            "conditions": common.conditions_to_wire(status.conditions),
+        }
+    )
+    return required | optional
+
+
+def _lock(document: Reader) -> Lock:
+    inner = document.child("budget")
+    state = reader.member(LockState, document, "state")
+    return Lock(
+        state=state,
+        acquired=common.read_budget(inner, "acquired"),
+        reserved=common.read_budget(inner, "reserved"),
+        owner=document.optional_text("owner"),
+    )
+
+
+def _lock_to_wire(lock: Lock) -> Json:
+    held = {"acquired": common.budget_to_wire(lock.acquired), "reserved": common.budget_to_wire(lock.reserved)}
+    return {"budget": common.present(held), "state": str(lock.state)} | common.present({"owner": lock.owner})

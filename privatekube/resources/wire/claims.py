@@ -1,0 +1,225 @@
+"""PrivacyBudgetClaim on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from privatekube import errors
+from privatekube.resources import meta
+from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim, SettleAfter
+from privatekube.resources.requests import (
+    AllocateRequest,
+    BudgetDemand,
+    Condition,
+    ConsumeRequest,
+    MalformedRequest,
+    ReleaseRequest,
+    Request,
+)
+from privatekube.resources.wire import common, responses
+from privatekube.resources.wire.common import Json
+from privatekube.resources.wire.reader import Reader
+
+KIND = "PrivacyBudgetClaim"
+
+
+def from_wire(document: object) -> PrivacyBudgetClaim:
+    """Read a claim.
+
+    Raises:
+        InvalidInput: what does not fit, with its path.
+    """
+    return _claim(document, _request)
+
+
+def from_store(document: object) -> PrivacyBudgetClaim:
+    """Read a claim that exists: a request that cannot be read is kept, to be answered with what is wrong with it.
+
+    Raises:
+        InvalidInput: anything else that does not fit, with its path.
+    """
+    return _claim(document, _request_or_fault)
+
+
+def _claim(document: object, read_request: Callable[[Reader], Request]) -> PrivacyBudgetClaim:
+    whole = Reader(document, "")
+    spec, status = whole.child("spec"), whole.child("status")
+    return PrivacyBudgetClaim(
+        meta=common.meta_from_wire(whole.child("metadata")),
+        spec=ClaimSpec(
+            requests=tuple(read_request(each) for each in spec.children("requests")),
+            data_opened=spec.raw("dataOpened") is True,
+            priority=spec.whole("priority"),
+            owned_by=tuple(dict(each.document) for each in spec.children("ownedBy")),
+            settle_after=_settle_after(spec.child("settleAfter")) if "settleAfter" in spec else None,
+        ),
+        status=ClaimStatus(
+            acquired=common.read_budgets(status, "acquiredBudgets"),
+            reserved=common.read_budgets(status, "reservedBudgets"),
+            committed=common.read_budgets(status, "committedBudgets"),
+            responses=tuple(responses.from_wire(each) for each in status.children("responses")),
+            conditions=common.conditions_from_wire(status.children("conditions")),
+        ),
+    )
+
+
+def to_wire(claim: PrivacyBudgetClaim) -> Json:
+    """A claim as JSON."""
+    spec, status = claim.spec, claim.status
+    return {
+        "apiVersion": meta.API_VERSION,
+        "kind": KIND,
+        "metadata": common.meta_to_wire(claim.meta),
+        "spec": common.present(
+            {
+                "requests": [_request_to_wire(each) for each in spec.requests],
+                "dataOpened": spec.data_opened or None,
+                "priority": spec.priority,
+                "ownedBy": [dict(each) for each in spec.owned_by],
+                "settleAfter": _settle_after_to_wire(spec.settle_after),
+            }
+        ),
+        "status": common.present(
+            {
+                "acquiredBudgets": common.budgets_to_wire(status.acquired),
+                "reservedBudgets": common.budgets_to_wire(status.reserved),
+                "committedBudgets": common.budgets_to_wire(status.committed),
+                "responses": [responses.to_wire(each) for each in status.responses],
+                "conditions": common.conditions_to_wire(status.conditions),
+            }
+        ),
+    }
+
+
+def _settle_after(document: Reader) -> SettleAfter:
+    seconds, at_ms = document.whole("seconds"), document.whole("time")
+    if seconds is None or seconds < 1 or at_ms is None or at_ms < 0:
+        raise errors.InvalidInput("spec.settleAfter: needs seconds of at least 1 and a time in unix milliseconds")
+    return SettleAfter(seconds, at_ms)
+
+
+def _settle_after_to_wire(after: SettleAfter | None) -> Json | None:
+    return None if after is None else {"seconds": after.seconds, "time": after.at_ms}
+
+
+def condition_from_wire(document: object) -> Condition:
+    """A condition on a block's dimension.
+
+    Raises:
+        InvalidInput: a field that is missing or unknown.
+    """
+    fields = Reader(document, "condition")
+    unknown = set(fields.document) - {"attribute", "operation", "numericValue", "stringValue"}
+    if unknown:
+        raise errors.InvalidInput(f"condition: {sorted(unknown)} is unknown; use attribute, operation and a value")
+    return _condition(fields)
+
+
+def _condition(fields: Reader) -> Condition:
+    return Condition(
+        attribute=fields.text("attribute"),
+        operation=fields.text("operation"),
+        numeric_value=fields.optional_text("numericValue"),
+        string_value=fields.optional_text("stringValue"),
+    )
+
+
+def _request(document: Reader) -> Request:
+    actions = [name for name in _ACTIONS if name in document]
+    if len(actions) != 1:
+        raise errors.InvalidInput(f"{document.path}: has {actions or 'no request'}; give exactly one of {_ACTIONS}")
+    inner = document.child(actions[0])
+    identifier = document.text("identifier", "")
+    match actions[0]:
+        case "allocateRequest":
+            return Request(identifier, _allocate(inner))
+        case "consumeRequest":
+            consume, policy = common.read_budgets(inner, "consume"), inner.optional_text("policy")
+            return Request(identifier, ConsumeRequest(consume, policy, inner.text_list("mechanisms")))
+        case _:
+            return Request(
+                identifier, ReleaseRequest(common.read_budgets(inner, "release"), inner.optional_text("policy"))
+            )
+
+
+def _request_or_fault(document: Reader) -> Request:
+    try:
+        return _request(document)
+    except errors.InvalidInput as error:
+        identifier = document.raw("identifier")
+        return Request(str(identifier or ""), MalformedRequest(dict(document.document), str(error)))
+
+
+_ACTIONS = ("allocateRequest", "consumeRequest", "releaseRequest")
+
+
+def _allocate(document: Reader) -> AllocateRequest:
+    return AllocateRequest(
+        dataset=document.text("dataset"),
+        expected_budget=_demand(document.child("expectedBudget")),
+        min_budget=_demand(document.child("minBudget")) if document.raw("minBudget") else None,
+        conditions=tuple(_condition(each) for each in document.children("conditions")),
+        min_blocks=document.count("minNumberOfBlocks", least=-1),
+        max_blocks=document.count("maxNumberOfBlocks"),
+        timeout_ms=document.count("timeout"),
+    )
+
+
+def _demand(document: Reader) -> BudgetDemand:
+    return BudgetDemand(
+        constant=common.read_budget(document, "constant"),
+        by_block=common.read_budgets(document, "budgetMap") or None,
+        function=document.optional_text("function"),
+    )
+
+
+def _request_to_wire(request: Request) -> Json:
+    action = request.action
+    if isinstance(action, MalformedRequest):
+        return dict(action.document)
+    wire: Json = {"identifier": request.identifier}
+    if isinstance(action, AllocateRequest):
+        wire["allocateRequest"] = _allocate_to_wire(action)
+    elif isinstance(action, ConsumeRequest):
+        options = {"policy": action.policy, "mechanisms": list(action.mechanisms)}
+        wire["consumeRequest"] = common.present(options) | {"consume": common.budgets_to_wire(action.consume)}
+    else:
+        wire["releaseRequest"] = common.present({"policy": action.policy}) | {
+            "release": common.budgets_to_wire(action.release)
+        }
+    return wire
+
+
+def _allocate_to_wire(request: AllocateRequest) -> Json:
+    conditions = [
+        common.present(
+            {
+                "attribute": each.attribute,
+                "operation": each.operation,
+                "numericValue": each.numeric_value,
+                "stringValue": each.string_value,
+            }
+        )
+        for each in request.conditions
+    ]
+    return common.present(
+        {
+            "dataset": request.dataset,
+            "conditions": conditions,
+            "minNumberOfBlocks": request.min_blocks,
+            "maxNumberOfBlocks": request.max_blocks,
+            "expectedBudget": _demand_to_wire(request.expected_budget),
+            "minBudget": None if request.min_budget is None else _demand_to_wire(request.min_budget),
+            "timeout": request.timeout_ms,
+        }
+    )
+
+
+def _demand_to_wire(demand: BudgetDemand) -> Json:
+    return common.present(
+        {
+            "constant": common.budget_to_wire(demand.constant),
+            "budgetMap": common.budgets_to_wire(demand.by_block or {}),
+            "function": demand.function,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Files by URI, local or in a bucket."""

@@ -1,0 +1,1 @@
+"""Resources as objects of a Kubernetes API server."""

@@ -1,0 +1,31 @@
+"""The tables of the SQLite store, version by version."""
+
+from __future__ import annotations
+
+SCHEMA = (
+    """
+CREATE TABLE resources (
+    kind TEXT NOT NULL, id TEXT NOT NULL, namespace TEXT NOT NULL, version INTEGER NOT NULL, position INTEGER NOT NULL,
+    open INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE INDEX by_position ON resources (kind, open, position);
+CREATE TABLE retired (dataset TEXT, digest TEXT, body TEXT NOT NULL, PRIMARY KEY (dataset, digest)) WITHOUT ROWID;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter (last INTEGER NOT NULL);
+INSERT INTO counter VALUES (0);
+""",
+    """
+CREATE TABLE ledger (
+    sequence INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, block TEXT NOT NULL, claim TEXT NOT NULL,
+    body TEXT NOT NULL, digest TEXT NOT NULL
+);
+CREATE INDEX ledger_by_block ON ledger (block, sequence);
+CREATE INDEX ledger_by_claim ON ledger (claim, sequence);
+CREATE TRIGGER ledger_is_not_changed BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'append-only'); END;
+CREATE TRIGGER ledger_is_not_shortened BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'append-only'); END;
+""",
+)
+"""What each version adds to the one before."""
+
+
+SCHEMA_VERSION = len(SCHEMA)

@@ -1,0 +1,186 @@
+"""`privatekube`: tables for people, PrivateKube's JSON and YAML for programs, one line for mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from privatekube.cli.app import app
+from privatekube.client import connect
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.wire import blocks as block_codec
+from privatekube.resources.wire import claims as claim_codec
+from tests import builders
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    """A store with two blocks, a consumed claim and a claim that holds budget."""
+    uri = f"sqlite:///{tmp_path}/state.db"
+    with connect.connect(uri) as plane:
+        plane.create_blocks([builders.block("a", day=0), builders.block("b", day=1)])
+        plane.create_blocks([builders.block("r", builders.curve(1.0, 2.0), dataset="renyi")])
+        plane.allocate("ns", "paid", builders.allocate(0.25), timeout_seconds=5)
+        plane.mark_opened("ns/paid")
+        plane.consume("ns/paid")
+        plane.allocate("ns", "held", builders.allocate(0.5), timeout_seconds=5)
+    return uri
+
+
+def run(uri: str, *arguments: str, status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "privatekube.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, connect.STORE: uri},
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def test_blocks_as_json_are_a_list_in_wire_form(uri: str) -> None:
+    document = json.loads(run(uri, "get", "blocks", "-o", "json"))
+    assert (document["apiVersion"], document["kind"]) == ("v1", "List")
+    first = document["items"][0]
+    assert (first["apiVersion"], first["kind"]) == ("columbia.github.com/v1", "PrivateDataBlock")
+    committed = {"ns/paid": {"epsDel": {"epsilon": 0.25, "delta": 0.0}}}
+    assert first["status"]["committedBudgetMap"] == committed
+    assert block_codec.from_wire(first).spec.initial_budget == EpsilonDelta(1.0, 1e-7)
+
+
+def test_claims_as_yaml_are_a_list_in_wire_form(uri: str) -> None:
+    document = yaml.safe_load(run(uri, "get", "claims", "-o", "yaml"))
+    assert [each["metadata"]["name"] for each in document["items"]] == ["paid", "held"]
+    assert claim_codec.from_wire(document["items"][1]).status.acquired["ns/a"] == EpsilonDelta(0.5)
+
+
+def test_tables_answer_the_daily_questions(uri: str) -> None:
+    blocks = run(uri, "get", "blocks")
+    assert "epsilon 0.25" in blocks
+    assert "25%" in blocks
+    claims = run(uri, "get", "claims")
+    assert "consumed" in claims
+    assert "acquired" in claims
+    assert len(claims.splitlines()) == 3
+
+
+def test_one_object_is_found_by_name_or_by_namespace_and_name(uri: str) -> None:
+    for arguments in (("a",), ("ns/a",), ("a", "-n", "ns")):
+        document = json.loads(run(uri, "get", "block", *arguments, "-o", "json"))
+        assert document["metadata"]["name"] == "a"
+    assert json.loads(run(uri, "describe", "claim", "held", "-o", "json"))["kind"] == "PrivacyBudgetClaim"
+
+
+def test_describe_shows_who_holds_what(uri: str) -> None:
+    described = run(uri, "describe", "block", "a")
+    for expected in ("acquired by ns/held", "committed by ns/paid", "initial", "file:///a", "startTime"):
+        assert expected in described
+    assert "order 2" in run(uri, "describe", "block", "r")
+    claimed = run(uri, "describe", "claim", "paid")
+    assert "committed on ns/a" in claimed
+    assert "ConsumeRequest" in claimed
+
+
+def test_settling_says_what_was_done_and_does_it_once(uri: str) -> None:
+    assert run(uri, "settle", "held") == "ns/held: released\n"
+    assert run(uri, "settle", "held") == "ns/held: nothing to settle\n"
+
+
+def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> None:
+    entries = json.loads(run(uri, "ledger", "--block", "a", "-o", "json"))["entries"]
+    assert [(each["claim"], each["budget"]["epsDel"]["epsilon"]) for each in entries] == [("ns/paid", 0.25)]
+    assert "ns/paid" in run(uri, "ledger", "--claim", "paid")
+    assert "ns/paid" not in run(uri, "ledger", "--claim", "ns/held")
+    assert "2 entries on the data of 2 blocks are whole and add up" in run(uri, "ledger", "--verify")
+
+
+def test_a_run_is_planned_and_nothing_is_charged(uri: str) -> None:
+    where = ("--set", "dataset=d", "--set", "namespace=ns")
+    before = run(uri, "get", "blocks", "-o", "json")
+    assert "would be granted now, on 2 blocks: ns/a, ns/b" in run(uri, "plan", *where, "--set", "epsilon=0.25")
+    refused = run(uri, "plan", *where, "--set", "epsilon=0.5")
+    assert "would be refused: block ns/a lacks budget: asked epsilon 0.5" in refused
+    assert "would fit now: epsilon 0.25 (50.0% of it) with the same delta" in refused
+    assert run(uri, "get", "blocks", "-o", "json") == before
+    assert len(json.loads(run(uri, "get", "claims", "-o", "json"))["items"]) == 2
+
+
+def test_a_claim_is_planned_from_its_manifest(uri: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "claim.yaml"
+    manifest.write_text(yaml.safe_dump(claim_codec.to_wire(builders.claim("c", builders.allocate(0.3, blocks=1)))))
+    told = json.loads(run(uri, "plan", str(manifest), "-o", "json"))
+    assert told["granted"] is False
+    assert told["shortages"][0]["component"] == "epsilon"
+    manifest.write_text(yaml.safe_dump(block_codec.to_wire(builders.block())))
+    assert run(uri, "plan", str(manifest), status=2).startswith("error: ")
+    assert "cannot be read" in run(uri, "plan", str(tmp_path / "nothing.yaml"), status=2)
+
+
+def test_a_claim_is_explained(uri: str) -> None:
+    assert "it was granted what it asked, on 2 blocks: ns/a, ns/b" in run(uri, "explain", "held")
+    with connect.connect(uri) as plane:
+        plane.store.create(builders.claim("c", builders.allocate(0.5)))
+        plane.run_pass()
+    told = run(uri, "explain", "c")
+    assert "block ns/a lacks epsilon: asked 0.5, available 0.25, still locked 0" in told
+    assert "only if a claim gives back what it holds: ns/held" in told
+    assert json.loads(run(uri, "explain", "c", "-o", "json"))["fittingShare"] == pytest.approx(0.5, rel=1e-4)
+    assert "there is none" in run(uri, "explain", "nobody", status=2)
+
+
+def test_a_scenario_is_replayed(uri: str) -> None:
+    file = str(ROOT / "tests" / "samples" / "scenarios" / "online-eps-1block-236.json.gz")
+    played = json.loads(run(uri, "simulate", file, "--unlock", "n=100", "--order", "dpf", "-o", "json"))
+    assert played["granted_count"] == len(played["granted"]) == len(played["grant_time"]) == 82
+    assert played["blocks"]["0"]["used"]["epsDel"]["epsilon"] == pytest.approx(1.0)
+    assert "82 of 260 claims" in run(uri, "simulate", file, "--unlock", "n=100", "--order", "dpf")
+
+
+def test_the_policy_is_shown_and_changed(uri: str) -> None:
+    assert "unlock: all" in run(uri, "policy")
+    assert "unlock: n=7" in run(uri, "policy", "--unlock", "n=7", "--order", "fcfs", "--default-timeout", "60")
+    assert "default_timeout_ms: 60000" in run(uri, "policy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("get", "block", "zzz"), "block zzz: there is none"),
+        (("settle", "zzz"), "claim zzz: there is none"),
+        (("get", "pods"), "pods"),
+        (("policy", "--unlock", "n=0"), "n=0"),
+        (("policy", "--order", "lottery"), "'lottery' is unknown; use one of"),
+        (("--store", "mysql://x", "get", "blocks"), "is no store"),
+        (("get", "blocks", "-o", "xml"), "xml"),
+        (("policy", "--order", "rr"), "'rr' with unlock 'all'"),
+        (("simulate", "/nowhere.json"), "cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(uri: str, arguments: tuple[str, ...], expected: str) -> None:
+    line = run(uri, *arguments, status=2)
+    assert line.startswith("error: ")
+    assert len(line.splitlines()) == 1
+    assert expected in line
+
+
+def test_the_version_is_printed(uri: str) -> None:
+    assert run(uri, "--version").strip() == "0.1.0"
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "README.md").read_text()
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.callback.__doc__
+        assert f"privatekube {command.callback.__name__}" in text

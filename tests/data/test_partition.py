@@ -1,0 +1,106 @@
+"""Blocks are disjoint, their boundaries public, and a unit's contribution bounded by a stable choice."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocks import record
+from privatekube import errors
+from privatekube.data import partition
+from privatekube.data.block_file import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
+from privatekube.data.partition import Slice
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def reviews(users: list[int], days: list[int] | None = None) -> Reviews:
+    when = days or [0] * len(users)
+    records = [
+        record.Record(f"u{user}", f"p{i}", "c", 5, FIRST_DAY_SECONDS + day * SECONDS_PER_DAY + i % 60, "", f"word {i}")
+        for i, (user, day) in enumerate(zip(users, when, strict=True))
+    ]
+    return record.columns(records, ["c"])
+
+
+def rows(part: Reviews) -> set[tuple[int, int, int]]:
+    return set(zip(part.user.tolist(), part.product.tolist(), part.time.tolist(), strict=True))
+
+
+@given(st.sampled_from(["day", "week", "month"]), st.integers(-2000, 3000), st.integers(1, 200))
+def test_slices_cover_the_range_without_gap_or_overlap(kind: str, start: int, days: int) -> None:
+    cut = list(partition.slices(kind, start, days))
+    assert cut[0].start_day == start
+    assert cut[-1].end_day == start + days - 1
+    assert all(a.end_day + 1 == b.start_day for a, b in itertools.pairwise(cut))
+
+
+def test_months_begin_on_the_first_and_weeks_on_mondays() -> None:
+    months = list(partition.slices("month", 0, 365))
+    assert [partition.date_of(each.start_day).day for each in months] == [1] * 12
+    weeks = list(partition.slices("week", 0, 60))
+    assert {partition.date_of(each.start_day).weekday() for each in weeks[1:]} == {0}
+
+
+@pytest.mark.parametrize(("kind", "days"), [("year", 10), ("day", 0), ("day", -1)])
+def test_an_unknown_slice_or_no_days_is_refused(kind: str, days: int) -> None:
+    with pytest.raises(errors.InvalidInput):
+        list(partition.slices(kind, 0, days))
+
+
+def test_a_users_bucket_is_the_same_in_every_process() -> None:
+    program = "from blocks import record; print(record.keyed_hash('user-1'), record.keyed_hash('B000'))"
+    ran = [subprocess.check_output([sys.executable, "-c", program], cwd=ROOT) for _ in range(2)]
+    assert ran[0] == ran[1]
+    assert ran[0].split() == [str(record.keyed_hash("user-1")).encode(), str(record.keyed_hash("B000")).encode()]
+
+
+@given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 5))
+def test_buckets_split_users_and_lose_nobody(users: list[int], n_buckets: int) -> None:
+    whole = reviews(users)
+    bucket = partition.bucket_of(whole.user, n_buckets)
+    parts = [whole.select(bucket == number) for number in range(n_buckets)]
+    assert sum(map(len, parts)) == len(whole)
+    owners = [set(part.user.tolist()) for part in parts]
+    assert sum(map(len, owners)) == len(set(whole.user.tolist()))
+
+
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 4))
+def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -> None:
+    whole = reviews(users, [i % 2 for i in range(len(users))])
+    kept = partition.bounded(whole, unit="user-day", max_contribution=bound)
+    before = Counter(zip(whole.user.tolist(), whole.day.tolist(), strict=True))
+    after = Counter(zip(kept.user.tolist(), kept.day.tolist(), strict=True))
+    assert after == {unit: min(count, bound) for unit, count in before.items()}
+
+
+def test_events_are_bounded_by_themselves() -> None:
+    whole = reviews([1, 1, 1, 1])
+    assert len(partition.bounded(whole, unit="event", max_contribution=1)) == 4
+
+
+def test_what_stays_of_a_unit_does_not_change_with_other_users() -> None:
+    mine = [1] * 9
+    alone = partition.bounded(reviews(mine), unit="user-day", max_contribution=3)
+    together = partition.bounded(reviews([*mine, 2, 3, 3, 3, 3]), unit="user-day", max_contribution=3)
+    assert rows(alone) == {row for row in rows(together) if row[0] == alone.user[0]}
+
+
+def test_the_order_of_the_source_does_not_matter() -> None:
+    whole = reviews([3, 1, 2, 1, 3])
+    shuffled = whole.select(np.array([4, 2, 0, 1, 3]))
+    one, other = partition.in_order(whole), partition.in_order(shuffled)
+    assert one.product.tolist() == other.product.tolist()
+    assert one.tokens.tolist() == other.tokens.tolist()
+
+
+def test_a_slice_is_a_pair_of_days() -> None:
+    assert Slice(1, 2) != Slice(1, 3)

@@ -1,0 +1,141 @@
+"""One control plane over any store, with a clock that tests set, and what must hold on it at all times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from privatekube.privacy import budget
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.reconcile import ledger_audit, reconcile
+from privatekube.resources import transitions
+from privatekube.resources.block import BlockStatus, PrivateDataBlock
+from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
+from privatekube.resources.requests import AllocateRequest, ConsumeRequest, ReleaseRequest, Request
+from privatekube.resources.responses import ResponseState
+from privatekube.scheduling import ordering, unlocking
+from privatekube.store.base import ResourceStore
+from tests import builders
+
+Action = AllocateRequest | ConsumeRequest | ReleaseRequest
+
+
+@dataclass
+class Plane:
+    """A store, its policies and its clock; names are of the namespace ns."""
+
+    store: ResourceStore
+    unlock: str = "all"
+    order: str = "dpf"
+    now_ms: int = 1000
+    committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
+
+    def run(self, *, tick: bool | None = None, completely: bool = True) -> None:
+        """One pass."""
+        reconcile.reconcile(
+            self.store,
+            now_ms=self.now_ms,
+            unlocking=unlocking.parse(self.unlock),
+            ordering=ordering.parse(self.order),
+            default_timeout_ms=5000,
+            tick=tick,
+            completely=completely,
+        )
+
+    def block(self, name: str, whole: PrivacyBudget | None = None) -> PrivateDataBlock:
+        """A new block, admitted."""
+        self.store.create(builders.block(name, whole))
+        self.run()
+        return self.blocks()[f"ns/{name}"]
+
+    def ask(self, name: str, *actions: Action) -> PrivacyBudgetClaim:
+        """A new claim with these requests, after a pass."""
+        self.store.create(self.claim_of(name, *actions))
+        self.run()
+        return self.claim(name)
+
+    @staticmethod
+    def claim_of(name: str, *actions: Action) -> PrivacyBudgetClaim:
+        """A claim with these requests, not stored."""
+        requests = tuple(Request(str(index), action) for index, action in enumerate(actions))
+        return replace(builders.claim(name), spec=ClaimSpec(requests))
+
+    def append(self, name: str, action: Action) -> None:
+        """One more request, not answered yet."""
+        claim = self.claim(name)
+        request = Request(str(len(claim.spec.requests)), action)
+        self.store.update(replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request))))
+
+    def open_data(self, name: str) -> None:
+        """The claim's data is read from here on."""
+        claim = self.claim(name)
+        self.store.update(replace(claim, spec=replace(claim.spec, data_opened=True)))
+
+    def claim(self, name: str) -> PrivacyBudgetClaim:
+        """The claim of that name."""
+        found = self.store.get_claim(f"ns/{name}")
+        assert found is not None
+        return found
+
+    def status(self, name: str) -> BlockStatus:
+        """The status of the block of that name."""
+        return transitions.status_of(self.blocks()[f"ns/{name}"])
+
+    def blocks(self) -> dict[str, PrivateDataBlock]:
+        """Blocks by id."""
+        return {block.id: block for block in self.store.list_blocks()}
+
+    def states(self, name: str) -> list[str]:
+        """The states of a claim's answers."""
+        return [str(response.state) for response in self.claim(name).status.responses]
+
+    def require_sound(self) -> None:
+        """Check what must hold after every single write."""
+        ledger_audit.verify(self.store)
+        for block in self.store.list_blocks():
+            if block.status is not None:
+                transitions.require_balance(block)
+                require_within(block)
+                self._require_committed_stays(block)
+
+    def require_settled(self) -> None:
+        """Check what must hold after a whole pass: only waiting requests have locks, and both sides agree."""
+        blocks, claims = self.blocks(), {claim.id: claim for claim in self.store.list_claims()}
+        for block in blocks.values():
+            for request_id, lock in transitions.status_of(block).locks.items():
+                claim_id, _, index = request_id.rpartition("/")
+                assert claims[claim_id].status.responses[int(index)].state is ResponseState.PENDING
+                assert lock.acquired is None
+        for claim in claims.values():
+            for held, which in ((claim.status.acquired, "acquired"), (claim.status.committed, "committed")):
+                for block_id, amount in held.items():
+                    there = transitions.status_of(blocks[block_id]) if block_id in blocks else None
+                    if (
+                        there is not None
+                        and claim.id in getattr(there, which)
+                        and transitions.FOLDED not in there.committed
+                    ):
+                        pairs = zip(amount.values, getattr(there, which)[claim.id].values, strict=True)
+                        assert all(own <= other + 1e-9 for own, other in pairs), (claim.id, block_id)
+
+    def _require_committed_stays(self, block: PrivateDataBlock) -> None:
+        data = block.content_digest or block.id
+        committed = transitions.status_of(block).committed
+        whole = {"": budget.total(committed.values(), start=block.spec.initial_budget * 0.0)}
+        for claim, amount in (whole if transitions.FOLDED in committed else {**whole, **committed}).items():
+            before = self.committed.get((data, claim))
+            if before is not None:
+                pairs = zip(amount.values, before.values, strict=True)
+                assert all(now >= was - 1e-12 for now, was in pairs), f"{block.id}: what {claim} committed fell"
+            self.committed[data, claim] = amount
+
+
+def require_within(block: PrivateDataBlock) -> None:
+    """Check that the block is not beyond its initial budget: in no component, or not at all of its orders."""
+    status, initial = transitions.status_of(block), block.spec.initial_budget
+    used = [*status.committed.values(), *status.acquired.values(), *transitions.held_in_locks(block)]
+    total = budget.total(used, start=initial * 0.0)
+    assert initial.admits(total, capacity=initial), f"{block.id}: {total} is used of {initial}"
+    floor = [-1e-9 * abs(value) for value in initial.values]
+    assert all(value >= least for value, least in zip(status.pending.values, floor, strict=True)), status.pending
+    fits = [value >= least for value, least in zip(status.available.values, floor, strict=True)]
+    assert any(fits) if initial.orders else all(fits), status.available

@@ -1,0 +1,91 @@
+"""Several processes claim, consume and release on one file and are killed at random: nothing lost, nothing overspent.
+
+PRIVATEKUBE_SOAK_SECONDS sets for how long; PRIVATEKUBE_SOAK_PROCESSES how many.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.client import connect
+from privatekube.privacy import budget
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.reconcile import ledger_audit
+from privatekube.resources import transitions
+from tests import builders
+
+SECONDS = float(os.environ.get("PRIVATEKUBE_SOAK_SECONDS", "8"))
+PROCESSES = int(os.environ.get("PRIVATEKUBE_SOAK_PROCESSES", "3"))
+WHOLE = EpsilonDelta(1000.0, 1e-3)
+PIECE = 0.01
+
+
+def work(uri: str, seed: int) -> None:
+    chance = random.Random(seed)
+    with connect.connect(uri) as plane:
+        for number in range(10_000):
+            name = f"c-{seed}-{number}"
+            plane.allocate("ns", name, builders.allocate(PIECE, blocks=chance.randint(1, 3)), timeout_seconds=30)
+            if chance.random() < 0.7:
+                plane.mark_opened(f"ns/{name}")
+            plane.settle(f"ns/{name}")
+
+
+def start(uri: str, seed: int) -> BaseProcess:
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(uri, seed), daemon=True)
+    process.start()
+    return process
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_processes_are_killed_at_random(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/state.db"
+    with connect.connect(uri) as plane:
+        plane.create_blocks([builders.block(name, WHOLE) for name in ("a", "b", "c")])
+    chance, seeds = random.Random(0), iter(range(10_000))
+    running = [start(uri, next(seeds)) for _ in range(PROCESSES)]
+    killed = 0
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(chance.uniform(0.3, 1.5))
+        victim = running.pop(chance.randrange(len(running)))
+        victim.kill()
+        victim.join(10)
+        killed += 1
+        running.append(start(uri, next(seeds)))
+    for process in running:
+        process.kill()
+        process.join(10)
+    assert killed >= 3
+    check(uri)
+
+
+def check(uri: str) -> None:
+    """Both sides agree on every block, and what is left can be settled."""
+    with connect.connect(uri) as plane:
+        claims = plane.list_claims()
+        for claim in claims:
+            plane.settle(claim.id)
+        claims = plane.list_claims()
+        assert sum(bool(claim.status.committed) for claim in claims) > 10
+        for block in plane.list_blocks():
+            status = transitions.status_of(transitions.require_balance(block))
+            assert not status.locks
+            assert not status.reserved
+            assert not status.acquired
+            said = {claim.id: claim.status.committed.get(block.id) for claim in claims}
+            entered = {entry.claim: entry.amount for entry in plane.store.ledger(block_id=block.id)}
+            assert entered == {key: each for key, each in said.items() if each is not None}
+            spent = budget.total(status.committed.values(), start=WHOLE * 0)
+            assert budget.is_close(spent + status.available + status.pending, WHOLE)
+        assert ledger_audit.verify(plane.store).data == 3
+        with pytest.raises(errors.BudgetUnavailable):
+            plane.allocate("ns", "last", builders.allocate(WHOLE.epsilon), timeout_seconds=1)

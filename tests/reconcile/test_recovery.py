@@ -1,0 +1,132 @@
+"""A process that dies before or after any single write, at any moment of a claim's life: the outcome is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.reconcile import block_admission
+from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
+from privatekube.resources.wire import blocks as block_codec
+from privatekube.resources.wire import claims as claim_codec
+from privatekube.store.base import ResourceStore
+from privatekube.store.memory import MemoryStore
+from tests import builders
+from tests.reconcile.crashing import CrashError, CrashingStore
+from tests.reconcile.harness import Plane
+
+QUARTER = EpsilonDelta(0.25)
+Step = Callable[[Plane], object]
+
+
+def life() -> Iterator[Step]:
+    """The steps of a small world: waiting, grants on several blocks, a part paid, a part returned, deletions."""
+    yield (
+        lambda plane: (
+            block_admission.register(plane.store, [builders.block(name, digest=name) for name in "ab"]) and None
+        )
+    )
+    yield lambda plane: ask(plane, "paid", builders.allocate(0.5), ConsumeRequest({"ns/a": QUARTER, "ns/b": QUARTER}))
+    yield lambda plane: ask(plane, "waits", builders.allocate(0.75))
+    yield lambda plane: ask(plane, "one", builders.allocate(0.125, blocks=1))
+    yield lambda plane: plane.append("paid", ReleaseRequest({"ns/a": QUARTER, "ns/b": QUARTER}))
+    yield lambda plane: plane.append("one", ConsumeRequest({"ns/a": QUARTER, "ns/x": QUARTER}, "allOrNothing=true"))
+    yield lambda plane: plane.store.delete(plane.claim("one"))
+    yield lambda plane: setattr(plane, "now_ms", plane.now_ms + 10_000)
+
+
+def ask(plane: Plane, name: str, *actions: Any) -> None:
+    plane.store.create(plane.claim_of(name, *actions))
+
+
+def outcome(plane: Plane) -> object:
+    """Everything that is stored, but for who wrote when."""
+    blocks = [block_codec.to_wire(block) for block in plane.store.list_blocks()]
+    claims = [claim_codec.to_wire(claim) for claim in plane.store.list_claims()]
+    return [(each["spec"], each["status"]) for each in (*blocks, *claims)]
+
+
+def in_memory() -> ResourceStore:
+    return MemoryStore(lambda: 1000)
+
+
+def lived(
+    unlock: str, *, crash: tuple[int, int, bool] | None, empty: Callable[[], ResourceStore] = in_memory
+) -> tuple[object, list[int]]:
+    """Live through all steps; at one step, die at one write of its pass, before or after, and start again.
+
+    Returns:
+        the outcome, and how many writes the pass of each step took.
+    """
+    store = CrashingStore(empty())
+    plane, writes = Plane(store, unlock=unlock), []
+    for number, step in enumerate(life()):
+        step(plane)
+        before = store.writes
+        if crash is not None and crash[0] == number:
+            store.arm(crash[1], after=crash[2])
+            with pytest.raises(CrashError):
+                plane.run()
+            store.arm(None)
+            plane.require_sound()
+        plane.run()
+        plane.require_sound()
+        plane.require_settled()
+        writes.append(store.writes - before)
+    return outcome(plane), writes
+
+
+@pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
+def test_the_outcome_is_the_same_wherever_a_process_dies(unlock: str) -> None:
+    expected, writes = lived(unlock, crash=None)
+    assert sum(writes) > 20
+    for step, count in enumerate(writes):
+        for write in range(1, count + 1):
+            for after in (False, True):
+                found, _ = lived(unlock, crash=(step, write, after))
+                assert found == expected, f"step {step}, write {write}, {'after' if after else 'before'}"
+
+
+@pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
+def test_what_is_left_to_be_completed_comes_to_the_same(unlock: str) -> None:
+    expected, writes = lived(unlock, crash=None)
+    store = CrashingStore(in_memory())
+    plane, longest = Plane(store, unlock=unlock), 0
+    for step in life():
+        step(plane)
+        before = store.writes
+        plane.run(completely=False)
+        longest += store.writes - before
+        plane.require_sound()
+    plane.run()
+    plane.require_settled()
+    assert outcome(plane) == expected
+    assert longest <= sum(writes)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_a_block_that_is_deleted_and_made_again_keeps_its_record_wherever_a_process_dies(
+    write: int, after: bool
+) -> None:
+    store = CrashingStore(MemoryStore(lambda: 1000))
+    plane, block = Plane(store), builders.block("b", digest="sha256:1")
+    block_admission.register(plane.store, [block])
+    ask(plane, "paid", builders.allocate(0.5), ConsumeRequest({"ns/b": QUARTER}))
+    ask(plane, "open", builders.allocate(0.125))
+    plane.run()
+    store.arm(write, after=after)
+    for _ in range(3):
+        try:
+            if plane.blocks():
+                block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
+            block_admission.register(plane.store, [block])
+            plane.run()
+        except CrashError:
+            store.arm(None)
+    status = plane.status("b")
+    assert status.committed == {"ns/paid": EpsilonDelta(0.5), "ns/open": EpsilonDelta(0.125)}
+    plane.require_sound()

@@ -1,0 +1,99 @@
+"""A line that remembers who is parked where decides as one that looks at everybody every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.scheduling import ordering
+from privatekube.scheduling.budget_table import Columns, Table
+from privatekube.scheduling.request_table import Requests
+from privatekube.scheduling.snapshot import BlockView, Schedule, Snapshot, WaitingRequest
+from tests.scheduling import reference
+
+WHOLES: list[PrivacyBudget] = [EpsilonDelta(1.0, 1e-6), RenyiCurve((2, 3, 4), (0.0, 1.0, 3.0))]
+NAMES = ["a", "b", "c"]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("unlock"), st.integers(0, 2), st.sampled_from([0.1, 0.25, 0.5])),
+        st.tuples(st.just("submit"), st.integers(1, 3), st.just(0.0)),
+        st.tuples(st.just("drop"), st.integers(0, 30), st.just(0.0)),
+    ),
+    max_size=25,
+)
+asks = st.lists(
+    st.tuples(
+        st.sets(st.integers(0, 2), min_size=1),
+        st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 1.0]),
+        st.sampled_from([0.0, 0.1, 0.5]),
+        st.integers(1, 3),
+    ),
+    min_size=30,
+    max_size=30,
+)
+
+
+def part(whole: PrivacyBudget, low: float, high: float) -> PrivacyBudget:
+    if isinstance(whole, EpsilonDelta):
+        return EpsilonDelta(whole.epsilon * low, whole.delta * high)
+    return RenyiCurve(whole.orders, tuple(e * (low if a < 4 else high) for a, e in whole.as_pairs()))
+
+
+@pytest.mark.parametrize("order", ["fcfs", "dpf"])
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), steps=steps, asks=asks)
+def test_a_line_grants_what_the_specification_grants(order: str, data: st.DataObject, steps: list, asks: list) -> None:  # type: ignore[type-arg]
+    wholes = [data.draw(st.sampled_from(WHOLES)) for _ in NAMES]
+    pending, available = list(wholes), [whole * 0.0 for whole in wholes]
+    columns = Columns(wholes)
+    table = Table.of(columns, wholes, pending, available)
+    demands = [{NAMES[row]: part(wholes[row], low, high) for row in sorted(rows)} for rows, low, high, _ in asks]
+    waiting = [
+        WaitingRequest(f"ns/{place}/0", demand, min(ask[3], len(demand)), place)
+        for place, (demand, ask) in enumerate(zip(demands, asks, strict=True))
+    ]
+    rows = [[NAMES.index(name) for name in demand] for demand in demands]
+    counts = np.array([len(each) for each in rows])
+    requests = Requests.of(
+        table,
+        counts=counts,
+        needed=np.array([each.n_blocks for each in waiting]),
+        block=np.concatenate(rows),
+        curve=np.arange(counts.sum()),
+        demands=columns.rows(amount for demand in demands for amount in demand.values()),
+    )
+    line, submitted = ordering.parse(order)(table, requests), 0
+    present: dict[int, WaitingRequest] = {}
+    for what, number, amount in steps:
+        touched = []
+        if what == "unlock":
+            moved = (wholes[number] * amount).minimum(pending[number])
+            pending[number], available[number] = pending[number] - moved, available[number] + moved
+            table.unlock(np.array([number]), columns.rows([moved]))
+            touched = [number]
+        elif what == "submit":
+            new = range(submitted, min(submitted + number, len(waiting)))
+            line.submit(new)
+            present |= {place: waiting[place] for place in new}
+            submitted = new.stop
+        elif number in present:
+            line.drop(number)
+            del present[number]
+        views = {
+            name: BlockView(name, wholes[row], pending[row], available[row], Schedule(0))
+            for row, name in enumerate(NAMES)
+        }
+        expected = reference.grants(Snapshot(0, views, tuple(present.values())), order)
+        granted = list(line.decide(touched))
+        assert [
+            (waiting[place].id, tuple(NAMES[row] for row in requests.block[edges])) for place, edges in granted
+        ] == [(grant.request_id, grant.blocks) for grant in expected]
+        for grant in expected:
+            place = int(grant.request_id.split("/")[1])
+            for name in grant.blocks:
+                available[NAMES.index(name)] -= demands[place][name]
+            del present[place]
+        np.testing.assert_array_equal(table.available, columns.rows(available))

@@ -1,0 +1,133 @@
+"""How commands end: one line for a known error, nothing of the data for an unknown one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Annotated
+
+import pydantic
+import pytest
+
+from privatekube import errors, validation
+from privatekube.steps import arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def step(
+    *, run_id: validation.Text, n_epochs: Annotated[int, pydantic.Field(ge=1)], epsilon: float = 1.0, grant: Path
+) -> None:
+    """Do one thing."""
+
+
+def run(body: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = "from privatekube import entry, errors\n" + textwrap.dedent(body)
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+
+
+def test_arguments_reach_the_step_checked_and_typed() -> None:
+    parsed = arguments.parse(step, ["--run-id", "r", "--n-epochs", "3", "--grant", "g"])
+    assert parsed == {"run_id": "r", "n_epochs": 3, "epsilon": 1.0, "grant": Path("g")}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--n-epochs", "1.5"], r"n_epochs: '1.5' must be a valid integer"),
+        (["--n-epochs", "0"], r"n_epochs: '0' must be greater than or equal to 1"),
+        (["--n-epochs", "null"], r"n_epochs: 'null'"),
+        (["--n-epochs", "1", "--epsilon", "lots"], r"epsilon: 'lots' must be a valid number"),
+        (["--epochs", "3"], r"--epochs is unknown; known are --run-id"),
+        (["--n-epochs"], r"--n-epochs needs a value"),
+        (["--n-epochs", "1", "--n-epochs", "2"], r"--n-epochs is given twice"),
+        ([], r"n_epochs: missing"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_its_value(given: list[str], message: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=message):
+        arguments.parse(step, ["--run-id", "r", "--grant", "g", *given])
+
+
+def test_a_known_error_is_one_line_and_its_own_exit_status() -> None:
+    done = run("def f(): raise errors.BudgetUnavailable('block a lacks budget')\nentry.run(f)")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "error: block a lacks budget\n")
+
+
+def test_an_unexpected_error_of_a_step_that_reads_data_says_nothing_of_the_data() -> None:
+    done = run("def f(): raise ValueError('customer 4711 wrote: great soap')\nentry.run(f, scrubbed=True)")
+    assert done.returncode == 1
+    assert "4711" not in done.stderr + done.stdout
+    assert "unexpected ValueError at <string>:2" in done.stderr
+
+
+def test_an_unexpected_error_elsewhere_keeps_its_traceback() -> None:
+    done = run("def f(): raise ValueError('bug')\nentry.run(f)")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_ctrl_c_ends_with_130() -> None:
+    assert run("def f(): raise KeyboardInterrupt\nentry.run(f)").returncode == 130
+
+
+def test_help_tells_what_a_component_does_and_takes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "components.consume", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert "Commit the Grant's budget" in done.stdout
+    assert "--spend-training" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
+def test_a_step_does_not_outlive_the_run_that_started_it(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    child = f"""
+        import os, pathlib, time
+        def f():
+            pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))
+            time.sleep(60)
+        entry.component(f, [])
+    """
+    program = "from privatekube import entry\n" + textwrap.dedent(child)
+    starter = (
+        "import os, subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {program!r}], "
+        "env={**os.environ, 'PRIVATEKUBE_PARENT': str(os.getpid())}, start_new_session=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT)
+    try:
+        _until(lambda: pid_file.exists() and bool(pid_file.read_text()))
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait(10)
+    step_pid = int(pid_file.read_text())
+    _until(lambda: not _runs(step_pid))
+
+
+def _until(condition: object, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split(") ")[1][0] not in "ZX"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,115 @@
+"""One way to read and write URIs: on disk, and on a real object-store server."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gcp_storage_emulator.server import create_server
+
+from privatekube import errors
+from privatekube.storage import uris
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A bucket on a storage server of its own, on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    before = os.environ.get("STORAGE_EMULATOR_HOST")
+    os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{port}"
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+    server.start()
+    yield "gs://bucket"
+    server.stop()
+    if before is None:
+        del os.environ["STORAGE_EMULATOR_HOST"]
+    else:
+        os.environ["STORAGE_EMULATOR_HOST"] = before
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def prefix(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "disk":
+        return str(tmp_path)
+    return uris.join(request.getfixturevalue("bucket"), tmp_path.name)
+
+
+def test_what_is_written_is_read(prefix: str) -> None:
+    uri = uris.join(prefix, "deep", "file.bin")
+    uris.write_bytes(uri, b"\x00\x01")
+    assert uris.read_bytes(uri) == b"\x00\x01"
+    assert uris.exists(uri)
+
+
+def test_a_file_is_not_written_over(prefix: str) -> None:
+    uri = uris.join(prefix, "file")
+    uris.write_bytes(uri, b"first")
+    with pytest.raises(errors.AlreadyExists, match="exists"):
+        uris.write_bytes(uri, b"second")
+    assert uris.read_bytes(uri) == b"first"
+    uris.write_bytes(uri, b"second", overwrite=True)
+    assert uris.read_bytes(uri) == b"second"
+
+
+def test_publishing_again_is_a_repetition_and_other_content_is_refused(prefix: str, tmp_path: Path) -> None:
+    uri, path = uris.join(prefix, "results", "metrics.json"), tmp_path / "metrics.json"
+    path.write_text("1")
+    uris.publish(path, uri)
+    uris.publish(path, uri)
+    path.write_text("2")
+    with pytest.raises(errors.AlreadyExists, match="holds another result"):
+        uris.publish(path, uri)
+    assert uris.read_bytes(uri) == b"1"
+
+
+def test_a_missing_file_is_named(prefix: str) -> None:
+    with pytest.raises(errors.NotFound, match=r"nothing\.h5 does not exist"):
+        uris.read_bytes(uris.join(prefix, "nothing.h5"))
+    assert not uris.exists(uris.join(prefix, "nothing.h5"))
+
+
+def test_files_of_a_folder_are_listed_by_name(prefix: str) -> None:
+    for name in ("b.h5", "a.h5"):
+        uris.write_bytes(uris.join(prefix, "folder", name), b"x")
+    assert [each.rsplit("/", 1)[-1] for each in uris.list_files(uris.join(prefix, "folder"))] == ["a.h5", "b.h5"]
+    assert all(uris.read_bytes(each) == b"x" for each in uris.list_files(uris.join(prefix, "folder")))
+
+
+def test_a_copy_is_a_local_file(prefix: str, tmp_path: Path) -> None:
+    uris.write_bytes(uris.join(prefix, "file"), b"data")
+    uris.copy_to(uris.join(prefix, "file"), tmp_path / "copied" / "here")
+    assert (tmp_path / "copied" / "here").read_bytes() == b"data"
+
+
+def test_proving_a_prefix_writable_leaves_nothing(prefix: str) -> None:
+    uris.require_writable(uris.join(prefix, "out"))
+    if not prefix.startswith("gs://"):
+        assert list((Path(prefix) / "out").iterdir()) == []
+
+
+def test_a_prefix_below_a_file_is_not_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(errors.InvalidInput, match="file/out"):
+        uris.require_writable(str(tmp_path / "file" / "out"))
+
+
+def test_a_bucket_that_does_not_exist_is_refused(bucket: str) -> None:
+    with pytest.raises((errors.NotFound, errors.Temporary, errors.InvalidInput)) as refusal:
+        uris.read_bytes("gs://no-such-bucket/file")
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(errors.InvalidInput, match=r"ftp://.* unknown scheme; use a path, file://, gs://, s3://"):
+        uris.read_bytes("ftp://host/file")
+
+
+def test_locations_become_uris(tmp_path: Path) -> None:
+    assert uris.to_uri(str(tmp_path)) == f"file://{tmp_path}"
+    assert uris.to_uri("gs://bucket/x/") == "gs://bucket/x"
+    assert uris.absolute(f"file://{tmp_path}") == str(tmp_path)

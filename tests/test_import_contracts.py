@@ -1,0 +1,65 @@
+"""Each import contract of pyproject.toml notices a planted violation."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("privatekube", "components", "pipelines", "blocks")
+CONTRACTS = [
+    contract["name"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+]
+VIOLATIONS = {
+    "The project stands on the library, never the other way round": ("privatekube/data/declare.py", "blocks.record"),
+    "The library's layers": ("privatekube/resources/block.py", "privatekube.store.base"),
+    "Components don't know each other": ("components/consume/__main__.py", "components.upload.__main__"),
+    "Only the components that run the model carry torch; none carries kfp": (
+        "components/consume/__main__.py",
+        "privatekube.training.models",
+    ),
+    "Decisions use no store and no I/O": ("privatekube/scheduling/cycle.py", "privatekube.storage.uris"),
+    "torch and opacus are imported in training alone": ("components/dp_train/__main__.py", "torch"),
+    "dp_accounting and opendp are imported in privacy alone": ("privatekube/training/dpsgd.py", "dp_accounting"),
+    "kfp is imported in kubeflow and in the graphs alone": ("privatekube/images/pins.py", "kfp"),
+    "The docker SDK is imported in images alone": ("privatekube/kubeflow/submit.py", "docker"),
+    "sqlite3 is imported in its store alone": ("privatekube/store/memory.py", "sqlite3"),
+    "The Kubernetes client is imported in its store and in the controller alone": (
+        "privatekube/client/cluster.py",
+        "kubernetes",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy2(ROOT / "pyproject.toml", folder)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_each_contract_has_its_planted_violation() -> None:
+    assert list(VIOLATIONS) == CONTRACTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_a_planted_violation_breaks_the_contract(copy: Path, contract: str) -> None:
+    file, module = VIOLATIONS[contract]
+    source = (copy / file).read_text()
+    try:
+        (copy / file).write_text(f"{source}\nimport {module}\n")
+        program = "import sys; sys.path.insert(0, ''); from importlinter.cli import lint_imports_command as run; run()"
+        done = subprocess.run([sys.executable, "-P", "-c", program], cwd=copy, capture_output=True, text=True)
+    finally:
+        (copy / file).write_text(source)
+    assert done.returncode == 1, done.stdout
+    assert f"{contract} BROKEN" in " ".join(done.stdout.split())
