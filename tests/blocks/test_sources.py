@@ -80,7 +80,7 @@ def test_a_review_without_text_is_a_review(tmp_path: Path) -> None:
 def test_a_cut_gzip_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "Music.json.gz"
     path.write_bytes(gzip.compress(json.dumps(line_2018()).encode() * 50)[:-20])
-    with pytest.raises(errors.CorruptData, match=r"Music\.json\.gz is no whole gzip file"):
+    with pytest.raises(errors.CorruptData, match=r"Music\.json\.gz is not a whole gzip file"):
         read(path)
 
 

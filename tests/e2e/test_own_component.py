@@ -59,7 +59,7 @@ def test_another_interface_is_refused(laptop: Laptop, tmp_path: Path, old: str, 
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        ("dp_judge=x", "--component: 'dp_judge=x' names no step (allocate, consume, "),
+        ("dp_judge=x", "--component: 'dp_judge=x' names no step (allocate, download, "),
         ("dp_evaluate", "--component: 'dp_evaluate' names no step"),
         ("dp_evaluate=nowhere", "is not a directory"),
     ],

@@ -130,11 +130,11 @@ def test_ctrl_c_ends_the_running_step_too(tmp_path: Path) -> None:
     program = f"""
 import io, pathlib
 from tests.kubeflow import test_kfp_local as t
-from pipelines import local
+from privatekube.kubeflow import kfp_local
 WAIT = t.probe("wait", "[wait, x, {{inputValue: file}}]", "[{{name: file, type: String}}]")
 observer = t.Observer(begun=lambda s: None, wrote=lambda s, l: None, ended=lambda s, e: None)
-local.run(t.pipeline(lambda file: WAIT(file=file)), {{"file": {str(tmp_path / "pid")!r}}}, run_id="r",
-          work=pathlib.Path({str(tmp_path / "work")!r}), observer=observer, log=io.StringIO())
+kfp_local.run(t.pipeline(lambda file: WAIT(file=file)), {{"file": {str(tmp_path / "pid")!r}}}, run_id="r",
+          components=t.COMPONENTS, work=pathlib.Path({str(tmp_path / "work")!r}), observer=observer, log=io.StringIO())
 """
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:

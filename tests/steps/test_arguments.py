@@ -27,7 +27,7 @@ def step(
 
 
 def run(body: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    program = "from privatekube import entry, errors\n" + textwrap.dedent(body)
+    program = "from privatekube import entrypoint, errors\n" + textwrap.dedent(body)
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         capture_output=True,
@@ -63,25 +63,25 @@ def test_a_wrong_argument_is_named_with_its_value(given: list[str], message: str
 
 
 def test_a_known_error_is_one_line_and_its_own_exit_status() -> None:
-    done = run("def f(): raise errors.BudgetUnavailable('block a lacks budget')\nentry.run(f)")
+    done = run("def f(): raise errors.BudgetUnavailable('block a lacks budget')\nentrypoint.run(f)")
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "error: block a lacks budget\n")
 
 
 def test_an_unexpected_error_of_a_step_that_reads_data_says_nothing_of_the_data() -> None:
-    done = run("def f(): raise ValueError('customer 4711 wrote: great soap')\nentry.run(f, scrubbed=True)")
+    done = run("def f(): raise ValueError('customer 4711 wrote: great soap')\nentrypoint.run(f, scrubbed=True)")
     assert done.returncode == 1
     assert "4711" not in done.stderr + done.stdout
     assert "unexpected ValueError at <string>:2" in done.stderr
 
 
 def test_an_unexpected_error_elsewhere_keeps_its_traceback() -> None:
-    done = run("def f(): raise ValueError('bug')\nentry.run(f)")
+    done = run("def f(): raise ValueError('bug')\nentrypoint.run(f)")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
 
 def test_ctrl_c_ends_with_130() -> None:
-    assert run("def f(): raise KeyboardInterrupt\nentry.run(f)").returncode == 130
+    assert run("def f(): raise KeyboardInterrupt\nentrypoint.run(f)").returncode == 130
 
 
 def test_help_tells_what_a_component_does_and_takes() -> None:
@@ -100,9 +100,9 @@ def test_a_step_does_not_outlive_the_run_that_started_it(tmp_path: Path) -> None
         def f():
             pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))
             time.sleep(60)
-        entry.component(f, [])
+        arguments.component(f, [])
     """
-    program = "from privatekube import entry\n" + textwrap.dedent(child)
+    program = "from privatekube.steps import arguments\n" + textwrap.dedent(child)
     starter = (
         "import os, subprocess, sys, time\n"
         f"subprocess.Popen([sys.executable, '-c', {program!r}], "

@@ -31,7 +31,7 @@ def test_every_message_is_used_and_no_component_writes_in_another_way() -> None:
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 assert name not in {"print", "logging.info", "sys.stdout.write", "sys.stderr.write"}
-                if name == "publiclog.say":
+                if name == "public_log.say":
                     assert isinstance(node.args[0], ast.Constant)
                     said.add(node.args[0].value)
     assert said | {"waiting"} == set(public_log.MESSAGES)

@@ -127,11 +127,11 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from privatekube import errors
-from privatekube.controller import audit
+from privatekube.reconcile import ledger_audit
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import BlockStatus
-from privatekube.store.base import RetiredData
-from privatekube.store.sqlite import SqliteStore
+from privatekube.resources.retired_data import RetiredData
+from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 store = SqliteStore(Path(sys.argv[1]))
 store.create(builders.block("before"))
@@ -162,7 +162,7 @@ KILLED = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from privatekube.store.sqlite import SqliteStore
+from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 store = SqliteStore(Path(sys.argv[1]))
 with store.transaction():
