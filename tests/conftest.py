@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -26,6 +27,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would the commands they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+UNIT_TEST_SECONDS = 2.0
+LONG_MARKS = ("slow", "gpu", "kubernetes", "containers", "node")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a unit test that uses more than two seconds of processor time, which does not depend on the load."""
+    began = _processor_seconds()
+    result = yield
+    used = _processor_seconds() - began
+    if used > UNIT_TEST_SECONDS and not any(item.get_closest_marker(mark) for mark in LONG_MARKS):
+        bound = f"must use at most {UNIT_TEST_SECONDS:g} s of processor time"
+        pytest.fail(f"{item.name}: used {used:.1f} s, {bound}; make it cheaper or mark it slow")
+    return result
+
+
+def _processor_seconds() -> float:
+    """Processor time of this process and of the children that it has waited for."""
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 @pytest.fixture(scope="session")
