@@ -16,10 +16,10 @@ from privatekube.cli import typer_app
 from privatekube.client import connect, run_demand
 from privatekube.client.embedded import BudgetClient
 from privatekube.forecast import forecast
-from privatekube.reconcile import policy as policies
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling.policy import ORDER, TIMEOUT, UNLOCK
 from privatekube.simulation import replay
 from privatekube.simulation import scenario as scenarios
 
@@ -153,9 +153,9 @@ def policy(
     ] = None,
 ) -> None:
     """Show how this store shares budget, or change it for what is still locked: choose before creating blocks."""
-    changes = {policies.UNLOCK: unlock, policies.ORDER: order}
+    changes = {UNLOCK: unlock, ORDER: order}
     if default_timeout is not None:
-        changes[policies.TIMEOUT] = str(default_timeout * 1000)
+        changes[TIMEOUT] = str(default_timeout * 1000)
     with connect.connect() as connected:
         connected.set_policy(**{name: value for name, value in changes.items() if value is not None})
         for name, value in connected.policy().items():

@@ -8,13 +8,14 @@ from typing import Self
 
 from privatekube import errors
 from privatekube.privacy import budget
-from privatekube.reconcile import block_admission, ledger_audit, policy
-from privatekube.reconcile.policy import Policy
+from privatekube.reconcile import block_admission, ledger_audit, reconcile
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.requests import AllocateRequest
+from privatekube.scheduling import policy
+from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 
 
@@ -107,7 +108,7 @@ class ControlPlane:
 
     def run_pass(self) -> None:
         """One pass of the control plane, with the policy of this store."""
-        self.read_policy().run_pass(self.store, now_ms=now_ms())
+        reconcile.reconcile(self.store, self.read_policy(), now_ms=now_ms())
 
 
 def now_ms() -> int:

@@ -12,12 +12,12 @@ from privatekube.client import retries
 from privatekube.client.client import ControlPlane, now_ms
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import allocate_requests, overdue_claims, reconcile
-from privatekube.reconcile.policy import UNLOCK
 from privatekube.resources import matching, shortages
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
+from privatekube.scheduling.policy import UNLOCK
 
 _ALLOCATE, _SETTLE = "allocate", "settle"
 

@@ -17,8 +17,7 @@ from privatekube import errors
 from privatekube.cli import typer_app
 from privatekube.controller import http_endpoints
 from privatekube.controller.controller import Controller, Settings
-from privatekube.reconcile import policy
-from privatekube.scheduling import durations, ordering
+from privatekube.scheduling import durations, ordering, policy
 from privatekube.store.kubernetes import login
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster

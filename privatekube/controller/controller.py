@@ -17,10 +17,10 @@ from privatekube.controller.event_recorder import Recorder
 from privatekube.controller.leader_election import Leader, Term
 from privatekube.controller.metrics import Metrics
 from privatekube.controller.status_events import Happening
-from privatekube.reconcile import block_admission
-from privatekube.reconcile.policy import Policy
+from privatekube.reconcile import block_admission, reconcile
 from privatekube.resources.wire import blocks as block_codec
 from privatekube.resources.wire import claims
+from privatekube.scheduling.policy import Policy
 from privatekube.store import kinds
 from privatekube.store.base import Resource
 from privatekube.store.kubernetes.controller_store import WatchingStore
@@ -173,7 +173,7 @@ class Controller:
         """Run a pass: whether something is left to be written; None where it failed."""
         try:
             with self.metrics.decision.time():
-                return self._policy.run_pass(self.store, now_ms=_now_ms(), completely=completely)
+                return reconcile.reconcile(self.store, self._policy, now_ms=_now_ms(), completely=completely)
         except errors.Deposed as error:
             _log.warning("leads no more: %s", error)
             self._term = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from privatekube.reconcile import allocate_requests
-from privatekube.reconcile.policy import Policy
 from privatekube.resources import transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 
 _SOONEST_SECONDS = 0.01

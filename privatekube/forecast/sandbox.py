@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.client.client import ControlPlane, now_ms
-from privatekube.reconcile.policy import Policy
+from privatekube.reconcile import reconcile
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ResponseState
+from privatekube.scheduling.policy import Policy
 from privatekube.store import memory
 from privatekube.store.memory import MemoryStore
 
@@ -44,7 +45,7 @@ class Trial:
 
     def run(self, at_ms: int | None = None) -> None:
         """One pass, now or at that time."""
-        self.policy.run_pass(self.store, now_ms=self.now_ms if at_ms is None else at_ms)
+        reconcile.reconcile(self.store, self.policy, now_ms=self.now_ms if at_ms is None else at_ms)
 
     def blocks(self) -> list[PrivateDataBlock]:
         """All blocks, admitted."""

@@ -18,12 +18,11 @@ from privatekube.resources.requests import AllocateRequest, ConsumeRequest, Malf
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import cycle
 from privatekube.scheduling import unlocking as unlockings
-from privatekube.scheduling.ordering import OrderingPolicy
+from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.snapshot import Plan
 from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.store.base import ResourceStore
 
-DEFAULT_TIMEOUT_MS = 300_000
 WITHDRAWN = "withdrawn"
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.02
@@ -31,11 +30,9 @@ FIRST_WAIT_SECONDS = 0.02
 
 def reconcile(
     store: ResourceStore,
+    policy: Policy,
     *,
     now_ms: int,
-    unlocking: UnlockingPolicy,
-    ordering: OrderingPolicy,
-    default_timeout_ms: int = DEFAULT_TIMEOUT_MS,
     tick: bool | None = None,
     completely: bool = True,
 ) -> bool:
@@ -45,10 +42,8 @@ def reconcile(
 
     Args:
         store: where blocks and claims are; the whole pass is one transaction where the store has them.
+        policy: how budget is shared.
         now_ms: unix milliseconds.
-        unlocking: how pending budget becomes available.
-        ordering: which request goes first.
-        default_timeout_ms: how long a request waits that does not say.
         tick: whether time unlocks in this pass; None on the blocks for which a period has passed since it last did.
         completely: whether to write at once what is decided and only left to be completed, which costs a write for
             every block; otherwise it goes with the block's next write, in this pass or a later one.
@@ -60,7 +55,7 @@ def reconcile(
         try:
             with store.transaction():
                 state = State.read(store, now_ms)
-                _pass(state, unlocking, ordering, default_timeout_ms, tick=tick)
+                _pass(state, policy, tick=tick)
                 return state.finish(completely=completely)
         except (errors.Conflict, errors.NotFound):
             if attempt == ATTEMPTS - 1:
@@ -69,25 +64,19 @@ def reconcile(
     raise AssertionError  # the last attempt returned or raised
 
 
-def _pass(
-    state: State,
-    unlocking: UnlockingPolicy,
-    ordering: OrderingPolicy,
-    default_timeout_ms: int,
-    *,
-    tick: bool | None,
-) -> None:
+def _pass(state: State, policy: Policy, *, tick: bool | None) -> None:
+    unlocking = policy.unlocking
     recovery.admit(state)
     recovery.recover(state, unlocking)
     recovery.retire(state)
     overdue_claims.settle_overdue(state)
     _advance(state, unlocking)
-    allocate_requests.expire(state, default_timeout_ms)
+    allocate_requests.expire(state, policy.default_timeout_ms)
     if tick is not False:
         _tick(state, unlocking, at_once=tick is True)
-    plan = _decide(state, unlocking, ordering)
+    plan = _decide(state, policy)
     while plan.grants or _advance(state, unlocking):
-        plan = _decide(state, unlocking, ordering)
+        plan = _decide(state, policy)
 
 
 def _tick(state: State, unlocking: UnlockingPolicy, *, at_once: bool) -> None:
@@ -146,8 +135,10 @@ def _answer(state: State, claim: PrivacyBudgetClaim, index: int, request: Reques
             state.answer(claim, index, ResponseState.FAILURE, error=action.fault)
 
 
-def _decide(state: State, unlocking: UnlockingPolicy, ordering: OrderingPolicy) -> Plan:
-    plan = cycle.plan(allocate_requests.snapshot(state), unlocking=unlocking, ordering=ordering, tick=False)
+def _decide(state: State, policy: Policy) -> Plan:
+    plan = cycle.plan(
+        allocate_requests.snapshot(state), unlocking=policy.unlocking, ordering=policy.ordering, tick=False
+    )
     for block_id, amount in plan.unlocks.items():
         state.write_block(transitions.unlocked(state.blocks[block_id], amount))
     allocate_requests.grant(state, plan.grants)

@@ -13,6 +13,7 @@ from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 from tests import builders
 
@@ -33,10 +34,8 @@ class Plane:
         """One pass."""
         reconcile.reconcile(
             self.store,
+            Policy(unlocking.parse(self.unlock), ordering.parse(self.order), default_timeout_ms=5000),
             now_ms=self.now_ms,
-            unlocking=unlocking.parse(self.unlock),
-            ordering=ordering.parse(self.order),
-            default_timeout_ms=5000,
             tick=tick,
             completely=completely,
         )

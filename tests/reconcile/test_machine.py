@@ -15,13 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
-from privatekube.reconcile import block_admission, ledger_audit
-from privatekube.reconcile import reconcile as loop
+from privatekube.reconcile import block_admission, ledger_audit, reconcile
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock, ReturnPolicy
 from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
@@ -48,7 +48,7 @@ class Machine(RuleBasedStateMachine):
         self.now_ms = 1000
         self.renyi = renyi
         self.whole: PrivacyBudget = builders.curve(0.5, 1.0, 2.0) if renyi else EpsilonDelta(1.0, 1e-6)
-        self.unlocking, self.ordering = unlocking.parse(unlock), ordering.parse(order)
+        self.policy = Policy(unlocking.parse(unlock), ordering.parse(order), default_timeout_ms=5000)
         self.store = CrashingStore(self.opened())
         self.committed: dict[str, PrivacyBudget] = {}
 
@@ -61,13 +61,7 @@ class Machine(RuleBasedStateMachine):
         return cast("ResourceStore", self.store)
 
     def reconcile(self) -> None:
-        loop.reconcile(
-            self.plain,
-            now_ms=self.now_ms,
-            unlocking=self.unlocking,
-            ordering=self.ordering,
-            default_timeout_ms=5000,
-        )
+        reconcile.reconcile(self.plain, self.policy, now_ms=self.now_ms)
 
     def amount(self, part: float) -> PrivacyBudget:
         return self.whole * part
@@ -243,7 +237,7 @@ def test_a_curve_and_a_pair_never_meet_in_one_block() -> None:
     store = SqliteStore(Path(":memory:"))
     store.create(builders.block("b"))
     store.create(builders.claim("c", builders.allocate(demand=RenyiCurve((2,), (0.1,)))))
-    loop.reconcile(store, now_ms=1, unlocking=unlocking.parse("all"), ordering=ordering.parse("dpf"))
+    reconcile.reconcile(store, Policy.parse({}), now_ms=1)
     found = store.get_claim("ns/c")
     assert found is not None
     assert found.status.responses[0].state is ResponseState.FAILURE

@@ -19,7 +19,8 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.reconcile import reconcile
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.wire import blocks, claims, common
-from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling import ordering, policy, unlocking
+from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite.store import SqliteStore
 
@@ -56,7 +57,7 @@ class Cluster:
             self.unlocking: unlocking.UnlockingPolicy = unlocking.PerTime(self.period_ms, duration_ms)
         else:
             self.unlocking = unlocking.PerArrival(config.get("N", 100))
-        self.default_timeout_ms = config.get("default_timeout_ms", reconcile.DEFAULT_TIMEOUT_MS)
+        self.default_timeout_ms = config.get("default_timeout_ms", policy.DEFAULT_TIMEOUT_MS)
 
     def opened(self) -> ResourceStore:
         return self.opening(lambda: self.now_ms)
@@ -68,10 +69,8 @@ class Cluster:
     def settle(self, *, tick: bool = False) -> None:
         reconcile.reconcile(
             self.store,
+            Policy(self.unlocking, ordering.parse("dpf"), self.default_timeout_ms),
             now_ms=self.now_ms,
-            unlocking=self.unlocking,
-            ordering=ordering.parse("dpf"),
-            default_timeout_ms=self.default_timeout_ms,
             tick=tick,
         )
 
