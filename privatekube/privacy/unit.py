@@ -1,0 +1,38 @@
+"""The privacy unit: what two neighbouring data sets differ by."""
+
+from __future__ import annotations
+
+import enum
+
+from privatekube import errors
+
+
+class PrivacyUnit(enum.StrEnum):
+    """What one unit of protection is; the values are what documents, data files and blocks state.
+
+    >>> PrivacyUnit.parse("user-day") is PrivacyUnit.USER_DAY
+    True
+    """
+
+    EVENT = "event"
+    """One record."""
+    USER_DAY = "user-day"
+    """All records of one user on one day, up to a stated number of them per block."""
+
+    @property
+    def is_one_record(self) -> bool:
+        """Whether a unit is a single record, so that its contribution is bounded by 1."""
+        return self is PrivacyUnit.EVENT
+
+    @classmethod
+    def parse(cls, text: str) -> PrivacyUnit:
+        """Return the unit with that value.
+
+        Raises:
+            InvalidInput: there is no such unit.
+        """
+        try:
+            return cls(text)
+        except ValueError as error:
+            known = ", ".join(cls)
+            raise errors.invalid("unit", text, f"is not one of {known}", "choose one of them") from error
