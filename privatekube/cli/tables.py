@@ -28,7 +28,7 @@ def block(found: PrivateDataBlock) -> Iterator[Table]:
         *((each.attribute, each.numeric_value or each.string_value) for each in found.spec.dimensions),
         ("created", _time(found.meta.creation_time_ms)),
     )
-    status = transitions.status_of(transitions.initialised(found))
+    status = transitions.status_of(transitions.initialize_status(found))
     parts = [
         ("initial", found.spec.initial_budget),
         ("locked", status.pending),

@@ -144,7 +144,7 @@ def _arrivals(trial: Trial, claim_id: str, index: int, found: list[PrivateDataBl
             opened = block
             for _ in range(more):
                 amount = unlockings.arriving(policy, block.spec.initial_budget, transitions.status_of(opened).pending)
-                opened = opened if amount is None else transitions.unlocked(opened, amount)
+                opened = opened if amount is None else transitions.unlock(opened, amount)
             copy.store.update_status(opened)
         copy.run()
 

@@ -42,10 +42,10 @@ def arrive(
         status = transitions.status_of(block)
         lock = status.locks.get(request_id)
         amount = None if lock is not None else unlockings.arriving(unlocking, block.spec.initial_budget, status.pending)
-        opened = block if amount is None else transitions.unlocked(block, amount)
+        opened = block if amount is None else transitions.unlock(block, amount)
         if lock is None or (claim.id not in status.reserved and lock.acquired is None):
             demand = demands[block.id]
-            state.write_block(transitions.reserved(opened, claim.id, request_id, demand, owner=claim.meta.uid))
+            state.write_block(transitions.reserve(opened, claim.id, request_id, demand, owner=claim.meta.uid))
     detail = AllocateResponse(
         {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=state.now_ms
     )
@@ -70,7 +70,9 @@ def _lock(state: State, grant: Grant) -> dict[str, PrivacyBudget]:
     demands = demand_of(claim, index)
     granted = {block_id: demands[block_id] for block_id in grant.blocks}
     for block_id, amount in granted.items():
-        state.write_block(transitions.acquiring(state.blocks[block_id], grant.request_id, amount, owner=claim.meta.uid))
+        state.write_block(
+            transitions.begin_acquire(state.blocks[block_id], grant.request_id, amount, owner=claim.meta.uid)
+        )
     return granted
 
 

@@ -50,7 +50,7 @@ def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> Non
     with store.transaction():
         unsettled = tuple(ledger_entries.unsettled(block, now_ms))
         if block.status is not None:  # a block that was never admitted has nothing to add to an earlier record
-            initial, committed = block.spec.initial_budget, transitions.charged(block)
+            initial, committed = block.spec.initial_budget, transitions.charges(block)
             store.retire(
                 RetiredData(block.spec.dataset, ledger.data_key(block), block.id, initial, committed, unsettled)
             )

@@ -32,7 +32,7 @@ def consume(state: State, claim: PrivacyBudgetClaim, index: int, request: Consum
         states.undo_locks(state, claim, request_id)
         state.answer(claim, index, ResponseState.FAILURE, error="; ".join(faults), detail=ConsumeResponse(outcomes))
         return
-    moved = _move(state, claim, request_id, outcomes, transitions.committing)
+    moved = _move(state, claim, request_id, outcomes, transitions.begin_commit)
     held = replace(
         claim.status,
         acquired=states.minus(claim.status.acquired, moved),
@@ -50,7 +50,7 @@ def release(state: State, claim: PrivacyBudgetClaim, index: int, request: Releas
         block_id: _released(state, claim, request_id, block_id, asked, truncate=truncate)
         for block_id, asked in request.release.items()
     }
-    moved = _move(state, claim, request_id, outcomes, transitions.aborting)
+    moved = _move(state, claim, request_id, outcomes, transitions.begin_release)
     held = replace(claim.status, acquired=states.minus(claim.status.acquired, moved))
     state.answer(claim, index, ResponseState.SUCCESS, detail=ReleaseResponse(outcomes), held=held)
     _complete(state, claim, request_id)

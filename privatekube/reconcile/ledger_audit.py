@@ -55,7 +55,7 @@ def _committed(block: PrivateDataBlock, own: Iterable[Entry]) -> list[PrivacyBud
     entered = {entry.request for entry in own if entry.block == block.id}
     half_done = [
         lock.acquired
-        for request, lock in transitions.holding(block).items()
+        for request, lock in transitions.unfinished_locks(block).items()
         if lock.state is LockState.COMMITTING and request in entered and lock.acquired is not None
     ]
     return [*transitions.status_of(block).committed.values(), *half_done]

@@ -31,7 +31,7 @@ def unsettled(block: PrivateDataBlock, time_ms: int) -> Iterator[Entry]:
     for claim, amount in block.status.acquired.items():
         identity = f"{block.meta.uid}/{ledger.UNSETTLED}/{claim}"
         yield Entry(identity, time_ms, *where, claim, None, amount, ledger.UNSETTLED)
-    for request, lock in transitions.holding(block).items():
+    for request, lock in transitions.unfinished_locks(block).items():
         claim, _, _ = request.rpartition("/")
         if lock.acquired is not None:
             identity = _identity(block, lock.owner, request)

@@ -43,7 +43,7 @@ def _knows(block: PrivateDataBlock | None, claim_id: str) -> bool:
     if block is None or block.status is None:
         return False
     return claim_id in block.status.acquired or any(
-        request.rpartition("/")[0] == claim_id for request in transitions.holding(block)
+        request.rpartition("/")[0] == claim_id for request in transitions.unfinished_locks(block)
     )
 
 

@@ -128,7 +128,7 @@ class State:
         entry = ledger_entries.committed(block, claim, request, self.now_ms)
         if entry is not None:
             self.store.append(entry)
-        self.write_block(transitions.completed(block, claim.id, request), may_wait=True)
+        self.write_block(transitions.complete(block, claim.id, request), may_wait=True)
 
     def answer(
         self,
@@ -174,7 +174,7 @@ def undo_locks(state: State, claim: PrivacyBudgetClaim, request: str, *, but_on:
     """Take back what a request began on every block, `but_on` those."""
     for block in locked_by(state, request):
         if block.id not in but_on:
-            state.write_block(transitions.undone(block, claim.id, request))
+            state.write_block(transitions.undo(block, claim.id, request))
 
 
 def plus(held: Mapping[str, PrivacyBudget], more: Mapping[str, PrivacyBudget]) -> dict[str, PrivacyBudget]:

@@ -90,7 +90,7 @@ def _tick(state: State, unlocking: UnlockingPolicy, *, at_once: bool) -> None:
                 unlocking, allocate_requests.schedule(block), transitions.status_of(block).pending, state.now_ms
             )
             if amount is not None:
-                opened = transitions.unlocked(block, amount)
+                opened = transitions.unlock(block, amount)
                 status = replace(transitions.status_of(opened), last_release_ms=state.now_ms)
                 state.write_block(replace(opened, status=status))
 
@@ -140,6 +140,6 @@ def _decide(state: State, policy: Policy) -> Plan:
         allocate_requests.snapshot(state), unlocking=policy.unlocking, ordering=policy.ordering, tick=False
     )
     for block_id, amount in plan.unlocks.items():
-        state.write_block(transitions.unlocked(state.blocks[block_id], amount))
+        state.write_block(transitions.unlock(state.blocks[block_id], amount))
     allocate_requests.grant(state, plan.grants)
     return plan

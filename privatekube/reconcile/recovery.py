@@ -36,7 +36,7 @@ def admit(state: State) -> None:
             continue
         for entry in () if record is None else record.unsettled:
             state.store.append(entry)
-        state.write_block(transitions.initialised(block, {} if record is None else record.committed))
+        state.write_block(transitions.initialize_status(block, {} if record is None else record.committed))
         admitted |= block_admission.admitted([state.blocks[block.id]])
 
 
@@ -68,8 +68,8 @@ def _settle(state: State, block_id: str, request_id: str) -> bool:
     claim_id, index = _split(request_id)
     claim = state.claim(claim_id)
     lock = transitions.status_of(block).locks[request_id]
-    if claim is None or index >= len(claim.spec.requests) or not transitions.is_lock_of(lock, claim.meta.uid):
-        state.write_block(transitions.undone(block, claim_id, request_id))
+    if claim is None or index >= len(claim.spec.requests) or not transitions.is_owned_by(lock, claim.meta.uid):
+        state.write_block(transitions.undo(block, claim_id, request_id))
         return True
     response = claim.response_at(index)
     if response is None or response.state is ResponseState.PENDING:
@@ -77,7 +77,7 @@ def _settle(state: State, block_id: str, request_id: str) -> bool:
     if response.state is ResponseState.SUCCESS and responses.covers(response, block_id):
         state.complete(block, claim, request_id)
     else:
-        state.write_block(transitions.undone(block, claim_id, request_id))
+        state.write_block(transitions.undo(block, claim_id, request_id))
     return True
 
 
@@ -100,7 +100,7 @@ def _finish_grant(state: State, request_id: str, amounts: dict[str, PrivacyBudge
         allocate_requests.answer_granted(state, claim, index, amounts)
         return
     for block_id in amounts:
-        state.write_block(transitions.undone(state.blocks[block_id], claim_id, request_id, keep_waiting=True))
+        state.write_block(transitions.undo(state.blocks[block_id], claim_id, request_id, keep_waiting=True))
 
 
 def _needed(state: State, claim: PrivacyBudgetClaim, index: int) -> int:
@@ -117,7 +117,7 @@ def _drop_stale_reservations(state: State, block: PrivateDataBlock) -> None:
     reserved = transitions.status_of(block).reserved
     stale = {claim_id for claim_id in reserved if state.can_read(claim_id) and not _waits(state.claim(claim_id))}
     if stale:
-        state.write_block(transitions.without_reservations(block, stale))
+        state.write_block(transitions.drop_reservations(block, stale))
 
 
 def _waits(claim: PrivacyBudgetClaim | None) -> bool:

@@ -58,7 +58,7 @@ def require_possible(found: Sequence[PrivateDataBlock], request: AllocateRequest
     demands = matching.demand(request, found)
     lacking = []
     for block in found:
-        status = transitions.status_of(transitions.initialised(block))
+        status = transitions.status_of(transitions.initialize_status(block))
         left = status.pending + status.available
         if not left.admits(demands[block.id], capacity=block.spec.initial_budget):
             lacking.append(f"block {block.id} lacks budget: asked {demands[block.id]}, left {left}")

@@ -68,7 +68,7 @@ def test_what_a_block_declares_stays(
 def test_a_schedule_may_change_until_it_has_started(apiserver: ApiServer, store: KubernetesStore) -> None:
     made = store.create(builders.block())
     made = store.update(replace(made, spec=replace(made.spec, flow_releasing=FlowReleasing(duration_ms=1000))))
-    started = transitions.initialised(made)
+    started = transitions.initialize_status(made)
     started = replace(started, status=replace(transitions.status_of(started), last_release_ms=5))
     document = blocks.to_wire(store.update_status(started))
     document["spec"]["flowReleasingOption"] = {"duration": 2000}
@@ -119,7 +119,7 @@ def test_the_ledger_is_not_changed(apiserver: ApiServer, store: KubernetesStore)
 
 def test_a_status_is_not_written_with_the_rest(apiserver: ApiServer, store: KubernetesStore) -> None:
     made = store.create(builders.block())
-    written = store.update_status(transitions.initialised(made))
+    written = store.update_status(transitions.initialize_status(made))
     document = blocks.to_wire(written)
     document["status"]["availableBudget"] = {"epsDel": {"epsilon": 99.0, "delta": 0.0}}
     replaced(apiserver, document, status=0)

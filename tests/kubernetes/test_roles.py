@@ -70,11 +70,11 @@ def by(apiserver: ApiServer) -> Iterator[dict[str, KubernetesStore]]:
 
 def test_a_claimant_claims_and_appends_but_answers_nothing_and_makes_no_budget(by: dict[str, KubernetesStore]) -> None:
     block = by["data-owner"].create(builders.block())
-    block = by["controller"].update_status(transitions.initialised(block))
+    block = by["controller"].update_status(transitions.initialize_status(block))
     claim = by["claimant"].create(builders.claim())
     claim = by["claimant"].update(replace(claim, spec=replace(claim.spec, data_opened=True)))
     more = replace(claim, status=replace(claim.status, acquired={block.id: EpsilonDelta(1.0)}))
-    refilled = transitions.unlocked(block, EpsilonDelta(1.0, 1e-7))
+    refilled = transitions.unlock(block, EpsilonDelta(1.0, 1e-7))
     for forbidden in (
         lambda: by["claimant"].update_status(more),
         lambda: by["claimant"].update_status(refilled),

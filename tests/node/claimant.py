@@ -28,7 +28,7 @@ def main() -> None:
         claim = connected.allocate(NAMESPACE, NAME, allocate, timeout_seconds=_ANSWER_SECONDS)
         (block,) = [each for each in store.list_blocks(NAMESPACE) if each.spec.dataset == DATASET]
         more = replace(claim, status=replace(claim.status, acquired={block.id: EpsilonDelta(1.0)}))
-        refilled = transitions.unlocked(block, EpsilonDelta(0.5))
+        refilled = transitions.unlock(block, EpsilonDelta(0.5))
         writes = (lambda: store.update_status(more), lambda: store.update_status(refilled), lambda: store.delete(block))
         answers = [str(each.state) for each in claim.status.responses]
         json.dump({"answers": answers, "refused": [_refusal(each) for each in writes]}, sys.stdout)

@@ -21,19 +21,19 @@ TENTH = EpsilonDelta(0.1, 1e-7)
 @pytest.fixture
 def opened() -> PrivateDataBlock:
     """Everything is unlocked."""
-    return transitions.unlocked(transitions.initialised(builders.block(budget=WHOLE)), WHOLE)
+    return transitions.unlock(transitions.initialize_status(builders.block(budget=WHOLE)), WHOLE)
 
 
 def test_a_new_block_is_locked_and_only_a_new_one_is(opened: PrivateDataBlock) -> None:
-    new = transitions.initialised(builders.block(budget=WHOLE))
+    new = transitions.initialize_status(builders.block(budget=WHOLE))
     assert transitions.status_of(new).pending == WHOLE
     assert transitions.status_of(new).available == EpsilonDelta(0, 0)
-    spent = transitions.completed(transitions.acquiring(opened, "ns/c/0", WHOLE), "ns/c", "ns/c/0")
-    assert transitions.initialised(spent) == spent
+    spent = transitions.complete(transitions.begin_acquire(opened, "ns/c/0", WHOLE), "ns/c", "ns/c/0")
+    assert transitions.initialize_status(spent) == spent
 
 
 def test_what_was_committed_before_is_missing_from_a_block_made_again() -> None:
-    status = transitions.status_of(transitions.initialised(builders.block(budget=WHOLE), {"ns/c": TENTH}))
+    status = transitions.status_of(transitions.initialize_status(builders.block(budget=WHOLE), {"ns/c": TENTH}))
     assert status.committed == {"ns/c": TENTH}
     assert status.pending == WHOLE - TENTH
 
@@ -41,47 +41,47 @@ def test_what_was_committed_before_is_missing_from_a_block_made_again() -> None:
 def test_an_order_that_was_overdrawn_fits_nothing_in_a_block_made_again() -> None:
     """Else a demand of nothing at this order would fit there, and take every other order beyond its budget."""
     block = builders.block(budget=RenyiCurve((2, 4), (1.0, 1.0)))
-    again = transitions.initialised(block, {"ns/c": RenyiCurve((2, 4), (3.0, 0.5))})
+    again = transitions.initialize_status(block, {"ns/c": RenyiCurve((2, 4), (3.0, 0.5))})
     status = transitions.status_of(transitions.require_balance(again))
     assert status.available == RenyiCurve((2, 4), (-2.0, 0.0))
     assert status.pending == RenyiCurve((2, 4), (0.0, 0.5))
     with pytest.raises(errors.BudgetUnavailable):
-        transitions.acquiring(again, "ns/d/0", RenyiCurve((2, 4), (0.0, 5.0)))
+        transitions.begin_acquire(again, "ns/d/0", RenyiCurve((2, 4), (0.0, 5.0)))
 
 
 def test_unlocking_stops_at_what_is_locked() -> None:
-    half = transitions.unlocked(transitions.initialised(builders.block(budget=WHOLE)), WHOLE * 0.75)
-    assert transitions.status_of(transitions.unlocked(half, WHOLE * 0.75)).available == WHOLE
+    half = transitions.unlock(transitions.initialize_status(builders.block(budget=WHOLE)), WHOLE * 0.75)
+    assert transitions.status_of(transitions.unlock(half, WHOLE * 0.75)).available == WHOLE
 
 
 def test_a_grant_that_does_not_fit_is_refused_and_an_exact_fit_is_not(opened: PrivateDataBlock) -> None:
     with pytest.raises(errors.BudgetUnavailable, match=r"block ns/b: asked epsilon 1\.1"):
-        transitions.acquiring(opened, "ns/c/0", EpsilonDelta(1.1, 0.0))
+        transitions.begin_acquire(opened, "ns/c/0", EpsilonDelta(1.1, 0.0))
     block = opened
     for index in range(10):
-        block = transitions.acquiring(block, f"ns/c/{index}", TENTH)
+        block = transitions.begin_acquire(block, f"ns/c/{index}", TENTH)
     with pytest.raises(errors.BudgetUnavailable):
-        transitions.acquiring(block, "ns/c/10", EpsilonDelta(1e-9, 0.0))
+        transitions.begin_acquire(block, "ns/c/10", EpsilonDelta(1e-9, 0.0))
 
 
 def test_a_lock_holds_its_amount_until_it_is_completed_or_undone(opened: PrivateDataBlock) -> None:
-    locked = transitions.acquiring(opened, "ns/c/0", TENTH, owner="uid")
-    assert transitions.held_in_locks(transitions.require_balance(locked)) == [TENTH]
-    assert transitions.status_of(transitions.completed(locked, "ns/c", "ns/c/0")).acquired == {"ns/c": TENTH}
-    assert transitions.undone(locked, "ns/c", "ns/c/0") == opened
-    granted = transitions.completed(locked, "ns/c", "ns/c/0")
-    committing = transitions.committing(granted, "ns/c", "ns/c/1", TENTH)
+    locked = transitions.begin_acquire(opened, "ns/c/0", TENTH, owner="uid")
+    assert transitions.amounts_in_locks(transitions.require_balance(locked)) == [TENTH]
+    assert transitions.status_of(transitions.complete(locked, "ns/c", "ns/c/0")).acquired == {"ns/c": TENTH}
+    assert transitions.undo(locked, "ns/c", "ns/c/0") == opened
+    granted = transitions.complete(locked, "ns/c", "ns/c/0")
+    committing = transitions.begin_commit(granted, "ns/c", "ns/c/1", TENTH)
     assert transitions.status_of(committing).acquired == {}
-    assert transitions.undone(committing, "ns/c", "ns/c/1") == granted
-    assert transitions.status_of(transitions.completed(committing, "ns/c", "ns/c/1")).committed == {"ns/c": TENTH}
+    assert transitions.undo(committing, "ns/c", "ns/c/1") == granted
+    assert transitions.status_of(transitions.complete(committing, "ns/c", "ns/c/1")).committed == {"ns/c": TENTH}
 
 
 @pytest.mark.parametrize("policy", ReturnPolicy)
 def test_released_budget_goes_where_the_block_says(opened: PrivateDataBlock, policy: ReturnPolicy) -> None:
     block = replace(opened, spec=replace(opened.spec, budget_return_policy=policy))
-    granted = transitions.completed(transitions.acquiring(block, "ns/c/0", TENTH), "ns/c", "ns/c/0")
+    granted = transitions.complete(transitions.begin_acquire(block, "ns/c/0", TENTH), "ns/c", "ns/c/0")
     back = transitions.status_of(
-        transitions.completed(transitions.aborting(granted, "ns/c", "ns/c/1", TENTH), "ns/c", "ns/c/1")
+        transitions.complete(transitions.begin_release(granted, "ns/c", "ns/c/1", TENTH), "ns/c", "ns/c/1")
     )
     there = back.available if policy is ReturnPolicy.TO_AVAILABLE else back.available + TENTH
     assert there == transitions.status_of(opened).available
@@ -89,23 +89,25 @@ def test_released_budget_goes_where_the_block_says(opened: PrivateDataBlock, pol
 
 
 def test_budget_that_vanishes_up_to_rounding_leaves_the_map(opened: PrivateDataBlock) -> None:
-    block = transitions.completed(transitions.acquiring(opened, "ns/c/0", EpsilonDelta(0.3)), "ns/c", "ns/c/0")
+    block = transitions.complete(transitions.begin_acquire(opened, "ns/c/0", EpsilonDelta(0.3)), "ns/c", "ns/c/0")
     for index in range(1, 4):
         request = f"ns/c/{index}"
-        block = transitions.completed(
-            transitions.committing(block, "ns/c", request, EpsilonDelta(0.1)), "ns/c", request
+        block = transitions.complete(
+            transitions.begin_commit(block, "ns/c", request, EpsilonDelta(0.1)), "ns/c", request
         )
     assert transitions.status_of(block).acquired == {}
     assert transitions.status_of(transitions.require_balance(block)).committed["ns/c"].values[0] == pytest.approx(0.3)
 
 
 def test_what_counts_once_the_block_is_gone_is_committed_acquired_and_locked(opened: PrivateDataBlock) -> None:
-    block = transitions.completed(transitions.acquiring(opened, "ns/c/0", EpsilonDelta(0.5)), "ns/c", "ns/c/0")
-    block = transitions.completed(transitions.committing(block, "ns/c", "ns/c/1", EpsilonDelta(0.25)), "ns/c", "ns/c/1")
-    block = transitions.aborting(block, "ns/c", "ns/c/2", EpsilonDelta(0.125))
-    block = transitions.acquiring(block, "ns/d/0", EpsilonDelta(0.0625))
-    assert transitions.charged(block) == {"ns/c": EpsilonDelta(0.5), "ns/d": EpsilonDelta(0.0625)}
-    assert transitions.charged(builders.block()) == {}
+    block = transitions.complete(transitions.begin_acquire(opened, "ns/c/0", EpsilonDelta(0.5)), "ns/c", "ns/c/0")
+    block = transitions.complete(
+        transitions.begin_commit(block, "ns/c", "ns/c/1", EpsilonDelta(0.25)), "ns/c", "ns/c/1"
+    )
+    block = transitions.begin_release(block, "ns/c", "ns/c/2", EpsilonDelta(0.125))
+    block = transitions.begin_acquire(block, "ns/d/0", EpsilonDelta(0.0625))
+    assert transitions.charges(block) == {"ns/c": EpsilonDelta(0.5), "ns/d": EpsilonDelta(0.0625)}
+    assert transitions.charges(builders.block()) == {}
 
 
 def test_a_block_that_does_not_add_up_is_not_written(opened: PrivateDataBlock) -> None:
@@ -119,9 +121,9 @@ STEPS = ("unlock", "acquire", "commit", "abort", "complete", "undo")
 
 
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.floats(0, 1), st.integers(0, 2)), max_size=30), st.booleans())
-def test_any_sequence_of_moves_keeps_the_balance(steps: list[tuple[str, float, int]], renyi: bool) -> None:
+def test_any_sequence_of_transitions_keeps_the_balance(steps: list[tuple[str, float, int]], renyi: bool) -> None:
     whole = builders.curve(0.5, 1.0, 2.0) if renyi else WHOLE
-    block = transitions.initialised(builders.block(budget=whole))
+    block = transitions.initialize_status(builders.block(budget=whole))
     for number, (step, part, who) in enumerate(steps):
         block = transitions.require_balance(_moved(block, step, part, f"ns/c{who}", number))
         for lock in transitions.status_of(block).locks.values():
@@ -133,12 +135,12 @@ def _moved(block: PrivateDataBlock, step: str, part: float, claim: str, number: 
     amount = block.spec.initial_budget * part
     mine = next((name for name in status.locks if name.startswith(f"{claim}/")), None)
     if step == "unlock":
-        return transitions.unlocked(block, amount)
+        return transitions.unlock(block, amount)
     if step == "acquire" and status.available.admits(amount, capacity=block.spec.initial_budget):
-        return transitions.acquiring(block, request, amount)
+        return transitions.begin_acquire(block, request, amount)
     if step in ("commit", "abort") and claim in status.acquired:
-        moving = transitions.committing if step == "commit" else transitions.aborting
+        moving = transitions.begin_commit if step == "commit" else transitions.begin_release
         return moving(block, claim, request, status.acquired[claim] * part)
     if step in ("complete", "undo") and mine is not None:
-        return (transitions.completed if step == "complete" else transitions.undone)(block, claim, mine)
+        return (transitions.complete if step == "complete" else transitions.undo)(block, claim, mine)
     return block
