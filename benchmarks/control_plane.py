@@ -31,7 +31,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
-from privatekube.resources.requests import AllocateRequest, BudgetDemand, Condition, ConsumeRequest, Request
+from privatekube.resources.requests import AllocateRequest, BlockCondition, BudgetDemand, ConsumeRequest, Request
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
@@ -90,8 +90,8 @@ def block(number: int, whole: PrivacyBudget, dataset: str) -> PrivateDataBlock:
 def claim(name: str, dataset: str, demand: PrivacyBudget, days: range, *, pays: bool = False) -> PrivacyBudgetClaim:
     """A claim on blocks of some days; `pays`: it consumes at once what it gets."""
     conditions = (
-        Condition("day", ">=", numeric_value=str(days.start)),
-        Condition("day", "<", numeric_value=str(days.stop)),
+        BlockCondition("day", ">=", numeric_value=str(days.start)),
+        BlockCondition("day", "<", numeric_value=str(days.stop)),
     )
     asked = AllocateRequest(dataset, BudgetDemand(constant=demand), conditions=conditions, min_blocks=len(days))
     requests = [Request("allocate", asked)]

@@ -11,7 +11,7 @@ from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import Dimension, PrivateDataBlock, require_decimal
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.requests import AllocateRequest, Condition
+from privatekube.resources.requests import AllocateRequest, BlockCondition
 
 NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
     ">": operator.gt,
@@ -150,7 +150,7 @@ def _is_candidate(request: AllocateRequest, namespace: str, block: PrivateDataBl
         return False
 
 
-def _require_sound(condition: Condition) -> None:
+def _require_sound(condition: BlockCondition) -> None:
     operation = condition.operation
     if operation in NUMERIC:
         if condition.numeric_value is None:
@@ -163,7 +163,7 @@ def _require_sound(condition: Condition) -> None:
         raise errors.InvalidInput(f"condition on {condition.attribute}: {operation} needs a stringValue; give it one")
 
 
-def _holds(condition: Condition, dimension: Dimension | None) -> bool:
+def _holds(condition: BlockCondition, dimension: Dimension | None) -> bool:
     if dimension is None:
         return False
     if condition.operation in NUMERIC:

@@ -15,7 +15,7 @@ ABORT_AVAILABLE = "abortAvailable"
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class BlockCondition:
     """A test on one dimension of a block; `operation` as on the wire (`>=`, `is`, `include`, ...)."""
 
     attribute: str
@@ -49,7 +49,7 @@ class AllocateRequest:
     dataset: str
     expected_budget: BudgetDemand
     min_budget: BudgetDemand | None = None
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[BlockCondition, ...] = ()
     min_blocks: int | None = None
     max_blocks: int | None = None
     timeout_ms: int | None = None

@@ -21,8 +21,8 @@ from privatekube.resources.block import (
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.requests import (
     AllocateRequest,
+    BlockCondition,
     BudgetDemand,
-    Condition,
     ConsumeRequest,
     ReleaseRequest,
     Request,
@@ -104,7 +104,7 @@ demands = (
     | st.builds(BudgetDemand, by_block=some)
     | st.builds(BudgetDemand, function=texts)
 )
-selections = st.builds(Condition, texts, st.sampled_from([">=", "is"]), st.none() | decimals, st.none() | texts)
+selections = st.builds(BlockCondition, texts, st.sampled_from([">=", "is"]), st.none() | decimals, st.none() | texts)
 requests = st.builds(
     Request,
     st.just("") | texts,

@@ -11,7 +11,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import matching
 from privatekube.resources.block import Dimension, PrivateDataBlock
-from privatekube.resources.requests import BudgetDemand, Condition
+from privatekube.resources.requests import BlockCondition, BudgetDemand
 from tests import builders
 
 
@@ -27,7 +27,7 @@ def block(name: str, **dimensions: str | int) -> PrivateDataBlock:
 BLOCKS = [block("a", day=1, unit="event"), block("b", day=2, unit="user-day"), block("c", unit="event")]
 
 
-def found(*conditions: Condition) -> str:
+def found(*conditions: BlockCondition) -> str:
     request = replace(builders.allocate(), conditions=conditions)
     return "".join(each.meta.name for each in matching.candidates(request, "ns", BLOCKS))
 
@@ -41,31 +41,31 @@ def found(*conditions: Condition) -> str:
     ],
 )  # fmt: skip
 def test_numbers_compare_as_numbers_and_a_missing_one_fails(operation: str, value: str, names: str) -> None:
-    assert found(Condition("day", operation, numeric_value=value)) == names
+    assert found(BlockCondition("day", operation, numeric_value=value)) == names
 
 
 def test_text_is_equal_or_one_of_a_list() -> None:
-    assert found(Condition("unit", "is", string_value="event")) == "ac"
-    assert found(Condition("unit", "include", string_value="[user-day, week]")) == "b"
-    assert found(Condition("unit", "include", string_value="[event, user-day]")) == "abc"
-    assert found(Condition("missing", "is", string_value="event")) == ""
+    assert found(BlockCondition("unit", "is", string_value="event")) == "ac"
+    assert found(BlockCondition("unit", "include", string_value="[user-day, week]")) == "b"
+    assert found(BlockCondition("unit", "include", string_value="[event, user-day]")) == "abc"
+    assert found(BlockCondition("missing", "is", string_value="event")) == ""
 
 
 def test_all_conditions_must_hold() -> None:
-    assert found(Condition("day", ">=", "1"), Condition("unit", "is", string_value="event")) == "a"
+    assert found(BlockCondition("day", ">=", "1"), BlockCondition("unit", "is", string_value="event")) == "a"
 
 
 @pytest.mark.parametrize(
     ("condition", "fault"),
     [
-        (Condition("day", "~", "1"), "operation on day: '~' is unknown; use one of >, >=,"),
-        (Condition("day", ">", "1e5"), "numericValue of day: '1e5' is no decimal number"),
-        (Condition("day", ">", "Infinity"), "numericValue of day: 'Infinity' is no decimal number"),
-        (Condition("day", ">", string_value="1"), "condition on day: > needs a numericValue"),
-        (Condition("unit", "is", "1"), "condition on unit: is needs a stringValue"),
+        (BlockCondition("day", "~", "1"), "operation on day: '~' is unknown; use one of >, >=,"),
+        (BlockCondition("day", ">", "1e5"), "numericValue of day: '1e5' is no decimal number"),
+        (BlockCondition("day", ">", "Infinity"), "numericValue of day: 'Infinity' is no decimal number"),
+        (BlockCondition("day", ">", string_value="1"), "condition on day: > needs a numericValue"),
+        (BlockCondition("unit", "is", "1"), "condition on unit: is needs a stringValue"),
     ],
 )
-def test_a_condition_that_is_none_is_refused(condition: Condition, fault: str) -> None:
+def test_a_condition_that_is_none_is_refused(condition: BlockCondition, fault: str) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
         found(condition)
     assert str(refused.value).startswith(fault)

@@ -9,8 +9,8 @@ from privatekube.resources import meta
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim, SettleAfter
 from privatekube.resources.requests import (
     AllocateRequest,
+    BlockCondition,
     BudgetDemand,
-    Condition,
     ConsumeRequest,
     MalformedRequest,
     ReleaseRequest,
@@ -102,7 +102,7 @@ def _settle_after_to_wire(after: SettleAfter | None) -> Json | None:
     return None if after is None else {"seconds": after.seconds, "time": after.at_ms}
 
 
-def condition_from_wire(document: object) -> Condition:
+def condition_from_wire(document: object) -> BlockCondition:
     """A condition on a block's dimension.
 
     Raises:
@@ -115,8 +115,8 @@ def condition_from_wire(document: object) -> Condition:
     return _condition(fields)
 
 
-def _condition(fields: Reader) -> Condition:
-    return Condition(
+def _condition(fields: Reader) -> BlockCondition:
+    return BlockCondition(
         attribute=fields.text("attribute"),
         operation=fields.text("operation"),
         numeric_value=fields.optional_text("numericValue"),
