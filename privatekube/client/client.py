@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -17,13 +16,14 @@ from privatekube.resources.requests import AllocateRequest
 from privatekube.scheduling import policy
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
+from privatekube.store.clock import SYSTEM, Clock
 
 
 class ControlPlane:
     """A store with the control plane's passes over it; a context manager that closes the store."""
 
-    def __init__(self, store: ResourceStore) -> None:
-        self.store = store
+    def __init__(self, store: ResourceStore, *, clock: Clock = SYSTEM) -> None:
+        self.store, self.clock = store, clock
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +43,7 @@ class ControlPlane:
     def delete_block(self, namespace: str, name: str) -> None:
         """Delete a block; what was committed on its data stays on record."""
         with self.store.transaction():
-            block_admission.remove(self.store, self.get_block(f"{namespace}/{name}"), now_ms=now_ms())
+            block_admission.remove(self.store, self.get_block(f"{namespace}/{name}"), now_ms=self.clock.now_ms())
             self.run_pass()
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
@@ -108,9 +108,4 @@ class ControlPlane:
 
     def run_pass(self) -> None:
         """One pass of the control plane, with the policy of this store."""
-        reconcile.reconcile(self.store, self.read_policy(), now_ms=now_ms())
-
-
-def now_ms() -> int:
-    """The time, in unix milliseconds."""
-    return time.time_ns() // 1_000_000
+        reconcile.reconcile(self.store, self.read_policy(), now_ms=self.clock.now_ms())

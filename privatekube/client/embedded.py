@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from privatekube import errors
-from privatekube.client import retries
-from privatekube.client.client import ControlPlane, now_ms
+from privatekube import errors, retries
+from privatekube.client.client import ControlPlane
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import allocate_requests, overdue_claims, reconcile
 from privatekube.resources import matching, shortages
@@ -75,7 +74,7 @@ class BudgetClient(ControlPlane):
                 raise self._refusal(claim, asked, response)
             if response is None and time.monotonic() >= answer_by:
                 raise errors.StoreBusy(f"claim {claim.id}: {self.absent}")
-            left = _seconds_left(response, timeout_ms)
+            left = _seconds_left(response, timeout_ms, now_ms=self.clock.now_ms())
             wait = retries.pause(wait, at_most=left)
 
     def mark_opened(self, claim_id: str) -> None:
@@ -95,7 +94,7 @@ class BudgetClient(ControlPlane):
             if claim.spec.data_opened:
                 return claim
             spec = replace(claim.spec, data_opened=True)
-            return replace(claim, spec=spec.renewed(now_ms=now_ms()))
+            return replace(claim, spec=spec.renewed(now_ms=self.clock.now_ms()))
 
         self._respecified(claim_id, opened)
 
@@ -147,7 +146,7 @@ class BudgetClient(ControlPlane):
     def _withdrawn(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
         """The claim without the request that it waits for."""
         while claim.is_waiting:
-            reconcile.withdraw(self.store, claim.id, now_ms=now_ms())
+            reconcile.withdraw(self.store, claim.id, now_ms=self.clock.now_ms())
             claim = self.get_claim(claim.id)
         return claim
 
@@ -170,7 +169,7 @@ class BudgetClient(ControlPlane):
             if claim is None:
                 shortages.require_possible(self.matching_blocks(namespace, request), request)
                 spec = ClaimSpec(requests=(Request(_ALLOCATE, request),))
-                spec = spec.renewed(now_ms=now_ms(), seconds=settle_after_seconds)
+                spec = spec.renewed(now_ms=self.clock.now_ms(), seconds=settle_after_seconds)
                 claim = self._created(PrivacyBudgetClaim(ObjectMeta(name, namespace), spec))
             if not claim.was_made_for(request):
                 raise errors.AlreadyExists(f"claim {claim.id}: exists with another request; start a run of another id")
@@ -230,10 +229,8 @@ class BudgetClient(ControlPlane):
         retries.repeated(write, seconds=self.patience_seconds)
 
 
-def _seconds_left(response: Response | None, timeout_ms: int) -> float:
+def _seconds_left(response: Response | None, timeout_ms: int, *, now_ms: int) -> float:
     """Until a waiting request times out, with a moment more so that the next pass finds it so."""
     detail = response.detail if response is not None else None
     started = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
-    return (
-        retries.LONGEST_WAIT_SECONDS if started is None else max(0.0, (started + timeout_ms - now_ms()) / 1000) + 0.01
-    )
+    return retries.LONGEST_WAIT_SECONDS if started is None else max(0.0, (started + timeout_ms - now_ms) / 1000) + 0.01

@@ -16,13 +16,14 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource, ResourceStore, V
+from privatekube.store.clock import SYSTEM, Clock
 
 
 @dataclass
 class MemoryStore:
     """See `base.ResourceStore` for the methods."""
 
-    clock: Callable[[], int] = lambda: 0
+    clock: Clock = SYSTEM
     resources: dict[tuple[str, str], Any] = field(default_factory=dict)
     records: dict[tuple[str, str], RetiredData] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class MemoryStore:
         key = (kinds.kind(resource), resource.id)
         if key in self.resources:
             raise errors.AlreadyExists(f"{key[0]} {resource.id}: exists already; choose another name")
-        identity = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self.clock(), generation=1)
+        identity = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self.clock.now_ms(), generation=1)
         created: R = kinds.decode(key[0], 0, kinds.encode(replace(resource, meta=identity)))
         return self._write(created)
 

@@ -15,6 +15,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.resources.claim import SettleAfter
 from tests import builders
+from tests.clock import FakeClock
 
 
 @pytest.fixture
@@ -89,22 +90,19 @@ def test_waiting_too_long_says_what_is_locked_and_takes_the_demand_back(plane: B
     assert budget.is_close(status.pending + status.available, block.spec.initial_budget)
 
 
-def test_a_claim_is_settled_so_long_after_its_last_sign_of_life(
-    plane: BudgetClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_is_settled_so_long_after_its_last_sign_of_life(plane: BudgetClient) -> None:
     plane.create_blocks([builders.block()])
     granted = plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=5, settle_after_seconds=60)
     first = granted.spec.settle_after
     assert first is not None
-    now_ms = first.at_ms - 1
-    monkeypatch.setattr("privatekube.client.client.time.time_ns", lambda: now_ms * 1_000_000)
+    plane.clock = clock = FakeClock(first.at_ms - 1)
     plane.mark_opened("ns/c")
     renewed = plane.get_claim("ns/c").spec.settle_after
-    assert renewed == SettleAfter(60, now_ms + 60_000)
-    now_ms = renewed.at_ms - 1
+    assert renewed == SettleAfter(60, clock.time_ms + 60_000)
+    clock.time_ms = renewed.at_ms - 1
     plane.run_pass()
     assert not plane.get_claim("ns/c").status.committed
-    now_ms += 1
+    clock.time_ms += 1
     plane.run_pass()
     assert plane.consume("ns/c") == {"ns/b": EpsilonDelta(0.5)}
     assert len(plane.ledger()) == 1

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privatekube import errors
 from privatekube.cli import forecast_text
-from privatekube.client import client as plane
 from privatekube.client import connect
 from privatekube.client.embedded import BudgetClient
 from privatekube.forecast import forecast
@@ -26,16 +24,16 @@ from privatekube.resources.responses import ResponseState
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
+from tests.clock import FakeClock
 
-_LONG_MS = 10**9
+_START_MS, _LONG_MS = 1_000_000, 10**9
 
 
 class World:
     """A control plane whose clock the test sets."""
 
-    def __init__(self, connected: BudgetClient) -> None:
-        self.plane = connected
-        self.now_ms = 1_000_000
+    def __init__(self, connected: BudgetClient, clock: FakeClock) -> None:
+        self.plane, self.clock = connected, clock
 
     def make(self, name: str, request: AllocateRequest) -> PrivacyBudgetClaim:
         """Make a claim that waits for long, for real."""
@@ -49,7 +47,7 @@ class World:
 
     def at(self, now_ms: int) -> None:
         """A pass at that time."""
-        self.now_ms = now_ms
+        self.clock.time_ms = now_ms
         self.plane.run_pass()
 
     def foresee(self, request: AllocateRequest) -> Prospect:
@@ -73,12 +71,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    store = SqliteStore(tmp_path / "state.db", clock=lambda: made.now_ms)
-    with BudgetClient(store) as connected:
-        made = World(connected)
-        monkeypatch.setattr(plane, "time", SimpleNamespace(time_ns=lambda: made.now_ms * 1_000_000))
-        yield made
+def world(tmp_path: Path) -> Iterator[World]:
+    clock = FakeClock(_START_MS)
+    with BudgetClient(SqliteStore(tmp_path / "state.db", clock=clock), clock=clock) as connected:
+        yield World(connected, clock)
 
 
 def test_a_grant_is_foretold_with_its_blocks(world: World) -> None:
@@ -153,25 +149,25 @@ def test_the_largest_part_fits_and_one_percent_more_does_not(world: World) -> No
 def test_with_time_it_is_granted_at_the_foretold_tick_and_not_one_before(world: World, asked: float) -> None:
     world.plane.set_policy(unlock="t=10s,300s")
     world.plane.create_blocks([builders.block()])
-    world.at(world.now_ms + 7_000)
+    world.at(world.clock.time_ms + 7_000)
     request = builders.allocate(asked)
     at_ms = world.foresee(request).granted_at_ms
     assert at_ms is not None
     world.make("c", request)
     assert not world.is_granted("c")
-    while world.now_ms + 10_000 < at_ms:
-        world.at(world.now_ms + 1_000)
+    while world.clock.time_ms + 10_000 < at_ms:
+        world.at(world.clock.time_ms + 1_000)
         assert not world.is_granted("c")
         assert world.explain("c") == replace(_told(world.explain("c")), granted_at_ms=at_ms)
     while not world.is_granted("c"):
-        world.at(world.now_ms + 1_000)
-    assert world.now_ms == at_ms
+        world.at(world.clock.time_ms + 1_000)
+    assert world.clock.time_ms == at_ms
 
 
 def test_a_tick_that_is_thousands_of_periods_away_is_foretold(world: World) -> None:
     world.plane.set_policy(unlock="t=1s,10000s")
     world.plane.create_blocks([builders.block()])
-    start, request = world.now_ms, builders.allocate(0.75)
+    start, request = world.clock.time_ms, builders.allocate(0.75)
     at_ms = world.foresee(request).granted_at_ms
     assert at_ms == start + 7_500_000
     world.make("c", request)
@@ -225,7 +221,7 @@ def test_a_claim_whose_time_is_over_is_explained_as_if_it_asked_again(world: Wor
     world.plane.create_blocks([builders.block()])
     world.make("other", builders.allocate(0.8))
     world.make("c", builders.allocate(0.5, timeout_ms=1000))
-    world.now_ms += 2000
+    world.clock.time_ms += 2000
     assert _told(world.explain("c")) == world.foresee(builders.allocate(0.5, timeout_ms=1000))
 
 
@@ -260,14 +256,14 @@ def _scenes(draw: st.DrawFn) -> tuple[dict[str, str], list[PrivacyBudget], list[
     return {"unlock": unlock, "order": order}, wholes, draw(st.lists(_requests(amounts), min_size=1, max_size=6))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)
 @given(scene=_scenes())
 def test_whatever_came_before_what_is_foretold_comes_true(
-    scene: tuple[dict[str, str], list[PrivacyBudget], list[AllocateRequest]], monkeypatch: pytest.MonkeyPatch
+    scene: tuple[dict[str, str], list[PrivacyBudget], list[AllocateRequest]],
 ) -> None:
     policy, wholes, (*before, last) = scene
-    played = World(BudgetClient(MemoryStore(clock=lambda: played.now_ms)))
-    monkeypatch.setattr(plane, "time", SimpleNamespace(time_ns=lambda: played.now_ms * 1_000_000))
+    clock = FakeClock(_START_MS)
+    played = World(BudgetClient(MemoryStore(clock), clock=clock), clock)
     played.plane.set_policy(**policy)
     played.plane.create_blocks([builders.block(f"b{place}", whole) for place, whole in enumerate(wholes)])
     for place, request in enumerate(before):
@@ -287,9 +283,9 @@ def test_whatever_came_before_what_is_foretold_comes_true(
             played.make(f"after{arrived}", builders.allocate(demand=wholes[0] * 0.0))
         assert played.is_granted("c")
     if prospect.granted_at_ms is not None:
-        while played.now_ms < prospect.granted_at_ms:
+        while clock.time_ms < prospect.granted_at_ms:
             assert not played.is_granted("c")
-            played.at(played.now_ms + 10_000)
+            played.at(clock.time_ms + 10_000)
         assert played.is_granted("c")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 
 from kubernetes.client import CoordinationV1Api, CoreV1Api
 
 from privatekube import errors
 from privatekube.resources.wire.common import Json
+from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kubernetes import store
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
@@ -28,7 +28,7 @@ def _delete(cluster: Cluster, plural: str, document: Json) -> None:
                 cluster.delete(plural, found)
 
 
-def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Callable[[], KubernetesStore]:
+def emptied(server: ApiServer, clock: Clock = SYSTEM) -> Callable[[], KubernetesStore]:
     """Remove all that is there, a killed controller's lease too; what opens a store on it, again and again."""
     cluster = Cluster(server.api())
     for plural in (*store.PLURAL.values(), store.ENTRIES, store.RETIRED):
@@ -42,7 +42,9 @@ def emptied(server: ApiServer, clock_ns: Callable[[], int] | None = None) -> Cal
         for lease in CoordinationV1Api(api).list_namespaced_lease(store.SYSTEM_NAMESPACE).items:
             CoordinationV1Api(api).delete_namespaced_lease(lease.metadata.name, store.SYSTEM_NAMESPACE)
 
-    def opened() -> KubernetesStore:
-        return KubernetesStore(Cluster(api := server.api()), CoreObjects(api), clock_ns=clock_ns or time.time_ns)
+    return lambda: opened(server, clock)
 
-    return opened
+
+def opened(server: ApiServer, clock: Clock = SYSTEM) -> KubernetesStore:
+    """Open a store on what is there."""
+    return KubernetesStore(Cluster(api := server.api()), CoreObjects(api), clock=clock)

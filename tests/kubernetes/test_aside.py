@@ -139,7 +139,7 @@ def test_a_claim_that_cannot_be_read_keeps_what_it_holds_and_holds_nobody_up(
     assert controller.status("a").reserved.keys() == {"ns/waits"}
     patch_reserved(apiserver, "pbc", "waits", {"ns/x": None})
     wait_until(lambda: len(watching.known_claims()) == 1, 20)
-    controller.now_ms += 10_000
+    controller.clock.time_ms += 10_000
     controller.run()
     assert controller.states("waits") == ["failure"]
     controller.require_sound()

@@ -9,6 +9,8 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from privatekube.store.base import ResourceStore
+from privatekube.store.clock import Clock
+from tests.clock import FakeClock
 from tests.kubernetes import stores, watchers
 from tests.kubernetes.apiserver import ApiServer
 from tests.reconcile import test_overdue_claims, test_recovery
@@ -35,7 +37,7 @@ class OnCluster(Machine):
     def opened(self) -> ResourceStore:
         """See the class."""
         stores.emptied(self.server)
-        store, _, _ = watchers.leading(self.server, 1, user="admin", clock_ns=lambda: self.now_ms * 1_000_000)
+        store, _, _ = watchers.leading(self.server, 1, user="admin", clock=self.clock)
         return store
 
 
@@ -46,8 +48,8 @@ def test_random_walks_keep_every_budget(apiserver: ApiServer) -> None:
 
 @pytest.mark.timeout(1200)
 def test_the_outcome_is_the_same_wherever_the_process_dies(apiserver: ApiServer) -> None:
-    def empty() -> ResourceStore:
-        return stores.emptied(apiserver, lambda: 1_000_000_000)()
+    def empty(clock: Clock) -> ResourceStore:
+        return stores.emptied(apiserver, clock)()
 
     expected, writes = test_recovery.lived("n=3", crash=None, empty=empty)
     assert expected == test_recovery.lived("n=3", crash=None)[0]
@@ -63,6 +65,7 @@ def test_the_outcome_is_the_same_wherever_the_process_dies(apiserver: ApiServer)
 def test_settling_ends_the_same_wherever_the_process_dies(
     apiserver: ApiServer, opened: bool, write: int, after: bool
 ) -> None:
-    plane = Plane(stores.emptied(apiserver, lambda: 1_000_000_000)())
+    clock = FakeClock()
+    plane = Plane(stores.emptied(apiserver, clock)(), clock=clock)
     test_overdue_claims.test_it_ends_the_same_wherever_the_process_dies(plane, opened, write, after)
     plane.store.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from privatekube import errors
 from privatekube.store.base import Resource
+from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kubernetes.controller_store import WatchingStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
@@ -85,12 +85,12 @@ class InterruptingCluster(Cluster):
 
 
 def leading(
-    server: ApiServer, epoch: int, *, user: str = "controller", clock_ns: Callable[[], int] = time.time_ns
+    server: ApiServer, epoch: int, *, user: str = "controller", clock: Clock = SYSTEM
 ) -> tuple[WatchingStore, InterruptingCluster, Noting]:
     """The store of a controller that just began to lead, with its watches running."""
     api = server.api(user)
     cluster, noting = InterruptingCluster(api), Noting()
-    store = WatchingStore(cluster, CoreObjects(api), noting, clock_ns=clock_ns)
+    store = WatchingStore(cluster, CoreObjects(api), noting, clock=clock)
     store.start()
     store.refresh()
     store.take_over(epoch, fence=False)

@@ -8,14 +8,13 @@ import pytest
 
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
+from tests.clock import FakeClock
 from tests.reconcile.harness import Plane
 
 
 @pytest.fixture(params=["sqlite", "memory"])
 def plane(request: pytest.FixtureRequest) -> Plane:
     """An empty store of each embedded kind."""
-
-    def clock() -> int:
-        return 1000
-
-    return Plane(MemoryStore(clock) if request.param == "memory" else SqliteStore(Path(":memory:"), clock=clock))
+    clock = FakeClock()
+    store = MemoryStore(clock) if request.param == "memory" else SqliteStore(Path(":memory:"), clock=clock)
+    return Plane(store, clock=clock)

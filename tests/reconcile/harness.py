@@ -16,6 +16,7 @@ from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 from tests import builders
+from tests.clock import FakeClock
 
 Action = AllocateRequest | ConsumeRequest | ReleaseRequest
 
@@ -27,7 +28,7 @@ class Plane:
     store: ResourceStore
     unlock: str = "all"
     order: str = "dpf"
-    now_ms: int = 1000
+    clock: FakeClock = field(default_factory=FakeClock)
     committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
 
     def run(self, *, tick: bool | None = None, completely: bool = True) -> None:
@@ -35,7 +36,7 @@ class Plane:
         reconcile.reconcile(
             self.store,
             Policy(unlocking.parse(self.unlock), ordering.parse(self.order), default_timeout_ms=5000),
-            now_ms=self.now_ms,
+            now_ms=self.clock.now_ms(),
             tick=tick,
             completely=completely,
         )
@@ -131,7 +132,7 @@ class Plane:
 def require_within(block: PrivateDataBlock) -> None:
     """Check that the block is not beyond its initial budget: in no component, or not at all of its orders."""
     status, initial = transitions.status_of(block), block.spec.initial_budget
-    used = [*status.committed.values(), *status.acquired.values(), *transitions.held_in_locks(block)]
+    used = [*status.committed.values(), *status.acquired.values(), *transitions.amounts_in_locks(block)]
     total = budget.total(used, start=initial * 0.0)
     assert initial.admits(total, capacity=initial), f"{block.id}: {total} is used of {initial}"
     floor = [-1e-9 * abs(value) for value in initial.values]

@@ -19,7 +19,7 @@ def test_a_block_made_again_is_never_beyond_its_budget_at_all_orders(plane: Plan
     block_admission.register(plane.store, [block])
     used = RenyiCurve((2, 4), (3.0, 0.5))
     plane.ask("c", builders.allocate(demand=used), ConsumeRequest({"ns/b": used}))
-    block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
+    block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.clock.time_ms)
     block_admission.register(plane.store, [block])
     plane.unlock = unlock
     plane.ask("d", builders.allocate(demand=RenyiCurve((2, 4), (0.0, 5.0))))
@@ -30,7 +30,7 @@ def test_a_block_made_again_is_never_beyond_its_budget_at_all_orders(plane: Plan
 def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plane) -> None:
     block_admission.register(plane.store, [builders.block("b", digest="sha256:1")])
     plane.ask("c", builders.allocate(0.9), ConsumeRequest({"ns/b": EpsilonDelta(0.9)}))
-    block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
+    block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.clock.time_ms)
     with pytest.raises(errors.InvalidBudget, match="create it with the same"):
         block_admission.register(plane.store, [builders.block("b", EpsilonDelta(50.0), digest="sha256:1")])
     plane.store.create(builders.block("b", EpsilonDelta(50.0), digest="sha256:1"))
@@ -47,7 +47,7 @@ def test_a_second_block_of_the_same_data_gets_no_budget_however_it_came_there(pl
     assert plane.blocks()["ns/b"].status is None
     assert plane.claim("c").status.acquired == {}
     assert plane.states("d") == ["pending"]
-    block_admission.remove(plane.store, plane.blocks()["ns/a"], now_ms=plane.now_ms)
+    block_admission.remove(plane.store, plane.blocks()["ns/a"], now_ms=plane.clock.time_ms)
     plane.run()
     assert plane.status("b").committed == {"ns/c": EpsilonDelta(0.75)}
     assert plane.states("d") == ["pending"]
@@ -56,7 +56,7 @@ def test_a_second_block_of_the_same_data_gets_no_budget_however_it_came_there(pl
 def test_a_block_without_a_digest_keeps_its_record_under_its_name(plane: Plane) -> None:
     block_admission.register(plane.store, [builders.block("b")])
     plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/b": EpsilonDelta(0.75)}))
-    block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
+    block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.clock.time_ms)
     block_admission.register(plane.store, [builders.block("b")])
     plane.run()
     assert plane.status("b").committed == {"ns/c": EpsilonDelta(0.75)}

@@ -27,6 +27,7 @@ from privatekube.resources.responses import AllocateResponse, ConsumeResponse, R
 from privatekube.scheduling.budget_table import Table
 from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.store.sqlite.store import SqliteStore
+from tests.clock import FakeClock
 from tests.reconcile import test_machine, test_reconcile
 from tests.reconcile.harness import Plane
 from tests.scheduling import test_cases
@@ -203,7 +204,7 @@ def unfinished_locks_are_never_completed(patch: Patch) -> None:
 
 
 def rolling_back_does_nothing(patch: Patch) -> None:
-    patch.setattr(transitions, "undone", lambda block, claim, request, *, keep_waiting=False: block)
+    patch.setattr(transitions, "undo", lambda block, claim, request, *, keep_waiting=False: block)
 
 
 def a_conflict_loops_on_what_was_read_before(patch: Patch) -> None:
@@ -257,7 +258,7 @@ def passes(folder: Path) -> None:
     """What single passes do."""
     for name, test in vars(test_reconcile).items():
         if name.startswith("test_") and list(inspect.signature(test).parameters) == ["plane"]:
-            test(Plane(SqliteStore(folder / f"{name}.db", clock=lambda: 1000)))
+            test(Plane(SqliteStore(folder / f"{name}.db", clock=FakeClock())))
 
 
 SUITES = {"cases": cases, "machine": machine, "passes": passes}

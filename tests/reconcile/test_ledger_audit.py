@@ -20,13 +20,14 @@ from privatekube.resources.wire import blocks
 from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
+from tests.clock import FakeClock
 from tests.reconcile.crashing import CrashError, CrashingStore
 from tests.reconcile.harness import Plane
 
 
 @pytest.fixture
 def plane(tmp_path: Path) -> Plane:
-    return Plane(SqliteStore(tmp_path / "state.db", clock=lambda: 5))
+    return Plane(SqliteStore(tmp_path / "state.db", clock=FakeClock()))
 
 
 def consume(epsilon: float = 0.1, *mechanisms: str) -> ConsumeRequest:
@@ -35,7 +36,7 @@ def consume(epsilon: float = 0.1, *mechanisms: str) -> ConsumeRequest:
 
 def test_a_commit_is_entered_once_with_who_what_how_much_and_when(plane: Plane) -> None:
     plane.block("b")
-    plane.now_ms = 7000
+    plane.clock.time_ms = 7000
     plane.ask("run-1", builders.allocate(0.1), consume(0.1, "dp_train: gaussian"))
     plane.run()
     (entry,) = plane.store.ledger()
@@ -80,13 +81,13 @@ def test_the_ledger_adds_up_wherever_a_deletion_dies(plane: Plane, writes: int, 
 
 def test_a_block_stays_small_however_many_claims_commit_on_it(plane: Plane) -> None:
     whole = budget.to_renyi(EpsilonDelta(10, 1e-7))
-    block, sizes = transitions.initialised(builders.block("b", whole)), []
-    block = transitions.unlocked(block, whole)
+    block, sizes = transitions.initialize_status(builders.block("b", whole)), []
+    block = transitions.unlock(block, whole)
     for number in range(1000):
         claim = f"a-namespace-of-a-team/a-run-with-a-rather-long-name-{number}"
         request, amount = f"{claim}/0", whole * (1 / 1003)
-        block = transitions.completed(transitions.acquiring(block, request, amount), claim, request)
-        block = transitions.completed(transitions.committing(block, claim, request, amount), claim, request)
+        block = transitions.complete(transitions.begin_acquire(block, request, amount), claim, request)
+        block = transitions.complete(transitions.begin_commit(block, claim, request, amount), claim, request)
         assert claim in transitions.status_of(block).committed
         sizes.append(len(json.dumps(blocks.to_wire(block))))
     assert max(sizes[200:]) == pytest.approx(max(sizes[:200]), rel=0.05)

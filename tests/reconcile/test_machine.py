@@ -25,10 +25,11 @@ from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
+from tests.clock import FakeClock
 from tests.reconcile.crashing import CrashError, CrashingStore
 
 BLOCKS = ["b0", "b1", "b2"]
-MOST_COMMITTED = transitions.MOST_COMMITTED
+MOST_COMMITTED = transitions.MAX_COMMITTED_ENTRIES
 CLAIMS = ["c0", "c1", "c2", "c3"]
 parts = st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0, 1.5])
 policies = st.sampled_from(["", "allOrNothing=true", "abortAvailable=true"])
@@ -44,8 +45,8 @@ class Machine(RuleBasedStateMachine):
         most=st.sampled_from([1, 64]),
     )
     def start(self, unlock: str, order: str, renyi: bool, most: int) -> None:
-        transitions.MOST_COMMITTED = most
-        self.now_ms = 1000
+        transitions.MAX_COMMITTED_ENTRIES = most
+        self.clock = FakeClock()
         self.renyi = renyi
         self.whole: PrivacyBudget = builders.curve(0.5, 1.0, 2.0) if renyi else EpsilonDelta(1.0, 1e-6)
         self.policy = Policy(unlocking.parse(unlock), ordering.parse(order), default_timeout_ms=5000)
@@ -54,14 +55,14 @@ class Machine(RuleBasedStateMachine):
 
     def opened(self) -> ResourceStore:
         """An empty store with the machine's clock."""
-        return SqliteStore(Path(":memory:"), clock=lambda: self.now_ms)
+        return SqliteStore(Path(":memory:"), clock=self.clock)
 
     @property
     def plain(self) -> ResourceStore:
         return cast("ResourceStore", self.store)
 
     def reconcile(self) -> None:
-        reconcile.reconcile(self.plain, self.policy, now_ms=self.now_ms)
+        reconcile.reconcile(self.plain, self.policy, now_ms=self.clock.now_ms())
 
     def amount(self, part: float) -> PrivacyBudget:
         return self.whole * part
@@ -83,7 +84,7 @@ class Machine(RuleBasedStateMachine):
     def delete_block(self, name: str) -> None:
         found = self.plain.get_block(f"ns/{name}")
         if found is not None:
-            block_admission.remove(self.plain, found, now_ms=self.now_ms)
+            block_admission.remove(self.plain, found, now_ms=self.clock.now_ms())
 
     @rule(
         name=st.sampled_from(CLAIMS),
@@ -112,7 +113,7 @@ class Machine(RuleBasedStateMachine):
             demand = BudgetDemand(by_block={f"ns/{each}": amount for each in sorted(named)})
         request = AllocateRequest("d", demand, min_blocks=least, max_blocks=most, timeout_ms=timeout_ms)
         claim = builders.claim(name, request)
-        self.plain.create(replace(claim, spec=claim.spec.renewed(now_ms=self.now_ms, seconds=settle_after)))
+        self.plain.create(replace(claim, spec=claim.spec.renewed(now_ms=self.clock.now_ms(), seconds=settle_after)))
 
     @rule(name=st.sampled_from(CLAIMS), block=st.sampled_from([*BLOCKS, "unknown"]), part=parts, policy=policies)
     def append_consume(self, name: str, block: str, part: float, policy: str) -> None:
@@ -149,7 +150,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([1, 500, 1000, 2500, 10_000]))
     def time_passes(self, ms: int) -> None:
-        self.now_ms += ms
+        self.clock.time_ms += ms
 
     @rule()
     def run(self) -> None:
@@ -173,7 +174,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.store.arm(writes, after=after)
         try:
-            block_admission.remove(self.plain, found, now_ms=self.now_ms)
+            block_admission.remove(self.plain, found, now_ms=self.clock.now_ms())
         except CrashError:
             pass
         finally:
@@ -192,7 +193,7 @@ class Machine(RuleBasedStateMachine):
 
     def _never_exceeds(self, block: PrivateDataBlock) -> None:
         status = transitions.status_of(block)
-        used = [*status.committed.values(), *status.acquired.values(), *transitions.held_in_locks(block)]
+        used = [*status.committed.values(), *status.acquired.values(), *transitions.amounts_in_locks(block)]
         if not used:
             return
         total = budget.total(used[1:], start=used[0])
@@ -211,7 +212,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """A pass after everything leaves nothing half-done, and both sides agree."""
-        transitions.MOST_COMMITTED = MOST_COMMITTED
+        transitions.MAX_COMMITTED_ENTRIES = MOST_COMMITTED
         if not hasattr(self, "store"):
             return
         self.reconcile()

@@ -26,7 +26,7 @@ def leave(plane: Plane, epsilon: float = 0.5) -> None:
 
 
 def at(plane: Plane, now_ms: int) -> None:
-    plane.now_ms = now_ms
+    plane.clock.time_ms = now_ms
     plane.run()
     plane.require_sound()
     plane.require_settled()
@@ -88,7 +88,7 @@ def test_a_claim_on_a_deleted_block_is_settled_on_the_others(plane: Plane) -> No
     plane.block("a")
     gone = plane.block("b")
     leave(plane)
-    block_admission.remove(plane.store, plane.blocks()[gone.id], now_ms=plane.now_ms)
+    block_admission.remove(plane.store, plane.blocks()[gone.id], now_ms=plane.clock.time_ms)
     at(plane, 11_000)
     at(plane, 12_000)
     assert len(plane.claim("c").spec.requests) == 2
@@ -103,7 +103,7 @@ def test_it_ends_the_same_wherever_the_process_dies(plane: Plane, opened: bool, 
     leave(plane)
     if opened:
         plane.open_data("c")
-    whole, plane.now_ms = plane.store, 11_000
+    whole, plane.clock.time_ms = plane.store, 11_000
     dying = CrashingStore(whole)
     dying.arm(write, after=after)
     plane.store = dying

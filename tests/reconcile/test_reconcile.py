@@ -78,7 +78,7 @@ def test_a_demand_that_can_never_fit_fails_in_time_with_both_numbers_and_holds_n
     plane.ask("c", builders.allocate(2.0))
     plane.ask("other", builders.allocate(0.5))
     assert (plane.states("c"), plane.states("other")) == (["pending"], ["success"])
-    plane.now_ms += 6000
+    plane.clock.time_ms += 6000
     plane.run()
     error = plane.claim("c").status.responses[0].error
     assert error is not None
@@ -89,7 +89,7 @@ def test_a_demand_that_only_others_keep_from_fitting_times_out_and_says_no_more(
     plane.block("b")
     plane.ask("other", builders.allocate(0.8))
     plane.ask("c", builders.allocate(0.5))
-    plane.now_ms += 6000
+    plane.clock.time_ms += 6000
     plane.run()
     assert plane.claim("c").status.responses[0].error == "timeout"
 
@@ -123,10 +123,10 @@ def test_deleting_a_block_leaves_its_waiting_claims_with_the_others(plane: Plane
     plane.unlock = "n=2"
     blocks = [plane.block("a"), plane.block("b")]
     plane.ask("c", builders.allocate(0.75))
-    block_admission.remove(plane.store, plane.blocks()[blocks[0].id], now_ms=plane.now_ms)
+    block_admission.remove(plane.store, plane.blocks()[blocks[0].id], now_ms=plane.clock.time_ms)
     plane.ask("d", builders.allocate(0.1))
     assert set(plane.claim("c").status.acquired) == {"ns/b"}
-    block_admission.remove(plane.store, plane.blocks()[blocks[1].id], now_ms=plane.now_ms)
+    block_admission.remove(plane.store, plane.blocks()[blocks[1].id], now_ms=plane.clock.time_ms)
     plane.ask("e", builders.allocate(0.1))
     assert plane.states("e") == ["failure"]
 
@@ -186,7 +186,7 @@ def test_time_unlocks_once_a_period(plane: Plane) -> None:
     plane.unlock = "t=1s,10s"
     created = plane.block("b", EpsilonDelta(10.0)).meta.creation_time_ms or 0
     for passed, available in ((500, 0.5), (900, 0.5), (1499, 0.5), (1500, 1.5), (20_000, 10.0)):
-        plane.now_ms = created + passed
+        plane.clock.time_ms = created + passed
         plane.run()
         assert plane.status("b").available.values[0] == pytest.approx(available)
 
@@ -211,11 +211,11 @@ def test_a_pass_reads_again_when_somebody_else_wrote_first(plane: Plane) -> None
 @pytest.mark.parametrize("unlock", ["n=2", "t=1s,5s"])
 def test_a_clock_that_goes_back_unlocks_and_fails_nothing_twice(plane: Plane, unlock: str) -> None:
     """Another replica leads, whose clock is an hour late."""
-    plane.unlock, plane.now_ms = unlock, 3_600_000
+    plane.unlock, plane.clock.time_ms = unlock, 3_600_000
     plane.block("b")
     plane.ask("c", builders.allocate(0.25))
     before = plane.status("b").pending
-    plane.now_ms = 1000
+    plane.clock.time_ms = 1000
     plane.run()
     plane.ask("d", builders.allocate(0.125))
     plane.require_sound()

@@ -13,8 +13,10 @@ from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from privatekube.resources.wire import blocks as block_codec
 from privatekube.resources.wire import claims as claim_codec
 from privatekube.store.base import ResourceStore
+from privatekube.store.clock import Clock
 from privatekube.store.memory import MemoryStore
 from tests import builders
+from tests.clock import FakeClock
 from tests.reconcile.crashing import CrashError, CrashingStore
 from tests.reconcile.harness import Plane
 
@@ -35,7 +37,7 @@ def life() -> Iterator[Step]:
     yield lambda plane: plane.append("paid", ReleaseRequest({"ns/a": QUARTER, "ns/b": QUARTER}))
     yield lambda plane: plane.append("one", ConsumeRequest({"ns/a": QUARTER, "ns/x": QUARTER}, "allOrNothing=true"))
     yield lambda plane: plane.store.delete(plane.claim("one"))
-    yield lambda plane: setattr(plane, "now_ms", plane.now_ms + 10_000)
+    yield lambda plane: setattr(plane.clock, "time_ms", plane.clock.time_ms + 10_000)
 
 
 def ask(plane: Plane, name: str, *actions: Any) -> None:
@@ -49,20 +51,17 @@ def outcome(plane: Plane) -> object:
     return [(each["spec"], each["status"]) for each in (*blocks, *claims)]
 
 
-def in_memory() -> ResourceStore:
-    return MemoryStore(lambda: 1000)
-
-
 def lived(
-    unlock: str, *, crash: tuple[int, int, bool] | None, empty: Callable[[], ResourceStore] = in_memory
+    unlock: str, *, crash: tuple[int, int, bool] | None, empty: Callable[[Clock], ResourceStore] = MemoryStore
 ) -> tuple[object, list[int]]:
     """Live through all steps; at one step, die at one write of its pass, before or after, and start again.
 
     Returns:
         the outcome, and how many writes the pass of each step took.
     """
-    store = CrashingStore(empty())
-    plane, writes = Plane(store, unlock=unlock), []
+    clock = FakeClock()
+    store = CrashingStore(empty(clock))
+    plane, writes = Plane(store, unlock=unlock, clock=clock), []
     for number, step in enumerate(life()):
         step(plane)
         before = store.writes
@@ -93,7 +92,7 @@ def test_the_outcome_is_the_same_wherever_a_process_dies(unlock: str) -> None:
 @pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
 def test_what_is_left_to_be_completed_comes_to_the_same(unlock: str) -> None:
     expected, writes = lived(unlock, crash=None)
-    store = CrashingStore(in_memory())
+    store = CrashingStore(MemoryStore(FakeClock()))
     plane, longest = Plane(store, unlock=unlock), 0
     for step in life():
         step(plane)
@@ -112,7 +111,7 @@ def test_what_is_left_to_be_completed_comes_to_the_same(unlock: str) -> None:
 def test_a_block_that_is_deleted_and_made_again_keeps_its_record_wherever_a_process_dies(
     write: int, after: bool
 ) -> None:
-    store = CrashingStore(MemoryStore(lambda: 1000))
+    store = CrashingStore(MemoryStore(FakeClock()))
     plane, block = Plane(store), builders.block("b", digest="sha256:1")
     block_admission.register(plane.store, [block])
     ask(plane, "paid", builders.allocate(0.5), ConsumeRequest({"ns/b": QUARTER}))
@@ -122,7 +121,7 @@ def test_a_block_that_is_deleted_and_made_again_keeps_its_record_wherever_a_proc
     for _ in range(3):
         try:
             if plane.blocks():
-                block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.now_ms)
+                block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=plane.clock.time_ms)
             block_admission.register(plane.store, [block])
             plane.run()
         except CrashError:

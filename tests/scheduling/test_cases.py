@@ -22,7 +22,9 @@ from privatekube.resources.wire import blocks, claims, common
 from privatekube.scheduling import ordering, policy, unlocking
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
+from privatekube.store.clock import Clock
 from privatekube.store.sqlite.store import SqliteStore
+from tests.clock import FakeClock
 
 DATA = Path(__file__).resolve().parent.parent / "samples" / "cases.yaml"
 START_MS = 1000
@@ -36,9 +38,8 @@ def cases() -> Iterator[Any]:
             yield pytest.param(case, id=f"{file.stem}-{case['id']}")
 
 
-Clock = Callable[[], int]
 Opening = Callable[[Clock], ResourceStore]
-"""Opens one and the same store again and again, with a clock in unix milliseconds."""
+"""Opens one and the same store again and again, with that clock."""
 
 
 def on_sqlite(path: Path) -> Opening:
@@ -49,7 +50,7 @@ class Cluster:
     """A store, a clock and the control plane."""
 
     def __init__(self, opening: Opening, config: dict[str, Any]) -> None:
-        self.now_ms, self.opening = START_MS, opening
+        self.clock, self.opening = FakeClock(START_MS), opening
         self.store = self.opened()
         self.period_ms = config.get("release_period_ms", 10_000)
         if config.get("scheme") == "T":
@@ -60,7 +61,7 @@ class Cluster:
         self.default_timeout_ms = config.get("default_timeout_ms", policy.DEFAULT_TIMEOUT_MS)
 
     def opened(self) -> ResourceStore:
-        return self.opening(lambda: self.now_ms)
+        return self.opening(self.clock)
 
     def restart(self) -> None:
         self.store.close()
@@ -70,17 +71,17 @@ class Cluster:
         reconcile.reconcile(
             self.store,
             Policy(self.unlocking, ordering.parse("dpf"), self.default_timeout_ms),
-            now_ms=self.now_ms,
+            now_ms=self.clock.now_ms(),
             tick=tick,
         )
 
     def advance(self, to_ms: int) -> None:
-        tick = START_MS + ((self.now_ms - START_MS) // self.period_ms + 1) * self.period_ms
+        tick = START_MS + ((self.clock.now_ms() - START_MS) // self.period_ms + 1) * self.period_ms
         while tick <= to_ms:
-            self.now_ms = tick
+            self.clock.time_ms = tick
             self.settle(tick=True)
             tick += self.period_ms
-        self.now_ms = to_ms
+        self.clock.time_ms = to_ms
         self.settle()
 
     def claim(self, name: str) -> PrivacyBudgetClaim:

@@ -7,7 +7,6 @@ is conditional on what was read then, can succeed any more.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +20,7 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource, V
+from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.observer import Observer
@@ -37,10 +37,8 @@ class WatchingStore(KubernetesStore):
     Writes raise Deposed where a later epoch has written.
     """
 
-    def __init__(
-        self, cluster: Cluster, core: CoreObjects, observer: Observer, *, clock_ns: Callable[[], int] = time.time_ns
-    ) -> None:
-        super().__init__(cluster, core, clock_ns=clock_ns)
+    def __init__(self, cluster: Cluster, core: CoreObjects, observer: Observer, *, clock: Clock = SYSTEM) -> None:
+        super().__init__(cluster, core, clock=clock)
         self.epoch = 0
         self._observer = observer
         self._pool = ThreadPoolExecutor(_WRITERS, "writer")

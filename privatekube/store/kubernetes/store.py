@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -22,6 +21,7 @@ from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource, V
+from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
@@ -37,11 +37,11 @@ class KubernetesStore:
     Args:
         cluster: where the resources are.
         core: Kubernetes' own objects there.
-        clock_ns: unix nanoseconds.
+        clock: stamps what is created.
     """
 
-    def __init__(self, cluster: Cluster, core: CoreObjects, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
-        self._cluster, self._core, self._clock_ns = cluster, core, clock_ns
+    def __init__(self, cluster: Cluster, core: CoreObjects, *, clock: Clock = SYSTEM) -> None:
+        self._cluster, self._core, self._clock = cluster, core, clock
         self._entries: list[Entry] = []
         self._entered: set[str] = set()
 
@@ -63,7 +63,7 @@ class KubernetesStore:
 
     def create(self, resource: R) -> R:
         """See the protocol."""
-        created = {documents.CREATED: f"{self._clock_ns():020d}", **resource.meta.annotations}
+        created = {documents.CREATED: f"{self._clock.now_ns():020d}", **resource.meta.annotations}
         named = documents.kept(replace(resource, meta=replace(resource.meta, annotations=created)))
         try:
             return self._wrote(named, self._cluster.create(PLURAL[kinds.kind(resource)], documents.checked(named)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource, V
+from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.sqlite import schema
 from privatekube.store.sqlite.connection import Connection
 
@@ -31,14 +31,14 @@ class SqliteStore:
 
     Args:
         path: the file; it and its folder are made where they are missing.
-        clock: unix milliseconds.
+        clock: stamps what is created.
 
     Raises:
         InvalidInput: the file is no store, of a newer version, or cannot be written.
         StoreBusy: another process holds it.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(self, path: Path, *, clock: Clock = SYSTEM) -> None:
         self._clock = clock
         self._known: dict[tuple[str, str], Any] = {}
         self._unsaved: dict[tuple[str, str], Any] = {}
@@ -69,7 +69,7 @@ class SqliteStore:
     def create(self, resource: R) -> R:
         """See the protocol."""
         kind = kinds.kind(resource)
-        identity = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self._clock(), generation=1)
+        identity = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self._clock.now_ms(), generation=1)
         body = kinds.encode(replace(resource, meta=identity))
         with self.transaction():
             version = self._next()
@@ -183,13 +183,13 @@ class SqliteStore:
         for block in self.list_blocks():
             if block.status is not None:
                 where = (block.spec.dataset, ledger.data_key(block), block.id)
-                for entry in ledger.opening(*where, block.status.committed, time_ms=self._clock()):
+                for entry in ledger.opening(*where, block.status.committed, time_ms=self._clock.now_ms()):
                     self.append(entry)
         known = {(block.spec.dataset, ledger.data_key(block)) for block in self.list_blocks()}
         for data in self.list_retired():
             if (data.dataset, data.digest) not in known:
                 where = (data.dataset, data.digest, data.block_id)
-                for entry in ledger.opening(*where, data.committed, time_ms=self._clock()):
+                for entry in ledger.opening(*where, data.committed, time_ms=self._clock.now_ms()):
                     self.append(entry)
 
     def _listed(self, kind: str, namespace: str | None, *, open_only: bool) -> list[Any]:
