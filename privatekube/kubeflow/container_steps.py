@@ -10,79 +10,76 @@ from typing import Any
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.images import container_run, engine
-from privatekube.kubeflow import subprocess_steps as run_steps
+from privatekube.kubeflow.subprocess_steps import Steps
 from privatekube.resources.block import PrivateDataBlock
 
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _SQLITE = "sqlite:///"
 
 
-def replacement(steps: run_steps.Steps) -> Callable[..., int]:
-    """What stands in for kfp.local's function of that name, which reports some failures as success."""
+def replacement(steps: Steps) -> Callable[..., int]:
+    """Return the replacement for kfp.local's `run_docker_container`, which reports some failures as success."""
 
     def run_docker_container(
         client: Any, image: str, command: list[str], volumes: dict[str, Any], **options: Any
     ) -> int:
         """Run a container and return its exit status."""
-        step, last = steps.components.step_of(command), ""
+        step, last_line = steps.components.step_of(command), ""
 
-        def wrote(line: str) -> None:
-            nonlocal last
-            last = line
-            steps.observer.wrote(step, line)
+        def on_line(line: str) -> None:
+            nonlocal last_line
+            last_line = line
+            steps.observer.on_line(step, line)
 
-        steps.observer.begun(step)
+        steps.observer.on_start(step)
         try:
-            exit_status = container_run.follow(client, image, command, {"volumes": volumes, **options}, wrote)
+            exit_status = container_run.follow(client, image, command, {"volumes": volumes, **options}, on_line)
         except errors.PrivateKubeError as error:
-            exit_status, last = error.exit_status, str(error)
-        steps.end(step, exit_status, last)
+            exit_status, last_line = error.exit_status, str(error)
+        steps.record_end(step, exit_status, last_line)
         return exit_status
 
     return run_docker_container
 
 
 def prepare(images: Iterable[str]) -> engine.Engine:
-    """The engine that will run the steps, which kfp.local finds in DOCKER_HOST; each image is there, or is pulled.
+    """Connect to the engine that will run the steps, have kfp.local use it (DOCKER_HOST), and pull missing images.
 
     Raises:
-        InvalidInput: no engine answers, an image cannot be had, or the store is not one for containers.
+        InvalidInput: no engine answers, an image cannot be pulled, or the store is not a file that can be mounted.
     """
     store = os.environ.get(connect.STORE, connect.DEFAULT_STORE)
     if not store.startswith(_SQLITE):
-        raise errors.invalid(connect.STORE, store, "is no file to mount", "use --runner environment")
-    found = engine.connect()
-    os.environ["DOCKER_HOST"] = found.address
+        raise errors.invalid(connect.STORE, store, "is not a file that can be mounted", "use --runner environment")
+    connected = engine.connect()
+    os.environ["DOCKER_HOST"] = connected.address
     for reference in images:
-        found.require(reference)
-    return found
+        connected.require(reference)
+    return connected
 
 
 def arguments(
     prefix: str, blocks: Sequence[PrivateDataBlock], *, engine_: engine.Engine, gpu: bool = True
 ) -> dict[str, Any]:
-    """What a container gets besides its artifacts: the store, the data and the results folder, as this user.
+    """Return the options of each container: mounts for the store, the data and the results; this user; no rights.
 
     Args:
-        prefix: where results are published; mounted where it is a folder.
-        blocks: whose file:// data is mounted, for reading alone.
+        prefix: where results are published; mounted if it is a folder.
+        blocks: blocks whose file:// data is mounted read-only.
         engine_: see `prepare`.
-        gpu: whether containers get the GPUs of this machine, where there are any.
+        gpu: whether containers get the GPUs of this machine, if it has any.
     """
     store = os.environ.get(connect.STORE, connect.DEFAULT_STORE)
     database = Path(store.removeprefix(_SQLITE)).resolve()
     writable = {str(database.parent)} | ({prefix} if "://" not in prefix else set())
-    data = {
-        str(Path(b.spec.data_source.removeprefix("file://")).parent)
-        for b in blocks
-        if b.spec.data_source[:7] == "file://"
-    }
+    sources = [block.spec.data_source for block in blocks]
+    read_only = {str(Path(uri.removeprefix("file://")).parent) for uri in sources if uri.startswith("file://")}
     environment = {connect.STORE: f"{_SQLITE}{database}"}
     if credentials := os.environ.get(CREDENTIALS):
         environment[CREDENTIALS] = credentials
-        data.add(credentials)
+        read_only.add(credentials)
     return {
-        "mounts": [*_mounts(writable, read_only=False), *_mounts(data - writable, read_only=True)],
+        "mounts": [*_mounts(writable, read_only=False), *_mounts(read_only - writable, read_only=True)],
         "environment": environment,
         "user": f"{os.getuid()}:{os.getgid()}",
         "read_only": True,

@@ -1,10 +1,10 @@
 """Run the pipeline on this machine through kfp.local: each component's command in this Python, or in its image.
 
 kfp.local 2.17 has no runner for container components in the current environment, and its DockerRunner reports some
-failed containers as success. So four names of that pinned version are replaced for the time of a run:
-SubprocessTaskHandler (runs the command here), get_outputs_for_task (a declared artifact exists once its step is done,
+failed containers as success. Therefore four names of that pinned version are replaced during a run:
+SubprocessTaskHandler (runs the command here), get_outputs_for_task (a declared artifact exists once its step has ended,
 as on a cluster), make_random_id (the run's id is ours), run_docker_container (keeps a container until its exit status
-is read). tests/pipelines/test_local.py has a canary for each.
+has been read). A test checks each of them against the installed version of kfp.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from kfp import local
-from kfp.local import executor_output_utils, placeholder_utils, status, subprocess_task_handler
+from kfp.local import (
+    docker_task_handler,
+    executor_output_utils,
+    placeholder_utils,
+    status,
+    subprocess_task_handler,
+)
 
 from privatekube.kubeflow import container_steps
 from privatekube.kubeflow.step_components import StepComponents
@@ -39,12 +45,12 @@ def run(
     Args:
         pipeline: the graph, see `dp_lstm.build`.
         arguments: the pipeline's parameters.
-        run_id: what the steps get as the run's id.
-        work: folder for the artifacts that steps hand on; it holds private data while the run lasts.
+        run_id: id of the run, which the steps are given.
+        work: folder for the artifacts that steps pass on; it holds private data during the run.
         components: names of the steps, and the folders that their modules are found in.
         observer: is told of each step.
-        log: gets what kfp.local itself writes.
-        container_arguments: run the images instead, with these arguments of docker's `containers.run`.
+        log: receives the output of kfp.local itself.
+        container_arguments: if given, run the images, with these arguments of docker's `containers.run`.
 
     Returns:
         None on success, else the first step that failed.
@@ -57,8 +63,8 @@ def run(
     )
     local.init(runner=runner, pipeline_root=str(work), raise_on_error=True)
     try:
-        with contextlib.redirect_stdout(log), _patched(steps, run_id), warnings.catch_warnings():
-            # limits that only a cluster can keep are no news on a laptop
+        with contextlib.redirect_stdout(log), _patch_kfp(steps, run_id), warnings.catch_warnings():
+            # kfp warns of limits that only a cluster can enforce
             warnings.filterwarnings("ignore", message=".* have no effect in the current local runner")
             pipeline(**arguments)
     except RuntimeError as error:
@@ -70,59 +76,60 @@ def run(
 
 
 @contextlib.contextmanager
-def _patched(steps: Steps, run_id: str) -> Iterator[None]:
+def _patch_kfp(steps: Steps, run_id: str) -> Iterator[None]:
+    """Replace the four names of kfp.local, and restore them at the end."""
+    replacements = (
+        (subprocess_task_handler, "SubprocessTaskHandler", _handler_class(steps)),
+        (executor_output_utils, "get_outputs_for_task", _declared_outputs),
+        (placeholder_utils, "make_random_id", lambda: run_id),
+        (docker_task_handler, "run_docker_container", container_steps.replacement(steps)),
+    )
     with contextlib.ExitStack() as stack:
-        for owner, name, replacement in (
-            (subprocess_task_handler, "SubprocessTaskHandler", _handler(steps)),
-            (executor_output_utils, "get_outputs_for_task", _declared_outputs),
-            (placeholder_utils, "make_random_id", lambda: run_id),
-        ):
-            stack.enter_context(_replaced(owner, name, replacement))
-        with contextlib.suppress(ImportError):  # docker is needed by --runner docker alone
-            from kfp.local import docker_task_handler  # noqa: PLC0415
-
-            in_container = container_steps.replacement(steps)
-            stack.enter_context(_replaced(docker_task_handler, "run_docker_container", in_container))
+        for module, name, replacement in replacements:
+            stack.enter_context(_replace_attribute(module, name, replacement))
         yield
 
 
-def _handler(steps: Steps) -> type:
+def _handler_class(steps: Steps) -> type:
+    """Return kfp.local's task handler, made to run container components in this Python."""
+
     class CurrentEnvironmentHandler(subprocess_task_handler.SubprocessTaskHandler):  # type: ignore[misc]  # untyped
-        """Runs a container component's command in this Python."""
+        """Runs the command of a container component in this Python."""
 
         def validate_image(self, image: str) -> None:
-            """Any image will do: it is not used."""
+            """Accept any image: it is not used."""
 
         def validate_not_container_component(self, full_command: list[str]) -> None:
-            """Container components are what runs here."""
+            """Accept container components."""
 
         def validate_not_containerized_python_component(self, full_command: list[str]) -> None:
-            """Not checked, likewise."""
+            """Accept every component."""
 
         def run(self) -> status.Status:
-            """Run the command; anything but exit status 0 is a failure."""
-            done = steps.run(self.full_command, self.env_vars) == 0
-            return status.Status.SUCCESS if done else status.Status.FAILURE
+            """Run the command; every exit status other than 0 is a failure."""
+            exit_status = steps.run(self.full_command, self.env_vars)
+            return status.Status.FAILURE if exit_status else status.Status.SUCCESS
 
     return CurrentEnvironmentHandler
 
 
 def _declared_outputs(executor_input: Any, component_spec: Any) -> dict[str, Any]:
-    described = executor_output_utils.load_executor_output(executor_input.outputs.output_file)
+    """Return the outputs of a step, with each artifact that it declares."""
+    executor_output = executor_output_utils.load_executor_output(executor_input.outputs.output_file)
     for name, artifacts in executor_input.outputs.artifacts.items():
-        if name not in described.artifacts:
-            described.artifacts[name].CopyFrom(artifacts)
+        if name not in executor_output.artifacts:
+            executor_output.artifacts[name].CopyFrom(artifacts)
     outputs: dict[str, Any] = executor_output_utils.get_outputs_from_executor_output(
-        executor_output=described, executor_input=executor_input, component_spec=component_spec
+        executor_output=executor_output, executor_input=executor_input, component_spec=component_spec
     )
     return outputs
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, replacement: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, replacement)
+def _replace_attribute(module: Any, name: str, replacement: Any) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, replacement)
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        setattr(module, name, original)

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on here: a live list of steps on a terminal, plain lines elsewhere."""
+"""Show a local run while it goes on: a live list of steps on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "
 
 
 class RunView:
-    """Shows the steps of a run; a context manager."""
+    """Shows the steps of a run; a context manager.
+
+    Args:
+        console: where to draw or print.
+        steps: names of the steps in the order in which they are listed; a step that is not among them is appended
+            when it starts.
+    """
 
     def __init__(self, console: Console, steps: Iterable[str]) -> None:
         self._console = console
-        self._state = dict.fromkeys(steps, "waiting")
-        self._line = dict.fromkeys(self._state, "")
+        self._states = dict.fromkeys(steps, "waiting")
+        self._lines: dict[str, str] = {}
         self._spinner = Spinner("dots")
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=8, transient=False)
-        self.observer = Observer(begun=self._begun, wrote=self._wrote, ended=self._ended)
+        self.observer = Observer(on_start=self._on_start, on_line=self._on_line, on_end=self._on_end)
 
     def __enter__(self) -> RunView:
         if self._console.is_terminal:
@@ -38,20 +44,21 @@ class RunView:
         if self._console.is_terminal:
             self._live.stop()
 
-    def _begun(self, step: str) -> None:
-        self._state[step] = "running"
+    def _on_start(self, step: str) -> None:
+        self._states[step] = "running"
 
-    def _wrote(self, step: str, line: str) -> None:
-        self._line[step] = line
+    def _on_line(self, step: str, line: str) -> None:
+        self._lines[step] = line
         if not self._console.is_terminal:
             self._console.print(f"{step}: {line}", markup=False, highlight=False, soft_wrap=True)
 
-    def _ended(self, step: str, exit_status: int) -> None:
-        self._state[step] = "failed" if exit_status else "done"
+    def _on_end(self, step: str, exit_status: int) -> None:
+        self._states[step] = "failed" if exit_status else "done"
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))
-        for step, state in self._state.items():
+        for step, state in list(self._states.items()):
             mark = self._spinner if state == "running" else Text(*MARKS[state])
-            table.add_row(mark, Text(step), Text(self._line[step], style="dim", overflow="ellipsis", no_wrap=True))
+            line = Text(self._lines.get(step, ""), style="dim", overflow="ellipsis", no_wrap=True)
+            table.add_row(mark, Text(step), line)
         return table

@@ -1,4 +1,4 @@
-"""One run on this machine, from checked arguments to published results."""
+"""Run a pipeline on this machine, from checked arguments to published results."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from privatekube.client import connect
 from privatekube.config import RunArguments
 from privatekube.kubeflow import container_steps, kfp_local, progress, summary
 from privatekube.kubeflow.step_components import StepComponents
+from privatekube.kubeflow.subprocess_steps import StepFailure
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.storage import uris
 
@@ -36,23 +37,27 @@ def run(
     in_containers: bool,
     console: Console,
 ) -> int:
-    """Run `pipeline` here, show it, and return the exit status.
+    """Run `pipeline` here, show its progress and return the exit status.
 
-    Interrupted at any moment, the claim is settled as the exit task would: unopened budget returns, opened is consumed.
+    1. Check that the run can start. 2. Run the steps. 3. Settle the claim of a run that failed or was interrupted, as
+    the exit task does: the budget returns if the data was not opened, else it is consumed. 4. Show the results.
 
     Raises:
-        InvalidInput: results could not be written, the store not be opened, or, `in_containers`, an image not be had:
-            found before anything is claimed.
+        InvalidInput: the results cannot be written, the store cannot be opened or, `in_containers`, an image cannot be
+            pulled; found before anything is claimed.
     """
     if arguments.device == "cuda":
         _require_gpu()
     engine = container_steps.prepare(components.require_images(pushed=False)) if in_containers else None
     arguments = arguments.model_copy(update={"prefix": uris.absolute(arguments.prefix)})
     uris.require_writable(arguments.prefix)
-    with connect.connect() as plane:
-        before = plane.list_blocks(arguments.namespace)
+    before = _list_blocks(arguments.namespace)
+    options = None
+    if engine is not None:
+        gpu = arguments.device != "cpu"
+        options = container_steps.arguments(arguments.prefix, before, engine_=engine, gpu=gpu)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    with _work_folder() as work, progress.RunView(console, components.steps) as shown, _terminated_as_interrupted():
+    with _work_folder() as work, progress.RunView(console, components.steps) as view, _interrupt_on_sigterm():
         try:
             failure = kfp_local.run(
                 pipeline,
@@ -60,39 +65,43 @@ def run(
                 run_id=run_id,
                 work=work,
                 components=components,
-                observer=shown.observer,
+                observer=view.observer,
                 log=io.StringIO(),
-                container_arguments=container_steps.arguments(
-                    arguments.prefix, before, engine_=engine, gpu=arguments.device != "cpu"
-                )
-                if engine
-                else None,
+                container_arguments=options,
             )
         except KeyboardInterrupt:
-            console.print(f"interrupted; {_settled(arguments.namespace, run_id)}", soft_wrap=True)
+            console.print(f"interrupted; {_settle_claim(arguments.namespace, run_id)}", soft_wrap=True)
             return entrypoint.INTERRUPTED
         except BaseException:
-            _settled(arguments.namespace, run_id)
+            _settle_claim(arguments.namespace, run_id)
             raise
     if failure is not None:
-        _settled(arguments.namespace, run_id)  # as the exit task did, if it could
-        reason = failure.line.removeprefix("error: ") or f"ended with exit status {failure.exit_status}"
-        console.print(f"error: {failure.step}: {reason}", markup=False, highlight=False, soft_wrap=True)
-        return failure.exit_status if failure.exit_status > 0 else 1
-    with connect.connect() as plane:
-        after = plane.list_blocks(arguments.namespace)
-    _show(console, arguments.prefix, run_id, before, after)
+        _settle_claim(arguments.namespace, run_id)  # the exit task may have failed too
+        return _show_failure(console, failure)
+    _show_results(console, arguments.prefix, run_id, before, _list_blocks(arguments.namespace))
     return 0
 
 
+def _list_blocks(namespace: str) -> list[PrivateDataBlock]:
+    with connect.connect() as client:
+        return client.list_blocks(namespace)
+
+
 def _require_gpu() -> None:
-    """Find out before anything is claimed that a GPU was asked for and there is none."""
+    """Raise InvalidInput if this machine has no GPU."""
     from privatekube.training import loop  # noqa: PLC0415 - torch takes seconds to import, and only this needs it
 
     loop.resolve("cuda")
 
 
-def _show(
+def _show_failure(console: Console, failure: StepFailure) -> int:
+    """Print why the run failed and return its exit status."""
+    reason = failure.line.removeprefix("error: ") or f"ended with exit status {failure.exit_status}"
+    console.print(f"error: {failure.step}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    return failure.exit_status if failure.exit_status > 0 else 1
+
+
+def _show_results(
     console: Console,
     prefix: str,
     run_id: str,
@@ -107,27 +116,28 @@ def _show(
 
 
 def _point_latest(folder: Path, run_id: str) -> None:
-    """Have `latest` point at this run's results, in one step."""
+    """Point the link `latest` at the results of this run, in one step."""
     scratch = folder / f".{LATEST}.{os.getpid()}"
     scratch.unlink(missing_ok=True)
     scratch.symlink_to(run_id)
     scratch.replace(folder / LATEST)
 
 
-def _settled(namespace: str, run_id: str) -> str:
-    """Do what the exit task does, and say what it came to; a second Ctrl-C does not cut it short."""
+def _settle_claim(namespace: str, run_id: str) -> str:
+    """Do what the exit task does, and return the outcome; a second Ctrl-C does not interrupt it."""
+    claim = connect.claim_name(run_id)
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with connect.connect() as plane:
-            outcome = plane.settle(f"{namespace}/{connect.claim_name(run_id)}")
+        with connect.connect() as client:
+            outcome = client.settle(f"{namespace}/{claim}")
     finally:
         signal.signal(signal.SIGINT, handler)
-    return f"claim {connect.claim_name(run_id)}: {outcome}"
+    return f"claim {claim}: {outcome}"
 
 
 @contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """A polite request to end (SIGTERM) ends the run as Ctrl-C does."""
+def _interrupt_on_sigterm() -> Iterator[None]:
+    """Handle SIGTERM as Ctrl-C."""
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -137,12 +147,12 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _work_folder() -> Iterator[Path]:
-    """A private folder for what the steps hand on; removed at the end, and so are those of runs that were killed."""
+    """Create a private folder for the artifacts of a run and remove it at the end; remove those of killed runs too."""
     WORK.mkdir(parents=True, exist_ok=True)
-    for left in WORK.iterdir():
-        owner = left.name.partition("-")[0]
-        if owner.isdigit() and not _is_alive(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in WORK.iterdir():
+        process = leftover.name.partition("-")[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=WORK.resolve()) as folder:
         yield Path(folder)
 

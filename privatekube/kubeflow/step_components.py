@@ -1,4 +1,4 @@
-"""Which folder each step's component comes from: the project's own, or another one in its place."""
+"""The steps of a pipeline, and the folder that each one's component comes from."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from privatekube.images import component_yaml, pins
 
 @dataclass(frozen=True, slots=True)
 class StepComponents:
-    """The folder of each step's component.
+    """The steps of a pipeline, in order, and the folder of each one's component.
+
+    The graph is built from it, commands are attributed to steps by it, and the live view lists its steps.
 
     Args:
-        project: root folder of the project, in which its modules are found.
+        project: root folder of the project, which its modules are imported from.
         folders: folder of each step's component by the step's name, in the order in which steps are shown.
     """
 
@@ -25,42 +27,42 @@ class StepComponents:
 
     @classmethod
     def of_project(cls, project: Path, steps: Iterable[str]) -> StepComponents:
-        """The project's own component for each of `steps`: the folder of that name in components/."""
+        """Return the project's own components: for each of `steps`, the folder of that name in components/."""
         return cls(project, {step: project / "components" / step for step in steps})
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """Names of the steps."""
+        """The names of the steps."""
         return tuple(self.folders)
 
     @property
     def search_path(self) -> list[Path]:
-        """The folders that the steps' modules are found in: a component's module is named as its folder is."""
+        """The folders that the steps' modules are imported from: a component's module has the name of its folder."""
         others = [folder.parent for folder in self.folders.values() if not self._is_standard(folder)]
         return list(dict.fromkeys([self.project, *others]))
 
     def replace(self, choices: Iterable[str]) -> StepComponents:
-        """Take another component for some steps: `choices` are STEP=FOLDER each.
+        """Return the same with other components for some steps; each of `choices` is STEP=FOLDER.
 
         Raises:
-            InvalidInput: an unknown step, no component in that folder, or one with another interface.
+            InvalidInput: the step is unknown, or the folder holds no component or one with another interface.
         """
         folders = dict(self.folders)
         for choice in choices:
             step, separator, folder = choice.partition("=")
             if not separator or step not in folders:
                 known = ", ".join(folders)
-                raise errors.invalid("--component", choice, f"names no step ({known})", "write STEP=FOLDER")
+                raise errors.invalid("--component", choice, f"does not name a step ({known})", "write STEP=FOLDER")
             (replacement,) = component_yaml.find(Path(folder).resolve(), single=True)
             _require_same_interface(step, self.folders[step], replacement)
             folders[step] = replacement
         return replace(self, folders=folders)
 
     def require_images(self, *, pushed: bool) -> list[str]:
-        """The image of each step's component, pinned; if `pushed`, by the digest that a registry knows.
+        """Return the pinned image of each step's component; if `pushed`, pinned by the digest in a registry.
 
         Raises:
-            InvalidInput: an image is not pinned; names the first, with the command that builds it.
+            InvalidInput: an image is not pinned; names the first one and the command that builds it.
         """
         return [
             pins.require(folder, pushed=pushed, is_standard=self._is_standard(folder))
@@ -68,7 +70,10 @@ class StepComponents:
         ]
 
     def step_of(self, command: Sequence[str]) -> str:
-        """The step that a command runs: `python3 -m components.<folder> ...`, or `python3 -m <folder> ...`."""
+        """Return the step that a command runs: `python3 -m components.<folder> ...`, or `python3 -m <folder> ...`.
+
+        A command that belongs to no step is named after its module.
+        """
         if len(command) < 3:
             return command[0]
         module = command[2].rpartition(".")[2]
@@ -78,26 +83,28 @@ class StepComponents:
         return folder.parent == self.project / "components"
 
 
-def _require_same_interface(step: str, ours: Path, own: Path) -> None:
-    """Whether the graph can pass `own` what it passes `ours`, and take from it what it takes from `ours`."""
-    expected, given = (config.read_mapping(folder / component_yaml.FILE) for folder in (ours, own))
+def _require_same_interface(step: str, standard: Path, replacement: Path) -> None:
+    """Check that `replacement` takes what the graph passes to the standard component, and returns what it reads."""
+    expected, offered = (config.read_mapping(folder / component_yaml.FILE) for folder in (standard, replacement))
     for kind in ("inputs", "outputs"):
-        wanted, has = _types(expected, kind), _types(given, kind)
-        for name, type_ in wanted.items():
-            if has.get(name) != type_:
+        offered_types = _types(offered, kind)
+        for name, type_ in _types(expected, kind).items():
+            if offered_types.get(name) != type_:
                 raise errors.invalid(
                     f"--component {step}: {kind[:-1]} {name}",
-                    has.get(name),
+                    offered_types.get(name),
                     f"must be {type_}, as in components/{step}",
-                    f"change {own / component_yaml.FILE}",
+                    f"change {replacement / component_yaml.FILE}",
                 )
-    for each in given.get("inputs") or []:
-        if each["name"] not in _types(expected, "inputs") and "default" not in each:
-            raise errors.InvalidInput(f"--component {step}: nobody passes input {each['name']}; give it a default")
+    for parameter in offered.get("inputs") or []:
+        if parameter["name"] not in _types(expected, "inputs") and "default" not in parameter:
+            raise errors.InvalidInput(
+                f"--component {step}: input {parameter['name']} is not passed by the pipeline; give it a default"
+            )
 
 
 def _types(document: Mapping[str, Any], kind: str) -> dict[str, str]:
-    listed = document.get(kind) or []
-    if not all(isinstance(each, dict) and "name" in each for each in listed):
+    parameters = document.get(kind) or []
+    if not all(isinstance(parameter, dict) and "name" in parameter for parameter in parameters):
         raise errors.InvalidInput(f"{component_yaml.FILE}: {kind} must be a list of mappings with a name; correct it")
-    return {each["name"]: each.get("type", "") for each in listed}
+    return {parameter["name"]: parameter.get("type", "") for parameter in parameters}

@@ -37,7 +37,7 @@ def submit(
     """Submit a run to the cluster and return its URL.
 
     Raises:
-        InvalidInput: images that are not built, or results that would go to a folder of this machine; see also
+        InvalidInput: an image is not built, or the results would go to a folder of this machine; see also
             `create_run`.
     """
     components.require_images(pushed=True)
@@ -75,7 +75,7 @@ def create_run(package: Path, arguments: Mapping[str, Any], secrets: ClusterSecr
 
 
 def credentials(secrets: ClusterSecrets) -> dict[str, str]:
-    """Either a token or the IAP client: kfp takes the first that is set, and must never get both."""
+    """Return either a token or the IAP client, never both: kfp takes the first that is set."""
     if secrets.existing_token is not None:
         return {"existing_token": secrets.existing_token.get_secret_value()}
     iap = {"client_id": secrets.client_id, "other_client_id": secrets.other_client_id}

@@ -1,4 +1,4 @@
-"""The steps of a run on this machine: start each one's command, watch it, stop it."""
+"""Run the steps of a local run as subprocesses of this Python: start each command, follow its output, stop it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ from privatekube.kubeflow.step_components import StepComponents
 from privatekube.steps import arguments
 
 _STOP_SECONDS = 10
-_SHARING = {"OMP_WAIT_POLICY": "passive"}
-"""Threads that wait sleep: 10 % slower on an idle machine, twice as fast on a busy one."""
+_THREADS = {"OMP_WAIT_POLICY": "passive"}
+"""Waiting threads sleep instead of spinning: 10 % slower on an idle machine, twice as fast on a busy one."""
 
 
 @dataclass
 class Observer:
-    """What a run tells while it goes on: a step begins, writes a line, ends with an exit status."""
+    """Callbacks that a run reports to.
 
-    begun: Callable[[str], None]
-    wrote: Callable[[str, str], None]
-    ended: Callable[[str, int], None]
+    Args:
+        on_start: called with the name of a step when it starts.
+        on_line: called with the name of a step and a line that it wrote.
+        on_end: called with the name of a step and its exit status.
+    """
+
+    on_start: Callable[[str], None]
+    on_line: Callable[[str, str], None]
+    on_end: Callable[[str, int], None]
 
 
 @dataclass
@@ -37,11 +43,13 @@ class StepFailure:
 
 @dataclass
 class Steps:
-    """The steps of one run, as they come.
+    """The steps of one run.
 
     Args:
         components: names of the steps, and the folders that their modules are found in.
         observer: is told what happens.
+        failure: the first step that failed.
+        running: the processes of the steps that run now.
     """
 
     components: StepComponents
@@ -52,11 +60,11 @@ class Steps:
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """Run one component's command in this Python and return its exit status."""
         step = self.components.step_of(command)
-        self.observer.begun(step)
-        last = ""
+        self.observer.on_start(step)
+        last_line = ""
         process = subprocess.Popen(  # noqa: S603 - the command stands in the component's own component.yaml
             [sys.executable, *command[1:]],
-            env={**_SHARING, **os.environ, **self._of_the_run(), **environment},
+            env={**_THREADS, **os.environ, **self._step_environment(), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -66,25 +74,25 @@ class Steps:
         self.running.add(process)
         with process:
             for line in process.stdout or ():
-                last = line.rstrip()
-                self.observer.wrote(step, last)
+                last_line = line.rstrip()
+                self.observer.on_line(step, last_line)
         self.running.discard(process)
-        self.end(step, process.returncode, last)
+        self.record_end(step, process.returncode, last_line)
         return process.returncode
 
-    def end(self, step: str, exit_status: int, last: str) -> None:
-        """Note how a step ended."""
+    def record_end(self, step: str, exit_status: int, last_line: str) -> None:
+        """Record how a step ended, and tell the observer."""
         if exit_status and self.failure is None:
-            self.failure = StepFailure(step, exit_status, last)
-        self.observer.ended(step, exit_status)
+            self.failure = StepFailure(step, exit_status, last_line)
+        self.observer.on_end(step, exit_status)
 
-    def _of_the_run(self) -> dict[str, str]:
-        """Where a step finds its module, and which process it must not outlive."""
+    def _step_environment(self) -> dict[str, str]:
+        """Return the variables that tell a step where its module is and which process it must not outlive."""
         folders = [*map(str, self.components.search_path), os.environ.get("PYTHONPATH", "")]
         return {"PYTHONPATH": os.pathsep.join(filter(None, folders)), arguments.PARENT: str(os.getpid())}
 
     def stop(self) -> None:
-        """End what still runs: politely, then for sure."""
+        """Terminate the steps that still run; kill those that do not end in time."""
         for process in self.running:
             process.terminate()
         for process in self.running:

@@ -1,4 +1,4 @@
-"""The table at the end of a run: blocks before and after, the claim, the spends, the DP metrics, where results lie."""
+"""The tables at the end of a run: blocks before and after, the claim, its spends, the DP metrics, the results."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ MOST_BLOCKS = 12
 
 
 def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], after: Sequence[PrivateDataBlock]) -> None:
-    """Print what a finished run paid and what it published to `folder`."""
+    """Print what a finished run consumed and what it published in `folder`."""
     receipt = documents.read(documents.Receipt, folder / "receipt.json")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    console.print(_blocks(receipt, {each.id: each for each in before}, {each.id: each for each in after}))
-    console.print(_run(receipt, metrics, folder))
+    console.print(_block_table(receipt, {block.id: block for block in before}, {block.id: block for block in after}))
+    console.print(_run_table(receipt, metrics, folder))
 
 
-def _blocks(
+def _block_table(
     receipt: documents.Receipt, before: Mapping[str, PrivateDataBlock], after: Mapping[str, PrivateDataBlock]
 ) -> Table:
     table = Table("block", "left before", "committed", "left after", title="Privacy budget", box=None)
-    paid = sorted(receipt.committed)
-    for block_id in paid[:MOST_BLOCKS]:
+    block_ids = sorted(receipt.committed)
+    for block_id in block_ids[:MOST_BLOCKS]:
         table.add_row(
             block_id.rpartition("/")[2],
             _left(before.get(block_id)),
             _short(receipt.committed[block_id]),
             _left(after.get(block_id)),
         )
-    if len(paid) > MOST_BLOCKS:
-        table.caption = f"and {len(paid) - MOST_BLOCKS} more: privatekube get blocks"
+    if len(block_ids) > MOST_BLOCKS:
+        table.caption = f"and {len(block_ids) - MOST_BLOCKS} more: privatekube get blocks"
     return table
 
 
-def _run(receipt: documents.Receipt, metrics: Mapping[str, Any], folder: Path) -> Table:
+def _run_table(receipt: documents.Receipt, metrics: Mapping[str, Any], folder: Path) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row("claim", receipt.claim)
     for spend in receipt.spends:
         table.add_row(f"spent by {spend.step}", f"{_mechanism(spend.event)} on {spend.part} units")
-    table.add_row("all of it", f"epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g}")
+    table.add_row("total", f"epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g}")
     table.add_row(f"accuracy ({metrics['task']}, {metrics['model']})", _interval(metrics["accuracy"]))
-    if "majority_share" in metrics:  # a component in place of dp_evaluate may release less
+    if "majority_share" in metrics:  # a replacement of dp_evaluate may release less
         table.add_row("majority class", _interval(metrics["majority_share"]))
     table.add_row("results", str(folder))
     return table
@@ -70,8 +70,8 @@ def _interval(share: Mapping[str, Any]) -> str:
     return f"{share['estimate']:.3f} (95 %: {share['low']:.3f} to {share['high']:.3f})"
 
 
-def _left(each: PrivateDataBlock | None) -> str:
-    return "unknown" if each is None else summary.left(each)
+def _left(block: PrivateDataBlock | None) -> str:
+    return "unknown" if block is None else summary.left(block)
 
 
 def _short(wire: Mapping[str, Any]) -> str:

@@ -44,7 +44,11 @@ def test_it_compiles_for_a_cluster_with_its_own_image(laptop: Laptop) -> None:
     [
         ("type: Model", "type: Dataset", "input checkpoint: 'Dataset' must be Model, as in components/dp_evaluate"),
         ("{name: spend,", "{name: cost,", "output spend: None must be Artifact"),
-        ("inputs:\n", "inputs:\n- {name: extra, type: String}\n", "nobody passes input extra; give it a default"),
+        (
+            "inputs:\n",
+            "inputs:\n- {name: extra, type: String}\n",
+            "input extra is not passed by the pipeline; give it a default",
+        ),
     ],
 )
 def test_another_interface_is_refused(laptop: Laptop, tmp_path: Path, old: str, new: str, expected: str) -> None:
@@ -59,8 +63,8 @@ def test_another_interface_is_refused(laptop: Laptop, tmp_path: Path, old: str, 
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        ("dp_judge=x", "--component: 'dp_judge=x' names no step (allocate, download, "),
-        ("dp_evaluate", "--component: 'dp_evaluate' names no step"),
+        ("dp_judge=x", "--component: 'dp_judge=x' does not name a step (allocate, download, "),
+        ("dp_evaluate", "--component: 'dp_evaluate' does not name a step"),
         ("dp_evaluate=nowhere", "is not a directory"),
     ],
 )

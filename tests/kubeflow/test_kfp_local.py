@@ -67,9 +67,9 @@ def pipeline(body: Callable[[str], None]) -> BaseComponent:
 
 def run(body: Callable[[str], None], tmp_path: Path, seen: list[Any]) -> StepFailure | None:
     observer = Observer(
-        begun=lambda step: seen.append(("begun", step)),
-        wrote=lambda step, line: seen.append(("wrote", line)),
-        ended=lambda step, status: seen.append(("ended", status)),
+        on_start=lambda step: seen.append(("begun", step)),
+        on_line=lambda step, line: seen.append(("wrote", line)),
+        on_end=lambda step, status: seen.append(("ended", status)),
     )
     return kfp_local.run(
         pipeline(body),
@@ -132,7 +132,7 @@ import io, pathlib
 from tests.kubeflow import test_kfp_local as t
 from privatekube.kubeflow import kfp_local
 WAIT = t.probe("wait", "[wait, x, {{inputValue: file}}]", "[{{name: file, type: String}}]")
-observer = t.Observer(begun=lambda s: None, wrote=lambda s, l: None, ended=lambda s, e: None)
+observer = t.Observer(on_start=lambda s: None, on_line=lambda s, l: None, on_end=lambda s, e: None)
 kfp_local.run(t.pipeline(lambda file: WAIT(file=file)), {{"file": {str(tmp_path / "pid")!r}}}, run_id="r",
           components=t.COMPONENTS, work=pathlib.Path({str(tmp_path / "work")!r}), observer=observer, log=io.StringIO())
 """
@@ -178,7 +178,7 @@ def test_a_containers_exit_status_is_the_steps(status: int) -> None:
                 return made[0]
 
     seen: list[str] = []
-    observer = Observer(begun=lambda s: None, wrote=lambda s, line: seen.append(line), ended=lambda s, e: None)
+    observer = Observer(on_start=lambda s: None, on_line=lambda s, line: seen.append(line), on_end=lambda s, e: None)
     steps = Steps(COMPONENTS, observer)
     assert container_steps.replacement(steps)(Client, "image", ["python3", "-m", "components.x"], {}) == status
     assert seen == ["one", "two"]
