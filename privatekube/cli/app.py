@@ -14,7 +14,7 @@ from privatekube import __version__, config, errors
 from privatekube.cli import output as listing
 from privatekube.cli import typer_app
 from privatekube.client import connect, run_demand
-from privatekube.client.embedded import BudgetClient
+from privatekube.client.client import BudgetClient
 from privatekube.forecast import forecast
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -158,7 +158,7 @@ def policy(
         changes[TIMEOUT] = str(default_timeout * 1000)
     with connect.connect() as connected:
         connected.set_policy(**{name: value for name, value in changes.items() if value is not None})
-        for name, value in connected.policy().items():
+        for name, value in connected.policy_settings().items():
             typer.echo(f"{name}: {value}")
 
 

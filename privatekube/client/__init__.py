@@ -1,1 +1,1 @@
-"""Clients of the control plane, embedded or in a cluster."""
+"""Clients of the control plane: `connect` returns one for the embedded control plane or for a cluster's."""

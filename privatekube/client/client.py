@@ -1,111 +1,296 @@
-"""The embedded control plane: its store, its policy, its passes, and the blocks and claims in it."""
+"""The client that pipelines use: claim budget, mark data as opened, consume or release; every call may be repeated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Self
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from privatekube import errors
-from privatekube.privacy import budget
-from privatekube.reconcile import block_admission, ledger_audit, reconcile
-from privatekube.resources import matching
-from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry
-from privatekube.resources.requests import AllocateRequest
-from privatekube.scheduling import policy
-from privatekube.scheduling.policy import Policy
-from privatekube.store.base import ResourceStore
-from privatekube.store.clock import SYSTEM, Clock
+from privatekube import errors, retries
+from privatekube.client.embedded import ControlPlane
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.reconcile import allocate_requests, overdue_claims, reconcile
+from privatekube.resources import matching, shortages
+from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
+from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
+from privatekube.resources.responses import AllocateResponse, Response, ResponseState
+from privatekube.scheduling.policy import UNLOCK
+
+_ALLOCATE, _SETTLE = "allocate", "settle"
 
 
-class ControlPlane:
-    """A store with the control plane's passes over it; a context manager that closes the store."""
+class Outcome(enum.StrEnum):
+    """What `BudgetClient.settle` did."""
 
-    def __init__(self, store: ResourceStore, *, clock: Clock = SYSTEM) -> None:
-        self.store, self.clock = store, clock
+    RELEASED = "released"
+    CONSUMED = "consumed"
+    NOTHING = "nothing to settle"
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.store.close()
+class BudgetClient(ControlPlane):
+    """A client that claims privacy budget and settles it; `connect` returns one.
 
-    def create_blocks(self, blocks: Sequence[PrivateDataBlock]) -> list[PrivateDataBlock]:
-        """Register the blocks that are missing and return them; see `registration.register` for what is refused."""
-        for block in blocks:
-            budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)
-        with self.store.transaction():
-            created = block_admission.register(self.store, blocks)
-            self.run_pass()
-            return created
+    This class works on the embedded control plane, whose passes it runs itself. `cluster.ClusterClient` overrides
+    what differs where a controller runs the passes.
 
-    def delete_block(self, namespace: str, name: str) -> None:
-        """Delete a block; what was committed on its data stays on record."""
-        with self.store.transaction():
-            block_admission.remove(self.store, self.get_block(f"{namespace}/{name}"), now_ms=self.clock.now_ms())
-            self.run_pass()
+    Example:
+        >>> from privatekube.privacy.budget import EpsilonDelta
+        >>> from privatekube.resources.block import BlockSpec, PrivateDataBlock
+        >>> from privatekube.resources.requests import BudgetDemand
+        >>> from privatekube.store.memory import MemoryStore
+        >>> spec = BlockSpec(dataset="reviews", data_source="reviews.h5", initial_budget=EpsilonDelta(10.0, 1e-6))
+        >>> request = AllocateRequest(dataset="reviews", expected_budget=BudgetDemand(EpsilonDelta(1.0, 1e-9)))
+        >>> with BudgetClient(MemoryStore()) as client:
+        ...     created = client.create_blocks([PrivateDataBlock(ObjectMeta("monday", "team"), spec)])
+        ...     claim = client.allocate("team", "run-1", request, timeout_seconds=60)
+        ...     client.mark_opened(claim.id)
+        ...     committed = client.consume(claim.id, mechanisms=["noisy histogram"])
+        >>> committed
+        {'team/monday': EpsilonDelta(epsilon=1.0, delta=1e-09)}
+    """
 
-    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """All blocks, in order of creation."""
-        return self.store.list_blocks(namespace)
+    answer_timeout_seconds = 10.0
+    """How long to wait for an answer of the control plane that does not depend on budget becoming free."""
+    no_answer = "the store is too busy; try again"
+    """The error message when no answer came in that time."""
 
-    def list_claims(self, namespace: str | None = None) -> list[PrivacyBudgetClaim]:
-        """All claims, in order of creation."""
-        return self.store.list_claims(namespace)
+    def allocate(
+        self,
+        namespace: str,
+        name: str,
+        request: AllocateRequest,
+        *,
+        timeout_seconds: float,
+        settle_after_seconds: int | None = None,
+    ) -> PrivacyBudgetClaim:
+        """Claim budget and wait until it is granted; a repetition under the same name finds its claim and pays once.
 
-    def get_block(self, block_id: str) -> PrivateDataBlock:
-        """The block `namespace/name`; NotFound where there is none."""
-        found = self.store.get_block(block_id)
-        if found is None:
-            raise errors.NotFound(f"block {block_id}: there is none; see privatekube get blocks")
-        return found
+        Args:
+            namespace: of the claim and its blocks.
+            name: of the claim.
+            request: what to claim.
+            timeout_seconds: how long to wait.
+            settle_after_seconds: after how long without a sign of life of its run the control plane settles the
+                claim; None for never.
 
-    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim:
-        """The claim `namespace/name`; NotFound where there is none."""
-        found = self.store.get_claim(claim_id)
-        if found is None:
-            raise errors.NotFound(f"claim {claim_id}: there is none; see privatekube get claims")
-        return found
-
-    def matching_blocks(self, namespace: str, request: AllocateRequest) -> list[PrivateDataBlock]:
-        """The blocks that a request is about.
-
-        Raises:
-            InvalidInput: fewer match than it asks for, with both numbers.
-        """
-        found = matching.candidates(request, namespace, self.store.list_blocks(namespace))
-        matching.require_enough(request, len(found))
-        return found
-
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
-        """What was committed for good, entry by entry; of one block or claim, or all of it."""
-        return self.store.ledger(block_id=block_id, claim_id=claim_id)
-
-    def verify_ledger(self) -> ledger_audit.Audit:
-        """Check that the ledger is whole and adds up; CorruptData names what does not."""
-        return ledger_audit.verify(self.store)
-
-    def policy(self) -> Mapping[str, str]:
-        """The scheduling policy of this store: unlock, order, default_timeout_ms."""
-        return {**policy.DEFAULTS, **self.store.settings()}
-
-    def set_policy(self, **settings: str) -> None:
-        """Change the scheduling policy of this store.
+        Returns:
+            The claim, which holds the budget.
 
         Raises:
-            InvalidInput: a policy that does not exist.
+            InvalidInput: fewer blocks match than the request needs; nothing is written.
+            BudgetUnavailable: waiting could not help; nothing is written.
+            DeadlineExceeded: it was not granted in time; the request is withdrawn.
+            AlreadyExists: the name is taken by another request.
+            StoreBusy: the control plane did not answer.
+        """
+        timeout_ms = max(1, round(timeout_seconds * 1000))
+        timed_request = replace(request, timeout_ms=timeout_ms)
+        no_answer = errors.StoreBusy(f"claim {namespace}/{name}: {self.no_answer}")
+
+        def read() -> PrivacyBudgetClaim:
+            return self._ensure_claim(namespace, name, timed_request, settle_after_seconds)
+
+        claim = retries.poll(read, _is_admitted, timeout_seconds=self.answer_timeout_seconds, error=no_answer)
+        if not _is_decided(claim):
+            claim = retries.poll(
+                read,
+                _is_decided,
+                timeout_seconds=None,  # the control plane ends the wait: it answers once the request has timed out
+                error=no_answer,
+                pause_at_most=lambda claim: _seconds_left(claim, timeout_ms, now_ms=self.clock.now_ms()),
+            )
+        response = claim.status.responses[0]
+        if response.state is ResponseState.FAILURE:
+            raise self._refusal(claim, timed_request, response)
+        return claim
+
+    def mark_opened(self, claim_id: str) -> None:
+        """Record that the data behind a claim is about to be read: from here on its budget cannot be released.
+
+        Raises:
+            NotFound: no such claim exists.
+            BudgetUnavailable: the claim does not hold all that it was granted (it was never granted, was released, or
+                has been consumed), so its data must not be read.
+        """
+
+        def open_data(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+            if not claim.holds_its_grant:
+                raise errors.BudgetUnavailable(
+                    f"claim {claim_id}: holds no budget, or not all it was granted, so its data must not be read; "
+                    "start a new run"
+                )
+            if claim.spec.data_opened:
+                return claim
+            spec = replace(claim.spec, data_opened=True)
+            return replace(claim, spec=spec.renewed(now_ms=self.clock.now_ms()))
+
+        self._update_spec(claim_id, open_data)
+
+    def consume(self, claim_id: str, *, mechanisms: Sequence[str] = ()) -> dict[str, PrivacyBudget]:
+        """Commit everything that a claim holds; a repetition commits once.
+
+        Args:
+            claim_id: `namespace/name`.
+            mechanisms: what ran for it, for the ledger.
+
+        Returns:
+            What the claim has committed, by block id.
+
+        Raises:
+            NotFound: no such claim exists.
+            BudgetUnavailable: the claim neither holds nor has committed anything.
+            BudgetExceeded: less was committed on some block than requested; the message has both amounts.
         """
         with self.store.transaction():
-            for name, value in settings.items():
-                policy.PARSERS[name](value)
-                self.store.set_setting(name, value)
-            self.read_policy()
+            claim = self.get_claim(claim_id)
+            claim = self._commit(claim, claim.status.acquired, mechanisms)
+            if not claim.status.committed:
+                raise errors.BudgetUnavailable(f"claim {claim_id}: holds no budget to consume; was it released?")
+            return dict(claim.status.committed)
 
-    def read_policy(self) -> Policy:
-        """The same, ready to run."""
-        return Policy.parse(self.policy())
+    def release(self, claim_id: str) -> None:
+        """Return everything that a claim holds and withdraw what it waits for; a repetition changes nothing.
 
-    def run_pass(self) -> None:
-        """One pass of the control plane, with the policy of this store."""
-        reconcile.reconcile(self.store, self.read_policy(), now_ms=self.clock.now_ms())
+        Raises:
+            NotFound: no such claim exists.
+            BudgetExceeded: the data was opened, so the budget cannot be released.
+        """
+        with self.store.transaction():
+            claim = self.get_claim(claim_id)
+            require_unopened(claim)
+            claim = self._withdraw(claim)
+            if claim.status.acquired:
+                self._append_request(claim, ReleaseRequest(dict(claim.status.acquired)))
+
+    def settle(self, claim_id: str) -> Outcome:
+        """Release the budget of a claim whose data was never opened, and consume it otherwise.
+
+        Returns:
+            What was done; `Outcome.NOTHING` also where no such claim exists.
+        """
+        with self.store.transaction():
+            claim = self.store.get_claim(claim_id)
+            held = {} if claim is None else overdue_claims.held_on_known_blocks(claim, self.store.get_block)
+            if claim is None or not (held or claim.is_waiting):
+                return Outcome.NOTHING
+            if claim.spec.data_opened and held:
+                self._commit(self._withdraw(claim), held)
+                return Outcome.CONSUMED
+            self.release(claim_id)
+            return Outcome.RELEASED
+
+    def _ensure_claim(
+        self, namespace: str, name: str, request: AllocateRequest, settle_after_seconds: int | None
+    ) -> PrivacyBudgetClaim:
+        """Create the claim if it is missing and could be granted at some time; return it as it is after a pass."""
+        with self.store.transaction():
+            claim = self.store.get_claim(f"{namespace}/{name}")
+            if claim is None:
+                shortages.require_possible(self.matching_blocks(namespace, request), request)
+                spec = ClaimSpec(requests=(Request(_ALLOCATE, request),))
+                spec = spec.renewed(now_ms=self.clock.now_ms(), seconds=settle_after_seconds)
+                claim = self._create_or_get(PrivacyBudgetClaim(ObjectMeta(name, namespace), spec))
+            if not claim.was_made_for(request):
+                raise errors.AlreadyExists(
+                    f"claim {claim.id}: exists with another request; start a run with another run id"
+                )
+            self.run_pass()
+            return self.get_claim(claim.id)
+
+    def _create_or_get(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+        """Create a claim, or return the one of its name that another process has just created."""
+        try:
+            return self.store.create(claim)
+        except errors.AlreadyExists:
+            return self.get_claim(claim.id)
+
+    def _withdraw(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+        """Withdraw the requests that a claim waits for and return the claim."""
+        while claim.is_waiting:
+            reconcile.withdraw(self.store, claim.id, now_ms=self.clock.now_ms())
+            claim = self.get_claim(claim.id)
+        return claim
+
+    def _commit(
+        self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget], mechanisms: Sequence[str] = ()
+    ) -> PrivacyBudgetClaim:
+        """Commit `held`, all of it or nothing, and return the claim."""
+        if not held:
+            return claim
+        request = ConsumeRequest(dict(held), f"{ALL_OR_NOTHING}=true", tuple(mechanisms))
+        answered_claim = self._append_request(claim, request)
+        answered_claim.require_committed(held)
+        return answered_claim
+
+    def _append_request(self, claim: PrivacyBudgetClaim, action: ConsumeRequest | ReleaseRequest) -> PrivacyBudgetClaim:
+        """Append a request, unless it is the last one and not answered yet, and return the claim with its answer."""
+
+        def append(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+            if claim.is_waiting and claim.spec.requests[-1].action == action:
+                return claim
+            request = Request(f"{_SETTLE}-{len(claim.spec.requests)}", action)
+            return replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request)))
+
+        self._update_spec(claim.id, append)
+        return self._wait_for(claim.id, lambda claim: not claim.is_waiting)
+
+    def _wait_for(self, claim_id: str, is_done: Callable[[PrivacyBudgetClaim], bool]) -> PrivacyBudgetClaim:
+        """Run passes until a claim is done and return it; StoreBusy after `answer_timeout_seconds`."""
+
+        def read() -> PrivacyBudgetClaim:
+            self.run_pass()
+            return self.get_claim(claim_id)
+
+        no_answer = errors.StoreBusy(f"claim {claim_id}: {self.no_answer}")
+        return retries.poll(read, is_done, timeout_seconds=self.answer_timeout_seconds, error=no_answer)
+
+    def _update_spec(self, claim_id: str, change: Callable[[PrivacyBudgetClaim], PrivacyBudgetClaim]) -> None:
+        """Apply `change` to a claim and write it; read it again and repeat where another writer was faster."""
+
+        def write() -> None:
+            with self.store.transaction():
+                claim = self.get_claim(claim_id)
+                changed = change(claim)
+                if changed is not claim:
+                    self.store.update(changed)
+
+        retries.call(write, on=errors.Conflict, timeout_seconds=self.answer_timeout_seconds)
+
+    def _refusal(
+        self, claim: PrivacyBudgetClaim, request: AllocateRequest, response: Response
+    ) -> errors.PrivateKubeError:
+        """Return the error that says why the control plane refused a request."""
+        if (response.error or "").partition(":")[0] != allocate_requests.TIMEOUT:
+            return errors.InvalidInput(f"claim {claim.id}: {response.error}")
+        blocks = matching.candidates(request, claim.meta.namespace, self.list_blocks(claim.meta.namespace))
+        return errors.DeadlineExceeded(
+            f"claim {claim.id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
+            f"{shortages.shortage(blocks, request)}; the policy {self.policy_settings()[UNLOCK]} unlocks it: wait "
+            "longer, request less, or change the policy"
+        )
+
+
+def require_unopened(claim: PrivacyBudgetClaim) -> None:
+    """Raise BudgetExceeded if a claim holds budget behind data that was opened: it must be consumed."""
+    if claim.spec.data_opened and claim.status.acquired:
+        raise errors.BudgetExceeded(
+            f"claim {claim.id}: its data was opened, so its budget cannot be released; consume it"
+        )
+
+
+def _is_admitted(claim: PrivacyBudgetClaim) -> bool:
+    return bool(claim.status.responses)
+
+
+def _is_decided(claim: PrivacyBudgetClaim) -> bool:
+    return _is_admitted(claim) and claim.status.responses[0].state is not ResponseState.PENDING
+
+
+def _seconds_left(claim: PrivacyBudgetClaim, timeout_ms: int, *, now_ms: int) -> float:
+    """Return how long until a waiting request times out, and a little more so that the next pass finds it so."""
+    detail = claim.status.responses[0].detail
+    started_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
+    if started_ms is None:
+        return retries.STANDARD.longest_seconds
+    return max(0.0, (started_ms + timeout_ms - now_ms) / 1000) + 0.01

@@ -1,4 +1,4 @@
-"""The control plane that PRIVATEKUBE_STORE names: a file on this machine, or a cluster."""
+"""Connect to the control plane that PRIVATEKUBE_STORE names: a file on this machine, or a cluster."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ import os
 from pathlib import Path
 
 from privatekube import errors
-from privatekube.client.embedded import BudgetClient, Outcome
+from privatekube.client.client import BudgetClient
 from privatekube.store.sqlite.store import SqliteStore
 
-__all__ = ["DEFAULT_STORE", "STORE", "BudgetClient", "Outcome", "claim_name", "connect"]
-
 STORE = "PRIVATEKUBE_STORE"
+"""The environment variable that names the store."""
 DEFAULT_STORE = "sqlite:///.privatekube/state.db"
 _FILE, _CLUSTER = "sqlite:///", "kubernetes"
 
 
 def connect(uri: str | None = None) -> BudgetClient:
-    """A client of the store that `uri`, or else PRIVATEKUBE_STORE, names; a context manager.
+    """Return a client of a control plane; a context manager that closes the connection.
 
-    `sqlite:///path/to/state.db`, `kubernetes` (the pod's service account, or the kubeconfig's current context), or
-    `kubernetes://CONTEXT`.
+    Args:
+        uri: `sqlite:///path/to/state.db`, `kubernetes` (the service account of this pod, or the current context of
+            the kubeconfig), or `kubernetes://CONTEXT`. Default: the value of PRIVATEKUBE_STORE, or else the file
+            `.privatekube/state.db`.
 
     Raises:
-        InvalidInput: no such kind of store, a file that cannot be one, or no cluster there.
+        InvalidInput: no such kind of store, a file that cannot be a store, or no such cluster.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, connect(f"sqlite:///{folder}/state.db") as client:
+        ...     client.list_blocks()
+        []
     """
-    named = uri or os.environ.get(STORE) or DEFAULT_STORE
-    if named.startswith(_FILE) and named != _FILE:
-        return BudgetClient(SqliteStore(Path(named.removeprefix(_FILE))))
-    scheme, _, context = named.partition("://")
+    name = uri or os.environ.get(STORE) or DEFAULT_STORE
+    if name.startswith(_FILE) and name != _FILE:
+        return BudgetClient(SqliteStore(Path(name.removeprefix(_FILE))))
+    scheme, _, context = name.partition("://")
     if scheme != _CLUSTER:
-        raise errors.invalid(STORE, named, "is no store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
-    try:
-        from privatekube.client import cluster  # noqa: PLC0415 - not every installation has the Kubernetes client
-    except ImportError as error:
-        remedy = "install it with pip install 'privatekube[cluster]'"
-        raise errors.invalid(STORE, named, f"needs the package {error.name}", remedy) from error
+        raise errors.invalid(STORE, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
+    from privatekube.client import cluster  # noqa: PLC0415 - not every installation has the Kubernetes client
+
     return cluster.connect(context or None)
 
 
 def claim_name(run_id: str) -> str:
-    """The name of a run's claim: the same for every repetition of its steps."""
+    """Return the name of a run's claim: the same for every repetition of its steps."""
     return f"run-{run_id}"

@@ -1,236 +1,157 @@
-"""What components and people ask of the control plane: claim budget, pay, settle. Every call may be repeated."""
+"""The embedded control plane: a store, the policy that it keeps, and the passes over it."""
 
 from __future__ import annotations
 
-import enum
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from typing import Self
 
-from privatekube import errors, retries
-from privatekube.client.client import ControlPlane
-from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import allocate_requests, overdue_claims, reconcile
-from privatekube.resources import matching, shortages
-from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
-from privatekube.resources.meta import ObjectMeta
-from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
-from privatekube.resources.responses import AllocateResponse, Response, ResponseState
-from privatekube.scheduling.policy import UNLOCK
-
-_ALLOCATE, _SETTLE = "allocate", "settle"
+from privatekube import errors
+from privatekube.privacy import budget
+from privatekube.reconcile import block_admission, ledger_audit, reconcile
+from privatekube.resources import matching
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
+from privatekube.resources.requests import AllocateRequest
+from privatekube.scheduling import policy
+from privatekube.store.base import ResourceStore
+from privatekube.store.clock import SYSTEM, Clock
 
 
-class Outcome(enum.StrEnum):
-    """What settling a claim came to."""
+class ControlPlane:
+    """The control plane in this process: it registers blocks, reads what is stored, and runs passes itself.
 
-    RELEASED = "released"
-    CONSUMED = "consumed"
-    NOTHING = "nothing to settle"
+    It knows nothing of how a run claims budget: that is `client.BudgetClient`, which builds on it. A context manager
+    that closes the store.
 
+    Args:
+        store: where blocks and claims are.
+        clock: tells the time of a pass.
 
-class BudgetClient(ControlPlane):
-    """A client of the embedded control plane; see `client.connect`."""
+    Example:
+        >>> from privatekube.store.memory import MemoryStore
+        >>> with ControlPlane(MemoryStore()) as control_plane:
+        ...     control_plane.list_blocks()
+        []
+    """
 
-    patience_seconds = 10.0
-    """How long an answer may take that does not wait for budget."""
-    absent = "the store is too busy; try again"
-    """What to say when there is none by then."""
+    def __init__(self, store: ResourceStore, *, clock: Clock = SYSTEM) -> None:
+        self.store, self.clock = store, clock
 
-    def allocate(
-        self,
-        namespace: str,
-        name: str,
-        request: AllocateRequest,
-        *,
-        timeout_seconds: float,
-        settle_after_seconds: int | None = None,
-    ) -> PrivacyBudgetClaim:
-        """Claim budget and wait for it; a repetition under the same name finds its own claim and pays once.
+    def __enter__(self) -> Self:
+        return self
 
-        Args:
-            namespace: of the claim and its blocks.
-            name: of the claim.
-            request: what to claim.
-            timeout_seconds: how long to wait.
-            settle_after_seconds: after how long without a sign of its run the control plane settles the claim; None
-                for never.
+    def __exit__(self, *_: object) -> None:
+        self.store.close()
 
-        Raises:
-            InvalidInput: fewer blocks match than asked; nothing is written.
-            BudgetUnavailable: waiting could not help; nothing is written.
-            DeadlineExceeded: it was not granted in time; the demand is withdrawn.
-            AlreadyExists: the name is taken by another request.
-        """
-        timeout_ms = max(1, round(timeout_seconds * 1000))
-        asked = replace(request, timeout_ms=timeout_ms)
-        wait, answer_by = retries.FIRST_WAIT_SECONDS, time.monotonic() + self.patience_seconds
-        while True:
-            claim = self._claimed(namespace, name, asked, settle_after_seconds)
-            response = claim.status.responses[0] if claim.status.responses else None
-            if response is not None and response.state is ResponseState.SUCCESS:
-                return claim
-            if response is not None and response.state is ResponseState.FAILURE:
-                raise self._refusal(claim, asked, response)
-            if response is None and time.monotonic() >= answer_by:
-                raise errors.StoreBusy(f"claim {claim.id}: {self.absent}")
-            left = _seconds_left(response, timeout_ms, now_ms=self.clock.now_ms())
-            wait = retries.pause(wait, at_most=left)
-
-    def mark_opened(self, claim_id: str) -> None:
-        """Record that the data behind a claim is about to be read: its budget cannot come back from here on.
-
-        Raises:
-            BudgetUnavailable: the claim does not hold all that it was granted (it never got it, gave it back, or paid
-                already), so its data must not be read.
-        """
-
-        def opened(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-            if not claim.holds_its_grant:
-                raise errors.BudgetUnavailable(
-                    f"claim {claim_id}: holds no budget, or not all it was granted, so its data must not be read; "
-                    "start a new run"
-                )
-            if claim.spec.data_opened:
-                return claim
-            spec = replace(claim.spec, data_opened=True)
-            return replace(claim, spec=spec.renewed(now_ms=self.clock.now_ms()))
-
-        self._respecified(claim_id, opened)
-
-    def consume(self, claim_id: str, *, mechanisms: Sequence[str] = ()) -> dict[str, PrivacyBudget]:
-        """Commit everything a claim holds and return what it has committed, by block id; a repetition commits once.
+    def create_blocks(self, blocks: Sequence[PrivateDataBlock]) -> list[PrivateDataBlock]:
+        """Register the blocks that do not exist yet, all of them or none.
 
         Args:
-            claim_id: `namespace/name`.
-            mechanisms: what ran for it, for the ledger.
+            blocks: what to register; a block that exists with the same data is left as it is.
+
+        Returns:
+            The blocks that were created.
 
         Raises:
-            BudgetUnavailable: the claim neither holds nor has committed anything.
-            BudgetExceeded: on some block not all that was asked was committed, with both numbers.
+            InvalidBudget: an initial budget is not positive, or differs from the one that the data had before.
+            AlreadyExists: all of them exist, or a name or some of the data is taken by another block.
         """
+        for block in blocks:
+            budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)
         with self.store.transaction():
-            claim = self.get_claim(claim_id)
-            claim = self._committed(claim, claim.status.acquired, mechanisms)
-            if not claim.status.committed:
-                raise errors.BudgetUnavailable(f"claim {claim_id}: holds no budget to consume; was it released?")
-            return dict(claim.status.committed)
+            created = block_admission.register(self.store, blocks)
+            self.run_pass()
+            return created
 
-    def release(self, claim_id: str) -> None:
-        """Give back everything a claim holds, and withdraw what it waits for; a repetition changes nothing.
+    def delete_block(self, namespace: str, name: str) -> None:
+        """Delete a block; what was committed on its data stays on record.
 
         Raises:
-            BudgetExceeded: the data was opened, so the budget cannot come back.
+            NotFound: no such block exists.
         """
         with self.store.transaction():
-            claim = self.get_claim(claim_id)
-            if claim.spec.data_opened and claim.status.acquired:
-                raise errors.BudgetExceeded(f"claim {claim_id}: its data was opened, so its budget cannot come back")
-            claim = self._withdrawn(claim)
-            if claim.status.acquired:
-                self._answered(claim, ReleaseRequest(dict(claim.status.acquired)))
+            block_admission.remove(self.store, self.get_block(f"{namespace}/{name}"), now_ms=self.clock.now_ms())
+            self.run_pass()
 
-    def settle(self, claim_id: str) -> Outcome:
-        """What the exit task does: unopened budget is released, opened budget consumed; no claim, nothing to settle."""
-        with self.store.transaction():
-            claim = self.store.get_claim(claim_id)
-            held = {} if claim is None else overdue_claims.held_on_known_blocks(claim, self.store.get_block)
-            if claim is None or not (held or claim.is_waiting):
-                return Outcome.NOTHING
-            if claim.spec.data_opened and held:
-                self._committed(self._withdrawn(claim), held)
-                return Outcome.CONSUMED
-            self.release(claim_id)
-            return Outcome.RELEASED
+    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
+        """Return the blocks of a namespace, or all, in order of creation."""
+        return self.store.list_blocks(namespace)
 
-    def _withdrawn(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        """The claim without the request that it waits for."""
-        while claim.is_waiting:
-            reconcile.withdraw(self.store, claim.id, now_ms=self.clock.now_ms())
-            claim = self.get_claim(claim.id)
+    def list_claims(self, namespace: str | None = None) -> list[PrivacyBudgetClaim]:
+        """Return the claims of a namespace, or all, in order of creation."""
+        return self.store.list_claims(namespace)
+
+    def get_block(self, block_id: str) -> PrivateDataBlock:
+        """Return the block `namespace/name`.
+
+        Raises:
+            NotFound: no such block exists.
+        """
+        block = self.store.get_block(block_id)
+        if block is None:
+            raise errors.NotFound(f"block {block_id}: does not exist; see privatekube get blocks")
+        return block
+
+    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim:
+        """Return the claim `namespace/name`.
+
+        Raises:
+            NotFound: no such claim exists.
+        """
+        claim = self.store.get_claim(claim_id)
+        if claim is None:
+            raise errors.NotFound(f"claim {claim_id}: does not exist; see privatekube get claims")
         return claim
 
-    def _committed(
-        self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget], mechanisms: Sequence[str] = ()
-    ) -> PrivacyBudgetClaim:
-        """The claim with `held` committed, all of it or nothing."""
-        if not held:
-            return claim
-        answered = self._answered(claim, ConsumeRequest(dict(held), f"{ALL_OR_NOTHING}=true", tuple(mechanisms)))
-        answered.require_committed(held)
-        return answered
+    def matching_blocks(self, namespace: str, request: AllocateRequest) -> list[PrivateDataBlock]:
+        """Return the blocks that a request could be granted on.
 
-    def _claimed(
-        self, namespace: str, name: str, request: AllocateRequest, settle_after_seconds: int | None
-    ) -> PrivacyBudgetClaim:
-        """The claim of that name, after a pass; made if it is missing and may be granted one day."""
+        Raises:
+            InvalidInput: fewer match than the request needs; the message has both numbers.
+        """
+        blocks = matching.candidates(request, namespace, self.store.list_blocks(namespace))
+        matching.require_enough(request, len(blocks))
+        return blocks
+
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
+        """Return what was committed, entry by entry: of one block, of one claim, or everything."""
+        return self.store.ledger(block_id=block_id, claim_id=claim_id)
+
+    def verify_ledger(self) -> ledger_audit.Audit:
+        """Check that no entry of the ledger was changed and that the entries add up to what the blocks state.
+
+        Returns:
+            The number of entries and of blocks, and the digest of the last entry.
+
+        Raises:
+            CorruptData: names the entry or the block that does not fit.
+        """
+        return ledger_audit.verify(self.store)
+
+    def policy(self) -> policy.Policy:
+        """Return the scheduling policy of this store."""
+        return policy.Policy.parse(self.policy_settings())
+
+    def policy_settings(self) -> Mapping[str, str]:
+        """Return the scheduling policy of this store as text: unlock, order, default_timeout_ms."""
+        return {**policy.DEFAULTS, **self.store.settings()}
+
+    def set_policy(self, **settings: str) -> None:
+        """Change the scheduling policy of this store; settings that are not given stay as they are.
+
+        Args:
+            **settings: any of unlock, order and default_timeout_ms; see docs/scheduling.md.
+
+        Raises:
+            InvalidInput: a value is unknown, or the combination makes no sense.
+        """
         with self.store.transaction():
-            claim = self.store.get_claim(f"{namespace}/{name}")
-            if claim is None:
-                shortages.require_possible(self.matching_blocks(namespace, request), request)
-                spec = ClaimSpec(requests=(Request(_ALLOCATE, request),))
-                spec = spec.renewed(now_ms=self.clock.now_ms(), seconds=settle_after_seconds)
-                claim = self._created(PrivacyBudgetClaim(ObjectMeta(name, namespace), spec))
-            if not claim.was_made_for(request):
-                raise errors.AlreadyExists(f"claim {claim.id}: exists with another request; start a run of another id")
-            self.run_pass()
-            return self.get_claim(claim.id)
+            for name, value in settings.items():
+                policy.PARSERS[name](value)
+                self.store.set_setting(name, value)
+            self.policy()
 
-    def _refusal(
-        self, claim: PrivacyBudgetClaim, request: AllocateRequest, response: Response
-    ) -> errors.PrivateKubeError:
-        if (response.error or "").partition(":")[0] != allocate_requests.TIMEOUT:
-            return errors.InvalidInput(f"claim {claim.id}: {response.error}")
-        found = matching.candidates(request, claim.meta.namespace, self.list_blocks(claim.meta.namespace))
-        return errors.DeadlineExceeded(
-            f"claim {claim.id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
-            f"{shortages.shortage(found, request)}; policy {self.policy()[UNLOCK]} unlocks it: wait longer, ask for "
-            "less, or change the policy"
-        )
-
-    def _answered(self, claim: PrivacyBudgetClaim, action: ConsumeRequest | ReleaseRequest) -> PrivacyBudgetClaim:
-        """Append a request, unless it is the last one and waits to be answered; return the claim with its answer."""
-
-        def asking(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-            if claim.is_waiting and claim.spec.requests[-1].action == action:
-                return claim
-            request = Request(f"{_SETTLE}-{len(claim.spec.requests)}", action)
-            return replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request)))
-
-        self._respecified(claim.id, asking)
-        return self._once(claim.id, lambda found: not found.is_waiting)
-
-    def _once(self, claim_id: str, is_done: Callable[[PrivacyBudgetClaim], bool]) -> PrivacyBudgetClaim:
-        """A claim after passes, once it is done; StoreBusy if it is not by the end of this client's patience."""
-
-        def look() -> PrivacyBudgetClaim:
-            self.run_pass()
-            return self.get_claim(claim_id)
-
-        return retries.until(look, is_done, seconds=self.patience_seconds, otherwise=self.absent)
-
-    def _created(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        """A new claim; or the one of its name that another process made meanwhile."""
-        try:
-            return self.store.create(claim)
-        except errors.AlreadyExists:
-            return self.get_claim(claim.id)
-
-    def _respecified(self, claim_id: str, change: Callable[[PrivacyBudgetClaim], PrivacyBudgetClaim]) -> None:
-        """Write what `change` makes of a claim; again on what it is by then, where somebody else wrote meanwhile."""
-
-        def write() -> None:
-            with self.store.transaction():
-                claim = self.get_claim(claim_id)
-                changed = change(claim)
-                if changed is not claim:
-                    self.store.update(changed)
-
-        retries.repeated(write, seconds=self.patience_seconds)
-
-
-def _seconds_left(response: Response | None, timeout_ms: int, *, now_ms: int) -> float:
-    """Until a waiting request times out, with a moment more so that the next pass finds it so."""
-    detail = response.detail if response is not None else None
-    started = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
-    return retries.LONGEST_WAIT_SECONDS if started is None else max(0.0, (started + timeout_ms - now_ms) / 1000) + 0.01
+    def run_pass(self) -> None:
+        """Run one pass of the control plane with the policy of this store."""
+        reconcile.reconcile(self.store, self.policy(), now_ms=self.clock.now_ms())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from privatekube import config, errors
-from privatekube.client.client import ControlPlane
+from privatekube.client.embedded import ControlPlane
 from privatekube.privacy import budget, planning
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from privatekube import errors
-from privatekube.client.client import ControlPlane
+from privatekube.client.embedded import ControlPlane
 from privatekube.forecast.sandbox import Trial
 from privatekube.privacy import bisection
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from privatekube import errors
-from privatekube.client.client import ControlPlane
+from privatekube.client.embedded import ControlPlane
 from privatekube.reconcile import reconcile
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
@@ -35,7 +35,7 @@ class Trial:
     @classmethod
     def of(cls, plane: ControlPlane) -> Trial:
         """A copy of what is there now, after a pass."""
-        trial = cls(memory.copy_of(plane.store), plane.read_policy(), plane.clock.now_ms())
+        trial = cls(memory.copy_of(plane.store), plane.policy(), plane.clock.now_ms())
         trial.run()
         return trial
 

@@ -161,7 +161,7 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
         (("get", "pods"), "pods"),
         (("policy", "--unlock", "n=0"), "n=0"),
         (("policy", "--order", "lottery"), "'lottery' is unknown; use one of"),
-        (("--store", "mysql://x", "get", "blocks"), "is no store"),
+        (("--store", "mysql://x", "get", "blocks"), "is not a store"),
         (("get", "blocks", "-o", "xml"), "xml"),
         (("policy", "--order", "rr"), "'rr' with unlock 'all'"),
         (("simulate", "/nowhere.json"), "cannot be read"),

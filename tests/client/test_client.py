@@ -9,7 +9,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.client.embedded import BudgetClient, Outcome
+from privatekube.client.client import BudgetClient, Outcome
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
@@ -224,10 +224,10 @@ def test_a_policy_is_kept_in_the_store_and_checked(tmp_path: Path) -> None:
         with pytest.raises(errors.InvalidInput, match=r"unlock: 'x=3' is unknown"):
             first.set_policy(unlock="x=3")
     with connect.connect(uri) as second:
-        assert second.policy()["unlock"] == "n=7"
+        assert second.policy_settings()["unlock"] == "n=7"
 
 
 @pytest.mark.parametrize("uri", ["postgres://x", "sqlite:///", "state.db"])
 def test_a_store_that_is_none_is_refused(uri: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="is no store"):
+    with pytest.raises(errors.InvalidInput, match="is not a store"):
         connect.connect(uri)

@@ -21,7 +21,7 @@ from components.release.__main__ import release
 from components.upload.__main__ import upload
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.client.embedded import BudgetClient
+from privatekube.client.client import BudgetClient
 from privatekube.data import block_file
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from privatekube import errors
 from privatekube.cli import forecast_text
 from privatekube.client import connect
-from privatekube.client.embedded import BudgetClient
+from privatekube.client.client import BudgetClient
 from privatekube.forecast import forecast
 from privatekube.forecast.forecast import Prospect
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget

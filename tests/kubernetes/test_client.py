@@ -9,7 +9,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.client import cluster, connect
-from privatekube.client.embedded import BudgetClient, Outcome
+from privatekube.client.client import BudgetClient, Outcome
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from tests import builders
@@ -118,7 +118,7 @@ def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
 
 
 def test_without_a_controller_one_is_asked_for(by: As, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.ClusterClient, "patience_seconds", 1.0)
+    monkeypatch.setattr(cluster.ClusterClient, "answer_timeout_seconds", 1.0)
     with pytest.raises(errors.StoreBusy, match=r"no controller answered; is it running\?"):
         by("data-owner").create_blocks([builders.block("a")])
     with pytest.raises(errors.StoreBusy, match="claim ns/c: no controller answered"):
@@ -134,7 +134,7 @@ def test_an_api_server_that_restarts_costs_a_client_only_time(by: As, start: Sta
         restart = beside.submit(apiserver.restart)
         n_asked = 0
         while not restart.done():
-            assert plane.policy()["unlock"] == "all"
+            assert plane.policy_settings()["unlock"] == "all"
             plane.allocate("ns", f"c{n_asked}", builders.allocate(1 / 1024), timeout_seconds=60)
             n_asked += 1
         restart.result()
@@ -151,5 +151,5 @@ def test_what_a_role_may_not_is_refused_in_one_line(by: As) -> None:
 def test_a_context_that_is_not_there_is_named() -> None:
     with pytest.raises(errors.InvalidInput, match="gives no cluster"):
         connect.connect("kubernetes://nowhere")
-    with pytest.raises(errors.InvalidInput, match="is no store"):
+    with pytest.raises(errors.InvalidInput, match="is not a store"):
         connect.connect("etcd://here")
