@@ -1,7 +1,7 @@
-"""How every command starts and ends: one line for a known error, nothing of the data for an unknown one.
+"""End a command the same way everywhere: one line for a known error, and nothing about the data for an unknown one.
 
-Commands that read private data are named `scrubbed`: an unexpected exception's message may quote a record, so only its
-type and place are shown, and log records of other libraries are dropped.
+Commands that read private data run `scrubbed`: the message of an unexpected exception may quote a record, so only its
+type and location are shown.
 """
 
 from __future__ import annotations
@@ -17,33 +17,44 @@ from privatekube import errors
 INTERRUPTED = 130
 
 
-def run(command: Callable[[], object], *, scrubbed: bool = False) -> NoReturn:
-    """Call `command` and leave the process with its exit status.
+def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | None = None) -> NoReturn:
+    """Call `command` and exit the process with the status that belongs to how it ended.
 
-    A known error ends as one line on stderr and its own status, Ctrl-C as 130, a reader that went away as 0; an
-    unexpected error as 1, with a traceback unless `scrubbed`.
+    0 for success and for a closed output pipe, the `exit_status` of an error of this library, 130 for Ctrl-C, and 1
+    with a traceback for an unexpected error.
+
+    Args:
+        command: what to run.
+        scrubbed: whether to show the type and the location of an unexpected error in place of its message.
+        extra: the extra that the command needs, for the message about a missing package.
+
+    Raises:
+        SystemExit: always.
     """
     try:
         command()
     except errors.PrivateKubeError as error:
-        _leave(f"error: {error}", error.exit_status)
+        _exit(f"error: {error}", error.exit_status)
     except KeyboardInterrupt:
-        _leave("interrupted", INTERRUPTED)
+        _exit("interrupted", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        missing = errors.missing_extra(error, extra=extra) if isinstance(error, ImportError) else None
+        if missing is not None:
+            _exit(f"error: {missing}", missing.exit_status)
         if not scrubbed:
             raise
-        _leave(f"error: {_place(error)}; what it said is withheld, because it may quote private data", 1)
+        _exit(f"error: {_location(error)}; its message is withheld, because it may quote private data", 1)
     sys.exit(0)
 
 
-def _place(error: BaseException) -> str:
+def _location(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"unexpected {type(error).__name__} at {os.path.basename(frame.filename)}:{frame.lineno}"
 
 
-def _leave(line: str, status: int) -> NoReturn:
+def _exit(line: str, status: int) -> NoReturn:
     print(line.replace("\n", " "), file=sys.stderr, flush=True)  # noqa: T201 - the one place that ends a command
     sys.exit(status)

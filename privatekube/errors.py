@@ -1,31 +1,35 @@
-"""The errors of this project, as one tree.
+"""The errors that this library raises on purpose, as one tree.
 
     PrivateKubeError
     +-- Permanent                 retrying the same call cannot help
-    |   +-- InvalidInput          what the caller gave is wrong                 exit status 2
-    |   |   +-- InvalidBudget     not a budget, or of another type than its peer
+    |   +-- InvalidInput          the caller's input is wrong                   exit status 2
+    |   |   +-- InvalidBudget     not a budget, or not comparable with another
     |   |   +-- CorruptData       a data file is missing, truncated or altered
-    |   |   +-- NotServed         the store does not do that, whatever the object
+    |   |   +-- NotServed         the store refuses the operation for any object
+    |   |   +-- MissingExtra      a package that an extra installs is missing
     |   +-- NotFound              no such block, claim or file                  exit status 2
     |   +-- AlreadyExists         the name or the data is taken                 exit status 2
-    |   +-- BudgetUnavailable     the budget asked for is not there             exit status 3
+    |   +-- BudgetUnavailable     the requested budget is not there             exit status 3
     |   +-- BudgetExceeded        a run used more than it was granted           exit status 4
-    |   +-- DeadlineExceeded      waited as long as was allowed                 exit status 2
-    +-- Temporary                 the same call may succeed later
-        +-- Conflict              somebody else wrote first
+    |   +-- DeadlineExceeded      the allowed time to wait is over              exit status 2
+    +-- Temporary                 the same call may succeed later               exit status 1
+        +-- Conflict              another writer changed the object first
         +-- Deposed               another controller has taken over
-        +-- StoreBusy             the store is locked or unreachable
+        +-- StoreBusy             the store is locked or cannot be reached
 
-Whether to retry is the type. A message is one line: the name of the thing, its value, the bound, what to do.
+The type says whether to retry; see `retries`. A message is one line: name, actual value, bound, what to do. Errors of
+other libraries are translated where those libraries are called.
 """
 
 from __future__ import annotations
 
 
 class PrivateKubeError(Exception):
-    """Base of every error this project raises on purpose; `exit_status` is what a command ends with.
+    """The base of every error of this library.
 
-    `resource` is the one object that could not be worked on, where the control plane knows it: `block namespace/name`.
+    Attributes:
+        exit_status: what a command that ends with this error exits with.
+        resource: `block namespace/name` or `claim namespace/name` where the error is about one object; else None.
     """
 
     exit_status = 1
@@ -33,75 +37,119 @@ class PrivateKubeError(Exception):
 
 
 class Permanent(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Permanent`
-    """Retrying the same call cannot help."""
+    """The same call will fail again: change the input, or give up."""
 
 
 class Temporary(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Temporary`
-    """The same call may succeed later."""
+    """The same call may succeed later: retry it."""
 
 
 class InvalidInput(Permanent):
-    """What the caller gave is wrong."""
+    """Raised when an argument, a file or a setting is wrong; the message names it, its value and the bound."""
 
     exit_status = 2
 
 
 class InvalidBudget(InvalidInput):
-    """A budget that is no budget, or of another type than the one it meets."""
+    """Raised for a value that is not a budget, or for two budgets of different accounting or orders."""
 
 
 class CorruptData(InvalidInput):
-    """A data file is missing, truncated, altered or in an unknown format."""
+    """Raised when a data file or the ledger is missing, truncated, altered or in an unknown format."""
 
 
 class NotServed(InvalidInput):
-    """The store does not do that, whatever the object: this user may not, or it does not know the kind."""
+    """Raised when a store refuses an operation for any object: the user lacks the right, or the kind is unknown."""
+
+
+class MissingExtra(InvalidInput):
+    """Raised when a package is missing that an extra of this library installs; the message has the command."""
 
 
 class NotFound(Permanent):
-    """The named block, claim or file does not exist."""
+    """Raised when the named block, claim or file does not exist."""
 
     exit_status = 2
 
 
 class AlreadyExists(Permanent):
-    """The name, or the same data, is registered already."""
+    """Raised when the name, or the same data under another name, is registered already."""
 
     exit_status = 2
 
 
 class BudgetUnavailable(Permanent):
-    """The budget asked for is not there and waiting would not bring it."""
+    """Raised when the requested budget is not there and waiting would not bring it."""
 
     exit_status = 3
 
 
 class BudgetExceeded(Permanent):
-    """A run used, or tried to commit, more than it was granted."""
+    """Raised when a run used, or tried to commit, more than it was granted, or to release what it has used."""
 
     exit_status = 4
 
 
 class DeadlineExceeded(Permanent):
-    """Waited as long as was allowed."""
+    """Raised when the allowed time to wait is over."""
 
     exit_status = 2
 
 
 class Conflict(Temporary):
-    """Somebody else wrote the object first: read it again."""
+    """Raised when another writer changed an object first: read it again, then repeat the change."""
 
 
 class Deposed(Temporary):
-    """Another controller has taken over: nothing may be written any more."""
+    """Raised in a controller when another one has taken over: nothing may be written any more."""
 
 
 class StoreBusy(Temporary):
-    """The store is locked by another process or cannot be reached."""
+    """Raised when the store is locked by another process or cannot be reached."""
+
+
+EXTRAS = {
+    "cryptography": "training",
+    "docker": "images",
+    "dp_accounting": "accounting",
+    "gcsfs": "gcs",
+    "h5py": "data",
+    "kfp": "pipeline",
+    "kubernetes": "cluster",
+    "numpy": "scheduling",
+    "opacus": "training",
+    "opendp": "privacy",
+    "prometheus_client": "controller",
+    "pythonjsonlogger": "controller",
+    "requests": "images",
+    "s3fs": "s3",
+    "scipy": "accounting",
+    "torch": "training",
+    "wordfreq": "blocks",
+}
+"""The smallest extra that installs a module."""
+
+
+def missing_extra(error: ImportError, *, extra: str | None = None) -> MissingExtra | None:
+    """Return the error to raise for a module that cannot be imported; None if no extra would install it.
+
+    Args:
+        error: what the import raised.
+        extra: the extra that a whole command needs; by default the one that installs the module.
+
+    Example:
+        >>> str(missing_extra(ModuleNotFoundError(name="kubernetes.client")))
+        "kubernetes: is not installed; this needs the extra cluster: pip install 'privatekube[cluster]'"
+    """
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    name = extra or EXTRAS[module]
+    return MissingExtra(f"{module}: is not installed; this needs the extra {name}: pip install 'privatekube[{name}]'")
 
 
 def invalid(name: str, value: object, bound: str, remedy: str) -> InvalidInput:
-    """One line that names the thing, its value, the bound and what to do.
+    """Return an error whose one line has the name of an input, its value, the bound and what to do.
 
     >>> str(invalid("epsilon", 0, "must be above 0", "set a positive number"))
     'epsilon: 0 must be above 0; set a positive number'

@@ -25,6 +25,7 @@ def connect(uri: str | None = None) -> BudgetClient:
 
     Raises:
         InvalidInput: no such kind of store, a file that cannot be a store, or no such cluster.
+        MissingExtra: a cluster is named, and the extra cluster is not installed.
 
     Example:
         >>> import tempfile
@@ -38,8 +39,13 @@ def connect(uri: str | None = None) -> BudgetClient:
     scheme, _, context = name.partition("://")
     if scheme != _CLUSTER:
         raise errors.invalid(STORE, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
-    from privatekube.client import cluster  # noqa: PLC0415 - not every installation has the Kubernetes client
-
+    try:
+        from privatekube.client import cluster  # noqa: PLC0415 - not every installation has the Kubernetes client
+    except ImportError as error:
+        missing = errors.missing_extra(error)
+        if missing is None:
+            raise
+        raise missing from error
     return cluster.connect(context or None)
 
 
