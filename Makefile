@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 3
 
 .PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-images containers-tools image-scan
-.PHONY: test-node node-tools requirements check nightly clean
+.PHONY: test-node node-tools requirements check docs nightly clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -65,6 +65,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

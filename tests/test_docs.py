@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from privatekube.scheduling import ordering
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("*.md"), ROOT / "tests" / "README.md"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
@@ -32,3 +34,48 @@ def test_the_picture_of_the_policies_is_what_its_script_draws(tmp_path: Path) ->
     drawn = tmp_path / "drawn.svg"
     subprocess.run([sys.executable, ROOT / "benchmarks" / "scheduling_picture.py", drawn], check=True, cwd=tmp_path)
     assert drawn.read_text() == (ROOT / "docs" / "scheduling.svg").read_text()
+
+
+def test_the_picture_of_the_architecture_is_what_the_import_contracts_say() -> None:
+    script = ROOT / "tools" / "docs" / "architecture.py"
+    done = subprocess.run([sys.executable, script, "--check"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_folder_of_tests_is_described() -> None:
+    text = (ROOT / "tests" / "README.md").read_text()
+    folders = [path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert [name for name in folders if f"| `{name}` |" not in text] == []
+
+
+def test_a_decision_starts_with_the_number_in_its_file_name() -> None:
+    for decision in (ROOT / "docs" / "decisions").glob("*.md"):
+        text = decision.read_text()
+        assert re.match(r"# \d{4} ", text), decision.name
+        assert decision.name.startswith(text[2:6]), decision.name
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
+    def build(folder: Path) -> subprocess.CompletedProcess[str]:
+        configuration = (ROOT / "mkdocs.yml").read_text()
+        for name in ("docs_dir: docs", "site_dir: build/site"):
+            key, _, place = name.partition(": ")
+            configuration = configuration.replace(name, f"{key}: {folder / place}")
+        configuration = configuration.replace("tools/docs/", f"{ROOT}/tools/docs/").replace("[.]", f"[{ROOT}]")
+        (folder / "mkdocs.yml").write_text(configuration)
+        command = [sys.executable, "-m", "mkdocs", "build", "--config-file", str(folder / "mkdocs.yml")]
+        environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+        return subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=environment)
+
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    done = build(tmp_path)
+    assert done.returncode == 0, done.stderr
+    for page in ("index.html", "decisions/0001-the-whole-grant-is-committed.html", "api/privatekube.privacy.html"):
+        assert (tmp_path / "build" / "site" / page).exists()
+    assert "https://fonts" not in (tmp_path / "build" / "site" / "index.html").read_text()
+    home = tmp_path / "docs" / "index.md"
+    text = home.read_text()
+    for target in ("nowhere.md", "../nowhere/README.md", "privacy.md#nowhere"):
+        home.write_text(f"{text}\n[broken]({target})\n")
+        assert build(tmp_path).returncode != 0, target
