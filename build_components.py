@@ -11,8 +11,7 @@ import typer
 
 from privatekube import config, errors
 from privatekube.cli import console, typer_app
-from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry
-from privatekube.images import sbom as inventory
+from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry, sbom
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
@@ -20,7 +19,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 say = console.console(stderr=True)
 
 
-class Choice(enum.StrEnum):
+class EngineChoice(enum.StrEnum):
     """Which engine builds."""
 
     AUTO = engine.AUTO
@@ -34,27 +33,31 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         Path | None, typer.Argument(help="A component, or a folder of components. Default: components.")
     ] = None,
     single: Annotated[bool, typer.Option("--single", help="DIRECTORY itself is the component.")] = False,
-    registry_: Annotated[
+    repository: Annotated[
         str | None, typer.Option("--registry", help="HOST/PREFIX to push to. Default: repo in client_secrets.yaml.")
     ] = None,
-    push: Annotated[bool, typer.Option("--push/--no-push", help="--no-push: for this machine alone.")] = True,
+    push: Annotated[bool, typer.Option("--push/--no-push", help="--no-push: for this machine only.")] = True,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether component.yaml, lock and sources are in step.")
+        bool, typer.Option("--check", help="Only check whether component.yaml, lock and sources agree.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Images at a time.")] = min(4, os.cpu_count() or 1),
-    engine_: Annotated[Choice, typer.Option("--engine", help="What builds; DOCKER_HOST may name it.")] = Choice.AUTO,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of images built in parallel.")] = min(4, os.cpu_count() or 1),
+    engine_choice: Annotated[
+        EngineChoice, typer.Option("--engine", help="What builds; DOCKER_HOST may name it.")
+    ] = EngineChoice.AUTO,
     base_image: Annotated[
-        str | None, typer.Option(help="What the shared bases start from. Default: python:3.11-slim.")
+        str | None, typer.Option(help="Image that the shared bases start from. Default: python:3.11-slim.")
     ] = None,
     torch_index: Annotated[
-        str | None, typer.Option(help="Index with another build of torch, e.g. for CPU alone. Default: PyPI.")
+        str | None, typer.Option(help="Package index with another build of torch, e.g. for CPU only. Default: PyPI.")
     ] = None,
-    sbom: Annotated[Path | None, typer.Option(help="Folder that gets an inventory of each image.")] = None,
+    sbom_folder: Annotated[
+        Path | None, typer.Option("--sbom", help="Folder to write an inventory of each image to.")
+    ] = None,
 ) -> int:
     """Build the components' images, push them, and pin them by digest in their component.yaml.
 
-    The shared bases are built first. An image that is there already is left alone: its tag is the digest of what goes
-    in. Exit status: 0 all in place, 1 a build or a push failed or --check found something, 2 bad input.
+    The shared bases are built first. An image that exists is not built again: its tag is the digest of its ingredients.
+    Exit status: 0 success, 1 a build or a push failed or --check found a fault, 2 bad input.
     """
     folder = directory or ROOT / "components"
     components = [recipe.component(path, ROOT) for path in component_yaml.find(folder, single=single)]
@@ -63,44 +66,49 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     if check:
         return _check(bases, components, lock_folder)
     settings = building.Settings(
-        repository=_repository(registry_) if push else None,
+        repository=_repository(repository) if push else None,
         base_image=base_image,
         arguments={"TORCH_INDEX": torch_index} if torch_index else {},
         jobs=jobs,
     )
-    found = engine.connect(engine_.value)
-    say.print(f"{found.name} at {found.address} builds {len(components)} components", highlight=False, soft_wrap=True)
+    connected = engine.connect(engine_choice.value)
+    say.print(
+        f"{connected.name} at {connected.address} builds {len(components)} components", highlight=False, soft_wrap=True
+    )
     try:
-        with progress.shown(say) as report:
-            made = building.build(bases, components, found, settings, folder=lock_folder, report=report)
+        with progress.show(say) as report:
+            entries = building.build(bases, components, connected, settings, folder=lock_folder, report=report)
     except engine.BuildFailed as error:
         for line in error.tail:
             say.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
         raise
-    if sbom is not None:
-        for entry in made:
-            written = inventory.write(found, entry.name, building.local(entry.name, entry.tag), sbom)
-            say.print(f"wrote {written}", highlight=False, soft_wrap=True)
+    if sbom_folder is not None:
+        for entry in entries:
+            path = sbom.write(connected, entry.name, building.local(entry.name, entry.tag), sbom_folder)
+            say.print(f"wrote {path}", highlight=False, soft_wrap=True)
     return 0
 
 
-def _repository(named: str | None) -> str:
-    if named is None and SECRETS.exists():
-        named = config.load_secrets(SECRETS).repo
-    if named is None:
+def _repository(option: str | None) -> str:
+    """Return the registry and prefix to push to, from --registry or client_secrets.yaml."""
+    repository = option
+    if repository is None and SECRETS.exists():
+        repository = config.load_secrets(SECRETS).repo
+    if repository is None:
         raise errors.InvalidInput(
-            f"registry: none is named; give --registry HOST/PREFIX, or repo in {SECRETS}, or --no-push"
+            f"registry: is not given; give --registry HOST/PREFIX, repo in {SECRETS}, or --no-push"
         )
-    return registry.require_name(named)
+    return registry.require_name(repository)
 
 
 def _check(bases: list[recipe.Recipe], components: list[recipe.Recipe], lock_folder: Path) -> int:
-    found = list(checking.faults(bases, components, lock_folder))
-    for line in found:
-        say.print(line, highlight=False, soft_wrap=True)
-    if not found:
-        say.print(f"{len(components)} components: component.yaml, lock and sources are in step", highlight=False)
-    return 1 if found else 0
+    """Print what is out of date and return the exit status."""
+    faults = list(checking.faults(bases, components, lock_folder))
+    for fault in faults:
+        say.print(fault, highlight=False, soft_wrap=True)
+    if not faults:
+        say.print(f"{len(components)} components: component.yaml, lock and sources agree", highlight=False)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Build, push and pin: bases first, then components side by side; nothing is pinned unless all went well.
+"""Build, push and pin images: bases first, then components in parallel; nothing is pinned unless every image succeeds.
 
-1. An image's tag is the digest of what goes in. 2. Where the registry (or, without a push, the engine) has that tag,
-there is nothing to do. 3. Else it is built and pushed, and the registry is asked for the manifest's digest.
+1. The tag of an image is the digest of its ingredients. 2. If the registry (without a push: the engine) has that tag,
+nothing is done. 3. Otherwise the image is built and pushed, and the registry is asked for the digest of its manifest.
 4. component.yaml and images.lock.yaml are written.
 """
 
@@ -17,12 +17,13 @@ from privatekube.images import component_yaml, git_revision, lock, registry
 from privatekube.images.engine import Engine
 from privatekube.images.lock import Entry
 from privatekube.images.recipe import Recipe
+from privatekube.storage import local_files
 
 LOCAL = "localhost/privatekube"
-"""Where images are built, before they are pushed or instead: no registry can mean the same."""
+"""Repository of images on the machine that builds them; no registry has this name."""
 
 Report = Callable[[str, str, str], None]
-"""Is told the image, its state, and what there is to say of it."""
+"""Called with the name of an image, its state, and a line of detail."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Settings:
     """How to build.
 
     Args:
-        repository: registry and prefix; None builds without a push.
-        base_image: what the shared bases start from, instead of what their Dockerfiles say.
+        repository: registry and prefix to push to; None builds without a push.
+        base_image: what the shared bases start from, instead of the image that their Dockerfiles name.
         arguments: further build arguments of the shared bases.
-        jobs: how many images at a time.
+        jobs: number of images that are built in parallel.
     """
 
     repository: str | None
@@ -44,95 +45,112 @@ class Settings:
 
 @dataclass
 class Builder:
-    """Makes images with `engine`; `locked` is what was made before."""
+    """Builds images with one engine.
+
+    Args:
+        engine: what builds.
+        settings: how.
+        locked: entries of the last build.
+        report: is told of each image's progress.
+        entries: entries of this build, by the image's name.
+    """
 
     engine: Engine
     settings: Settings
     locked: Mapping[str, Entry]
     report: Report
-    made: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
 
-    def make_all(self, wave: Sequence[Recipe]) -> None:
-        """Make the images of a wave side by side; the first failure is raised once all have ended."""
+    def make_all(self, recipes: Sequence[Recipe]) -> None:
+        """Make images in parallel; the first failure is raised once all have ended."""
         with ThreadPoolExecutor(self.settings.jobs) as pool:
-            futures = [pool.submit(self.make, each) for each in wave]
-        for each, future in zip(wave, futures, strict=True):
-            self.made[each.name] = future.result()
+            futures = [pool.submit(self.make, recipe) for recipe in recipes]
+        for recipe, future in zip(recipes, futures, strict=True):
+            self.entries[recipe.name] = future.result()
 
-    def make(self, each: Recipe) -> Entry:
-        """Make one image, unless it is there already.
+    def make(self, recipe: Recipe) -> Entry:
+        """Make one image, unless it exists.
 
         Raises:
-            PrivateKubeError: it cannot be built or pushed, or the registry holds another under its tag.
+            PrivateKubeError: it cannot be built or pushed, or the registry holds another image under its tag.
         """
-        self.report(each.name, "checking", "")
-        base, identity, base_digest = self._base(each)
-        arguments = {} if each.is_component else dict(self.settings.arguments)
-        tag = each.tag(identity, arguments)
-        revision = git_revision.revision(each.context.root, each.context.files)
-        given = arguments | {"REVISION": revision.commit or "unknown"} | ({"BASE_IMAGE": base} if base else {})
-        given |= {"VERSION": __version__} if each.is_ours else {}
-        repository = f"{self.settings.repository or LOCAL}/{each.name}"
+        self.report(recipe.name, "checking", "")
+        base, identity, base_digest = self._base(recipe)
+        arguments = {} if recipe.is_component else dict(self.settings.arguments)
+        tag = recipe.tag(identity, arguments)
+        revision = git_revision.revision(recipe.context.root, recipe.context.files)
+        build_arguments = arguments | {"REVISION": revision.commit or "unknown"}
+        build_arguments |= {"BASE_IMAGE": base} if base else {}
+        build_arguments |= {"VERSION": __version__} if recipe.is_ours else {}
+        repository = f"{self.settings.repository or LOCAL}/{recipe.name}"
         if self.settings.repository is None:
-            digest, done = None, self._build(each, tag, given)
+            digest, is_new = None, self._build(recipe, tag, build_arguments)
         else:
-            digest, done = self._push(each, tag, given, repository)
-        entry = Entry(each.name, repository, tag, digest, base, base_digest, revision.time, arguments)
-        self.report(each.name, "built" if done else "unchanged", entry.reference)
+            digest, is_new = self._push(recipe, tag, build_arguments, repository)
+        entry = Entry(recipe.name, repository, tag, digest, base, base_digest, revision.time, arguments)
+        self.report(recipe.name, "built" if is_new else "unchanged", entry.reference)
         return entry
 
-    def _base(self, each: Recipe) -> tuple[str | None, str | None, str | None]:
-        """What an image starts from: the reference, what of it goes into the tag, and its digest."""
-        if each.base is not None:
-            entry = self.made[each.base]
+    def _base(self, recipe: Recipe) -> tuple[str | None, str | None, str | None]:
+        """Return the base of an image: its reference, its part of the tag, and its digest."""
+        if recipe.base is not None:
+            entry = self.entries[recipe.base]
             reference = local(entry.name, entry.tag)
             return reference, entry.tag, entry.digest or self.engine.identity(reference)
-        chosen = each.context.dockerfile.base
-        if not each.is_component:
-            chosen = self.settings.base_image or chosen
-        if chosen is None:
+        base = recipe.context.dockerfile.base
+        if not recipe.is_component:
+            base = self.settings.base_image or base
+        if base is None:
             return None, None, None
-        identity = self.engine.require(chosen)
-        return chosen, identity, identity
+        identity = self.engine.require(base)
+        return base, identity, identity
 
-    def _build(self, each: Recipe, tag: str, given: Mapping[str, str]) -> bool:
-        """Build an image for this machine; whether that was needed."""
-        reference = local(each.name, tag)
+    def _build(self, recipe: Recipe, tag: str, build_arguments: Mapping[str, str]) -> bool:
+        """Build an image for this machine, unless it exists; return whether it was built."""
+        reference = local(recipe.name, tag)
         if self.engine.identity(reference):
             return False
-        if each.base is not None:
-            self._fetch(self.made[each.base])
-        self.report(each.name, "building", "")
-        self.engine.build(each.context, reference, given, lambda line: self.report(each.name, "building", line))
+        if recipe.base is not None:
+            self._pull_base(self.entries[recipe.base])
+        self.report(recipe.name, "building", "")
+        self.engine.build(
+            recipe.context, reference, build_arguments, lambda line: self.report(recipe.name, "building", line)
+        )
         return True
 
-    def _fetch(self, base: Entry) -> None:
-        """A base that somebody else pushed, where it is not on this machine."""
+    def _pull_base(self, base: Entry) -> None:
+        """Pull a base that was pushed from another machine, unless it is on this one."""
         if not self.engine.identity(local(base.name, base.tag)):
             self.engine.require(base.reference)
             self.engine.tag(base.reference, f"{LOCAL}/{base.name}", base.tag)
 
-    def _push(self, each: Recipe, tag: str, given: Mapping[str, str], repository: str) -> tuple[str, bool]:
-        """The digest of an image in the registry, and whether it had to be pushed."""
+    def _push(self, recipe: Recipe, tag: str, build_arguments: Mapping[str, str], repository: str) -> tuple[str, bool]:
+        """Push an image, unless the registry has it; return its digest in the registry and whether it was pushed."""
         login = registry.credentials(repository)
         digest = registry.digest(repository, tag, login)
-        before = self.locked.get(each.name)
         if digest is not None:
-            if before and (before.repository, before.tag) == (repository, tag) and before.digest not in {None, digest}:
-                raise _mismatch(repository, tag, f"{lock.FILE} says {before.digest}", digest)
+            self._require_locked_digest(recipe.name, repository, tag, digest)
             return digest, False
-        self._build(each, tag, given)
-        self.report(each.name, "pushing", "")
-        self.engine.tag(local(each.name, tag), repository, tag)
-        said = self.engine.push(repository, tag, login, lambda line: self.report(each.name, "pushing", line))
+        self._build(recipe, tag, build_arguments)
+        self.report(recipe.name, "pushing", "")
+        self.engine.tag(local(recipe.name, tag), repository, tag)
+        pushed = self.engine.push(repository, tag, login, lambda line: self.report(recipe.name, "pushing", line))
         digest = registry.digest(repository, tag, login)
-        if digest is None or said not in {None, digest}:
-            raise _mismatch(repository, tag, f"{said} was pushed", digest)
+        if digest is None or pushed not in {None, digest}:
+            raise _mismatch(repository, tag, f"{pushed} was pushed", digest)
         return digest, True
+
+    def _require_locked_digest(self, name: str, repository: str, tag: str, digest: str) -> None:
+        """Check that the registry holds what the lock says of the same tag, if it says anything."""
+        entry = self.locked.get(name)
+        if entry is None or (entry.repository, entry.tag) != (repository, tag):
+            return
+        if entry.digest not in {None, digest}:
+            raise _mismatch(repository, tag, f"{lock.FILE} says {entry.digest}", digest)
 
 
 def local(name: str, tag: str) -> str:
-    """An image's name on the machine that builds it, whichever registry it is for."""
+    """Return the reference of an image on the machine that builds it, whatever registry it is pushed to."""
     return f"{LOCAL}/{name}:{tag}"
 
 
@@ -152,33 +170,33 @@ def build(
         components: see `recipe.component`.
         engine: what builds.
         settings: how.
-        folder: where images.lock.yaml is.
-        report: is told what happens.
+        folder: folder of images.lock.yaml.
+        report: is told of each image's progress.
 
     Returns:
         An entry for each image, bases first.
     """
     builder = Builder(engine, settings, lock.read(folder), report)
-    for wave in (bases, components):
-        builder.make_all(wave)
-    pin(components, builder.made)
-    lock.write(folder, builder.made.values())
-    return list(builder.made.values())
+    for recipes in (bases, components):
+        builder.make_all(recipes)
+    pin(components, builder.entries)
+    lock.write(folder, builder.entries.values())
+    return list(builder.entries.values())
 
 
-def pin(components: Iterable[Recipe], made: Mapping[str, Entry]) -> None:
-    """Write the references into the component.yamls: all of them are made up before the first is written."""
+def pin(components: Iterable[Recipe], entries: Mapping[str, Entry]) -> None:
+    """Write the references into the component.yamls; none is written unless all can be composed."""
     texts = {
-        each.folder / component_yaml.FILE: component_yaml.pinned(each.folder, made[each.name].reference)
-        for each in components
+        recipe.folder / component_yaml.FILE: component_yaml.pinned(recipe.folder, entries[recipe.name].reference)
+        for recipe in components
     }
     for path, text in texts.items():
         if path.read_text(encoding="utf-8") != text:
-            component_yaml.write(path, text)
+            local_files.write(path, text.encode(), overwrite=True)
 
 
-def _mismatch(repository: str, tag: str, expected: str, found: str | None) -> errors.CorruptData:
+def _mismatch(repository: str, tag: str, expected: str, actual: str | None) -> errors.CorruptData:
     return errors.CorruptData(
-        f"digest of {repository}:{tag}: {expected}, the registry holds {found}; "
-        "somebody else wrote that tag: delete it there and build again"
+        f"digest of {repository}:{tag}: {expected}, the registry holds {actual}; "
+        "another user wrote that tag: delete it there and build again"
     )

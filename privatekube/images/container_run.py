@@ -1,4 +1,4 @@
-"""Run a command in an image, and follow it: what it writes, and the exit status that it ends with."""
+"""Run a command in an image and follow it: its lines, and its exit status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import docker
 
-from privatekube.images.engine import Engine, translated
+from privatekube.images.engine import Engine, translate_errors
 
 
 def follow(
@@ -16,32 +16,32 @@ def follow(
     reference: str,
     command: Sequence[str],
     options: Mapping[str, Any],
-    wrote: Callable[[str], None],
+    on_line: Callable[[str], None],
 ) -> int:
-    """Run a container and return its exit status; it is removed only after that was read, whatever happens.
+    """Run a container and return its exit status; it is removed in every case, but not before its status is read.
 
     Args:
-        client: of the engine.
-        reference: of the image, pulled where it is not here.
-        command: runs instead of the image's own, as on Kubernetes.
+        client: client of the engine.
+        reference: the image, pulled if it is missing.
+        command: replaces the image's own command, as on Kubernetes.
         options: further arguments of the SDK's `containers.run`.
-        wrote: is told each line.
+        on_line: called with each line that the command writes.
 
     Raises:
         PrivateKubeError: the engine cannot run it.
     """
-    with translated("container of", reference):
+    with translate_errors("container of", reference):
         container = client.containers.run(image=reference, command=list(command), detach=True, **options)
         try:
             for line in _lines(container.logs(stream=True, follow=True)):
-                wrote(line)
+                on_line(line)
             return int(container.wait()["StatusCode"])
         finally:
             container.remove(force=True)
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines, however the engine cuts what was written into chunks."""
+    """Yield whole lines, whatever chunks the engine cuts the output into."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
@@ -51,7 +51,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def gpu(engine: Engine) -> dict[str, Any]:
-    """What gives a container this machine's GPUs; nothing where there is none."""
+    """Return the options that give a container this machine's GPUs; none if it has no GPU."""
     if not Path("/dev/nvidiactl").exists():
         return {}
     if engine.name == "Podman":

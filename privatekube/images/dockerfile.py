@@ -1,4 +1,4 @@
-"""What a Dockerfile says of its image's ingredients: the base it starts from, and the files it copies.
+"""Read from a Dockerfile the base that its image starts from and the files that it copies.
 
 >>> read("ARG BASE_IMAGE=me/control-base").base, read("COPY a b /app/").sources, read("COPY --from=x /c /d").sources
 ('me/control-base', ('a', 'b'), ())
@@ -23,8 +23,8 @@ class Dockerfile:
     """A Dockerfile.
 
     Args:
-        text: as it stands.
-        base: default of its argument BASE_IMAGE; None where it has no such argument.
+        text: the whole text.
+        base: default of its argument BASE_IMAGE; None if it has no such argument.
         sources: paths and patterns that it copies from the build context.
     """
 
@@ -34,20 +34,22 @@ class Dockerfile:
 
 
 def load(folder: Path) -> Dockerfile:
-    """The Dockerfile of a folder.
+    """Read the Dockerfile of a folder.
 
     Raises:
-        InvalidInput: there is none, or it cannot be read.
+        InvalidInput: it does not exist or cannot be read.
     """
     try:
         return read((folder / "Dockerfile").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise errors.invalid("Dockerfile", str(folder / "Dockerfile"), f"({reason})", "write one there") from error
+        raise errors.invalid(
+            "Dockerfile", str(folder / "Dockerfile"), f"cannot be read ({reason})", "write one there"
+        ) from error
 
 
 def read(text: str) -> Dockerfile:
-    """Read a Dockerfile's text."""
+    """Parse the text of a Dockerfile."""
     lines = [line.strip() for line in re.sub(r"\\\s*\n", " ", text).splitlines()]
     bases = [match[1] for line in lines if (match := BASE.match(line))]
     sources = [source for line in lines if (match := COPY.match(line)) for source in _sources(match[1])]
@@ -55,7 +57,7 @@ def read(text: str) -> Dockerfile:
 
 
 def _sources(rest: str) -> list[str]:
-    """All but the last word of a COPY from the build context; none of a COPY from another image."""
+    """Return the sources of a COPY from the build context; nothing for a COPY from another image."""
     flags, words = [], rest
     while words.startswith("--"):
         flag, _, words = words.partition(" ")

@@ -1,7 +1,7 @@
-"""Docker or Podman, whichever answers: build, push, and say what went wrong in one line.
+"""Docker or Podman, whichever answers: build and push images, and report a failure in one line.
 
-The docker SDK speaks to both. It does not raise when a push fails, nor when a step of a build does: each line of the
-stream that the engine answers with is looked at.
+The docker SDK talks to both. It does not raise when a push or a step of a build fails: each line of the stream that the
+engine answers with is checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
 class BuildFailed(errors.Permanent):
-    """A step of a Dockerfile failed; `tail` is the last that was written."""
+    """A step of a Dockerfile failed; `tail` holds the last lines of its output."""
 
     def __init__(self, message: str, tail: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -38,20 +38,20 @@ class BuildFailed(errors.Permanent):
 
 
 def sockets(choice: str) -> list[str]:
-    """Where an engine may answer, in the order that it is tried."""
-    named = os.environ.get("DOCKER_HOST")
-    if choice == AUTO and named:
-        return [named]
+    """Return the addresses at which an engine may answer, in the order in which they are tried."""
+    host = os.environ.get("DOCKER_HOST")
+    if choice == AUTO and host:
+        return [host]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     podman = [f"unix://{folder}/podman/podman.sock" for folder in (runtime, "/run") if folder]
     return {DOCKER: [_DOCKER_SOCKET], PODMAN: podman, AUTO: [_DOCKER_SOCKET, *podman]}[choice]
 
 
 def connect(choice: str = AUTO) -> Engine:
-    """The first engine that answers.
+    """Connect to the first engine that answers.
 
     Raises:
-        InvalidInput: none does.
+        InvalidInput: no engine answers.
     """
     refusals = []
     for address in sockets(choice):
@@ -76,35 +76,35 @@ class Engine:
     address: str
 
     def identity(self, reference: str) -> str | None:
-        """The id of an image that is here, else None."""
-        with translated("image", reference):
+        """Return the id of an image of this engine; None if it does not have the image."""
+        with translate_errors("image", reference):
             try:
                 return str(self.client.images.get(reference).id)
             except docker_errors.ImageNotFound:
                 return None
 
     def require(self, reference: str) -> str:
-        """The id of an image, which is pulled where it is not here.
+        """Pull an image if it is missing, and return its id.
 
         Raises:
-            InvalidInput: it cannot be had.
+            InvalidInput: it cannot be pulled.
         """
-        found = self.identity(reference)
-        if found is None:
-            with translated("base image", reference):
-                found = str(self.client.images.pull(reference).id)
-        return found
+        identity = self.identity(reference)
+        if identity is None:
+            with translate_errors("base image", reference):
+                identity = str(self.client.images.pull(reference).id)
+        return identity
 
     def build(
-        self, context: Context, reference: str, arguments: Mapping[str, str], wrote: Callable[[str], None]
+        self, context: Context, reference: str, arguments: Mapping[str, str], on_line: Callable[[str], None]
     ) -> None:
-        """Build an image and tag it; `wrote` is told each line.
+        """Build an image and tag it; `on_line` is called with each line of output.
 
         Raises:
             BuildFailed: a step failed.
         """
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        with translated("build of", reference):
+        with translate_errors("build of", reference):
             stream = self.client.api.build(
                 fileobj=context.archive(),
                 custom_context=True,
@@ -120,59 +120,61 @@ class Engine:
                 for text in str(line.get("stream", "")).splitlines():
                     if text.strip():
                         tail.append(text.rstrip())
-                        wrote(text.strip())
+                        on_line(text.strip())
 
-    def push(self, repository: str, tag: str, credentials: Credentials, wrote: Callable[[str], None]) -> str | None:
-        """Push an image and return the digest that the engine says it has in the registry, if it says so.
+    def push(self, repository: str, tag: str, credentials: Credentials, on_line: Callable[[str], None]) -> str | None:
+        """Push an image and return its digest in the registry as the engine reports it, if it does.
 
         Raises:
             InvalidInput: the registry refuses.
             Temporary: it cannot be reached.
         """
         digest = None
-        with translated("push of", f"{repository}:{tag}"):
+        with translate_errors("push of", f"{repository}:{tag}"):
             stream = self.client.api.push(repository, tag, stream=True, decode=True, auth_config=credentials or None)
             for line in _lines(stream):
                 if "error" in line or "errorDetail" in line:
                     message = line.get("error") or line["errorDetail"].get("message", "")
-                    raise refused(f"push of {repository}:{tag}", message)
+                    raise refusal(f"push of {repository}:{tag}", message)
                 digest = line.get("aux", {}).get("Digest") or digest
                 status = str(line.get("status", ""))
-                if found := _DIGEST.search(status):
-                    digest = found[1]
-                wrote(status)
+                if match := _DIGEST.search(status):
+                    digest = match[1]
+                on_line(status)
         return digest
 
     def tag(self, reference: str, repository: str, tag: str) -> None:
-        """Give an image that is here another name."""
-        with translated("image", reference):
+        """Give an image of this engine another name."""
+        with translate_errors("image", reference):
             self.client.images.get(reference).tag(repository, tag)
 
     def run(self, reference: str, command: list[str]) -> str:
-        """What a command in an image writes to stdout."""
-        with translated("run of", reference):
+        """Run a command in an image and return what it writes to stdout."""
+        with translate_errors("run of", reference):
             return str(self.client.containers.run(reference, command, remove=True, network_mode="none").decode())
 
 
-def refused(what: str, message: str) -> errors.PrivateKubeError:
-    """What a registry's or an engine's words come to: refused to this person, out of reach, or neither."""
+def refusal(action: str, message: str) -> errors.PrivateKubeError:
+    """Return the error for a message of a registry or an engine: access denied, unreachable, or another failure."""
     words, lower = _one_line(message), message.lower()
     if any(sign in lower for sign in ("unauthorized", "authentication required", "denied", "forbidden")):
-        return errors.InvalidInput(f"{what}: is refused ({words}); log in: docker login, or podman login")
+        return errors.InvalidInput(f"{action}: is refused ({words}); log in: docker login, or podman login")
     if any(sign in lower for sign in ("refused", "no such host", "timeout", "timed out", "eof", "unreachable")):
-        return errors.Temporary(f"{what}: the registry cannot be reached ({words}); check its address and the network")
-    return errors.InvalidInput(f"{what}: failed ({words}); see the engine's log")
+        return errors.Temporary(
+            f"{action}: the registry cannot be reached ({words}); check its address and the network"
+        )
+    return errors.InvalidInput(f"{action}: failed ({words}); see the engine's log")
 
 
 @contextlib.contextmanager
-def translated(what: str, reference: str) -> Iterator[None]:
-    """Translate what the SDK raises, once."""
+def translate_errors(action: str, reference: str) -> Iterator[None]:
+    """Translate the errors of the SDK into those of this project."""
     try:
         yield
     except docker_errors.APIError as error:
-        raise refused(f"{what} {reference}", str(error.explanation or error)) from error
+        raise refusal(f"{action} {reference}", str(error.explanation or error)) from error
     except (docker_errors.DockerException, requests.RequestException) as error:
-        raise errors.Temporary(f"{what} {reference}: the engine went away {_reason(error)}; start it again") from error
+        raise errors.Temporary(f"{action} {reference}: the engine {_reason(error)}; start it again") from error
 
 
 def _lines(stream: Iterator[Any]) -> Iterator[dict[str, Any]]:
@@ -180,17 +182,17 @@ def _lines(stream: Iterator[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _reason(error: BaseException) -> str:
-    """The words of the operating system below the SDK's layers."""
+    """Return the reason that the operating system gave, which the SDK wraps several times."""
     text = str(error)
     for sign, words in (
-        ("Permission denied", "refuses you (permission denied)"),
-        ("No such file", "is not there"),
+        ("Permission denied", "refuses access (permission denied)"),
+        ("No such file", "does not exist"),
         ("Connection refused", "does not answer"),
-        ("FileNotFoundError", "is not there"),
+        ("FileNotFoundError", "does not exist"),
     ):
         if sign in text:
             return words
-    return f"({_one_line(text)})"
+    return f"failed ({_one_line(text)})"
 
 
 def _one_line(text: str) -> str:

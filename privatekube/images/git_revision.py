@@ -1,4 +1,4 @@
-"""Where an image's sources stand in git: the last commit that touched them, and its time."""
+"""The last commit that changed the sources of an image, and its time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Revision:
-    """A commit's id and time (ISO 8601); of modified files, that of the last commit, marked.
+    """The id and time (ISO 8601) of a commit; the id ends in `-modified` if the files have changed since.
 
-    Both are None where git or its history is not there.
+    Both are None if there is no git or no history.
     """
 
     commit: str | None
@@ -20,7 +20,7 @@ class Revision:
 
 
 def revision(root: Path, files: Iterable[Path]) -> Revision:
-    """The last commit that touched `files`, given from `root`."""
+    """Return the last commit that changed `files`, whose paths are relative to `root`."""
     paths = [str(file) for file in files]
     last = _git(root, "log", "-1", "--format=%H %cI", "--", *paths)
     if not last:
@@ -32,12 +32,12 @@ def revision(root: Path, files: Iterable[Path]) -> Revision:
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - the paths are our own
-            ["git", "-C", str(root), *arguments],  # noqa: S607 - whatever git is first on the path
+        process = subprocess.run(  # noqa: S603 - the paths are our own
+            ["git", "-C", str(root), *arguments],  # noqa: S607 - the first git on the path
             capture_output=True,
             text=True,
             check=False,
         )
     except OSError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""

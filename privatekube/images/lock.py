@@ -1,4 +1,4 @@
-"""images.lock.yaml: which image each component was pinned to, and what it was made of."""
+"""images.lock.yaml: the image that each component is pinned to, and what it was built from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pydantic
 import yaml
 
 from privatekube import config, errors, validation
-from privatekube.images import component_yaml
+from privatekube.storage import local_files
 
 FILE = "images.lock.yaml"
 HEADER = "# Written by build_components.py: the images that the components are pinned to. Do not edit.\n"
@@ -23,12 +23,12 @@ class Entry:
     Args:
         name: of the image, without registry and prefix.
         repository: registry, prefix and name.
-        tag: digest of what went in.
-        digest: of the pushed manifest; None where the image was not pushed.
+        tag: digest of its ingredients.
+        digest: of the pushed manifest; None if the image was not pushed.
         base: reference of the base image.
-        base_digest: of the base: of its manifest where this tool pushed it, else of its configuration.
-        source_time: of the last commit that touched its sources.
-        arguments: build arguments that were given.
+        base_digest: of the base: of its manifest if this tool pushed it, else of its configuration.
+        source_time: time of the last commit that changed its sources.
+        arguments: build arguments.
     """
 
     name: str
@@ -42,36 +42,37 @@ class Entry:
 
     @property
     def reference(self) -> str:
-        """What a component.yaml names: by digest where there is one, else by tag."""
+        """The reference for component.yaml: by digest if there is one, else by tag."""
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
 def read(folder: Path) -> dict[str, Entry]:
-    """The entries by name; none where there is no lock.
+    """Return the entries by name; none if there is no lock.
 
     Raises:
-        InvalidInput: it is no lock.
+        InvalidInput: the file is not a lock.
     """
     path = folder / FILE
     if not path.exists():
         return {}
-    listed = config.read_mapping(path).get("images")
+    images = config.read_mapping(path).get("images")
     try:
-        entries = pydantic.TypeAdapter(list[Entry]).validate_python(listed)
+        entries = pydantic.TypeAdapter(list[Entry]).validate_python(images)
     except pydantic.ValidationError as error:
         fault = validation.first_fault(error)
         raise errors.InvalidInput(f"{path}: {fault.rpartition(';')[0]}; delete it and build again") from error
-    return {each.name: each for each in entries}
+    return {entry.name: entry for entry in entries}
 
 
 def text(entries: Mapping[str, Entry]) -> str:
-    """As it is written: by name."""
-    listed = [asdict(entries[name]) for name in sorted(entries)]
-    return HEADER + yaml.safe_dump({"images": listed}, sort_keys=False, width=200)
+    """Return the text of the lock, sorted by name."""
+    images = [asdict(entries[name]) for name in sorted(entries)]
+    return HEADER + yaml.safe_dump({"images": images}, sort_keys=False, width=200)
 
 
 def write(folder: Path, entries: Iterable[Entry]) -> None:
-    """Add entries to the lock, over those of the same name, as a whole or not at all."""
-    merged = read(folder) | {each.name: each for each in entries}
-    if merged != read(folder):
-        component_yaml.write(folder / FILE, text(merged))
+    """Add entries to the lock, in place of those of the same name, in one step."""
+    locked = read(folder)
+    merged = locked | {entry.name: entry for entry in entries}
+    if merged != locked:
+        local_files.write(folder / FILE, text(merged).encode(), overwrite=True)

@@ -1,4 +1,4 @@
-"""Whether a component's image was built: what its component.yaml says, and which command builds it."""
+"""Whether the image of a component is built, as its component.yaml says, and the command that builds it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ COMMAND = "python build_components.py"
 
 
 def command(folder: Path, *, is_standard: bool, pushed: bool) -> str:
-    """The command that builds the image of the component in `folder`."""
+    """Return the command that builds the image of the component in `folder`."""
     words = COMMAND if is_standard else f"{COMMAND} {folder} --single"
     return f"{words} --registry HOST/PREFIX" if pushed else f"{words} --no-push"
 
 
 def require(folder: Path, *, pushed: bool, is_standard: bool) -> str:
-    """The component's image, pinned; where it was `pushed`, by digest, else by tag at least.
+    """Return the pinned image of a component: by digest if it must be `pushed`, else by digest or tag.
 
     Raises:
-        InvalidInput: it is not.
+        InvalidInput: the image is not pinned.
     """
     reference = component_yaml.image(folder)
     by_tag = ":" in reference.rpartition("/")[2]

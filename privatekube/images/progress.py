@@ -1,4 +1,4 @@
-"""Shows how images come along: a live line each on a terminal, else one line for each that is done."""
+"""Show the progress of a build: a live line for each image on a terminal, else a line for each finished image."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DONE = ("built", "unchanged")
 
 
 @contextlib.contextmanager
-def shown(console: Console) -> Iterator[Report]:
-    """A report that shows what it is told."""
+def show(console: Console) -> Iterator[Report]:
+    """Yield a report function that shows what it is called with."""
     columns = (
         progress.SpinnerColumn(),
         progress.TextColumn("{task.description:<14} {task.fields[state]:<9}", markup=False),
@@ -26,19 +26,19 @@ def shown(console: Console) -> Iterator[Report]:
     )
     live = progress.Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
     tasks: dict[str, progress.TaskID] = {}
-    begun: dict[str, float] = {}
+    started: dict[str, float] = {}
     lock = threading.Lock()
 
     def report(name: str, state: str, line: str) -> None:
         with lock:
-            begun.setdefault(name, time.monotonic())
+            started.setdefault(name, time.monotonic())
             if name not in tasks:
                 tasks[name] = live.add_task(name, total=None, state=state, line="")
-            room = max(console.width - 45, 10)
-            live.update(tasks[name], state=state, line=line[:room])
+            line_width = max(console.width - 45, 10)
+            live.update(tasks[name], state=state, line=line[:line_width])
             if state in DONE:
                 live.remove_task(tasks[name])
-                seconds = f"{time.monotonic() - begun[name]:6.1f} s"
+                seconds = f"{time.monotonic() - started[name]:6.1f} s"
                 console.print(f"{name:<14} {state:<9} {seconds}  {line}", markup=False, highlight=False, soft_wrap=True)
 
     with live:

@@ -1,6 +1,6 @@
-"""What a registry holds: the digest of a manifest, asked from the registry itself (OCI distribution, HEAD manifests).
+"""Ask a registry for the digest of a manifest (OCI distribution, HEAD manifests).
 
-Credentials are those of `docker login` or `podman login`.
+The credentials are those of `docker login` or `podman login`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 def require_name(repository: str) -> str:
-    """A registry and prefix, checked.
+    """Check a registry and prefix, and return it.
 
     Raises:
-        InvalidInput: not of that form.
+        InvalidInput: it does not have that form.
     """
     if not REPOSITORY.fullmatch(repository):
         raise errors.invalid(
@@ -39,34 +39,35 @@ def require_name(repository: str) -> str:
 
 
 def credentials(repository: str) -> Credentials:
-    """User and password for the registry of a repository; empty where nobody logged in."""
+    """Return user and password for the registry of a repository; empty without a login."""
     host, _ = auth.resolve_repository_name(repository)
-    for path in _stores():
-        found = auth.load_config(path).resolve_authconfig(host)
-        if found:
-            return {key: value for key, value in found.items() if isinstance(value, str)}
+    for path in _credential_files():
+        login = auth.load_config(path).resolve_authconfig(host)
+        if login:
+            return {key: value for key, value in login.items() if isinstance(value, str)}
     return {}
 
 
 def digest(repository: str, tag: str, login: Credentials) -> str | None:
-    """The digest of the manifest of that tag; None where there is no such tag.
+    """Return the digest of the manifest of that tag; None if there is no such tag.
 
     Raises:
-        InvalidInput: the registry refuses.
+        InvalidInput: the registry denies access.
         Temporary: it cannot be reached.
     """
     host, path = auth.resolve_repository_name(repository)
-    answer = _head(_host(host), f"/v2/{path}/manifests/{tag}", login)
-    if answer.status_code == requests.codes.not_found:
+    response = _head(_host(host), f"/v2/{path}/manifests/{tag}", login)
+    if response.status_code == requests.codes.not_found:
         return None
-    if answer.status_code in {requests.codes.unauthorized, requests.codes.forbidden}:
+    if response.status_code in {requests.codes.unauthorized, requests.codes.forbidden}:
         raise errors.InvalidInput(
-            f"registry: {host} refuses you {path} ({answer.status_code}); log in: docker login {host}, or podman login"
+            f"registry: {host} denies access to {path} ({response.status_code}); "
+            f"log in: docker login {host}, or podman login"
         )
-    found = answer.headers.get("Docker-Content-Digest")
-    if not answer.ok or not found:
-        raise errors.Temporary(f"registry: {host} answered {answer.status_code} for {path}:{tag}; try again")
-    return found
+    content_digest = response.headers.get("Docker-Content-Digest")
+    if not response.ok or not content_digest:
+        raise errors.Temporary(f"registry: {host} answered {response.status_code} for {path}:{tag}; try again")
+    return content_digest
 
 
 def _head(host: str, path: str, login: Credentials) -> requests.Response:
@@ -75,28 +76,28 @@ def _head(host: str, path: str, login: Credentials) -> requests.Response:
         url = f"{scheme}://{host}{path}"
         headers = {"Accept": MANIFESTS}
         try:
-            answer = requests.head(url, headers=headers, timeout=_SECONDS)
-            if answer.status_code == requests.codes.unauthorized:
-                headers["Authorization"] = _authorization(answer.headers.get("WWW-Authenticate", ""), login)
-                answer = requests.head(url, headers=headers, timeout=_SECONDS)
+            response = requests.head(url, headers=headers, timeout=_SECONDS)
+            if response.status_code == requests.codes.unauthorized:
+                headers["Authorization"] = _authorization(response.headers.get("WWW-Authenticate", ""), login)
+                response = requests.head(url, headers=headers, timeout=_SECONDS)
         except requests.RequestException as error:
             problem = error
             continue
-        return answer
+        return response
     raise errors.Temporary(
         f"registry: {host} cannot be reached ({type(problem).__name__}); check its address and the network"
     ) from problem
 
 
 def _authorization(challenge: str, login: Credentials) -> str:
-    """The answer to a registry's challenge: the password itself, or a token got with it."""
+    """Return the answer to a registry's challenge: the password itself, or a token obtained with it."""
     pair = (login.get("username", ""), login.get("password", ""))
     if not challenge.lower().startswith("bearer"):
         return requests.Request("HEAD", "http://x", auth=pair).prepare().headers["Authorization"]
-    asked = dict(_CHALLENGE.findall(challenge))
-    realm = asked.pop("realm", "")
-    answer = requests.get(realm, params=asked, auth=pair if login else None, timeout=_SECONDS)
-    document = answer.json() if answer.ok else {}
+    parameters = dict(_CHALLENGE.findall(challenge))
+    realm = parameters.pop("realm", "")
+    response = requests.get(realm, params=parameters, auth=pair if login else None, timeout=_SECONDS)
+    document = response.json() if response.ok else {}
     return f"Bearer {document.get('token') or document.get('access_token') or ''}"
 
 
@@ -105,12 +106,12 @@ def _host(name: str) -> str:
 
 
 def _schemes(host: str) -> tuple[str, ...]:
-    """Plain HTTP is for loopback alone."""
+    """Return the schemes to try: plain HTTP on loopback only."""
     return ("http", "https") if re.match(r"(localhost|127\.[0-9.]+)(:|$)", host) else ("https",)
 
 
-def _stores() -> Iterator[str | None]:
-    """Where logins are kept: Docker's own file (None), then Podman's."""
+def _credential_files() -> Iterator[str | None]:
+    """Yield the files that keep logins: Docker's own (None), then Podman's."""
     yield None
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/containers/{os.getuid()}")
     for path in (os.environ.get("REGISTRY_AUTH_FILE"), f"{runtime}/containers/auth.json", f"{runtime}/auth.json"):

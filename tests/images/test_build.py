@@ -57,8 +57,8 @@ def test_building_again_builds_nothing_and_says_so(workshop: Workshop) -> None:
     assert workshop.texts() == before
 
 
-def test_check_passes_after_a_build_and_names_what_is_out_of_step(workshop: Workshop, tmp_path: Path) -> None:
-    assert "in step" in workshop.build("--check")
+def test_check_passes_after_a_build_and_names_what_is_out_of_date(workshop: Workshop, tmp_path: Path) -> None:
+    assert "agree" in workshop.build("--check")
     copy = Workshop(checkout_of(workshop, tmp_path), workshop.engine, workshop.registry)
     program = copy.folder / "components" / "upload" / "__main__.py"
     program.write_text(program.read_text() + "\n# changed\n")
@@ -75,7 +75,7 @@ def test_only_what_changed_is_built_again(workshop: Workshop, tmp_path: Path) ->
     program.write_text(program.read_text() + "\n# changed\n")
     lines = copy.build_all().splitlines()[1:]
     assert [line.split()[0] for line in lines if " built " in line] == ["upload"]
-    assert "in step" in copy.build("--check")
+    assert "agree" in copy.build("--check")
 
 
 def test_as_shipped_check_says_which_command_builds(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def checkout_only(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 def test_no_engine(checkout_only: Workshop, small: Path) -> None:
     line = refusal(checkout_only, str(small), "--no-push", status=2)
-    assert line.startswith("error: engine: unix:///nowhere.sock is not there; start Docker")
+    assert line.startswith("error: engine: unix:///nowhere.sock does not exist; start Docker")
     assert unchanged(small)
 
 
@@ -70,14 +70,14 @@ def test_a_component_yaml_without_an_image(checkout_only: Workshop, small: Path)
 
 def test_a_component_yaml_that_is_no_yaml(checkout_only: Workshop, small: Path) -> None:
     (small / "component.yaml").write_text("name: [\n")
-    assert "line 2 is no YAML" in refusal(checkout_only, str(small), "--no-push", status=2)
+    assert "line 2 is not YAML" in refusal(checkout_only, str(small), "--no-push", status=2)
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (("--no-push",), "holds no component.yaml, nor does a directory in it"),
-        (("--no-push", "--single"), "holds no component.yaml; name a component's own directory"),
+        (("--no-push", "--single"), "holds no component.yaml; name the directory of a component"),
     ],
 )
 def test_a_directory_without_components(
@@ -97,7 +97,7 @@ def test_a_file_that_is_copied_and_not_there(checkout_only: Workshop, small: Pat
 
 def test_no_registry_is_named(checkout_only: Workshop, small: Path) -> None:
     line = refusal(checkout_only, str(small), status=2)
-    assert "registry: none is named; give --registry HOST/PREFIX, or repo in client_secrets.yaml, or --no-push" in line
+    assert "registry: is not given; give --registry HOST/PREFIX, repo in client_secrets.yaml, or --no-push" in line
 
 
 def test_a_registry_that_is_no_name(checkout_only: Workshop, small: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_engine_that_refuses(empty_workshop: Workshop, small: Path) -> None:
     finally:
         socket.chmod(mode)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: engine: {empty_workshop.engine} refuses you (permission denied); ")
+    assert done.stderr.startswith(f"error: engine: {empty_workshop.engine} refuses access (permission denied); ")
 
 
 @pytest.mark.containers
@@ -146,7 +146,9 @@ def test_wrong_credentials(empty_workshop: Workshop, small: Path, tmp_path: Path
                 (store / "config.json").write_text(json.dumps({"auths": {registry: {"auth": entry}}}))
             if status:
                 line = refusal(empty_workshop, *options, status=status, DOCKER_CONFIG=str(store))
-                assert f"registry: {registry} refuses you team/small (401); log in: docker login {registry}" in line
+                assert (
+                    f"registry: {registry} denies access to team/small (401); log in: docker login {registry}" in line
+                )
                 assert unchanged(small)
             else:
                 empty_workshop.build(*options, DOCKER_CONFIG=str(store))
@@ -191,7 +193,7 @@ def test_a_disk_that_is_full_while_pinning_leaves_component_yaml_whole(
         (folder / "program.py").write_text("")
         fill(folder / "filling")
         line = refusal(empty_workshop, str(folder), "--no-push", status=2)
-        assert "component.yaml' cannot be written (No space left on device)" in line
+        assert "component.yaml cannot be written, no space left on device; free some space" in line
         assert unchanged(folder)
         assert not list(folder.glob(".component.yaml.*"))
     finally:
@@ -209,7 +211,7 @@ def test_a_tag_that_somebody_else_wrote_is_refused(empty_workshop: Workshop, sma
     servers.podman("push", "-q", other, f"{empty_workshop.repository}/small:{tag}")
     line = refusal(empty_workshop, *options, status=2)
     assert f"digest of {empty_workshop.repository}/small:{tag}: images.lock.yaml says sha256:" in line
-    assert "somebody else wrote that tag" in line
+    assert "another user wrote that tag" in line
     assert (small / "component.yaml").read_text() == pinned
 
 

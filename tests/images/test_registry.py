@@ -61,7 +61,7 @@ def test_a_token_is_got_with_the_login(host: str) -> None:
 
 @pytest.mark.parametrize("login", [{}, LOGIN | {"password": "wrong"}])
 def test_who_gets_no_token_is_refused(host: str, login: dict[str, str]) -> None:
-    with pytest.raises(errors.InvalidInput, match=r"refuses you team/a \(401\); log in: docker login localhost"):
+    with pytest.raises(errors.InvalidInput, match=r"denies access to team/a \(401\); log in: docker login localhost"):
         registry.digest(f"{host}/team/a", "v1", login)
 
 

@@ -52,7 +52,7 @@ def test_a_component_that_exits_3_fails_the_run_and_the_exit_task_runs(
     (own / "__main__.py").write_text(FAILING)
     workshop.build(str(own), "--single", "--no-push", "--base-image", servers.BASE_IMAGE)
     written = laptop.pipeline_in_containers(options=("--component", f"dp_evaluate={own}"), status=3)
-    assert written.splitlines()[-1].startswith("error: failing: metrics: a file")
+    assert written.splitlines()[-1].startswith("error: dp_evaluate: metrics: a file")
     assert "release: run ended FAILED" in written
     assert not (laptop.folder / "out" / "latest").exists()
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])  # it was opened
@@ -85,7 +85,7 @@ def test_an_engine_that_does_not_answer_is_found_before_anything_is_claimed(work
     laptop.run("demo_blocks.py", "create", "--days", "1")
     written = laptop.pipeline_in_containers(status=2)
     assert written.splitlines() == [
-        "error: engine: unix:///nowhere.sock is not there; start Docker, or `podman system service`, "
+        "error: engine: unix:///nowhere.sock does not exist; start Docker, or `podman system service`, "
         "or name a socket in DOCKER_HOST"
     ]
     assert laptop.claims() == {}

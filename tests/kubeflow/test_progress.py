@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,34 +37,36 @@ def components(tmp_path: Path) -> StepComponents:
 
 
 class Terminal:
-    """A pseudo-terminal of 80 columns: `file` is what a program writes to, `screen` what came out of it."""
+    """A pseudo-terminal of 80 columns: programs write to `file`, and a thread collects what comes out of it."""
 
     def __init__(self) -> None:
         self._main, secondary = pty.openpty()
+        self._written = b""
+        self._reader = threading.Thread(target=self._read)
         self.file: TextIO = os.fdopen(secondary, "w")
+        self._reader.start()
 
     @property
     def console(self) -> Console:
         return Console(file=self.file, width=80)
 
     def screen(self) -> str:
-        self.file.flush()
-        os.set_blocking(self._main, False)
-        try:
-            return os.read(self._main, 1 << 16).decode()
-        except BlockingIOError:
-            return ""
-
-    def close(self) -> None:
+        """Close the terminal and return all that was written to it."""
         self.file.close()
-        os.close(self._main)
+        self._reader.join(10)
+        return self._written.decode()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError), os.fdopen(self._main, "rb", buffering=0) as opened:  # closed: EIO
+            while chunk := opened.read(1 << 16):
+                self._written += chunk
 
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
     opened = Terminal()
     yield opened
-    opened.close()
+    opened.screen()
 
 
 class Container:
