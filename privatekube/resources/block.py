@@ -11,6 +11,7 @@ from types import MappingProxyType
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import meta
+from privatekube.resources.request_id import RequestId
 
 Budgets = Mapping[str, PrivacyBudget]
 """Budget by block or claim id."""
@@ -113,14 +114,14 @@ class BlockSpec:
 
 @dataclass(frozen=True, slots=True)
 class BlockStatus:
-    """Where the initial budget is now. Maps are by claim id, locks by request id `namespace/claim/index`."""
+    """Where the initial budget is now. Maps are by claim id, locks by request id."""
 
     pending: PrivacyBudget
     available: PrivacyBudget
     acquired: Budgets = field(default_factory=lambda: MappingProxyType({}))
     reserved: Budgets = field(default_factory=lambda: MappingProxyType({}))
     committed: Budgets = field(default_factory=lambda: MappingProxyType({}))
-    locks: Mapping[str, Lock] = field(default_factory=lambda: MappingProxyType({}))
+    locks: Mapping[RequestId, Lock] = field(default_factory=lambda: MappingProxyType({}))
     last_release_ms: int | None = None
     number_of_data: int | None = None
     conditions: tuple[meta.Condition, ...] = ()

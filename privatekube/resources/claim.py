@@ -10,6 +10,7 @@ from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.resources import meta
 from privatekube.resources.block import Budgets
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Response, ResponseState
 
@@ -80,9 +81,9 @@ class PrivacyBudgetClaim:
         """`namespace/name`."""
         return self.meta.id
 
-    def request_id(self, index: int) -> str:
-        """The id of the request at `index`: `namespace/claim/index`."""
-        return f"{self.id}/{index}"
+    def request_id(self, index: int) -> RequestId:
+        """Return the id of the request at `index`."""
+        return RequestId(self.id, index)
 
     @property
     def is_waiting(self) -> bool:

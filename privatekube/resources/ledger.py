@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.wire import common
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
@@ -35,7 +36,7 @@ class Entry:
         data: what the data is filed under, whatever block holds it, see `data_key`.
         block: id of the block, `namespace/name`.
         claim: id of the claim, which names its run.
-        request: id of the request, `namespace/claim/index`, where there is one.
+        request: id of the request, where there is one.
         amount: what was committed.
         reason: `consumed`; `unsettled`: held by a claim when the block was deleted; `opening`: from before the ledger.
         mechanisms: what ran for it, as the claimant said.
@@ -49,7 +50,7 @@ class Entry:
     data: str
     block: str
     claim: str
-    request: str | None
+    request: RequestId | None
     amount: PrivacyBudget
     reason: str
     mechanisms: tuple[str, ...] = ()
@@ -67,7 +68,7 @@ class Entry:
                 "data": self.data,
                 "block": self.block,
                 "claim": self.claim,
-                "request": self.request,
+                "request": None if self.request is None else str(self.request),
                 "budget": common.budget_to_wire(self.amount),
                 "reason": self.reason,
                 "mechanisms": list(self.mechanisms),
@@ -90,7 +91,7 @@ class Entry:
                 data=fields.text("data"),
                 block=fields.text("block"),
                 claim=fields.text("claim"),
-                request=fields.optional_text("request"),
+                request=_request(fields),
                 amount=_amount(fields),
                 reason=fields.text("reason"),
                 mechanisms=tuple(str(each) for each in document.get("mechanisms", ())),
@@ -99,6 +100,11 @@ class Entry:
             )
         except errors.InvalidInput as error:
             raise errors.CorruptData(f"ledger: entry {document.get('sequence')}: {error}; restore a backup") from error
+
+
+def _request(fields: Reader) -> RequestId | None:
+    text = fields.optional_text("request")
+    return None if text is None else RequestId.parse(text)
 
 
 def _amount(fields: Reader) -> PrivacyBudget:

@@ -87,7 +87,7 @@ class MalformedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One entry of spec.requests; its index gives it the id `namespace/claim/index`."""
+    """One entry of spec.requests; its index is part of its id, see `RequestId`."""
 
     identifier: str
     action: AllocateRequest | ConsumeRequest | ReleaseRequest | MalformedRequest

@@ -16,6 +16,7 @@ from privatekube import errors
 from privatekube.privacy import budget, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import BlockStatus, Budgets, Lock, LockState, PrivateDataBlock, ReturnPolicy
+from privatekube.resources.request_id import RequestId
 
 HOLDING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING, LockState.COMMITTING, LockState.ABORTING})
 """States in which a lock holds an amount that was taken from another part of the block."""
@@ -59,18 +60,18 @@ def unlock(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
 
 
 def reserve(
-    block: PrivateDataBlock, claim: str, request: str, demand: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: RequestId, demand: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Record the demand of a request that waits; its lock also records that the block has unlocked for it."""
     return _with(
         block,
-        reserved={**status_of(block).reserved, claim: demand},
+        reserved={**status_of(block).reserved, request.claim: demand},
         locks=_with_lock(block, request, Lock(LockState.DPF_RESERVED, reserved=demand, owner=owner)),
     )
 
 
 def begin_acquire(
-    block: PrivateDataBlock, request: str, amount: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: RequestId, amount: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Take `amount` from available for a request, and hold it in the request's lock.
 
@@ -86,44 +87,43 @@ def begin_acquire(
 
 
 def begin_commit(
-    block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: RequestId, amount: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Take `amount` from what the claim acquired, and hold it in the request's lock, to be committed."""
     lock = Lock(LockState.COMMITTING, acquired=amount, owner=owner)
-    return _with(block, acquired=_minus(block, claim, amount), locks=_with_lock(block, request, lock))
+    return _with(block, acquired=_minus(block, request.claim, amount), locks=_with_lock(block, request, lock))
 
 
 def begin_release(
-    block: PrivateDataBlock, claim: str, request: str, amount: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: RequestId, amount: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Take `amount` from what the claim acquired, and hold it in the request's lock, to be released."""
     lock = Lock(LockState.ABORTING, acquired=amount, owner=owner)
-    return _with(block, acquired=_minus(block, claim, amount), locks=_with_lock(block, request, lock))
+    return _with(block, acquired=_minus(block, request.claim, amount), locks=_with_lock(block, request, lock))
 
 
-def complete(block: PrivateDataBlock, claim: str, request: str) -> PrivateDataBlock:
+def complete(block: PrivateDataBlock, request: RequestId) -> PrivateDataBlock:
     """Finish the transition that an answered request's lock began, and drop the lock."""
     status = status_of(block)
     lock = status.locks.get(request)
     if lock is None:
         return block
-    done = _with(block, reserved=_without(status.reserved, claim), locks=_without_lock(block, request))
+    done = _with(block, reserved=_without(status.reserved, request.claim), locks=_without_lock(block, request))
     amount = lock.acquired
     if amount is None or lock.state not in HOLDING:
         return done
     if lock.state is LockState.COMMITTING:
-        return _with(done, committed=_fold(_plus(status.committed, claim, amount), keep=claim))
+        return _with(done, committed=_fold(_plus(status.committed, request.claim, amount), keep=request.claim))
     if lock.state is LockState.ABORTING:
         return _return_budget(done, amount)
-    return _with(done, acquired=_plus(status.acquired, claim, amount))
+    return _with(done, acquired=_plus(status.acquired, request.claim, amount))
 
 
-def undo(block: PrivateDataBlock, claim: str, request: str, *, keep_waiting: bool = False) -> PrivateDataBlock:
+def undo(block: PrivateDataBlock, request: RequestId, *, keep_waiting: bool = False) -> PrivateDataBlock:
     """Revert the transition that a lock began, where its request failed or its claim was deleted.
 
     Args:
         block: a block with or without the lock.
-        claim: id of the claim.
         request: id of the request.
         keep_waiting: whether the request continues to wait; then only its incomplete grant is reverted.
     """
@@ -135,12 +135,12 @@ def undo(block: PrivateDataBlock, claim: str, request: str, *, keep_waiting: boo
         locks = _with_lock(block, request, Lock(LockState.DPF_RESERVED, reserved=lock.reserved, owner=lock.owner))
         done = _with(block, locks=locks)
     else:
-        done = _with(block, reserved=_without(status.reserved, claim), locks=_without_lock(block, request))
+        done = _with(block, reserved=_without(status.reserved, request.claim), locks=_without_lock(block, request))
     amount = lock.acquired
     if amount is None or lock.state not in HOLDING:
         return done
     if lock.state in (LockState.COMMITTING, LockState.ABORTING):
-        return _with(done, acquired=_plus(status.acquired, claim, amount))
+        return _with(done, acquired=_plus(status.acquired, request.claim, amount))
     return _with(done, available=status.available + amount)
 
 
@@ -167,14 +167,14 @@ def charges(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
         held = _plus(held, claim, amount)
     for request, lock in unfinished_locks(block).items():
         assert lock.acquired is not None  # noqa: S101 - it holds an amount
-        held = _plus(held, request.rpartition("/")[0], lock.acquired)
+        held = _plus(held, request.claim, lock.acquired)
     return held
 
 
-def unfinished_locks(block: PrivateDataBlock) -> dict[str, Lock]:
+def unfinished_locks(block: PrivateDataBlock) -> dict[RequestId, Lock]:
     """Return the locks that hold an amount, by request id."""
     locks = status_of(block).locks
-    return {key: lock for key, lock in locks.items() if lock.acquired is not None and lock.state in HOLDING}
+    return {request: lock for request, lock in locks.items() if lock.acquired is not None and lock.state in HOLDING}
 
 
 def amounts_in_locks(block: PrivateDataBlock) -> list[PrivacyBudget]:
@@ -209,12 +209,12 @@ def _with(block: PrivateDataBlock, **changes: object) -> PrivateDataBlock:
     return replace(block, status=replace(status_of(block), **changes))  # type: ignore[arg-type]  # fields of BlockStatus
 
 
-def _with_lock(block: PrivateDataBlock, request: str, lock: Lock) -> dict[str, Lock]:
+def _with_lock(block: PrivateDataBlock, request: RequestId, lock: Lock) -> dict[RequestId, Lock]:
     return {**status_of(block).locks, request: lock}
 
 
-def _without_lock(block: PrivateDataBlock, request: str) -> dict[str, Lock]:
-    return {name: lock for name, lock in status_of(block).locks.items() if name != request}
+def _without_lock(block: PrivateDataBlock, request: RequestId) -> dict[RequestId, Lock]:
+    return {other: lock for other, lock in status_of(block).locks.items() if other != request}
 
 
 def _plus(budgets: Budgets, claim: str, amount: PrivacyBudget) -> dict[str, PrivacyBudget]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import FlowReleasing
+from privatekube.resources.request_id import RequestId
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,14 @@ class WaitingRequest:
     """A request for budget that waits.
 
     Args:
-        id: `namespace/claim/index`.
+        id: names the request in the decisions.
         demand: what it asks of each of its candidate blocks.
         n_blocks: how many of the candidates it needs; None for all.
         arrival_ms: unix milliseconds.
         priority: for policies that say so.
     """
 
-    id: str
+    id: RequestId
     demand: Mapping[str, PrivacyBudget]
     n_blocks: int | None
     arrival_ms: int
@@ -61,7 +62,7 @@ class Snapshot:
 class Grant:
     """A request gets its whole demand on these blocks."""
 
-    request_id: str
+    request_id: RequestId
     blocks: tuple[str, ...]
 
 

@@ -19,6 +19,7 @@ from privatekube.resources.block import (
     ReturnPolicy,
 )
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import (
     AllocateRequest,
     BlockCondition,
@@ -69,6 +70,9 @@ conditions = st.lists(
 ).map(tuple)
 dimensions = st.builds(Dimension, texts, numeric_value=decimals) | st.builds(Dimension, texts, string_value=texts)
 optional_time = st.none() | times
+request_ids = st.builds(
+    lambda namespace, name, index: RequestId(f"{namespace}/{name}", index), names, names, st.integers(0, 99)
+)
 locks = st.builds(Lock, st.sampled_from(LockState), st.none() | budgets, st.none() | budgets, st.none() | texts)
 
 
@@ -81,7 +85,7 @@ def blocks(draw: st.DrawFn) -> PrivateDataBlock:
         acquired=maps,
         reserved=maps,
         committed=maps,
-        locks=st.dictionaries(texts, locks, max_size=2),
+        locks=st.dictionaries(request_ids, locks, max_size=2),
         last_release_ms=optional_time,
         number_of_data=st.none() | st.integers(0, 9),
         conditions=conditions,

@@ -12,6 +12,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import transitions
 from privatekube.resources.block import LockState, PrivateDataBlock, ReturnPolicy
+from privatekube.resources.request_id import RequestId
 from tests import builders
 
 WHOLE = EpsilonDelta(1.0, 1e-6)
@@ -28,7 +29,7 @@ def test_a_new_block_is_locked_and_only_a_new_one_is(opened: PrivateDataBlock) -
     new = transitions.initialize_status(builders.block(budget=WHOLE))
     assert transitions.status_of(new).pending == WHOLE
     assert transitions.status_of(new).available == EpsilonDelta(0, 0)
-    spent = transitions.complete(transitions.begin_acquire(opened, "ns/c/0", WHOLE), "ns/c", "ns/c/0")
+    spent = transitions.complete(transitions.begin_acquire(opened, RequestId("ns/c", 0), WHOLE), RequestId("ns/c", 0))
     assert transitions.initialize_status(spent) == spent
 
 
@@ -46,7 +47,7 @@ def test_an_order_that_was_overdrawn_fits_nothing_in_a_block_made_again() -> Non
     assert status.available == RenyiCurve((2, 4), (-2.0, 0.0))
     assert status.pending == RenyiCurve((2, 4), (0.0, 0.5))
     with pytest.raises(errors.BudgetUnavailable):
-        transitions.begin_acquire(again, "ns/d/0", RenyiCurve((2, 4), (0.0, 5.0)))
+        transitions.begin_acquire(again, RequestId("ns/d", 0), RenyiCurve((2, 4), (0.0, 5.0)))
 
 
 def test_unlocking_stops_at_what_is_locked() -> None:
@@ -56,32 +57,32 @@ def test_unlocking_stops_at_what_is_locked() -> None:
 
 def test_a_grant_that_does_not_fit_is_refused_and_an_exact_fit_is_not(opened: PrivateDataBlock) -> None:
     with pytest.raises(errors.BudgetUnavailable, match=r"block ns/b: asked epsilon 1\.1"):
-        transitions.begin_acquire(opened, "ns/c/0", EpsilonDelta(1.1, 0.0))
+        transitions.begin_acquire(opened, RequestId("ns/c", 0), EpsilonDelta(1.1, 0.0))
     block = opened
     for index in range(10):
-        block = transitions.begin_acquire(block, f"ns/c/{index}", TENTH)
+        block = transitions.begin_acquire(block, RequestId("ns/c", index), TENTH)
     with pytest.raises(errors.BudgetUnavailable):
-        transitions.begin_acquire(block, "ns/c/10", EpsilonDelta(1e-9, 0.0))
+        transitions.begin_acquire(block, RequestId("ns/c", 10), EpsilonDelta(1e-9, 0.0))
 
 
 def test_a_lock_holds_its_amount_until_it_is_completed_or_undone(opened: PrivateDataBlock) -> None:
-    locked = transitions.begin_acquire(opened, "ns/c/0", TENTH, owner="uid")
+    locked = transitions.begin_acquire(opened, RequestId("ns/c", 0), TENTH, owner="uid")
     assert transitions.amounts_in_locks(transitions.require_balance(locked)) == [TENTH]
-    assert transitions.status_of(transitions.complete(locked, "ns/c", "ns/c/0")).acquired == {"ns/c": TENTH}
-    assert transitions.undo(locked, "ns/c", "ns/c/0") == opened
-    granted = transitions.complete(locked, "ns/c", "ns/c/0")
-    committing = transitions.begin_commit(granted, "ns/c", "ns/c/1", TENTH)
+    assert transitions.status_of(transitions.complete(locked, RequestId("ns/c", 0))).acquired == {"ns/c": TENTH}
+    assert transitions.undo(locked, RequestId("ns/c", 0)) == opened
+    granted = transitions.complete(locked, RequestId("ns/c", 0))
+    committing = transitions.begin_commit(granted, RequestId("ns/c", 1), TENTH)
     assert transitions.status_of(committing).acquired == {}
-    assert transitions.undo(committing, "ns/c", "ns/c/1") == granted
-    assert transitions.status_of(transitions.complete(committing, "ns/c", "ns/c/1")).committed == {"ns/c": TENTH}
+    assert transitions.undo(committing, RequestId("ns/c", 1)) == granted
+    assert transitions.status_of(transitions.complete(committing, RequestId("ns/c", 1))).committed == {"ns/c": TENTH}
 
 
 @pytest.mark.parametrize("policy", ReturnPolicy)
 def test_released_budget_goes_where_the_block_says(opened: PrivateDataBlock, policy: ReturnPolicy) -> None:
     block = replace(opened, spec=replace(opened.spec, budget_return_policy=policy))
-    granted = transitions.complete(transitions.begin_acquire(block, "ns/c/0", TENTH), "ns/c", "ns/c/0")
+    granted = transitions.complete(transitions.begin_acquire(block, RequestId("ns/c", 0), TENTH), RequestId("ns/c", 0))
     back = transitions.status_of(
-        transitions.complete(transitions.begin_release(granted, "ns/c", "ns/c/1", TENTH), "ns/c", "ns/c/1")
+        transitions.complete(transitions.begin_release(granted, RequestId("ns/c", 1), TENTH), RequestId("ns/c", 1))
     )
     there = back.available if policy is ReturnPolicy.TO_AVAILABLE else back.available + TENTH
     assert there == transitions.status_of(opened).available
@@ -89,23 +90,25 @@ def test_released_budget_goes_where_the_block_says(opened: PrivateDataBlock, pol
 
 
 def test_budget_that_vanishes_up_to_rounding_leaves_the_map(opened: PrivateDataBlock) -> None:
-    block = transitions.complete(transitions.begin_acquire(opened, "ns/c/0", EpsilonDelta(0.3)), "ns/c", "ns/c/0")
+    block = transitions.complete(
+        transitions.begin_acquire(opened, RequestId("ns/c", 0), EpsilonDelta(0.3)), RequestId("ns/c", 0)
+    )
     for index in range(1, 4):
-        request = f"ns/c/{index}"
-        block = transitions.complete(
-            transitions.begin_commit(block, "ns/c", request, EpsilonDelta(0.1)), "ns/c", request
-        )
+        request = RequestId("ns/c", index)
+        block = transitions.complete(transitions.begin_commit(block, request, EpsilonDelta(0.1)), request)
     assert transitions.status_of(block).acquired == {}
     assert transitions.status_of(transitions.require_balance(block)).committed["ns/c"].values[0] == pytest.approx(0.3)
 
 
 def test_what_counts_once_the_block_is_gone_is_committed_acquired_and_locked(opened: PrivateDataBlock) -> None:
-    block = transitions.complete(transitions.begin_acquire(opened, "ns/c/0", EpsilonDelta(0.5)), "ns/c", "ns/c/0")
     block = transitions.complete(
-        transitions.begin_commit(block, "ns/c", "ns/c/1", EpsilonDelta(0.25)), "ns/c", "ns/c/1"
+        transitions.begin_acquire(opened, RequestId("ns/c", 0), EpsilonDelta(0.5)), RequestId("ns/c", 0)
     )
-    block = transitions.begin_release(block, "ns/c", "ns/c/2", EpsilonDelta(0.125))
-    block = transitions.begin_acquire(block, "ns/d/0", EpsilonDelta(0.0625))
+    block = transitions.complete(
+        transitions.begin_commit(block, RequestId("ns/c", 1), EpsilonDelta(0.25)), RequestId("ns/c", 1)
+    )
+    block = transitions.begin_release(block, RequestId("ns/c", 2), EpsilonDelta(0.125))
+    block = transitions.begin_acquire(block, RequestId("ns/d", 0), EpsilonDelta(0.0625))
     assert transitions.charges(block) == {"ns/c": EpsilonDelta(0.5), "ns/d": EpsilonDelta(0.0625)}
     assert transitions.charges(builders.block()) == {}
 
@@ -125,22 +128,22 @@ def test_any_sequence_of_transitions_keeps_the_balance(steps: list[tuple[str, fl
     whole = builders.curve(0.5, 1.0, 2.0) if renyi else WHOLE
     block = transitions.initialize_status(builders.block(budget=whole))
     for number, (step, part, who) in enumerate(steps):
-        block = transitions.require_balance(_moved(block, step, part, f"ns/c{who}", number))
+        block = transitions.require_balance(_next(block, step, part, f"ns/c{who}", number))
         for lock in transitions.status_of(block).locks.values():
             assert lock.state in LockState
 
 
-def _moved(block: PrivateDataBlock, step: str, part: float, claim: str, number: int) -> PrivateDataBlock:
-    status, request = transitions.status_of(block), f"{claim}/{number}"
+def _next(block: PrivateDataBlock, step: str, part: float, claim: str, number: int) -> PrivateDataBlock:
+    status, request = transitions.status_of(block), RequestId(claim, number)
     amount = block.spec.initial_budget * part
-    mine = next((name for name in status.locks if name.startswith(f"{claim}/")), None)
+    locked = next((other for other in status.locks if other.claim == claim), None)
     if step == "unlock":
         return transitions.unlock(block, amount)
     if step == "acquire" and status.available.admits(amount, capacity=block.spec.initial_budget):
         return transitions.begin_acquire(block, request, amount)
     if step in ("commit", "abort") and claim in status.acquired:
         moving = transitions.begin_commit if step == "commit" else transitions.begin_release
-        return moving(block, claim, request, status.acquired[claim] * part)
-    if step in ("complete", "undo") and mine is not None:
-        return (transitions.complete if step == "complete" else transitions.undo)(block, claim, mine)
+        return moving(block, request, status.acquired[claim] * part)
+    if step in ("complete", "undo") and locked is not None:
+        return (transitions.complete if step == "complete" else transitions.undo)(block, locked)
     return block

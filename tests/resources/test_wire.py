@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
-from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.block import BlockStatus, Lock, LockState, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest, MalformedRequest
 from privatekube.resources.wire import blocks, claims, common
 from tests import builders
@@ -179,3 +181,21 @@ def test_a_condition_by_itself_is_checked() -> None:
 def test_curves_keep_their_orders_in_increasing_order() -> None:
     wire = {"renyi": [{"alpha": 4, "epsilon": 0.5}, {"alpha": 2, "epsilon": 0.25}]}
     assert common.budget_from_wire(wire) == RenyiCurve((2.0, 4.0), (0.25, 0.5))
+
+
+@pytest.mark.parametrize("key", ["", "c/0", "ns/c", "ns/c/", "ns/c/-1", "ns/c/01", "ns/c/x", "a/b/c/0"])
+def test_a_lock_under_a_key_that_is_not_a_request_id_is_refused_with_its_path(key: str) -> None:
+    wire = blocks.to_wire(builders.block())
+    wire["status"] = {"lockedBudgetMap": {key: {"state": "dpf_reserved"}}}
+    with pytest.raises(errors.InvalidInput) as refused:
+        blocks.from_wire(wire)
+    assert str(refused.value).startswith(f"status.lockedBudgetMap[{key}]: request id: '{key}' must be namespace/claim/")
+
+
+def test_locks_are_written_in_the_order_of_their_keys() -> None:
+    lock = Lock(LockState.DPF_RESERVED)
+    status = BlockStatus(
+        EpsilonDelta(1.0), EpsilonDelta(0.0), locks={RequestId("ns/c", index): lock for index in (2, 10)}
+    )
+    wire = blocks.to_wire(replace(builders.block(), status=status))
+    assert list(wire["status"]["lockedBudgetMap"]) == ["ns/c/10", "ns/c/2"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.block import FlowReleasing
+from privatekube.resources.request_id import RequestId
 from privatekube.scheduling import cycle, ordering, unlocking
 from privatekube.scheduling.snapshot import BlockView, Grant, Plan, Schedule, Snapshot, WaitingRequest
 from tests import builders
@@ -30,7 +31,7 @@ def view(name: str, whole: PrivacyBudget, unlocked: float = 1.0, **changes: Any)
 
 
 def request(name: str, demand: dict[str, PrivacyBudget], n_blocks: int | None = None, at: int = 0) -> WaitingRequest:
-    return WaitingRequest(f"ns/{name}/0", demand, n_blocks, at)
+    return WaitingRequest(RequestId(f"ns/{name}", 0), demand, n_blocks, at)
 
 
 @st.composite
@@ -108,24 +109,24 @@ def test_dpf_grants_the_smallest_dominant_share_and_then_the_next_largest() -> N
         for at, (name, (a, b)) in enumerate(sorted(pairs.items(), reverse=True))
     )
     plan = cycle.plan(Snapshot(0, blocks, waiting), unlocking=unlocking.parse("n=100"), ordering=ordering.parse("dpf"))
-    assert [grant.request_id for grant in plan.grants] == ["ns/p2/0"]
+    assert [grant.request_id.claim for grant in plan.grants] == ["ns/p2"]
     roomy = {name: view(name, whole, 1.0) for name in ("a", "b")}
     plan = cycle.plan(Snapshot(0, roomy, waiting), unlocking=unlocking.parse("n=100"), ordering=ordering.parse("dpf"))
-    assert [grant.request_id for grant in plan.grants] == ["ns/p2/0", "ns/p1/0", "ns/p3/0"]
+    assert [grant.request_id.claim for grant in plan.grants] == ["ns/p2", "ns/p1", "ns/p3"]
 
 
 def test_fcfs_grants_the_oldest_that_fits() -> None:
     blocks = {"a": view("a", EpsilonDelta(1.0))}
     waiting = tuple(request(f"c{i}", {"a": EpsilonDelta(e)}, at=i) for i, e in enumerate((0.8, 0.3, 0.2)))
     plan = cycle.plan(Snapshot(9, blocks, waiting), unlocking=unlocking.parse("n=1"), ordering=ordering.parse("fcfs"))
-    assert plan.grants == (Grant("ns/c0/0", ("a",)), Grant("ns/c2/0", ("a",)))
+    assert plan.grants == (Grant(RequestId("ns/c0", 0), ("a",)), Grant(RequestId("ns/c2", 0), ("a",)))
 
 
 def test_the_blocks_of_smallest_share_are_chosen() -> None:
     blocks = {"a": view("a", EpsilonDelta(1.0)), "b": view("b", EpsilonDelta(4.0))}
     waiting = (request("c", {"a": EpsilonDelta(0.5), "b": EpsilonDelta(0.5)}, 1),)
     plan = cycle.plan(Snapshot(0, blocks, waiting), unlocking=unlocking.parse("n=1"), ordering=ordering.parse("dpf"))
-    assert plan.grants == (Grant("ns/c/0", ("b",)),)
+    assert plan.grants == (Grant(RequestId("ns/c", 0), ("b",)),)
 
 
 @given(st.lists(st.integers(1, 20_000), min_size=1, max_size=20))

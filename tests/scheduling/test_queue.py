@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources.request_id import RequestId
 from privatekube.scheduling import ordering
 from privatekube.scheduling.budget_table import Columns, Table
 from privatekube.scheduling.request_table import Requests
@@ -52,7 +53,7 @@ def test_a_line_grants_what_the_specification_grants(order: str, data: st.DataOb
     table = Table.of(columns, wholes, pending, available)
     demands = [{NAMES[row]: part(wholes[row], low, high) for row in sorted(rows)} for rows, low, high, _ in asks]
     waiting = [
-        WaitingRequest(f"ns/{place}/0", demand, min(ask[3], len(demand)), place)
+        WaitingRequest(RequestId("ns/c", place), demand, min(ask[3], len(demand)), place)
         for place, (demand, ask) in enumerate(zip(demands, asks, strict=True))
     ]
     rows = [[NAMES.index(name) for name in demand] for demand in demands]
@@ -92,7 +93,7 @@ def test_a_line_grants_what_the_specification_grants(order: str, data: st.DataOb
             (waiting[place].id, tuple(NAMES[row] for row in requests.block[edges])) for place, edges in granted
         ] == [(grant.request_id, grant.blocks) for grant in expected]
         for grant in expected:
-            place = int(grant.request_id.split("/")[1])
+            place = grant.request_id.index
             for name in grant.blocks:
                 available[NAMES.index(name)] -= demands[place][name]
             del present[place]

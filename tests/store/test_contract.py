@@ -13,6 +13,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger
 from privatekube.resources.block import BlockStatus
 from privatekube.resources.ledger import Entry
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import Response, ResponseState
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.base import ResourceStore
@@ -72,7 +73,9 @@ STATUS = BlockStatus(pending=EpsilonDelta(0.9, 1e-7), available=EpsilonDelta(0.1
 
 
 def entry(identity: str, block: str = "ns/b", claim: str = "ns/c") -> Entry:
-    return Entry(identity, 5, "d", "sha256:1", block, claim, f"{claim}/0", EpsilonDelta(0.1), "consumed", ("noise",))
+    return Entry(
+        identity, 5, "d", "sha256:1", block, claim, RequestId(claim, 0), EpsilonDelta(0.1), "consumed", ("noise",)
+    )
 
 
 def test_ledger_entries_are_chained_entered_once_and_kept(opener: Opener) -> None:

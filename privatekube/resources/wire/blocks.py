@@ -17,6 +17,7 @@ from privatekube.resources.block import (
     ReleaseMode,
     ReturnPolicy,
 )
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.wire import common, reader
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
@@ -120,7 +121,9 @@ def _status(document: Reader, initial: PrivacyBudget) -> BlockStatus:
         acquired=common.read_budgets(document, "acquiredBudgetMap"),
         reserved=common.read_budgets(document, "reservedBudgetMap"),
         committed=common.read_budgets(document, "committedBudgetMap"),
-        locks={key: _lock(each) for key, each in document.entries("lockedBudgetMap").items()},
+        locks={
+            _request_id(key, fields.path): _lock(fields) for key, fields in document.entries("lockedBudgetMap").items()
+        },
         last_release_ms=document.whole("lastBudgetReleaseTime"),
         number_of_data=document.whole("numberOfData"),
         conditions=common.conditions_from_wire(document.children("conditions")),
@@ -132,18 +135,26 @@ def _status_to_wire(status: BlockStatus) -> Json:
         "pendingBudget": common.budget_to_wire(status.pending),
         "availableBudget": common.budget_to_wire(status.available),
     }
+    locks = sorted(((str(request), lock) for request, lock in status.locks.items()), key=lambda item: item[0])
     optional = common.present(
         {
             "acquiredBudgetMap": common.budgets_to_wire(status.acquired),
             "reservedBudgetMap": common.budgets_to_wire(status.reserved),
             "committedBudgetMap": common.budgets_to_wire(status.committed),
-            "lockedBudgetMap": {key: _lock_to_wire(each) for key, each in sorted(status.locks.items())},
+            "lockedBudgetMap": {key: _lock_to_wire(lock) for key, lock in locks},
             "lastBudgetReleaseTime": status.last_release_ms,
             "numberOfData": status.number_of_data,
             "conditions": common.conditions_to_wire(status.conditions),
         }
     )
     return required | optional
+
+
+def _request_id(text: str, path: str) -> RequestId:
+    try:
+        return RequestId.parse(text)
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{path}: {error}") from error
 
 
 def _lock(document: Reader) -> Lock:
