@@ -1,4 +1,4 @@
-"""The graph: claim, fetch, count, train, evaluate, pay, publish; and settle, however it ends.
+"""The pipeline's graph: claim budget, download, compute statistics, train, evaluate, consume, upload; then settle.
 
 allocate -> download -> dp_preprocess -> dp_train -> dp_evaluate -> consume -> upload
                                                          (exit task: release)
@@ -14,7 +14,7 @@ from kfp.dsl.base_component import BaseComponent
 from privatekube.images import component_yaml
 
 STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
-"""The steps in the order in which they run, and the exit task."""
+"""The steps in the order in which they run; the last one is the exit task, which runs however the others end."""
 
 CONTROL = ("500m", "1Gi")
 DATA = ("1", "4Gi")
@@ -23,22 +23,22 @@ GPU_TYPE = "nvidia.com/gpu"
 
 
 def load(folder: Path) -> BaseComponent:
-    """The component in `folder`."""
+    """Load the component in `folder`."""
     return components.load_component_from_file(str(folder / component_yaml.FILE))
 
 
 def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -> BaseComponent:
-    """The pipeline; its parameters are the fields of `config.RunArguments`.
+    """Build the pipeline; its parameters are the fields of `config.RunArguments`.
 
     Args:
         folders: folder of the component of each of `STEPS`.
-        gpu: ask the cluster for a GPU where the model runs.
-        retries: how often a step that only moves data is run again, with pauses of 10 s and more, as for a lost pod.
+        gpu: whether the steps that run the model request a GPU of the cluster.
+        retries: how often a step that only moves data is retried, with pauses of 10 s and more.
     """
     steps = {name: load(folders[name]) for name in STEPS}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
-        name="dp-lstm", description="Train and publish a model of private reviews, paid for in privacy budget"
+        name="dp-lstm", description="Train and publish a model of private reviews under a privacy budget"
     )
     def dp_lstm(  # noqa: PLR0917 - a pipeline's parameters are its interface
         dataset: str,
@@ -65,10 +65,10 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
         seed: int,
         prefix: str,
     ) -> None:
-        settled = steps["release"](run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace)
-        _limit(settled, CONTROL)
-        with dsl.ExitHandler(settled, name="guarded"):
-            allocated = steps["allocate"](
+        release = steps["release"](run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace)
+        _limit(release, CONTROL)
+        with dsl.ExitHandler(release, name="guarded"):
+            allocate = steps["allocate"](
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 namespace=namespace,
                 dataset=dataset,
@@ -84,13 +84,13 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
                 sampling_rate=sampling_rate,
                 prefix=prefix,
             )
-            grant = allocated.outputs["grant"]
-            downloaded = steps["download"](grant=grant)
-            prepared = steps["dp_preprocess"](grant=grant, blocks=downloaded.outputs["blocks"])
-            trained = steps["dp_train"](
+            grant = allocate.outputs["grant"]
+            download = steps["download"](grant=grant)
+            preprocess = steps["dp_preprocess"](grant=grant, blocks=download.outputs["blocks"])
+            train = steps["dp_train"](
                 grant=grant,
-                dataset=prepared.outputs["dataset"],
-                statistics=prepared.outputs["statistics"],
+                dataset=preprocess.outputs["dataset"],
+                statistics=preprocess.outputs["statistics"],
                 task=task,
                 model=model,
                 max_grad_norm=max_grad_norm,
@@ -102,47 +102,47 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
                 device=device,
                 seed=seed,
             )
-            evaluated = steps["dp_evaluate"](
+            evaluate = steps["dp_evaluate"](
                 grant=grant,
-                dataset=prepared.outputs["dataset"],
-                checkpoint=trained.outputs["checkpoint"],
+                dataset=preprocess.outputs["dataset"],
+                checkpoint=train.outputs["checkpoint"],
                 device=device,
             )
-            paid = steps["consume"](
+            consume = steps["consume"](
                 grant=grant,
-                spend_statistics=prepared.outputs["spend"],
-                spend_training=trained.outputs["spend"],
-                spend_evaluation=evaluated.outputs["spend"],
+                spend_statistics=preprocess.outputs["spend"],
+                spend_training=train.outputs["spend"],
+                spend_evaluation=evaluate.outputs["spend"],
             )
-            published = steps["upload"](
+            upload = steps["upload"](
                 grant=grant,
-                receipt=paid.outputs["receipt"],
-                statistics=prepared.outputs["statistics"],
-                checkpoint=trained.outputs["checkpoint"],
-                metrics=evaluated.outputs["metrics"],
+                receipt=consume.outputs["receipt"],
+                statistics=preprocess.outputs["statistics"],
+                checkpoint=train.outputs["checkpoint"],
+                metrics=evaluate.outputs["metrics"],
                 prefix=prefix,
             )
             for task_, limits in (
-                (allocated, CONTROL),
-                (downloaded, DATA),
-                (prepared, DATA),
-                (trained, TRAINING),
-                (evaluated, TRAINING),
-                (paid, CONTROL),
-                (published, CONTROL),
+                (allocate, CONTROL),
+                (download, DATA),
+                (preprocess, DATA),
+                (train, TRAINING),
+                (evaluate, TRAINING),
+                (consume, CONTROL),
+                (upload, CONTROL),
             ):
                 _limit(task_, limits)
-            movers = (downloaded, published)  # never a step that draws noise or pays
-            for mover in movers if retries else ():
-                mover.set_retry(retries, backoff_duration="10s", backoff_factor=2, backoff_max_duration="300s")
-            for modelled in (trained, evaluated) if gpu else ():
-                modelled.set_accelerator_type(GPU_TYPE).set_accelerator_limit(1)
+            retried = (download, upload) if retries else ()  # never a step that draws noise or consumes budget
+            for step in retried:
+                step.set_retry(retries, backoff_duration="10s", backoff_factor=2, backoff_max_duration="300s")
+            for step in (train, evaluate) if gpu else ():
+                step.set_accelerator_type(GPU_TYPE).set_accelerator_limit(1)
 
     return dp_lstm
 
 
 def _limit(task: Any, limits: tuple[str, str]) -> None:
-    """Bound CPU and memory, and never take a cached result: a cached consume would be an unpaid release."""
+    """Limit CPU and memory, and turn caching off: a cached consume would be a release without payment."""
     cpu, memory = limits
     task.set_cpu_limit(cpu).set_memory_limit(memory)
     task.set_caching_options(False)
