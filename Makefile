@@ -1,4 +1,5 @@
 # make demo: set up, create data blocks, run the pipeline on them.   make test: set up, run all tests.
+# make check: ruff, mypy and the import contracts.   make docs: build the documentation site into build/site.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
