@@ -1,4 +1,4 @@
-"""Run the command line: `python -m privatekube.cli`."""
+"""Run the command line as `python -m privatekube.cli`."""
 
 from privatekube.cli import app
 

@@ -1,4 +1,7 @@
-"""`privatekube`: what a person asks of the control plane."""
+"""The command `privatekube`: list, explain and settle what the control plane holds.
+
+`--help` and `--version` need no extra: each command imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,56 +9,55 @@ import enum
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from privatekube import __version__, config, errors
-from privatekube.cli import output as listing
-from privatekube.cli import typer_app
-from privatekube.client import connect, run_demand
-from privatekube.client.client import BudgetClient
-from privatekube.forecast import forecast
+from privatekube.cli import output, tables, typer_app
+from privatekube.client import connect
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.scheduling import ordering, unlocking
-from privatekube.scheduling.policy import ORDER, TIMEOUT, UNLOCK
-from privatekube.simulation import replay
-from privatekube.simulation import scenario as scenarios
 
+R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Privacy budget as a resource."
 )
 
 
 class Kind(enum.StrEnum):
-    """What to get or describe."""
+    """A kind of object to get or describe."""
 
     BLOCKS = "blocks"
     BLOCK = "block"
     CLAIMS = "claims"
     CLAIM = "claim"
 
+    @property
+    def singular(self) -> str:
+        """The kind of one object."""
+        return self.removesuffix("s")
 
-UNLOCK_HELP = "all, n=<N> or t=<period>,<duration>, such as t=10s,30s."
-ORDER_HELP = f"{', '.join(ordering.ORDERINGS)}; see docs/scheduling.md."
 
-Named = Annotated[str, typer.Argument(metavar="NAME", help="`name`, or `namespace/name`.")]
+UNLOCK_HELP = "How budget unlocks: all, n=<N> or t=<period>,<duration>, such as t=10s,30s."
+ORDER_HELP = "Which request is granted first: dpf, dpack, fcfs or rr; see docs/scheduling.md."
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="`name`, or `namespace/name`.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Only in this namespace.")]
-Output = Annotated[listing.Format, typer.Option("--output", "-o", help="How to print it.")]
+Output = Annotated[output.Format, typer.Option("--output", "-o", help="Output format.")]
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(__version__)
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    store: Annotated[str | None, typer.Option(help="Store, instead of PRIVATEKUBE_STORE.")] = None,
+    store: Annotated[str | None, typer.Option(help="URI of the store. Default: $PRIVATEKUBE_STORE.")] = None,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     if store is not None:
@@ -67,60 +69,66 @@ def get(
     kind: Kind,
     name: Annotated[str | None, typer.Argument(help="`name`, or `namespace/name`.")] = None,
     namespace: Namespace = None,
-    output: Output = listing.Format.TABLE,
+    output_format: Output = output.Format.TABLE,
 ) -> None:
-    """List blocks or claims, or get one of them."""
-    with connect.connect() as connected:
-        if name is not None:
-            listing.show(_find(connected, kind, name, namespace), output)
-            return
-        if kind in (Kind.BLOCKS, Kind.BLOCK):
-            listing.show_all(connected.list_blocks(namespace), output, listing.blocks_table)
+    """List blocks or claims, or show one of them."""
+    with connect.connect() as client:
+        if name is not None and kind.singular == Kind.BLOCK:
+            output.show(_find(client.list_blocks(), kind, name, namespace), output_format)
+        elif name is not None:
+            output.show(_find(client.list_claims(), kind, name, namespace), output_format)
+        elif kind.singular == Kind.BLOCK:
+            output.show_all(client.list_blocks(namespace), output_format, tables.block_list)
         else:
-            listing.show_all(connected.list_claims(namespace), output, listing.claims_table)
+            output.show_all(client.list_claims(namespace), output_format, tables.claim_list)
 
 
 @app.command()
-def describe(kind: Kind, name: Named, namespace: Namespace = None, output: Output = listing.Format.TABLE) -> None:
+def describe(kind: Kind, name: Name, namespace: Namespace = None, output_format: Output = output.Format.TABLE) -> None:
     """Show one block or claim in full."""
-    with connect.connect() as connected:
-        listing.show(_find(connected, kind, name, namespace), output)
+    get(kind, name, namespace, output_format)
 
 
 @app.command()
 def plan(
     claim: Annotated[
-        Path | None, typer.Argument(help="Manifest of a claim (YAML or JSON), instead of the arguments of a run.")
+        Path | None, typer.Argument(help="Manifest of a claim (YAML or JSON), in place of the arguments of a run.")
     ] = None,
-    arguments: Annotated[Path, typer.Option(help="YAML file of run arguments.")] = Path("arguments.yaml"),
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides one argument.")] = None,
-    output: Output = listing.Format.TABLE,
+    arguments: Annotated[Path, typer.Option(help="YAML file with the arguments of a run.")] = Path("arguments.yaml"),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one argument of the run.")
+    ] = None,
+    output_format: Output = output.Format.TABLE,
 ) -> None:
-    """Say whether a run would get its budget now; if not: what is missing, when, what fits. Charges nothing."""
-    with connect.connect() as connected:
+    """Show whether a run would be granted its budget now, and if not, what is missing. Nothing is charged."""
+    from privatekube.client import run_demand  # noqa: PLC0415 - see the module's docstring
+    from privatekube.forecast import forecast  # noqa: PLC0415
+
+    with connect.connect() as client:
         if claim is not None:
             namespace, request = run_demand.read_claim(claim)
         else:
             run = config.load_arguments(arguments, set_ or [])
-            namespace, request = run.namespace, run_demand.request_of_run(connected, run)
-        listing.show_prospect(forecast.foresee(connected, namespace, request), request, output)
+            namespace, request = run.namespace, run_demand.request_of_run(client, run)
+        output.show_prospect(forecast.foresee(client, namespace, request), request, output_format)
 
 
 @app.command()
-def explain(claim: Named, namespace: Namespace = None, output: Output = listing.Format.TABLE) -> None:
-    """Say what a claim waits for, or why it was refused: what is missing, when it would come, what would fit."""
-    with connect.connect() as connected:
-        found = connected.get_claim(_find(connected, Kind.CLAIM, claim, namespace).id)
-        prospect = forecast.explain(connected, found)
-        listing.show_explanation(found, prospect, output)
+def explain(claim: Name, namespace: Namespace = None, output_format: Output = output.Format.TABLE) -> None:
+    """Show why a claim waits or was refused: what is missing, when it would be unlocked, and what would fit."""
+    from privatekube.forecast import forecast  # noqa: PLC0415 - see the module's docstring
+
+    with connect.connect() as client:
+        resource = _find(client.list_claims(), Kind.CLAIM, claim, namespace)
+        output.show_explanation(resource, forecast.explain(client, resource), output_format)
 
 
 @app.command()
-def settle(claim: Named, namespace: Namespace = None) -> None:
-    """Settle a claim that its run left behind: return the budget if the data was never opened, otherwise consume it."""
-    with connect.connect() as connected:
-        found = _find(connected, Kind.CLAIM, claim, namespace)
-        typer.echo(f"{found.id}: {connected.settle(found.id)}")
+def settle(claim: Name, namespace: Namespace = None) -> None:
+    """Settle a claim that its run left behind: release its budget if its data was never opened, else consume it."""
+    with connect.connect() as client:
+        claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
+        typer.echo(f"{claim_id}: {client.settle(claim_id)}")
 
 
 @app.command()
@@ -128,20 +136,21 @@ def ledger(
     block: Annotated[str | None, typer.Option(help="Only of this block: `namespace/name`, or `name`.")] = None,
     claim: Annotated[str | None, typer.Option(help="Only of this claim: `namespace/name`, or `name`.")] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check that no entry was changed, and that all add up to the blocks.")
+        bool, typer.Option("--verify", help="Check that no entry was changed, and that they add up to the blocks.")
     ] = False,
-    output: Output = listing.Format.TABLE,
+    output_format: Output = output.Format.TABLE,
 ) -> None:
-    """Show what was committed for good: who, for what, how much, when."""
-    with connect.connect() as connected:
+    """Show what was committed: by which claim, on which block, how much, and when."""
+    with connect.connect() as client:
         if verify:
-            audit = connected.verify_ledger()
-            typer.echo(f"{audit.entries} entries on the data of {audit.data} blocks are whole and add up")
-            typer.echo(f"latest digest {audit.digest}: note it elsewhere, to know this ledger again")
+            audit = client.verify_ledger()
+            typer.echo(f"{audit.entries} entries on the data of {audit.data} blocks are unchanged and add up")
+            typer.echo(f"latest digest {audit.digest}: keep it elsewhere, to recognize this ledger later")
             return
-        entries = connected.ledger()
-        where = [each for each in entries if block in (None, each.block, each.block.partition("/")[2])]
-        listing.show_ledger([e for e in where if claim in (None, e.claim, e.claim.partition("/")[2])], output)
+        entries = [
+            entry for entry in client.ledger() if _is_named(entry.block, block) and _is_named(entry.claim, claim)
+        ]
+        output.show_ledger(entries, output_format)
 
 
 @app.command()
@@ -149,48 +158,55 @@ def policy(
     unlock: Annotated[str | None, typer.Option(help=UNLOCK_HELP)] = None,
     order: Annotated[str | None, typer.Option(help=ORDER_HELP)] = None,
     default_timeout: Annotated[
-        int | None, typer.Option(min=1, help="Seconds that a claim waits which does not say.")
+        int | None, typer.Option(min=1, help="Seconds that a request waits which sets no timeout.")
     ] = None,
 ) -> None:
-    """Show how this store shares budget, or change it for what is still locked: choose before creating blocks."""
-    changes = {UNLOCK: unlock, ORDER: order}
-    if default_timeout is not None:
-        changes[TIMEOUT] = str(default_timeout * 1000)
-    with connect.connect() as connected:
-        connected.set_policy(**{name: value for name, value in changes.items() if value is not None})
-        for name, value in connected.policy_settings().items():
+    """Show the scheduling policy of the store, or change it for budget that is still locked."""
+    from privatekube.scheduling.policy import ORDER, TIMEOUT, UNLOCK  # noqa: PLC0415 - see the module's docstring
+
+    timeout_ms = None if default_timeout is None else str(default_timeout * 1000)
+    settings = {UNLOCK: unlock, ORDER: order, TIMEOUT: timeout_ms}
+    with connect.connect() as client:
+        client.set_policy(**{name: value for name, value in settings.items() if value is not None})
+        for name, value in client.policy_settings().items():
             typer.echo(f"{name}: {value}")
 
 
 @app.command()
 def simulate(
-    scenario: Annotated[Path, typer.Argument(help="Scenario file: JSON, gzipped or not; see docs/scheduling.md.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="SCENARIO", help="Scenario file: JSON, may be gzipped; see docs/scheduling.md.")
+    ],
     unlock: Annotated[str, typer.Option(help=UNLOCK_HELP)] = "all",
     order: Annotated[str, typer.Option(help=ORDER_HELP)] = "dpf",
-    output: Output = listing.Format.TABLE,
+    output_format: Output = output.Format.TABLE,
 ) -> None:
-    """Replay a scenario under a policy: who would be granted what, and when. Nothing is charged."""
-    unlocks, orders = unlocking.parse(unlock), ordering.parse(order)
-    read = scenarios.read(scenario)
-    played = replay.replay(read, unlocking=unlocks, ordering=orders)
-    listing.show_replay(read, played, {"unlock": unlock, "order": order}, output)
+    """Replay a scenario under a policy: which claims would be granted, and when. Nothing is charged."""
+    from privatekube.scheduling import ordering, unlocking  # noqa: PLC0415 - see the module's docstring
+    from privatekube.simulation import replay, scenario  # noqa: PLC0415
+
+    content = scenario.read(file)
+    result = replay.replay(content, unlocking=unlocking.parse(unlock), ordering=ordering.parse(order))
+    output.show_replay(content, result, {"unlock": unlock, "order": order}, output_format)
 
 
-def _find(
-    connected: BudgetClient, kind: Kind, name: str, namespace: str | None
-) -> PrivateDataBlock | PrivacyBudgetClaim:
-    """The object of that name; a bare name that is unique across namespaces will do."""
-    found: Sequence[PrivateDataBlock | PrivacyBudgetClaim]
-    found = connected.list_blocks() if kind in (Kind.BLOCKS, Kind.BLOCK) else connected.list_claims()
-    wanted = f"{namespace}/{name}" if namespace and "/" not in name else name
-    matches = [each for each in found if wanted in (each.id, each.meta.name)]
-    what = kind.rstrip("s")
+def _find(resources: Sequence[R], kind: Kind, name: str, namespace: str | None) -> R:
+    """Return the object of a name; a name without its namespace must be unique across namespaces."""
+    full_name = f"{namespace}/{name}" if namespace and "/" not in name else name
+    matches = [resource for resource in resources if _is_named(resource.id, full_name)]
     if not matches:
-        raise errors.NotFound(f"{what} {wanted}: there is none; see privatekube get {what}s")
+        raise errors.NotFound(f"{kind.singular} {full_name}: does not exist; see privatekube get {kind.singular}s")
     if len(matches) > 1:
-        where = ", ".join(each.meta.namespace for each in matches)
-        raise errors.InvalidInput(f"{what} {wanted}: is in several namespaces ({where}); name one with -n")
+        namespaces = ", ".join(resource.meta.namespace for resource in matches)
+        raise errors.InvalidInput(
+            f"{kind.singular} {full_name}: exists in several namespaces ({namespaces}); choose one with -n"
+        )
     return matches[0]
+
+
+def _is_named(resource_id: str, name: str | None) -> bool:
+    """Whether an object has this name, with or without its namespace; None stands for any name."""
+    return name in (None, resource_id, resource_id.partition("/")[2])
 
 
 def main() -> None:

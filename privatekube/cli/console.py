@@ -6,11 +6,11 @@ import sys
 
 from rich.console import Console
 
-UNBROKEN = 400
-"""Columns of a table that goes to a file or a pipe: rows are not broken."""
+FILE_COLUMNS = 400
+"""Width of a table that is written to a file or a pipe, so that its rows are not wrapped."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables and lines go; what is no terminal gets them unbroken."""
+    """Return a console for standard output or standard error that wraps lines only on a terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else UNBROKEN)
+    return Console(stderr=stderr, width=None if stream.isatty() else FILE_COLUMNS)

@@ -1,12 +1,11 @@
-"""What would happen to a request, in words and as JSON."""
+"""A forecast in words and as JSON: what would happen to a request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from privatekube.forecast.forecast import Prospect
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import format_time
@@ -14,11 +13,14 @@ from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import ResponseState
 from privatekube.resources.wire import common
 
+if TYPE_CHECKING:  # it imports numpy, which `privatekube --help` does without
+    from privatekube.forecast.forecast import Prospect
+
 _SHOWN = 3
 
 
 def lines(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
-    """What would happen, line by line."""
+    """Yield what would happen, line by line."""
     if prospect.granted:
         yield f"would be granted now, on {_names(prospect.blocks)}"
         return
@@ -27,30 +29,31 @@ def lines(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
 
 
 def explanation(claim: PrivacyBudgetClaim, state: str, prospect: Prospect | None) -> Iterator[str]:
-    """Where a claim stands, and what keeps it there."""
+    """Yield the state of a claim, and why it waits or was refused."""
     yield f"claim {claim.id}: {state}"
     for index, response in enumerate(claim.status.responses):
         if response.state is ResponseState.FAILURE:
             yield f"request {index} was refused: {response.error}"
-    request = next((e.action for e in reversed(claim.spec.requests) if isinstance(e.action, AllocateRequest)), None)
+    requests = [request.action for request in claim.spec.requests if isinstance(request.action, AllocateRequest)]
+    request = requests[-1] if requests else None
     if prospect is None or request is None:
-        yield f"it was granted what it asked, on {_names(_granted_blocks(claim))}"
+        yield f"it was granted as requested, on {_names(_granted_blocks(claim))}"
     elif claim.status.responses and claim.status.responses[-1].state is ResponseState.PENDING:
         yield from _details(prospect, request) if not prospect.granted else ["it will be granted in the next pass"]
     else:
-        first, *others = lines(prospect, request)
-        yield f"asked again now, it {first}"
-        yield from others
+        first, *details = lines(prospect, request)
+        yield f"if requested again now, it {first}"
+        yield from details
 
 
 def to_json(prospect: Prospect) -> dict[str, Any]:
-    """What would happen, as JSON."""
+    """Return what would happen as JSON."""
     return common.present(
         {
             "granted": prospect.granted,
             "blocks": list(prospect.blocks),
             "refusal": prospect.refusal,
-            "shortages": [{**asdict(each), "holders": list(each.holders)} for each in prospect.shortages],
+            "shortages": [{**asdict(shortage), "holders": list(shortage.holders)} for shortage in prospect.shortages],
             "grantedAt": None if prospect.granted_at_ms is None else format_time(prospect.granted_at_ms),
             "arrivals": prospect.arrivals,
             "fittingShare": prospect.fitting,
@@ -66,7 +69,7 @@ def _details(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
     if len(prospect.shortages) > _SHOWN:
         yield f"... and {len(prospect.shortages) - _SHOWN} more of its {len(prospect.blocks)} blocks"
     if not prospect.shortages and not prospect.refusal:
-        yield "its blocks have room for it, but not for everybody's equal share"
+        yield "its blocks have room for it, but it exceeds an equal share"
     if not prospect.refusal:
         yield f"when: {_when(prospect)}"
     yield from _alternatives(prospect, request)
@@ -74,13 +77,13 @@ def _details(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
 
 def _when(prospect: Prospect) -> str:
     if prospect.granted_at_ms is not None:
-        return f"at {format_time(prospect.granted_at_ms)}, if nobody else comes: time unlocks it"
+        return f"at {format_time(prospect.granted_at_ms)}, when time has unlocked it, if no other request comes first"
     if prospect.arrivals is not None:
         return f"after {prospect.arrivals} more requests on its blocks, if they leave what they unlock"
     holders = sorted({holder for shortage in prospect.shortages for holder in shortage.holders})
     if holders:
-        return f"not by unlocking; only if a claim gives back what it holds: {', '.join(holders[:_SHOWN])}"
-    return "not by unlocking, and nobody holds what could come back"
+        return f"not by unlocking; only if a claim releases what it holds: {', '.join(holders[:_SHOWN])}"
+    return "not by unlocking, and no claim holds budget that could be released"
 
 
 def _alternatives(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:

@@ -1,85 +1,144 @@
-"""One block or claim in full, as tables for a person."""
+"""Tables for people: lists of blocks and of claims, and one block, claim, ledger or replay in full."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
-from privatekube.resources import transitions
+from privatekube.resources import summary, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.meta import format_time
-from privatekube.resources.requests import AllocateRequest
+from privatekube.resources.ledger import Entry
+from privatekube.resources.meta import ObjectMeta, format_time
+from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ReleaseResponse, Response
-from privatekube.simulation.replay import Replay
-from privatekube.simulation.scenario import Scenario
+
+if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
+    from privatekube.simulation.replay import Replay
+    from privatekube.simulation.scenario import Scenario
 
 
-def block(found: PrivateDataBlock) -> Iterator[Table]:
-    """Identity and data of a block, where its budget is, and who holds or waits for how much."""
+def block_list(blocks: Sequence[PrivateDataBlock]) -> Table:
+    """Return a row for each block: its dataset, what is left, how much is committed, how many claims wait."""
+    table = Table("namespace", "name", "dataset", "left", "committed", "waiting", "age", box=None)
+    for block in blocks:
+        table.add_row(
+            block.meta.namespace,
+            block.meta.name,
+            block.spec.dataset,
+            summary.left(block),
+            f"{summary.committed_share(block):.0%}",
+            str(len(block.status.reserved)) if block.status else "0",
+            _age(block.meta),
+        )
+    return table
+
+
+def claim_list(claims: Sequence[PrivacyBudgetClaim]) -> Table:
+    """Return a row for each claim: its state, demand, number of blocks, and why it waits or was refused."""
+    table = Table("namespace", "name", "state", "demand", "blocks", "opened", "reason", "age", box=None)
+    for claim in claims:
+        responses = claim.status.responses
+        held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
+        table.add_row(
+            claim.meta.namespace,
+            claim.meta.name,
+            summary.state(claim),
+            summary.demand(claim),
+            str(len(held)),
+            "yes" if claim.spec.data_opened else "no",
+            (responses[-1].error or "") if responses else "",
+            _age(claim.meta),
+        )
+    return table
+
+
+def ledger_entries(entries: Sequence[Entry]) -> Table:
+    """Return a row for each entry of the ledger."""
+    table = Table("#", "time", "block", "claim", "committed", "reason", "mechanisms", box=None)
+    for entry in entries:
+        table.add_row(
+            str(entry.sequence),
+            format_time(entry.time_ms),
+            entry.block,
+            entry.claim,
+            summary.short(entry.amount),
+            entry.reason,
+            "; ".join(entry.mechanisms),
+        )
+    return table
+
+
+def block_details(block: PrivateDataBlock) -> Iterator[Table]:
+    """Yield what a block is, and where its budget is: who holds or waits for how much."""
     yield _facts(
-        ("block", found.id),
-        ("dataset", found.spec.dataset),
-        ("data", found.spec.data_source),
-        ("digest", found.content_digest or "not stated"),
-        *((each.attribute, each.numeric_value or each.string_value) for each in found.spec.dimensions),
-        ("created", _time(found.meta.creation_time_ms)),
+        ("block", block.id),
+        ("dataset", block.spec.dataset),
+        ("data", block.spec.data_source),
+        ("digest", block.content_digest or "not stated"),
+        *(
+            (dimension.attribute, dimension.numeric_value or dimension.string_value)
+            for dimension in block.spec.dimensions
+        ),
+        ("created", _time(block.meta.creation_time_ms)),
     )
-    status = transitions.status_of(transitions.initialize_status(found))
-    parts = [
-        ("initial", found.spec.initial_budget),
-        ("locked", status.pending),
-        ("available", status.available),
-        *((f"acquired by {claim}", amount) for claim, amount in status.acquired.items()),
-        *((f"committed by {claim}", amount) for claim, amount in status.committed.items()),
-        *((f"waited for by {claim}", amount) for claim, amount in status.reserved.items()),
-    ]
-    yield _budgets(parts)
+    status = transitions.status_of(transitions.initialize_status(block))
+    yield _budgets(
+        [
+            ("initial", block.spec.initial_budget),
+            ("locked", status.pending),
+            ("available", status.available),
+            *((f"acquired by {claim}", amount) for claim, amount in status.acquired.items()),
+            *((f"committed by {claim}", amount) for claim, amount in status.committed.items()),
+            *((f"requested by {claim}, which waits", amount) for claim, amount in status.reserved.items()),
+        ]
+    )
 
 
-def claim(found: PrivacyBudgetClaim) -> Iterator[Table]:
-    """Identity of a claim, its requests with their answers, and what it holds on which block."""
+def claim_details(claim: PrivacyBudgetClaim) -> Iterator[Table]:
+    """Yield what a claim is, its requests with their answers, and what it holds on which block."""
+    settle_after = claim.spec.settle_after
     yield _facts(
-        ("claim", found.id),
-        ("data opened", "yes" if found.spec.data_opened else "no"),
-        ("settled by", "its run" if found.spec.settle_after is None else _time(found.spec.settle_after.at_ms)),
-        ("created", _time(found.meta.creation_time_ms)),
+        ("claim", claim.id),
+        ("data opened", "yes" if claim.spec.data_opened else "no"),
+        ("settled by", "its run" if settle_after is None else f"its run, or else after {_time(settle_after.at_ms)}"),
+        ("created", _time(claim.meta.creation_time_ms)),
     )
-    table = Table("request", "asks", "answer", "reason", box=None)
-    for index, request in enumerate(found.spec.requests):
-        answered = index < len(found.status.responses)
-        response = found.status.responses[index] if answered else None
-        state = "not yet" if response is None else str(response.state)
-        table.add_row(str(index), type(request.action).__name__, state, _reason(request.action, response))
+    table = Table("request", "action", "answer", "reason", box=None)
+    for index, request in enumerate(claim.spec.requests):
+        response = claim.response_at(index)
+        answer = "not yet" if response is None else str(response.state)
+        table.add_row(str(index), type(request.action).__name__, answer, _reason(request, response))
     yield table
     holdings = [
-        *((f"waits for, on {key}", amount) for key, amount in found.status.reserved.items()),
-        *((f"acquired on {key}", amount) for key, amount in found.status.acquired.items()),
-        *((f"committed on {key}", amount) for key, amount in found.status.committed.items()),
+        *((f"waits for, on {block_id}", amount) for block_id, amount in claim.status.reserved.items()),
+        *((f"acquired on {block_id}", amount) for block_id, amount in claim.status.acquired.items()),
+        *((f"committed on {block_id}", amount) for block_id, amount in claim.status.committed.items()),
     ]
     if holdings:
         yield _budgets(holdings)
 
 
-def replay(scenario: Scenario, played: Replay, policy: Mapping[str, str]) -> Iterator[Table]:
-    """How many claims of a scenario were granted, which and when, and what that took of each block."""
+def replay_result(scenario: Scenario, result: Replay, policy: Mapping[str, str]) -> Iterator[Table]:
+    """Yield how many claims of a scenario were granted, what that used of each block, and when each was granted."""
     yield _facts(
         ("scenario", scenario.name),
         *policy.items(),
-        ("granted", f"{len(played.granted)} of {len(scenario.claims)} claims"),
-        ("seconds spent deciding", f"{played.wall_seconds:.3f}"),
+        ("granted", f"{len(result.granted)} of {len(scenario.claims)} claims"),
+        ("seconds spent deciding", f"{result.wall_seconds:.3f}"),
     )
-    table = Table("block", "used", "unlocked", box=None)
-    for block, used, unlocked in zip(scenario.blocks, played.used_share, played.unlocked_share, strict=True):
-        table.add_row(str(block.id), f"{used:.1%}", f"{unlocked:.1%}")
-    yield table
-    table = Table("granted claim", "at second", box=None)
-    for claim, seconds in zip(played.granted, played.grant_seconds, strict=True):
-        table.add_row(str(claim), f"{seconds:.6g}")
-    yield table
+    block_table = Table("block", "used", "unlocked", box=None)
+    for block, used, unlocked in zip(scenario.blocks, result.used_share, result.unlocked_share, strict=True):
+        block_table.add_row(str(block.id), f"{used:.1%}", f"{unlocked:.1%}")
+    yield block_table
+    claim_table = Table("granted claim", "at second", box=None)
+    for claim, seconds in zip(result.granted, result.grant_seconds, strict=True):
+        claim_table.add_row(str(claim), f"{seconds:.6g}")
+    yield claim_table
 
 
 def _facts(*rows: tuple[str, object]) -> Table:
@@ -89,31 +148,43 @@ def _facts(*rows: tuple[str, object]) -> Table:
     return table
 
 
-def _budgets(parts: list[tuple[str, PrivacyBudget]]) -> Table:
-    first = parts[0][1]
-    names = [f"order {a:g}" for a in first.orders] if isinstance(first, RenyiCurve) else ["epsilon", "delta"]
-    table = Table("budget", *names, box=None)
-    for name, amount in parts:
-        table.add_row(name, *("-" if value is None else f"{value:.6g}" for value in _values(amount, first)))
+def _budgets(rows: list[tuple[str, PrivacyBudget]]) -> Table:
+    """Return a row for each amount, and a column for each component of the first one."""
+    first = rows[0][1]
+    columns = [f"order {order:g}" for order in first.orders] if isinstance(first, RenyiCurve) else ["epsilon", "delta"]
+    table = Table("budget", *columns, box=None)
+    for name, amount in rows:
+        table.add_row(name, *("-" if value is None else f"{value:.6g}" for value in _components(amount, first)))
     return table
 
 
-def _values(amount: PrivacyBudget, like: PrivacyBudget) -> list[float | None]:
-    """The components of `amount`, one for each of those of `like`."""
+def _components(amount: PrivacyBudget, like: PrivacyBudget) -> list[float | None]:
+    """Return the components of `amount` that `like` has."""
     return [amount.at(order) for order in like.orders] if isinstance(amount, RenyiCurve) else list(amount.values)
 
 
-def _reason(action: Any, response: Response | None) -> str:
+def _reason(request: Request, response: Response | None) -> str:
     if response is None:
         return ""
     if response.error:
         return response.error
     if isinstance(response.detail, ConsumeResponse | ReleaseResponse):
-        return "; ".join(f"{key}: {each.error}" for key, each in response.detail.blocks.items() if each.error)
-    if isinstance(action, AllocateRequest) and isinstance(response.detail, AllocateResponse):
+        outcomes = response.detail.blocks.items()
+        return "; ".join(f"{block_id}: {outcome.error}" for block_id, outcome in outcomes if outcome.error)
+    if isinstance(request.action, AllocateRequest) and isinstance(response.detail, AllocateResponse):
         return f"{len(response.detail.budgets)} blocks"
     return ""
 
 
 def _time(unix_ms: int | None) -> str:
     return "not yet" if unix_ms is None else format_time(unix_ms)
+
+
+def _age(meta: ObjectMeta) -> str:
+    if meta.creation_time_ms is None:
+        return ""
+    seconds = int(datetime.now(UTC).timestamp() - meta.creation_time_ms / 1000)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{max(seconds, 0)}s"

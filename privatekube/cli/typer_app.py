@@ -1,4 +1,4 @@
-"""Run a typer application as every command of this project runs: one line for what was mistyped, see `entry`."""
+"""Run a typer application with the exit statuses of `entrypoint`, and a mistyped option as a one-line error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from typer import exceptions
 from privatekube import entrypoint, errors
 
 
-def run(app: typer.Typer) -> NoReturn:
-    """Run `app` on the process's command line and leave with its exit status."""
-    entrypoint.run(lambda: _call(app))
+def run(app: typer.Typer, *, extra: str | None = None) -> NoReturn:
+    """Run `app` on the command line of this process and exit with its status.
+
+    Args:
+        app: the application.
+        extra: the extra that it needs, for the message about a missing package; by default the smallest extra that
+            installs the package.
+
+    Raises:
+        SystemExit: always.
+    """
+    entrypoint.run(lambda: _call(app), extra=extra)
 
 
 def _call(app: typer.Typer) -> None:

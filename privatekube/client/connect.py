@@ -1,13 +1,18 @@
-"""Connect to the control plane that PRIVATEKUBE_STORE names: a file on this machine, or a cluster."""
+"""Connect to the control plane that PRIVATEKUBE_STORE names: a file on this machine, or a cluster.
+
+The store that is named is imported when it is used: not every installation has the packages of both.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from privatekube import errors
-from privatekube.client.client import BudgetClient
-from privatekube.store.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from privatekube.client.client import BudgetClient
 
 STORE = "PRIVATEKUBE_STORE"
 """The environment variable that names the store."""
@@ -25,7 +30,7 @@ def connect(uri: str | None = None) -> BudgetClient:
 
     Raises:
         InvalidInput: no such kind of store, a file that cannot be a store, or no such cluster.
-        MissingExtra: a cluster is named, and the extra cluster is not installed.
+        MissingExtra: the store needs a package that is not installed.
 
     Example:
         >>> import tempfile
@@ -34,21 +39,29 @@ def connect(uri: str | None = None) -> BudgetClient:
         []
     """
     name = uri or os.environ.get(STORE) or DEFAULT_STORE
-    if name.startswith(_FILE) and name != _FILE:
-        return BudgetClient(SqliteStore(Path(name.removeprefix(_FILE))))
-    scheme, _, context = name.partition("://")
-    if scheme != _CLUSTER:
-        raise errors.invalid(STORE, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
     try:
-        from privatekube.client import cluster  # noqa: PLC0415 - not every installation has the Kubernetes client
+        return _client(name)
     except ImportError as error:
         missing = errors.missing_extra(error)
         if missing is None:
             raise
         raise missing from error
-    return cluster.connect(context or None)
 
 
 def claim_name(run_id: str) -> str:
     """Return the name of a run's claim: the same for every repetition of its steps."""
     return f"run-{run_id}"
+
+
+def _client(name: str) -> BudgetClient:
+    if name.startswith(_FILE) and name != _FILE:
+        from privatekube.client.client import BudgetClient  # noqa: PLC0415 - see the module's docstring
+        from privatekube.store.sqlite.store import SqliteStore  # noqa: PLC0415
+
+        return BudgetClient(SqliteStore(Path(name.removeprefix(_FILE))))
+    scheme, _, context = name.partition("://")
+    if scheme != _CLUSTER:
+        raise errors.invalid(STORE, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
+    from privatekube.client import cluster  # noqa: PLC0415
+
+    return cluster.connect(context or None)

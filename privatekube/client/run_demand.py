@@ -1,16 +1,24 @@
-"""What a run asks of the blocks: its mechanisms planned together, and their cost in the accounting of the blocks."""
+"""What a run requests of the blocks: its mechanisms planned together, at their cost in the accounting of the blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from privatekube import config, errors
 from privatekube.client.embedded import ControlPlane
-from privatekube.privacy import budget, planning
+from privatekube.privacy import budget
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.wire import claims
+
+if TYPE_CHECKING:  # it imports scipy, which only Renyi budgets need
+    from privatekube.privacy.planning import RunPlan
+
+ALL = "all"
+"""The number of blocks that stands for every block that matches."""
 
 
 def request_for(
@@ -19,69 +27,77 @@ def request_for(
     conditions: Iterable[Mapping[str, object]],
     amount: budget.PrivacyBudget | None = None,
 ) -> AllocateRequest:
-    """A run's request for `amount` on each of `n_blocks` blocks, or on `all` that match."""
-    wanted = None if n_blocks == "all" else int(n_blocks)
+    """Return a run's request.
+
+    Args:
+        dataset: of the blocks.
+        n_blocks: how many blocks: a number, or `all` that match.
+        conditions: further conditions on block dimensions, in wire form.
+        amount: the demand on each block; None to find the matching blocks only.
+    """
+    count = None if n_blocks == ALL else int(n_blocks)
     return AllocateRequest(
         dataset=dataset,
         expected_budget=BudgetDemand(constant=amount),
-        conditions=tuple(claims.condition_from_wire(each) for each in conditions),
-        min_blocks=-1 if wanted is None else wanted,
-        max_blocks=wanted,
+        conditions=tuple(claims.condition_from_wire(condition) for condition in conditions),
+        min_blocks=-1 if count is None else count,
+        max_blocks=count,
     )
 
 
-def privacy_unit(candidates: Sequence[PrivateDataBlock]) -> tuple[str, int]:
-    """The one privacy unit of all `candidates`, and its contribution bound (1 for an event).
+def privacy_unit(blocks: Sequence[PrivateDataBlock]) -> tuple[PrivacyUnit, int]:
+    """Return the one privacy unit of all `blocks`, and its contribution bound (1 for an event).
 
     Raises:
         InvalidInput: they protect different units.
     """
-    units = {(_declared(each, "unit", "event"), _declared(each, "maxContribution", "1")) for each in candidates}
+    units = {
+        (_declared(block, "unit", PrivacyUnit.EVENT), _declared(block, "maxContribution", "1")) for block in blocks
+    }
     if len(units) > 1:
         listed = ", ".join(f"{unit} (at most {bound})" for unit, bound in sorted(units))
         raise errors.InvalidInput(f"unit: the matching blocks protect different units: {listed}; add a condition on it")
-    unit, bound = units.pop()
-    return unit, 1 if unit == "event" else int(bound)
+    name, bound = units.pop()
+    unit = PrivacyUnit.parse(name)
+    return unit, 1 if unit.is_one_record else int(bound)
 
 
-def price(
-    plan: planning.RunPlan, asked: budget.EpsilonDelta, candidates: Sequence[PrivateDataBlock]
-) -> budget.PrivacyBudget:
-    """What the plan costs each block, in the accounting of the blocks.
+def price(plan: RunPlan, demand: budget.EpsilonDelta, blocks: Sequence[PrivateDataBlock]) -> budget.PrivacyBudget:
+    """Return what a plan costs each block, in the accounting of the blocks.
+
+    Args:
+        plan: the mechanisms of the run.
+        demand: what the run may cost, which is the price where the blocks have epsilon-delta budgets.
+        blocks: the matching blocks.
 
     Raises:
-        InvalidInput: they do not have one accounting.
+        InvalidInput: the blocks mix epsilon-delta and Renyi budgets.
     """
-    curves = [
-        each.spec.initial_budget for each in candidates if isinstance(each.spec.initial_budget, budget.RenyiCurve)
-    ]
+    curves = [block.spec.initial_budget for block in blocks if isinstance(block.spec.initial_budget, budget.RenyiCurve)]
     if not curves:
-        return asked
-    if len(curves) < len(candidates):
+        return demand
+    if len(curves) < len(blocks):
         raise errors.InvalidInput(
-            "accounting: the matching blocks mix epsilon-delta and Renyi budgets; add a condition"
+            "accounting: the matching blocks mix epsilon-delta and Renyi budgets; add a condition that selects one kind"
         )
     return plan.composition.renyi(curves[0].orders)
 
 
-def _declared(each: PrivateDataBlock, attribute: str, default: str) -> str:
-    dimension = each.dimension(attribute)
-    return default if dimension is None else dimension.string_value or dimension.numeric_value or default
-
-
-def request_of_run(plane: ControlPlane, run: config.RunArguments) -> AllocateRequest:
-    """What the step allocate would claim for a run.
+def request_of_run(client: ControlPlane, run: config.RunArguments) -> AllocateRequest:
+    """Return the request that the step allocate would make for a run.
 
     Raises:
-        InvalidInput: too few blocks match, or they do not go together.
+        InvalidInput: too few blocks match, or they have different units or accountings.
     """
     request = request_for(run.dataset, run.n_blocks, run.conditions)
-    candidates = plane.matching_blocks(run.namespace, request)
-    _, max_contribution = privacy_unit(candidates)
-    asked = budget.EpsilonDelta(run.epsilon, run.delta)
-    if all(isinstance(each.spec.initial_budget, budget.EpsilonDelta) for each in candidates):
-        return request_for(run.dataset, run.n_blocks, run.conditions, asked)
-    planned = planning.plan_run(
+    blocks = client.matching_blocks(run.namespace, request)
+    _, max_contribution = privacy_unit(blocks)
+    demand = budget.EpsilonDelta(run.epsilon, run.delta)
+    if all(isinstance(block.spec.initial_budget, budget.EpsilonDelta) for block in blocks):
+        return request_for(run.dataset, run.n_blocks, run.conditions, demand)
+    from privatekube.privacy import planning  # noqa: PLC0415 - see above
+
+    plan = planning.plan_run(
         epsilon=run.epsilon,
         delta=run.delta,
         statistics_fraction=run.statistics_fraction,
@@ -89,17 +105,22 @@ def request_of_run(plane: ControlPlane, run: config.RunArguments) -> AllocateReq
         steps=planning.steps_of(run.n_epochs, run.sampling_rate),
         sensitivity=max_contribution,
     )
-    return request_for(run.dataset, run.n_blocks, run.conditions, price(planned, asked, candidates))
+    return request_for(run.dataset, run.n_blocks, run.conditions, price(plan, demand, blocks))
 
 
 def read_claim(path: Path) -> tuple[str, AllocateRequest]:
-    """The namespace and the first allocate request of a claim's manifest.
+    """Read a claim's manifest and return its namespace and its first allocate request.
 
     Raises:
-        InvalidInput: no such file, no claim, or it asks for nothing.
+        InvalidInput: the file cannot be read, is not a claim, or requests no budget.
     """
     claim = claims.from_wire(config.read_mapping(path))
     for request in claim.spec.requests:
         if isinstance(request.action, AllocateRequest):
             return claim.meta.namespace, request.action
-    raise errors.InvalidInput(f"{path}: has no allocateRequest; name a claim that asks for budget")
+    raise errors.InvalidInput(f"{path}: has no allocateRequest; name a claim that requests budget")
+
+
+def _declared(block: PrivateDataBlock, attribute: str, default: str) -> str:
+    dimension = block.dimension(attribute)
+    return default if dimension is None else dimension.string_value or dimension.numeric_value or default

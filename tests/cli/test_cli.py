@@ -102,7 +102,7 @@ def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> Non
     assert [(each["claim"], each["budget"]["epsDel"]["epsilon"]) for each in entries] == [("ns/paid", 0.25)]
     assert "ns/paid" in run(uri, "ledger", "--claim", "paid")
     assert "ns/paid" not in run(uri, "ledger", "--claim", "ns/held")
-    assert "2 entries on the data of 2 blocks are whole and add up" in run(uri, "ledger", "--verify")
+    assert "2 entries on the data of 2 blocks are unchanged and add up" in run(uri, "ledger", "--verify")
 
 
 def test_a_run_is_planned_and_nothing_is_charged(uri: str) -> None:
@@ -128,15 +128,15 @@ def test_a_claim_is_planned_from_its_manifest(uri: str, tmp_path: Path) -> None:
 
 
 def test_a_claim_is_explained(uri: str) -> None:
-    assert "it was granted what it asked, on 2 blocks: ns/a, ns/b" in run(uri, "explain", "held")
+    assert "it was granted as requested, on 2 blocks: ns/a, ns/b" in run(uri, "explain", "held")
     with connect.connect(uri) as plane:
         plane.store.create(builders.claim("c", builders.allocate(0.5)))
         plane.run_pass()
     told = run(uri, "explain", "c")
     assert "block ns/a lacks epsilon: asked 0.5, available 0.25, still locked 0" in told
-    assert "only if a claim gives back what it holds: ns/held" in told
+    assert "only if a claim releases what it holds: ns/held" in told
     assert json.loads(run(uri, "explain", "c", "-o", "json"))["fittingShare"] == pytest.approx(0.5, rel=1e-4)
-    assert "there is none" in run(uri, "explain", "nobody", status=2)
+    assert "does not exist" in run(uri, "explain", "nobody", status=2)
 
 
 def test_a_scenario_is_replayed(uri: str) -> None:
@@ -156,8 +156,8 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("get", "block", "zzz"), "block zzz: there is none"),
-        (("settle", "zzz"), "claim zzz: there is none"),
+        (("get", "block", "zzz"), "block zzz: does not exist"),
+        (("settle", "zzz"), "claim zzz: does not exist"),
         (("get", "pods"), "pods"),
         (("policy", "--unlock", "n=0"), "n=0"),
         (("policy", "--order", "lottery"), "'lottery' is unknown; use one of"),

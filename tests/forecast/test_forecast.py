@@ -199,7 +199,7 @@ def test_what_no_unlocking_brings_names_who_holds_it(world: World) -> None:
     prospect = _told(world.explain("c"))
     assert (prospect.granted_at_ms, prospect.arrivals) == (None, None)
     told = "\n".join(forecast_text.explanation(world.plane.get_claim("ns/c"), "waiting", prospect))
-    assert "gives back what it holds: ns/holder" in told
+    assert "releases what it holds: ns/holder" in told
     assert "would fit now: epsilon 0.2 (40.0% of it) with the same delta, on as many blocks" in told
     world.plane.settle("ns/holder")
     world.plane.run_pass()
@@ -214,7 +214,7 @@ def test_a_refused_claim_is_explained_as_if_it_asked_again(world: World) -> None
     assert prospect.granted
     told = list(forecast_text.explanation(world.plane.get_claim("ns/c"), "failed", prospect))
     assert "asked 2" in told[1]
-    assert told[2] == "asked again now, it would be granted now, on 2 blocks: ns/a, ns/b"
+    assert told[2] == "if requested again now, it would be granted now, on 2 blocks: ns/a, ns/b"
 
 
 def test_a_claim_whose_time_is_over_is_explained_as_if_it_asked_again(world: World) -> None:
