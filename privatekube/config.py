@@ -1,6 +1,6 @@
-"""YAML in, frozen and checked objects out: a run's arguments, and the connection to a cluster.
+"""Read YAML into frozen and checked objects: a run's arguments, and the connection to a cluster.
 
-Unknown keys are errors. `1e-9` without a dot is a string to PyYAML: text that is a number is read as that number.
+Unknown keys are errors. PyYAML reads `1e-9`, without a dot, as text: text that is a number is taken as that number.
 """
 
 from __future__ import annotations
@@ -14,20 +14,6 @@ import pydantic
 import yaml
 
 from privatekube import errors, validation
-from privatekube.validation import (
-    BlockCount,
-    Conditions,
-    Count,
-    Delta,
-    Epsilon,
-    Name,
-    OpenShare,
-    Positive,
-    Rate,
-    Seed,
-    Text,
-    VocabularySize,
-)
 
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward"]
@@ -39,15 +25,15 @@ class _Settings(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _no_boolean_is_a_number(cls, data: object) -> object:
+    def _refuse_booleans(cls, data: object) -> object:
         for name, value in data.items() if isinstance(data, dict) else ():
             if isinstance(value, bool):
-                raise errors.invalid(str(name), value, "is no number or text", "write the value itself")
+                raise errors.invalid(str(name), value, "is a boolean, not a number or text", "write the value itself")
         return data
 
 
 class RunArguments(_Settings):
-    """The arguments of one run; every one is a parameter of the pipeline under the same name.
+    """The arguments of one run, each of which is a parameter of the pipeline under the same name.
 
     Args:
         dataset: dataset of the blocks to claim.
@@ -55,52 +41,53 @@ class RunArguments(_Settings):
         n_blocks: how many blocks to claim: a number, or `all` that match.
         conditions: further conditions on block dimensions, as in an allocate request.
         epsilon: what the whole run may cost.
-        delta: likewise; well below one over the number of reviews.
-        timeout_seconds: how long allocate waits for the budget.
-        settle_after_seconds: after how long without a sign of the run the control plane settles its claim.
+        delta: of the whole run; well below one over the number of reviews.
+        timeout_seconds: how long allocate waits for the budget, in seconds.
+        settle_after_seconds: after how many seconds without a sign of life of the run the control plane settles
+            its claim.
         statistics_fraction: share of epsilon for the statistics.
-        test_fraction: share of users held out to evaluate on.
+        test_fraction: share of users held out for the evaluation.
         task: what to predict: the `product` category, or `sentiment` (five stars or not).
         model: architecture.
         n_epochs: expected passes over the training users' reviews.
         sampling_rate: Poisson rate at which a unit joins a step; public.
         max_grad_norm: clipping norm of a unit's gradient.
         learning_rate: of the optimizer.
-        vocab_size: token ids from here on are unknown words.
+        vocab_size: token ids from this number on are read as unknown words.
         max_text_len: tokens read of each review.
         embedding_dim: size of a token's embedding.
         hidden_dim: size of the hidden layer.
-        device: where to train; `auto` takes a GPU where there is one.
-        seed: of the initialisation, never of noise or sampling.
-        prefix: directory or gs:// prefix that gets the published results, one folder per run.
+        device: where to train; `auto` uses a GPU if the machine has one.
+        seed: of the initial weights, never of noise or sampling.
+        prefix: directory, or gs:// or s3:// prefix, that gets the published results, one folder per run.
     """
 
-    dataset: Name = "amazon"
-    namespace: Name = "privacy-example"
-    n_blocks: BlockCount = "all"
-    conditions: Conditions = []
-    epsilon: Epsilon = 1.0
-    delta: Delta = 1e-9
-    timeout_seconds: Count = 300
-    settle_after_seconds: Count = 86_400
-    statistics_fraction: OpenShare = 0.05
-    test_fraction: OpenShare = 0.2
+    dataset: validation.Name = "amazon"
+    namespace: validation.Name = "privacy-example"
+    n_blocks: validation.BlockCount = "all"
+    conditions: validation.Conditions = []
+    epsilon: validation.Epsilon = 1.0
+    delta: validation.Delta = 1e-9
+    timeout_seconds: validation.Count = 300
+    settle_after_seconds: validation.Count = 86_400
+    statistics_fraction: validation.OpenShare = 0.05
+    test_fraction: validation.OpenShare = 0.2
     task: Task = "product"
     model: Architecture = "lstm"
-    n_epochs: Count = 15
-    sampling_rate: Rate = 0.2
-    max_grad_norm: Positive = 1.0
-    learning_rate: Positive = 0.015
-    vocab_size: VocabularySize = 3000
-    max_text_len: Count = 60
-    embedding_dim: Count = 32
-    hidden_dim: Count = 32
+    n_epochs: validation.Count = 15
+    sampling_rate: validation.Rate = 0.2
+    max_grad_norm: validation.Positive = 1.0
+    learning_rate: validation.Positive = 0.015
+    vocab_size: validation.VocabularySize = 3000
+    max_text_len: validation.Count = 60
+    embedding_dim: validation.Count = 32
+    hidden_dim: validation.Count = 32
     device: Device = "auto"
-    seed: Seed = 0
-    prefix: Text = "out"
+    seed: validation.Seed = 0
+    prefix: validation.Text = "out"
 
     @pydantic.model_validator(mode="after")
-    def _settled_after_it_waited(self) -> Self:
+    def _require_settling_after_waiting(self) -> Self:
         if self.settle_after_seconds <= self.timeout_seconds:
             bound = f"must be above timeout_seconds, which is {self.timeout_seconds}"
             raise errors.invalid("settle_after_seconds", self.settle_after_seconds, bound, "raise it")
@@ -108,7 +95,7 @@ class RunArguments(_Settings):
 
 
 class ClusterSecrets(_Settings):
-    """Connection to Kubeflow Pipelines, from client_secrets.yaml; give a token or an IAP client, or neither.
+    """The connection to Kubeflow Pipelines, from client_secrets.yaml: with a token, an IAP client, or neither.
 
     Args:
         host: URL of the Kubeflow Pipelines API.
@@ -135,10 +122,14 @@ S = TypeVar("S", bound=_Settings)
 
 
 def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
-    """Read a run's arguments, `overrides` as `key=value` taking precedence; checked as a whole.
+    """Read a run's arguments and check them as a whole.
+
+    Args:
+        path: the YAML file.
+        overrides: `key=value` each; they take precedence over the file.
 
     Raises:
-        InvalidInput: no such file, no YAML mapping, an unknown key, or a value outside its bound.
+        InvalidInput: no such file, not a YAML mapping, an unknown key, or a value out of bounds.
     """
     values = read_mapping(path)
     for override in overrides:
@@ -150,13 +141,13 @@ def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
 
 
 def load_secrets(path: Path) -> ClusterSecrets:
-    """Read the connection to a cluster; no message ever quotes a value of this file.
+    """Read the connection to a cluster; no error message quotes a value of this file.
 
     Raises:
-        InvalidInput: no such file, an unknown key, or a field that does not fit.
+        InvalidInput: no such file, an unknown key, or a value out of bounds.
     """
     if not path.exists():
-        raise errors.InvalidInput(f"{path}: is not here; copy client_secrets.example.yaml to it and fill it in")
+        raise errors.InvalidInput(f"{path}: does not exist; copy client_secrets.example.yaml to it and fill it in")
     values = read_mapping(path)
     try:
         return ClusterSecrets.model_validate(values)
@@ -167,7 +158,12 @@ def load_secrets(path: Path) -> ClusterSecrets:
 
 
 def checked(kind: type[S], values: Mapping[str, Any], *, source: str) -> S:
-    """Check `values` as a whole and return them as `kind`.
+    """Return `values` as a `kind` after checking them as a whole.
+
+    Args:
+        kind: the model.
+        values: by field.
+        source: what to name in an error message, such as the file.
 
     Raises:
         InvalidInput: the first fault: name, value, bound and what to do.
@@ -187,7 +183,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
     Raises:
-        InvalidInput: the file is missing, unreadable, no YAML, or no mapping.
+        InvalidInput: the file is missing, unreadable, not YAML, or not a mapping.
     """
     try:
         document = _parsed(path.read_text(encoding="utf-8"), path.name)
@@ -197,7 +193,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise errors.InvalidInput(f"{path}: holds no mapping of names to values; write `name: value` lines")
+        raise errors.InvalidInput(f"{path}: is not a mapping of names to values; write `name: value` lines")
     return document
 
 
@@ -207,4 +203,4 @@ def _parsed(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise errors.InvalidInput(f"{where}:{line} is no YAML; check indentation and quotes") from error
+        raise errors.InvalidInput(f"{where}:{line} is not valid YAML; check indentation and quotes") from error

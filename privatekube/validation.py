@@ -1,14 +1,28 @@
-"""Bounded types of arguments and settings, and the first fault of a value that does not fit them."""
+"""Bounded types of arguments and settings, each in one place, and the one-line message for a value out of bounds.
+
+Pydantic checks them wherever they annotate a field of a model or a parameter of a component:
+
+>>> class Training(pydantic.BaseModel):
+...     n_epochs: Count
+>>> try:
+...     Training(n_epochs=0)
+... except pydantic.ValidationError as error:
+...     print(first_fault(error))
+n_epochs: 0 must be greater than or equal to 1; change it
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import pydantic
 
+_SHOWN_CHARACTERS = 80
+
 
 def first_fault(error: pydantic.ValidationError) -> str:
-    """The first fault of a validation as one line: name, value, bound."""
+    """Return the first fault of a validation as one line: name, value, bound, what to do."""
     fault = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in fault["loc"]) or "input"
     if fault["type"] == "missing":
@@ -16,12 +30,14 @@ def first_fault(error: pydantic.ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{name}: unknown; remove it or correct its name"
     value = repr(fault["input"])
-    bound = fault["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
-    return f"{name}: {value if len(value) <= 80 else value[:77] + '...'} {bound}; change it"
+    if len(value) > _SHOWN_CHARACTERS:
+        value = value[: _SHOWN_CHARACTERS - 3] + "..."
+    bound = re.sub(r"^(Value error, |\w+ should (?=\w))", _must, fault["msg"])
+    return f"{name}: {value} {bound}; change it"
 
 
-Text = Annotated[str, pydantic.Field(min_length=1)]
-"""A string argument that must not be empty."""
+def _must(match: re.Match[str]) -> str:
+    return "" if match[0].startswith("Value error") else "must "
 
 
 def _block_count(value: object) -> object:
@@ -31,34 +47,38 @@ def _block_count(value: object) -> object:
     return text
 
 
-Epsilon = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-
-
-OpenShare = Annotated[float, pydantic.Field(gt=0, lt=1)]
-
-
-Delta = OpenShare
-
-
-Rate = Annotated[float, pydantic.Field(gt=0, le=1)]
-
-
-Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-
-
-Count = Annotated[int, pydantic.Field(ge=1)]
-
-
-VocabularySize = Annotated[int, pydantic.Field(ge=8)]
-
-
-Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
-
+Text = Annotated[str, pydantic.Field(min_length=1)]
+"""A string that is not empty."""
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
+"""A name that Kubernetes accepts: lower-case letters, digits, '-' and '.'."""
 
+Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+"""A finite number above 0."""
+
+Rate = Annotated[float, pydantic.Field(gt=0, le=1)]
+"""A number above 0 and up to 1."""
+
+OpenShare = Annotated[float, pydantic.Field(gt=0, lt=1)]
+"""A number above 0 and below 1."""
+
+Count = Annotated[int, pydantic.Field(ge=1)]
+"""A whole number of at least 1."""
+
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
+"""A seed of a random generator: a whole number from 0, below 2**63."""
+
+Epsilon = Positive
+"""The epsilon of (epsilon, delta)-DP."""
+
+Delta = OpenShare
+"""The delta of (epsilon, delta)-DP."""
 
 BlockCount = Annotated[str, pydantic.BeforeValidator(_block_count)]
-
+"""A number of blocks as text: a whole number of at least 1, or `all` that match."""
 
 Conditions = list[dict[str, str]]
+"""Conditions on the dimensions of blocks, each as in an allocate request."""
+
+VocabularySize = Annotated[int, pydantic.Field(ge=8)]
+"""A number of token ids: at least 8, a few of which are reserved."""

@@ -52,7 +52,7 @@ def test_a_block_count_may_be_a_number_or_all(tmp_path: Path) -> None:
         ("epsilon: .nan", r"epsilon: nan must be a finite number"),
         ("epsilon: .inf", r"epsilon: inf must be a finite number"),
         ("epsilon: much", r"epsilon: 'much' must be a valid number"),
-        ("epsilon: true", r"epsilon: True is no number"),
+        ("epsilon: true", r"epsilon: True is a boolean, not a number"),
         ("epsilon:", r"epsilon: None must be a valid number"),
         ("delta: 0", r"delta: 0 must be greater than 0"),
         ("delta: 1", r"delta: 1 must be less than 1"),
@@ -68,8 +68,8 @@ def test_a_block_count_may_be_a_number_or_all(tmp_path: Path) -> None:
         ("namespace: My_Team", r"namespace: 'My_Team'"),
         ("epsilonn: 1", r"epsilonn: unknown argument; did you mean epsilon\?"),
         ("zzz: 1", r"zzz: unknown argument; known are dataset"),
-        ("- epsilon", r"holds no mapping"),
-        ("epsilon: [", r"is no YAML"),
+        ("- epsilon", r"is not a mapping"),
+        ("epsilon: [", r"is not valid YAML"),
     ],
 )
 def test_a_fault_names_the_thing_its_value_and_the_bound(tmp_path: Path, text: str, message: str) -> None:
@@ -91,7 +91,7 @@ def test_the_example_connection_is_valid() -> None:
 
 
 def test_missing_secrets_are_named_with_what_to_copy(tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidInput, match=r"is not here; copy client_secrets\.example\.yaml"):
+    with pytest.raises(errors.InvalidInput, match=r"does not exist; copy client_secrets\.example\.yaml"):
         config.load_secrets(tmp_path / "client_secrets.yaml")
 
 
