@@ -51,7 +51,7 @@ class Workshop:
 
     def build(self, *options: str, status: int = 0, **environment: str) -> str:
         """Run build_components.py of the copy, check its exit status, and return what it wrote."""
-        done = subprocess.run(
+        process = subprocess.run(
             [*self.enter, sys.executable, str(self.folder / "build_components.py"), *options],
             cwd=self.folder,
             env={**self.environment, **environment},
@@ -59,8 +59,8 @@ class Workshop:
             text=True,
             check=False,
         )
-        written = done.stdout + done.stderr
-        assert done.returncode == status, written
+        written = process.stdout + process.stderr
+        assert process.returncode == status, written
         assert "Traceback" not in written
         return written
 
@@ -70,8 +70,8 @@ class Workshop:
 
     def texts(self) -> dict[str, str]:
         """The component.yamls, and the lock, as they are."""
-        found = [*self.folder.glob("components/*/component.yaml"), *self.folder.glob("images.lock.yaml")]
-        return {str(path.relative_to(self.folder)): path.read_text() for path in found}
+        paths = [*self.folder.glob("components/*/component.yaml"), *self.folder.glob("images.lock.yaml")]
+        return {str(path.relative_to(self.folder)): path.read_text() for path in paths}
 
 
 def checkout(folder: Path) -> Path:
@@ -150,9 +150,14 @@ class ContainerLaptop(Laptop):
         assert process.returncode == 130, err
 
 
+def laptop_with_blocks(folder: Path, workshop: Workshop) -> ContainerLaptop:
+    """Create a laptop with two blocks of epsilon 10."""
+    laptop = ContainerLaptop(folder, workshop)
+    laptop.run("demo_blocks.py", "create", "--days", "2")
+    return laptop
+
+
 @pytest.fixture
 def laptop(workshop: Workshop, tmp_path: Path) -> ContainerLaptop:
     """A laptop with two blocks of epsilon 10."""
-    made = ContainerLaptop(tmp_path, workshop)
-    made.run("demo_blocks.py", "create", "--days", "2")
-    return made
+    return laptop_with_blocks(tmp_path, workshop)

@@ -28,7 +28,7 @@ LOGIN = "auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
 
 def missing() -> str | None:
     """Why there can be no engine and registry here; None where there can."""
-    absent = [each for each in ("podman", "runc", "docker-registry", "debootstrap") if not _found(each)]
+    absent = [program for program in ("podman", "runc", "docker-registry", "debootstrap") if not _is_installed(program)]
     if absent:
         return f"no {', '.join(absent)}: run make test-images, which installs them on Debian"
     return None if os.getuid() == 0 else "images are built as root here, and this is not root"
@@ -75,34 +75,34 @@ def registry(folder: Path, *, login: tuple[str, str] | None = None, port: int | 
 
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def podman(*arguments: str) -> str:
     """Run podman and return what it wrote to stdout."""
-    done = subprocess.run(
+    process = subprocess.run(
         ["podman", *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"podman {arguments}: {done.stderr}"
-    return done.stdout
+    assert process.returncode == 0, f"podman {arguments}: {process.stderr}"
+    return process.stdout
 
 
 def forget(prefix: str) -> None:
     """Take away the names of images that begin with `prefix`; what has another name stays, for the next time."""
-    listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    for name in listed:
+    images = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for name in images:
         if name.startswith(f"{prefix}/") and not name.endswith(":<none>"):
             podman("untag", name, name)
 
 
 def remove(*names: str) -> None:
     """Remove the images of that name, built here without a registry."""
-    listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    for each in listed:
-        if each.partition(":")[0].removeprefix("localhost/privatekube/") in names:
-            podman("rmi", "--force", each)
+    images = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for image in images:
+        if image.partition(":")[0].removeprefix("localhost/privatekube/") in names:
+            podman("rmi", "--force", image)
 
 
 @contextlib.contextmanager
@@ -133,14 +133,14 @@ def _wait(ready: Callable[[], bool], log: Path) -> None:
 
 
 def _listens(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _podman_answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as tried:
-        return tried.connect_ex(str(path)) == 0
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
-def _found(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None

@@ -27,7 +27,7 @@ def image_of(workshop: Workshop, component: str) -> str:
 
 
 def test_every_component_is_pinned_to_the_digest_that_the_registry_has(workshop: Workshop) -> None:
-    lock = {each["name"]: each for each in yaml.safe_load(workshop.texts()["images.lock.yaml"])["images"]}
+    lock = {entry["name"]: entry for entry in yaml.safe_load(workshop.texts()["images.lock.yaml"])["images"]}
     assert lock.keys() == {*BASES, *(name.replace("_", "-") for name in COMPONENTS)}
     for component in COMPONENTS:
         entry = lock[component.replace("_", "-")]
@@ -98,14 +98,14 @@ def test_without_a_push_images_are_for_this_machine_and_check_says_they_are_not_
 def test_each_image_has_an_inventory_of_what_its_requirements_pin(workshop: Workshop, tmp_path: Path) -> None:
     workshop.build("--registry", workshop.repository, "--base-image", servers.BASE_IMAGE, "--sbom", str(tmp_path))
     assert len(list(tmp_path.iterdir())) == len(COMPONENTS) + len(BASES)
-    found = json.loads((tmp_path / "dp-preprocess.cdx.json").read_text())
-    assert found["bomFormat"] == "CycloneDX"
-    versions = {each["name"].lower(): each["version"] for each in found["components"]}
+    inventory = json.loads((tmp_path / "dp-preprocess.cdx.json").read_text())
+    assert inventory["bomFormat"] == "CycloneDX"
+    versions = {package["name"].lower(): package["version"] for package in inventory["components"]}
     constraints = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     for name in ("opendp", "dp-accounting", "numpy", "h5py"):
         assert versions[name] == constraints[name]
     assert "torch" not in versions
-    assert any(each["purl"].startswith("pkg:deb/debian/libc6@") for each in found["components"])
+    assert any(package["purl"].startswith("pkg:deb/debian/libc6@") for package in inventory["components"])
 
 
 def test_what_the_registry_holds_can_be_pulled_by_the_digest(workshop: Workshop) -> None:

@@ -23,12 +23,12 @@ json.dump(sorted(sys.modules), sys.stdout)
 
 @pytest.mark.parametrize("options", [(), ("--help",), ("--check",)], ids=["import", "help", "check"])
 def test_the_build_command_loads_no_control_plane(options: tuple[str, ...]) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM, *options], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
-    modules = set(json.loads(done.stdout))
+    modules = set(json.loads(process.stdout))
     assert "privatekube.images.building" in modules
     assert modules & {f"privatekube.{package}" for package in CONTROL_PLANE} == set()
     assert modules & HEAVY == set()
     if options == ("--help",):
-        assert "--torch-index" in done.stderr
+        assert "--torch-index" in process.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import committed
 from tests.images import servers
-from tests.images.conftest import ContainerLaptop, Workshop, checkout
+from tests.images.conftest import ContainerLaptop, Workshop, checkout, laptop_with_blocks
 from tests.images.test_build import BASES, COMPONENTS, image_of
 
 pytestmark = pytest.mark.containers
@@ -27,32 +27,30 @@ def client() -> Iterator[Any]:
     """The engine that is named, with the base image."""
     if NAMED not in os.environ:
         pytest.skip(f"no Docker engine is named: {NAMED}=unix:///var/run/docker.sock make test-images")
-    with contextlib.closing(docker.DockerClient(base_url=os.environ[NAMED], timeout=600)) as connected:
+    with contextlib.closing(docker.DockerClient(base_url=os.environ[NAMED], timeout=600)) as docker_client:
         saved = ["podman", "save", servers.BASE_IMAGE]
         packed = subprocess.run(saved, env={**os.environ, **servers.SETTINGS}, stdout=subprocess.PIPE, check=True)
-        (loaded,) = connected.images.load(packed.stdout)
+        (loaded,) = docker_client.images.load(packed.stdout)
         loaded.tag(servers.BASE_IMAGE)
-        yield connected
+        yield docker_client
 
 
 @pytest.fixture(scope="module")
 def dockers(empty_workshop: Workshop, client: Any, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A copy of the checkout with all images built by it, pushed and pinned."""
-    made = replace(empty_workshop, folder=checkout(tmp_path_factory.mktemp("dockers")), engine=os.environ[NAMED])
-    assert f"Docker at {made.engine} builds {len(COMPONENTS)} components" in made.build_all()
-    return made
+    workshop = replace(empty_workshop, folder=checkout(tmp_path_factory.mktemp("dockers")), engine=os.environ[NAMED])
+    assert f"Docker at {workshop.engine} builds {len(COMPONENTS)} components" in workshop.build_all()
+    return workshop
 
 
 @pytest.fixture
 def laptop(dockers: Workshop, tmp_path: Path) -> ContainerLaptop:
     """A laptop with two blocks of epsilon 10."""
-    made = ContainerLaptop(tmp_path, dockers)
-    made.run("demo_blocks.py", "create", "--days", "2")
-    return made
+    return laptop_with_blocks(tmp_path, dockers)
 
 
 def test_it_pins_what_it_pushed_and_builds_nothing_again(dockers: Workshop) -> None:
-    assert all(f"{dockers.repository}/" in image_of(dockers, each) for each in COMPONENTS)
+    assert all(f"{dockers.repository}/" in image_of(dockers, component) for component in COMPONENTS)
     assert dockers.build_all().count(" unchanged ") == len(COMPONENTS) + len(BASES)
     assert "agree" in dockers.build("--check")
 

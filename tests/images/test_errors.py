@@ -112,7 +112,7 @@ def test_an_engine_that_refuses(empty_workshop: Workshop, small: Path) -> None:
     mode = socket.stat().st_mode
     socket.chmod(0)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*WITHOUT_OVERRIDE, sys.executable, "build_components.py", str(small), "--no-push"],
             cwd=empty_workshop.folder,
             env=empty_workshop.environment,
@@ -122,8 +122,8 @@ def test_an_engine_that_refuses(empty_workshop: Workshop, small: Path) -> None:
         )
     finally:
         socket.chmod(mode)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: engine: {empty_workshop.engine} refuses access (permission denied); ")
+    assert process.returncode == 2
+    assert process.stderr.startswith(f"error: engine: {empty_workshop.engine} refuses access (permission denied); ")
 
 
 @pytest.mark.containers

@@ -53,8 +53,8 @@ def test_an_image_holds_nothing_it_should_not(workshop: Workshop, component: str
     for module in ("kfp", "pip", "pytest", *(() if component in TRAINING else ("torch", "opacus"))):
         assert not importable(image, module), module
     search = "find / -xdev ( -name .git -o -name *secrets*.yaml -o -name *.key -o -name .cache ) -print"
-    found = run(image, *search.split(), options=("--user=0",)).splitlines()
-    assert [path for path in found if not path.startswith(("/usr/", "/proc/", "/sys/"))] == []
+    paths = run(image, *search.split(), options=("--user=0",)).splitlines()
+    assert [path for path in paths if not path.startswith(("/usr/", "/proc/", "/sys/"))] == []
     assert run(image, "sh", "-c", "command -v gcc cc g++ make pip || true") == ""
     others = set(run(image, "ls", "/app/components").split()) - {"__init__.py", "__pycache__", component}
     assert others == set()
@@ -106,13 +106,15 @@ def test_the_training_image_trains(workshop: Workshop) -> None:
 def test_the_lock_names_the_base_that_each_image_stands_on(workshop: Workshop) -> None:
     entries = yaml.safe_load((workshop.folder / "images.lock.yaml").read_text())["images"]
     layers = {
-        each["name"]: json.loads(servers.podman("image", "inspect", f"{each['repository']}:{each['tag']}"))[0]["RootFS"]
-        for each in entries
+        entry["name"]: json.loads(servers.podman("image", "inspect", f"{entry['repository']}:{entry['tag']}"))[0][
+            "RootFS"
+        ]
+        for entry in entries
     }
-    for each in entries:
-        if not each["name"].endswith("-base"):
-            base = layers[each["base"].rpartition("/")[2].partition(":")[0]]["Layers"]
-            assert layers[each["name"]]["Layers"][: len(base)] == base
+    for entry in entries:
+        if not entry["name"].endswith("-base"):
+            base = layers[entry["base"].rpartition("/")[2].partition(":")[0]]["Layers"]
+            assert layers[entry["name"]]["Layers"][: len(base)] == base
 
 
 def test_a_secret_beside_the_sources_stays_outside(workshop: Workshop, tmp_path: Path) -> None:
@@ -124,5 +126,5 @@ def test_a_secret_beside_the_sources_stays_outside(workshop: Workshop, tmp_path:
     (folder / "program.py").write_text("")
     workshop.build(str(folder), "--single", "--no-push")
     entries = yaml.safe_load((folder / "images.lock.yaml").read_text())["images"]
-    (made,) = [f"{each['repository']}:{each['tag']}" for each in entries]
-    assert sorted(run(made, "ls", "/app").split()) == ["Dockerfile", "component.yaml", "program.py"]
+    (image,) = [f"{entry['repository']}:{entry['tag']}" for entry in entries]
+    assert sorted(run(image, "ls", "/app").split()) == ["Dockerfile", "component.yaml", "program.py"]

@@ -127,7 +127,7 @@ def test_every_base_has_requirements_and_the_control_base_no_torch() -> None:
 def test_every_option_of_the_build_command_is_documented() -> None:
     text = (ROOT / "docs" / "images.md").read_text()
     options = re.findall(r'"(--[a-z-]+)(?:/--([a-z-]+))?"', (ROOT / "build_components.py").read_text())
-    for option in ("--jobs", "--base-image", "--torch-index", "--sbom", "--no-push", *(each[0] for each in options)):
+    for option in ("--jobs", "--base-image", "--torch-index", "--sbom", "--no-push", *(names[0] for names in options)):
         assert f"`{option}" in text or option == "--push", option
 
 

@@ -20,22 +20,22 @@ class TokenRegistry(BaseHTTPRequestHandler):
     """One repository, team/a:v1, for whoever has a token; a token for whoever has the password."""
 
     def do_GET(self) -> None:
-        right = self.headers.get("Authorization") == f"Basic {base64.b64encode(b'user:secret').decode()}"
-        asked = self.path == "/token?service=here&scope=repository%3Ateam%2Fa%3Apull"
-        self.send_response(200 if right and asked else 401)
+        is_authorized = self.headers.get("Authorization") == f"Basic {base64.b64encode(b'user:secret').decode()}"
+        is_token_request = self.path == "/token?service=here&scope=repository%3Ateam%2Fa%3Apull"
+        self.send_response(200 if is_authorized and is_token_request else 401)
         self.end_headers()
-        if right and asked:
+        if is_authorized and is_token_request:
             self.wfile.write(b'{"token": "sesame"}')
 
     def do_HEAD(self) -> None:
-        there = self.path == "/v2/team/a/manifests/v1"
-        allowed = self.headers.get("Authorization") == "Bearer sesame"
-        self.send_response((200 if there else 404) if allowed else 401)
-        if not allowed:
+        exists = self.path == "/v2/team/a/manifests/v1"
+        is_allowed = self.headers.get("Authorization") == "Bearer sesame"
+        self.send_response((200 if exists else 404) if is_allowed else 401)
+        if not is_allowed:
             realm = f"http://localhost:{self.server.server_port}/token"  # type: ignore[attr-defined]  # of HTTPServer
             scope = 'scope="repository:team/a:pull"'
             self.send_header("WWW-Authenticate", f'Bearer realm="{realm}",service="here",{scope}')
-        elif there:
+        elif exists:
             self.send_header("Docker-Content-Digest", DIGEST)
         self.end_headers()
 

@@ -15,7 +15,7 @@ from tests.images.test_build import image_of
 pytestmark = pytest.mark.containers
 FAILING = """
 import sys
-print("error: metrics: a file of the component's own is not there; bring it", file=sys.stderr)
+print("error: metrics: a file that the component reads is missing; add it", file=sys.stderr)
 sys.exit(3)
 """
 
@@ -40,18 +40,18 @@ def test_it_publishes_pays_and_leaves_no_container(laptop: ContainerLaptop) -> N
 def test_a_component_that_exits_3_fails_the_run_and_the_exit_task_runs(
     laptop: ContainerLaptop, workshop: Workshop
 ) -> None:
-    own = laptop.folder / "failing"
-    own.mkdir()
+    replacement = laptop.folder / "failing"
+    replacement.mkdir()
     text = (ROOT / "components" / "dp_evaluate" / "component.yaml").read_text()
-    (own / "component.yaml").write_text(
+    (replacement / "component.yaml").write_text(
         text.replace("components.dp_evaluate", "failing").replace("privatekube/dp-evaluate", "failing")
     )
-    (own / "Dockerfile").write_text(
+    (replacement / "Dockerfile").write_text(
         "ARG BASE_IMAGE=privatekube/control-base\nFROM ${BASE_IMAGE}\nCOPY *.py /app/failing/\n"
     )
-    (own / "__main__.py").write_text(FAILING)
-    workshop.build(str(own), "--single", "--no-push", "--base-image", servers.BASE_IMAGE)
-    written = laptop.pipeline_in_containers(options=("--component", f"dp_evaluate={own}"), status=3)
+    (replacement / "__main__.py").write_text(FAILING)
+    workshop.build(str(replacement), "--single", "--no-push", "--base-image", servers.BASE_IMAGE)
+    written = laptop.pipeline_in_containers(options=("--component", f"dp_evaluate={replacement}"), status=3)
     assert written.splitlines()[-1].startswith("error: dp_evaluate: metrics: a file")
     assert "release: run ended FAILED" in written
     assert not (laptop.folder / "out" / "latest").exists()

@@ -61,15 +61,15 @@ def pipeline(body: Callable[[str], None]) -> BaseComponent:
             body(file)
 
     graph.__annotations__ = {"file": str}
-    made: BaseComponent = dsl.pipeline(name="probe")(graph)
-    return made
+    compiled: BaseComponent = dsl.pipeline(name="probe")(graph)
+    return compiled
 
 
-def run(body: Callable[[str], None], tmp_path: Path, seen: list[Any]) -> StepFailure | None:
+def run(body: Callable[[str], None], tmp_path: Path, events: list[Any]) -> StepFailure | None:
     observer = Observer(
-        on_start=lambda step: seen.append(("begun", step)),
-        on_line=lambda step, line: seen.append(("wrote", line)),
-        on_end=lambda step, status: seen.append(("ended", status)),
+        on_start=lambda step: events.append(("begun", step)),
+        on_line=lambda step, line: events.append(("wrote", line)),
+        on_end=lambda step, status: events.append(("ended", status)),
     )
     return kfp_local.run(
         pipeline(body),
@@ -97,12 +97,12 @@ def test_a_failing_step_fails_the_run_with_its_status_and_the_exit_task_runs(tmp
         failing = FAIL(given=START().outputs["text"])
         NOTE(run_id="never", file=file).after(failing)
 
-    seen: list[Any] = []
-    failure = run(body, tmp_path, seen)
+    events: list[Any] = []
+    failure = run(body, tmp_path, events)
     assert failure is not None
     assert (failure.exit_status, failure.line) == (3, "error: budget: not there")
     assert (tmp_path / "notes").read_text() == "settle run-7\n"
-    assert [status for kind, status in seen if kind == "ended"] == [0, 3, 0]
+    assert [status for kind, status in events if kind == "ended"] == [0, 3, 0]
 
 
 def test_the_run_id_is_ours_in_every_step(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ class _Container:
 
 @pytest.mark.parametrize("status", [0, 3, 137])
 def test_a_containers_exit_status_is_the_steps(status: int) -> None:
-    made: list[_Container] = []
+    started: list[_Container] = []
 
     class Client:
         class containers:  # noqa: N801 - as in docker's SDK
@@ -174,15 +174,15 @@ def test_a_containers_exit_status_is_the_steps(status: int) -> None:
             def run(**options: Any) -> _Container:
                 assert options["detach"]
                 assert "auto_remove" not in options
-                made.append(_Container(status))
-                return made[0]
+                started.append(_Container(status))
+                return started[0]
 
-    seen: list[str] = []
-    observer = Observer(on_start=lambda s: None, on_line=lambda s, line: seen.append(line), on_end=lambda s, e: None)
+    events: list[str] = []
+    observer = Observer(on_start=lambda s: None, on_line=lambda s, line: events.append(line), on_end=lambda s, e: None)
     steps = Steps(COMPONENTS, observer)
     assert container_steps.replacement(steps)(Client, "image", ["python3", "-m", "components.x"], {}) == status
-    assert seen == ["one", "two"]
-    assert made[0].removed
+    assert events == ["one", "two"]
+    assert started[0].removed
     assert (steps.failure is None) == (status == 0)
 
 

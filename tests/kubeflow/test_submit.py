@@ -75,9 +75,9 @@ def test_a_submission_carries_the_pipeline_its_arguments_and_the_token(api: Api,
     arguments = config.RunArguments(epsilon=2.5, prefix="gs://bucket/runs").model_dump()
     assert submit.create_run(package, arguments, secrets) == f"{host}/#/runs/details/run-7"
     (sent,) = api.runs
-    given = sent["runtime_config"]["parameters"]
-    assert (given["epsilon"], given["prefix"], given["n_blocks"]) == (2.5, "gs://bucket/runs", "all")
-    assert given.keys() == config.RunArguments.model_fields.keys()
+    parameters = sent["runtime_config"]["parameters"]
+    assert (parameters["epsilon"], parameters["prefix"], parameters["n_blocks"]) == (2.5, "gs://bucket/runs", "all")
+    assert parameters.keys() == config.RunArguments.model_fields.keys()
     assert sent["pipeline_spec"]["pipelineInfo"]["name"] == "dp-lstm"
     assert api.tokens == ["Bearer sesame"]
 

@@ -1,4 +1,4 @@
-"""Who asks a cluster for what: the accounts of a team, with the roles of the manifests and tokens of their own."""
+"""The accounts of a team on a cluster, with the roles of the manifests and their own tokens."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ CLAIMANT, OWNER = "default-editor", "data-owner"
 
 
 def bind_claimant(node: Node) -> None:
-    """A service account for runs, bound as manifests/user-role_secrets.example.yaml says."""
+    """Create a service account for runs, bound as in manifests/user-role_secrets.example.yaml."""
     example = (MANIFESTS / "user-role_secrets.example.yaml").read_text().replace("my-team", pods.NAMESPACE)
     node.apply(_account(CLAIMANT))
     node.kubectl("apply", "-f", "-", stdin=example)
 
 
 def data_owner(node: Node, folder: Path) -> Node:
-    """The node as somebody sees it who may declare blocks, and write nothing else; `folder` gets their kubeconfig.
+    """Return the node as seen by a user who may declare blocks and nothing else; their kubeconfig is in `folder`.
 
-    Their role is the whole cluster's: data that another namespace has registered is not registered again.
+    The role is cluster-wide: data that is registered in another namespace is not registered again.
     """
     subject = {"kind": "ServiceAccount", "name": OWNER, "namespace": pods.NAMESPACE}
     binding = {

@@ -1,6 +1,6 @@
-"""What a pod does with its own token: it claims, waits for the answer, and tries to write what only others may.
+"""A program for a pod with its own token: it claims budget, waits for the answer, and tries to write without the right.
 
-It runs as text in the controller's image, which has no tests; see test_controller.py.
+The test runs its source text in the controller's image, which contains no tests.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _ANSWER_SECONDS = 30
 
 
 def main() -> None:
-    """Say what came of it, as JSON."""
-    with connect.connect("kubernetes") as connected:
-        store = connected.store
+    """Print the outcome as JSON."""
+    with connect.connect("kubernetes") as client:
+        store = client.store
         allocate = AllocateRequest(dataset=DATASET, expected_budget=BudgetDemand(constant=EpsilonDelta(0.04)))
-        claim = connected.allocate(NAMESPACE, NAME, allocate, timeout_seconds=_ANSWER_SECONDS)
-        (block,) = [each for each in store.list_blocks(NAMESPACE) if each.spec.dataset == DATASET]
+        claim = client.allocate(NAMESPACE, NAME, allocate, timeout_seconds=_ANSWER_SECONDS)
+        (block,) = [block for block in store.list_blocks(NAMESPACE) if block.spec.dataset == DATASET]
         more = replace(claim, status=replace(claim.status, acquired={block.id: EpsilonDelta(1.0)}))
         refilled = transitions.unlock(block, EpsilonDelta(0.5))
         writes = (lambda: store.update_status(more), lambda: store.update_status(refilled), lambda: store.delete(block))
-        answers = [str(each.state) for each in claim.status.responses]
-        json.dump({"answers": answers, "refused": [_refusal(each) for each in writes]}, sys.stdout)
+        answers = [str(response.state) for response in claim.status.responses]
+        json.dump({"answers": answers, "refused": [_refusal(write) for write in writes]}, sys.stdout)
 
 
 def _refusal(write: Callable[[], object]) -> str:

@@ -1,4 +1,4 @@
-"""The compiled pipeline, read back: its steps in order, and the command of each with its placeholders filled in."""
+"""Read the compiled pipeline: its steps in order, and the command of each with its placeholders filled in."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Scope:
-    """What a graph's steps are run with.
+    """The values that fill in the placeholders of a graph's steps.
 
     Args:
-        run_id: of the run.
-        folder: where artifacts lie: FOLDER/STEP/OUTPUT.
-        inputs: the graph's own parameters.
+        run_id: id of the run.
+        folder: folder of the artifacts: FOLDER/STEP/OUTPUT.
+        inputs: parameters of the graph.
     """
 
     run_id: str
@@ -35,11 +35,11 @@ class Scope:
     inputs: Mapping[str, Any]
 
     def value(self, source: Json, status: Json | None = None) -> Any:
-        """What a task's parameter is; `status` is how the tasks before ended, for an exit task."""
+        """Return the value of a task's parameter; `status` is how the tasks before ended, for an exit task."""
         if "componentInputParameter" in source:
             return self.inputs[source["componentInputParameter"]]
         if "taskFinalStatus" in source:
-            assert status is not None, "only an exit task is told how others ended"
+            assert status is not None, "only an exit task has a status"
             return status
         constant = source["runtimeValue"]["constant"]
         return self.run_id if constant == RUN_ID else constant
@@ -47,11 +47,11 @@ class Scope:
 
 @dataclass(frozen=True)
 class Step:
-    """One task of a graph, and what executes it.
+    """One task of a graph, and the container that executes it.
 
     Args:
-        name: of the task.
-        task: as compiled: inputs, retries, which tasks it needs.
+        name: name of the task.
+        task: the compiled task: inputs, retries, the tasks it depends on.
         container: image, command, args, resources.
     """
 
@@ -61,30 +61,30 @@ class Step:
 
     @property
     def retries(self) -> int:
-        """How often it is tried again."""
+        """How often it is retried."""
         return int(self.task.get("retryPolicy", {}).get("maxRetryCount", 0))
 
     @property
     def limits(self) -> dict[str, str]:
-        """Its container's limits."""
+        """The limits of its container."""
         resources = self.container["resources"]
         return {"cpu": resources["resourceCpuLimit"], "memory": resources["resourceMemoryLimit"]}
 
     def command(self, scope: Scope, status: Json | None = None) -> list[str]:
-        """What its container runs."""
+        """Return the command of its container."""
         compiled = [*self.container["command"], *self.container["args"]]
-        filled = [_PLACEHOLDER.sub(lambda found: self._filled(found, scope, status), each) for each in compiled]
-        assert not any("{{$" in each for each in filled), filled
+        filled = [_PLACEHOLDER.sub(lambda match: self._filled(match, scope, status), word) for word in compiled]
+        assert not any("{{$" in word for word in filled), filled
         return filled
 
-    def _filled(self, found: re.Match[str], scope: Scope, status: Json | None) -> str:
-        key = found["key"]
-        if found["side"] == "outputs":
+    def _filled(self, match: re.Match[str], scope: Scope, status: Json | None) -> str:
+        key = match["key"]
+        if match["side"] == "outputs":
             return str(scope.folder / self.name / key)
-        source = self.task["inputs"][found["kind"]][key]
-        if found["kind"] == "artifacts":
-            made = source["taskOutputArtifact"]
-            return str(scope.folder / made["producerTask"] / made["outputArtifactKey"])
+        source = self.task["inputs"][match["kind"]][key]
+        if match["kind"] == "artifacts":
+            output = source["taskOutputArtifact"]
+            return str(scope.folder / output["producerTask"] / output["outputArtifactKey"])
         value = scope.value(source, status)
         return value if isinstance(value, str) else json.dumps(value)
 
@@ -94,8 +94,8 @@ class Compiled:
     """The compiled pipeline: one guarded graph, and the exit task that follows however it ends.
 
     Args:
-        guarded: its steps, each after those it needs.
-        sources: where the guarded graph's parameters come from.
+        guarded: steps of the graph, each after those it depends on.
+        sources: sources of the guarded graph's parameters.
         exit_step: the exit task.
     """
 
@@ -104,14 +104,14 @@ class Compiled:
     exit_step: Step
 
     def scopes(self, run_id: str, folder: Path, parameters: Mapping[str, Any]) -> tuple[Scope, Scope]:
-        """What the guarded steps are run with, and what the exit task is."""
+        """Return the scope of the guarded steps and that of the exit task."""
         outer = Scope(run_id, folder, parameters)
         inputs = {name: outer.value(source) for name, source in self.sources.items()}
         return Scope(run_id, folder, inputs), outer
 
 
 def load(path: Path) -> Compiled:
-    """Read what the compiler wrote."""
+    """Read a compiled pipeline."""
     document = next(yaml.safe_load_all(path.read_text()))
     tasks = document["root"]["dag"]["tasks"]
     (guard,) = [name for name, task in tasks.items() if "triggerPolicy" not in task]

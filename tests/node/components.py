@@ -1,4 +1,4 @@
-"""The components' images, built and pinned by the project's own command on a copy of the checkout, for a node."""
+"""The components' images for a node, built and pinned by build_components.py in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ _SECONDS = 300
 
 
 def pipeline(node: Node, folder: Path) -> Compiled:
-    """The pipeline, compiled from components whose images are in the node's registry, each named by its digest.
+    """Compile the pipeline from components whose images are in the node's registry, each pinned by its digest.
 
-    Images are built where package registries are reached, and pushed from within the node's network, where nothing is
-    left to build.
+    Images are built where package registries can be reached, and then pushed from within the node's network.
     """
     copy = folder / "checkout"
     copy.mkdir()

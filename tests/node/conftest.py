@@ -14,11 +14,11 @@ from tests.node.node import Node
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node that runs pods; tests that need it are skipped, and say why, where it cannot be."""
+    """A node that runs pods; tests that need it are skipped with a reason if it cannot be started."""
     absent = nodes.why_absent()
     if absent:
         pytest.skip(absent)
-    with nodes.running(tmp_path_factory.mktemp("node")) as started:
+    with nodes.start(tmp_path_factory.mktemp("node")) as started:
         yield started
 
 

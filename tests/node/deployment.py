@@ -1,4 +1,4 @@
-"""The controller's Deployment on a node: its image, its pods, who leads, what they tell Prometheus."""
+"""The controller's Deployment on a node: its image, its pods, its leader, its metrics."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 @dataclass(frozen=True)
 class Deployment:
-    """The controller as `kubectl apply -k` leaves it.
+    """The controller, deployed by `kubectl apply -k`.
 
     Args:
-        node: where it runs.
-        image: its reference by digest.
+        node: the node that it runs on.
+        image: reference of its image by digest.
     """
 
     node: Node
     image: str
 
     def pods(self) -> list[Json]:
-        """Its pods that are not being deleted."""
-        found = self.node.listed("pods", NAMESPACE, SELECTOR)
-        return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+        """Return its pods that are not being deleted."""
+        pods = self.node.list_objects("pods", NAMESPACE, SELECTOR)
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     def names(self) -> set[str]:
-        """Of its pods."""
-        return {each["metadata"]["name"] for each in self.pods()}
+        """Return the names of its pods."""
+        return {pod["metadata"]["name"] for pod in self.pods()}
 
     def leader(self) -> str:
-        """The pod that holds the lease; empty where it was given back."""
+        """Return the pod that holds the lease; empty if no pod does."""
         lease = self.node.read("lease", NAME, NAMESPACE)
         return str(lease["spec"].get("holderIdentity", "")).partition("_")[0]
 
     def wait(self) -> None:
-        """Wait until all its pods are of the latest revision, and ready."""
+        """Wait until all its pods have the latest revision and are ready."""
         self.node.kubectl("rollout", "status", f"deployment/{NAME}", "-n", NAMESPACE, "--timeout=180s")
 
     def unlock(self, policy: str) -> None:
-        """Have it unlock budget by another policy, and wait until it does."""
+        """Set another unlocking policy, and wait until the controller uses it."""
         setting = f"PRIVATEKUBE_UNLOCK={policy}"
         self.node.kubectl("set", "env", f"deployment/{NAME}", "-n", NAMESPACE, setting)
         self.wait()
 
     def metrics(self, pod: str) -> Samples:
-        """What a scrape of a pod gives: values by name and labels."""
+        """Scrape a pod and return the values by name and labels."""
         text = self.node.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics")
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        return {(each.name, tuple(sorted(each.labels.items()))): each.value for each in samples}
+        return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
 
     def metric(self, pod: str, name: str, **labels: str) -> float:
-        """One value of a scrape."""
+        """Scrape a pod and return one value."""
         return self.metrics(pod)[name, tuple(sorted(labels.items()))]
 
 

@@ -1,4 +1,4 @@
-"""Images for a node: built, and pushed to its registry, with Podman."""
+"""Build images for a node, and push them to its registry, with Podman."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTAINERS = ROOT / "tools" / "containers"
 BASE = "localhost/privatekube-test-base:bookworm"
-"""What tools/containers/base-image.sh makes: Debian with python3."""
+"""Name of the image that tools/containers/base-image.sh makes: Debian with python3."""
 _SETTINGS = {
     "CONTAINERS_CONF": str(CONTAINERS / "containers.conf"),
     "CONTAINERS_REGISTRIES_CONF": str(CONTAINERS / "registries.conf"),
@@ -19,26 +19,26 @@ _BUILD_SECONDS = 900
 
 
 def make_base() -> str:
-    """The base image's name; it is made where it is not there yet."""
+    """Make the base image unless it exists, and return its name."""
     subprocess.run([CONTAINERS / "base-image.sh", BASE], check=True, timeout=_BUILD_SECONDS)
     return BASE
 
 
 def build(dockerfile: Path, name: str, *, base: str) -> str:
-    """Build an image on `base` from the project's root; returns its name."""
+    """Build an image on `base` with the project's root as context, and return its name."""
     _podman("build", f"--file={dockerfile}", f"--build-arg=BASE_IMAGE={base}", f"--tag={name}", str(ROOT))
     return name
 
 
 def push(image: str, repository: str, *, enter: tuple[str, ...]) -> str:
-    """Push an image to a registry of plain HTTP; returns its reference by digest there."""
+    """Push an image to a registry without TLS, and return its reference by digest."""
     with tempfile.NamedTemporaryFile("r") as digest:
         _podman("push", "--tls-verify=false", f"--digestfile={digest.name}", image, f"{repository}:test", enter=enter)
         return f"{repository}@{digest.read().strip()}"
 
 
 def _podman(*arguments: str, enter: tuple[str, ...] = ()) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [*enter, "podman", *arguments],
         capture_output=True,
         text=True,
@@ -46,5 +46,7 @@ def _podman(*arguments: str, enter: tuple[str, ...] = ()) -> str:
         timeout=_BUILD_SECONDS,
         env={**os.environ, **_SETTINGS},
     )
-    assert done.returncode == 0, f"podman {arguments}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
+    assert process.returncode == 0, (
+        f"podman {arguments}: {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+    )
+    return process.stdout

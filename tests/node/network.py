@@ -1,4 +1,4 @@
-"""A thread of the tests in the network of a node: what it opens there stays open, and nothing else changes."""
+"""Let a thread of the tests enter the network of a node; connections opened there stay open afterwards."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _NETWORK = 0x40000000  # CLONE_NEWNET; os.setns came after Python 3.11
 
 
 @contextmanager
-def entered(namespace: Path | None) -> Iterator[None]:
-    """The calling thread in that network namespace; None for the one where it is."""
+def enter(namespace: Path | None) -> Iterator[None]:
+    """Move the calling thread to that network namespace and back; None leaves it where it is."""
     if namespace is None:
         yield
         return
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    current = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
-        _enter(namespace)
+        _set_namespace(namespace)
         yield
     finally:
-        _enter(Path(f"/proc/self/fd/{own}"))
-        os.close(own)
+        _set_namespace(Path(f"/proc/self/fd/{current}"))
+        os.close(current)
 
 
-def _enter(namespace: Path) -> None:
-    there = os.open(namespace, os.O_RDONLY)
+def _set_namespace(namespace: Path) -> None:
+    descriptor = os.open(namespace, os.O_RDONLY)
     try:
-        if ctypes.CDLL(None, use_errno=True).setns(there, _NETWORK):
+        if ctypes.CDLL(None, use_errno=True).setns(descriptor, _NETWORK):
             raise OSError(ctypes.get_errno(), f"cannot enter the network of {namespace}")
     finally:
-        os.close(there)
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""A real Kubernetes node that runs pods: one of its own, in a network namespace, or a ready cluster that is named."""
+"""A real Kubernetes node that runs pods: one in its own network namespace, or a cluster that the environment names."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tests.node import images, network
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes" / "node"
 KUBECONFIG, REGISTRY = "PRIVATEKUBE_TEST_KUBECONFIG", "PRIVATEKUBE_TEST_REGISTRY"
 ADDRESS = "10.244.0.1:5000"
-"""Of the node's own registry."""
+"""Address of the node's own registry."""
 _LONGEST_SECONDS, _COMMAND_SECONDS = 7200, 300
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Node:
-    """Where pods run.
+    """A node that runs pods.
 
     Args:
         kubectl_program: kubectl of the cluster's version.
-        kubeconfig: of the administrator.
-        registry: where images are pushed to, and pulled from by pods.
-        network: its network namespace; None where it is reached as it is.
+        kubeconfig: kubeconfig of the administrator.
+        registry: registry that images are pushed to and that pods pull from.
+        network: its network namespace; None if it can be reached without entering one.
     """
 
     kubectl_program: str
@@ -42,19 +42,19 @@ class Node:
     network: Path | None
 
     def kubectl(self, *arguments: str, stdin: str | None = None, status: int = 0) -> str:
-        """Run kubectl as the administrator, check its exit status, and return what it wrote."""
+        """Run kubectl as the administrator, check its exit status, and return its output."""
         return self._run(self.kubectl_program, *arguments, stdin=stdin, status=status)
 
     def privatekube(self, *arguments: str) -> str:
-        """Run the command line of the project as the administrator, and return what it wrote."""
+        """Run the command line of the project as the administrator, and return its output."""
         return self._run(str(Path(sys.executable).parent / "privatekube"), *arguments)
 
     def script(self, name: str, *arguments: str) -> str:
-        """Run a script of the project as the administrator, and return what it wrote."""
+        """Run a script of the project as the administrator, and return its output."""
         return self._run(sys.executable, str(images.ROOT / name), *arguments)
 
     def _run(self, program: str, *arguments: str, stdin: str | None = None, status: int = 0) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             [*self.enter, program, *arguments],
             input=stdin,
             capture_output=True,
@@ -63,25 +63,27 @@ class Node:
             timeout=_COMMAND_SECONDS,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PRIVATEKUBE_STORE": "kubernetes"},
         )
-        assert done.returncode == status, f"{program} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout if status == 0 else done.stdout + done.stderr
+        assert process.returncode == status, (
+            f"{program} {arguments}: {process.returncode}\n{process.stdout}\n{process.stderr}"
+        )
+        return process.stdout if status == 0 else process.stdout + process.stderr
 
     @property
     def loopback_registry(self) -> str:
-        """The registry as it is named in its own network, where a push without TLS is accepted."""
+        """The address of the registry in its own network, where a push without TLS is accepted."""
         return self.registry if self.network is None else f"localhost:{self.registry.partition(':')[2]}"
 
     @property
     def enter(self) -> tuple[str, ...]:
-        """What goes before a command that shall see the registry, the API server and the pods."""
+        """Prefix of a command that must reach the registry, the API server and the pods."""
         return () if self.network is None else ("nsenter", f"--net={self.network}")
 
-    def entered(self) -> AbstractContextManager[None]:
-        """This thread where such a command is."""
-        return network.entered(self.network)
+    def enter_network(self) -> AbstractContextManager[None]:
+        """Return a context in which this thread is in the node's network."""
+        return network.enter(self.network)
 
     def api(self) -> client.ApiClient:
-        """A connection of the official client as the administrator, for where `entered` is."""
+        """Connect the official client as the administrator; call it within `enter_network`."""
         return login.log_in(kubeconfig=self.kubeconfig)
 
     def apply(self, *documents: Json) -> None:
@@ -89,21 +91,21 @@ class Node:
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
 
     def read(self, kind: str, name: str, namespace: str) -> Json:
-        """One object."""
+        """Read one object."""
         return dict(json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json")))
 
-    def listed(self, kind: str, namespace: str, selector: str = "") -> list[Json]:
-        """The objects of a namespace, those with the labels."""
-        found = self.kubectl("get", kind, "-n", namespace, f"--selector={selector}", "-o", "json")
-        return list(json.loads(found)["items"])
+    def list_objects(self, kind: str, namespace: str, selector: str = "") -> list[Json]:
+        """List the objects of a namespace that have the labels."""
+        output = self.kubectl("get", kind, "-n", namespace, f"--selector={selector}", "-o", "json")
+        return list(json.loads(output)["items"])
 
     def push(self, image: str, name: str) -> str:
-        """Push an image of Podman's store as `name`; returns the reference by digest that pods pull."""
+        """Push an image of Podman's store as `name`, and return the reference by digest that pods pull."""
         return images.push(image, f"{self.registry}/{name}", enter=self.enter)
 
 
 def why_absent() -> str | None:
-    """Why there can be no node here, or None."""
+    """Return why no node can be started here; None if one can."""
     if os.environ.get(KUBECONFIG):
         return None if os.environ.get(REGISTRY) else f"{KUBECONFIG} is set, but not {REGISTRY}, to pull from"
     if os.geteuid() != 0:
@@ -115,22 +117,22 @@ def why_absent() -> str | None:
 
 
 def binaries() -> Path:
-    """Where build.sh leaves the node's programs."""
-    done = subprocess.run([TOOLS / "build.sh", "--where"], capture_output=True, text=True, check=True)
-    return Path(done.stdout.strip())
+    """Return the folder of the programs that build.sh built."""
+    process = subprocess.run([TOOLS / "build.sh", "--where"], capture_output=True, text=True, check=True)
+    return Path(process.stdout.strip())
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Node]:
-    """The cluster that the environment names, or a node that is started in `folder` and stopped at the end."""
-    named = os.environ.get(KUBECONFIG)
-    if named:
-        yield Node("kubectl", Path(named), os.environ[REGISTRY], None)
+def start(folder: Path) -> Iterator[Node]:
+    """Yield the cluster that the environment names, or a node that is started in `folder` and stopped at the end."""
+    kubeconfig = os.environ.get(KUBECONFIG)
+    if kubeconfig:
+        yield Node("kubectl", Path(kubeconfig), os.environ[REGISTRY], None)
         return
     up: list[str | Path] = [TOOLS / "up.sh", folder, str(_LONGEST_SECONDS)]
-    done = subprocess.run(up, stdout=subprocess.PIPE, text=True, check=True, timeout=_COMMAND_SECONDS)
+    process = subprocess.run(up, stdout=subprocess.PIPE, text=True, check=True, timeout=_COMMAND_SECONDS)
     try:
         administrator = folder / "pki" / "admin.kubeconfig"
-        yield Node(str(binaries() / "kubectl"), administrator, ADDRESS, Path("/run/netns") / done.stdout.strip())
+        yield Node(str(binaries() / "kubectl"), administrator, ADDRESS, Path("/run/netns") / process.stdout.strip())
     finally:
         subprocess.run([TOOLS / "down.sh", folder, "--keep-logs"], check=True, timeout=_COMMAND_SECONDS)

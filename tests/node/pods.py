@@ -1,4 +1,4 @@
-"""Pods and namespaces as PodSecurity `restricted` wants them."""
+"""Pods and namespaces that satisfy PodSecurity `restricted`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _END_SECONDS = 120
 
 
 def namespace() -> Json:
-    """Their namespace; it takes no other pods than restricted ones."""
+    """Return the namespace of the pods, which accepts restricted pods only."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
 
 
 def pod(name: str, image: str, script: str, *, memory: str = "64Mi", **spec: Any) -> Json:
-    """A restricted pod that runs a Python script once."""
+    """Return a restricted pod that runs a Python script once."""
     container = {
         "name": "main",
         "image": image,
@@ -40,8 +40,8 @@ def pod(name: str, image: str, script: str, *, memory: str = "64Mi", **spec: Any
     }
 
 
-def ended(node: Node, name: str) -> Json:
-    """How the container of a pod ended: its exit code and reason."""
+def wait_for_end(node: Node, name: str) -> Json:
+    """Wait for the end of a pod's container and return its exit code and reason."""
     waiting.until(
         lambda: bool(_ends(node, name)), _END_SECONDS, lambda: node.kubectl("describe", "pod", name, "-n", NAMESPACE)
     )
@@ -50,9 +50,9 @@ def ended(node: Node, name: str) -> Json:
 
 def _ends(node: Node, name: str) -> list[Json]:
     statuses = node.read("pod", name, NAMESPACE)["status"].get("containerStatuses", [])
-    return [each["state"]["terminated"] for each in statuses if "terminated" in each["state"]]
+    return [status["state"]["terminated"] for status in statuses if "terminated" in status["state"]]
 
 
 def log(node: Node, name: str) -> str:
-    """What a pod wrote."""
+    """Return the log of a pod."""
     return node.kubectl("logs", name, "-n", NAMESPACE)

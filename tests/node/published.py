@@ -1,4 +1,4 @@
-"""What a run published, and how it compares with what another run of the same plan did."""
+"""Compare the published results of two runs of the same plan."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy
 
 
 def read(path: Path) -> Json:
-    """A JSON document."""
+    """Read a JSON document."""
     return dict(json.loads(path.read_text()))
 
 
 def require_alike(one: Path, other: Path) -> None:
-    """Check that two runs differ by their names and their noise, and by nothing else."""
+    """Check that two runs differ in their names and their noise only."""
     for folder in (one, other):
         assert {path.name for path in folder.iterdir()} == FILES
     assert _paid_for(read(one / "receipt.json")) == _paid_for(read(other / "receipt.json"))
     for name in ("statistics.json", "metrics.json"):
         assert _shape(read(one / name)) == _shape(read(other / name))
-    ours, theirs = (checkpoints.load(folder / "model.pt") for folder in (one, other))
-    assert ours.config == theirs.config
+    first, second = (checkpoints.load(folder / "model.pt") for folder in (one, other))
+    assert first.config == second.config
     assert _headings(one) == _headings(other) != []
 
 
 def _shape(document: Any) -> Any:
-    """A document without its numbers and texts: which keys it has, and whether a text is under each."""
+    """Return a document with the type of each value in place of the value."""
     if isinstance(document, dict):
         return {key: _shape(value) for key, value in document.items()}
     if isinstance(document, list):
-        return [_shape(each) for each in document]
-    return "text" if isinstance(document, str) else "number"  # an estimate that the noise drowns is null
+        return [_shape(item) for item in document]
+    return "text" if isinstance(document, str) else "number"  # an estimate below the noise is null
 
 
 def _paid_for(receipt: Json) -> Json:
-    """A receipt without what names its run."""
-    spends = [{key: each[key] for key in ("step", "part", "event")} for each in receipt["spends"]]
+    """Return the fields of a receipt that do not depend on the run's name."""
+    spends = [{key: spend[key] for key in ("step", "part", "event")} for spend in receipt["spends"]]
     return {key: receipt[key] for key in ("committed", "epsilon", "delta")} | {"spends": spends}
 
 

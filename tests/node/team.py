@@ -1,4 +1,4 @@
-"""A team on a node: blocks that its data owner declared, a volume, an account for runs, and the runs themselves."""
+"""A team on a node: blocks declared by its data owner, a volume, an account for runs, and the runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SETTINGS = (*QUICK, "timeout_seconds=60", f"namespace={pods.NAMESPACE}")
 
 @dataclass(frozen=True)
 class Team:
-    """See the module.
+    """A team that runs its pipeline on a node.
 
     Args:
-        node: where it works.
-        compiled: its pipeline.
-        shared: the volume's folder.
+        node: the node.
+        compiled: the team's pipeline.
+        shared: folder of the volume.
     """
 
     node: Node
@@ -34,7 +34,7 @@ class Team:
 
     @property
     def published(self) -> Path:
-        """What runs publish to: a folder for each."""
+        """The folder that holds a folder of results for each run."""
         return self.shared / "out"
 
     def run(
@@ -42,37 +42,37 @@ class Team:
         run_id: str,
         *settings: str,
         memory: Mapping[str, str] | None = None,
-        meddling: Mapping[str, Callable[[str], None]] | None = None,
+        faults: Mapping[str, Callable[[str], None]] | None = None,
     ) -> list[Ending]:
-        """Run the pipeline with quick arguments, overridden by `settings`, to its end; see `workflow.Run`."""
+        """Run the pipeline to its end with quick arguments, overridden by `settings`; see `workflow.Run`."""
         overrides = (*SETTINGS, f"prefix={self.published}", *settings)
         parameters = config.load_arguments(images.ROOT / "arguments.yaml", overrides).model_dump()
-        return Run(self.node, self.compiled, run_id, self.shared, parameters, memory or {}, meddling or {}).to_its_end()
+        return Run(self.node, self.compiled, run_id, self.shared, parameters, memory or {}, faults or {}).run()
 
     def blocks(self) -> dict[str, Json]:
-        """Its blocks, by id, in wire form."""
-        listed = json.loads(self.node.privatekube("get", "blocks", "--namespace", pods.NAMESPACE, "-o", "json"))
-        found = [each for each in listed["items"] if each["spec"]["dataset"] == "amazon"]
-        return {f"{pods.NAMESPACE}/{each['metadata']['name']}": each for each in found}
+        """Return the team's blocks by id, in wire form."""
+        documents = json.loads(self.node.privatekube("get", "blocks", "--namespace", pods.NAMESPACE, "-o", "json"))
+        blocks = [block for block in documents["items"] if block["spec"]["dataset"] == "amazon"]
+        return {f"{pods.NAMESPACE}/{block['metadata']['name']}": block for block in blocks}
 
     def committed(self, run_id: str) -> dict[str, Json]:
-        """What the custom resources of the blocks say that a run paid, by block."""
+        """Return the budget that a run consumed, by block, as in the custom resources of the blocks."""
         claim = f"{pods.NAMESPACE}/run-{run_id}"
-        held = {name: each["status"].get("committedBudgetMap", {}) for name, each in self.blocks().items()}
+        held = {name: block["status"].get("committedBudgetMap", {}) for name, block in self.blocks().items()}
         return {name: budgets[claim] for name, budgets in held.items() if claim in budgets}
 
     def acquired(self) -> list[str]:
-        """The claims that hold budget of a block which is neither paid nor returned."""
-        return [claim for each in self.blocks().values() for claim in each["status"].get("acquiredBudgetMap", {})]
+        """Return the claims that hold acquired budget of a block."""
+        return [claim for block in self.blocks().values() for claim in block["status"].get("acquiredBudgetMap", {})]
 
 
-def found(node: Node, compiled: Compiled, shared: Path, private: Path) -> Team:
-    """Set a team up: `shared` is for all pods to read, `private` for the data owner alone."""
+def set_up(node: Node, compiled: Compiled, shared: Path, private: Path) -> Team:
+    """Set up a team: all pods may read `shared`, only the data owner may read `private`."""
     node.apply(pods.namespace())
     accounts.bind_claimant(node)
     shared.chmod(0o755)
-    volume.writable(shared / "out")
-    node.apply(*volume.declare(shared))
+    volume.create_folder(shared / "out")
+    node.apply(*volume.manifests(shared))
     owner = accounts.data_owner(node, private)
     owner.script("demo_blocks.py", *BLOCKS, "--data-dir", str(shared / "data"))
     return Team(node, compiled, shared)

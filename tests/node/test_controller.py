@@ -1,4 +1,4 @@
-"""The deployed controller: two replicas of its image, under PodSecurity `restricted`, through what befalls pods."""
+"""The deployed controller: two replicas of its image, under PodSecurity `restricted`, whose pods are deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.node.node import Node
 pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
 CLAIMS = 90
 GRACE_SECONDS, HAND_OVER_SECONDS = 10, 15
-"""A leader that is asked to stop does so at its next write; one that is killed is missed when its lease is over."""
+"""A terminated leader stops at its next write; a killed one is replaced when its lease expires."""
 
 
 @pytest.fixture
@@ -29,21 +29,21 @@ def store(node: Node, controller: Deployment) -> Iterator[KubernetesStore]:
     """The administrator's view of the cluster."""
     controller.wait()
     node.apply(pods.namespace())
-    with node.entered():
+    with node.enter_network():
         opened = KubernetesStore(Cluster(api := node.api()), CoreObjects(api))
         yield opened
         opened.close()
 
 
 def test_two_restricted_replicas_of_the_pinned_image_are_ready_and_one_leads(controller: Deployment) -> None:
-    found = controller.pods()
-    assert len(found) == 2
-    for each in found:
-        (status,) = each["status"]["containerStatuses"]
+    running = controller.pods()
+    assert len(running) == 2
+    for pod in running:
+        (status,) = pod["status"]["containerStatuses"]
         assert status["ready"]
         assert status["restartCount"] == 0
         assert status["imageID"] == controller.image
-        assert each["spec"]["containers"][0]["image"] == controller.image
+        assert pod["spec"]["containers"][0]["image"] == controller.image
     leader = controller.leader()
     assert {name: controller.metric(name, "privatekube_leader") for name in controller.names()} == {
         name: float(name == leader) for name in controller.names()
@@ -68,7 +68,7 @@ def test_a_burst_is_granted_and_shows_in_the_metrics(controller: Deployment, sto
 @pytest.mark.parametrize(
     ("how", "stop_seconds"),
     [
-        pytest.param((), GRACE_SECONDS, id="asked"),
+        pytest.param((), GRACE_SECONDS, id="terminated"),
         pytest.param(("--grace-period=0", "--force"), 0, id="killed"),
     ],
 )
@@ -81,7 +81,7 @@ def test_the_leaders_pod_is_deleted_in_a_burst_and_another_takes_over(
     burst.create_claims(range(CLAIMS // 3))
     controller.node.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false", *how)
     burst.create_claims(range(CLAIMS // 3, CLAIMS))
-    assert burst.answered() < CLAIMS, "the burst was over before the leader was"
+    assert burst.answered() < CLAIMS, "the burst ended before the leader did"
     waiting.until(
         lambda: controller.leader() in controller.names() - {leader},
         stop_seconds + HAND_OVER_SECONDS,
@@ -118,11 +118,11 @@ def test_a_pod_with_its_projected_token_is_granted_and_cannot_answer_itself(
     script = inspect.getsource(claimant)
     pod = pods.pod("claimant", controller.image, script, memory="256Mi", serviceAccountName=accounts.CLAIMANT)
     controller.node.apply(pod)
-    assert pods.ended(controller.node, "claimant")["exitCode"] == 0, pods.log(controller.node, "claimant")
-    said = json.loads(pods.log(controller.node, "claimant"))
-    assert said["answers"] == ["success"]
-    assert len(said["refused"]) == 3
-    assert all(re.search("forbidden: User .*:default-editor", each) for each in said["refused"])
+    assert pods.wait_for_end(controller.node, "claimant")["exitCode"] == 0, pods.log(controller.node, "claimant")
+    report = json.loads(pods.log(controller.node, "claimant"))
+    assert report["answers"] == ["success"]
+    assert len(report["refused"]) == 3
+    assert all(re.search("forbidden: User .*:default-editor", refusal) for refusal in report["refused"])
     claim = store.get_claim(f"{claimant.NAMESPACE}/{claimant.NAME}")
     assert claim is not None
     assert claim.status.acquired == {f"{claimant.NAMESPACE}/{claimant.DATASET}-0": DEMAND}

@@ -1,4 +1,4 @@
-"""Starting and stopping a node: it is nobody else's, and leaves nothing behind."""
+"""Starting and stopping a node: it is isolated, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.node import waiting
 from tests.node.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
-needs_own_node = pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="a ready cluster is used, and not started")
+needs_own_node = pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="an existing cluster is used")
 
 
-def left_of(name: str, folder: Path) -> list[str]:
-    """Namespaces, cgroups and mounts of a node, and processes that run in its folder."""
-    namespaces = [each for each in Path("/run/netns").glob("*") if each.name == name]
-    cgroups = [each for depth in ("", "*/") for each in Path("/sys/fs/cgroup").glob(f"{depth}{name}")]
+def leftovers(name: str, folder: Path) -> list[str]:
+    """Return the namespaces, cgroups and mounts of a node, and the processes that run in its folder."""
+    namespaces = [path for path in Path("/run/netns").glob("*") if path.name == name]
+    cgroups = [path for depth in ("", "*/") for path in Path("/sys/fs/cgroup").glob(f"{depth}{name}")]
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"{folder}/" in line]
     processes = []
-    for each in Path("/proc").glob("[0-9]*/cwd"):
+    for directory in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            processes += [each.parent.name] if each.resolve().is_relative_to(folder) else []
+            processes += [directory.parent.name] if directory.resolve().is_relative_to(folder) else []
         except OSError:  # it ended meanwhile
             continue
     return [*map(str, namespaces), *map(str, cgroups), *mounts, *processes]
@@ -33,22 +33,22 @@ def left_of(name: str, folder: Path) -> list[str]:
 
 @needs_own_node
 def test_a_second_node_runs_beside_the_first_and_leaves_nothing(node: Node, tmp_path: Path) -> None:
-    with nodes.running(tmp_path / "second") as second:
+    with nodes.start(tmp_path / "second") as second:
         assert second.network != node.network
         assert second.network is not None
         name = second.network.name
-        assert len(left_of(name, tmp_path)) > 10
+        assert len(leftovers(name, tmp_path)) > 10
         second.kubectl("create", "namespace", "only-here")
         assert "only-here" not in node.kubectl("get", "namespaces")
-    assert left_of(name, tmp_path) == []
-    assert {each.name for each in (tmp_path / "second").iterdir()} == {"logs", "podlogs"}
+    assert leftovers(name, tmp_path) == []
+    assert {path.name for path in (tmp_path / "second").iterdir()} == {"logs", "podlogs"}
 
 
 @needs_own_node
 def test_a_folder_without_a_node_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("mine")
-    done = subprocess.run([nodes.TOOLS / "down.sh", tmp_path], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path}: no node is up there\n")
+    process = subprocess.run([nodes.TOOLS / "down.sh", tmp_path], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (2, f"error: {tmp_path}: no node is up there\n")
     assert (tmp_path / "kept").exists()
 
 
@@ -60,5 +60,5 @@ def test_a_node_goes_down_by_itself_when_its_time_is_over(tmp_path: Path) -> Non
     limit = (folder / "run" / "processes" / "limit").read_text().split()[0]
     (waits,) = Path(f"/proc/{limit}/task/{limit}/children").read_text().split()
     os.kill(int(waits), signal.SIGTERM)  # the rest of the ten minutes
-    waiting.until(lambda: not folder.exists(), 60, lambda: left_of(name, folder))
-    assert left_of(name, folder) == []
+    waiting.until(lambda: not folder.exists(), 60, lambda: leftovers(name, folder))
+    assert leftovers(name, folder) == []

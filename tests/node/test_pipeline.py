@@ -1,4 +1,4 @@
-"""The compiled pipeline on a node: each step a restricted pod of its pushed image, whatever becomes of the pods."""
+"""The compiled pipeline on a node: each step is a restricted pod of its pushed image, and some pods are deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.node.workflow import DELETED, IN_CLUSTER, Ending
 pytestmark = [
     pytest.mark.node,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="pods hand files on in a folder of this machine"),
+    pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="pods exchange files in a folder of this machine"),
 ]
 STEPS = ["allocate", "download", "dp-preprocess", "dp-train", "dp-evaluate", "consume", "upload", "release"]
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
@@ -33,12 +33,12 @@ def waiters(node: Node, controller: Deployment, tmp_path_factory: pytest.TempPat
     """A team with two blocks of reviews, whose budget the controller unlocks bit by bit."""
     controller.wait()
     compiled = components.pipeline(node, tmp_path_factory.mktemp("components"))
-    return team.found(node, compiled, tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("private"))
+    return team.set_up(node, compiled, tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("private"))
 
 
 @pytest.fixture(scope="module")
 def reviewers(waiters: Team, controller: Deployment) -> Iterator[Team]:
-    """The same team, once all of a block's budget is there from the start."""
+    """The same team, with all budget of a block unlocked from the start."""
     controller.unlock("all")
     yield waiters
     controller.unlock("n=100")
@@ -46,21 +46,21 @@ def reviewers(waiters: Team, controller: Deployment) -> Iterator[Team]:
 
 @pytest.fixture(scope="module")
 def plain(reviewers: Team) -> list[Ending]:
-    """A run that nothing befalls."""
+    """A run without any fault."""
     return reviewers.run("plain")
 
 
 def states(endings: list[Ending]) -> list[tuple[str, str]]:
-    return [(each.step, each.reason) for each in endings]
+    return [(ending.step, ending.reason) for ending in endings]
 
 
-def said(endings: list[Ending]) -> str:
-    return "\n".join(f"{each.step}: {each.reason} {each.exit_code}\n{each.log}" for each in endings)
+def summary(endings: list[Ending]) -> str:
+    return "\n".join(f"{ending.step}: {ending.reason} {ending.exit_code}\n{ending.log}" for ending in endings)
 
 
 def test_a_run_that_waits_in_vain_is_told_what_there_is_and_costs_nothing(waiters: Team) -> None:
     endings = waiters.run("patient", "timeout_seconds=3")
-    assert states(endings) == [("allocate", "Error"), ("release", "Completed")], said(endings)
+    assert states(endings) == [("allocate", "Error"), ("release", "Completed")], summary(endings)
     for expected in ("error: claim ns/run-patient: not granted within 3 s", "policy n=100 unlocks it"):
         assert expected in endings[0].log
     assert waiters.committed("patient") == {}
@@ -70,7 +70,7 @@ def test_a_run_that_waits_in_vain_is_told_what_there_is_and_costs_nothing(waiter
 def test_a_run_in_pods_publishes_and_pays_as_a_local_one_does(
     reviewers: Team, plain: list[Ending], tmp_path: Path
 ) -> None:
-    assert states(plain) == [(step, "Completed") for step in STEPS], said(plain)
+    assert states(plain) == [(step, "Completed") for step in STEPS], summary(plain)
     folder = reviewers.published / "plain"
     receipt = published.read(folder / "receipt.json")
     assert len(receipt["committed"]) == 2
@@ -97,34 +97,34 @@ def test_pods_are_as_restricted_as_the_namespace_asks_and_bounded_as_compiled(
         assert status["imageID"] == container["image"]
         assert container["resources"]["limits"] == dict(zip(("cpu", "memory"), limits[step], strict=True))
         assert container["securityContext"] == RESTRICTED
-        mounts = {each["mountPath"] for each in container["volumeMounts"]}
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
         assert ("/var/run/secrets/kubernetes.io/serviceaccount" in mounts) == (step in IN_CLUSTER)
 
 
-def deleted_in_the_middle(of: Team) -> Any:
-    """What deletes a pod of dp_train once it takes its noisy steps."""
+def deleted_in_the_middle(reviewers: Team) -> Any:
+    """Return a function that deletes a pod of dp_train once it takes its noisy steps."""
 
     def delete(pod: str) -> None:
         def trains() -> bool:
-            phase = of.node.read("pod", pod, pods.NAMESPACE)["status"]["phase"]
-            return phase != "Pending" and "noisy step" in pods.log(of.node, pod)
+            phase = reviewers.node.read("pod", pod, pods.NAMESPACE)["status"]["phase"]
+            return phase != "Pending" and "noisy step" in pods.log(reviewers.node, pod)
 
-        waiting.until(trains, BEGUN_SECONDS, lambda: of.node.read("pod", pod, pods.NAMESPACE)["status"])
-        of.node.kubectl("delete", "pod", pod, "-n", pods.NAMESPACE, "--grace-period=1")
+        waiting.until(trains, BEGUN_SECONDS, lambda: reviewers.node.read("pod", pod, pods.NAMESPACE)["status"])
+        reviewers.node.kubectl("delete", "pod", pod, "-n", pods.NAMESPACE, "--grace-period=1")
 
     return delete
 
 
 def test_a_pod_that_is_deleted_while_it_trains_fails_the_run_and_the_claim_is_consumed(reviewers: Team) -> None:
     many = ("n_epochs=40", "sampling_rate=0.01")
-    endings = reviewers.run("deleted", *many, meddling={"dp-train": deleted_in_the_middle(reviewers)})
-    assert states(endings)[-2:] == [("dp-train", DELETED), ("release", "Completed")], said(endings)
+    endings = reviewers.run("deleted", *many, faults={"dp-train": deleted_in_the_middle(reviewers)})
+    assert states(endings)[-2:] == [("dp-train", DELETED), ("release", "Completed")], summary(endings)
     require_consumed(reviewers, "deleted", endings)
 
 
 def test_a_training_that_runs_out_of_memory_is_said_to_and_the_claim_is_consumed(reviewers: Team) -> None:
     endings = reviewers.run("hungry", memory={"dp-train": "128Mi"})
-    assert states(endings)[-2:] == [("dp-train", "OOMKilled"), ("release", "Completed")], said(endings)
+    assert states(endings)[-2:] == [("dp-train", "OOMKilled"), ("release", "Completed")], summary(endings)
     assert endings[-2].exit_code == 137
     require_consumed(reviewers, "hungry", endings)
 
@@ -132,7 +132,7 @@ def test_a_training_that_runs_out_of_memory_is_said_to_and_the_claim_is_consumed
 def test_a_step_that_ends_before_the_data_was_opened_costs_nothing(reviewers: Team) -> None:
     endings = reviewers.run("early", memory={"download": "32Mi"})
     tried = [("download", "OOMKilled")] * 4  # as often as the compiled pipeline says
-    assert states(endings) == [("allocate", "Completed"), *tried, ("release", "Completed")], said(endings)
+    assert states(endings) == [("allocate", "Completed"), *tried, ("release", "Completed")], summary(endings)
     assert "run ended FAILED; settled run-early: released" in endings[-1].log
     assert reviewers.committed("early") == {}
     require_settled(reviewers, "early")
@@ -143,23 +143,23 @@ def test_a_pod_that_is_deleted_once_is_tried_again_where_the_compiled_pipeline_s
         if pod.endswith("-0"):
             reviewers.node.kubectl("delete", "pod", pod, "-n", pods.NAMESPACE, "--grace-period=0", "--force")
 
-    endings = reviewers.run("again", meddling={"download": delete})
-    assert states(endings)[1:3] == [("download", DELETED), ("download", "Completed")], said(endings)
+    endings = reviewers.run("again", faults={"download": delete})
+    assert states(endings)[1:3] == [("download", DELETED), ("download", "Completed")], summary(endings)
     assert states(endings)[-1] == ("release", "Completed")
     assert {path.name for path in (reviewers.published / "again").iterdir()} == published.FILES
     assert reviewers.committed("again") == published.read(reviewers.published / "again" / "receipt.json")["committed"]
 
 
-def require_consumed(of: Team, run_id: str, endings: list[Ending]) -> None:
-    """The whole grant is paid, nothing is published."""
+def require_consumed(reviewers: Team, run_id: str, endings: list[Ending]) -> None:
+    """Check that the whole grant is consumed and nothing is published."""
     assert f"run ended FAILED; settled run-{run_id}: consumed" in endings[-1].log
-    granted = published.read(of.shared / run_id / "allocate" / "grant")["blocks"]
-    assert of.committed(run_id) == {each["id"]: each["budget"] for each in granted}
-    require_settled(of, run_id)
+    granted = published.read(reviewers.shared / run_id / "allocate" / "grant")["blocks"]
+    assert reviewers.committed(run_id) == {block["id"]: block["budget"] for block in granted}
+    require_settled(reviewers, run_id)
 
 
-def require_settled(of: Team, run_id: str) -> None:
-    """Nothing is held any more, nothing is published, and the ledger agrees."""
-    assert not (of.published / run_id).exists()
-    assert f"{pods.NAMESPACE}/run-{run_id}" not in of.acquired()
-    assert "latest digest sha256:" in of.node.privatekube("ledger", "--verify")
+def require_settled(reviewers: Team, run_id: str) -> None:
+    """Check that no budget is held, nothing is published, and the ledger agrees."""
+    assert not (reviewers.published / run_id).exists()
+    assert f"{pods.NAMESPACE}/run-{run_id}" not in reviewers.acquired()
+    assert "latest digest sha256:" in reviewers.node.privatekube("ledger", "--verify")

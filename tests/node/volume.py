@@ -1,4 +1,4 @@
-"""A folder of this machine that a node's pods share: the data, the hand-offs, what is published."""
+"""A folder of this machine that a node's pods share: the data, the artifacts, the published results."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ NAME = "shared"
 USER = 1000
 
 
-def declare(folder: Path) -> tuple[Json, Json]:
-    """The volume and the claim on it, bound to each other: `restricted` allows no hostPath in a pod itself."""
+def manifests(folder: Path) -> tuple[Json, Json]:
+    """Return a volume and a claim bound to it, because `restricted` forbids hostPath in a pod."""
     size, modes = {"storage": "1Gi"}, ["ReadWriteMany"]
     reference = {"name": NAME, "namespace": pods.NAMESPACE}
     spec = {
@@ -31,8 +31,8 @@ def declare(folder: Path) -> tuple[Json, Json]:
     )
 
 
-def writable(folder: Path) -> Path:
-    """A new folder in it that belongs to the user of the pods, and to nobody else."""
+def create_folder(folder: Path) -> Path:
+    """Create a folder in it that only the user of the pods may access."""
     folder.mkdir(mode=0o700)
     os.chown(folder, USER, USER)
     return folder

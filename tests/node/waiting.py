@@ -1,4 +1,4 @@
-"""Waiting for what a cluster does, without keeping it busy with questions."""
+"""Poll a cluster until a condition holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PAUSE_SECONDS = 0.3
 
 
 def until(condition: Callable[[], bool], seconds: float, explain: Callable[[], object]) -> None:
-    """Wait for `condition`, at most so long; `explain` says what there is instead."""
+    """Wait until `condition` holds, at most `seconds`; `explain` returns the actual state for the message."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {explain()}"

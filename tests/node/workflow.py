@@ -1,4 +1,4 @@
-"""The compiled pipeline's steps as pods, one after another, and the exit task after them, however they ended."""
+"""Run the compiled pipeline's steps as pods, one after another, and then the exit task, however they ended."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.node.compiled import Compiled, Scope, Step
 from tests.node.node import Json, Node
 
 IN_CLUSTER = {"allocate", "download", "consume", "release"}
-"""Steps that talk to the control plane; the others get no token, and no address of it."""
+"""Steps that use the control plane; the others get neither a token nor its address."""
 DELETED = "Deleted"
 _END_SECONDS = 300  # the first pod of the training image waits until 3 GB are unpacked
 _REQUESTS = {"cpu": "50m", "memory": "16Mi"}
-"""Limits are the compiled spec's, also where the node has less: Kubernetes reserves what is requested."""
+"""Requests are low, so that pods with the compiled limits fit on a small node."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Ending:
     """How a pod of a step ended.
 
     Args:
-        step: its name.
-        reason: Kubernetes' word: Completed, Error, OOMKilled; or Deleted, where the pod is gone.
-        exit_code: of the container; None of a deleted pod.
-        image: what ran, as the node says it.
-        log: what it wrote.
+        step: name of the step.
+        reason: Kubernetes' reason: Completed, Error, OOMKilled; or Deleted if the pod is gone.
+        exit_code: exit code of the container; None for a deleted pod.
+        image: the image that ran, as the node reports it.
+        log: log of the pod.
     """
 
     step: str
@@ -43,13 +43,13 @@ class Run:
     """One run of the pipeline on a node.
 
     Args:
-        node: where.
-        compiled: what.
-        run_id: in the names of its pods and of its claim.
-        shared: the volume's folder, which pods see under the same path; hand-offs are below it.
-        parameters: the pipeline's.
-        memory: lower limits than the compiled ones, by step.
-        meddling: what befalls a step once its pod was made, by step; it is told the pod's name.
+        node: the node.
+        compiled: the pipeline.
+        run_id: id of the run, part of the names of its pods and of its claim.
+        shared: folder of the volume, which pods see under the same path; artifacts are below it.
+        parameters: parameters of the pipeline.
+        memory: memory limits by step, in place of the compiled ones.
+        faults: functions by step, called with the pod's name once the pod is created.
     """
 
     node: Node
@@ -58,40 +58,42 @@ class Run:
     shared: Path
     parameters: Mapping[str, Any]
     memory: Mapping[str, str] = field(default_factory=dict)
-    meddling: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
+    faults: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
 
-    def to_its_end(self) -> list[Ending]:
-        """Run the guarded steps until one fails for good, and then the exit task; the pods' endings in order."""
-        inner, outer = self.compiled.scopes(self.run_id, volume.writable(self.shared / self.run_id), self.parameters)
+    def run(self) -> list[Ending]:
+        """Run the guarded steps until one fails finally, then the exit task; return the pods' endings in order."""
+        inner, outer = self.compiled.scopes(
+            self.run_id, volume.create_folder(self.shared / self.run_id), self.parameters
+        )
         endings: list[Ending] = []
         for step in self.compiled.guarded:
-            endings += self._tried(step, inner)
+            endings += self._run_step(step, inner)
             if endings[-1].exit_code != 0:
                 break
         state = "SUCCEEDED" if endings[-1].exit_code == 0 else "FAILED"
-        return endings + self._tried(self.compiled.exit_step, outer, {"state": state})
+        return endings + self._run_step(self.compiled.exit_step, outer, {"state": state})
 
-    def _tried(self, step: Step, scope: Scope, status: Json | None = None) -> list[Ending]:
-        """As often as the compiled spec says; its pauses are left out."""
+    def _run_step(self, step: Step, scope: Scope, status: Json | None = None) -> list[Ending]:
+        """Run a step, and retry it as often as the compiled spec says, without its pauses."""
         endings: list[Ending] = []
         for attempt in range(1 + step.retries):
             name = f"{self.run_id}-{step.name}-{attempt}"
             self.node.apply(self._pod(name, step, step.command(scope, status)))
-            if step.name in self.meddling:
-                self.meddling[step.name](name)
-            endings.append(self._ended(name, step.name))
+            if step.name in self.faults:
+                self.faults[step.name](name)
+            endings.append(self._wait_for_end(name, step.name))
             if endings[-1].exit_code == 0:
                 break
         return endings
 
     def _pod(self, name: str, step: Step, command: list[str]) -> Json:
-        asks = step.name in IN_CLUSTER
+        has_token = step.name in IN_CLUSTER
         document = pods.pod(
             name,
             step.container["image"],
             "",
-            automountServiceAccountToken=asks,
-            serviceAccountName=accounts.CLAIMANT if asks else "default",
+            automountServiceAccountToken=has_token,
+            serviceAccountName=accounts.CLAIMANT if has_token else "default",
             enableServiceLinks=False,
             volumes=[
                 {"name": "temporary", "emptyDir": {}},
@@ -101,7 +103,7 @@ class Run:
         limits = step.limits | ({"memory": self.memory[step.name]} if step.name in self.memory else {})
         document["spec"]["containers"][0] |= {
             "command": command,
-            "env": [{"name": "PRIVATEKUBE_STORE", "value": "kubernetes"}] if asks else [],
+            "env": [{"name": "PRIVATEKUBE_STORE", "value": "kubernetes"}] if has_token else [],
             "resources": {"limits": limits, "requests": _REQUESTS},
             "volumeMounts": [
                 {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, see docs/images.md
@@ -110,23 +112,23 @@ class Run:
         }
         return document
 
-    def _ended(self, name: str, step: str) -> Ending:
+    def _wait_for_end(self, name: str, step: str) -> Ending:
         waiting.until(
-            lambda: self._seen(name, step) is not None,
+            lambda: self._ending(name, step) is not None,
             _END_SECONDS,
             lambda: self.node.kubectl("describe", "pod", name, "-n", pods.NAMESPACE),
         )
-        found = self._seen(name, step)
-        assert found is not None
-        return found
+        ending = self._ending(name, step)
+        assert ending is not None
+        return ending
 
-    def _seen(self, name: str, step: str) -> Ending | None:
-        named = [each for each in self.node.listed("pods", pods.NAMESPACE) if each["metadata"]["name"] == name]
-        if not named:
+    def _ending(self, name: str, step: str) -> Ending | None:
+        matches = [pod for pod in self.node.list_objects("pods", pods.NAMESPACE) if pod["metadata"]["name"] == name]
+        if not matches:
             return Ending(step, DELETED)
-        for status in named[0]["status"].get("containerStatuses", []):
+        for status in matches[0]["status"].get("containerStatuses", []):
             end = status["state"].get("terminated")
-            if end and "deletionTimestamp" not in named[0]["metadata"]:
+            if end and "deletionTimestamp" not in matches[0]["metadata"]:
                 log = pods.log(self.node, name)
                 return Ending(step, end["reason"], end["exitCode"], status["imageID"], log)
         return None

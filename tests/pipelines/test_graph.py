@@ -39,15 +39,15 @@ def tasks(compiled: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_caching_is_off_on_every_task(compiled: dict[str, Any]) -> None:
-    found = {name: task["cachingOptions"] for name, task in tasks(compiled).items() if name != "exit-handler-1"}
-    assert len(found) == 8
-    assert all(options == {} for options in found.values())
+    options = {name: task["cachingOptions"] for name, task in tasks(compiled).items() if name != "exit-handler-1"}
+    assert len(options) == 8
+    assert all(option == {} for option in options.values())
 
 
 def test_the_edges_are_the_design(compiled: dict[str, Any]) -> None:
-    found = {name: set(task.get("dependentTasks", [])) for name, task in tasks(compiled).items()}
-    assert {name: found[name] for name in EDGES} == EDGES
-    assert found["release"] == {"exit-handler-1"}
+    edges = {name: set(task.get("dependentTasks", [])) for name, task in tasks(compiled).items()}
+    assert {name: edges[name] for name in EDGES} == EDGES
+    assert edges["release"] == {"exit-handler-1"}
 
 
 def test_publishing_takes_the_receipt_as_an_input(compiled: dict[str, Any]) -> None:
@@ -67,19 +67,19 @@ def test_only_steps_that_move_data_are_retried(compiled: dict[str, Any]) -> None
 
 def test_every_step_is_bounded_and_the_gpu_is_asked_for_where_the_model_runs(compiled: dict[str, Any]) -> None:
     executors = compiled["deploymentSpec"]["executors"]
-    resources = {name.removeprefix("exec-"): each["container"]["resources"] for name, each in executors.items()}
-    assert all({"resourceCpuLimit", "resourceMemoryLimit"} <= each.keys() for each in resources.values())
-    with_gpu = {name: each["accelerator"] for name, each in resources.items() if "accelerator" in each}
+    resources = {name.removeprefix("exec-"): executor["container"]["resources"] for name, executor in executors.items()}
+    assert all({"resourceCpuLimit", "resourceMemoryLimit"} <= resource.keys() for resource in resources.values())
+    with_gpu = {name: resource["accelerator"] for name, resource in resources.items() if "accelerator" in resource}
     expected = {"resourceCount": "1", "resourceType": "nvidia.com/gpu"}
     assert with_gpu.keys() == ({"dp-train", "dp-evaluate"} if compiled["gpu"] else set())
-    assert all(expected.items() <= each.items() for each in with_gpu.values())
+    assert all(expected.items() <= accelerator.items() for accelerator in with_gpu.values())
 
 
 def test_the_parameters_are_the_run_arguments(compiled: dict[str, Any]) -> None:
     kinds = {"str": "STRING", "float": "NUMBER_DOUBLE", "int": "NUMBER_INTEGER", "list": "LIST"}
     expected = {name: kinds[type(value).__name__] for name, value in config.RunArguments().model_dump().items()}
-    given = compiled["root"]["inputDefinitions"]["parameters"]
-    assert {name: each["parameterType"] for name, each in given.items()} == expected
+    parameters = compiled["root"]["inputDefinitions"]["parameters"]
+    assert {name: parameter["parameterType"] for name, parameter in parameters.items()} == expected
 
 
 def test_images_that_are_not_built_are_named_with_the_command_that_builds_them() -> None:
