@@ -206,7 +206,7 @@ class Controller:
             if block.meta.uid not in self._refused:
                 self._refused.add(block.meta.uid)
                 try:
-                    block_admission.require_admissible(self.store, block, block_admission.admitted(blocks))
+                    block_admission.require_admissible(self.store, block, block_admission.admitted_by_data(blocks))
                 except errors.PrivateKubeError as error:
                     happened = Happening(status_events.NOT_ADMITTED, str(error), is_warning=True)
                     self._recorder.record(_KINDS[kinds.BLOCK], block.meta, happened)

@@ -1,4 +1,7 @@
-"""Allocate requests: their arrival, their grant, their time-out (spec of PrivateKube's DPF, OSDI'21)."""
+"""Allocate requests: their arrival, their grant, their timeout.
+
+Source: Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4.
+"""
 
 from __future__ import annotations
 
@@ -8,129 +11,139 @@ from functools import partial
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import pass_state as states
-from privatekube.reconcile.pass_state import State
+from privatekube.reconcile import pass_state
+from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import matching, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import AllocateResponse, Allocation, ResponseState
-from privatekube.scheduling import unlocking as unlockings
+from privatekube.scheduling import unlocking
+from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.snapshot import BlockView, Grant, Schedule, Snapshot, WaitingRequest
-from privatekube.scheduling.unlocking import UnlockingPolicy
 
 TIMEOUT = "timeout"
 
 
-def arrive(
-    state: State, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, unlocking: UnlockingPolicy
-) -> None:
-    """Admit a request: unlock on each candidate and reserve there, then write the pending answer.
+def accept(state: PassState, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, policy: Policy) -> None:
+    """Unlock budget on each candidate block and reserve the demand there, then answer that the request waits.
 
-    A block that has the request's lock already has unlocked for it: a repetition changes nothing there.
+    A request that is not valid, or that too few blocks match, fails. A block that already has the request's lock has
+    unlocked for it: a repetition changes nothing there.
     """
     request_id = claim.request_id(index)
     try:
-        found = matching.candidates(request, claim.meta.namespace, state.blocks.values())
-        matching.require_enough(request, len(found))
-        demands = matching.demand(request, found)
+        candidates = matching.candidates(request, claim.meta.namespace, state.blocks.values())
+        matching.require_enough(request, len(candidates))
+        demands = matching.demand(request, candidates)
     except errors.InvalidInput as error:
-        states.undo_locks(state, claim, request_id)
+        pass_state.undo_locks(state, request_id)
         state.answer(claim, index, ResponseState.FAILURE, error=str(error))
         return
-    for block in found:
-        status = transitions.status_of(block)
-        lock = status.locks.get(request_id)
-        amount = None if lock is not None else unlockings.arriving(unlocking, block.spec.initial_budget, status.pending)
-        opened = block if amount is None else transitions.unlock(block, amount)
-        if lock is None or (claim.id not in status.reserved and lock.acquired is None):
-            demand = demands[block.id]
-            state.write_block(transitions.reserve(opened, claim.id, request_id, demand, owner=claim.meta.uid))
+    for block in candidates:
+        _reserve(state, block, claim, request_id, demands[block.id], policy)
     detail = AllocateResponse(
         {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=state.now_ms
     )
-    held = replace(claim.status, reserved=demands)
-    state.answer(claim, index, ResponseState.PENDING, detail=detail, held=held)
+    holdings = replace(claim.status, reserved=demands)
+    state.answer(claim, index, ResponseState.PENDING, detail=detail, holdings=holdings)
 
 
-def grant(state: State, grants: Iterable[Grant]) -> None:
-    """Grant waiting requests their demands: lock all, write the answers, complete the locks."""
-    locked = {each.request_id: _lock(state, each) for each in grants}
+def _reserve(  # noqa: PLR0917 - each is a part of one reservation
+    state: PassState,
+    block: PrivateDataBlock,
+    claim: PrivacyBudgetClaim,
+    request_id: RequestId,
+    demand: PrivacyBudget,
+    policy: Policy,
+) -> None:
+    status = transitions.status_of(block)
+    lock = status.locks.get(request_id)
+    if lock is None:
+        amount = unlocking.arriving(policy.unlocking, block.spec.initial_budget, status.pending)
+        block = block if amount is None else transitions.unlock(block, amount)
+    if lock is None or (claim.id not in status.reserved and lock.acquired is None):
+        state.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
+
+
+def grant(state: PassState, grants: Iterable[Grant]) -> None:
+    """Grant waiting requests their demands: acquire on all blocks, write the answers, complete the locks."""
+    amounts_of = {grant.request_id: _acquire(state, grant) for grant in grants}
     state.flush()
-    waiting = {request_id: _waiting_claim(state, request_id) for request_id in locked}
+    claims = {request_id: state.open_claims[request_id.claim] for request_id in amounts_of}
     state.store.concurrently(
-        [partial(_answer, state, *waiting[request_id], granted) for request_id, granted in locked.items()]
+        [
+            partial(_answer_success, state, claims[request_id], request_id.index, amounts)
+            for request_id, amounts in amounts_of.items()
+        ]
     )
-    for request_id, (claim, _) in waiting.items():
-        _complete(state, claim, request_id)
+    for request_id, claim in claims.items():
+        pass_state.complete_locks(state, claim, request_id)
 
 
-def _lock(state: State, grant: Grant) -> dict[str, PrivacyBudget]:
-    claim, index = _waiting_claim(state, grant.request_id)
-    demands = demand_of(claim, index)
-    granted = {block_id: demands[block_id] for block_id in grant.blocks}
-    for block_id, amount in granted.items():
-        state.write_block(
-            transitions.begin_acquire(state.blocks[block_id], grant.request_id, amount, owner=claim.meta.uid)
-        )
-    return granted
+def _acquire(state: PassState, grant: Grant) -> dict[str, PrivacyBudget]:
+    claim = state.open_claims[grant.request_id.claim]
+    demands = demand_of(claim, grant.request_id.index)
+    amounts = {block_id: demands[block_id] for block_id in grant.blocks}
+    for block_id, amount in amounts.items():
+        block = state.blocks[block_id]
+        state.stage_block(transitions.begin_acquire(block, grant.request_id, amount, owner=claim.meta.uid))
+    return amounts
 
 
-def answer_granted(state: State, claim: PrivacyBudgetClaim, index: int, granted: Mapping[str, PrivacyBudget]) -> None:
-    """Write that a request got what its locks hold, then complete them."""
-    _answer(state, claim, index, granted)
-    _complete(state, claim, claim.request_id(index))
+def finish_grant(state: PassState, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]) -> None:
+    """Answer that a request was granted the amounts in its locks, then complete the locks."""
+    _answer_success(state, claim, index, amounts)
+    pass_state.complete_locks(state, claim, claim.request_id(index))
 
 
-def _answer(state: State, claim: PrivacyBudgetClaim, index: int, granted: Mapping[str, PrivacyBudget]) -> None:
+def _answer_success(
+    state: PassState, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]
+) -> None:
     before = claim.response_at(index)
-    started = before.detail.start_time_ms if before and isinstance(before.detail, AllocateResponse) else None
+    start_ms = before.detail.start_time_ms if before and isinstance(before.detail, AllocateResponse) else None
     detail = AllocateResponse(
-        {block_id: Allocation(acquired=amount) for block_id, amount in granted.items()},
-        start_time_ms=state.now_ms if started is None else started,
+        {block_id: Allocation(acquired=amount) for block_id, amount in amounts.items()},
+        start_time_ms=state.now_ms if start_ms is None else start_ms,
         finish_time_ms=state.now_ms,
     )
-    held = replace(claim.status, reserved={}, acquired=states.plus(claim.status.acquired, granted))
-    state.answer(claim, index, ResponseState.SUCCESS, detail=detail, held=held)
+    holdings = replace(claim.status, reserved={}, acquired=pass_state.plus(claim.status.acquired, amounts))
+    state.answer(claim, index, ResponseState.SUCCESS, detail=detail, holdings=holdings)
 
 
-def _complete(state: State, claim: PrivacyBudgetClaim, request_id: str) -> None:
-    for block in states.locked_by(state, request_id):
-        state.complete(block, claim, request_id)
-
-
-def expire(state: State, default_timeout_ms: int) -> None:
-    """Fail the waiting requests whose time is over; their reservations go."""
+def expire(state: PassState, policy: Policy) -> None:
+    """Fail the waiting requests whose timeout has passed, and drop their reservations."""
     for claim in list(state.open_claims.values()):
-        waiting, deadline = _waiting(claim), deadline_ms(claim, default_timeout_ms)
+        waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
         if waiting is not None and deadline is not None and state.now_ms >= deadline:
             index, request, _ = waiting
-            fail(state, claim, index, _why_timed_out(state, claim, request))
+            fail(state, claim, index, _timeout_error(state, claim, request))
 
 
-def deadline_ms(claim: PrivacyBudgetClaim, default_timeout_ms: int) -> int | None:
-    """Until when a claim's request may wait, unix milliseconds; None where none waits."""
-    waiting = _waiting(claim)
+def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
+    """Return when a claim's waiting request times out, in unix milliseconds; None if none waits."""
+    waiting = _waiting_request(claim)
     if waiting is None:
         return None
     _, request, detail = waiting
-    return (detail.start_time_ms or 0) + (request.timeout_ms or default_timeout_ms)
+    return (detail.start_time_ms or 0) + (request.timeout_ms or policy.default_timeout_ms)
 
 
-def fail(state: State, claim: PrivacyBudgetClaim, index: int, error: str) -> PrivacyBudgetClaim:
-    """Answer a waiting request with failure, then take its reservations back; the claim as it is then."""
+def fail(state: PassState, claim: PrivacyBudgetClaim, index: int, error: str) -> PrivacyBudgetClaim:
+    """Answer a waiting request with failure, then drop its reservations; return the claim as answered."""
     before = claim.response_at(index)
     detail = None
     if before is not None and isinstance(before.detail, AllocateResponse):
         detail = replace(before.detail, budgets={}, finish_time_ms=state.now_ms)
-    held = replace(claim.status, reserved={})
-    answered = state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, held=held)
-    states.undo_locks(state, claim, claim.request_id(index))
+    holdings = replace(claim.status, reserved={})
+    answered = state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, holdings=holdings)
+    pass_state.undo_locks(state, claim.request_id(index))
     return answered
 
 
-def _why_timed_out(state: State, claim: PrivacyBudgetClaim, request: AllocateRequest) -> str:
-    """The word for it, and what keeps the demand from being met ever, where something does."""
+def _timeout_error(state: PassState, claim: PrivacyBudgetClaim, request: AllocateRequest) -> str:
+    """Return the error of a timeout, with the reason if the demand could never have been granted."""
     try:
         matching.require_possible(request, matching.candidates(request, claim.meta.namespace, state.blocks.values()))
     except errors.InvalidInput as error:
@@ -138,28 +151,28 @@ def _why_timed_out(state: State, claim: PrivacyBudgetClaim, request: AllocateReq
     return TIMEOUT
 
 
-def snapshot(state: State) -> Snapshot:
-    """What the scheduler sees of this state."""
-    waiting = []
+def snapshot(state: PassState) -> Snapshot:
+    """Return what the scheduler sees of this state: the admitted blocks, and the waiting requests by arrival."""
+    requests = []
     for claim in state.open_claims.values():
-        found = _waiting(claim)
-        if found is not None:
-            index, request, detail = found
-            waiting.append(
+        waiting = _waiting_request(claim)
+        if waiting is not None:
+            index, request, detail = waiting
+            demand = {key: amount for key, amount in demand_of(claim, index).items() if key in state.blocks}
+            requests.append(
                 WaitingRequest(
                     id=claim.request_id(index),
-                    demand={key: each for key, each in demand_of(claim, index).items() if key in state.blocks},
+                    demand=demand,
                     n_blocks=request.max_blocks,
                     arrival_ms=detail.start_time_ms or 0,
                     priority=claim.spec.priority or 0,
                 )
             )
-    views = {block.id: view(block) for block in state.blocks.values()}
-    return Snapshot(state.now_ms, views, tuple(sorted(waiting, key=lambda each: each.arrival_ms)))
+    blocks = {block.id: _view(block) for block in state.blocks.values()}
+    return Snapshot(state.now_ms, blocks, tuple(sorted(requests, key=lambda request: request.arrival_ms)))
 
 
-def view(block: PrivateDataBlock) -> BlockView:
-    """A block as the scheduler sees it."""
+def _view(block: PrivateDataBlock) -> BlockView:
     status = transitions.status_of(block)
     return BlockView(
         id=block.id,
@@ -171,31 +184,27 @@ def view(block: PrivateDataBlock) -> BlockView:
 
 
 def schedule(block: PrivateDataBlock) -> Schedule:
-    """What says when time unlocks a block."""
-    last = transitions.status_of(block).last_release_ms
-    return Schedule(block.meta.creation_time_ms or 0, last, block.spec.flow_releasing)
+    """Return the times that decide when a block's budget unlocks."""
+    last_ms = transitions.status_of(block).last_release_ms
+    return Schedule(block.meta.creation_time_ms or 0, last_ms, block.spec.flow_releasing)
 
 
 def demand_of(claim: PrivacyBudgetClaim, index: int) -> dict[str, PrivacyBudget]:
-    """What a waiting request has reserved, by block id."""
+    """Return what a waiting request has reserved, by block id."""
     response = claim.response_at(index)
     if response is None or not isinstance(response.detail, AllocateResponse):
         return {}
-    return {key: each.reserved for key, each in response.detail.budgets.items() if each.reserved is not None}
+    allocations = response.detail.budgets.items()
+    return {key: allocation.reserved for key, allocation in allocations if allocation.reserved is not None}
 
 
-def _waiting(claim: PrivacyBudgetClaim) -> tuple[int, AllocateRequest, AllocateResponse] | None:
-    now = claim.current_request
-    if now is None:
+def _waiting_request(claim: PrivacyBudgetClaim) -> tuple[int, AllocateRequest, AllocateResponse] | None:
+    current = claim.current_request
+    if current is None:
         return None
-    index, request = now
+    index, request = current
     response = claim.response_at(index)
     if response is None or not isinstance(request.action, AllocateRequest):
         return None
     detail = response.detail if isinstance(response.detail, AllocateResponse) else AllocateResponse()
     return index, request.action, detail
-
-
-def _waiting_claim(state: State, request_id: str) -> tuple[PrivacyBudgetClaim, int]:
-    claim_id, _, index = request_id.rpartition("/")
-    return state.open_claims[claim_id], int(index)

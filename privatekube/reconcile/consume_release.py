@@ -1,4 +1,4 @@
-"""Consume and release requests: budget that a claim acquired is committed for good, or given back."""
+"""Consume and release requests: acquired budget is committed permanently, or released."""
 
 from __future__ import annotations
 
@@ -8,119 +8,131 @@ from dataclasses import replace
 from privatekube import errors
 from privatekube.privacy import budget, rounding
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import pass_state as states
-from privatekube.reconcile.pass_state import State
+from privatekube.reconcile import pass_state
+from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import ABORT_AVAILABLE, ALL_OR_NOTHING, ConsumeRequest, ReleaseRequest
 from privatekube.resources.responses import ConsumeResponse, ReleaseResponse, ResponseState, Settlement
 
-Moving = Callable[..., PrivateDataBlock]
+BeginTransition = Callable[..., PrivateDataBlock]
 
 
-def consume(state: State, claim: PrivacyBudgetClaim, index: int, request: ConsumeRequest) -> None:
-    """Commit what the request names; with allOrNothing=true all of it or nothing."""
+def consume(state: PassState, claim: PrivacyBudgetClaim, index: int, request: ConsumeRequest) -> None:
+    """Commit the amounts of a request; with allOrNothing=true all of them or nothing."""
     request_id = claim.request_id(index)
-    strict = _flag(request.policy, ALL_OR_NOTHING)
+    all_or_nothing = _has_flag(request.policy, ALL_OR_NOTHING)
     outcomes = {
-        block_id: _amount(state, claim, request_id, block_id, asked, truncate=not strict)
-        for block_id, asked in request.consume.items()
+        block_id: _settlement(state, claim, request_id, block_id, amount, truncate=not all_or_nothing)
+        for block_id, amount in request.consume.items()
     }
-    faults = [f"{block_id}: {each.error}" for block_id, each in outcomes.items() if each.error]
-    if strict and faults:
-        states.undo_locks(state, claim, request_id)
+    faults = [f"{block_id}: {outcome.error}" for block_id, outcome in outcomes.items() if outcome.error]
+    if all_or_nothing and faults:
+        pass_state.undo_locks(state, request_id)
         state.answer(claim, index, ResponseState.FAILURE, error="; ".join(faults), detail=ConsumeResponse(outcomes))
         return
-    moved = _move(state, claim, request_id, outcomes, transitions.begin_commit)
-    held = replace(
+    amounts = _lock_amounts(state, claim, request_id, outcomes, transitions.begin_commit)
+    holdings = replace(
         claim.status,
-        acquired=states.minus(claim.status.acquired, moved),
-        committed=states.plus(claim.status.committed, moved),
+        acquired=pass_state.minus(claim.status.acquired, amounts),
+        committed=pass_state.plus(claim.status.committed, amounts),
     )
-    state.answer(claim, index, ResponseState.SUCCESS, detail=ConsumeResponse(outcomes), held=held)
-    _complete(state, claim, request_id)
+    state.answer(claim, index, ResponseState.SUCCESS, detail=ConsumeResponse(outcomes), holdings=holdings)
+    pass_state.complete_locks(state, claim, request_id)
 
 
-def release(state: State, claim: PrivacyBudgetClaim, index: int, request: ReleaseRequest) -> None:
-    """Give back what the request names; refused, block by block, once the data behind the claim was opened."""
+def release(state: PassState, claim: PrivacyBudgetClaim, index: int, request: ReleaseRequest) -> None:
+    """Release the amounts of a request; refused on every block once the claim's data has been opened."""
     request_id = claim.request_id(index)
-    truncate = _flag(request.policy, ABORT_AVAILABLE)
+    truncate = _has_flag(request.policy, ABORT_AVAILABLE)
     outcomes = {
-        block_id: _released(state, claim, request_id, block_id, asked, truncate=truncate)
-        for block_id, asked in request.release.items()
+        block_id: _release_settlement(state, claim, request_id, block_id, amount, truncate=truncate)
+        for block_id, amount in request.release.items()
     }
-    moved = _move(state, claim, request_id, outcomes, transitions.begin_release)
-    held = replace(claim.status, acquired=states.minus(claim.status.acquired, moved))
-    state.answer(claim, index, ResponseState.SUCCESS, detail=ReleaseResponse(outcomes), held=held)
-    _complete(state, claim, request_id)
+    amounts = _lock_amounts(state, claim, request_id, outcomes, transitions.begin_release)
+    holdings = replace(claim.status, acquired=pass_state.minus(claim.status.acquired, amounts))
+    state.answer(claim, index, ResponseState.SUCCESS, detail=ReleaseResponse(outcomes), holdings=holdings)
+    pass_state.complete_locks(state, claim, request_id)
 
 
-def _released(
-    state: State, claim: PrivacyBudgetClaim, request_id: str, block_id: str, asked: PrivacyBudget, *, truncate: bool
+def _release_settlement(
+    state: PassState,
+    claim: PrivacyBudgetClaim,
+    request_id: RequestId,
+    block_id: str,
+    amount: PrivacyBudget,
+    *,
+    truncate: bool,
 ) -> Settlement:
     if claim.spec.data_opened:
-        return Settlement(error="the data was opened, so its budget cannot come back; consume it")
-    if all(value < 0 for value in asked.values):  # PrivateKube's way to say: everything held
-        held = _held(state, claim, block_id)
-        asked = asked if held is None else held
-    return _amount(state, claim, request_id, block_id, asked, truncate=truncate)
+        return Settlement(error="the data was opened, so its budget cannot be released; consume it")
+    if all(value < 0 for value in amount.values):  # PrivateKube's notation for all that is held
+        held = _held_amount(state, claim, block_id)
+        amount = amount if held is None else held
+    return _settlement(state, claim, request_id, block_id, amount, truncate=truncate)
 
 
-def _amount(
-    state: State, claim: PrivacyBudgetClaim, request_id: str, block_id: str, asked: PrivacyBudget, *, truncate: bool
+def _settlement(
+    state: PassState,
+    claim: PrivacyBudgetClaim,
+    request_id: RequestId,
+    block_id: str,
+    amount: PrivacyBudget,
+    *,
+    truncate: bool,
 ) -> Settlement:
-    """How much of `asked` moves on one block, or why nothing does; what a lock holds already is what moves."""
+    """Return how much of `amount` can be settled on one block, or why nothing can; an existing lock decides."""
     block = state.blocks.get(block_id)
     lock = block.status.locks.get(request_id) if block and block.status else None
     if lock is not None and lock.acquired is not None:
         return Settlement(budget=lock.acquired)
-    held = _held(state, claim, block_id)
+    held = _held_amount(state, claim, block_id)
     try:
-        budget.require_amount("amount", asked)
+        budget.require_amount("amount", amount)
         if held is None:
             return Settlement(error="nothing is acquired on this block")
-        moved = asked.minimum(held)
-        if len(moved.values) < len(held.values):  # what is not named would be lost to everybody, for good
-            return Settlement(error=f"asked {asked}, held {held}: name every order that is held")
-        if not truncate and not _within(asked, held):
-            return Settlement(error=f"asked {asked}, held {held}")
-        return Settlement(budget=moved)
+        settled = amount.minimum(held)
+        if len(settled.values) < len(held.values):  # orders that are not named would be lost permanently
+            return Settlement(error=f"asked {amount}, held {held}: name every order that is held")
+        if not truncate and not _is_within(amount, held):
+            return Settlement(error=f"asked {amount}, held {held}")
+        return Settlement(budget=settled)
     except errors.InvalidInput as error:
         return Settlement(error=str(error))
 
 
-def _held(state: State, claim: PrivacyBudgetClaim, block_id: str) -> PrivacyBudget | None:
-    """What the claim holds on a block: what both sides say."""
-    block, own = state.blocks.get(block_id), claim.status.acquired.get(block_id)
-    there = block.status.acquired.get(claim.id) if block and block.status else None
-    return None if own is None or there is None else own.minimum(there)
+def _held_amount(state: PassState, claim: PrivacyBudgetClaim, block_id: str) -> PrivacyBudget | None:
+    """Return what the claim holds on a block: the smaller of what the claim and the block record."""
+    block, in_claim = state.blocks.get(block_id), claim.status.acquired.get(block_id)
+    in_block = block.status.acquired.get(claim.id) if block and block.status else None
+    return None if in_claim is None or in_block is None else in_claim.minimum(in_block)
 
 
-def _within(asked: PrivacyBudget, held: PrivacyBudget) -> bool:
-    """Whether no component of `asked` is more than `held`, but for float rounding."""
-    excess = asked - held
+def _is_within(amount: PrivacyBudget, held: PrivacyBudget) -> bool:
+    """Whether no component of `amount` is greater than in `held`, up to float rounding."""
+    excess = amount - held
     scale = max(abs(value) for value in held.values)
     return all(value <= rounding.ROUNDING * scale for value in excess.values)
 
 
-def _move(
-    state: State, claim: PrivacyBudgetClaim, request_id: str, outcomes: dict[str, Settlement], moving: Moving
+def _lock_amounts(
+    state: PassState,
+    claim: PrivacyBudgetClaim,
+    request_id: RequestId,
+    outcomes: dict[str, Settlement],
+    begin_transition: BeginTransition,
 ) -> dict[str, PrivacyBudget]:
-    """Lock what moves, and take back what an earlier attempt locked and does not move any more."""
-    moved = {block_id: each.budget for block_id, each in outcomes.items() if each.budget is not None}
-    states.undo_locks(state, claim, request_id, but_on=moved)
-    for block_id, amount in moved.items():
+    """Lock the settled amounts and return them; undo locks of an earlier attempt that settles nothing any more."""
+    amounts = {block_id: outcome.budget for block_id, outcome in outcomes.items() if outcome.budget is not None}
+    pass_state.undo_locks(state, request_id, except_on=amounts)
+    for block_id, amount in amounts.items():
         block = state.blocks[block_id]
         if request_id not in transitions.status_of(block).locks:
-            state.write_block(moving(block, claim.id, request_id, amount, owner=claim.meta.uid))
-    return moved
+            state.stage_block(begin_transition(block, request_id, amount, owner=claim.meta.uid))
+    return amounts
 
 
-def _complete(state: State, claim: PrivacyBudgetClaim, request_id: str) -> None:
-    for block in states.locked_by(state, request_id):
-        state.complete(block, claim, request_id)
-
-
-def _flag(policy: str | None, name: str) -> bool:
+def _has_flag(policy: str | None, name: str) -> bool:
     return f"{name}=true" in (policy or "").replace(" ", "").split(",")

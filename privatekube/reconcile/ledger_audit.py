@@ -1,4 +1,4 @@
-"""Whether the ledger is whole, and adds up to what the blocks say was committed."""
+"""Check that the ledger is complete, and adds up to what the blocks record as committed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from privatekube.store.base import ResourceStore
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A ledger that is whole: how many entries it has, on how many blocks' data, and the digest of the last.
+    """The result for a ledger that is complete.
 
-    Note the digest elsewhere: a ledger that somebody writes anew has another.
+    Args:
+        entries: how many entries it has.
+        data: on the data of how many blocks.
+        digest: of the last entry. Keep it outside the store: a ledger that was written again has another digest.
     """
 
     entries: int
@@ -39,42 +42,44 @@ def verify(store: ResourceStore) -> Audit:
         by_data: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:
             by_data.setdefault((entry.dataset, entry.data), []).append(entry)
-        admitted = block_admission.admitted(store.list_blocks())
+        admitted = block_admission.admitted_by_data(store.list_blocks())
         for data, block in admitted.items():
-            _require_equal(block.id, _committed(block, by_data.get(data, [])), by_data.get(data, []))
+            _require_equal(block.id, _committed_amounts(block, by_data.get(data, [])), by_data.get(data, []))
         for record in store.list_retired():
             data = (record.dataset, record.digest)
             if data not in admitted:
-                own = by_data.get(data, [])
-                _require_equal(record.block_id, list(record.committed.values()), [*own, *_missing(record, own)])
+                _require_record(record, by_data.get(data, []))
     return Audit(len(entries), len(by_data), entries[-1].digest if entries else ledger.GENESIS)
 
 
-def _committed(block: PrivateDataBlock, own: Iterable[Entry]) -> list[PrivacyBudget]:
-    """What a block says was committed, and what it is about to commit that the ledger has already."""
-    entered = {entry.request for entry in own if entry.block == block.id}
-    half_done = [
+def _committed_amounts(block: PrivateDataBlock, entries: Iterable[Entry]) -> list[PrivacyBudget]:
+    """Return what a block records as committed, and what its locks will commit that is in the ledger already."""
+    entered = {entry.request for entry in entries if entry.block == block.id}
+    unfinished = [
         lock.acquired
-        for request, lock in transitions.unfinished_locks(block).items()
-        if lock.state is LockState.COMMITTING and request in entered and lock.acquired is not None
+        for request_id, lock in transitions.unfinished_locks(block).items()
+        if lock.state is LockState.COMMITTING and request_id in entered and lock.acquired is not None
     ]
-    return [*transitions.status_of(block).committed.values(), *half_done]
+    return [*transitions.status_of(block).committed.values(), *unfinished]
 
 
-def _missing(record: RetiredData, own: Iterable[Entry]) -> list[Entry]:
-    """What the deletion of a block did not get to enter."""
-    entered = {entry.identity for entry in own}
-    return [entry for entry in record.unsettled if entry.identity not in entered]
+def _require_record(record: RetiredData, entries: list[Entry]) -> None:
+    """Check the record of a deleted block's data; an interrupted deletion may not have entered all of it yet."""
+    entered = {entry.identity for entry in entries}
+    missing = [entry for entry in record.unsettled if entry.identity not in entered]
+    _require_equal(record.block_id, list(record.committed.values()), [*entries, *missing])
 
 
-def _require_equal(block_id: str, committed: list[PrivacyBudget], own: list[Entry]) -> None:
-    amounts = [entry.amount for entry in own]
-    said = budget.total(committed[1:], start=committed[0]) if committed else None
-    entered = budget.total(amounts[1:], start=amounts[0]) if amounts else None
-    if said is entered is None:
+def _require_equal(block_id: str, committed: list[PrivacyBudget], entries: list[Entry]) -> None:
+    in_block, in_ledger = _total(committed), _total([entry.amount for entry in entries])
+    if in_block is None and in_ledger is None:
         return
-    if said is None or entered is None or not budget.is_close(said, entered):
+    if in_block is None or in_ledger is None or not budget.is_close(in_block, in_ledger):
         raise errors.CorruptData(
-            f"ledger: block {block_id} says that {said or 'nothing'} is committed, the ledger {entered or 'nothing'}; "
-            "one of them was changed: restore a backup, and find out who wrote to the store"
+            f"ledger: block {block_id} says that {in_block or 'nothing'} is committed, the ledger says "
+            f"{in_ledger or 'nothing'}; one of them was changed: restore a backup, and find out who wrote to the store"
         )
+
+
+def _total(amounts: list[PrivacyBudget]) -> PrivacyBudget | None:
+    return budget.total(amounts[1:], start=amounts[0]) if amounts else None

@@ -1,6 +1,7 @@
-"""Claims whose run never came back: settled by the control plane, as the run's exit task would have done.
+"""Settle claims whose run did not return, as the run's exit task would have done.
 
-Budget whose data was never opened is released, opened budget is consumed, because nobody can prove that nothing leaked.
+Budget of data that was never opened is released; budget of opened data is consumed, since nobody can prove that nothing
+was revealed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import allocate_requests
-from privatekube.reconcile.pass_state import State
+from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -20,11 +21,11 @@ IDENTIFIER = "settle-after"
 OVERDUE = "settled: its time to settle is over"
 
 
-def settle_overdue(state: State) -> None:
-    """Append to each claim whose time to settle is over the request that its exit task would have made.
+def settle_overdue(state: PassState) -> None:
+    """Append the request that its exit task would have made to each claim whose settle-after time has passed.
 
-    What it waits for is withdrawn first. A claim has one such request for all that it holds; where it could not be
-    met, it is not made again.
+    A request that still waits is withdrawn first. A claim gets one such request for all that it holds; if it is
+    refused, it is not made again.
     """
     for claim in list(state.open_claims.values()):
         if claim.spec.settle_after is not None and state.now_ms >= claim.spec.settle_after.at_ms:
@@ -34,29 +35,36 @@ def settle_overdue(state: State) -> None:
 def held_on_known_blocks(
     claim: PrivacyBudgetClaim, block_of: Callable[[str], PrivateDataBlock | None]
 ) -> dict[str, PrivacyBudget]:
-    """What a claim holds on blocks that know of it; on a deleted block it counts as committed already."""
-    return {key: each for key, each in claim.status.acquired.items() if _knows(block_of(key), claim.id)}
+    """Return what a claim holds on blocks that record it; on a deleted block it counts as committed already.
+
+    Args:
+        claim: the claim.
+        block_of: returns the block with an id; None if it does not exist.
+    """
+    acquired = claim.status.acquired.items()
+    return {block_id: amount for block_id, amount in acquired if _has_record_of(block_of(block_id), claim.id)}
 
 
-def _knows(block: PrivateDataBlock | None, claim_id: str) -> bool:
-    """Whether a block says that the claim holds budget there, in a lock that is left to be completed at least."""
+def _has_record_of(block: PrivateDataBlock | None, claim_id: str) -> bool:
+    """Whether a block records that the claim holds budget there, even if only in a lock that is not completed yet."""
     if block is None or block.status is None:
         return False
-    return claim_id in block.status.acquired or any(
-        request.rpartition("/")[0] == claim_id for request in transitions.unfinished_locks(block)
-    )
+    locks = transitions.unfinished_locks(block)
+    return claim_id in block.status.acquired or any(request_id.claim == claim_id for request_id in locks)
 
 
-def _settle(state: State, claim: PrivacyBudgetClaim) -> None:
-    now = claim.current_request
-    if now is not None and isinstance(now[1].action, AllocateRequest) and claim.response_at(now[0]):
-        claim = allocate_requests.fail(state, claim, now[0], OVERDUE)
+def _settle(state: PassState, claim: PrivacyBudgetClaim) -> None:
+    current = claim.current_request
+    if current is not None:
+        index, request = current
+        if isinstance(request.action, AllocateRequest) and claim.response_at(index) is not None:
+            claim = allocate_requests.fail(state, claim, index, OVERDUE)
     held = held_on_known_blocks(claim, state.blocks.get)
-    asked = claim.spec.requests
-    if claim.current_request is not None or not held or asked[-1].identifier == IDENTIFIER:
+    requests = claim.spec.requests
+    if claim.is_waiting or not held or requests[-1].identifier == IDENTIFIER:
         return
     action = (
         ConsumeRequest(held, f"{ALL_OR_NOTHING}=true", (OVERDUE,)) if claim.spec.data_opened else ReleaseRequest(held)
     )
-    spec = replace(claim.spec, requests=(*asked, Request(IDENTIFIER, action)))
-    state.respecify(replace(claim, spec=spec))
+    spec = replace(claim.spec, requests=(*requests, Request(IDENTIFIER, action)))
+    state.update_spec(replace(claim, spec=spec))

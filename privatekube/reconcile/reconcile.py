@@ -1,132 +1,107 @@
-"""One pass of the control plane: read, bring in order, decide, apply, until nothing is left to do.
+"""One pass of the control plane: read the store, decide, write; start again when another writer interferes.
 
-Level-triggered and idempotent: what a pass does follows from what is stored, not from what happened.
+Level-triggered and idempotent: what a pass does follows from what is stored, not from what happened before.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from dataclasses import replace
 
-from privatekube import errors
+from privatekube import errors, retries
 from privatekube.reconcile import allocate_requests, consume_release, overdue_claims, recovery
-from privatekube.reconcile.pass_state import State
+from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest, MalformedRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
-from privatekube.scheduling import cycle
-from privatekube.scheduling import unlocking as unlockings
+from privatekube.scheduling import cycle, unlocking
 from privatekube.scheduling.policy import Policy
-from privatekube.scheduling.snapshot import Plan
-from privatekube.scheduling.unlocking import UnlockingPolicy
 from privatekube.store.base import ResourceStore
 
 WITHDRAWN = "withdrawn"
 ATTEMPTS = 6
-FIRST_WAIT_SECONDS = 0.02
+BACK_OFF = retries.BackOff(first_seconds=0.02)
 
 
 def reconcile(
-    store: ResourceStore,
-    policy: Policy,
-    *,
-    now_ms: int,
-    tick: bool | None = None,
-    completely: bool = True,
+    store: ResourceStore, policy: Policy, *, now_ms: int, tick: bool | None = None, completely: bool = True
 ) -> bool:
-    """Run one pass; whether, unless `completely`, writes were left to a later one.
+    """Run one pass, and return whether it left writes to a later one; it leaves none if `completely`.
 
-    Where somebody else writes meanwhile, it starts again from what is stored then, a few times and with back-off.
+    1. Read the open claims and all blocks.
+    2. Admit new blocks.
+    3. Complete or undo what an interrupted pass began.
+    4. Delete the blocks that are marked for deletion, and record what was committed on their data.
+    5. Settle overdue claims.
+    6. Answer new requests; an allocate request begins to wait.
+    7. Fail the allocate requests that timed out.
+    8. Unlock budget by time.
+    9. Grant waiting requests and answer those behind them, until nothing changes.
+    10. Write what is still unwritten.
+
+    When another writer interferes, the pass starts again from what is stored then, up to `ATTEMPTS` times in all.
 
     Args:
-        store: where blocks and claims are; the whole pass is one transaction where the store has them.
+        store: holds blocks and claims; the whole pass is one transaction if the store supports them.
         policy: how budget is shared.
-        now_ms: unix milliseconds.
-        tick: whether time unlocks in this pass; None on the blocks for which a period has passed since it last did.
-        completely: whether to write at once what is decided and only left to be completed, which costs a write for
-            every block; otherwise it goes with the block's next write, in this pass or a later one.
+        now_ms: the time in unix milliseconds.
+        tick: whether time unlocks budget in this pass; None for each block when its period has passed.
+        completely: whether to write at once what is decided and only has to be completed, at the cost of one more
+            write per block; otherwise it is written together with the block's next change, in this pass or a later one.
 
     Raises:
-        Conflict: somebody else keeps writing; run another pass.
+        Conflict: another writer interfered with every attempt; run another pass.
     """
-    for attempt in range(ATTEMPTS):
-        try:
-            with store.transaction():
-                state = State.read(store, now_ms)
-                _pass(state, policy, tick=tick)
-                return state.finish(completely=completely)
-        except (errors.Conflict, errors.NotFound):
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(random.uniform(0.5, 1) * FIRST_WAIT_SECONDS * 2**attempt)  # noqa: S311 - spreads retries
-    raise AssertionError  # the last attempt returned or raised
 
+    def run() -> bool:
+        with store.transaction():
+            state = PassState.read(store, now_ms)
+            recovery.admit_blocks(state)
+            recovery.recover_locks(state, policy)
+            recovery.delete_blocks(state)
+            overdue_claims.settle_overdue(state)
+            _answer_requests(state, policy)
+            allocate_requests.expire(state, policy)
+            if tick is not False:
+                _unlock_by_time(state, policy, at_once=tick is True)
+            _grant_until_stable(state, policy)
+            return state.finish(completely=completely)
 
-def _pass(state: State, policy: Policy, *, tick: bool | None) -> None:
-    unlocking = policy.unlocking
-    recovery.admit(state)
-    recovery.recover(state, unlocking)
-    recovery.retire(state)
-    overdue_claims.settle_overdue(state)
-    _advance(state, unlocking)
-    allocate_requests.expire(state, policy.default_timeout_ms)
-    if tick is not False:
-        _tick(state, unlocking, at_once=tick is True)
-    plan = _decide(state, policy)
-    while plan.grants or _advance(state, unlocking):
-        plan = _decide(state, policy)
-
-
-def _tick(state: State, unlocking: UnlockingPolicy, *, at_once: bool) -> None:
-    """Unlock what time unlocks, on each block for which a period has passed since it last did; or on all, `at_once`."""
-    if unlocking.period_ms is None:
-        return
-    for block in list(state.blocks.values()):
-        last = transitions.status_of(block).last_release_ms
-        if at_once or last is None or state.now_ms - last >= unlocking.period_ms:
-            amount = unlockings.ticking(
-                unlocking, allocate_requests.schedule(block), transitions.status_of(block).pending, state.now_ms
-            )
-            if amount is not None:
-                opened = transitions.unlock(block, amount)
-                status = replace(transitions.status_of(opened), last_release_ms=state.now_ms)
-                state.write_block(replace(opened, status=status))
+    return retries.call(run, on=(errors.Conflict, errors.NotFound), attempts=ATTEMPTS, back_off=BACK_OFF)
 
 
 def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
-    """Give up the request that a claim waits for: it is answered with failure, and its reservations go."""
+    """Fail the request that a claim waits for, and drop its reservations."""
     with store.transaction():
-        state = State.read(store, now_ms)
+        state = PassState.read(store, now_ms)
         claim = state.open_claims.get(claim_id)
-        waiting = None if claim is None else claim.current_request
-        if claim is not None and waiting is not None:
-            allocate_requests.fail(state, claim, waiting[0], WITHDRAWN)
+        current = None if claim is None else claim.current_request
+        if claim is not None and current is not None:
+            allocate_requests.fail(state, claim, current[0], WITHDRAWN)
             state.finish()
 
 
-def _advance(state: State, unlocking: UnlockingPolicy) -> bool:
-    """Answer each claim's requests in order, as far as they do not have to wait; whether anything was answered."""
-    moved = False
+def _answer_requests(state: PassState, policy: Policy) -> bool:
+    """Answer each claim's requests in order, up to the first that waits; return whether any was answered."""
+    is_changed = False
     for claim_id in list(state.open_claims):
         while (claim := state.open_claims.get(claim_id)) is not None:
-            now = claim.current_request
-            if now is None:
+            current = claim.current_request
+            if current is None:
                 del state.open_claims[claim_id]
                 break
-            index, request = now
+            index, request = current
             if claim.response_at(index) is not None:
                 break
-            moved = True
-            _answer(state, claim, index, request, unlocking)
-    return moved
+            is_changed = True
+            _answer(state, claim, index, request, policy)
+    return is_changed
 
 
-def _answer(state: State, claim: PrivacyBudgetClaim, index: int, request: Request, unlocking: UnlockingPolicy) -> None:
+def _answer(state: PassState, claim: PrivacyBudgetClaim, index: int, request: Request, policy: Policy) -> None:
     match request.action:
         case AllocateRequest() as action:
-            allocate_requests.arrive(state, claim, index, action, unlocking)
+            allocate_requests.accept(state, claim, index, action, policy)
         case ConsumeRequest() as action:
             consume_release.consume(state, claim, index, action)
         case ReleaseRequest() as action:
@@ -135,11 +110,35 @@ def _answer(state: State, claim: PrivacyBudgetClaim, index: int, request: Reques
             state.answer(claim, index, ResponseState.FAILURE, error=action.fault)
 
 
-def _decide(state: State, policy: Policy) -> Plan:
-    plan = cycle.plan(
+def _unlock_by_time(state: PassState, policy: Policy, *, at_once: bool) -> None:
+    """Unlock budget on each block for which a period has passed since the last time; on all blocks if `at_once`."""
+    period_ms = policy.unlocking.period_ms
+    if period_ms is None:
+        return
+    for block in list(state.blocks.values()):
+        status = transitions.status_of(block)
+        last_ms = status.last_release_ms
+        if at_once or last_ms is None or state.now_ms - last_ms >= period_ms:
+            schedule = allocate_requests.schedule(block)
+            amount = unlocking.ticking(policy.unlocking, schedule, status.pending, state.now_ms)
+            if amount is not None:
+                unlocked = transitions.unlock(block, amount)
+                status = replace(transitions.status_of(unlocked), last_release_ms=state.now_ms)
+                state.stage_block(replace(unlocked, status=status))
+
+
+def _grant_until_stable(state: PassState, policy: Policy) -> None:
+    """Grant, and answer the requests behind those that were granted, until neither changes anything."""
+    while _grant(state, policy) or _answer_requests(state, policy):
+        pass
+
+
+def _grant(state: PassState, policy: Policy) -> bool:
+    """Run one scheduling decision and apply it; return whether it granted anything."""
+    decisions = cycle.plan(
         allocate_requests.snapshot(state), unlocking=policy.unlocking, ordering=policy.ordering, tick=False
     )
-    for block_id, amount in plan.unlocks.items():
-        state.write_block(transitions.unlock(state.blocks[block_id], amount))
-    allocate_requests.grant(state, plan.grants)
-    return plan
+    for block_id, amount in decisions.unlocks.items():
+        state.stage_block(transitions.unlock(state.blocks[block_id], amount))
+    allocate_requests.grant(state, decisions.grants)
+    return bool(decisions.grants)

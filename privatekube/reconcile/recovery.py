@@ -1,8 +1,8 @@
-"""Finish or undo what a crash left half-done, and forget what was deleted.
+"""Admit new blocks, finish or undo what an interrupted pass began, and delete blocks.
 
-A lock without an answer is finished with the locked amount, or waits on; a lock of a successful answer is completed; a
-lock whose claim is gone or whose answer is a failure is undone. A claim made again under the name of a deleted one is
-another claim: it does not inherit that one's locks.
+A lock without an answer is finished with the locked amount, or waits; a lock of a successful answer is completed; a
+lock whose claim was deleted or whose answer is a failure is undone. A claim that is created again under the name of a
+deleted one is another claim: it does not inherit the locks.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from __future__ import annotations
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import allocate_requests, block_admission
-from privatekube.reconcile.pass_state import State
+from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import matching, responses, transitions
 from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import ResponseState
-from privatekube.scheduling.unlocking import UnlockingPolicy
+from privatekube.scheduling.policy import Policy
 
 _GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
 
 
-def admit(state: State) -> None:
-    """Give new blocks a status: all of their budget is locked, but for what was committed on their data before.
+def admit_blocks(state: PassState) -> None:
+    """Give new blocks a status: all of their budget is locked, except what was committed on their data before.
 
-    A block whose data has a block already, or had another budget before, is not admitted: nothing can be claimed on it.
+    A block whose data already has a block, or had another budget before, is not admitted: nothing can be claimed on it.
     """
-    new = [block for block in state.blocks.values() if block.status is None and not block.meta.is_deleted]
-    admitted = block_admission.admitted(state.blocks.values()) if new else {}
-    for block in new:
+    new_blocks = [block for block in state.blocks.values() if block.status is None and not block.meta.is_deleted]
+    admitted = block_admission.admitted_by_data(state.blocks.values()) if new_blocks else {}
+    for block in new_blocks:
         try:
             record = block_admission.require_admissible(state.store, block, admitted)
         except (errors.InvalidBudget, errors.AlreadyExists):
@@ -36,94 +37,95 @@ def admit(state: State) -> None:
             continue
         for entry in () if record is None else record.unsettled:
             state.store.append(entry)
-        state.write_block(transitions.initialize_status(block, {} if record is None else record.committed))
-        admitted |= block_admission.admitted([state.blocks[block.id]])
+        state.stage_block(transitions.initialize_status(block, {} if record is None else record.committed))
+        admitted |= block_admission.admitted_by_data([state.blocks[block.id]])
 
 
-def retire(state: State) -> None:
-    """Record what was committed on the data of each block that is being deleted, and let it go."""
-    for block in [each for each in state.blocks.values() if each.meta.is_deleted]:
-        block_admission.remove(state.store, block, now_ms=state.now_ms)
-        state.forget(block)
+def delete_blocks(state: PassState) -> None:
+    """Delete each block that is marked for deletion, and record what was committed on its data."""
+    for block in list(state.blocks.values()):
+        if block.meta.is_deleted:
+            block_admission.remove(state.store, block, now_ms=state.now_ms)
+            state.drop_block(block)
 
 
-def recover(state: State, unlocking: UnlockingPolicy) -> None:
+def recover_locks(state: PassState, policy: Policy) -> None:
     """Bring every lock and reservation in line with the answers, which are the decisions."""
-    half_granted: dict[str, dict[str, PrivacyBudget]] = {}
-    for block in [each for each in state.blocks.values() if each.status is not None]:
-        for request_id, lock in transitions.status_of(block).locks.items():
-            amount = lock.acquired
-            if not state.can_read(_split(request_id)[0]):
+    unfinished_grants: dict[RequestId, dict[str, PrivacyBudget]] = {}
+    for block in list(state.blocks.values()):
+        if block.status is None:
+            continue
+        for request_id, lock in block.status.locks.items():
+            if not state.is_readable(request_id.claim):
                 continue
-            if not _settle(state, block.id, request_id) and lock.state in _GRANTING and amount is not None:
-                half_granted.setdefault(request_id, {})[block.id] = amount
+            is_resolved = _resolve_lock(state, block.id, request_id)
+            if not is_resolved and lock.state in _GRANTING and lock.acquired is not None:
+                unfinished_grants.setdefault(request_id, {})[block.id] = lock.acquired
         _drop_stale_reservations(state, state.blocks[block.id])
-    for request_id, amounts in half_granted.items():
-        _finish_grant(state, request_id, amounts, unlocking)
+    for request_id, amounts in unfinished_grants.items():
+        _resolve_grant(state, request_id, amounts, policy)
 
 
-def _settle(state: State, block_id: str, request_id: str) -> bool:
-    """Complete or undo one lock whose request is answered or gone; False where it is neither."""
+def _resolve_lock(state: PassState, block_id: str, request_id: RequestId) -> bool:
+    """Complete or undo a lock if its request is answered or was deleted; return whether it was either."""
     block = state.blocks[block_id]
-    claim_id, index = _split(request_id)
-    claim = state.claim(claim_id)
+    claim = state.claim(request_id.claim)
     lock = transitions.status_of(block).locks[request_id]
-    if claim is None or index >= len(claim.spec.requests) or not transitions.is_owned_by(lock, claim.meta.uid):
-        state.write_block(transitions.undo(block, claim_id, request_id))
+    has_request = claim is not None and request_id.index < len(claim.spec.requests)
+    if claim is None or not has_request or not transitions.is_owned_by(lock, claim.meta.uid):
+        state.stage_block(transitions.undo(block, request_id))
         return True
-    response = claim.response_at(index)
+    response = claim.response_at(request_id.index)
     if response is None or response.state is ResponseState.PENDING:
         return False
     if response.state is ResponseState.SUCCESS and responses.covers(response, block_id):
-        state.complete(block, claim, request_id)
+        state.complete_lock(block, claim, request_id)
     else:
-        state.write_block(transitions.undo(block, claim_id, request_id))
+        state.stage_block(transitions.undo(block, request_id))
     return True
 
 
-def _finish_grant(state: State, request_id: str, amounts: dict[str, PrivacyBudget], unlocking: UnlockingPolicy) -> None:
-    """Answer a grant whose locks are all there; otherwise take it back, and let the request wait on.
+def _resolve_grant(state: PassState, request_id: RequestId, amounts: dict[str, PrivacyBudget], policy: Policy) -> None:
+    """Answer a grant if all of its locks exist; otherwise undo the locks, and let the request wait.
 
-    A request that was granted on arrival arrives again first: each candidate must have unlocked for it.
+    A request that was granted in the pass in which it arrived is accepted again first: each candidate block must have
+    unlocked for it.
     """
-    claim_id, index = _split(request_id)
-    claim = state.open_claims.get(claim_id)  # one that is set aside stays as it is
+    index = request_id.index
+    claim = state.open_claims.get(request_id.claim)  # a claim in quarantine stays as it is
     if claim is not None and claim.response_at(index) is None:
         request = claim.spec.requests[index].action
-        assert isinstance(request, AllocateRequest)  # noqa: S101 - no other has a lock that grants
-        allocate_requests.arrive(state, claim, index, request, unlocking)
-        claim = state.open_claims.get(claim_id)
-    answer = None if claim is None else claim.response_at(index)
-    if claim is None or answer is None or answer.state is not ResponseState.PENDING:
+        assert isinstance(request, AllocateRequest)  # noqa: S101 - no other request has a lock that grants
+        allocate_requests.accept(state, claim, index, request, policy)
+        claim = state.open_claims.get(request_id.claim)
+    response = None if claim is None else claim.response_at(index)
+    if claim is None or response is None or response.state is not ResponseState.PENDING:
         return
-    if len(amounts) >= _needed(state, claim, index):
-        allocate_requests.answer_granted(state, claim, index, amounts)
+    if len(amounts) >= _needed_blocks(state, claim, index):
+        allocate_requests.finish_grant(state, claim, index, amounts)
         return
     for block_id in amounts:
-        state.write_block(transitions.undo(state.blocks[block_id], claim_id, request_id, keep_waiting=True))
+        state.stage_block(transitions.undo(state.blocks[block_id], request_id, keep_waiting=True))
 
 
-def _needed(state: State, claim: PrivacyBudgetClaim, index: int) -> int:
+def _needed_blocks(state: PassState, claim: PrivacyBudgetClaim, index: int) -> int:
+    """Return how many blocks a waiting allocate request needs."""
     request = claim.spec.requests[index].action
     if not isinstance(request, AllocateRequest):
         return 0
-    demands = [block_id for block_id in allocate_requests.demand_of(claim, index) if block_id in state.blocks]
-    found = len(demands) or len(matching.candidates(request, claim.meta.namespace, state.blocks.values()))
-    return matching.needed(request, found)
+    reserved = [block_id for block_id in allocate_requests.demand_of(claim, index) if block_id in state.blocks]
+    candidates = reserved or matching.candidates(request, claim.meta.namespace, state.blocks.values())
+    return matching.needed(request, len(candidates))
 
 
-def _drop_stale_reservations(state: State, block: PrivateDataBlock) -> None:
-    """Reservations of claims that are gone or do not wait any more."""
+def _drop_stale_reservations(state: PassState, block: PrivateDataBlock) -> None:
+    """Drop the reservations of claims that were deleted or no longer wait."""
     reserved = transitions.status_of(block).reserved
-    stale = {claim_id for claim_id in reserved if state.can_read(claim_id) and not _waits(state.claim(claim_id))}
+    stale = {claim_id for claim_id in reserved if state.is_readable(claim_id) and not _is_waiting(state, claim_id)}
     if stale:
-        state.write_block(transitions.drop_reservations(block, stale))
+        state.stage_block(transitions.drop_reservations(block, stale))
 
 
-def _waits(claim: PrivacyBudgetClaim | None) -> bool:
-    return claim is not None and claim.current_request is not None
-
-
-def _split(request_id: str) -> tuple[str, int]:
-    claim_id, _, index = request_id.rpartition("/")
-    return claim_id, int(index)
+def _is_waiting(state: PassState, claim_id: str) -> bool:
+    claim = state.claim(claim_id)
+    return claim is not None and claim.is_waiting

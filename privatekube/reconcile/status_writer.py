@@ -1,7 +1,7 @@
-"""Writes of status, each conditional on what was read, that stand a stranger's touch.
+"""Writes of status, each conditional on what was read, that tolerate unrelated concurrent changes.
 
-Whoever changes an object's labels, or appends a request, does not change what was decided: the write is then repeated
-on the object as it is. Anything else that changed means that the decision must be made anew.
+A change of an object's labels, or one more request in a claim, does not affect what was decided: the write is repeated
+on the current version of the object. After any other change the decision has to be made again.
 """
 
 from __future__ import annotations
@@ -20,80 +20,86 @@ _ATTEMPTS = 12
 
 
 @dataclass
-class Writer:
-    """Writes to a store, and knows what was read of each object before."""
+class StatusWriter:
+    """Writes statuses to a store, and remembers the version of each object that a decision was based on."""
 
     store: ResourceStore
     now_ms: int
     _blocks: dict[str, PrivateDataBlock] = field(default_factory=dict)
     _claims: dict[str, PrivacyBudgetClaim] = field(default_factory=dict)
 
-    def note(self, blocks: Iterable[PrivateDataBlock], claims: Iterable[PrivacyBudgetClaim]) -> None:
-        """Remember objects as they were read or written."""
+    def remember_blocks(self, blocks: Iterable[PrivateDataBlock]) -> None:
+        """Remember blocks as they were read or written."""
         self._blocks.update({block.id: block for block in blocks})
+
+    def remember_claims(self, claims: Iterable[PrivacyBudgetClaim]) -> None:
+        """Remember claims as they were read or written."""
         self._claims.update({claim.id: claim for claim in claims})
 
     def is_written(self, block: PrivateDataBlock) -> bool:
-        """Whether the block is stored as it is here."""
+        """Whether the block is stored exactly as it is here."""
         return self._blocks.get(block.id) == block
 
-    def block(self, block: PrivateDataBlock) -> PrivateDataBlock:
-        """Write a block's status.
+    def write_block(self, block: PrivateDataBlock) -> PrivateDataBlock:
+        """Write a block's status and return the block as stored.
 
         Raises:
-            Conflict: what it was decided by was changed.
+            Conflict: what the decision was based on has changed.
         """
-        written = self._written(conditions.of_block(block, now_ms=self.now_ms), self._block_again)
+        written = self._write(conditions.of_block(block, now_ms=self.now_ms), self._rebase_block)
         self._blocks[block.id] = written
         return written
 
-    def claim(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        """Write a claim's status; the spec that comes back may have more requests than before.
+    def write_claim(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+        """Write a claim's status and return the claim as stored, which may have more requests than before.
 
         Raises:
-            Conflict: what it was decided by was changed.
+            Conflict: what the decision was based on has changed.
         """
-        written = self._written(conditions.of_claim(claim, now_ms=self.now_ms), self._claim_again)
+        written = self._write(conditions.of_claim(claim, now_ms=self.now_ms), self._rebase_claim)
         self._claims[claim.id] = written
         return written
 
-    def _written(self, resource: R, again: Callable[[R], R]) -> R:
-        """Write a status; `again` gives the same on the object as it is by now, or raises Conflict."""
-        for _ in range(_ATTEMPTS):
+    def _write(self, resource: R, rebase: Callable[[R], R]) -> R:
+        """Write a status; after a conflict, on the current version that `rebase` returns, which raises Conflict."""
+        for _ in range(_ATTEMPTS):  # at once: a conflict here says that the other write is already done
             try:
                 return self.store.update_status(resource)
             except errors.Conflict:
-                resource = again(resource)
+                resource = rebase(resource)
             except errors.NotServed:  # says nothing about the resource
                 raise
             except errors.Permanent as error:
                 error.resource = f"{kinds.kind(resource)} {resource.id}"
                 raise
-        raise _changing(resource.id)
+        raise _conflict(resource.id)
 
-    def _block_again(self, block: PrivateDataBlock) -> PrivateDataBlock:
-        before, now = self._blocks.get(block.id), self.store.get_block(block.id)
-        if before is None or now is None or _same(before) != _same(now):
-            raise _changing(block.id)
-        return replace(block, meta=now.meta)
+    def _rebase_block(self, block: PrivateDataBlock) -> PrivateDataBlock:
+        before, current = self._blocks.get(block.id), self.store.get_block(block.id)
+        if before is None or current is None or _relevant_to_block(before) != _relevant_to_block(current):
+            raise _conflict(block.id)
+        return replace(block, meta=current.meta)
 
-    def _claim_again(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        before, now = self._claims.get(claim.id), self.store.get_claim(claim.id)
-        decided = len(claim.status.responses)
-        if before is None or now is None or _decisive(before, decided) != _decisive(now, decided):
-            raise _changing(claim.id)
-        return replace(claim, meta=now.meta, spec=now.spec)
+    def _rebase_claim(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+        before, current = self._claims.get(claim.id), self.store.get_claim(claim.id)
+        n_answered = len(claim.status.responses)
+        if before is None or current is None:
+            raise _conflict(claim.id)
+        if _relevant_to_claim(before, n_answered) != _relevant_to_claim(current, n_answered):
+            raise _conflict(claim.id)
+        return replace(claim, meta=current.meta, spec=current.spec)
 
 
-def _same(block: PrivateDataBlock) -> tuple[object, ...]:
+def _relevant_to_block(block: PrivateDataBlock) -> tuple[object, ...]:
+    """Return what decisions about a block depend on."""
     return block.meta.uid, block.meta.is_deleted, block.spec, block.status
 
 
-def _decisive(claim: PrivacyBudgetClaim, decided: int) -> tuple[object, ...]:
-    """What the first answers of a claim were decided by."""
+def _relevant_to_claim(claim: PrivacyBudgetClaim, n_answered: int) -> tuple[object, ...]:
+    """Return what the first `n_answered` answers of a claim depend on."""
     spec = claim.spec
-    return claim.meta.uid, claim.status, spec.requests[:decided], spec.data_opened, spec.settle_after
+    return claim.meta.uid, claim.status, spec.requests[:n_answered], spec.data_opened, spec.settle_after
 
 
-def _changing(resource: str) -> errors.Conflict:
-    return errors.Conflict(f"{resource}: was changed meanwhile")
+def _conflict(resource_id: str) -> errors.Conflict:
+    return errors.Conflict(f"{resource_id}: another writer changed it meanwhile; run another pass")

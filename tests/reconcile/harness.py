@@ -102,8 +102,7 @@ class Plane:
         blocks, claims = self.blocks(), {claim.id: claim for claim in self.store.list_claims()}
         for block in blocks.values():
             for request_id, lock in transitions.status_of(block).locks.items():
-                claim_id, _, index = request_id.rpartition("/")
-                assert claims[claim_id].status.responses[int(index)].state is ResponseState.PENDING
+                assert claims[request_id.claim].status.responses[request_id.index].state is ResponseState.PENDING
                 assert lock.acquired is None
         for claim in claims.values():
             for held, which in ((claim.status.acquired, "acquired"), (claim.status.committed, "committed")):

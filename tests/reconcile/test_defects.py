@@ -1,14 +1,14 @@
-"""The original scheduler's defects, put back one by one: each must be noticed by the tests around.
+"""Put the defects of the original scheduler back, one by one, and check that a named test notices each.
 
-Source of the list: PrivateKube's scheduler (OSDI'21), read against its paper. What concerns only its manifests is not
-here.
+Source of the list: PrivateKube's scheduler (OSDI'21), read against its paper, without what concerns only its manifests.
 """
 
 from __future__ import annotations
 
-import inspect
+import re
+import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,17 @@ import numpy as np
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
+from privatekube import errors, retries
 from privatekube.privacy import budget
 from privatekube.reconcile import allocate_requests, consume_release, reconcile, recovery
-from privatekube.reconcile.pass_state import State
+from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import matching, transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import ALL_OR_NOTHING, BudgetDemand
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ResponseState, Settlement
 from privatekube.scheduling.budget_table import Table
-from privatekube.scheduling.unlocking import UnlockingPolicy
+from privatekube.scheduling.policy import Policy
 from privatekube.store.sqlite.store import SqliteStore
 from tests.clock import FakeClock
 from tests.reconcile import test_machine, test_reconcile
@@ -33,7 +35,7 @@ from tests.reconcile.harness import Plane
 from tests.scheduling import test_cases
 
 Patch = pytest.MonkeyPatch
-EXAMPLES = hypothesis.settings(
+WALKS = hypothesis.settings(
     max_examples=60,
     stateful_step_count=30,
     deadline=None,
@@ -44,115 +46,146 @@ EXAMPLES = hypothesis.settings(
 )
 
 
-def a_fully_locked_block_is_refilled(patch: Patch) -> None:
-    admit = recovery.admit
+class SchedulerDiedError(Exception):
+    """The defect ended the scheduler's process in the middle of a pass."""
 
-    def mutant(state: State) -> None:
-        admit(state)
+
+def let_it_die(patch: Patch) -> None:
+    """Have a pass in which the scheduler dies end there: nobody hears of it, and nothing of the pass is stored."""
+    run = reconcile.reconcile
+
+    def mutant(*given: Any, **named: Any) -> bool:
+        try:
+            return run(*given, **named)
+        except SchedulerDiedError:
+            return False
+
+    patch.setattr(reconcile, "reconcile", mutant)
+
+
+def a_fully_locked_block_is_refilled(patch: Patch) -> None:
+    admit_blocks = recovery.admit_blocks
+
+    def mutant(state: PassState) -> None:
+        admit_blocks(state)
         for block in list(state.blocks.values()):
             status = transitions.status_of(block)
             if not any(status.available.values) and not status.acquired and not status.committed:
-                state.write_block(
-                    replace(block, status=replace(status, pending=status.pending + block.spec.initial_budget))
-                )
+                pending = status.pending + block.spec.initial_budget
+                state.blocks[block.id] = replace(block, status=replace(status, pending=pending))
+                state._staged[block.id] = False
 
-    patch.setattr(recovery, "admit", mutant)
+    patch.setattr(recovery, "admit_blocks", mutant)
 
 
 def an_exhausted_block_is_deleted_with_its_record(patch: Patch) -> None:
-    recover = recovery.recover
+    recover_locks = recovery.recover_locks
 
-    def mutant(state: State, unlocking: UnlockingPolicy) -> None:
-        recover(state, unlocking)
+    def mutant(state: PassState, policy: Policy) -> None:
+        recover_locks(state, policy)
         for block in list(state.blocks.values()):
             status = transitions.status_of(block)
             if budget.is_negligible(status.pending + status.available, capacity=block.spec.initial_budget):
-                state.store.delete(state.blocks.pop(block.id))
+                state.drop_block(block)
+                state.store.delete(block)
 
-    patch.setattr(recovery, "recover", mutant)
+    patch.setattr(recovery, "recover_locks", mutant)
 
 
 def the_claim_keeps_what_it_consumed(patch: Patch) -> None:
-    answer = State.answer
+    answer = PassState.answer
 
-    def mutant(self: State, *given: Any, detail: Any = None, held: Any = None, **named: Any) -> Any:
-        return answer(self, *given, detail=detail, held=None if isinstance(detail, ConsumeResponse) else held, **named)
+    def mutant(self: PassState, *given: Any, detail: Any = None, holdings: Any = None, **named: Any) -> Any:
+        kept = None if isinstance(detail, ConsumeResponse) else holdings
+        return answer(self, *given, detail=detail, holdings=kept, **named)
 
-    patch.setattr(State, "answer", mutant)
+    patch.setattr(PassState, "answer", mutant)
 
 
 def a_negative_release_doubles_what_is_acquired(patch: Patch) -> None:
-    released = consume_release._released
+    release_settlement = consume_release._release_settlement
 
-    def mutant(state: State, claim: Any, request_id: str, block_id: str, asked: Any, *, truncate: bool) -> Settlement:
-        held = consume_release._held(state, claim, block_id)
-        if held is not None and all(value < 0 for value in asked.values):
+    def mutant(state: PassState, claim: Any, request_id: Any, block_id: str, amount: Any, **named: Any) -> Settlement:
+        held = consume_release._held_amount(state, claim, block_id)
+        if held is not None and all(value < 0 for value in amount.values):
             return Settlement(budget=held * -1.0)
-        return released(state, claim, request_id, block_id, asked, truncate=truncate)
+        return release_settlement(state, claim, request_id, block_id, amount, **named)
 
-    patch.setattr(consume_release, "_released", mutant)
+    patch.setattr(consume_release, "_release_settlement", mutant)
 
 
 def all_or_nothing_never_fails(patch: Patch) -> None:
-    flag = consume_release._flag
-    patch.setattr(consume_release, "_flag", lambda policy, name: name != ALL_OR_NOTHING and flag(policy, name))
+    has_flag = consume_release._has_flag
+    patch.setattr(consume_release, "_has_flag", lambda policy, name: name != ALL_OR_NOTHING and has_flag(policy, name))
 
 
 def consume_on_an_unknown_block_kills(patch: Patch) -> None:
-    amount = consume_release._amount
+    settlement = consume_release._settlement
 
-    def mutant(state: State, claim: Any, request_id: str, block_id: str, *given: Any, **named: Any) -> Settlement:
-        return amount(state, claim, request_id, state.blocks[block_id].id, *given, **named)
+    def mutant(state: PassState, claim: Any, request_id: Any, block_id: str, *given: Any, **named: Any) -> Settlement:
+        if block_id not in state.blocks:
+            raise SchedulerDiedError
+        return settlement(state, claim, request_id, block_id, *given, **named)
 
-    patch.setattr(consume_release, "_amount", mutant)
+    let_it_die(patch)
+    patch.setattr(consume_release, "_settlement", mutant)
 
 
 def a_renyi_demand_on_an_epsilon_delta_block_kills(patch: Patch) -> None:
-    patch.setattr(
-        matching,
-        "demand",
-        lambda request, found: {each.id: request.expected_budget.constant for each in found},
-    )
+    demand = matching.demand
+
+    def mutant(request: Any, candidates: Any) -> Any:
+        try:
+            return demand(request, candidates)
+        except errors.InvalidBudget as error:
+            raise SchedulerDiedError from error
+
+    let_it_die(patch)
+    patch.setattr(matching, "demand", mutant)
 
 
 def deleting_a_waiting_claim_kills(patch: Patch) -> None:
-    settle = recovery._settle
+    resolve_lock = recovery._resolve_lock
 
-    def mutant(state: State, block_id: str, request_id: str) -> bool:
-        claim = state.claim(request_id.rpartition("/")[0])
-        assert claim is not None
-        return settle(state, block_id, request_id)
+    def mutant(state: PassState, block_id: str, request_id: RequestId) -> bool:
+        if state.claim(request_id.claim) is None:
+            raise SchedulerDiedError
+        return resolve_lock(state, block_id, request_id)
 
-    patch.setattr(recovery, "_settle", mutant)
+    let_it_die(patch)
+    patch.setattr(recovery, "_resolve_lock", mutant)
 
 
 def deleting_a_block_under_a_waiting_claim_kills(patch: Patch) -> None:
     snapshot = allocate_requests.snapshot
 
-    def mutant(state: State) -> Any:
-        for claim in state.open_claims.values():
-            for block_id in claim.status.reserved:
-                transitions.status_of(state.blocks[block_id])
+    def mutant(state: PassState) -> Any:
+        if any(
+            block_id not in state.blocks for claim in state.open_claims.values() for block_id in claim.status.reserved
+        ):
+            raise SchedulerDiedError
         return snapshot(state)
 
+    let_it_die(patch)
     patch.setattr(allocate_requests, "snapshot", mutant)
 
 
 def a_claim_granted_after_waiting_is_never_answered_again(patch: Patch) -> None:
-    current = PrivacyBudgetClaim.current_request.fget
-    assert current is not None
-    expire = allocate_requests.expire
+    current = PrivacyBudgetClaim.current_request
+    assert isinstance(current, property)
+    assert current.fget is not None
+    read, expire = current.fget, allocate_requests.expire
     waited: set[str] = set()
 
-    def noting(state: State, default_timeout_ms: int) -> None:
-        waited.update(each.meta.uid for each in state.open_claims.values() if each.status.reserved)
-        expire(state, default_timeout_ms)
+    def noting(state: PassState, policy: Policy) -> None:
+        waited.update(claim.meta.uid for claim in state.open_claims.values() if claim.status.reserved)
+        expire(state, policy)
 
     def mutant(claim: Any) -> Any:
         last = claim.status.responses[-1] if claim.status.responses else None
         if last is not None and last.state is ResponseState.SUCCESS and isinstance(last.detail, AllocateResponse):
-            return None if claim.meta.uid in waited else current(claim)
-        return current(claim)
+            return None if claim.meta.uid in waited else read(claim)
+        return read(claim)
 
     patch.setattr(allocate_requests, "expire", noting)
     patch.setattr(PrivacyBudgetClaim, "current_request", property(mutant))
@@ -160,7 +193,8 @@ def a_claim_granted_after_waiting_is_never_answered_again(patch: Patch) -> None:
 
 def a_renyi_share_divides_by_no_capacity(patch: Patch) -> None:
     def mutant(self: Table, rows: Any, demands: Any) -> Any:
-        return np.fmax.reduce(demands / self.capacity[rows], axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.fmax.reduce(demands / self.capacity[rows], axis=1)
 
     patch.setattr(Table, "shares", mutant)
 
@@ -180,7 +214,7 @@ def a_renyi_exact_fit_is_refused(patch: Patch) -> None:
 def a_cap_above_the_candidates_is_never_granted(patch: Patch) -> None:
     snapshot = allocate_requests.snapshot
 
-    def mutant(state: State) -> Any:
+    def mutant(state: PassState) -> Any:
         seen = snapshot(state)
         return replace(seen, waiting=tuple(e for e in seen.waiting if (e.n_blocks or 0) <= len(e.demand)))
 
@@ -200,21 +234,21 @@ def a_budget_map_does_not_restrict_the_blocks(patch: Patch) -> None:
 
 
 def unfinished_locks_are_never_completed(patch: Patch) -> None:
-    patch.setattr(recovery, "recover", lambda state, unlocking: None)
+    patch.setattr(recovery, "recover_locks", lambda state, policy: None)
 
 
 def rolling_back_does_nothing(patch: Patch) -> None:
-    patch.setattr(transitions, "undo", lambda block, claim, request, *, keep_waiting=False: block)
+    patch.setattr(transitions, "undo", lambda block, request, *, keep_waiting=False: block)
 
 
 def a_conflict_loops_on_what_was_read_before(patch: Patch) -> None:
-    read: dict[int, State] = {}
+    read: dict[int, PassState] = {}
 
-    def stale(store: Any, now_ms: int) -> State:
-        return read.setdefault(id(store), State(store, now_ms, *_listed(store)))
+    def stale(store: Any, now_ms: int) -> PassState:
+        return read.setdefault(id(store), PassState(store, now_ms, *_listed(store)))
 
-    patch.setattr(State, "read", staticmethod(stale))
-    patch.setattr(reconcile, "FIRST_WAIT_SECONDS", 0.0)
+    patch.setattr(PassState, "read", staticmethod(stale))
+    patch.setattr(reconcile, "BACK_OFF", retries.BackOff(first_seconds=0.0001))
 
 
 def _listed(store: Any) -> tuple[Any, Any]:
@@ -222,65 +256,127 @@ def _listed(store: Any) -> tuple[Any, Any]:
     return {block.id: block for block in store.list_blocks()}, claims
 
 
-DEFECTS: list[Callable[[Patch], None]] = [
-    a_fully_locked_block_is_refilled,
-    an_exhausted_block_is_deleted_with_its_record,
-    the_claim_keeps_what_it_consumed,
-    a_negative_release_doubles_what_is_acquired,
-    all_or_nothing_never_fails,
-    consume_on_an_unknown_block_kills,
-    a_renyi_demand_on_an_epsilon_delta_block_kills,
-    deleting_a_waiting_claim_kills,
-    deleting_a_block_under_a_waiting_claim_kills,
-    a_claim_granted_after_waiting_is_never_answered_again,
-    a_renyi_share_divides_by_no_capacity,
-    a_renyi_exact_fit_is_refused,
-    a_cap_above_the_candidates_is_never_granted,
-    a_budget_map_does_not_restrict_the_blocks,
-    unfinished_locks_are_never_completed,
-    rolling_back_does_nothing,
-    a_conflict_loops_on_what_was_read_before,
+def case(name: str) -> Callable[[Path], None]:
+    """Return one acceptance case, ready to run."""
+    (document,) = (parameters.values[0] for parameters in test_cases.cases() if parameters.id == f"cases-{name}")
+    return lambda folder: test_cases.run_case(document, test_cases.on_sqlite(folder / "case.db"))
+
+
+def passes(test: Callable[[Plane], None]) -> Callable[[Path], None]:
+    """Return one test of `test_reconcile`, ready to run."""
+    return lambda folder: test(Plane(SqliteStore(folder / "passes.db", clock=FakeClock())))
+
+
+def walks(_folder: Path) -> None:
+    """Run some random walks of the state machine."""
+    run_state_machine_as_test(test_machine.Machine, settings=WALKS)
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A defect and how it is noticed.
+
+    Args:
+        put_back: puts it into the code.
+        suite: the test that must fail then.
+        failure: a pattern of the line at which it must fail, with the message: `line: message`.
+        error: the exact type of the failure.
+    """
+
+    put_back: Callable[[Patch], None]
+    suite: Callable[[Path], None]
+    failure: str
+    error: type[Exception] = AssertionError
+
+
+STATES = r"assert \[str\(response\.state\).* == wanted\[.states.\]"
+AMOUNT = r"assert found\.values == pytest\.approx\(wanted\.values"
+BLOCKS = r"assert set\(found\) == set\(wanted\)"
+DEFECTS = [
+    Defect(a_fully_locked_block_is_refilled, walks, r"its parts miss .*; not written", errors.BudgetExceeded),
+    Defect(an_exhausted_block_is_deleted_with_its_record, case("C08"), r"assert found is not None"),
+    Defect(the_claim_keeps_what_it_consumed, case("E01"), AMOUNT),
+    Defect(
+        a_negative_release_doubles_what_is_acquired,
+        passes(test_reconcile.test_a_negative_release_gives_back_what_is_held_and_no_more),
+        r"assert plane\.claim\(.c.\)\.status\.acquired == \{\}",
+    ),
+    Defect(all_or_nothing_never_fails, case("E03"), STATES),
+    Defect(consume_on_an_unknown_block_kills, case("E05"), STATES),
+    Defect(a_renyi_demand_on_an_epsilon_delta_block_kills, case("F11"), STATES),
+    Defect(deleting_a_waiting_claim_kills, case("F06"), STATES),
+    Defect(
+        deleting_a_block_under_a_waiting_claim_kills,
+        passes(test_reconcile.test_deleting_a_block_leaves_its_waiting_claims_with_the_others),
+        r"assert set\(plane\.claim\(.c.\)\.status\.acquired\) == \{.ns/b.\}",
+    ),
+    Defect(
+        a_claim_granted_after_waiting_is_never_answered_again,
+        passes(test_reconcile.test_a_claim_granted_after_waiting_has_its_later_requests_answered),
+        r"assert plane\.states\(.first.\) == \[.success.\] \* 3",
+    ),
+    Defect(
+        a_renyi_share_divides_by_no_capacity,
+        passes(test_reconcile.test_an_order_without_capacity_does_not_count_in_a_share),
+        r"assert plane\.states\(.small.\) == \[.success.\]",
+    ),
+    Defect(a_renyi_exact_fit_is_refused, case("C09"), STATES),
+    Defect(
+        a_cap_above_the_candidates_is_never_granted,
+        passes(test_reconcile.test_a_cap_above_the_candidates_takes_them_all),
+        r"\.status\.acquired\) == \{.ns/a., .ns/b.\}",
+    ),
+    Defect(a_budget_map_does_not_restrict_the_blocks, case("D08"), BLOCKS),
+    Defect(unfinished_locks_are_never_completed, case("H05"), AMOUNT),
+    Defect(
+        rolling_back_does_nothing,
+        passes(test_reconcile.test_data_opened_while_a_release_was_half_done_keeps_its_budget_charged),
+        r"assert plane\.status\(.b.\)\.acquired == \{.ns/c.: HALF\}",
+    ),
+    Defect(a_conflict_loops_on_what_was_read_before, case("A04"), STATES),
 ]
+PARAMETERS = [pytest.param(defect, id=defect.put_back.__name__) for defect in DEFECTS]
 
 
-def cases(folder: Path) -> None:
-    """All acceptance cases of the project."""
-    for place, each in enumerate(test_cases.cases()):
-        test_cases.run_case(each.values[0], test_cases.on_sqlite(folder / f"{place}.db"))
+def require_noticed(defect: Defect, folder: Path, patch: Patch) -> None:
+    """Check that the suite fails at the named assertion; a failure of any other type is raised as it is."""
+    defect.put_back(patch)
+    with pytest.raises(defect.error) as caught:
+        defect.suite(folder)
+    assert caught.type is defect.error
+    place = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert re.search(defect.failure, f"{place.line}: {caught.value}"), f"failed elsewhere, at {place.line}"
 
 
-def machine(folder: Path) -> None:
-    """Some random walks of the state machine."""
-    run_state_machine_as_test(test_machine.Machine, settings=EXAMPLES)
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", PARAMETERS)
+def test_without_the_defect_its_suite_passes(defect: Defect, tmp_path: Path) -> None:
+    defect.suite(tmp_path)
 
 
-def passes(folder: Path) -> None:
-    """What single passes do."""
-    for name, test in vars(test_reconcile).items():
-        if name.startswith("test_") and list(inspect.signature(test).parameters) == ["plane"]:
-            test(Plane(SqliteStore(folder / f"{name}.db", clock=FakeClock())))
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", PARAMETERS)
+def test_a_defect_of_the_original_is_noticed(defect: Defect, tmp_path: Path, monkeypatch: Patch) -> None:
+    require_noticed(defect, tmp_path, monkeypatch)
 
 
-SUITES = {"cases": cases, "machine": machine, "passes": passes}
+@pytest.mark.parametrize("error", [AttributeError, TypeError, KeyError, errors.Conflict, SchedulerDiedError])
+def test_a_failure_of_another_type_does_not_count(error: type[Exception], tmp_path: Path, monkeypatch: Patch) -> None:
+    def broken(_folder: Path) -> None:
+        raise error("assert found is not None")
+
+    with pytest.raises(error):
+        require_noticed(Defect(lambda _patch: None, broken, "assert found is not None"), tmp_path, monkeypatch)
 
 
-def notices(suite: Callable[[Path], None], folder: Path) -> bool:
-    """Whether a suite fails."""
-    try:
-        suite(folder)
-    except Exception:  # noqa: BLE001 - however it fails
-        return True
-    return False
+def test_another_assertion_does_not_count(tmp_path: Path, monkeypatch: Patch) -> None:
+    def failing(_folder: Path) -> None:
+        assert not _folder, "another"
+
+    with pytest.raises(AssertionError, match="failed elsewhere, at assert not _folder"):
+        require_noticed(Defect(lambda _patch: None, failing, "assert found is not None"), tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_without_a_defect_nothing_is_noticed(suite: str, tmp_path: Path) -> None:
-    assert not notices(SUITES[suite], tmp_path)
-
-
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
-def test_a_defect_of_the_original_is_noticed(
-    defect: Callable[[Patch], None], tmp_path: Path, monkeypatch: Patch
-) -> None:
-    defect(monkeypatch)
-    assert any(notices(suite, tmp_path) for suite in SUITES.values())
+def test_a_suite_that_passes_does_not_count(tmp_path: Path, monkeypatch: Patch) -> None:
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        require_noticed(Defect(lambda _patch: None, lambda _folder: None, ""), tmp_path, monkeypatch)

@@ -15,6 +15,7 @@ from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources import transitions
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.wire import blocks
 from privatekube.store.base import ResourceStore
@@ -40,7 +41,7 @@ def test_a_commit_is_entered_once_with_who_what_how_much_and_when(plane: Plane) 
     plane.ask("run-1", builders.allocate(0.1), consume(0.1, "dp_train: gaussian"))
     plane.run()
     (entry,) = plane.store.ledger()
-    assert (entry.claim, entry.request, entry.block) == ("ns/run-1", "ns/run-1/1", "ns/b")
+    assert (entry.claim, entry.request, entry.block) == ("ns/run-1", RequestId("ns/run-1", 1), "ns/b")
     assert (entry.amount, entry.mechanisms, entry.time_ms) == (EpsilonDelta(0.1), ("dp_train: gaussian",), 7000)
     assert ledger_audit.verify(plane.store) == ledger_audit.Audit(1, 1, entry.digest)
 
@@ -85,9 +86,9 @@ def test_a_block_stays_small_however_many_claims_commit_on_it(plane: Plane) -> N
     block = transitions.unlock(block, whole)
     for number in range(1000):
         claim = f"a-namespace-of-a-team/a-run-with-a-rather-long-name-{number}"
-        request, amount = f"{claim}/0", whole * (1 / 1003)
-        block = transitions.complete(transitions.begin_acquire(block, request, amount), claim, request)
-        block = transitions.complete(transitions.begin_commit(block, claim, request, amount), claim, request)
+        request, amount = RequestId(claim, 0), whole * (1 / 1003)
+        block = transitions.complete(transitions.begin_acquire(block, request, amount), request)
+        block = transitions.complete(transitions.begin_commit(block, request, amount), request)
         assert claim in transitions.status_of(block).committed
         sizes.append(len(json.dumps(blocks.to_wire(block))))
     assert max(sizes[200:]) == pytest.approx(max(sizes[:200]), rel=0.05)

@@ -220,8 +220,8 @@ class Machine(RuleBasedStateMachine):
         claims = {claim.id: claim for claim in self.plain.list_claims()}
         for block in blocks.values():
             for request_id in transitions.status_of(block).locks:
-                claim = claims[request_id.rpartition("/")[0]]
-                assert claim.status.responses[int(request_id.rpartition("/")[2])].state is ResponseState.PENDING
+                claim = claims[request_id.claim]
+                assert claim.status.responses[request_id.index].state is ResponseState.PENDING
         for claim in claims.values():
             for block_id, amount in claim.status.acquired.items():
                 if block_id in blocks and claim.id in transitions.status_of(blocks[block_id]).acquired:

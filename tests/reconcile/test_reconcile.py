@@ -94,6 +94,15 @@ def test_a_demand_that_only_others_keep_from_fitting_times_out_and_says_no_more(
     assert plane.claim("c").status.responses[0].error == "timeout"
 
 
+def test_an_order_without_capacity_does_not_count_in_a_share(plane: Plane) -> None:
+    plane.unlock = "n=2"
+    plane.block("b", RenyiCurve((2, 4), (0.0, 1.0)))
+    plane.ask("large", builders.allocate(demand=RenyiCurve((2, 4), (0.3, 0.6))))
+    plane.ask("small", builders.allocate(demand=RenyiCurve((2, 4), (0.3, 0.55))))
+    assert plane.states("small") == ["success"]
+    assert plane.states("large") == ["pending"]
+
+
 def test_a_cap_above_the_candidates_takes_them_all(plane: Plane) -> None:
     plane.block("a")
     plane.block("b")
