@@ -1,4 +1,4 @@
-"""A copy of the checkout, an engine, a registry, and the images built from the copy: made once for all tests here."""
+"""A copy of the checkout, an engine, a registry, and the images built from the copy: once for all tests here."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tests.e2e.test_interrupted import wait_for
 from tests.images import servers
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = "PRIVATEKUBE_TEST_IMAGES"
+ENABLED = "PRIVATEKUBE_TEST_IMAGES"
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where images are built.
+    """A place to build images.
 
     Args:
         folder: a copy of the checkout.
-        engine: address of Podman's service.
+        engine: address of the engine, usually Podman's service.
         registry: host and port.
-        enter: what goes before a command that shall see the registry.
+        enter: prefix of a command that must reach the registry.
     """
 
     folder: Path
@@ -45,12 +45,12 @@ class Workshop:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of every command here: this engine, this copy's modules."""
+        """The environment of every command here: this engine, this copy's modules."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PRIVATEKUBE_")}
         return {**kept, **servers.SETTINGS, "DOCKER_HOST": self.engine, "PYTHONPATH": str(self.folder)}
 
     def build(self, *options: str, status: int = 0, **environment: str) -> str:
-        """Run build_components.py of the copy, check its exit status, and return what it wrote."""
+        """Run build_components.py of the copy, check its exit status, and return its output."""
         process = subprocess.run(
             [*self.enter, sys.executable, str(self.folder / "build_components.py"), *options],
             cwd=self.folder,
@@ -69,20 +69,20 @@ class Workshop:
         return self.build("--registry", self.repository, "--base-image", servers.BASE_IMAGE)
 
     def texts(self) -> dict[str, str]:
-        """The component.yamls, and the lock, as they are."""
+        """Read the component.yamls and the lock; return their texts by path."""
         paths = [*self.folder.glob("components/*/component.yaml"), *self.folder.glob("images.lock.yaml")]
         return {str(path.relative_to(self.folder)): path.read_text() for path in paths}
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of the checkout: what git has, and what it would take."""
-    listed = subprocess.run(
+    """Copy the files of the checkout that git tracks or would add, and commit them there."""
+    names = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    for name in listed:
+    for name in names:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
@@ -97,10 +97,10 @@ def checkout(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_workshop() -> Iterator[Workshop]:
-    """A copy of the checkout as shipped, an engine and a registry; where they cannot be, tests are skipped."""
-    if ASKED not in os.environ:
+    """A copy of the checkout as shipped, an engine and a registry; tests are skipped if there can be none."""
+    if ENABLED not in os.environ:
         pytest.skip("images take minutes and 20 GB of disk: run make test-images")
-    if reason := servers.missing():
+    if reason := servers.why_absent():
         pytest.skip(reason)
     servers.make_base()
     with tempfile.TemporaryDirectory() as name:
@@ -122,26 +122,26 @@ def workshop(empty_workshop: Workshop) -> Workshop:
 
 @dataclass(frozen=True)
 class ContainerLaptop(Laptop):
-    """A laptop whose commands are those of a workshop's copy, and whose steps run in its images."""
+    """A laptop that runs the commands of a workshop's copy, with steps that run in its images."""
 
     workshop: Workshop
 
     @property
     def environment(self) -> dict[str, str]:
-        """With the workshop's engine."""
+        """The environment of the laptop and of the workshop."""
         return {**super().environment, **self.workshop.environment}
 
     @property
     def root(self) -> Path:
-        """The workshop's copy."""
+        """The workshop's copy of the checkout."""
         return self.workshop.folder
 
     def pipeline_in_containers(self, *settings: str, options: tuple[str, ...] = (), status: int = 0) -> str:
-        """A run of the images with quick arguments, to its end."""
+        """Run the pipeline in its images with quick arguments, to its end."""
         return self.run("run_pipeline.py", "--runner", "docker", *options, *self._options(settings), status=status)
 
     def interrupt_pipeline(self) -> None:
-        """A long run of the images that meets Ctrl-C while it trains."""
+        """Start a long run in the images and interrupt it while it trains."""
         options = self._options(("n_epochs=40", "sampling_rate=0.01"))
         process = self.start("run_pipeline.py", "--runner", "docker", *options)
         wait_for(process, "dp_train: noisy step")

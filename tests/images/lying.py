@@ -1,4 +1,4 @@
-"""A registry that lies about digests, in front of a real one."""
+"""A proxy in front of a real registry that reports wrong digests."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ WRONG = "sha256:" + "0" * 64
 _OF_ONE_HOP = {"Content-Length", "Transfer-Encoding", "Connection"}
 
 
-class Lying(BaseHTTPRequestHandler):
-    """A registry that, asked for a tag it was just given, names another digest; all else is the real registry's."""
+class LyingRegistry(BaseHTTPRequestHandler):
+    """A proxy that reports a wrong digest for each tag, and passes everything else on."""
 
     behind = ""
 
@@ -31,14 +31,14 @@ class Lying(BaseHTTPRequestHandler):
         )
         self.send_response(answer.status_code)
         for key, value in answer.headers.items():
-            lie = self.command == "HEAD" and "/manifests/" in self.path and key == "Docker-Content-Digest"
+            is_digest = self.command == "HEAD" and "/manifests/" in self.path and key == "Docker-Content-Digest"
             if key not in {"Transfer-Encoding", "Connection"}:
-                self.send_header(key, WRONG if lie else value)
+                self.send_header(key, WRONG if is_digest else value)
         self.end_headers()
         self.wfile.write(answer.content)
 
     def _body(self) -> bytes:
-        """What was sent, whether of known length or in chunks."""
+        """Read the body of the request, of known length or in chunks."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         chunks = []
@@ -51,13 +51,13 @@ class Lying(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = forward  # noqa: N815 - http.server's names
 
     def log_message(self, *arguments: object) -> None:
-        """Not to the tests' output."""
+        """Write nothing."""
 
 
 @contextlib.contextmanager
 def serve(behind: str) -> Iterator[str]:
-    """Such a registry in front of the one at `behind`; gives host and port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Lying,), {"behind": behind}))
+    """Serve such a proxy in front of the registry at `behind`; yield host and port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (LyingRegistry,), {"behind": behind}))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

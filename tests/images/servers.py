@@ -1,6 +1,6 @@
 """A real engine and a real registry for tests: Podman's service on a socket, docker-registry on a loopback port.
 
-Each is stopped by its own process id, and `timeout` ends it should the tests be killed.
+Each is stopped by its process id, and ended by `timeout` if the tests are killed.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ HTTP = "http: {{addr: '127.0.0.1:{port}'}}\nlog: {{level: warn}}\n"
 LOGIN = "auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
 
 
-def missing() -> str | None:
-    """Why there can be no engine and registry here; None where there can."""
+def why_absent() -> str | None:
+    """Return why no engine and registry can be started here; None if they can."""
     absent = [program for program in ("podman", "runc", "docker-registry", "debootstrap") if not _is_installed(program)]
     if absent:
         return f"no {', '.join(absent)}: run make test-images, which installs them on Debian"
-    return None if os.getuid() == 0 else "images are built as root here, and this is not root"
+    return None if os.getuid() == 0 else "these tests build images as root; run them as root"
 
 
 def make_base() -> str:
-    """The base image that stands for python:3.11-slim."""
+    """Make the base image that stands for python:3.11-slim, and return its name."""
     subprocess.run([TOOLS / "base-image.sh", BASE_IMAGE], check=True)
     return BASE_IMAGE
 
 
 @contextlib.contextmanager
 def engine(folder: Path, enter: tuple[str, ...] = ()) -> Iterator[str]:
-    """Podman's service, behind a command that enters a network; gives its address."""
+    """Run Podman's service, with a prefix that enters a network; yield its address."""
     path = folder / "podman.sock"
     command = [*enter, "podman", "system", "service", "--time", "0", f"unix://{path}"]
     with _serving(command, folder / "podman.log", environment=SETTINGS):
@@ -52,12 +52,12 @@ def engine(folder: Path, enter: tuple[str, ...] = ()) -> Iterator[str]:
 
 @contextlib.contextmanager
 def registry(folder: Path, *, login: tuple[str, str] | None = None, port: int | None = None) -> Iterator[str]:
-    """docker-registry, with its data in `folder`; gives host and port.
+    """Run docker-registry with its data in `folder`; yield host and port.
 
     Args:
-        folder: its own.
-        login: user and bcrypt hash of the password that it asks for.
-        port: on loopback; None takes a free one.
+        folder: a folder for this registry only.
+        login: user and bcrypt hash of the password that it requires.
+        port: port on loopback; None takes a free one.
     """
     port = port or free_port()
     folder.mkdir(exist_ok=True)
@@ -74,14 +74,14 @@ def registry(folder: Path, *, login: tuple[str, str] | None = None, port: int | 
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """Return a free port of loopback."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def podman(*arguments: str) -> str:
-    """Run podman and return what it wrote to stdout."""
+    """Run podman and return its stdout."""
     process = subprocess.run(
         ["podman", *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, check=False
     )
@@ -90,7 +90,7 @@ def podman(*arguments: str) -> str:
 
 
 def forget(prefix: str) -> None:
-    """Take away the names of images that begin with `prefix`; what has another name stays, for the next time."""
+    """Remove the image names that begin with `prefix`; images with another name are kept for the next time."""
     images = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
     for name in images:
         if name.startswith(f"{prefix}/") and not name.endswith(":<none>"):
@@ -98,7 +98,7 @@ def forget(prefix: str) -> None:
 
 
 def remove(*names: str) -> None:
-    """Remove the images of that name, built here without a registry."""
+    """Remove the images with these names that were built here without a registry."""
     images = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
     for image in images:
         if image.partition(":")[0].removeprefix("localhost/privatekube/") in names:

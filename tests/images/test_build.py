@@ -118,6 +118,6 @@ def test_what_the_registry_holds_can_be_pulled_by_the_digest(workshop: Workshop)
 
 
 def checkout_of(workshop: Workshop, folder: Path) -> Path:
-    """A copy of a workshop's copy."""
+    """Copy a workshop's copy of the checkout."""
     shutil.copytree(workshop.folder, folder / "copy")
     return folder / "copy"

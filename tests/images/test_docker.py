@@ -1,4 +1,4 @@
-"""The same on a Docker engine, where PRIVATEKUBE_TEST_DOCKER names one; other tests here talk to Podman's service."""
+"""The same on the Docker engine that PRIVATEKUBE_TEST_DOCKER names; other tests here use Podman's service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMED = "PRIVATEKUBE_TEST_DOCKER"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    """The engine that is named, with the base image."""
+    """The Docker engine, with the base image."""
     if NAMED not in os.environ:
         pytest.skip(f"no Docker engine is named: {NAMED}=unix:///var/run/docker.sock make test-images")
     with contextlib.closing(docker.DockerClient(base_url=os.environ[NAMED], timeout=600)) as docker_client:
@@ -37,7 +37,7 @@ def client() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def dockers(empty_workshop: Workshop, client: Any, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """A copy of the checkout with all images built by it, pushed and pinned."""
+    """A copy of the checkout with all images built by Docker, pushed and pinned."""
     workshop = replace(empty_workshop, folder=checkout(tmp_path_factory.mktemp("dockers")), engine=os.environ[NAMED])
     assert f"Docker at {workshop.engine} builds {len(COMPONENTS)} components" in workshop.build_all()
     return workshop

@@ -1,4 +1,4 @@
-"""What goes wrong while building is one line and an exit status, and component.yaml stays whole."""
+"""A failed build ends with one line and an exit status, and component.yaml stays as it was."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.images.lying import WRONG, serve
 COMPONENT = "# kept\nname: small\nimplementation:\n  container:\n    image: small  # kept too\n    command: [true]\n"
 DOCKERFILE = f"ARG BASE_IMAGE={servers.BASE_IMAGE}\nFROM ${{BASE_IMAGE}}\nCOPY *.py /app/\n"
 LOGIN = ("user", "$2y$05$t4S4qf1iYfHMYMbIbZZg6e/Pt57Y3j6SONVp5ONx/EKO/NOhkL4dm")
-"""User and bcrypt of `secret`."""
-RIGHTS = "-dac_override,-dac_read_search"
-WITHOUT_OVERRIDE = ("setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}")
+"""User, and bcrypt hash of the password `secret`."""
+CAPABILITIES = "-dac_override,-dac_read_search"
+WITHOUT_OVERRIDE = ("setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES}")
 
 
 @pytest.fixture
@@ -35,26 +35,26 @@ def small(tmp_path: Path) -> Path:
 
 
 def refusal(workshop: Workshop, *options: str, status: int, **environment: str) -> str:
-    """The one line in which a build is refused, which is the last."""
+    """Run a build that fails, and return its error, which must be one line and the last."""
     written = workshop.build(*options, status=status, **environment).splitlines()
     assert [line for line in written if line.startswith("error: ")] == written[-1:]
     return written[-1]
 
 
-def unchanged(folder: Path) -> bool:
+def is_unchanged(folder: Path) -> bool:
     return (folder / "component.yaml").read_text() == COMPONENT and not (folder / "images.lock.yaml").exists()
 
 
 @pytest.fixture(scope="module")
 def checkout_only(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """For errors that are found before an engine is asked."""
+    """A workshop without an engine, for errors that are found before one is used."""
     return Workshop(checkout(tmp_path_factory.mktemp("checkout")), "unix:///nowhere.sock", "localhost:9")
 
 
 def test_no_engine(checkout_only: Workshop, small: Path) -> None:
     line = refusal(checkout_only, str(small), "--no-push", status=2)
     assert line.startswith("error: engine: unix:///nowhere.sock does not exist; start Docker")
-    assert unchanged(small)
+    assert is_unchanged(small)
 
 
 def test_an_engine_that_is_down(checkout_only: Workshop, small: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_component_yaml_without_an_image(checkout_only: Workshop, small: Path)
     assert "has no implementation.container.image; write `image: NAME` there" in line
 
 
-def test_a_component_yaml_that_is_no_yaml(checkout_only: Workshop, small: Path) -> None:
+def test_a_component_yaml_that_is_not_yaml(checkout_only: Workshop, small: Path) -> None:
     (small / "component.yaml").write_text("name: [\n")
     assert "line 2 is not YAML" in refusal(checkout_only, str(small), "--no-push", status=2)
 
@@ -86,28 +86,28 @@ def test_a_directory_without_components(
     assert expected in refusal(checkout_only, str(tmp_path), *options, status=2)
 
 
-def test_a_directory_that_is_not_there(checkout_only: Workshop) -> None:
+def test_a_directory_that_does_not_exist(checkout_only: Workshop) -> None:
     assert "is not a directory" in refusal(checkout_only, "elsewhere", "--no-push", status=2)
 
 
-def test_a_file_that_is_copied_and_not_there(checkout_only: Workshop, small: Path) -> None:
+def test_a_copied_file_that_does_not_exist(checkout_only: Workshop, small: Path) -> None:
     (small / "program.py").unlink()
     assert "COPY in small/Dockerfile: '*.py' is not in" in refusal(checkout_only, str(small), "--no-push", status=2)
 
 
-def test_no_registry_is_named(checkout_only: Workshop, small: Path) -> None:
+def test_a_registry_is_required(checkout_only: Workshop, small: Path) -> None:
     line = refusal(checkout_only, str(small), status=2)
     assert "registry: is not given; give --registry HOST/PREFIX, repo in client_secrets.yaml, or --no-push" in line
 
 
-def test_a_registry_that_is_no_name(checkout_only: Workshop, small: Path) -> None:
+def test_a_registry_of_the_wrong_form(checkout_only: Workshop, small: Path) -> None:
     line = refusal(checkout_only, str(small), "--registry", "https://Host/x", status=2)
     assert "'https://Host/x' must be HOST[:PORT][/PREFIX]" in line
 
 
 @pytest.mark.containers
 def test_an_engine_that_refuses(empty_workshop: Workshop, small: Path) -> None:
-    """As somebody who may not write to the socket: root without the right to overlook permissions."""
+    """Run as a user who may not write to the socket: root without the capability to bypass permissions."""
     socket = Path(empty_workshop.engine.removeprefix("unix://"))
     mode = socket.stat().st_mode
     socket.chmod(0)
@@ -131,7 +131,7 @@ def test_a_registry_that_is_down_is_found_before_anything_is_built(empty_worksho
     port = servers.free_port()
     line = refusal(empty_workshop, str(small), "--registry", f"localhost:{port}/team", status=1)
     assert f"registry: localhost:{port} cannot be reached" in line
-    assert unchanged(small)
+    assert is_unchanged(small)
 
 
 @pytest.mark.containers
@@ -149,7 +149,7 @@ def test_wrong_credentials(empty_workshop: Workshop, small: Path, tmp_path: Path
                 assert (
                     f"registry: {registry} denies access to team/small (401); log in: docker login {registry}" in line
                 )
-                assert unchanged(small)
+                assert is_unchanged(small)
             else:
                 empty_workshop.build(*options, DOCKER_CONFIG=str(store))
                 assert f"image: {registry}/team/small@sha256:" in (small / "component.yaml").read_text()
@@ -162,7 +162,7 @@ def test_a_dockerfile_that_fails_shows_the_last_lines_of_its_step(empty_workshop
     assert any("cannot find the thing" in line for line in written[:-1])
     assert written[-1].startswith("error: localhost/privatekube/small:")
     assert "exit status 7" in written[-1]
-    assert unchanged(small)
+    assert is_unchanged(small)
 
 
 @pytest.mark.containers
@@ -170,11 +170,11 @@ def test_a_disk_that_is_full_while_building(empty_workshop: Workshop, small: Pat
     (small / "Dockerfile").write_text(DOCKERFILE + "RUN cat /dev/zero > /dev/full\n")
     written = empty_workshop.build(str(small), "--no-push", status=1)
     assert "No space left on device" in written
-    assert unchanged(small)
+    assert is_unchanged(small)
 
 
 def fill(path: Path) -> None:
-    """Write until there is no room left."""
+    """Write a file until the disk is full."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -194,14 +194,14 @@ def test_a_disk_that_is_full_while_pinning_leaves_component_yaml_whole(
         fill(folder / "filling")
         line = refusal(empty_workshop, str(folder), "--no-push", status=2)
         assert "component.yaml cannot be written, no space left on device; free some space" in line
-        assert unchanged(folder)
+        assert is_unchanged(folder)
         assert not list(folder.glob(".component.yaml.*"))
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.containers
-def test_a_tag_that_somebody_else_wrote_is_refused(empty_workshop: Workshop, small: Path) -> None:
+def test_a_tag_that_another_user_wrote_is_refused(empty_workshop: Workshop, small: Path) -> None:
     options = (str(small), "--registry", empty_workshop.repository)
     empty_workshop.build(*options)
     pinned = (small / "component.yaml").read_text()
@@ -221,4 +221,4 @@ def test_a_digest_that_is_not_the_pushed_one_is_refused(empty_workshop: Workshop
     with serve(empty_workshop.registry) as lying:
         line = refusal(empty_workshop, str(small), "--registry", f"{lying}/lies", status=2)
     assert f"was pushed, the registry holds {WRONG}" in line
-    assert unchanged(small)
+    assert is_unchanged(small)

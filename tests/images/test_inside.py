@@ -1,4 +1,4 @@
-"""What is in the images, asked from the images themselves."""
+"""The contents of the images, inspected in the images themselves."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def run(image: str, *command: str, options: tuple[str, ...] = ()) -> str:
     return servers.podman("run", "--rm", *options, image, *command)
 
 
-def importable(image: str, module: str) -> bool:
-    """Whether Python finds a module in an image, without importing it."""
+def is_importable(image: str, module: str) -> bool:
+    """Return whether Python finds a module in an image, without importing it."""
     program = f"import importlib.util as u; print(u.find_spec({module!r}) is not None)"
     return run(image, "python3", "-c", program).strip() == "True"
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_an_image_runs_as_nobody_special_on_a_read_only_root(workshop: Workshop, component: str) -> None:
+def test_an_image_runs_as_an_unprivileged_user_on_a_read_only_root(workshop: Workshop, component: str) -> None:
     image = image_of(workshop, component)
     options = ("--read-only", "--read-only-tmpfs=false", f"--tmpfs={SCRATCH}", "--cap-drop", "all", "--network", "none")
     assert "Arguments" in run(image, "python3", "-m", f"components.{component}", "--help", options=options)
@@ -51,7 +51,7 @@ def test_an_image_runs_as_nobody_special_on_a_read_only_root(workshop: Workshop,
 def test_an_image_holds_nothing_it_should_not(workshop: Workshop, component: str) -> None:
     image = image_of(workshop, component)
     for module in ("kfp", "pip", "pytest", *(() if component in TRAINING else ("torch", "opacus"))):
-        assert not importable(image, module), module
+        assert not is_importable(image, module), module
     search = "find / -xdev ( -name .git -o -name *secrets*.yaml -o -name *.key -o -name .cache ) -print"
     paths = run(image, *search.split(), options=("--user=0",)).splitlines()
     assert [path for path in paths if not path.startswith(("/usr/", "/proc/", "/sys/"))] == []
@@ -74,7 +74,7 @@ def test_a_control_image_is_small_and_the_training_image_has_the_size_that_the_d
 
 
 def packed_mb(workshop: Workshop, component: str) -> float:
-    """Size above the base as the registry stores it and a node pulls it, in MB."""
+    """Return the size above the base as the registry stores it and a node pulls it, in MB."""
     repository, _, digest = image_of(workshop, component).partition("@")
     url = f"http://{workshop.registry}/v2/{repository.partition('/')[2]}/manifests/{digest}"
     manifest = requests.get(url, headers={"Accept": registry.MANIFESTS}, timeout=10).json()
@@ -83,7 +83,7 @@ def packed_mb(workshop: Workshop, component: str) -> float:
 
 @pytest.mark.parametrize("component", CONTROL)
 def test_a_control_component_starts_quickly(workshop: Workshop, component: str) -> None:
-    """Best of five: what a machine that is busy, or reads the image for the first time, adds does not count."""
+    """Take the best of five: a busy machine or the first read of an image does not count."""
     program = (
         "import subprocess, sys, time\n"
         "times = []\n"

@@ -1,4 +1,4 @@
-"""What goes into an image: the files that its Dockerfile copies, and a tag that follows from them alone."""
+"""The ingredients of an image: the files that its Dockerfile copies, and a tag that follows from them alone."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_image_that_stands_where_it_cannot_be_replaced_is_refused_or_replaced
     assert pinned == {"implementation": {"container": {"image": "r/a@sha256:00", "args": ["x"]}}}
 
 
-def test_a_component_knows_its_shared_base_and_a_stranger_has_none(folder: Path) -> None:
+def test_a_component_has_its_shared_base_and_a_foreign_one_has_none(folder: Path) -> None:
     assert recipe.component(ROOT / "components" / "dp_train", ROOT).base == "training-base"
     assert recipe.component(ROOT / "components" / "allocate", ROOT).base == "control-base"
     assert recipe.component(folder, ROOT).base is None
@@ -112,7 +112,7 @@ def test_requirements_are_hashed_and_agree_with_the_constraints(path: Path) -> N
         name, version = re.match(r"([a-z0-9-]+)==(\S+)", block).groups()  # type: ignore[union-attr]  # fails if None
         assert "--hash=sha256:" in block
         assert canonical.get(name, version) == version
-        assert name in canonical or name == "setuptools"  # which torch needs, and every environment has
+        assert name in canonical or name == "setuptools"  # torch needs it, and every environment has it
 
 
 def test_every_base_has_requirements_and_the_control_base_no_torch() -> None:

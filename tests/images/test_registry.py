@@ -1,4 +1,4 @@
-"""A registry that gives tokens, as public ones do: the login goes where the challenge says, the token comes back."""
+"""A registry that issues tokens, as public ones do: the login goes to the challenge's realm, which returns a token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOGIN = {"username": "user", "password": "secret"}
 
 
 class TokenRegistry(BaseHTTPRequestHandler):
-    """One repository, team/a:v1, for whoever has a token; a token for whoever has the password."""
+    """A registry with one image, team/a:v1, for requests with a token, which the password obtains."""
 
     def do_GET(self) -> None:
         is_authorized = self.headers.get("Authorization") == f"Basic {base64.b64encode(b'user:secret').decode()}"
@@ -40,7 +40,7 @@ class TokenRegistry(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
-        """Not to the tests' output."""
+        """Write nothing."""
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def host() -> Iterator[str]:
     thread.join(10)
 
 
-def test_a_token_is_got_with_the_login(host: str) -> None:
+def test_a_token_is_obtained_with_the_login(host: str) -> None:
     assert registry.digest(f"{host}/team/a", "v1", LOGIN) == DIGEST
     assert registry.digest(f"{host}/team/a", "v2", LOGIN) is None
 
 
 @pytest.mark.parametrize("login", [{}, LOGIN | {"password": "wrong"}])
-def test_who_gets_no_token_is_refused(host: str, login: dict[str, str]) -> None:
+def test_a_request_without_a_token_is_denied(host: str, login: dict[str, str]) -> None:
     with pytest.raises(errors.InvalidInput, match=r"denies access to team/a \(401\); log in: docker login localhost"):
         registry.digest(f"{host}/team/a", "v1", login)
 

@@ -58,7 +58,7 @@ def test_a_component_that_exits_3_fails_the_run_and_the_exit_task_runs(
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])  # it was opened
 
 
-def test_budget_that_is_not_there_ends_with_3_and_charges_nothing(laptop: ContainerLaptop) -> None:
+def test_unavailable_budget_ends_with_3_and_charges_nothing(laptop: ContainerLaptop) -> None:
     written = laptop.pipeline_in_containers("epsilon=11", status=3)
     assert written.splitlines()[-1].startswith("error: allocate:")
     assert "release: run ended FAILED" in written
@@ -72,7 +72,7 @@ def test_ctrl_c_settles_the_claim_and_leaves_no_container(laptop: ContainerLapto
     assert containers() == before
 
 
-def test_an_image_that_is_not_here_is_pulled_by_its_digest(laptop: ContainerLaptop, workshop: Workshop) -> None:
+def test_a_missing_image_is_pulled_by_its_digest(laptop: ContainerLaptop, workshop: Workshop) -> None:
     image = image_of(workshop, "release")
     (identity,) = {each["Id"] for each in json.loads(servers.podman("image", "inspect", image))}
     servers.podman("rmi", "--force", identity)
@@ -98,7 +98,7 @@ def test_images_as_shipped_are_refused_with_the_command_that_builds_them(tmp_pat
     assert "build it: python build_components.py --no-push" in written
 
 
-def test_a_component_of_ones_own_takes_the_place_of_a_step(laptop: ContainerLaptop, workshop: Workshop) -> None:
+def test_another_component_takes_the_place_of_a_step(laptop: ContainerLaptop, workshop: Workshop) -> None:
     example = workshop.folder / "examples" / "my_component"
     shipped = (example / "component.yaml").read_text()
     try:

@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Do what the first argument says."""
-    what, *rest = sys.argv[1:]
-    if what == "copy":
+    """Run the action that the first argument names."""
+    action, *rest = sys.argv[1:]
+    if action == "copy":
         text = Path(rest[0]).read_text() if rest[0] else "start"
         Path(rest[1]).parent.mkdir(parents=True, exist_ok=True)
         Path(rest[1]).write_text(text + "+")
-    elif what == "fail":
+    elif action == "fail":
         sys.stderr.write("error: budget: not there\n")
         return 3
-    elif what in {"id", "settle"}:
+    elif action in {"id", "settle"}:
         with Path(rest[1]).open("a") as file:
-            file.write(f"{what} {rest[0]}\n")
-    elif what == "wait":
+            file.write(f"{action} {rest[0]}\n")
+    elif action == "wait":
         Path(rest[1]).write_text(str(os.getpid()))
         time.sleep(120)
     return 0

@@ -1,4 +1,4 @@
-"""Canaries for what is replaced in kfp.local: a failing step, a hand-off, the run id, Ctrl-C, containers."""
+"""Check what is replaced in kfp.local: failing steps, artifacts, the run id, Ctrl-C, containers."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ kfp_local.run(t.pipeline(lambda file: WAIT(file=file)), {{"file": {str(tmp_path 
 
 
 class _Container:
-    """What docker's SDK gives for a container that ends with a status; the replacement must read it before removal."""
+    """A container of docker's SDK that ends with a status, which must be read before removal."""
 
     def __init__(self, status: int) -> None:
         self._status, self.removed = status, False
@@ -165,7 +165,7 @@ class _Container:
 
 
 @pytest.mark.parametrize("status", [0, 3, 137])
-def test_a_containers_exit_status_is_the_steps(status: int) -> None:
+def test_the_exit_status_of_a_container_is_that_of_the_step(status: int) -> None:
     started: list[_Container] = []
 
     class Client:

@@ -1,4 +1,4 @@
-"""Submitting: what is sent, and one line where it cannot be."""
+"""Submitting a run: the request that is sent, and a one-line error if it fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.e2e.conftest import ROOT, Laptop
 
 
 class Api(http.server.ThreadingHTTPServer):
-    """Answers as the API of Kubeflow Pipelines does, for the calls that a submission makes; keeps what came."""
+    """Answers the calls of a submission as the API of Kubeflow Pipelines does, and records them."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -52,7 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write nothing."""
 
 
 @pytest.fixture
