@@ -1,3 +1,109 @@
-"""Private data blocks, privacy-budget claims and the pipeline steps that spend them."""
+"""Privacy budget as a resource: claim it for a pipeline, train with differential privacy, consume it, publish.
+
+This module is the public API. Everything else may change between releases.
+
+>>> import tempfile
+>>> import privatekube
+>>> request = privatekube.AllocateRequest(
+...     dataset="reviews",
+...     expected_budget=privatekube.BudgetDemand(privatekube.EpsilonDelta(1.0, 1e-9)),
+... )
+>>> with tempfile.TemporaryDirectory() as folder, privatekube.connect(f"sqlite:///{folder}/state.db") as client:
+...     try:
+...         client.allocate("team", "run-1", request, timeout_seconds=60)
+...     except privatekube.InvalidInput as error:
+...         print(error)
+blocks: 0 match dataset 'reviews' and its conditions in namespace 'team', asked 1; see privatekube get blocks
+
+A name is imported when it is first used: `import privatekube` itself loads no other package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from privatekube.client.client import BudgetClient, Outcome
+    from privatekube.client.connect import connect
+    from privatekube.errors import (
+        AlreadyExists,
+        BudgetExceeded,
+        BudgetUnavailable,
+        Conflict,
+        CorruptData,
+        DeadlineExceeded,
+        Deposed,
+        InvalidBudget,
+        InvalidInput,
+        MissingExtra,
+        NotFound,
+        NotServed,
+        Permanent,
+        PrivateKubeError,
+        StoreBusy,
+        Temporary,
+    )
+    from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+    from privatekube.resources.requests import AllocateRequest, BudgetDemand
+    from privatekube.steps.documents import Grant, Receipt, Spend
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AllocateRequest",
+    "AlreadyExists",
+    "BudgetClient",
+    "BudgetDemand",
+    "BudgetExceeded",
+    "BudgetUnavailable",
+    "Conflict",
+    "CorruptData",
+    "DeadlineExceeded",
+    "Deposed",
+    "EpsilonDelta",
+    "Grant",
+    "InvalidBudget",
+    "InvalidInput",
+    "MissingExtra",
+    "NotFound",
+    "NotServed",
+    "Outcome",
+    "Permanent",
+    "PrivateKubeError",
+    "Receipt",
+    "RenyiCurve",
+    "Spend",
+    "StoreBusy",
+    "Temporary",
+    "__version__",
+    "connect",
+]
+
+_MODULES = {
+    "AllocateRequest": "resources.requests",
+    "BudgetClient": "client.client",
+    "BudgetDemand": "resources.requests",
+    "EpsilonDelta": "privacy.budget",
+    "Grant": "steps.documents",
+    "Outcome": "client.client",
+    "Receipt": "steps.documents",
+    "RenyiCurve": "privacy.budget",
+    "Spend": "steps.documents",
+    "connect": "client.connect",
+}
+"""The module of each public name; the errors are in `errors`."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -1,0 +1,80 @@
+"""The public API: what `privatekube` offers by name, documented, and imported only when it is used."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import privatekube
+from privatekube import errors
+from privatekube.cli import app
+from privatekube.scheduling import ordering
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ["dp_accounting", "fsspec", "h5py", "kfp", "kubernetes", "numpy", "opendp", "scipy", "torch"]
+NAMES = [name for name in privatekube.__all__ if name != "__version__"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_resolves_and_is_documented(name: str) -> None:
+    value = getattr(privatekube, name)
+    assert inspect.getdoc(value)
+    assert value.__name__ == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_methods_of_a_public_class_are_documented(name: str) -> None:
+    value = getattr(privatekube, name)
+    members = inspect.getmembers(value, inspect.isfunction) if inspect.isclass(value) else []
+    own = [member for member_name, member in members if not member_name.startswith("_")]
+    undocumented = [
+        member.__qualname__ for member in own if member.__module__.startswith("privatekube") and not member.__doc__
+    ]
+    assert undocumented == []
+
+
+def test_every_error_is_public() -> None:
+    defined = {
+        name
+        for name, value in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(value, errors.PrivateKubeError)
+    }
+    assert defined <= set(privatekube.__all__)
+
+
+def test_the_names_are_sorted_and_listed() -> None:
+    assert sorted(privatekube.__all__) == privatekube.__all__
+    assert dir(privatekube) == privatekube.__all__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        privatekube.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import privatekube",
+        "import privatekube; privatekube.connect, privatekube.EpsilonDelta, privatekube.NotFound",
+        "import privatekube.cli.app",
+        "import sys, privatekube.cli.app as cli; sys.argv[1:] = ['--version']; cli.app(standalone_mode=False)",
+        "import sys, privatekube.cli.app as cli; sys.argv[1:] = ['plan', '--help']; cli.app(standalone_mode=False)",
+    ],
+)
+def test_importing_it_and_asking_for_version_or_help_imports_no_heavy_package(program: str) -> None:
+    check = f"\nimport sys; heavy = sorted(set({HEAVY}) & set(sys.modules)); assert not heavy, heavy"
+    done = subprocess.run(
+        [sys.executable, "-c", program + check], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_the_help_names_every_ordering() -> None:
+    assert set(re.findall(r"\b(?:dpf|dpack|fcfs|rr)\b", app.ORDER_HELP)) == set(ordering.ORDERINGS)
