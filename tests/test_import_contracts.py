@@ -20,6 +20,7 @@ VIOLATIONS = {
     "The project stands on the library, never the other way round": ("privatekube/data/declare.py", "blocks.record"),
     "The library's layers": ("privatekube/resources/block.py", "privatekube.store.base"),
     "Components don't know each other": ("components/consume/__main__.py", "components.upload.__main__"),
+    "Stores don't know each other": ("privatekube/store/memory.py", "privatekube.store.sqlite.store"),
     "Only the components that run the model carry torch; none carries kfp": (
         "components/consume/__main__.py",
         "privatekube.training.models",
