@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has the controller run from one image and no other. usage: pin-image.sh REPOSITORY@sha256:DIGEST
+# Pins the controller to one image. usage: pin-image.sh REPOSITORY@sha256:DIGEST
 set -euo pipefail
 if ! [[ ${1:-} =~ ^([^@[:space:]]+)@(sha256:[0-9a-f]{64})$ ]]; then
   echo "error: image '${1:-}': is not pinned by digest; write REPOSITORY@sha256: and 64 hexadecimal digits" >&2
