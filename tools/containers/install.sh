@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what builds, keeps and runs images on a Debian machine: podman, runc, docker-registry, debootstrap.
+# Installs the programs that build, store and run images on Debian: podman, runc, docker-registry, debootstrap.
 #
 #   tools/containers/install.sh            installs only what is missing; needs root
-#   tools/containers/install.sh --missing  only says what is missing, and fails if anything is
+#   tools/containers/install.sh --missing  only prints what is missing, and fails if anything is
 #
-# Debian's docker-registry brings a service that listens on every interface: where it is installed here, it never starts.
+# Debian's docker-registry brings a service that listens on every interface; this script prevents it from starting.
 set -euo pipefail
 missing=()
 for package in podman runc docker-registry debootstrap; do

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Scans the images of images.lock.yaml for known vulnerabilities, by trivy or grype, whichever is installed.
+# Scans the images of images.lock.yaml for known vulnerabilities with trivy or grype, whichever is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 lock=images.lock.yaml
 if [ ! -e $lock ]; then
-  echo "error: $lock: is not here; run python build_components.py" >&2
+  echo "error: $lock: does not exist; run python build_components.py" >&2
   exit 2
 fi
 if command -v trivy >/dev/null; then

@@ -24,7 +24,7 @@ HALVES, LAYERS = "The project stands on the library, never the other way round",
 
 WIDTH, MARGIN, GAP = 800, 12, 8
 TITLE_HEIGHT, NAME_HEIGHT, LINE_HEIGHT, PADDING = 34, 18, 14, 8
-PIXELS_PER_CHARACTER = 6.3  # of the purpose's font, on average
+PIXELS_PER_CHARACTER = 6.6  # of the purpose's font, on average
 STYLE = """
     text { font-family: system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; fill: #1f2933 }
     .title { font-size: 14px; font-weight: 600 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Stops what up.sh started, by recorded process id, and removes its containers, mounts, network namespace and cgroups.
+# Stops the processes of up.sh by their recorded ids, and removes their containers, mounts, network namespace and cgroups.
 #
-#   tools/kubernetes/node/down.sh STATE [--keep-logs]   removes the folder too, but for logs/ and podlogs/ when asked
+#   tools/kubernetes/node/down.sh STATE [--keep-logs]   removes the folder too; --keep-logs keeps logs/ and podlogs/
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 state=$(realpath "${1:?usage: down.sh STATE [--keep-logs]}")
@@ -14,23 +14,23 @@ export PATH=$PATH:/usr/sbin:/sbin CONTAINERD_ADDRESS="$state/run/containerd.sock
 stop kubelet kube-proxy kube-controller-manager kube-scheduler
 if is_running containerd; then
   containers() { timeout 20 ctr --namespace k8s.io "$@"; }
-  for each in $(containers tasks ls -q); do containers tasks kill --signal 9 "$each"; done
+  for task in $(containers tasks ls -q); do containers tasks kill --signal 9 "$task"; done
   sleep 0.5
-  for each in $(containers tasks ls -q); do containers tasks rm --force "$each" &>/dev/null; done
+  for task in $(containers tasks ls -q); do containers tasks rm --force "$task" &>/dev/null; done
 fi
 stop containerd registry kube-apiserver etcd
 awk -v state="$state/" 'index($5, state) == 1 {print $5}' /proc/self/mountinfo | sort -r | while read -r mount; do
   umount "$mount" || umount --lazy "$mount"
 done
 [ ! -e "/run/netns/$name" ] || ip netns del "$name"
-for each in $(cgroups) "/sys/fs/cgroup/unified/$name"; do # runc makes the last one too
-  [ ! -d "$each" ] || find "$each" -depth -type d -exec rmdir {} +
+for cgroup in $(cgroups) "/sys/fs/cgroup/unified/$name"; do # runc creates the last one
+  [ ! -d "$cgroup" ] || find "$cgroup" -depth -type d -exec rmdir {} +
 done
-devices=/var/lib/kubelet/device-plugins # no setting moves it
+devices=/var/lib/kubelet/device-plugins # this path is not configurable
 rm -f $devices/kubelet.sock
 rmdir $devices "${devices%/*}" 2>/dev/null
 limit=$(cut -d' ' -f1 run/processes/limit 2>/dev/null)
-if [ "$limit" = $$ ]; then rm run/processes/limit; else # this may be what the limit started
+if [ "$limit" = $$ ]; then rm run/processes/limit; else # this script may be run by the limit itself
   is_running limit && kill -- "-$limit"
 fi
 if [ "${2:-}" = --keep-logs ]; then

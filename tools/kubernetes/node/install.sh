@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what a node that runs pods takes from Debian: containerd, runc, network plugins, a registry, Podman.
+# Installs the Debian packages of a node that runs pods: containerd, runc, network plugins, a registry, Podman.
 #
 #   tools/kubernetes/node/install.sh            installs only what is missing; needs root
-#   tools/kubernetes/node/install.sh --missing  only says what is missing, and fails if anything is
+#   tools/kubernetes/node/install.sh --missing  only prints what is missing, and fails if anything is
 #
-# No service is started: the node runs programs of its own, in a network of its own.
+# No service is started: the node runs its own processes in its own network.
 set -euo pipefail
 cd "$(dirname "$0")"
 ../../containers/install.sh "$@" # podman, runc, docker-registry, debootstrap

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the certificates and kubeconfigs of a node, for one day. usage: pki.sh FOLDER ADDRESS
+# Makes the certificates and kubeconfigs of a node; they are valid for one day. usage: pki.sh FOLDER ADDRESS
 set -euo pipefail
 address=$2
 mkdir -p -m 700 "$1"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Starts a whole Kubernetes node that runs pods, in a network namespace of its own: no packet leaves the machine. Root.
+# Starts a Kubernetes node that runs pods, in its own network namespace: no packet leaves the machine. Needs root.
 #
-#   tools/kubernetes/node/up.sh STATE [SECONDS]   STATE: a folder for all of it; down.sh is run by itself after SECONDS
+#   tools/kubernetes/node/up.sh STATE [SECONDS]   STATE: folder for its files; down.sh runs automatically after SECONDS
 #
-# Prints the network namespace, then: nsenter --net=/run/netns/NAMESPACE kubectl --kubeconfig STATE/pki/admin.kubeconfig
-# The registry in it is 10.244.0.1:5000, plain HTTP. What is started and why it is set so is in configuration/.
+# Prints the network namespace. Use it with: nsenter --net=/run/netns/NAMESPACE kubectl --kubeconfig STATE/pki/admin.kubeconfig
+# Its registry is 10.244.0.1:5000, plain HTTP. The settings and their reasons are in configuration/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binaries=$("$here/build.sh" --where)
@@ -12,7 +12,7 @@ state=$(realpath -m "${1:?usage: up.sh STATE [SECONDS]}") seconds=${2:-7200} add
 export PATH=$PATH:/usr/sbin:/sbin
 "$here/install.sh" --missing
 if [ ! -e "$binaries/complete" ]; then echo "error: $binaries: not built; run make node-tools" >&2; exit 2; fi
-if [ -e "$state/run/processes" ]; then echo "error: $state: a node is up there already; run down.sh $state" >&2; exit 2; fi
+if [ -e "$state/run/processes" ]; then echo "error: $state: a node is running there already; run down.sh $state" >&2; exit 2; fi
 mkdir -p "$state"/{run/processes,logs,podlogs,registry,etc/cni,"etc/registries/$address:5000"}
 cd "$state"
 . "$here/processes.sh"
@@ -24,12 +24,12 @@ trap finish EXIT
 fail() { echo "error: $*" >&2; exit 1; }
 inside() { nsenter --net="/run/netns/$name" "$@"; }
 kubectl() { inside timeout 10 "$binaries/kubectl" --kubeconfig pki/admin.kubeconfig "$@"; }
-wait_for() { # what seconds command...: till the command succeeds
-  local what=$1 end=$((SECONDS + $2)) each
+wait_for() { # service seconds command...: until the command succeeds
+  local service=$1 end=$((SECONDS + $2)) process
   shift 2
   until "$@" >logs/wait.log 2>&1; do
-    for each in run/processes/*; do is_running "${each##*/}" || fail "${each##*/}: ended"; done
-    ((SECONDS < end)) || fail "$what: not ready: $(tail -n 1 logs/wait.log)"
+    for process in run/processes/*; do is_running "${process##*/}" || fail "${process##*/}: ended"; done
+    ((SECONDS < end)) || fail "$service: not ready: $(tail -n 1 logs/wait.log)"
     sleep 0.2
   done
 }
@@ -37,7 +37,7 @@ wait_for() { # what seconds command...: till the command succeeds
 configure() { # writes configuration/FILE as etc/NAME
   sed -e "s|@STATE@|$state|g; s|@ADDRESS@|$address|g; s|@NAME@|$name|g" "$here/configuration/$1" >"etc/$2"
 }
-for each in containerd.toml registry.yaml kubelet.yaml kube-proxy.yaml; do configure $each $each; done
+for file in containerd.toml registry.yaml kubelet.yaml kube-proxy.yaml; do configure $file $file; done
 configure network.conflist cni/10-network.conflist
 configure registry-hosts.toml "registries/$address:5000/hosts.toml"
 : >etc/resolv.conf
@@ -50,10 +50,10 @@ inside ip address add $address/24 dev cni0
 inside ip link set cni0 up
 inside ip route add default via $address dev cni0 # services' addresses need a route before kube-proxy rewrites them
 inside sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
-for each in $(cgroups); do
-  mkdir -p "$each"
-  for list in cpuset.cpus cpuset.mems; do # version 1 starts a cpuset empty
-    [ ! -e "$each/$list" ] || [ -n "$(cat "$each/$list")" ] || cat "$each/../$list" >"$each/$list"
+for cgroup in $(cgroups); do
+  mkdir -p "$cgroup"
+  for list in cpuset.cpus cpuset.mems; do # version 1 creates an empty cpuset
+    [ ! -e "$cgroup/$list" ] || [ -n "$(cat "$cgroup/$list")" ] || cat "$cgroup/../$list" >"$cgroup/$list"
   done
 done
 
@@ -72,10 +72,10 @@ start_inside kube-apiserver "$binaries/kube-apiserver" --{bind,advertise}-addres
   --kubelet-client-certificate=pki/apiserver-kubelet.crt --kubelet-client-key=pki/apiserver-kubelet.key
 export CONTAINERD_ADDRESS="$state/run/containerd.sock"
 wait_for containerd 30 ctr version
-for each in "$binaries"/images/*.tar; do ctr --namespace k8s.io images import "$each" >/dev/null; done
+for archive in "$binaries"/images/*.tar; do ctr --namespace k8s.io images import "$archive" >/dev/null; done
 wait_for kube-apiserver 60 kubectl get --raw /readyz
 
-controls() { # what kube-controller-manager and kube-scheduler share
+controls() { # name: options of kube-controller-manager and kube-scheduler
   printf -- '--%s=pki/%s.kubeconfig ' kubeconfig "$1" authentication-kubeconfig "$1" authorization-kubeconfig "$1"
   echo --bind-address=127.0.0.1 --leader-elect=false
 }
