@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes a base image for tests where no public registry is reached: Debian bookworm with its python3, as python:3.11-slim.
+# Makes a base image for tests without a public registry: Debian bookworm and its python3, like python:3.11-slim.
 #
-#   tools/containers/base-image.sh NAME    makes the image NAME in Podman's store; at once when it is there already
+#   tools/containers/base-image.sh NAME    makes the image NAME in Podman's store, unless it exists
 #
-# The mirror is the one that this machine's apt uses, or DEBIAN_MIRROR. The image carries this machine's certificate
+# The mirror is DEBIAN_MIRROR, else the one that apt uses here. The image contains this machine's certificate
 # authorities and pip's index settings, so that pip works in RUN steps: it is for tests, never for a registry that others
 # read. The packed file system is kept in $XDG_CACHE_HOME (or ~/.cache)/privatekube/containers.
 set -euo pipefail
@@ -14,12 +14,12 @@ authorities=/etc/ssl/certs/ca-certificates.crt
 label=privatekube.test-base
 export CONTAINERS_CONF="$PWD/containers.conf" CONTAINERS_REGISTRIES_CONF="$PWD/registries.conf"
 
-mirror() { # of the apt source that has the suite
+mirror() { # prints the mirror of the apt source that has the suite
   [ -z "${DEBIAN_MIRROR:-}" ] || { echo "$DEBIAN_MIRROR"; return; }
   apt-get indextargets --format '$(CODENAME) $(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
     awk -v suite=$suite '$1 == suite && $2 == "Debian" {print $3; exit}'
 }
-pip_settings() { # where packages come from, and whom to trust
+pip_settings() { # prints the package index and the trusted authorities
   echo "[global]"
   echo "cert = $authorities"
   python3 -m pip config list 2>/dev/null |

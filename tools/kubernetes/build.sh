@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Builds kube-apiserver, kubectl and etcd, as pinned in go.mod and go.sum here, and prints the folder they are in.
+# Builds kube-apiserver, kubectl and etcd, as pinned in go.mod and go.sum here, and prints their folder.
 #
-#   tools/kubernetes/build.sh            five minutes on two cores the first time, then at once
-#   tools/kubernetes/build.sh --where    only says where they are, or would be
+#   tools/kubernetes/build.sh            takes five minutes on two cores the first time, none later
+#   tools/kubernetes/build.sh --where    only prints the folder, whether they are built or not
 #
-# They are kept outside the tree, in $XDG_CACHE_HOME (or ~/.cache)/privatekube/kubernetes, by the digest of what is pinned.
-# Needs Go, of the version in go.mod or later; GOPROXY says where modules come from, as ever.
+# They are kept outside the tree, in $XDG_CACHE_HOME (or ~/.cache)/privatekube/kubernetes, by the digest of the pins.
+# Needs Go of the version in go.mod or later; modules come from GOPROXY.
 set -euo pipefail
 cd "$(dirname "$0")"
-minor=36 patch=3 # as in go.mod: version checks misbehave in binaries that do not know theirs
+minor=36 patch=3 # as in go.mod: version checks fail in binaries without a version
 pinned=$(cat go.mod go.sum tools.go build.sh | sha256sum | cut -c1-16)
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/privatekube/kubernetes/$pinned"
 if [ "${1:-}" != --where ] && [ ! -e "$folder/complete" ]; then
   if ! command -v go >/dev/null; then
-    echo "error: go: not found; install Go $(awk '$1 == "go" {print $2}' go.mod) or later, or name ready binaries in KUBEBUILDER_ASSETS" >&2
+    echo "error: go: not found; install Go $(awk '$1 == "go" {print $2}' go.mod) or later, or set KUBEBUILDER_ASSETS to a folder of binaries" >&2
     exit 2
   fi
   mkdir -p "$folder"

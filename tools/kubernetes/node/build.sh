@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds what a node needs beside the API server, as pinned in go.mod and go.sum here, and prints the folder of all of it:
-# kubelet, kube-controller-manager, kube-scheduler, kube-proxy, the images pause and coredns, and ../build.sh's binaries.
+# Builds what a node needs beside the API server, as pinned in go.mod and go.sum here, and prints the folder of:
+# kubelet, kube-controller-manager, kube-scheduler, kube-proxy, the images pause and coredns, and the binaries of ../build.sh.
 #
-#   tools/kubernetes/node/build.sh            two minutes on two cores after ../build.sh the first time, then at once
-#   tools/kubernetes/node/build.sh --where    only says where it is, or would be
+#   tools/kubernetes/node/build.sh            takes two minutes on two cores after ../build.sh the first time, none later
+#   tools/kubernetes/node/build.sh --where    only prints the folder, whether it is built or not
 #
-# A module of its own, so that the API server alone stays as quick to build as it was. Needs Go; see ../build.sh.
+# A separate Go module, so that the API server can be built without it. Needs Go; see ../build.sh.
 set -euo pipefail
 cd "$(dirname "$0")"
-minor=36 patch=3 # as in go.mod: version checks misbehave in binaries that do not know theirs
+minor=36 patch=3 # as in go.mod: version checks fail in binaries without a version
 server=$(../build.sh "$@")
 pinned=$( (basename "$server"; cat go.mod go.sum tools.go build.sh image.py coredns/*.go pause/*.go) | sha256sum | cut -c1-16)
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/privatekube/kubernetes/node-$pinned"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pack one static program as an image: `image.py OUT.tar NAME:TAG PROGRAM` makes a docker-archive of one layer."""
+"""Pack a static program as an image: `image.py OUT.tar NAME:TAG PROGRAM` writes a docker-archive with one layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Write the archive; the program becomes its entry point, run by nobody."""
+    """Write the archive; the program is its entry point and runs as an unprivileged user."""
     out, name, program = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     layer = _tar({program.name: program.read_bytes()}, mode=0o755)
     config = {
@@ -21,11 +21,12 @@ def main() -> None:
         "config": {"Entrypoint": [f"/{program.name}"], "User": "65535:65535"},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_digest(layer)}"]},
     }
-    packed = json.dumps(config).encode()
-    manifest = [{"Config": f"{_digest(packed)}.json", "RepoTags": [name], "Layers": [f"{_digest(layer)}/layer.tar"]}]
+    config_json = json.dumps(config).encode()
+    config_name, layer_name = f"{_digest(config_json)}.json", f"{_digest(layer)}/layer.tar"
+    manifest = [{"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}]
     files = {
-        f"{_digest(packed)}.json": packed,
-        f"{_digest(layer)}/layer.tar": layer,
+        config_name: config_json,
+        layer_name: layer,
         "manifest.json": json.dumps(manifest).encode(),
     }
     out.write_bytes(_tar(files, mode=0o644))
@@ -36,14 +37,14 @@ def _digest(content: bytes) -> str:
 
 
 def _tar(files: dict[str, bytes], *, mode: int) -> bytes:
-    """An archive of the files, the same whenever it is made."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
+    """Return a reproducible archive of the files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), mode
             archive.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
+    return buffer.getvalue()
 
 
 if __name__ == "__main__":

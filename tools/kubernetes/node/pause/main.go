@@ -1,4 +1,4 @@
-// Holds a pod's namespaces, and reaps what its containers leave.
+// Holds the namespaces of a pod, and reaps the orphaned processes of its containers.
 package main
 
 import (
