@@ -23,17 +23,33 @@ other libraries are translated where those libraries are called.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class ResourceName(NamedTuple):
+    """Names a block or a claim: its kind, and its id `namespace/name`.
+
+    >>> str(ResourceName("block", "ns/day-1"))
+    'block ns/day-1'
+    """
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
 
 class PrivateKubeError(Exception):
     """The base of every error of this library.
 
     Attributes:
         exit_status: what a command that ends with this error exits with.
-        resource: `block namespace/name` or `claim namespace/name` where the error is about one object; else None.
+        resource: the block or claim that the error is about; None where it is not about a single one.
     """
 
     exit_status = 1
-    resource: str | None = None
+    resource: ResourceName | None = None
 
 
 class Permanent(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Permanent`

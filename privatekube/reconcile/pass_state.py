@@ -21,6 +21,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ReleaseResponse, Response, ResponseState
+from privatekube.store import kinds
 from privatekube.store.base import ResourceStore
 
 Detail = AllocateResponse | ConsumeResponse | ReleaseResponse
@@ -85,7 +86,7 @@ class PassState:
         try:
             self.blocks[block.id] = transitions.require_balance(block)
         except errors.BudgetExceeded as error:
-            error.resource = f"block {block.id}"
+            error.resource = kinds.name_of(block)
             raise
         self._staged[block.id] = may_wait and self._staged.get(block.id, True)
 

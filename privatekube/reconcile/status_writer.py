@@ -70,7 +70,7 @@ class StatusWriter:
             except errors.NotServed:  # says nothing about the resource
                 raise
             except errors.Permanent as error:
-                error.resource = f"{kinds.kind(resource)} {resource.id}"
+                error.resource = kinds.name_of(resource)
                 raise
         raise _conflict(resource.id)
 

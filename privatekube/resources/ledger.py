@@ -146,6 +146,11 @@ def require_chain(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield entry
 
 
+def select(entries: Iterable[Entry], *, block_id: str | None, claim_id: str | None) -> list[Entry]:
+    """Return the entries of one block or claim; None selects all."""
+    return [entry for entry in entries if block_id in (None, entry.block) and claim_id in (None, entry.claim)]
+
+
 def data_key(block: PrivateDataBlock) -> str:
     """What a block's data is filed under: the digest, or, where none is stated, the block's name."""
     return block.content_digest or f"name:{block.id}"

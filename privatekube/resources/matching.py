@@ -136,8 +136,8 @@ def needed(request: AllocateRequest, found: int) -> int:
     return min(request.max_blocks or found, found)
 
 
-def hangs_on(claim: PrivacyBudgetClaim, block: PrivateDataBlock) -> bool:
-    """Whether a claim has something on a block, or asks for it and was not answered."""
+def depends_on(claim: PrivacyBudgetClaim, block: PrivateDataBlock) -> bool:
+    """Whether a claim has budget on a block, or has an open request that the block matches."""
     return claim.has_budget_on(block.id) or any(
         _is_candidate(request, claim.meta.namespace, block) for request in claim.open_allocate_requests
     )

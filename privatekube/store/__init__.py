@@ -1,1 +1,1 @@
-"""Where blocks and claims are kept: one protocol, one backend per module."""
+"""Storage of blocks and claims: one protocol, and one package or module for each backend."""

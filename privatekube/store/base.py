@@ -1,4 +1,10 @@
-"""The store protocol: get, list, and conditional writes, as an API server offers them."""
+"""The protocol of a store: get, list, and conditional writes, like those of an API server.
+
+Example:
+    store: ResourceStore = SqliteStore(Path("state.db"))
+    block = store.create(block)
+    store.update_status(replace(block, status=status))  # raises Conflict if the block was written in between
+"""
 
 from __future__ import annotations
 
@@ -17,68 +23,78 @@ V = TypeVar("V")
 
 
 class ResourceStore(Protocol):
-    """Keeps resources; every write is conditional on the resource_version that was read.
+    """Stores resources; every write is conditional on the resource_version that was read.
 
-    All methods may raise StoreBusy; writes raise Conflict when somebody else wrote first, NotFound when it is gone.
+    Every method may raise StoreBusy. A write raises Conflict if another process wrote the resource first, and NotFound
+    if it was deleted.
     """
 
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
-        """The block `namespace/name`, or None."""
+        """Return the block `namespace/name`, or None."""
 
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
-        """The claim `namespace/name`, or None."""
+        """Return the claim `namespace/name`, or None."""
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """All blocks, in order of creation."""
+        """Return all blocks, in order of creation."""
 
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        """All claims, in order of creation; `open_only`: those that `rows.is_open` says."""
+        """Return all claims, in order of creation; with `open_only`, those for which `kinds.is_open` holds."""
 
     def create(self, resource: R) -> R:
-        """Add a resource and return it with its identity filled in; AlreadyExists when the name is taken."""
+        """Add a resource and return it with its uid, time of creation and version.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            InvalidInput: the resource could not be read again.
+        """
 
     def update(self, resource: R) -> R:
-        """Replace metadata and spec; the status stays."""
+        """Replace metadata and spec; the status stays as it is stored.
+
+        Raises:
+            InvalidInput: the resource could not be read again.
+        """
 
     def update_status(self, resource: R) -> R:
-        """Replace the status; metadata and spec stay."""
+        """Replace the status; metadata and spec stay as they are stored."""
 
     def delete(self, resource: Resource) -> None:
         """Remove a resource."""
 
     def retire(self, data: RetiredData) -> None:
-        """Record, for good, what was committed on data whose block is deleted; replaces an earlier record of it."""
+        """Record what was committed on data whose block is deleted; replaces an earlier record of the same data."""
 
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
-        """The record of that data, or None."""
+        """Return the record of deleted data, or None."""
 
     def list_retired(self) -> list[RetiredData]:
-        """All records of deleted data."""
+        """Return all records of deleted data, by dataset and digest."""
 
     def append(self, entry: Entry) -> None:
-        """Add an entry to the ledger, chained to the last one; does nothing where its identity is there already."""
+        """Add an entry to the ledger, chained to the last one; an entry whose identity is there already is skipped."""
 
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
-        """The ledger's entries, or those of a block or claim, in order.
+        """Return the ledger's entries in order, or those of one block or claim.
 
         Raises:
             CorruptData: an entry cannot be read.
         """
 
     def settings(self) -> dict[str, str]:
-        """Settings of the control plane on this store."""
+        """Return the settings of the control plane, which all users of the store share."""
 
     def set_setting(self, name: str, value: str) -> None:
         """Change one setting."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """A section that no other process interleaves with, where the backend can; nests.
+        """Return a context whose writes are made together or not at all, isolated from other processes; it nests.
 
-        Where it cannot, this does nothing: callers must be correct without it.
+        A backend without transactions returns a context that does nothing: callers must be correct without it.
         """
 
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        """What the calls return, which may write; at the same time where the backend can, otherwise one by one."""
+        """Run the calls, which may write, and return their results: in parallel where the backend can."""
 
     def close(self) -> None:
-        """Give back what the store holds open."""
+        """Release files and connections."""

@@ -1,49 +1,98 @@
-"""Resources as rows of tables: the tables, and a row's kind, JSON, and whether a pass has to look at it."""
+"""The kinds of resources that a store keeps, as objects: their names, and their form as JSON."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, cast
 
+from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.wire import blocks, claims
+from privatekube.resources.wire.common import Json
 from privatekube.store.base import R, Resource
 
-BLOCK, CLAIM = "block", "claim"
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind(Generic[R]):
+    """One kind of resource.
+
+    Args:
+        name: in messages, in log fields, and in the tables of the SQLite store.
+        plural: in the URLs of the Kubernetes API.
+        api_kind: the `kind` of its JSON documents.
+        resource_type: the class of its objects.
+        from_wire: reads a stored document; raises InvalidInput with the path of what does not fit.
+        to_wire: writes one.
+
+    >>> BLOCK.name, BLOCK.plural, BLOCK.api_kind
+    ('block', 'privatedatablocks', 'PrivateDataBlock')
+    """
+
+    name: str
+    plural: str
+    api_kind: str
+    resource_type: type[R]
+    from_wire: Callable[[object], R]
+    to_wire: Callable[[R], Json]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read(self, document: object, version: int | str) -> R:
+        """Return the resource in a parsed JSON document, as of `version`.
+
+        Raises:
+            InvalidInput: the document does not fit; the message has the path.
+        """
+        return at_version(self.from_wire(document), version)
+
+    def decode(self, body: str, version: int | str) -> R:
+        """Return the resource in a JSON text, as of `version`.
+
+        Raises:
+            InvalidInput: the document does not fit; the message has the path.
+        """
+        return self.read(json.loads(body), version)
+
+    def encode(self, resource: R) -> str:
+        """Return a resource as JSON text."""
+        return json.dumps(self.to_wire(resource), separators=(",", ":"))
 
 
-def kind(resource: Resource) -> str:
-    """The kind of a resource."""
-    return BLOCK if isinstance(resource, PrivateDataBlock) else CLAIM
+BLOCK = Kind("block", "privatedatablocks", blocks.KIND, PrivateDataBlock, blocks.from_wire, blocks.to_wire)
+CLAIM = Kind("claim", "privacybudgetclaims", claims.KIND, PrivacyBudgetClaim, claims.from_store, claims.to_wire)
+KINDS: tuple[Kind[Any], ...] = (BLOCK, CLAIM)
+
+
+def kind_of(resource: R) -> Kind[R]:
+    """Return the kind of a resource."""
+    return cast("Kind[R]", next(kind for kind in KINDS if isinstance(resource, kind.resource_type)))
+
+
+def require_readable(resource: Resource) -> None:
+    """Check that a resource can be read again once it is written.
+
+    Raises:
+        InvalidInput: it cannot; the message has the path of what does not fit.
+    """
+    kind: Kind[Any] = kind_of(resource)
+    kind.decode(kind.encode(resource), 0)
+
+
+def name_of(resource: Resource) -> errors.ResourceName:
+    """Return the kind and the id of a resource."""
+    kind: Kind[Any] = kind_of(resource)
+    return errors.ResourceName(kind.name, resource.id)
 
 
 def is_open(resource: Resource) -> bool:
-    """Whether a claim has an unanswered request, or holds budget and a time to settle; blocks always count."""
+    """Whether a pass has to look at a resource: every block, and each claim that waits or can become overdue."""
     return isinstance(resource, PrivateDataBlock) or resource.is_waiting or resource.is_settled_when_overdue
 
 
-def encode(resource: Resource) -> str:
-    """A resource as JSON, in its wire form."""
-    wire = blocks.to_wire(resource) if isinstance(resource, PrivateDataBlock) else claims.to_wire(resource)
-    return json.dumps(wire, separators=(",", ":"))
-
-
-def decode(kind_: str, version: int | str, body: str) -> Any:
-    """The resource of that kind from its JSON.
-
-    Raises:
-        InvalidInput: it cannot be one, with the path of what does not fit.
-    """
-    return read(kind_, version, json.loads(body))
-
-
-def read(kind_: str, version: int | str, document: object) -> Any:
-    """The same from its parsed JSON."""
-    from_wire = {BLOCK: blocks.from_wire, CLAIM: claims.from_store}[kind_]
-    return versioned(from_wire(document), version)  # type: ignore[type-var]  # by kind
-
-
-def versioned(resource: R, version: int | str) -> R:
-    """The resource as of that write."""
+def at_version(resource: R, version: int | str) -> R:
+    """Return the resource with that resource_version."""
     return replace(resource, meta=replace(resource.meta, resource_version=str(version)))

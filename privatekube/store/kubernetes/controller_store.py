@@ -1,8 +1,8 @@
-"""The controller's store on an API server: it lists from caches that a watch keeps, and writes as one of its epochs.
+"""The controller's store on an API server: it lists from caches that watches keep up to date, and writes in an epoch.
 
-An epoch is one time of holding the controller's lease. Every status that is written names it; whoever takes over from a
-controller that may still be running rewrites everything with its own first, so that no write of an earlier epoch, which
-is conditional on what was read then, can succeed any more.
+An epoch is one term of holding the controller's lease. Every status that is written names the epoch. A controller that
+takes over from another one that may still be running first rewrites all statuses in its own epoch. After that no write
+of an earlier epoch can succeed, because it is conditional on a version that is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Any
+
+from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
@@ -21,171 +23,170 @@ from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource, V
 from privatekube.store.clock import SYSTEM, Clock
+from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.observer import Observer
-from privatekube.store.kubernetes.quarantine import Aside, Unreadable
-from privatekube.store.kubernetes.store import PLURAL, KubernetesStore
+from privatekube.store.kubernetes.quarantine import Quarantine, UnreadableBlock
+from privatekube.store.kubernetes.store import KubernetesStore
 from privatekube.store.kubernetes.watch_cache import EPOCH, EPOCH_ANNOTATION, Cache, epoch_of
 
 _WRITERS = 8
 
 
-class WatchingStore(KubernetesStore):
-    """A KubernetesStore for one controller; see `base.ResourceStore` for the methods.
-
-    Writes raise Deposed where a later epoch has written.
-    """
+class ControllerStore(KubernetesStore):
+    """The store of one controller; writes raise Deposed where a later epoch has written."""
 
     def __init__(self, cluster: Cluster, core: CoreObjects, observer: Observer, *, clock: Clock = SYSTEM) -> None:
         super().__init__(cluster, core, clock=clock)
         self.epoch = 0
         self._observer = observer
         self._pool = ThreadPoolExecutor(_WRITERS, "writer")
-        self._caches = {kind: self._cache(kind) for kind in PLURAL}
+        self._blocks, self._claims = self._cache(kinds.BLOCK), self._cache(kinds.CLAIM)
+        self._caches: dict[str, Cache[Any]] = {kinds.BLOCK.name: self._blocks, kinds.CLAIM.name: self._claims}
         self._is_halted = False
-        self._aside = Aside()
+        self._quarantine = Quarantine()
 
     def start(self) -> None:
-        """Begin to list and follow."""
+        """Start to list and watch both kinds."""
         for cache in self._caches.values():
             cache.start()
 
     @property
     def is_filled(self) -> bool:
-        """Whether everything was listed once."""
+        """Whether both kinds were listed at least once."""
         return all(cache.is_filled for cache in self._caches.values())
 
     def refresh(self) -> int:
-        """List all anew; the latest epoch that has written any of it."""
+        """List both kinds again, and return the latest epoch that has written any object."""
         for cache in self._caches.values():
             cache.fill()
         return max(cache.highest_epoch for cache in self._caches.values())
 
     def take_over(self, epoch: int, *, fence: bool) -> None:
-        """Write as `epoch` from here on; `fence`: first make sure that no earlier one can.
+        """Write in `epoch` from now on.
+
+        Args:
+            epoch: of this controller.
+            fence: whether to make sure first that no write of an earlier epoch can succeed.
 
         Raises:
             Deposed: a later epoch has written.
         """
         self.epoch = epoch
-        everything: list[Resource] = [*self.known_blocks(), *self.known_claims()]
-        self.concurrently([partial(self._claim_for_epoch, each) for each in everything if fence])
+        resources: list[Resource] = [*self.known_blocks(), *self.known_claims()]
+        self.concurrently([partial(self._rewrite_status, resource) for resource in resources if fence])
 
     def halt(self) -> None:
-        """Write nothing more from here on: the pass that is under way ends with Deposed, which loses nothing."""
+        """Refuse all further writes: a running pass ends with Deposed, which loses nothing."""
         self._is_halted = True
 
     def drain(self) -> None:
-        """Wait until no write is under way."""
+        """Wait until no write is in progress."""
         self._pool.shutdown(cancel_futures=True)
 
-    def set_aside(self, named: str) -> Resource | None:
-        """Leave an object out that cannot be worked on, until it changes or some time has passed.
+    def quarantine(self, name: errors.ResourceName) -> Resource | None:
+        """Quarantine an object that a pass cannot work on, and return it; None where it does not exist."""
+        resource: Resource | None = self._caches[name.kind].get(name.id)
+        if resource is not None:
+            self._quarantine.add(resource)
+        return resource
 
-        Args:
-            named: kind and id, such as `block namespace/name`.
-
-        Returns:
-            the object; None where there is none.
-        """
-        kind, _, resource_id = named.partition(" ")
-        found = self._caches[kind].get(resource_id)
-        if found is not None:
-            self._aside.put(found)
-        return found
-
+    @override
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """See the protocol; from the cache, without what is left out."""
-        usable = self._aside.blocks(self.known_blocks(), self._unreadable_blocks())
-        return [each for each in usable if namespace in (None, each.meta.namespace)]
+        """Return the cached blocks without the quarantined ones."""
+        usable = self._quarantine.usable_blocks(self.known_blocks(), self._unreadable_blocks())
+        return [block for block in usable if namespace in (None, block.meta.namespace)]
 
+    @override
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        """See the protocol; the open ones from the cache, without what is left out."""
+        """Return all claims from the server, or the cached open ones without the quarantined ones."""
         if not open_only:
             return super().list_claims(namespace)
-        usable = self._aside.claims(self.known_claims(), self.known_blocks(), self._unreadable_blocks())
-        return [each for each in usable if namespace in (None, each.meta.namespace)]
+        usable = self._quarantine.usable_claims(self.known_claims(), self.known_blocks(), self._unreadable_blocks())
+        return [claim for claim in usable if namespace in (None, claim.meta.namespace)]
 
     def known_blocks(self) -> list[PrivateDataBlock]:
-        """All blocks that can be read, left out or not."""
-        return self._caches[kinds.BLOCK].all()
+        """Return all blocks that can be read, quarantined or not."""
+        return self._blocks.all()
 
     def known_claims(self) -> list[PrivacyBudgetClaim]:
-        """All open claims that can be read, left out or not."""
-        return self._caches[kinds.CLAIM].all()
+        """Return all open claims that can be read, quarantined or not."""
+        return self._claims.all()
 
+    @override
     def update(self, resource: R) -> R:
-        """See the protocol."""
-        return self._writing(resource, super().update)
+        return self._guarded(resource, super().update)
 
+    @override
     def update_status(self, resource: R) -> R:
-        """See the protocol."""
-        before = self._caches[kinds.kind(resource)].get(resource.id)
-        written = self._writing(resource, super().update_status)
-        self._observer.wrote(before, written)
+        before = self._cache_of(kinds.kind_of(resource)).get(resource.id)
+        written = self._guarded(resource, super().update_status)
+        self._observer.on_write(before, written)
         return written
 
+    @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        """See the protocol."""
         return list(self._pool.map(lambda call: call(), calls)) if len(calls) > 1 else super().concurrently(calls)
 
+    @override
     def append(self, entry: Entry) -> None:
-        """See the protocol."""
         self._require_running()
         super().append(entry)
 
+    @override
     def delete(self, resource: Resource) -> None:
-        """See the protocol."""
         self._require_running()
         super().delete(resource)
-        self._caches[kinds.kind(resource)].drop(resource.id)
-        self._observer.changed()  # a new block of the same data may be admitted now
+        self._drop(resource)
+        self._observer.on_change()  # a new block of the same data may be admitted now
 
-    def _writing(self, resource: R, write: Callable[[R], R]) -> R:
-        """Write, and know what is there instead where that is refused."""
+    def _guarded(self, resource: R, write: Callable[[R], R]) -> R:
+        """Write a resource; where that is refused, bring the cache up to date."""
         self._require_running()
         try:
             return write(resource)
         except errors.NotFound:
-            self._caches[kinds.kind(resource)].drop(resource.id)
+            self._drop(resource)
             raise
         except errors.Conflict:
-            self._observer.met_conflict()
-            self._get(kinds.kind(resource), resource.id)
+            self._observer.on_conflict()
+            self._get(kinds.kind_of(resource), resource.id)
             raise
+
+    def _drop(self, resource: Resource) -> None:
+        self._caches[kinds.name_of(resource).kind].drop(resource.id)
 
     def _require_running(self) -> None:
         if self._is_halted:
-            raise errors.Deposed("controller: is ending; another one goes on from what is stored")
+            raise errors.Deposed("controller: is stopping; another one continues from what is stored")
 
-    def _get(self, kind: str, resource_id: str) -> Resource | None:
-        """The object as it is now, which the cache takes as well."""
-        namespace, _, name = resource_id.partition("/")
-        document = self._cluster.get(PLURAL[kind], name, namespace)
+    @override
+    def _get(self, kind: Kind[R], resource_id: str) -> R | None:
+        """Return the object as it is on the server, and update the cache."""
+        document = self._document(kind, resource_id)
         if document is None:
-            self._caches[kind].drop(resource_id)
+            self._cache_of(kind).drop(resource_id)
             return None
-        return self._read(kind, document)
+        return self._written(kind, document)
 
-    def _wrote(self, resource: R, document: Json) -> R:
-        return cast("R", self._read(kinds.kind(resource), document))
-
-    def _read(self, kind: str, document: Json) -> Resource:
+    @override
+    def _written(self, kind: Kind[R], document: Json) -> R:
         self._require_epoch(document)
-        found: Resource = self._caches[kind].take(document)
-        return found
+        return self._cache_of(kind).put(document)
 
-    def _columns(self, resource: Resource) -> Json:
-        return {**super()._columns(resource), EPOCH: self.epoch}
+    @override
+    def _status_columns(self, resource: Resource) -> Json:
+        return {**super()._status_columns(resource), EPOCH: self.epoch}
 
     def _require_epoch(self, document: Json) -> None:
         written = epoch_of(document)
         if written > self.epoch:
             raise errors.Deposed(f"controller: epoch {self.epoch} is over, epoch {written} has written; stop")
 
-    def _claim_for_epoch(self, resource: Resource) -> None:
-        """Rewrite a status as this epoch's, whatever is there by now."""
+    def _rewrite_status(self, resource: Resource) -> None:
+        """Write the object's current status again in this epoch."""
+        kind: Kind[Any] = kinds.kind_of(resource)
         current: Resource | None = resource
         while current is not None and not _is_new_block(current):
             try:
@@ -193,46 +194,43 @@ class WatchingStore(KubernetesStore):
             except errors.NotFound:
                 return
             except errors.Conflict:
-                current = self._get(kinds.kind(current), current.id)
-            except errors.NotServed:  # says nothing about the object
+                current = self._get(kind, resource.id)
+            except errors.NotServed:  # the fault is not the object's
                 raise
             except errors.Permanent:
-                current = self._annotated(current)
+                current = self._annotate(current)
             else:
                 return
 
-    def _annotated(self, resource: Resource) -> Resource | None:
-        """Note the epoch where a status is refused; what to try again, None where that is done.
+    def _annotate(self, resource: Resource) -> Resource | None:
+        """Write the epoch as an annotation, because the server refuses the status; if it refuses both, quarantine.
 
-        Where that is refused as well, nobody can write the object: it is set aside.
+        Returns:
+            the object as it is on the server, where another write came first; None where there is nothing to repeat.
         """
+        kind: Kind[Any] = kinds.kind_of(resource)
         annotations = {**resource.meta.annotations, EPOCH_ANNOTATION: str(self.epoch)}
-        noted = replace(resource, meta=replace(resource.meta, annotations=annotations))
+        annotated = replace(resource, meta=replace(resource.meta, annotations=annotations))
         try:
-            super().update(noted)  # type: ignore[type-var]  # of either kind
+            super().update(annotated)  # type: ignore[type-var]  # of either kind
         except errors.Conflict:
-            return self._get(kinds.kind(resource), resource.id)
+            return self._get(kind, resource.id)
         except errors.NotServed:
             raise
         except errors.Permanent:
-            self.set_aside(f"{kinds.kind(resource)} {resource.id}")
+            self.quarantine(kinds.name_of(resource))
         return None
 
-    def _unreadable_blocks(self) -> list[Unreadable]:
-        return [Unreadable.of(document) for document in self._caches[kinds.BLOCK].unreadable()]
+    def _unreadable_blocks(self) -> list[UnreadableBlock]:
+        return [UnreadableBlock.from_document(document) for document in self._blocks.unreadable()]
 
-    def _cache(self, kind: str) -> Cache:
-        observer = self._observer
-        return Cache(
-            self._cluster,
-            kind,
-            PLURAL[kind],
-            on_change=observer.changed,
-            on_malformed=lambda resource_id, fault: observer.malformed(kind, resource_id, fault),
-            on_relist=lambda: observer.relisted(kind),
-        )
+    def _cache_of(self, kind: Kind[R]) -> Cache[R]:
+        return self._caches[kind.name]
+
+    def _cache(self, kind: Kind[R]) -> Cache[R]:
+        return Cache(self._cluster, kind, self._observer)
 
 
 def _is_new_block(resource: Resource) -> bool:
-    """Whether it is a block without a status, which must not get one that way; it holds nothing yet."""
+    """Whether it is a block without a status, which a rewrite must not give it; it holds no budget yet."""
     return isinstance(resource, PrivateDataBlock) and resource.status is None

@@ -1,4 +1,4 @@
-"""Custom resources of this project on a Kubernetes API server, as JSON; its errors are translated here, once."""
+"""Custom resources of this project on a Kubernetes API server, as JSON; the server's errors are translated here."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ import urllib3
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
-from privatekube import errors
+from privatekube import errors, retries
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
 STATUS = "status"
-_PAGE, _PAUSE_SECONDS, _STARTING_SECONDS = 500, 1.0, 30.0
+_PAGE_SIZE, _STARTUP_SECONDS = 500, 30.0
+_BACK_OFF = retries.BackOff(first_seconds=1.0, longest_seconds=1.0)
 _REFUSALS = frozenset({400, 403, 413, 415, 422})
 _REFUSED_USER = ' is forbidden: User "'
-"""What RBAC says; an admission webhook may refuse an object with the same status and reason."""
+"""Part of RBAC's message; an admission webhook may refuse an object with the same status and reason."""
 TIMEOUT_SECONDS = (5, 60)
-"""To connect, and to answer."""
+"""Time-outs to connect, and to read the answer."""
 T = TypeVar("T")
 
 
 class Cluster:
-    """The resources of the group, by plural name; `namespace` is None for kinds that have none.
+    """Access to the resources of the group, by plural name; `namespace` is None for kinds without namespaces.
 
-    All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses what was given), NotServed (it
-    refuses the user, or does not know the kind) and StoreBusy (it is not there, or asks to come again).
+    All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses the object), NotServed (it
+    refuses the user, or does not know the kind) and StoreBusy (it cannot be reached, or asks to try again).
 
     Args:
         api: the connection.
-        patience_seconds: how long to come again where the server is busy or away. What was written although no answer
-            came shows as a Conflict, or as AlreadyExists.
+        patience_seconds: how long to retry while the server is busy or cannot be reached. If a write succeeded but its
+            answer was lost, the retry raises Conflict or AlreadyExists.
     """
 
     def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0) -> None:
@@ -44,105 +45,133 @@ class Cluster:
         self._custom = client.CustomObjectsApi(api)
 
     def get(self, plural: str, name: str, namespace: str | None = None) -> Json | None:
-        """The object of that name, or None."""
+        """Return the object with that name, or None."""
         try:
             return self._call("get", plural, namespace, name=name)
         except errors.NotFound:
             return None
 
-    def listed(self, plural: str, namespace: str | None = None) -> list[Json]:
-        """All objects of that kind, or those of a namespace: one consistent state, read page by page."""
+    def list_objects(self, plural: str, namespace: str | None = None) -> list[Json]:
+        """Return all objects of a kind, or those of a namespace: one consistent state, read page by page."""
         return self.snapshot(plural, namespace)[0]
 
     def snapshot(self, plural: str, namespace: str | None = None) -> tuple[list[Json], str]:
-        """The same, and the version of that state, to watch from."""
-        found: list[Json] = []
-        more: str | None = None
+        """Return the objects, as `list_objects` does, and the version of that state, to watch from."""
+        documents: list[Json] = []
+        token: str | None = None
         while True:
-            options = {"limit": _PAGE} if more is None else {"limit": _PAGE, "_continue": more}
+            options = {"limit": _PAGE_SIZE} if token is None else {"limit": _PAGE_SIZE, "_continue": token}
             try:
                 page = self._call("list", plural, namespace, **options)
-            except errors.Conflict:  # what the pages come from is too old by now
-                found, more = [], None
+            except errors.Conflict:  # the state that the pages are read from has expired
+                documents, token = [], None
                 continue
-            found += page["items"]
-            more = page["metadata"].get("continue")
-            if not more:
-                return found, str(page["metadata"]["resourceVersion"])
+            documents += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return documents, str(page["metadata"]["resourceVersion"])
 
     def create(self, plural: str, document: Json) -> Json:
-        """Add an object; AlreadyExists when the name is taken."""
+        """Add an object; raises AlreadyExists if the name is taken."""
         return self._call("create", plural, document["metadata"].get("namespace"), body=document)
 
     def replace(self, plural: str, document: Json, *, status: bool = False) -> Json:
-        """Replace an object, or only its status; Conflict unless it is of the version that `document` names."""
+        """Replace an object, or only its status; raises Conflict unless `document` names its current version."""
         identity = document["metadata"]
         call = "replace" if not status else "replace_status"
         return self._call(call, plural, identity.get("namespace"), name=identity["name"], body=document)
 
     def delete(self, plural: str, document: Json) -> None:
-        """Remove an object; Conflict unless it is of the version that `document` names."""
+        """Remove an object; raises Conflict unless `document` names its current version."""
         identity = document["metadata"]
         version = client.V1Preconditions(resource_version=identity["resourceVersion"])
         options = client.V1DeleteOptions(preconditions=version)
         self._call("delete", plural, identity.get("namespace"), name=identity["name"], body=options)
 
     def watch(self, plural: str, version: str, *, seconds: int) -> Iterator[tuple[str, Json]]:
-        """What happens to that kind after `version`, for so long: ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
+        """Yield what happens to the objects of a kind after `version`, for some time.
+
+        Args:
+            plural: name of the kind.
+            version: of a list, or of the last event.
+            seconds: how long to watch.
+
+        Yields:
+            the type of an event, ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
 
         Raises:
-            Conflict: that version is too old to go on from; list anew.
+            Conflict: the version is too old to watch from; list again.
         """
         calls = self._custom.list_cluster_custom_object
         options = {"resource_version": version, "allow_watch_bookmarks": True, "timeout_seconds": seconds}
         with _watch_errors(plural), translated(plural):
-            longest = (TIMEOUT_SECONDS[0], seconds + TIMEOUT_SECONDS[1])
-            for event in watch.Watch().stream(calls, GROUP, VERSION, plural, _request_timeout=longest, **options):
+            timeouts = (TIMEOUT_SECONDS[0], seconds + TIMEOUT_SECONDS[1])
+            for event in watch.Watch().stream(calls, GROUP, VERSION, plural, _request_timeout=timeouts, **options):
                 yield str(event["type"]), event["raw_object"]
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._api.close()
 
-    def _call(self, verb: str, plural: str, namespace: str | None, **given: Any) -> Json:
+    def _call(self, verb: str, plural: str, namespace: str | None, **options: Any) -> Json:
         scope = "cluster" if namespace is None else "namespaced"
         where = {} if namespace is None else {"namespace": namespace}
         name = f"{verb.removesuffix('_status')}_{scope}_custom_object{'_status' if verb.endswith('_status') else ''}"
         method: Callable[..., Json] = getattr(self._custom, name)
-        what = "/".join(part for part in (plural, namespace, given.get("name")) if part)
+        what = "/".join(part for part in (plural, namespace, options.get("name")) if part)
 
         def call() -> Json:
-            return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **given)
+            return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **options)
 
-        return patiently(call, what, self._api, seconds=self._patience)
+        return call_patiently(call, what, self._api, timeout_seconds=self._patience)
 
 
-def patiently(call: Callable[[], T], what: str, api: client.ApiClient, *, seconds: float) -> T:
-    """What `call` gives, in this project's errors; it is tried again for so long where the server is busy or away.
+class _StartingError(errors.StoreBusy):
+    """A server that is not ready yet has refused the user or the kind."""
 
-    A server that just started refuses everybody until it has read its roles and kinds: NotServed is believed of one
-    that said before that it is ready.
+    def __init__(self, refusal: errors.NotServed) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+def call_patiently(request: Callable[[], T], what: str, api: client.ApiClient, *, timeout_seconds: float) -> T:
+    """Make a request and return its answer; while the server is busy or cannot be reached, repeat it.
+
+    A server that has just started refuses every user until it has read its roles and kinds. So NotServed is final only
+    if the server said before the request that it is ready.
+
+    Args:
+        request: makes the request with the Kubernetes client.
+        what: the object, for messages.
+        api: the connection.
+        timeout_seconds: how long to repeat.
     """
-    began, was_ready = time.monotonic(), False
-    while True:
-        next_time = time.monotonic() + _PAUSE_SECONDS
+    starting_until = time.monotonic() + min(timeout_seconds, _STARTUP_SECONDS)
+
+    def call() -> T:
+        with translated(what):
+            return request()
+
+    def call_unless_starting() -> T:
         try:
-            with translated(what):
-                return call()
-        except errors.StoreBusy:
-            if next_time >= began + seconds:
+            return call()
+        except errors.NotServed as error:
+            if time.monotonic() >= starting_until:
                 raise
-            was_ready = False
-        except errors.NotServed:
-            if was_ready or next_time >= began + min(seconds, _STARTING_SECONDS):
-                raise
-            was_ready = is_ready(api)
-        if not was_ready:
-            time.sleep(_PAUSE_SECONDS)
+            if not is_ready(api):
+                raise _StartingError(error) from error
+            return call()
+
+    try:
+        return retries.call(
+            call_unless_starting, timeout_seconds=timeout_seconds, back_off=_BACK_OFF, on=errors.StoreBusy
+        )
+    except _StartingError as error:
+        raise error.refusal from None
 
 
 def is_ready(api: client.ApiClient) -> bool:
-    """Whether the API server says that it is ready to serve."""
+    """Whether the API server reports that it is ready."""
     try:
         _, status, _ = api.call_api("/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=TIMEOUT_SECONDS)
     except (ApiException, urllib3.exceptions.HTTPError):
@@ -152,7 +181,7 @@ def is_ready(api: client.ApiClient) -> bool:
 
 @contextlib.contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise this project's errors for the API server's."""
+    """Translate the errors of the Kubernetes client to those of this project."""
     try:
         yield
     except ApiException as error:
@@ -163,7 +192,7 @@ def translated(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watch_errors(plural: str) -> Iterator[None]:
-    """What the client lets through of a stream that broke, or that is no JSON."""
+    """Translate the errors of a stream that broke or is not JSON, which the client does not."""
     try:
         yield
     except (ValueError, KeyError) as error:
@@ -171,11 +200,11 @@ def _watch_errors(plural: str) -> Iterator[None]:
 
 
 def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
-    reason, message = _explained(error)
+    reason, message = _reason_and_message(error)
     match error.status, reason:
         case 404, "NotFound":
             return errors.NotFound(f"{what}: is gone ({message})")
-        case 404, _:  # of the kind, not of the object: nothing is known to be gone
+        case 404, _:  # the kind is missing; this says nothing about the object
             return errors.NotServed(f"{what}: its kind is not installed; run kubectl apply -k manifests/base")
         case _, "AlreadyExists":
             return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
@@ -193,8 +222,8 @@ def _refusal(what: str, status: int, message: str) -> errors.PrivateKubeError:
     return errors.StoreBusy(f"{what}: the API server answered {status} ({message}); try again")
 
 
-def _explained(error: ApiException) -> tuple[str, str]:
-    """The reason and the message of an API server's answer, as far as it gave them."""
+def _reason_and_message(error: ApiException) -> tuple[str, str]:
+    """Return the reason and the message of an API server's answer, as far as it has them."""
     try:
         document = json.loads(error.body or "")
         return str(document.get("reason", "")), str(document.get("message", "")).replace("\n", " ")

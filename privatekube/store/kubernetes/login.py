@@ -17,16 +17,16 @@ _CONNECTIONS = 32
 def log_in(
     *, in_cluster: bool | None = None, kubeconfig: Path | None = None, context: str | None = None
 ) -> client.ApiClient:
-    """A connection to the API server.
+    """Connect to the API server.
 
     Args:
-        in_cluster: as the service account of the pod that this runs in; None where there is one, and neither a
-            kubeconfig nor a context is named.
-        kubeconfig: else this file; None for $KUBECONFIG, or ~/.kube/config.
-        context: of the kubeconfig; None for its current one.
+        in_cluster: whether to use the service account of the pod in which this runs; None to use it if it exists and
+            neither a kubeconfig nor a context is named.
+        kubeconfig: the file to use otherwise; None for $KUBECONFIG or ~/.kube/config.
+        context: name of a context in the kubeconfig; None for its current context.
 
     Raises:
-        InvalidInput: there is no such service account, file or context.
+        InvalidInput: the service account, file or context does not exist.
     """
     if in_cluster is None:
         in_cluster = not kubeconfig and not context and all(name in os.environ for name in _IN_CLUSTER)
@@ -48,7 +48,7 @@ def log_in(
         )
         reason = str(error).replace("\n", " ")
         raise errors.InvalidInput(
-            f"{what}: gives no cluster ({reason}); name a kubeconfig in KUBECONFIG, and a context of it"
+            f"{what}: has no usable cluster ({reason}); name a kubeconfig in KUBECONFIG, and one of its contexts"
         ) from error
     configuration.connection_pool_maxsize = _CONNECTIONS
     configuration.retries = 1

@@ -1,26 +1,27 @@
-"""Who is told what a controller's store does and sees."""
+"""The protocol of an observer of a controller's store."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from privatekube.store.base import Resource
+from privatekube.store.kinds import Kind
 
 
 class Observer(Protocol):
-    """Who is told what the store does."""
+    """Receives what a store writes, and what it sees other processes write."""
 
-    def changed(self) -> None:
-        """Something was changed by somebody else."""
+    def on_change(self) -> None:
+        """Handle a change by another process."""
 
-    def wrote(self, before: Resource | None, after: Resource) -> None:
-        """A status was written."""
+    def on_write(self, before: Resource | None, after: Resource) -> None:
+        """Handle a write of a status by the store itself."""
 
-    def met_conflict(self) -> None:
-        """A write was refused because somebody else wrote first."""
+    def on_conflict(self) -> None:
+        """Handle a write that was refused because another process wrote first."""
 
-    def relisted(self, kind: str) -> None:
-        """All of a kind was listed anew."""
+    def on_relist(self, kind: Kind[Any]) -> None:
+        """Handle that all objects of a kind were listed again."""
 
-    def malformed(self, kind: str, resource_id: str, fault: str) -> None:
-        """An object cannot be read, and is left out."""
+    def on_malformed(self, kind: Kind[Any], resource_id: str, fault: str) -> None:
+        """Handle an object that cannot be read and is quarantined."""

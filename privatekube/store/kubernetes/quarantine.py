@@ -1,8 +1,8 @@
-"""What a controller leaves out for a while: objects that it cannot work on, and whatever hangs on such a block.
+"""Quarantine: objects that a controller cannot work on for now, and the objects that depend on them.
 
-A claim is decided by all the blocks it asks for, and settled on all it holds: without one of them it would get less
-than it asked for, or pay less than it used, for good. So it is left out as well. So is a new block of the same dataset:
-it may be the same data once more.
+A claim is decided by all blocks that it requests, and settled on all blocks that it holds. Without one of them it would
+get less than it requested, or pay less than it used. So a claim that depends on a quarantined block is withheld from
+passes as well. So is a new block of the same dataset, because it may hold the same data.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """What can be told of a block that cannot be read."""
+class UnreadableBlock:
+    """The facts that can be read of a block that as a whole cannot be read."""
 
     id: str
     namespace: str
@@ -31,14 +31,14 @@ class Unreadable:
     is_admitted: bool
 
     @classmethod
-    def of(cls, document: Json) -> Unreadable:
-        """The block in that JSON."""
+    def from_document(cls, document: Json) -> UnreadableBlock:
+        """Return the facts in a block's JSON."""
         name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
         dataset = str(document.get("spec", {}).get("dataset", ""))
         return cls(f"{namespace}/{name}", namespace, dataset, bool(document.get("status")))
 
-    def holds_up(self, claim: PrivacyBudgetClaim) -> bool:
-        """Whether a claim hangs on it, for all that can be told; see `matching.hangs_on`."""
+    def may_concern(self, claim: PrivacyBudgetClaim) -> bool:
+        """Whether a claim may depend on the block, judged by its known facts; see `matching.depends_on`."""
         if claim.has_budget_on(self.id):
             return True
         datasets = {request.dataset for request in claim.open_allocate_requests}
@@ -47,59 +47,59 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """Until when an object is left out, in seconds of the monotonic clock, and at which version."""
+    """How long an object is quarantined: until a time of the monotonic clock, or until its version changes."""
 
-    until: float
+    until_seconds: float
     version: str
 
 
 @dataclass
-class Aside:
-    """The objects that are left out, by kind and id."""
+class Quarantine:
+    """The quarantined objects, by kind and id."""
 
     _terms: dict[tuple[str, str], _Term] = field(default_factory=dict)
 
-    def put(self, resource: Resource) -> None:
-        """Leave it out until it changes, or some time has passed."""
-        term = _Term(time.monotonic() + _SECONDS, resource.meta.resource_version)
-        self._terms[kinds.kind(resource), resource.id] = term
+    def add(self, resource: Resource) -> None:
+        """Quarantine an object until it changes or 30 seconds have passed."""
+        self._terms[kinds.name_of(resource)] = _Term(time.monotonic() + _SECONDS, resource.meta.resource_version)
 
-    def blocks(self, found: Sequence[PrivateDataBlock], unreadable: Sequence[Unreadable]) -> list[PrivateDataBlock]:
-        """Those of `found` that can be worked on, where there are `unreadable` ones besides."""
-        usable, left_out = self._divided(found)
-        datasets = {each.dataset for each in unreadable} | {block.spec.dataset for block in left_out}
+    def usable_blocks(
+        self, blocks: Sequence[PrivateDataBlock], unreadable: Sequence[UnreadableBlock]
+    ) -> list[PrivateDataBlock]:
+        """Return the blocks that a pass can work on."""
+        usable, quarantined = self._split(blocks)
+        datasets = {block.dataset for block in unreadable} | {block.spec.dataset for block in quarantined}
         return [block for block in usable if block.status is not None or block.spec.dataset not in datasets]
 
-    def claims(
+    def usable_claims(
         self,
-        found: Sequence[PrivacyBudgetClaim],
+        claims: Sequence[PrivacyBudgetClaim],
         blocks: Sequence[PrivateDataBlock],
-        unreadable: Sequence[Unreadable],
+        unreadable: Sequence[UnreadableBlock],
     ) -> list[PrivacyBudgetClaim]:
-        """Those of `found` that can be worked on, where there are these `blocks`, left out or not."""
-        usable, _ = self._divided(found)
-        _, left_out = self._divided(blocks)
+        """Return the claims that a pass can work on, given all readable `blocks`, quarantined or not."""
+        usable, _ = self._split(claims)
+        _, quarantined = self._split(blocks)
         return [
             claim
             for claim in usable
-            if not any(matching.hangs_on(claim, block) for block in left_out)
-            and not any(each.holds_up(claim) for each in unreadable)
+            if not any(matching.depends_on(claim, block) for block in quarantined)
+            and not any(block.may_concern(claim) for block in unreadable)
         ]
 
-    def _divided(self, found: Sequence[R]) -> tuple[list[R], list[R]]:
-        """What can be worked on, and what is left out."""
+    def _split(self, resources: Sequence[R]) -> tuple[list[R], list[R]]:
+        """Return the usable and the quarantined ones."""
         usable: list[R] = []
-        left_out: list[R] = []
-        for each in found:
-            (left_out if self._terms and self._has(each) else usable).append(each)
-        return usable, left_out
+        quarantined: list[R] = []
+        for resource in resources:
+            (quarantined if self._terms and self._contains(resource) else usable).append(resource)
+        return usable, quarantined
 
-    def _has(self, resource: Resource) -> bool:
-        key = (kinds.kind(resource), resource.id)
-        term = self._terms.get(key)
+    def _contains(self, resource: Resource) -> bool:
+        term = self._terms.get(kinds.name_of(resource))
         if term is None:
             return False
-        if time.monotonic() < term.until and term.version == resource.meta.resource_version:
+        if time.monotonic() < term.until_seconds and term.version == resource.meta.resource_version:
             return True
-        self._terms.pop(key, None)
+        self._terms.pop(kinds.name_of(resource), None)
         return False

@@ -1,7 +1,7 @@
 """The store of a cluster: blocks, claims, ledger and records as custom resources of a Kubernetes API server.
 
-Nothing spans several objects there: every write is conditional on its object's resourceVersion, and the control plane
-is correct without transactions.
+An API server has no transactions across objects. Every write is conditional on the resourceVersion of its object, and
+the control plane is correct without transactions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
+
+from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger, summary
@@ -20,86 +22,94 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
-from privatekube.store.base import R, Resource, V
+from privatekube.store.base import R, Resource, ResourceStore, V
 from privatekube.store.clock import SYSTEM, Clock
+from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 
-PLURAL = {kinds.BLOCK: "privatedatablocks", kinds.CLAIM: "privacybudgetclaims"}
 ENTRIES, RETIRED = "privacyledgerentries", "retiredprivatedata"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
 
 
-class KubernetesStore:
-    """A ResourceStore on an API server; see `base.ResourceStore` for the methods.
+class KubernetesStore(ResourceStore):
+    """A store on an API server.
 
     Args:
-        cluster: where the resources are.
-        core: Kubernetes' own objects there.
-        clock: stamps what is created.
+        cluster: access to the custom resources.
+        core: access to Kubernetes' own objects.
+        clock: gives the time of creation of resources.
     """
 
     def __init__(self, cluster: Cluster, core: CoreObjects, *, clock: Clock = SYSTEM) -> None:
         self._cluster, self._core, self._clock = cluster, core, clock
         self._entries: list[Entry] = []
-        self._entered: set[str] = set()
+        self._identities: set[str] = set()
 
+    @override
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
-        """See the protocol."""
-        return cast("PrivateDataBlock | None", self._get(kinds.BLOCK, block_id))
+        return self._get(kinds.BLOCK, block_id)
 
+    @override
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
-        """See the protocol."""
-        return cast("PrivacyBudgetClaim | None", self._get(kinds.CLAIM, claim_id))
+        return self._get(kinds.CLAIM, claim_id)
 
+    @override
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """See the protocol."""
-        return self._listed(kinds.BLOCK, namespace)
+        return self._list(kinds.BLOCK, namespace)
 
+    @override
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        """See the protocol."""
-        return [each for each in self._listed(kinds.CLAIM, namespace) if kinds.is_open(each) or not open_only]
+        return [claim for claim in self._list(kinds.CLAIM, namespace) if kinds.is_open(claim) or not open_only]
 
+    @override
     def create(self, resource: R) -> R:
-        """See the protocol."""
-        created = {documents.CREATED: f"{self._clock.now_ns():020d}", **resource.meta.annotations}
-        named = documents.kept(replace(resource, meta=replace(resource.meta, annotations=created)))
+        kind = kinds.kind_of(resource)
+        annotations = {documents.CREATED: f"{self._clock.now_ns():020d}", **resource.meta.annotations}
+        annotated: R = replace(resource, meta=replace(resource.meta, annotations=annotations))
         try:
-            return self._wrote(named, self._cluster.create(PLURAL[kinds.kind(resource)], documents.checked(named)))
+            document = documents.checked_document(documents.with_finalizer(annotated))
+            return self._written(kind, self._cluster.create(kind.plural, document))
         except errors.AlreadyExists as error:
-            taken = f"{kinds.kind(resource)} {resource.id}: exists already; choose another name, or delete it first"
-            raise errors.AlreadyExists(taken) from error
+            message = f"{kinds.name_of(resource)}: exists already; choose another name, or delete it first"
+            raise errors.AlreadyExists(message) from error
 
+    @override
     def update(self, resource: R) -> R:
-        """See the protocol."""
-        return self._wrote(resource, self._cluster.replace(PLURAL[kinds.kind(resource)], documents.checked(resource)))
+        kind = kinds.kind_of(resource)
+        return self._written(kind, self._cluster.replace(kind.plural, documents.checked_document(resource)))
 
+    @override
     def update_status(self, resource: R) -> R:
-        """See the protocol. A block without the finalizer gets it first: no status without a record of it."""
-        kept = documents.kept(resource)
-        if kept is not resource:
-            resource = replace(resource, meta=self.update(kept).meta)
+        """Replace the status; a block without the finalizer gets it first, so that no status is lost unrecorded."""
+        kind = kinds.kind_of(resource)
+        protected = documents.with_finalizer(resource)
+        if protected is not resource:
+            resource = replace(resource, meta=self.update(protected).meta)
         document = documents.document_of(resource)
-        document["status"] = {**document.get("status", {}), **self._columns(resource)}
-        return self._wrote(resource, self._cluster.replace(PLURAL[kinds.kind(resource)], document, status=True))
+        document["status"] = {**document.get("status", {}), **self._status_columns(resource)}
+        return self._written(kind, self._cluster.replace(kind.plural, document, status=True))
 
+    @override
     def delete(self, resource: Resource) -> None:
-        """See the protocol. Whoever deletes here has recorded what must outlive a block: its finalizer goes as well."""
-        document, plural = documents.document_of(resource), PLURAL[kinds.kind(resource)]
+        """Remove a resource and its finalizer: the caller has recorded what must outlive a block."""
+        kind: Kind[Any] = kinds.kind_of(resource)
+        document = documents.document_of(resource)
         finalizers = list(document["metadata"].get("finalizers", ()))
         if documents.FINALIZER in finalizers:
-            document["metadata"]["finalizers"] = [each for each in finalizers if each != documents.FINALIZER]
-            document = self._cluster.replace(plural, document)
+            document["metadata"]["finalizers"] = [name for name in finalizers if name != documents.FINALIZER]
+            document = self._cluster.replace(kind.plural, document)
         if not resource.meta.is_deleted:
-            self._cluster.delete(plural, document)
+            self._cluster.delete(kind.plural, document)
 
     def request_deletion(self, block: PrivateDataBlock) -> None:
-        """Mark a block to be deleted: the control plane records what was committed on its data, and lets it go."""
-        self._cluster.delete(PLURAL[kinds.BLOCK], documents.document_of(block))
+        """Mark a block for deletion; the control plane records what was committed on its data and then removes it."""
+        self._cluster.delete(kinds.BLOCK.plural, documents.document_of(block))
 
+    @override
     def retire(self, data: RetiredData) -> None:
-        """See the protocol. What was committed never falls, whoever comes late with what was true before."""
+        """Record what was committed on deleted data; a record that is out of date never replaces a higher one."""
         spec = {"dataset": data.dataset, "digest": data.digest, "record": json.loads(data.to_json())}
         document = documents.custom_object("RetiredPrivateData", documents.record_name(data.dataset, data.digest), spec)
         while True:
@@ -113,85 +123,91 @@ class KubernetesStore:
                     self._cluster.replace(RETIRED, {**before, "spec": spec})
                 return
 
+    @override
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
-        """See the protocol."""
-        found = self._cluster.get(RETIRED, documents.record_name(dataset, digest))
-        return None if found is None else documents.record_of(found)
+        document = self._cluster.get(RETIRED, documents.record_name(dataset, digest))
+        return None if document is None else documents.record_of(document)
 
+    @override
     def list_retired(self) -> list[RetiredData]:
-        """See the protocol."""
-        found = [documents.record_of(each) for each in self._cluster.listed(RETIRED)]
-        return sorted(found, key=lambda each: (each.dataset, each.digest))
+        records = [documents.record_of(document) for document in self._cluster.list_objects(RETIRED)]
+        return sorted(records, key=lambda record: (record.dataset, record.digest))
 
+    @override
     def append(self, entry: Entry) -> None:
-        """See the protocol. An entry's name is its place: of two who append at once, one begins anew."""
+        """Add an entry under the name of its place: of two processes that append at once, one has to repeat it."""
         if not self._entries:
-            self._read_on()
-        while entry.identity not in self._entered:
+            self._read_new_entries()
+        while entry.identity not in self._identities:
             previous = self._entries[-1].digest if self._entries else ledger.GENESIS
-            placed = ledger.chained(entry, sequence=len(self._entries) + 1, previous=previous)
-            spec = {**placed.to_json(), "digest": placed.digest}
-            name = documents.entry_name(placed.sequence)
+            chained = ledger.chained(entry, sequence=len(self._entries) + 1, previous=previous)
+            spec = {**chained.to_json(), "digest": chained.digest}
+            name = documents.entry_name(chained.sequence)
             try:
                 self._cluster.create(ENTRIES, documents.custom_object("PrivacyLedgerEntry", name, spec))
             except errors.AlreadyExists:
-                self._read_on()
+                self._read_new_entries()
             else:
-                self._enter(placed)
+                self._remember(chained)
 
+    @override
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
-        """See the protocol; read anew, so that a change would show."""
-        entries = [documents.entry_of(each) for each in self._cluster.listed(ENTRIES)]
-        found = sorted(entries, key=lambda each: each.sequence)
-        return [each for each in found if block_id in (None, each.block) and claim_id in (None, each.claim)]
+        """Read the ledger from the server each time, so that a tampered entry shows."""
+        entries = [documents.entry_of(document) for document in self._cluster.list_objects(ENTRIES)]
+        in_order = sorted(entries, key=lambda entry: entry.sequence)
+        return ledger.select(in_order, block_id=block_id, claim_id=claim_id)
 
+    @override
     def settings(self) -> dict[str, str]:
-        """See the protocol."""
         return self._core.config_map(SETTINGS, SYSTEM_NAMESPACE)
 
+    @override
     def set_setting(self, name: str, value: str) -> None:
-        """See the protocol."""
         self._core.set_config_map(SETTINGS, SYSTEM_NAMESPACE, {name: value})
 
+    @override
     def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing: an API server has none."""
+        """Return a context that does nothing: an API server has no transactions."""
         return contextlib.nullcontext()
 
+    @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        """See the protocol."""
         return [call() for call in calls]
 
+    @override
     def close(self) -> None:
-        """See the protocol."""
         self._cluster.close()
 
-    def _get(self, kind: str, resource_id: str) -> Any:
+    def _get(self, kind: Kind[R], resource_id: str) -> R | None:
+        document = self._document(kind, resource_id)
+        return None if document is None else documents.resource_of(kind, document)
+
+    def _document(self, kind: Kind[R], resource_id: str) -> Json | None:
         namespace, _, name = resource_id.partition("/")
-        found = self._cluster.get(PLURAL[kind], name, namespace)
-        return None if found is None else documents.resource_of(kind, found)
+        return self._cluster.get(kind.plural, name, namespace)
 
-    def _listed(self, kind: str, namespace: str | None) -> list[Any]:
-        found = [documents.resource_of(kind, each) for each in self._cluster.listed(PLURAL[kind], namespace)]
-        return sorted(found, key=documents.age)
+    def _list(self, kind: Kind[R], namespace: str | None) -> list[R]:
+        items = self._cluster.list_objects(kind.plural, namespace)
+        return sorted([documents.resource_of(kind, document) for document in items], key=documents.creation_order)
 
-    def _wrote(self, resource: R, document: Json) -> R:
-        """What was written, as the server has it."""
-        return cast("R", documents.resource_of(kinds.kind(resource), document))
+    def _written(self, kind: Kind[R], document: Json) -> R:
+        """Return the resource in the server's answer to a write."""
+        return documents.resource_of(kind, document)
 
-    def _columns(self, resource: Resource) -> Json:
-        """What a status has besides, for kubectl's columns."""
+    def _status_columns(self, resource: Resource) -> Json:
+        """Return the fields of a status that only kubectl's columns show."""
         if isinstance(resource, PrivateDataBlock):
             return summary.block_columns(resource)
         return summary.claim_columns(resource)
 
-    def _read_on(self) -> None:
-        """Read the entries that others appended meanwhile; the first time, all."""
+    def _read_new_entries(self) -> None:
+        """Read all entries the first time, and later those that other processes appended meanwhile."""
         if not self._entries:
             for entry in self.ledger():
-                self._enter(entry)
-        while (found := self._cluster.get(ENTRIES, documents.entry_name(len(self._entries) + 1))) is not None:
-            self._enter(documents.entry_of(found))
+                self._remember(entry)
+        while (document := self._cluster.get(ENTRIES, documents.entry_name(len(self._entries) + 1))) is not None:
+            self._remember(documents.entry_of(document))
 
-    def _enter(self, entry: Entry) -> None:
+    def _remember(self, entry: Entry) -> None:
         self._entries.append(entry)
-        self._entered.add(entry.identity)
+        self._identities.add(entry.identity)

@@ -1,183 +1,180 @@
-"""What an API server holds of one kind, kept up to date by a watch: listed once, then followed.
+"""A cache of all objects of one kind on an API server: listed once, then kept up to date by a watch.
 
-An object never goes back in time here: what is older than what was seen of it before is ignored, so whoever writes
-through the cache reads its own writes. Safety does not hang on it: every write is conditional.
+An object in the cache never goes back to an earlier version, so a controller that puts its own writes here reads them
+again. The safety of the control plane does not depend on this: every write is conditional.
 """
 
 from __future__ import annotations
 
-import random
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic
 
-from privatekube import errors
+from privatekube import errors, retries
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
-from privatekube.store.base import Resource
+from privatekube.store.base import R
+from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.observer import Observer
 
 EPOCH = "controllerEpoch"
-"""Field of every status that a controller writes: its epoch, see `watching`."""
+"""Field of every status that a controller writes: its epoch, see `controller_store`."""
 EPOCH_ANNOTATION = "privacy.columbia.github.com/controller-epoch"
-"""Annotation that says the same of an object whose status the API server does not take."""
+"""Annotation with the epoch, on an object whose status the API server refuses."""
 _WATCH_SECONDS = 240
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
+_BACK_OFF = retries.BackOff(first_seconds=0.1, longest_seconds=5.0)
 
 
 @dataclass
-class Cache:
-    """The resources of a kind; of claims, those that a pass has to look at.
+class Cache(Generic[R]):
+    """The objects of one kind; of claims, only those that a pass has to look at.
 
     Args:
-        cluster: where they are.
-        kind: `rows.BLOCK` or `rows.CLAIM`.
-        plural: its name there.
-        on_change: called when something changed that did not come by `put`.
-        on_malformed: called with the id and what is wrong of an object that cannot be read; see `unreadable`.
-        on_relist: called whenever all are listed anew.
+        cluster: access to the objects.
+        kind: of the objects.
+        observer: is told of changes by other processes, of objects that cannot be read, and of every new list.
     """
 
     cluster: Cluster
-    kind: str
-    plural: str
-    on_change: Callable[[], None]
-    on_malformed: Callable[[str, str], None]
-    on_relist: Callable[[], None]
-    _found: dict[str, Any] = field(default_factory=dict)
+    kind: Kind[R]
+    observer: Observer
+    _resources: dict[str, R] = field(default_factory=dict)
     _unreadable: dict[str, Json] = field(default_factory=dict)
-    _seen: dict[str, int] = field(default_factory=dict)
-    _listed: int = 0
+    _seen_versions: dict[str, int] = field(default_factory=dict)
+    _list_version: int = 0
     highest_epoch: int = 0
-    """The latest epoch of a controller that was seen in a status; see `watching`."""
+    """The latest epoch of a controller that was seen in an object; see `controller_store`."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _is_filled: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_filled(self) -> bool:
-        """Whether everything was listed once."""
+        """Whether all objects were listed at least once."""
         return self._is_filled.is_set()
 
     def start(self) -> None:
-        """List, and follow what happens, in a thread of its own until the process ends."""
-        threading.Thread(target=self._follow, name=f"watch {self.plural}", daemon=True).start()
+        """Start to list and watch, in a thread that runs until the process ends."""
+        threading.Thread(target=self._follow, name=f"watch {self.kind.plural}", daemon=True).start()
 
     def fill(self) -> str:
-        """List all anew; the version to watch from."""
-        found, version = self.cluster.snapshot(self.plural)
+        """List all objects again, and return the version to watch from."""
+        listed, version = self.cluster.snapshot(self.kind.plural)
         with self._lock:
-            there = {_id(document) for document in found}
-            self._seen = {key: seen for key, seen in self._seen.items() if key in there or seen > int(version)}
-            self._found = {key: each for key, each in self._found.items() if key in self._seen}
-            self._unreadable = {key: each for key, each in self._unreadable.items() if key in self._seen}
-            self._listed = max(self._listed, int(version))
-        for document in found:
-            self.put(document, listed=True)
+            ids = {_id(document) for document in listed}
+            seen = {key: seen for key, seen in self._seen_versions.items() if key in ids or seen > int(version)}
+            self._seen_versions = seen
+            self._resources = {key: resource for key, resource in self._resources.items() if key in seen}
+            self._unreadable = {key: document for key, document in self._unreadable.items() if key in seen}
+            self._list_version = max(self._list_version, int(version))
+        for document in listed:
+            self._put_if_new(document, is_listed=True)
         self._is_filled.set()
-        self.on_relist()
-        self.on_change()
+        self.observer.on_relist(self.kind)
+        self.observer.on_change()
         return version
 
-    def put(self, document: Json, *, listed: bool = False) -> bool:
-        """Take an object as it is at its version; whether that is news.
+    def put(self, document: Json) -> R:
+        """Take over the object in the server's answer to a read or a write, and return it.
 
-        One that was never seen is newer than the last list, or `listed` there; otherwise it is gone by now.
+        Raises:
+            InvalidInput: it cannot be read.
         """
-        key, version = _id(document), int(document["metadata"]["resourceVersion"])
-        if not self._is_news(key, version, listed=listed):
-            return False
-        try:
-            resource = documents.resource_of(self.kind, document)
-        except errors.InvalidInput as error:
-            resource = None
-            self.on_malformed(key, str(error))
-        return self._keep(key, document, resource, listed=listed)
-
-    def take(self, document: Json) -> Any:
-        """The same; the resource."""
         resource = documents.resource_of(self.kind, document)
         self._keep(resource.id, document, resource)
         return resource
 
-    def _keep(self, key: str, document: Json, resource: Resource | None, *, listed: bool = False) -> bool:
+    def drop(self, resource_id: str, version: int | None = None) -> bool:
+        """Forget an object that was deleted, as of that version; whether the cache had it."""
+        with self._lock:
+            if version is not None and version < self._seen_versions.get(resource_id, 0):
+                return False
+            self._seen_versions[resource_id] = max(self._seen_versions.get(resource_id, 0), version or 0)
+            self._unreadable.pop(resource_id, None)
+            return self._resources.pop(resource_id, None) is not None
+
+    def get(self, resource_id: str) -> R | None:
+        """Return the object with that id, or None where the cache does not have it."""
+        with self._lock:
+            return self._resources.get(resource_id)
+
+    def all(self) -> list[R]:
+        """Return all objects, oldest first."""
+        with self._lock:
+            resources = list(self._resources.values())
+        return sorted(resources, key=documents.creation_order)
+
+    def unreadable(self) -> list[Json]:
+        """Return the objects that cannot be read."""
+        with self._lock:
+            return list(self._unreadable.values())
+
+    def _put_if_new(self, document: Json, *, is_listed: bool = False) -> bool:
+        """Take over an object of a list or a watch; whether it is newer than what the cache knows."""
+        key, version = _id(document), int(document["metadata"]["resourceVersion"])
+        with self._lock:
+            if version <= self._known_version(key, is_listed=is_listed):
+                return False
+        try:
+            resource = documents.resource_of(self.kind, document)
+        except errors.InvalidInput as error:
+            resource = None
+            self.observer.on_malformed(self.kind, key, str(error))
+        return self._keep(key, document, resource, is_listed=is_listed)
+
+    def _keep(self, key: str, document: Json, resource: R | None, *, is_listed: bool = False) -> bool:
         version = int(document["metadata"]["resourceVersion"])
         with self._lock:
-            if version <= self._seen.get(key, -1 if listed else self._listed):
+            if version <= self._known_version(key, is_listed=is_listed):
                 return False
-            self._seen[key] = version
+            self._seen_versions[key] = version
             self.highest_epoch = max(self.highest_epoch, epoch_of(document))
             self._unreadable.pop(key, None)
             if resource is None:
                 self._unreadable[key] = document
             if resource is not None and kinds.is_open(resource):
-                self._found[key] = resource
+                self._resources[key] = resource
             else:
-                self._found.pop(key, None)
+                self._resources.pop(key, None)
             return True
 
-    def _is_news(self, key: str, version: int, *, listed: bool) -> bool:
-        with self._lock:
-            return version > self._seen.get(key, -1 if listed else self._listed)
+    def _known_version(self, key: str, *, is_listed: bool) -> int:
+        """Return the version up to which an object is known.
 
-    def drop(self, resource_id: str, version: int | None = None) -> bool:
-        """Forget an object that is gone, as of that version; whether that is news."""
-        with self._lock:
-            if version is not None and version < self._seen.get(resource_id, 0):
-                return False
-            self._seen[resource_id] = max(self._seen.get(resource_id, 0), version or 0)
-            self._unreadable.pop(resource_id, None)
-            return self._found.pop(resource_id, None) is not None
-
-    def get(self, resource_id: str) -> Resource | None:
-        """The resource of that id, where it is kept here."""
-        with self._lock:
-            found: Resource | None = self._found.get(resource_id)
-            return found
-
-    def all(self) -> list[Any]:
-        """All that are kept here, oldest first."""
-        with self._lock:
-            found = list(self._found.values())
-        return sorted(found, key=documents.age)
-
-    def unreadable(self) -> list[Json]:
-        """What is there and cannot be read."""
-        with self._lock:
-            return list(self._unreadable.values())
+        An object that the cache never saw, and that the last list did not have, was deleted before that list.
+        """
+        return self._seen_versions.get(key, -1 if is_listed else self._list_version)
 
     def _follow(self) -> None:
-        version, wait = "", _FIRST_WAIT_SECONDS
+        version, pauses = "", retries.Pauses(_BACK_OFF)
         while True:
             try:
                 version = version or self.fill()
-                for happened, document in self.cluster.watch(self.plural, version, seconds=_WATCH_SECONDS):
+                for event, document in self.cluster.watch(self.kind.plural, version, seconds=_WATCH_SECONDS):
                     version = document["metadata"]["resourceVersion"]
-                    self._take(happened, document)
-                    wait = _FIRST_WAIT_SECONDS
-            except errors.Conflict:  # too old to go on from
+                    self._handle(event, document)
+                    pauses.reset()
+            except errors.Conflict:  # the version is too old to watch from
                 version = ""
             except errors.PrivateKubeError:
-                time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - spreads retries
-                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+                pauses.sleep()
 
-    def _take(self, happened: str, document: Json) -> None:
-        if happened == "BOOKMARK":
+    def _handle(self, event: str, document: Json) -> None:
+        if event == "BOOKMARK":
             return
-        if happened == "DELETED":
-            news = self.drop(_id(document), int(document["metadata"]["resourceVersion"]))
+        if event == "DELETED":
+            is_new = self.drop(_id(document), int(document["metadata"]["resourceVersion"]))
         else:
-            news = self.put(document)
-        if news:
-            self.on_change()
+            is_new = self._put_if_new(document)
+        if is_new:
+            self.observer.on_change()
 
 
 def epoch_of(document: Json) -> int:
-    """The latest epoch that wrote an object: its status, or where that is refused, its annotation."""
-    noted = document["metadata"].get("annotations", {}).get(EPOCH_ANNOTATION, "")
-    return max(int(document.get("status", {}).get(EPOCH, 0)), int(noted) if noted.isdigit() else 0)
+    """Return the latest epoch that wrote an object: in its status or, where that was refused, in its annotation."""
+    annotation = document["metadata"].get("annotations", {}).get(EPOCH_ANNOTATION, "")
+    return max(int(document.get("status", {}).get(EPOCH, 0)), int(annotation) if annotation.isdigit() else 0)
 
 
 def _id(document: Json) -> str:

@@ -1,25 +1,25 @@
-"""A connection to one SQLite file: statements that wait for others, transactions that nest, errors in words."""
+"""A connection to one SQLite file: statements that wait for other processes, nested transactions, translated errors."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from privatekube import errors
+from privatekube import errors, retries
 
-BUSY_SECONDS = 60
-_STEP_SECONDS = 0.2  # how long SQLite waits by itself: it does not hear Ctrl-C meanwhile
+BUSY_SECONDS = 60.0
+_LOCK_SECONDS = 0.2  # how long SQLite waits for a lock; it does not react to Ctrl-C in the meantime
+_BACK_OFF = retries.BackOff(first_seconds=0.01, longest_seconds=0.01)
 
 
 class Connection:
-    """One file, opened.
+    """One open file.
 
     Raises:
-        InvalidInput: the file is no database, or cannot be written.
+        InvalidInput: the file is not a database, or cannot be written.
         StoreBusy: another process holds it.
     """
 
@@ -27,27 +27,24 @@ class Connection:
         self._path, self._depth = path, 0
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_STEP_SECONDS, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
 
     def rows(self, statement: str, *values: object) -> list[Any]:
-        """Run one statement; while another process holds the file, try again."""
-        deadline = time.monotonic() + BUSY_SECONDS
-        with self._translated():
-            while True:
-                try:
-                    return self._db.execute(statement, values).fetchall()
-                except sqlite3.OperationalError as error:
-                    if not _is_busy(error) or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
+        """Run one statement and return its rows; while another process holds the file, try again."""
+
+        def execute() -> list[Any]:
+            with self._translated():
+                return self._db.execute(statement, values).fetchall()
+
+        return retries.call(execute, on=errors.StoreBusy, timeout_seconds=BUSY_SECONDS, back_off=_BACK_OFF)
 
     @contextlib.contextmanager
-    def transaction(self, *, at_end: Callable[[], None], undone: Callable[[], None]) -> Iterator[None]:
-        """A write transaction from the start, so that what is read in it is what is written on; nests.
+    def transaction(self, *, before_commit: Callable[[], None], on_rollback: Callable[[], None]) -> Iterator[None]:
+        """Run a write transaction, which takes the write lock before it reads anything; it nests.
 
         Args:
-            at_end: called before the outermost one is committed.
-            undone: called when it is not.
+            before_commit: called at the end of the outermost transaction, inside it.
+            on_rollback: called when the transaction fails.
         """
         if self._depth:
             yield
@@ -56,37 +53,37 @@ class Connection:
         self._depth = 1
         try:
             yield
-            at_end()
+            before_commit()
             self.rows("COMMIT")
         except BaseException:
-            undone()
-            if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
+            on_rollback()
+            if self._db.in_transaction:  # SQLite rolls back on its own when the disk is full
                 self.rows("ROLLBACK")
             raise
         finally:
             self._depth = 0
 
     def close(self) -> None:
-        """Give back the file."""
+        """Close the file."""
         self._db.close()
 
-    def refused(self, fault: str, remedy: str) -> errors.InvalidInput:
-        """Why this file cannot be used."""
+    def invalid(self, fault: str, remedy: str) -> errors.InvalidInput:
+        """Return the error that says why this file cannot be used."""
         return errors.invalid("store", str(self._path), fault, remedy)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """Foreign errors in this project's words."""
+        """Translate SQLite's errors."""
         try:
             yield
         except sqlite3.OperationalError as error:
             if _is_busy(error):
-                message = f"store: {self._path} is held by another process for over {BUSY_SECONDS} s; try again later"
+                message = f"store: {self._path} is held by another process for over {BUSY_SECONDS:g} s; try again later"
                 raise errors.StoreBusy(message) from error
-            raise self.refused(f"cannot be used ({error})", "check path and disk") from error
+            raise self.invalid(f"cannot be used ({error})", "check path and disk") from error
         except (sqlite3.DatabaseError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise self.refused(f"is no store ({reason})", "name another file") from error
+            raise self.invalid(f"is not a store ({reason})", "name another file") from error
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

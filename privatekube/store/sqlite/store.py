@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, safe with several processes and against a crash at any moment."""
+"""The embedded store: one SQLite file, shared by processes, and safe against a crash at any moment."""
 
 from __future__ import annotations
 
@@ -8,241 +8,250 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger
-from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.block import Budgets, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
-from privatekube.store.base import R, Resource, V
+from privatekube.store.base import R, Resource, ResourceStore, V
 from privatekube.store.clock import SYSTEM, Clock
+from privatekube.store.kinds import Kind
 from privatekube.store.sqlite import schema
 from privatekube.store.sqlite.connection import Connection
 
 
-class SqliteStore:
-    """A ResourceStore in one file; see `base.ResourceStore` for the methods.
+class SqliteStore(ResourceStore):
+    """A store in one file.
 
-    What was read stays decoded until its version changes, and what a transaction writes goes to the file at its end: a
-    pass encodes and decodes each resource at most once.
+    Each resource stays decoded in memory until its version in the file changes. What a transaction updates is written
+    to the file when the transaction ends, so that a pass encodes and decodes each resource at most once.
 
     Args:
-        path: the file; it and its folder are made where they are missing.
-        clock: stamps what is created.
+        path: the file; it and its folder are created if they are missing.
+        clock: gives the time of creation of resources.
 
     Raises:
-        InvalidInput: the file is no store, of a newer version, or cannot be written.
-        StoreBusy: another process holds it.
+        InvalidInput: the file is not a store, is of a newer version, or cannot be written.
+        StoreBusy: another process holds the file.
     """
 
     def __init__(self, path: Path, *, clock: Clock = SYSTEM) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str], Any] = {}
+        self._decoded: dict[tuple[str, str], Any] = {}
         self._unsaved: dict[tuple[str, str], Any] = {}
         self._db = Connection(path)
         self._rows = self._db.rows
         try:
-            self._open()
+            self._migrate()
         except BaseException:
             self._db.close()
             raise
 
+    @override
     def get_block(self, block_id: str) -> PrivateDataBlock | None:
-        """See the protocol."""
-        return cast("PrivateDataBlock | None", self._get(kinds.BLOCK, block_id))
+        return self._get(kinds.BLOCK, block_id)
 
+    @override
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
-        """See the protocol."""
-        return cast("PrivacyBudgetClaim | None", self._get(kinds.CLAIM, claim_id))
+        return self._get(kinds.CLAIM, claim_id)
 
+    @override
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """See the protocol."""
-        return self._listed(kinds.BLOCK, namespace, open_only=False)
+        return self._list(kinds.BLOCK, namespace, open_only=False)
 
+    @override
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        """See the protocol."""
-        return self._listed(kinds.CLAIM, namespace, open_only=open_only)
+        return self._list(kinds.CLAIM, namespace, open_only=open_only)
 
+    @override
     def create(self, resource: R) -> R:
-        """See the protocol."""
-        kind = kinds.kind(resource)
-        identity = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self._clock.now_ms(), generation=1)
-        body = kinds.encode(replace(resource, meta=identity))
+        kind = kinds.kind_of(resource)
+        meta = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self._clock.now_ms(), generation=1)
+        body = kind.encode(replace(resource, meta=meta))
         with self.transaction():
-            version = self._next()
-            created: R = kinds.decode(kind, version, body)  # raises before anything is written that cannot be read
-            row = (kind, created.id, created.meta.namespace, version, version, kinds.is_open(created), body)
+            version = self._next_version()
+            created = kind.decode(body, version)  # raises before anything is written that cannot be read again
+            key = kinds.name_of(created)
+            row = (key.kind, key.id, created.meta.namespace, version, version, kinds.is_open(created), body)
             if not self._rows("INSERT OR IGNORE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1", *row):
-                taken = f"{kind} {created.id}: exists already; choose another name, or delete it first"
-                raise errors.AlreadyExists(taken)
-            self._known[kind, created.id] = created
+                raise errors.AlreadyExists(f"{key}: exists already; choose another name, or delete it first")
+            self._decoded[key] = created
         return created
 
+    @override
     def update(self, resource: R) -> R:
-        """See the protocol."""
         with self.transaction():
             current = self._current(resource)
             generation = current.meta.generation + (current.spec != resource.spec)
-            merged = replace(resource, meta=replace(resource.meta, generation=generation), status=current.status)
-            kinds.decode(kinds.kind(merged), 0, kinds.encode(merged))  # raises if nobody could read it
-            return self._written(merged)
+            updated: R = replace(resource, meta=replace(resource.meta, generation=generation), status=current.status)
+            kinds.require_readable(updated)
+            return self._write(updated)
 
+    @override
     def update_status(self, resource: R) -> R:
-        """See the protocol."""
         with self.transaction():
-            return self._written(cast("R", replace(self._current(resource), status=resource.status)))
+            updated: R = replace(self._current(resource), status=resource.status)
+            return self._write(updated)
 
+    @override
     def delete(self, resource: Resource) -> None:
-        """See the protocol."""
         with self.transaction():
             self._current(resource)
-            key = (kinds.kind(resource), resource.id)
+            key = kinds.name_of(resource)
             self._rows("DELETE FROM resources WHERE kind = ? AND id = ?", *key)
-            self._known.pop(key, None)
+            self._decoded.pop(key, None)
             self._unsaved.pop(key, None)
 
+    @override
     def retire(self, data: RetiredData) -> None:
-        """See the protocol."""
         with self.transaction():
             self._rows("INSERT OR REPLACE INTO retired VALUES (?, ?, ?)", data.dataset, data.digest, data.to_json())
 
+    @override
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
-        """See the protocol."""
-        found = self._rows("SELECT body FROM retired WHERE dataset = ? AND digest = ?", dataset, digest)
-        return RetiredData.from_json(dataset, digest, found[0][0]) if found else None
+        rows = self._rows("SELECT body FROM retired WHERE dataset = ? AND digest = ?", dataset, digest)
+        return RetiredData.from_json(dataset, digest, rows[0][0]) if rows else None
 
+    @override
     def list_retired(self) -> list[RetiredData]:
-        """See the protocol."""
-        found = self._rows("SELECT dataset, digest, body FROM retired ORDER BY dataset, digest")
-        return [RetiredData.from_json(*row) for row in found]
+        rows = self._rows("SELECT dataset, digest, body FROM retired ORDER BY dataset, digest")
+        return [RetiredData.from_json(*row) for row in rows]
 
+    @override
     def append(self, entry: Entry) -> None:
-        """See the protocol."""
         with self.transaction():
             if self._rows("SELECT 1 FROM ledger WHERE identity = ?", entry.identity):
                 return
-            found = self._rows("SELECT sequence, digest FROM ledger ORDER BY sequence DESC LIMIT 1")
-            last, previous = found[0] if found else (0, ledger.GENESIS)
-            placed = ledger.chained(entry, sequence=last + 1, previous=previous)
-            key = (placed.sequence, placed.identity, placed.block, placed.claim)
-            self._rows(
-                "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", *key, json.dumps(placed.to_json()), placed.digest
-            )
+            rows = self._rows("SELECT sequence, digest FROM ledger ORDER BY sequence DESC LIMIT 1")
+            last, previous = rows[0] if rows else (0, ledger.GENESIS)
+            chained = ledger.chained(entry, sequence=last + 1, previous=previous)
+            row = (chained.sequence, chained.identity, chained.block, chained.claim, json.dumps(chained.to_json()))
+            self._rows("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", *row, chained.digest)
 
+    @override
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
-        """See the protocol."""
-        wanted = {name: value for name, value in (("block", block_id), ("claim", claim_id)) if value is not None}
-        where = " AND ".join(["1", *(f"{name} = ?" for name in wanted)])
+        filters = {name: value for name, value in (("block", block_id), ("claim", claim_id)) if value is not None}
+        where = " AND ".join(["1", *(f"{name} = ?" for name in filters)])
         query = f"SELECT body, digest FROM ledger WHERE {where} ORDER BY sequence"  # noqa: S608 - no value in it
-        found = self._rows(query, *wanted.values())
-        return [Entry.from_json(json.loads(body), digest) for body, digest in found]
+        rows = self._rows(query, *filters.values())
+        return [Entry.from_json(json.loads(body), digest) for body, digest in rows]
 
+    @override
     def settings(self) -> dict[str, str]:
-        """See the protocol."""
         return dict(self._rows("SELECT name, value FROM settings"))
 
+    @override
     def set_setting(self, name: str, value: str) -> None:
-        """See the protocol."""
         with self.transaction():
             self._rows("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, value)
 
+    @override
     def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """See the protocol."""
-        return self._db.transaction(at_end=self._save, undone=self._forget)
+        return self._db.transaction(before_commit=self._save, on_rollback=self._forget)
 
+    @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        """See the protocol."""
         return [call() for call in calls]
 
+    @override
     def close(self) -> None:
-        """See the protocol."""
         self._db.close()
 
-    def _open(self) -> None:
+    def _migrate(self) -> None:
+        """Create the tables, or bring those of an earlier version up to date."""
         tables = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         version = self._rows("PRAGMA user_version")[0][0]
         if version > schema.SCHEMA_VERSION and (not tables or "resources" in tables):
-            raise self._db.refused("is of a newer version", "use a newer privatekube")
+            raise self._db.invalid("is of a newer version", "use a newer privatekube")
         if tables and "resources" not in tables:
-            raise self._db.refused("is another program's database", "name another file")
+            raise self._db.invalid("is another program's database", "name another file")
         self._rows("PRAGMA journal_mode = WAL")
         self._rows("PRAGMA synchronous = FULL")
         with self.transaction():
-            before = self._rows("PRAGMA user_version")[0][0]
-            for statement in "".join(schema.SCHEMA[before:]).split(";\n"):
+            version = self._rows("PRAGMA user_version")[0][0]
+            for statement in "".join(schema.SCHEMA[version:]).split(";\n"):
                 self._rows(statement)
             self._rows(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
-            if before == 1:
+            if version == 1:
                 self._open_ledger()
 
     def _open_ledger(self) -> None:
-        """Enter what was committed before there was a ledger."""
-        for block in self.list_blocks():
+        """Enter in the new ledger of a store of version 1 what was committed before."""
+        blocks = self.list_blocks()
+        for block in blocks:
             if block.status is not None:
-                where = (block.spec.dataset, ledger.data_key(block), block.id)
-                for entry in ledger.opening(*where, block.status.committed, time_ms=self._clock.now_ms()):
-                    self.append(entry)
-        known = {(block.spec.dataset, ledger.data_key(block)) for block in self.list_blocks()}
+                self._append_opening(block.spec.dataset, ledger.data_key(block), block.id, block.status.committed)
+        known = {(block.spec.dataset, ledger.data_key(block)) for block in blocks}
         for data in self.list_retired():
             if (data.dataset, data.digest) not in known:
-                where = (data.dataset, data.digest, data.block_id)
-                for entry in ledger.opening(*where, data.committed, time_ms=self._clock.now_ms()):
-                    self.append(entry)
+                self._append_opening(data.dataset, data.digest, data.block_id, data.committed)
 
-    def _listed(self, kind: str, namespace: str | None, *, open_only: bool) -> list[Any]:
+    def _append_opening(self, dataset: str, data: str, block_id: str, committed: Budgets) -> None:
+        for entry in ledger.opening(dataset, data, block_id, committed, time_ms=self._clock.now_ms()):
+            self.append(entry)
+
+    def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         self._save()
-        values = [kind] if namespace is None else [kind, namespace]
+        values = [kind.name] if namespace is None else [kind.name, namespace]
         where = "kind = ?" + " AND namespace = ?" * (namespace is not None) + " AND open = 1" * open_only
         query = f"SELECT id, version FROM resources WHERE {where} ORDER BY position"  # noqa: S608 - no value in it
-        found = self._rows(query, *values)
-        return [each for row in found if (each := self._decoded(kind, *row)) is not None]
+        resources = [self._read(kind, *row) for row in self._rows(query, *values)]
+        return [resource for resource in resources if resource is not None]
 
-    def _get(self, kind: str, resource_id: str) -> Any:
-        if (kind, resource_id) in self._unsaved:
-            return self._unsaved[kind, resource_id]
-        found = self._rows("SELECT version FROM resources WHERE kind = ? AND id = ?", kind, resource_id)
-        return self._decoded(kind, resource_id, found[0][0]) if found else None
+    def _get(self, kind: Kind[R], resource_id: str) -> R | None:
+        key = (kind.name, resource_id)
+        if key in self._unsaved:
+            unsaved: R = self._unsaved[key]
+            return unsaved
+        rows = self._rows("SELECT version FROM resources WHERE kind = ? AND id = ?", *key)
+        return self._read(kind, resource_id, rows[0][0]) if rows else None
 
-    def _decoded(self, kind: str, resource_id: str, version: int) -> Any:
-        """The resource as of `version` or later; None where it was deleted meanwhile."""
-        known = self._known.get((kind, resource_id))
-        if known is not None and known.meta.resource_version == str(version):
-            return known
-        found = self._rows("SELECT version, body FROM resources WHERE kind = ? AND id = ?", kind, resource_id)
-        if found:
-            self._known[kind, resource_id] = kinds.decode(kind, *found[0])
-        return self._known[kind, resource_id] if found else None
+    def _read(self, kind: Kind[R], resource_id: str, version: int) -> R | None:
+        """Return the resource as of `version` or later; None where it was deleted meanwhile."""
+        key = (kind.name, resource_id)
+        decoded: R | None = self._decoded.get(key)
+        if decoded is not None and decoded.meta.resource_version == str(version):
+            return decoded
+        rows = self._rows("SELECT body, version FROM resources WHERE kind = ? AND id = ?", *key)
+        if not rows:
+            return None
+        self._decoded[key] = resource = kind.decode(*rows[0])
+        return resource
 
     def _current(self, resource: Resource) -> Any:
-        """What is stored, if nobody wrote since `resource` was read."""
-        current = self._get(kinds.kind(resource), resource.id)
+        """Return the stored resource, which must be of the version that was read."""
+        kind: Kind[Any] = kinds.kind_of(resource)
+        current = self._get(kind, resource.id)
         if current is None:
-            raise errors.NotFound(f"{kinds.kind(resource)} {resource.id}: is gone; list what is there")
+            raise errors.NotFound(f"{kinds.name_of(resource)}: is gone; list what is there")
         if current.meta.resource_version != resource.meta.resource_version:
-            raise errors.Conflict(f"{kinds.kind(resource)} {resource.id}: was changed meanwhile; read it again")
+            raise errors.Conflict(f"{kinds.name_of(resource)}: was changed meanwhile; read it again")
         return current
 
-    def _written(self, resource: R) -> R:
-        key = (kinds.kind(resource), resource.id)
-        self._known[key] = self._unsaved[key] = written = kinds.versioned(resource, self._next())
+    def _write(self, resource: R) -> R:
+        written = kinds.at_version(resource, self._next_version())
+        self._decoded[kinds.name_of(resource)] = self._unsaved[kinds.name_of(resource)] = written
         return written
 
     def _save(self) -> None:
-        """Write what the transaction has not written yet."""
-        for (kind, resource_id), each in self._unsaved.items():
-            self._rows(
-                "UPDATE resources SET version = ?, open = ?, body = ? WHERE kind = ? AND id = ?",
-                *(int(each.meta.resource_version), kinds.is_open(each), kinds.encode(each), kind, resource_id),
-            )
+        """Write to the file what the transaction has updated."""
+        for (kind_name, resource_id), resource in self._unsaved.items():
+            kind: Kind[Any] = kinds.kind_of(resource)
+            values = (int(resource.meta.resource_version), kinds.is_open(resource), kind.encode(resource))
+            statement = "UPDATE resources SET version = ?, open = ?, body = ? WHERE kind = ? AND id = ?"
+            self._rows(statement, *values, kind_name, resource_id)
         self._unsaved.clear()
 
-    def _next(self) -> int:
+    def _next_version(self) -> int:
         return int(self._rows("UPDATE counter SET last = last + 1 RETURNING last")[0][0])
 
     def _forget(self) -> None:
-        """Forget what a transaction that failed held: it may never have been."""
-        self._known.clear()
+        """Forget what a transaction that was rolled back read and wrote."""
+        self._decoded.clear()
         self._unsaved.clear()
