@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.e2e.conftest import Laptop, committed
 
 LONG = ("n_epochs=40", "sampling_rate=0.01")
@@ -23,13 +22,6 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
         if text in line:
             return
     raise AssertionError(f"the run ended without {text!r}")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def is_step(process: Path, step: str, parent: int) -> bool:
@@ -60,7 +52,7 @@ def test_ctrl_c_before_the_data_was_opened_returns_the_budget(laptop: Laptop) ->
     laptop.run("demo_blocks.py", "create", "--days", "1")
     process = laptop.start_pipeline("timeout_seconds=100")
     wait_for(process, "allocate: claiming")
-    until(lambda: len(laptop.claims()) == 1)
+    waiting.until(lambda: len(laptop.claims()) == 1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

@@ -10,9 +10,10 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tests import waiting
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools" / "containers"
 BASE_IMAGE = "localhost/privatekube/test-base"
@@ -45,7 +46,7 @@ def engine(folder: Path, enter: tuple[str, ...] = ()) -> Iterator[str]:
     """Run Podman's service, with a prefix that enters a network; yield its address."""
     path = folder / "podman.sock"
     command = [*enter, "podman", "system", "service", "--time", "0", f"unix://{path}"]
-    with _serving(command, folder / "podman.log", environment=SETTINGS):
+    with _run_in_background(command, folder / "podman.log", environment=SETTINGS):
         _wait(lambda: path.exists() and _podman_answers(path), folder / "podman.log")
         yield f"unix://{path}"
 
@@ -65,7 +66,7 @@ def registry(folder: Path, *, login: tuple[str, str] | None = None, port: int | 
     (folder / "config.yml").write_text(text)
     if login:
         (folder / "htpasswd").write_text(":".join(login) + "\n")
-    with _serving(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
+    with _run_in_background(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
         _wait(lambda: _listens(port), folder / "log")
         try:
             yield f"localhost:{port}"
@@ -106,7 +107,7 @@ def remove(*names: str) -> None:
 
 
 @contextlib.contextmanager
-def _serving(command: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[None]:
+def _run_in_background(command: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[None]:
     with log.open("ab") as written:
         process = subprocess.Popen(
             ["timeout", str(_LONGEST_SECONDS), *command],
@@ -125,11 +126,8 @@ def _serving(command: list[str], log: Path, environment: dict[str, str] | None =
             process.wait()
 
 
-def _wait(ready: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while not ready():
-        assert time.monotonic() < deadline, log.read_text(errors="replace")
-        time.sleep(0.1)
+def _wait(is_ready: Callable[[], bool], log: Path) -> None:
+    waiting.until(is_ready, _READY_SECONDS, lambda: log.read_text(errors="replace"))
 
 
 def _listens(port: int) -> bool:

@@ -6,7 +6,6 @@ import io
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from kfp.dsl.base_component import BaseComponent
 from privatekube.kubeflow import container_steps, kfp_local
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.subprocess_steps import Observer, StepFailure, Steps
+from tests import waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = StepComponents.of_project(ROOT, ())
@@ -138,13 +138,13 @@ kfp_local.run(t.pipeline(lambda file: WAIT(file=file)), {{"file": {str(tmp_path 
 """
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        _until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
+        waiting.until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
         process.send_signal(signal.SIGINT)
         assert process.wait(30) != 0
     finally:
         process.kill()
     step = int((tmp_path / "pid").read_text())
-    _until(lambda: not Path(f"/proc/{step}").exists())
+    waiting.until(lambda: not Path(f"/proc/{step}").exists())
 
 
 class _Container:
@@ -184,10 +184,3 @@ def test_the_exit_status_of_a_container_is_that_of_the_step(status: int) -> None
     assert events == ["one", "two"]
     assert started[0].removed
     assert (steps.failure is None) == (status == 0)
-
-
-def _until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -17,8 +17,7 @@ from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import ConsumeRequest, Request
 from privatekube.resources.responses import ResponseState
 from privatekube.store.base import ResourceStore
-from tests import builders
-from tests.node import waiting
+from tests import builders, waiting
 from tests.reconcile.harness import Plane
 
 BUDGET, DEMAND = EpsilonDelta(10.0, 1e-6), EpsilonDelta(0.04)

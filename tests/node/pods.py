@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests import builders
-from tests.node import waiting
+from tests import builders, waiting
 from tests.node.node import Json, Node
 
 NAMESPACE = builders.NAMESPACE

@@ -12,8 +12,8 @@ import pytest
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
-from tests.node import accounts, claimant, pods, waiting
+from tests import builders, waiting
+from tests.node import accounts, claimant, pods
 from tests.node.bursts import DEMAND, Burst
 from tests.node.deployment import NAME, NAMESPACE, Deployment
 from tests.node.node import Node

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.node import node as nodes
-from tests.node import waiting
 from tests.node.node import Node
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]

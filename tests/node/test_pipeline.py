@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pipelines import dp_lstm
+from tests import waiting
 from tests.e2e.conftest import Laptop
-from tests.node import components, pods, published, team, waiting
+from tests.node import components, pods, published, team
 from tests.node import node as nodes
 from tests.node.deployment import Deployment
 from tests.node.node import Node

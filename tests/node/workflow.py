@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.node import accounts, pods, volume, waiting
+from tests import waiting
+from tests.node import accounts, pods, volume
 from tests.node.compiled import Compiled, Scope, Step
 from tests.node.node import Json, Node
 
