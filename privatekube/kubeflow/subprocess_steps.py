@@ -69,7 +69,7 @@ class Steps:
             stderr=subprocess.STDOUT,
             text=True,
             bufsize=1,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the step
+            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the step
         )
         self.running.add(process)
         with process:

@@ -23,7 +23,7 @@ ENABLED = "PRIVATEKUBE_TEST_IMAGES"
 
 
 @dataclass(frozen=True)
-class Workshop:
+class BuildHost:
     """A place to build images.
 
     Args:
@@ -96,7 +96,7 @@ def checkout(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_workshop() -> Iterator[Workshop]:
+def clean_build_host() -> Iterator[BuildHost]:
     """A copy of the checkout as shipped, an engine and a registry; tests are skipped if there can be none."""
     if ENABLED not in os.environ:
         pytest.skip("images take minutes and 20 GB of disk: run make test-images")
@@ -107,34 +107,34 @@ def empty_workshop() -> Iterator[Workshop]:
         folder = Path(name)
         with servers.engine(folder) as engine, servers.registry(folder / "registry") as registry:
             (folder / "checkout").mkdir()
-            yield Workshop(checkout(folder / "checkout"), engine, registry)
+            yield BuildHost(checkout(folder / "checkout"), engine, registry)
         servers.remove("small", "leaky", "failing", "my-component")
 
 
 @pytest.fixture(scope="session")
-def workshop(empty_workshop: Workshop) -> Workshop:
+def build_host(clean_build_host: BuildHost) -> BuildHost:
     """The same with all images built, pushed and pinned."""
-    shipped = empty_workshop.texts()
-    empty_workshop.build_all()
-    assert shipped != empty_workshop.texts()
-    return empty_workshop
+    shipped = clean_build_host.texts()
+    clean_build_host.build_all()
+    assert shipped != clean_build_host.texts()
+    return clean_build_host
 
 
 @dataclass(frozen=True)
 class ContainerLaptop(Laptop):
-    """A laptop that runs the commands of a workshop's copy, with steps that run in its images."""
+    """A laptop that runs the commands of a build host's copy, with steps that run in its images."""
 
-    workshop: Workshop
+    build_host: BuildHost
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of the laptop and of the workshop."""
-        return {**super().environment, **self.workshop.environment}
+        """The environment of the laptop and of the build host."""
+        return {**super().environment, **self.build_host.environment}
 
     @property
     def root(self) -> Path:
-        """The workshop's copy of the checkout."""
-        return self.workshop.folder
+        """The build host's copy of the checkout."""
+        return self.build_host.folder
 
     def pipeline_in_containers(self, *settings: str, options: tuple[str, ...] = (), status: int = 0) -> str:
         """Run the pipeline in its images with quick arguments, to its end."""
@@ -150,14 +150,14 @@ class ContainerLaptop(Laptop):
         assert process.returncode == 130, err
 
 
-def laptop_with_blocks(folder: Path, workshop: Workshop) -> ContainerLaptop:
+def laptop_with_blocks(folder: Path, build_host: BuildHost) -> ContainerLaptop:
     """Create a laptop with two blocks of epsilon 10."""
-    laptop = ContainerLaptop(folder, workshop)
+    laptop = ContainerLaptop(folder, build_host)
     laptop.run("demo_blocks.py", "create", "--days", "2")
     return laptop
 
 
 @pytest.fixture
-def laptop(workshop: Workshop, tmp_path: Path) -> ContainerLaptop:
+def laptop(build_host: BuildHost, tmp_path: Path) -> ContainerLaptop:
     """A laptop with two blocks of epsilon 10."""
-    return laptop_with_blocks(tmp_path, workshop)
+    return laptop_with_blocks(tmp_path, build_host)

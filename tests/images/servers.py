@@ -21,7 +21,7 @@ SETTINGS = {
     "CONTAINERS_CONF": str(TOOLS / "containers.conf"),
     "CONTAINERS_REGISTRIES_CONF": str(TOOLS / "registries.conf"),
 }
-_LONGEST_SECONDS, _READY_SECONDS, _STOP_SECONDS = 7200, 30, 20
+_LONGEST_SECONDS, _COMMAND_SECONDS, _READY_SECONDS, _STOP_SECONDS = 7200, 900, 30, 20
 PLAIN = "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}, delete: {{enabled: true}}}}\n"
 HTTP = "http: {{addr: '127.0.0.1:{port}'}}\nlog: {{level: warn}}\n"
 LOGIN = "auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
@@ -37,7 +37,7 @@ def why_absent() -> str | None:
 
 def make_base() -> str:
     """Make the base image that stands for python:3.11-slim, and return its name."""
-    subprocess.run([TOOLS / "base-image.sh", BASE_IMAGE], check=True)
+    subprocess.run([TOOLS / "base-image.sh", BASE_IMAGE], check=True, timeout=_COMMAND_SECONDS)
     return BASE_IMAGE
 
 
@@ -81,12 +81,18 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def podman(*arguments: str) -> str:
-    """Run podman and return its stdout."""
+def podman(*arguments: str, enter: tuple[str, ...] = ()) -> str:
+    """Run podman, with a prefix that enters a network, and return its stdout."""
     process = subprocess.run(
-        ["podman", *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, check=False
+        [*enter, "podman", *arguments],
+        env={**os.environ, **SETTINGS},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_COMMAND_SECONDS,
     )
-    assert process.returncode == 0, f"podman {arguments}: {process.stderr}"
+    written = f"{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+    assert process.returncode == 0, f"podman {arguments}: {process.returncode}\n{written}"
     return process.stdout
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import committed
 from tests.images import servers
-from tests.images.conftest import ContainerLaptop, Workshop, checkout, laptop_with_blocks
+from tests.images.conftest import BuildHost, ContainerLaptop, checkout, laptop_with_blocks
 from tests.images.test_build import BASES, COMPONENTS, image_of
 
 pytestmark = pytest.mark.containers
@@ -36,23 +36,25 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def dockers(empty_workshop: Workshop, client: Any, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def docker_build_host(clean_build_host: BuildHost, client: Any, tmp_path_factory: pytest.TempPathFactory) -> BuildHost:
     """A copy of the checkout with all images built by Docker, pushed and pinned."""
-    workshop = replace(empty_workshop, folder=checkout(tmp_path_factory.mktemp("dockers")), engine=os.environ[NAMED])
-    assert f"Docker at {workshop.engine} builds {len(COMPONENTS)} components" in workshop.build_all()
-    return workshop
+    build_host = replace(
+        clean_build_host, folder=checkout(tmp_path_factory.mktemp("docker_build_host")), engine=os.environ[NAMED]
+    )
+    assert f"Docker at {build_host.engine} builds {len(COMPONENTS)} components" in build_host.build_all()
+    return build_host
 
 
 @pytest.fixture
-def laptop(dockers: Workshop, tmp_path: Path) -> ContainerLaptop:
+def laptop(docker_build_host: BuildHost, tmp_path: Path) -> ContainerLaptop:
     """A laptop with two blocks of epsilon 10."""
-    return laptop_with_blocks(tmp_path, dockers)
+    return laptop_with_blocks(tmp_path, docker_build_host)
 
 
-def test_it_pins_what_it_pushed_and_builds_nothing_again(dockers: Workshop) -> None:
-    assert all(f"{dockers.repository}/" in image_of(dockers, component) for component in COMPONENTS)
-    assert dockers.build_all().count(" unchanged ") == len(COMPONENTS) + len(BASES)
-    assert "agree" in dockers.build("--check")
+def test_it_pins_what_it_pushed_and_builds_nothing_again(docker_build_host: BuildHost) -> None:
+    assert all(f"{docker_build_host.repository}/" in image_of(docker_build_host, component) for component in COMPONENTS)
+    assert docker_build_host.build_all().count(" unchanged ") == len(COMPONENTS) + len(BASES)
+    assert "agree" in docker_build_host.build("--check")
 
 
 def test_a_run_publishes_pays_and_leaves_no_container(laptop: ContainerLaptop, client: Any) -> None:
@@ -75,13 +77,13 @@ def test_ctrl_c_settles_the_claim_and_leaves_no_container(laptop: ContainerLapto
     assert client.containers.list(all=True) == []
 
 
-def test_a_dockerfile_that_fails_shows_the_last_lines_of_its_step(dockers: Workshop, tmp_path: Path) -> None:
+def test_a_dockerfile_that_fails_shows_the_last_lines_of_its_step(docker_build_host: BuildHost, tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
     (folder / "component.yaml").write_text("name: small\nimplementation: {container: {image: small}}\n")
     text = f"FROM {servers.BASE_IMAGE}\nCOPY *.yaml /app/\nRUN echo 'cannot find the thing' >&2; exit 7\n"
     (folder / "Dockerfile").write_text(text)
-    written = dockers.build(str(folder), "--no-push", status=1).splitlines()
+    written = docker_build_host.build(str(folder), "--no-push", status=1).splitlines()
     assert any("cannot find the thing" in line for line in written[:-1])
     assert written[-1].startswith("error: localhost/privatekube/small:")
     assert "code: 7" in written[-1]

@@ -11,7 +11,7 @@ import yaml
 
 from privatekube.images import registry
 from tests.images import servers
-from tests.images.conftest import ROOT, Workshop
+from tests.images.conftest import ROOT, BuildHost
 from tests.images.test_build import COMPONENTS, image_of
 
 pytestmark = pytest.mark.containers
@@ -33,8 +33,8 @@ def is_importable(image: str, module: str) -> bool:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_an_image_runs_as_an_unprivileged_user_on_a_read_only_root(workshop: Workshop, component: str) -> None:
-    image = image_of(workshop, component)
+def test_an_image_runs_as_an_unprivileged_user_on_a_read_only_root(build_host: BuildHost, component: str) -> None:
+    image = image_of(build_host, component)
     options = ("--read-only", "--read-only-tmpfs=false", f"--tmpfs={SCRATCH}", "--cap-drop", "all", "--network", "none")
     assert "Arguments" in run(image, "python3", "-m", f"components.{component}", "--help", options=options)
     assert run(image, "id", "-u").strip() == "1000"
@@ -48,8 +48,8 @@ def test_an_image_runs_as_an_unprivileged_user_on_a_read_only_root(workshop: Wor
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_an_image_holds_nothing_it_should_not(workshop: Workshop, component: str) -> None:
-    image = image_of(workshop, component)
+def test_an_image_holds_nothing_it_should_not(build_host: BuildHost, component: str) -> None:
+    image = image_of(build_host, component)
     for module in ("kfp", "pip", "pytest", *(() if component in TRAINING else ("torch", "opacus"))):
         assert not is_importable(image, module), module
     search = "find / -xdev ( -name .git -o -name *secrets*.yaml -o -name *.key -o -name .cache ) -print"
@@ -61,28 +61,28 @@ def test_an_image_holds_nothing_it_should_not(workshop: Workshop, component: str
 
 
 def test_a_control_image_is_small_and_the_training_image_has_the_size_that_the_documents_state(
-    workshop: Workshop,
+    build_host: BuildHost,
 ) -> None:
     base = json.loads(servers.podman("image", "inspect", servers.BASE_IMAGE))[0]["Size"]
     for component in CONTROL:
-        assert packed_mb(workshop, component) < MOST_CONTROL_MB
-        image = image_of(workshop, component)
+        assert packed_mb(build_host, component) < MOST_CONTROL_MB
+        image = image_of(build_host, component)
         unpacked = (json.loads(servers.podman("image", "inspect", image))[0]["Size"] - base) / 1e6
         assert unpacked < MOST_UNPACKED_MB + (300 if component == "dp_preprocess" else 0)
-    assert 2500 < packed_mb(workshop, "dp_train") < 3500
+    assert 2500 < packed_mb(build_host, "dp_train") < 3500
     assert "3.0 GB" in (ROOT / "docs" / "images.md").read_text()
 
 
-def packed_mb(workshop: Workshop, component: str) -> float:
+def packed_mb(build_host: BuildHost, component: str) -> float:
     """Return the size above the base as the registry stores it and a node pulls it, in MB."""
-    repository, _, digest = image_of(workshop, component).partition("@")
-    url = f"http://{workshop.registry}/v2/{repository.partition('/')[2]}/manifests/{digest}"
+    repository, _, digest = image_of(build_host, component).partition("@")
+    url = f"http://{build_host.registry}/v2/{repository.partition('/')[2]}/manifests/{digest}"
     manifest = requests.get(url, headers={"Accept": registry.MANIFESTS}, timeout=10).json()
     return float(sum(layer["size"] for layer in manifest["layers"][1:]) / 1e6)
 
 
 @pytest.mark.parametrize("component", CONTROL)
-def test_a_control_component_starts_quickly(workshop: Workshop, component: str) -> None:
+def test_a_control_component_starts_quickly(build_host: BuildHost, component: str) -> None:
     """Take the best of five: a busy machine or the first read of an image does not count."""
     program = (
         "import subprocess, sys, time\n"
@@ -94,17 +94,17 @@ def test_a_control_component_starts_quickly(workshop: Workshop, component: str) 
         "print(min(times))\n"
     )
     command = ("python3", "-c", program, f"components.{component}", "--help")
-    seconds = float(run(image_of(workshop, component), *command, options=("--read-only",)))
+    seconds = float(run(image_of(build_host, component), *command, options=("--read-only",)))
     assert seconds < MOST_START_SECONDS
 
 
-def test_the_training_image_trains(workshop: Workshop) -> None:
+def test_the_training_image_trains(build_host: BuildHost) -> None:
     program = "import torch, opacus; print((torch.ones(2, 2) @ torch.ones(2, 2)).sum().item())"
-    assert run(image_of(workshop, "dp_train"), "python3", "-c", program, options=("--read-only",)).strip() == "8.0"
+    assert run(image_of(build_host, "dp_train"), "python3", "-c", program, options=("--read-only",)).strip() == "8.0"
 
 
-def test_the_lock_names_the_base_that_each_image_stands_on(workshop: Workshop) -> None:
-    entries = yaml.safe_load((workshop.folder / "images.lock.yaml").read_text())["images"]
+def test_the_lock_names_the_base_that_each_image_stands_on(build_host: BuildHost) -> None:
+    entries = yaml.safe_load((build_host.folder / "images.lock.yaml").read_text())["images"]
     layers = {
         entry["name"]: json.loads(servers.podman("image", "inspect", f"{entry['repository']}:{entry['tag']}"))[0][
             "RootFS"
@@ -117,14 +117,14 @@ def test_the_lock_names_the_base_that_each_image_stands_on(workshop: Workshop) -
             assert layers[entry["name"]]["Layers"][: len(base)] == base
 
 
-def test_a_secret_beside_the_sources_stays_outside(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_secret_beside_the_sources_stays_outside(build_host: BuildHost, tmp_path: Path) -> None:
     folder = tmp_path / "leaky"
     folder.mkdir()
     (folder / "component.yaml").write_text("name: l\nimplementation: {container: {image: leaky}}\n")
     (folder / "Dockerfile").write_text(f"ARG BASE_IMAGE={servers.BASE_IMAGE}\nFROM ${{BASE_IMAGE}}\nCOPY . /app/\n")
     (folder / "client_secrets.yaml").write_text("existing_token: sesame\n")
     (folder / "program.py").write_text("")
-    workshop.build(str(folder), "--single", "--no-push")
+    build_host.build(str(folder), "--single", "--no-push")
     entries = yaml.safe_load((folder / "images.lock.yaml").read_text())["images"]
     (image,) = [f"{entry['repository']}:{entry['tag']}" for entry in entries]
     assert sorted(run(image, "ls", "/app").split()) == ["Dockerfile", "component.yaml", "program.py"]

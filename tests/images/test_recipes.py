@@ -1,4 +1,4 @@
-"""The ingredients of an image: the files that its Dockerfile copies, and a tag that follows from them alone."""
+"""The ingredients of an image: the files that its Dockerfile copies, and a tag that depends on them only."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_every_option_of_the_build_command_is_documented() -> None:
         assert f"`{option}" in text or option == "--push", option
 
 
-def test_dockerfiles_copy_from_their_context_alone() -> None:
+def test_dockerfiles_copy_from_their_context_only() -> None:
     for path in ROOT.glob("components/**/Dockerfile"):
         read = dockerfile.load(path.parent)
         assert read.base

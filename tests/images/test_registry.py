@@ -65,7 +65,7 @@ def test_a_request_without_a_token_is_denied(host: str, login: dict[str, str]) -
         registry.digest(f"{host}/team/a", "v1", login)
 
 
-def test_plain_http_is_for_loopback_alone() -> None:
+def test_plain_http_is_used_on_loopback_only() -> None:
     with pytest.raises(errors.Temporary, match=r"registry: registry\.invalid cannot be reached"):
         registry.digest("registry.invalid/team/a", "v1", {})
     assert registry._schemes("localhost.example.org") == ("https",)

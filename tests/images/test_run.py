@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Laptop, committed
 from tests.images import servers
-from tests.images.conftest import ROOT, ContainerLaptop, Workshop
+from tests.images.conftest import ROOT, BuildHost, ContainerLaptop
 from tests.images.test_build import image_of
 
 pytestmark = pytest.mark.containers
@@ -38,7 +38,7 @@ def test_it_publishes_pays_and_leaves_no_container(laptop: ContainerLaptop) -> N
 
 
 def test_a_component_that_exits_3_fails_the_run_and_the_exit_task_runs(
-    laptop: ContainerLaptop, workshop: Workshop
+    laptop: ContainerLaptop, build_host: BuildHost
 ) -> None:
     replacement = laptop.folder / "failing"
     replacement.mkdir()
@@ -50,7 +50,7 @@ def test_a_component_that_exits_3_fails_the_run_and_the_exit_task_runs(
         "ARG BASE_IMAGE=privatekube/control-base\nFROM ${BASE_IMAGE}\nCOPY *.py /app/failing/\n"
     )
     (replacement / "__main__.py").write_text(FAILING)
-    workshop.build(str(replacement), "--single", "--no-push", "--base-image", servers.BASE_IMAGE)
+    build_host.build(str(replacement), "--single", "--no-push", "--base-image", servers.BASE_IMAGE)
     written = laptop.pipeline_in_containers(options=("--component", f"dp_evaluate={replacement}"), status=3)
     assert written.splitlines()[-1].startswith("error: dp_evaluate: metrics: a file")
     assert "release: run ended FAILED" in written
@@ -72,16 +72,18 @@ def test_ctrl_c_settles_the_claim_and_leaves_no_container(laptop: ContainerLapto
     assert containers() == before
 
 
-def test_a_missing_image_is_pulled_by_its_digest(laptop: ContainerLaptop, workshop: Workshop) -> None:
-    image = image_of(workshop, "release")
+def test_a_missing_image_is_pulled_by_its_digest(laptop: ContainerLaptop, build_host: BuildHost) -> None:
+    image = image_of(build_host, "release")
     (identity,) = {each["Id"] for each in json.loads(servers.podman("image", "inspect", image))}
     servers.podman("rmi", "--force", identity)
     laptop.pipeline_in_containers()
     assert servers.podman("image", "inspect", "--format", "{{.Id}}", image).strip() == identity.removeprefix("sha256:")
 
 
-def test_an_engine_that_does_not_answer_is_found_before_anything_is_claimed(workshop: Workshop, tmp_path: Path) -> None:
-    laptop = ContainerLaptop(tmp_path, Workshop(workshop.folder, "unix:///nowhere.sock", workshop.registry))
+def test_an_engine_that_does_not_answer_is_found_before_anything_is_claimed(
+    build_host: BuildHost, tmp_path: Path
+) -> None:
+    laptop = ContainerLaptop(tmp_path, BuildHost(build_host.folder, "unix:///nowhere.sock", build_host.registry))
     laptop.run("demo_blocks.py", "create", "--days", "1")
     written = laptop.pipeline_in_containers(status=2)
     assert written.splitlines() == [
@@ -98,13 +100,13 @@ def test_images_as_shipped_are_refused_with_the_command_that_builds_them(tmp_pat
     assert "build it: python build_components.py --no-push" in written
 
 
-def test_another_component_takes_the_place_of_a_step(laptop: ContainerLaptop, workshop: Workshop) -> None:
-    example = workshop.folder / "examples" / "my_component"
+def test_another_component_takes_the_place_of_a_step(laptop: ContainerLaptop, build_host: BuildHost) -> None:
+    example = build_host.folder / "examples" / "my_component"
     shipped = (example / "component.yaml").read_text()
     try:
-        options = ("--registry", workshop.repository, "--base-image", servers.BASE_IMAGE)
-        assert " built " in workshop.build("examples/my_component", *options)
-        assert f"{workshop.repository}/my-component@sha256:" in (example / "component.yaml").read_text()
+        options = ("--registry", build_host.repository, "--base-image", servers.BASE_IMAGE)
+        assert " built " in build_host.build("examples/my_component", *options)
+        assert f"{build_host.repository}/my-component@sha256:" in (example / "component.yaml").read_text()
         laptop.pipeline_in_containers(options=("--component", f"dp_evaluate={example}"))
     finally:
         (example / "component.yaml").write_text(shipped)

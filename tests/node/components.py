@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.images import servers
-from tests.images.conftest import Workshop, checkout
+from tests.images.conftest import BuildHost, checkout
 from tests.node import compiled
 from tests.node.compiled import Compiled
 from tests.node.node import Node
@@ -26,9 +26,9 @@ def pipeline(node: Node, folder: Path) -> Compiled:
     copy.mkdir()
     checkout(copy)
     servers.make_base()
-    with _workshop(copy, node, enter=()) as here:
+    with _build_host(copy, node, enter=()) as here:
         here.build("--no-push", "--base-image", servers.BASE_IMAGE)
-    with _workshop(copy, node, enter=node.enter) as inside:
+    with _build_host(copy, node, enter=node.enter) as inside:
         inside.build_all()
     servers.forget(node.loopback_registry)
     command = [sys.executable, str(copy / "run_pipeline.py"), "--compile-only", str(folder / "dp_lstm.yaml")]
@@ -37,8 +37,8 @@ def pipeline(node: Node, folder: Path) -> Compiled:
 
 
 @contextlib.contextmanager
-def _workshop(copy: Path, node: Node, *, enter: tuple[str, ...]) -> Iterator[Workshop]:
+def _build_host(copy: Path, node: Node, *, enter: tuple[str, ...]) -> Iterator[BuildHost]:
     folder = copy.parent / ("inside" if enter else "here")
     folder.mkdir(exist_ok=True)
     with servers.engine(folder, enter=enter) as address:
-        yield Workshop(copy, address, node.loopback_registry, enter)
+        yield BuildHost(copy, address, node.loopback_registry, enter)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.node import deployment, images
+from tests.images import servers
+from tests.node import deployment
 from tests.node import node as nodes
 from tests.node.deployment import Deployment
 from tests.node.node import Node
@@ -25,7 +26,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture(scope="session")
 def base() -> str:
     """The base image in Podman's store."""
-    return images.make_base()
+    return servers.make_base()
 
 
 @pytest.fixture(scope="session")

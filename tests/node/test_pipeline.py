@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(nodes.KUBECONFIG in os.environ, reason="pods exchange files in a folder of this machine"),
 ]
-STEPS = ["allocate", "download", "dp-preprocess", "dp-train", "dp-evaluate", "consume", "upload", "release"]
+STEPS = [step.replace("_", "-") for step in dp_lstm.STEPS]
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 BEGUN_SECONDS = 300
 

@@ -65,7 +65,7 @@ def test_only_steps_that_move_data_are_retried(compiled: dict[str, Any]) -> None
     assert {name for name, task in tasks(compiled).items() if "retryPolicy" in task} == {"download", "upload"}
 
 
-def test_every_step_is_bounded_and_the_gpu_is_asked_for_where_the_model_runs(compiled: dict[str, Any]) -> None:
+def test_every_step_is_limited_and_a_gpu_is_requested_where_the_model_runs(compiled: dict[str, Any]) -> None:
     executors = compiled["deploymentSpec"]["executors"]
     resources = {name.removeprefix("exec-"): executor["container"]["resources"] for name, executor in executors.items()}
     assert all({"resourceCpuLimit", "resourceMemoryLimit"} <= resource.keys() for resource in resources.values())
