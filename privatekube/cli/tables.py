@@ -51,7 +51,7 @@ def claim_list(claims: Sequence[PrivacyBudgetClaim]) -> Table:
             summary.demand(claim),
             str(len(held)),
             "yes" if claim.spec.data_opened else "no",
-            (responses[-1].error or "") if responses else "",
+            str(responses[-1].refusal or "") if responses else "",
             _age(claim.meta),
         )
     return table
@@ -166,8 +166,8 @@ def _components(amount: PrivacyBudget, like: PrivacyBudget) -> list[float | None
 def _reason(request: Request, response: Response | None) -> str:
     if response is None:
         return ""
-    if response.error:
-        return response.error
+    if response.refusal is not None:
+        return str(response.refusal)
     if isinstance(response.detail, ConsumeResponse | ReleaseResponse):
         outcomes = response.detail.blocks.items()
         return "; ".join(f"{block_id}: {outcome.error}" for block_id, outcome in outcomes if outcome.error)

@@ -9,10 +9,11 @@ from dataclasses import replace
 from privatekube import errors, retries
 from privatekube.client.embedded import ControlPlane
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import allocate_requests, overdue_claims, reconcile
+from privatekube.reconcile import overdue_claims, reconcile
 from privatekube.resources import matching, shortages
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
 from privatekube.scheduling.policy import UNLOCK
@@ -261,8 +262,8 @@ class BudgetClient(ControlPlane):
         self, claim: PrivacyBudgetClaim, request: AllocateRequest, response: Response
     ) -> errors.PrivateKubeError:
         """Return the error that says why the control plane refused a request."""
-        if (response.error or "").partition(":")[0] != allocate_requests.TIMEOUT:
-            return errors.InvalidInput(f"claim {claim.id}: {response.error}")
+        if response.refusal is None or response.refusal.reason is not RefusalReason.TIMED_OUT:
+            return errors.InvalidInput(f"claim {claim.id}: {response.refusal}")
         blocks = matching.candidates(request, claim.meta.namespace, self.list_blocks(claim.meta.namespace))
         return errors.DeadlineExceeded(
             f"claim {claim.id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "

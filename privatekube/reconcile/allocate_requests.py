@@ -13,17 +13,16 @@ from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import pass_state
 from privatekube.reconcile.pass_state import PassState
-from privatekube.resources import matching, transitions
+from privatekube.resources import matching, refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import AllocateResponse, Allocation, ResponseState
 from privatekube.scheduling import unlocking
 from privatekube.scheduling.policy import Policy
-from privatekube.scheduling.snapshot import BlockView, Grant, Schedule, Snapshot, WaitingRequest
-
-TIMEOUT = "timeout"
+from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, UnlockSchedule, WaitingRequest
 
 
 def accept(state: PassState, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, policy: Policy) -> None:
@@ -39,7 +38,7 @@ def accept(state: PassState, claim: PrivacyBudgetClaim, index: int, request: All
         demands = matching.demand(request, candidates)
     except errors.InvalidInput as error:
         pass_state.undo_locks(state, request_id)
-        state.answer(claim, index, ResponseState.FAILURE, error=str(error))
+        state.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(str(error)))
         return
     for block in candidates:
         _reserve(state, block, claim, request_id, demands[block.id], policy)
@@ -61,13 +60,13 @@ def _reserve(  # noqa: PLR0917 - each is a part of one reservation
     status = transitions.status_of(block)
     lock = status.locks.get(request_id)
     if lock is None:
-        amount = unlocking.arriving(policy.unlocking, block.spec.initial_budget, status.pending)
+        amount = unlocking.arrival_amount(policy.unlocking, block.spec.initial_budget, status.pending)
         block = block if amount is None else transitions.unlock(block, amount)
     if lock is None or (claim.id not in status.reserved and lock.acquired is None):
         state.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
 
 
-def grant(state: PassState, grants: Iterable[Grant]) -> None:
+def grant(state: PassState, grants: Iterable[GrantDecision]) -> None:
     """Grant waiting requests their demands: acquire on all blocks, write the answers, complete the locks."""
     amounts_of = {grant.request_id: _acquire(state, grant) for grant in grants}
     state.flush()
@@ -82,7 +81,7 @@ def grant(state: PassState, grants: Iterable[Grant]) -> None:
         pass_state.complete_locks(state, claim, request_id)
 
 
-def _acquire(state: PassState, grant: Grant) -> dict[str, PrivacyBudget]:
+def _acquire(state: PassState, grant: GrantDecision) -> dict[str, PrivacyBudget]:
     claim = state.open_claims[grant.request_id.claim]
     demands = demand_of(claim, grant.request_id.index)
     amounts = {block_id: demands[block_id] for block_id in grant.blocks}
@@ -118,7 +117,7 @@ def expire(state: PassState, policy: Policy) -> None:
         waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
         if waiting is not None and deadline is not None and state.now_ms >= deadline:
             index, request, _ = waiting
-            fail(state, claim, index, _timeout_error(state, claim, request))
+            fail(state, claim, index, _timeout_refusal(state, claim, request))
 
 
 def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
@@ -130,25 +129,25 @@ def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
     return (detail.start_time_ms or 0) + (request.timeout_ms or policy.default_timeout_ms)
 
 
-def fail(state: PassState, claim: PrivacyBudgetClaim, index: int, error: str) -> PrivacyBudgetClaim:
+def fail(state: PassState, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) -> PrivacyBudgetClaim:
     """Answer a waiting request with failure, then drop its reservations; return the claim as answered."""
     before = claim.response_at(index)
     detail = None
     if before is not None and isinstance(before.detail, AllocateResponse):
         detail = replace(before.detail, budgets={}, finish_time_ms=state.now_ms)
     holdings = replace(claim.status, reserved={})
-    answered = state.answer(claim, index, ResponseState.FAILURE, error=error, detail=detail, holdings=holdings)
+    answered = state.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=detail, holdings=holdings)
     pass_state.undo_locks(state, claim.request_id(index))
     return answered
 
 
-def _timeout_error(state: PassState, claim: PrivacyBudgetClaim, request: AllocateRequest) -> str:
-    """Return the error of a timeout, with the reason if the demand could never have been granted."""
+def _timeout_refusal(state: PassState, claim: PrivacyBudgetClaim, request: AllocateRequest) -> Refusal:
+    """Return the refusal of a timeout, with the reason if the demand could never have been granted."""
     try:
         matching.require_possible(request, matching.candidates(request, claim.meta.namespace, state.blocks.values()))
     except errors.InvalidInput as error:
-        return f"{TIMEOUT}: {error}"
-    return TIMEOUT
+        return refusals.timed_out(str(error))
+    return refusals.TIMED_OUT
 
 
 def snapshot(state: PassState) -> Snapshot:
@@ -183,10 +182,10 @@ def _view(block: PrivateDataBlock) -> BlockView:
     )
 
 
-def schedule(block: PrivateDataBlock) -> Schedule:
+def schedule(block: PrivateDataBlock) -> UnlockSchedule:
     """Return the times that decide when a block's budget unlocks."""
     last_ms = transitions.status_of(block).last_release_ms
-    return Schedule(block.meta.creation_time_ms or 0, last_ms, block.spec.flow_releasing)
+    return UnlockSchedule(block.meta.creation_time_ms or 0, last_ms, block.spec.flow_releasing)
 
 
 def demand_of(claim: PrivacyBudgetClaim, index: int) -> dict[str, PrivacyBudget]:

@@ -13,6 +13,7 @@ from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import ABORT_AVAILABLE, ALL_OR_NOTHING, ConsumeRequest, ReleaseRequest
 from privatekube.resources.responses import ConsumeResponse, ReleaseResponse, ResponseState, Settlement
@@ -31,7 +32,8 @@ def consume(state: PassState, claim: PrivacyBudgetClaim, index: int, request: Co
     faults = [f"{block_id}: {outcome.error}" for block_id, outcome in outcomes.items() if outcome.error]
     if all_or_nothing and faults:
         pass_state.undo_locks(state, request_id)
-        state.answer(claim, index, ResponseState.FAILURE, error="; ".join(faults), detail=ConsumeResponse(outcomes))
+        refusal = Refusal.parse("; ".join(faults))
+        state.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=ConsumeResponse(outcomes))
         return
     amounts = _lock_amounts(state, claim, request_id, outcomes, transitions.begin_commit)
     holdings = replace(
@@ -114,7 +116,7 @@ def _is_within(amount: PrivacyBudget, held: PrivacyBudget) -> bool:
     """Whether no component of `amount` is greater than in `held`, up to float rounding."""
     excess = amount - held
     scale = max(abs(value) for value in held.values)
-    return all(value <= rounding.ROUNDING * scale for value in excess.values)
+    return all(value <= rounding.RELATIVE_TOLERANCE * scale for value in excess.values)
 
 
 def _lock_amounts(

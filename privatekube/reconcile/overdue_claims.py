@@ -12,13 +12,12 @@ from dataclasses import replace
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import allocate_requests
 from privatekube.reconcile.pass_state import PassState
-from privatekube.resources import transitions
+from privatekube.resources import refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
 
 IDENTIFIER = "settle-after"
-OVERDUE = "settled: its time to settle is over"
 
 
 def settle_overdue(state: PassState) -> None:
@@ -58,13 +57,15 @@ def _settle(state: PassState, claim: PrivacyBudgetClaim) -> None:
     if current is not None:
         index, request = current
         if isinstance(request.action, AllocateRequest) and claim.response_at(index) is not None:
-            claim = allocate_requests.fail(state, claim, index, OVERDUE)
+            claim = allocate_requests.fail(state, claim, index, refusals.OVERDUE)
     held = held_on_known_blocks(claim, state.blocks.get)
     requests = claim.spec.requests
     if claim.is_waiting or not held or requests[-1].identifier == IDENTIFIER:
         return
     action = (
-        ConsumeRequest(held, f"{ALL_OR_NOTHING}=true", (OVERDUE,)) if claim.spec.data_opened else ReleaseRequest(held)
+        ConsumeRequest(held, f"{ALL_OR_NOTHING}=true", (str(refusals.OVERDUE),))
+        if claim.spec.data_opened
+        else ReleaseRequest(held)
     )
     spec = replace(claim.spec, requests=(*requests, Request(IDENTIFIER, action)))
     state.update_spec(replace(claim, spec=spec))

@@ -19,6 +19,7 @@ from privatekube.reconcile.status_writer import StatusWriter
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ReleaseResponse, Response, ResponseState
 from privatekube.store import kinds
@@ -140,7 +141,7 @@ class PassState:
         index: int,
         response_state: ResponseState,
         *,
-        error: str | None = None,
+        refusal: Refusal | None = None,
         detail: Detail | None = None,
         holdings: ClaimStatus | None = None,
     ) -> PrivacyBudgetClaim:
@@ -149,7 +150,7 @@ class PassState:
         A pending answer is written at the end of the pass, if the request still waits then.
         """
         status = holdings or claim.status
-        response = Response(claim.spec.requests[index].identifier, response_state, error, detail)
+        response = Response(claim.spec.requests[index].identifier, response_state, refusal, detail)
         responses = (*status.responses[:index], response)
         claim = replace(claim, status=replace(status, responses=responses))
         if response_state is ResponseState.PENDING:

@@ -10,15 +10,15 @@ from dataclasses import replace
 from privatekube import errors, retries
 from privatekube.reconcile import allocate_requests, consume_release, overdue_claims, recovery
 from privatekube.reconcile.pass_state import PassState
-from privatekube.resources import transitions
+from privatekube.resources import refusals, transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest, MalformedRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import cycle, unlocking
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 
-WITHDRAWN = "withdrawn"
 ATTEMPTS = 6
 BACK_OFF = retries.BackOff(first_seconds=0.02)
 
@@ -77,7 +77,7 @@ def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
         claim = state.open_claims.get(claim_id)
         current = None if claim is None else claim.current_request
         if claim is not None and current is not None:
-            allocate_requests.fail(state, claim, current[0], WITHDRAWN)
+            allocate_requests.fail(state, claim, current[0], refusals.WITHDRAWN)
             state.finish()
 
 
@@ -107,7 +107,7 @@ def _answer(state: PassState, claim: PrivacyBudgetClaim, index: int, request: Re
         case ReleaseRequest() as action:
             consume_release.release(state, claim, index, action)
         case MalformedRequest() as action:
-            state.answer(claim, index, ResponseState.FAILURE, error=action.fault)
+            state.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(action.fault))
 
 
 def _unlock_by_time(state: PassState, policy: Policy, *, at_once: bool) -> None:
@@ -120,7 +120,7 @@ def _unlock_by_time(state: PassState, policy: Policy, *, at_once: bool) -> None:
         last_ms = status.last_release_ms
         if at_once or last_ms is None or state.now_ms - last_ms >= period_ms:
             schedule = allocate_requests.schedule(block)
-            amount = unlocking.ticking(policy.unlocking, schedule, status.pending, state.now_ms)
+            amount = unlocking.tick_amount(policy.unlocking, schedule, status.pending, state.now_ms)
             if amount is not None:
                 unlocked = transitions.unlock(block, amount)
                 status = replace(transitions.status_of(unlocked), last_release_ms=state.now_ms)

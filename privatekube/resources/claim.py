@@ -147,5 +147,5 @@ class PrivacyBudgetClaim:
             outcome = outcomes.get(block_id)
             done = None if outcome is None or response.state is not ResponseState.SUCCESS else outcome.budget
             if done is None or not budget.is_close(done, amount):
-                reason = response.error or (outcome.error if outcome else None) or "it was interrupted"
+                reason = response.refusal or (outcome.error if outcome else None) or "it was interrupted"
                 raise errors.BudgetExceeded(f"block {block_id}: asked to commit {amount}, committed {done}: {reason}")

@@ -13,12 +13,11 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import Condition
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
 
 EXHAUSTED, GRANTED, SETTLED = "Exhausted", "Granted", "Settled"
-WAITING, REFUSED = "Waiting", "Refused"
-_REASONS = {"timeout": "TimedOut", "withdrawn": "Withdrawn", "settled": "Overdue"}
-"""By the first word of an error; every other is a refusal."""
+WAITING = "Waiting"
 
 
 def of_block(block: PrivateDataBlock, *, now_ms: int) -> PrivateDataBlock:
@@ -34,7 +33,11 @@ def of_block(block: PrivateDataBlock, *, now_ms: int) -> PrivateDataBlock:
 
 def of_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClaim:
     """The claim with its conditions; one that was not looked at yet has none."""
-    answered = [each for each in claim.status.responses if isinstance(each.detail, AllocateResponse) or each.error]
+    answered = [
+        response
+        for response in claim.status.responses
+        if isinstance(response.detail, AllocateResponse) or response.refusal
+    ]
     found = []
     if answered:
         found.append(_granted(answered[0], now_ms, claim.meta.generation))
@@ -47,11 +50,6 @@ def of_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClaim:
     return replace(claim, status=replace(claim.status, conditions=_kept(claim.status.conditions, found)))
 
 
-def refusal(error: str) -> str:
-    """The reason in one word, of an answer's error."""
-    return _REASONS.get(error.partition(":")[0], REFUSED)
-
-
 def _granted(response: Response, now_ms: int, generation: int) -> Condition:
     match response.state:
         case ResponseState.SUCCESS:
@@ -60,16 +58,16 @@ def _granted(response: Response, now_ms: int, generation: int) -> Condition:
             message = "waits for budget to be unlocked or given back"
             return Condition(GRANTED, False, WAITING, message, now_ms, generation)
         case ResponseState.FAILURE:
-            error = response.error or ""
-            return Condition(GRANTED, False, refusal(error), error, now_ms, generation)
+            refusal = response.refusal or Refusal.parse("")
+            return Condition(GRANTED, False, str(refusal.reason), str(refusal), now_ms, generation)
 
 
 def _is_spent(left: PrivacyBudget, whole: PrivacyBudget) -> bool:
     """Whether nothing can be granted any more: no epsilon is left, at no order."""
     if isinstance(left, EpsilonDelta) and isinstance(whole, EpsilonDelta):
-        return left.epsilon <= rounding.ROUNDING * whole.epsilon
+        return left.epsilon <= rounding.RELATIVE_TOLERANCE * whole.epsilon
     pairs = zip(left.values, whole.values, strict=True)
-    return all(value <= rounding.ROUNDING * abs(capacity) for value, capacity in pairs)
+    return all(value <= rounding.RELATIVE_TOLERANCE * abs(capacity) for value, capacity in pairs)
 
 
 def _kept(before: Iterable[Condition], found: Iterable[Condition]) -> tuple[Condition, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.refusals import Refusal
 
 
 class ResponseState(enum.StrEnum):
@@ -63,7 +64,7 @@ class Response:
 
     identifier: str
     state: ResponseState
-    error: str | None = None
+    refusal: Refusal | None = None
     detail: AllocateResponse | ConsumeResponse | ReleaseResponse | None = None
 
 

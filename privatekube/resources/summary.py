@@ -24,7 +24,7 @@ def claim_columns(claim: PrivacyBudgetClaim) -> Json:
     """What `kubectl get pbc` shows of a claim's status."""
     responses = claim.status.responses
     held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
-    reason = (responses[-1].error or "") if responses else ""
+    reason = str(responses[-1].refusal or "") if responses else ""
     if state(claim) == WAITING:
         reason = "not enough is unlocked"
     return {"state": state(claim), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}

@@ -192,7 +192,7 @@ def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
     initial = block.spec.initial_budget
     missing = initial - budget.total(parts[1:], start=parts[0])
     largest = max(abs(value) for part in (initial, *parts) for value in part.values)
-    if any(abs(value) > rounding.ROUNDING * largest * len(parts) for value in missing.values):
+    if any(abs(value) > rounding.RELATIVE_TOLERANCE * largest * len(parts) for value in missing.values):
         raise errors.BudgetExceeded(f"block {block.id}: its parts miss {missing} of {initial}; not written")
     return block
 

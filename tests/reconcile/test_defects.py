@@ -26,7 +26,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import ALL_OR_NOTHING, BudgetDemand
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ResponseState, Settlement
-from privatekube.scheduling.budget_table import Table
+from privatekube.scheduling.budget_table import BudgetTable
 from privatekube.scheduling.policy import Policy
 from privatekube.store.sqlite.store import SqliteStore
 from tests.clock import FakeClock
@@ -192,23 +192,23 @@ def a_claim_granted_after_waiting_is_never_answered_again(patch: Patch) -> None:
 
 
 def a_renyi_share_divides_by_no_capacity(patch: Patch) -> None:
-    def mutant(self: Table, rows: Any, demands: Any) -> Any:
+    def mutant(self: BudgetTable, rows: Any, demands: Any) -> Any:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.fmax.reduce(demands / self.capacity[rows], axis=1)
 
-    patch.setattr(Table, "shares", mutant)
+    patch.setattr(BudgetTable, "shares", mutant)
 
 
 def a_renyi_exact_fit_is_refused(patch: Patch) -> None:
-    made = Table.__init__
+    made = BudgetTable.__init__
 
-    def mutant(self: Table, **given: Any) -> None:
+    def mutant(self: BudgetTable, **given: Any) -> None:
         made(self, **given)
         self._tolerance[self.required == 1] *= -1
         self._set_ceiling(np.arange(len(self.required)))
 
-    patch.setattr(Table, "__init__", mutant)
-    patch.setattr(Table, "leaves_enough", lambda self, rows, demands: not len(rows))
+    patch.setattr(BudgetTable, "__init__", mutant)
+    patch.setattr(BudgetTable, "leaves_enough", lambda self, rows, demands: not len(rows))
 
 
 def a_cap_above_the_candidates_is_never_granted(patch: Patch) -> None:

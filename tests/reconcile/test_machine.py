@@ -242,6 +242,6 @@ def test_a_curve_and_a_pair_never_meet_in_one_block() -> None:
     found = store.get_claim("ns/c")
     assert found is not None
     assert found.status.responses[0].state is ResponseState.FAILURE
-    assert "types do not match" in (found.status.responses[0].error or "")
+    assert "types do not match" in str(found.status.responses[0].refusal)
     assert issubclass(errors.InvalidBudget, errors.InvalidInput)
     store.close()

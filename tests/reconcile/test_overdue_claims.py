@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.reconcile import block_admission, overdue_claims
+from privatekube.reconcile import block_admission
+from privatekube.resources import refusals
 from privatekube.resources.claim import SettleAfter
 from privatekube.resources.requests import ConsumeRequest
 from tests import builders
@@ -52,7 +53,7 @@ def test_opened_budget_is_consumed_and_the_ledger_says_why(plane: Plane) -> None
     assert plane.status("b").committed == {"ns/c": HALF}
     assert plane.claim("c").status.committed == {"ns/b": HALF}
     (entry,) = plane.store.ledger(claim_id="ns/c")
-    assert entry.mechanisms == (overdue_claims.OVERDUE,)
+    assert entry.mechanisms == (str(refusals.OVERDUE),)
 
 
 def test_what_it_waits_for_is_withdrawn(plane: Plane) -> None:
@@ -61,7 +62,7 @@ def test_what_it_waits_for_is_withdrawn(plane: Plane) -> None:
     leave(plane)
     at(plane, 11_000)
     assert plane.states("c") == ["failure"]
-    assert plane.claim("c").status.responses[0].error == overdue_claims.OVERDUE
+    assert plane.claim("c").status.responses[0].refusal == refusals.OVERDUE
     assert not plane.status("b").reserved
 
 

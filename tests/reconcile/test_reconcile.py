@@ -10,6 +10,8 @@ import pytest
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.reconcile import block_admission
+from privatekube.resources import refusals
+from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.requests import BudgetDemand, ConsumeRequest, ReleaseRequest
 from privatekube.resources.wire import claims
 from tests import builders
@@ -59,7 +61,7 @@ def test_a_request_that_cannot_be_read_fails_and_the_next_is_answered(plane: Pla
     plane.store.create(claims.from_store(wire))
     plane.run()
     assert plane.states("c") == ["failure", "success"]
-    assert "timeout: -5 must be 0 or more" in (plane.claim("c").status.responses[0].error or "")
+    assert "timeout: -5 must be 0 or more" in str(plane.claim("c").status.responses[0].refusal)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +82,12 @@ def test_a_demand_that_can_never_fit_fails_in_time_with_both_numbers_and_holds_n
     assert (plane.states("c"), plane.states("other")) == (["pending"], ["success"])
     plane.clock.time_ms += 6000
     plane.run()
-    error = plane.claim("c").status.responses[0].error
-    assert error is not None
-    assert error.startswith("timeout: demand on ns/b: asked epsilon 2, delta 0, more than its initial budget epsilon 1")
+    refusal = plane.claim("c").status.responses[0].refusal
+    assert refusal is not None
+    assert refusal.reason is RefusalReason.TIMED_OUT
+    assert str(refusal).startswith(
+        "timeout: demand on ns/b: asked epsilon 2, delta 0, more than its initial budget epsilon 1"
+    )
 
 
 def test_a_demand_that_only_others_keep_from_fitting_times_out_and_says_no_more(plane: Plane) -> None:
@@ -91,7 +96,7 @@ def test_a_demand_that_only_others_keep_from_fitting_times_out_and_says_no_more(
     plane.ask("c", builders.allocate(0.5))
     plane.clock.time_ms += 6000
     plane.run()
-    assert plane.claim("c").status.responses[0].error == "timeout"
+    assert plane.claim("c").status.responses[0].refusal == refusals.TIMED_OUT
 
 
 def test_an_order_without_capacity_does_not_count_in_a_share(plane: Plane) -> None:

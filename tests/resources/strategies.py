@@ -19,6 +19,7 @@ from privatekube.resources.block import (
     ReturnPolicy,
 )
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import (
     AllocateRequest,
@@ -132,7 +133,7 @@ answers = st.builds(
     Response,
     st.just("") | texts,
     st.sampled_from(ResponseState),
-    st.none() | texts,
+    st.none() | st.builds(Refusal.parse, texts),
     st.builds(
         AllocateResponse,
         st.dictionaries(texts, st.builds(Allocation, budgets, st.none() | budgets), min_size=1, max_size=2),

@@ -156,8 +156,8 @@ def check_claim(claim: PrivacyBudgetClaim, wanted: dict[str, Any]) -> None:
     if "states" in wanted:
         assert [str(response.state) for response in claim.status.responses] == wanted["states"]
     if "error" in wanted:
-        errors = [response.error for response in claim.status.responses if response.state == "failure"]
-        assert wanted["error"] in (errors[-1] or "")
+        refusals = [response.refusal for response in claim.status.responses if response.state == "failure"]
+        assert wanted["error"] in str(refusals[-1])
     if "acquired" in wanted:
         same_map(claim.status.acquired, wanted["acquired"] or {})
     if "committed" in wanted:

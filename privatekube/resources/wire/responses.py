@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.responses import (
     AllocateResponse,
     Allocation,
@@ -21,7 +22,7 @@ def from_wire(document: Reader) -> Response:
     return Response(
         identifier=document.text("identifier", ""),
         state=reader.member(ResponseState, document, "state"),
-        error=document.optional_text("error"),
+        refusal=None if (text := document.optional_text("error")) is None else Refusal.parse(text),
         detail=_detail(document),
     )
 
@@ -52,7 +53,8 @@ def _settlements(document: Reader, name: str) -> dict[str, Settlement]:
 
 def to_wire(response: Response) -> Json:
     """The answer to one request as JSON."""
-    wire = common.present({"identifier": response.identifier, "state": str(response.state), "error": response.error})
+    error = None if response.refusal is None else str(response.refusal)
+    wire = common.present({"identifier": response.identifier, "state": str(response.state), "error": error})
     detail = response.detail
     if isinstance(detail, AllocateResponse):
         held = {
