@@ -6,22 +6,16 @@ import re
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from blocks import sources
 from privatekube import errors
-from privatekube.cli import console, typer_app
-from privatekube.cli import output as listing
+from privatekube.cli import console, output, tables, typer_app
 from privatekube.client import connect
-from privatekube.data import declare, partition
-from privatekube.data.sources import span
-from privatekube.resources.block import PrivateDataBlock
-from privatekube.storage import uris
+from privatekube.privacy.unit import PrivacyUnit
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Private data blocks for a demo."
 )
-say = console.console(stderr=True)
+terminal = console.console(stderr=True)
 FOLDER = ".privatekube/blocks"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?")
 Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks.")]
@@ -29,63 +23,76 @@ Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks
 
 @app.command()
 def create(  # noqa: PLR0917 - typer reads the options off the signature
-    days: Annotated[int | None, typer.Option(help="Days to cut. Default for files: all of the data.")] = None,
+    days: Annotated[int | None, typer.Option(help="Number of days. Default for files: all of the data.")] = None,
     start_day: Annotated[
-        int | None, typer.Option(help="First day, from 2013-01-01. Default: 0, or the data's.")
+        int | None, typer.Option(help="First day, counted from 2013-01-01. Default: 0, or the first day of the data.")
     ] = None,
-    users: Annotated[int, typer.Option(min=1, help="Buckets that users are spread over by keyed hash.")] = 1,
+    users: Annotated[int, typer.Option(min=1, help="Number of buckets that users are hashed into.")] = 1,
     source: Annotated[
-        str, typer.Option(help="synthetic, or UCSD review files or PrivateKube's .h5 blocks: a file, folder, gs://.")
-    ] = sources.SYNTHETIC,
+        str,
+        typer.Option(
+            help="synthetic, or a file, folder, gs:// or s3:// prefix of UCSD reviews or PrivateKube .h5 blocks."
+        ),
+    ] = "synthetic",
     slice_: Annotated[str, typer.Option("--slice", help="Days in a block: day, week or month.")] = "day",
-    epsilon: Annotated[float, typer.Option(help="Budget of each block, for its whole life.")] = 10.0,
-    delta: Annotated[float, typer.Option(help="Likewise.")] = 1e-7,
+    epsilon: Annotated[float, typer.Option(help="Epsilon of each block's lifetime budget.")] = 10.0,
+    delta: Annotated[float, typer.Option(help="Delta of each block's lifetime budget.")] = 1e-7,
     accounting: Annotated[str, typer.Option(help="epsdel or renyi.")] = "epsdel",
-    unit: Annotated[str, typer.Option(help="What is protected: event (one review) or user-day.")] = "event",
-    max_contribution: Annotated[int | None, typer.Option(help="Reviews of a user-day that count. Default: 2.")] = None,
+    unit: Annotated[str, typer.Option(help="Privacy unit: event (one review) or user-day.")] = "event",
+    max_contribution: Annotated[
+        int | None, typer.Option(help="Reviews of a user-day that are kept. Default: 2.")
+    ] = None,
     namespace: Namespace = "privacy-example",
-    dataset: Annotated[str, typer.Option(help="Name of the dataset, which claims select.")] = "amazon",
-    seed: Annotated[int, typer.Option(help="Of the synthetic reviews.")] = 0,
-    data_dir: Annotated[str, typer.Option(help="Where the files go: a folder or gs:// prefix.")] = FOLDER,
-    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Blocks that are all there already are fine.")] = False,
+    dataset: Annotated[str, typer.Option(help="Name of the dataset, by which claims select blocks.")] = "amazon",
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic reviews.")] = 0,
+    data_dir: Annotated[str, typer.Option(help="Where to write the files: a folder, gs:// or s3:// prefix.")] = FOLDER,
+    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if all the blocks exist already.")] = False,
 ) -> None:
     """Cut reviews into blocks, write their files, and register them with their budget."""
-    for what, name in (("dataset", dataset), ("namespace", namespace)):
-        if not NAME.fullmatch(name):
-            raise errors.invalid(what, name, "must be lower-case letters, digits and '-'", "rename it")
-    owner = declare.Declaration(
+    for option, value in (("dataset", dataset), ("namespace", namespace)):
+        if not NAME.fullmatch(value):
+            raise errors.invalid(
+                option, value, "must be at most 42 lower-case letters, digits and '-'", "choose another name"
+            )
+    from blocks import demo  # noqa: PLC0415 - not needed for --help
+    from privatekube.data import declare  # noqa: PLC0415
+    from privatekube.storage import uris  # noqa: PLC0415
+
+    declaration = declare.Declaration(
         dataset=dataset,
         namespace=namespace,
         kind=slice_,
         n_buckets=users,
-        unit=unit,
-        max_contribution=declare.require_bound(unit, max_contribution),
+        unit=PrivacyUnit.parse(unit),
+        max_contribution=declare.contribution_bound(PrivacyUnit.parse(unit), max_contribution),
         initial_budget=declare.initial_budget(epsilon, delta, accounting),
         folder=uris.join(uris.absolute(data_dir), namespace, dataset),
     )
-    with connect.connect() as plane:
-        declared = _published(source, owner) or _written(source, owner, start_day, days, seed)
+    with connect.connect() as client:
+        blocks = demo.write_blocks(source, declaration, start_day=start_day, days=days, seed=seed, console=terminal)
         try:
-            created = plane.create_blocks(declared)
+            created = client.create_blocks(blocks)
         except errors.AlreadyExists:
-            if not exist_ok or any(each.id not in {b.id for b in plane.list_blocks()} for each in declared):
+            registered = {block.id for block in client.list_blocks()}
+            if not exist_ok or any(block.id not in registered for block in blocks):
                 raise
             created = []
-    there = len(declared) - len(created)
-    also = f"; {there} were there already, unchanged" if there else ""
-    say.print(
-        f"created {len(created)} blocks of {owner.initial_budget} in {namespace}{also}", highlight=False, soft_wrap=True
-    )
+    n_existing = len(blocks) - len(created)
+    existing = f"; {n_existing} existed already and are unchanged" if n_existing else ""
+    message = f"created {len(created)} blocks of {declaration.initial_budget} in {namespace}{existing}"
+    terminal.print(message, highlight=False, soft_wrap=True)
 
 
 @app.command("list")
 def list_(
     namespace: Annotated[str | None, typer.Option(help="Only in this namespace.")] = None,
-    output: Annotated[listing.Format, typer.Option("--output", "-o", help="How to print.")] = listing.Format.TABLE,
+    output_format: Annotated[
+        output.Format, typer.Option("--output", "-o", help="Output format.")
+    ] = output.Format.TABLE,
 ) -> None:
     """List the blocks and what is left of their budget."""
-    with connect.connect() as plane:
-        listing.show_all(plane.list_blocks(namespace), output, listing.blocks_table)
+    with connect.connect() as client:
+        output.show_all(client.list_blocks(namespace), output_format, tables.block_list)
 
 
 @app.command()
@@ -94,40 +101,17 @@ def delete(
     all_: Annotated[bool, typer.Option("--all", help="All blocks of the namespace.")] = False,
     namespace: Namespace = "privacy-example",
 ) -> None:
-    """Delete blocks. Their files stay, and so does the record of what was committed on their data."""
+    """Delete blocks. Their files are kept, and so is the record of what was committed on their data."""
     if bool(names) == all_:
-        raise errors.InvalidInput("delete: needs names of blocks, or --all; give one of both")
-    with connect.connect() as plane:
-        wanted = names or [block.meta.name for block in plane.list_blocks(namespace)]
-        for name in wanted:
-            plane.get_block(f"{namespace}/{name}")
-        for name in wanted:
-            plane.delete_block(namespace, name)
-    say.print(f"deleted {len(wanted)} blocks; what was committed on their data stays on record")
-
-
-def _published(source: str, owner: declare.Declaration) -> list[PrivateDataBlock]:
-    """PrivateKube's published blocks, declared where they are; none where the source holds no .h5 file."""
-    if source == sources.SYNTHETIC:
-        return []
-    files = [file for file in uris.list_files(source) if file.endswith(".h5")]
-    return [declare.published_block(file, owner) for file in files]
-
-
-def _written(
-    source: str, owner: declare.Declaration, start_day: int | None, days: int | None, seed: int
-) -> list[PrivateDataBlock]:
-    opened = sources.open_source(source, seed=seed)
-    cut = list(partition.slices(owner.kind, *span(opened, start_day, days)))
-    declared: list[PrivateDataBlock] = []
-    columns = (TextColumn("writing blocks"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=say, disable=not say.is_terminal) as progress:
-        for each in progress.track(cut):
-            declared += declare.write_slice(opened, each, owner)
-    for file, count in opened.faults.lines.items():
-        say.print(f"warning: {count} lines of {file} are no reviews and were left out", soft_wrap=True)
-    return declared
+        raise errors.InvalidInput("delete: needs either names of blocks or --all; give one of the two")
+    with connect.connect() as client:
+        deleted = names or [block.meta.name for block in client.list_blocks(namespace)]
+        for name in deleted:
+            client.get_block(f"{namespace}/{name}")
+        for name in deleted:
+            client.delete_block(namespace, name)
+    terminal.print(f"deleted {len(deleted)} blocks; what was committed on their data stays on record")
 
 
 if __name__ == "__main__":
-    typer_app.run(app)
+    typer_app.run(app, extra="blocks")

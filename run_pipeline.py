@@ -1,4 +1,4 @@
-"""Run the pipeline: compile it, then run it on this machine or submit it to Kubeflow Pipelines."""
+"""Compile the pipeline, then run it on this machine or submit it to Kubeflow Pipelines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from privatekube.cli import console, typer_app
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-say = console.console(stderr=True)
+terminal = console.console(stderr=True)
 
 
 class Runner(enum.StrEnum):
-    """How steps run on this machine."""
+    """How the steps of a local run are started."""
 
     ENVIRONMENT = "environment"
     DOCKER = "docker"
@@ -27,24 +27,24 @@ class Runner(enum.StrEnum):
 
 @app.command()
 def main(  # noqa: PLR0917 - typer reads the options off the signature
-    arguments: Annotated[Path, typer.Option(help="YAML file of run arguments.")] = Path("arguments.yaml"),
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides one argument.")] = None,
+    arguments: Annotated[Path, typer.Option(help="YAML file with the arguments of the run.")] = Path("arguments.yaml"),
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one argument.")] = None,
     where: Annotated[
         bool | None,
-        typer.Option("--cluster/--local", help="Submit, or run here. Default: submit where client_secrets.yaml is."),
+        typer.Option("--cluster/--local", help="Submit, or run here. Default: submit if client_secrets.yaml exists."),
     ] = None,
     runner: Annotated[
-        Runner, typer.Option(help="Local steps in this Python, or in their images.")
+        Runner, typer.Option(help="Run local steps in this Python environment, or in their images.")
     ] = Runner.ENVIRONMENT,
     component: Annotated[
-        list[str] | None, typer.Option(metavar="STEP=FOLDER", help="A component of your own in place of a step's.")
+        list[str] | None, typer.Option(metavar="STEP=FOLDER", help="Use another component for a step.")
     ] = None,
-    output_dir: Annotated[str | None, typer.Option(help="Overrides the argument prefix.")] = None,
+    output_dir: Annotated[str | None, typer.Option(help="Override the argument prefix.")] = None,
     compile_only: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the compiled pipeline, and stop.")
+        Path | None, typer.Option(metavar="FILE", help="Write the compiled pipeline to this file and stop.")
     ] = None,
 ) -> int:
-    """Train and publish a model of private reviews, paid for in privacy budget.
+    """Train and publish a model of private reviews within a privacy budget.
 
     Exit status: 0 published, 2 bad input or waited too long, 3 the budget is not available, 4 a step used more than
     it was granted, 130 interrupted.
@@ -59,17 +59,17 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     build = partial(dp_lstm.build, components.folders, gpu=run.device == "cuda")
     if compile_only:
         submit.compile_to(build(), compile_only)
-        say.print(f"compiled to {compile_only}", soft_wrap=True)
+        terminal.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
         url = submit.submit(build(), run, components, config.load_secrets(SECRETS))
-        say.print(f"submitted: {url}", soft_wrap=True)
+        terminal.print(f"submitted: {url}", soft_wrap=True)
         return 0
     if where is None:
-        say.print(f"no {SECRETS}: running on this machine")
-    pipeline = build(retries=0)  # no pod is lost here
-    return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=say)
+        terminal.print(f"{SECRETS} does not exist: running on this machine")
+    pipeline = build(retries=0)  # no pod can be lost on this machine
+    return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=terminal)
 
 
 if __name__ == "__main__":
-    typer_app.run(app)
+    typer_app.run(app, extra="pipeline")

@@ -51,16 +51,18 @@ def test_a_user_day_has_a_bound_even_where_none_is_named(laptop: Laptop) -> None
     assert {"attribute": "maxContribution", "numericValue": "2"} in block["spec"]["dimensions"]
 
 
+@pytest.mark.slow
 def test_the_same_data_is_refused_and_its_budget_not_refreshed(laptop: Laptop) -> None:
     one_day(laptop)
     before = laptop.blocks()
     line = one_day(laptop, status=2)
     assert line.startswith(f"error: block {FIRST}: its data is registered already, and a budget is never refreshed")
     assert len(line.splitlines()) == 1
-    assert "1 were there already" in one_day(laptop, "--exist-ok")
+    assert "1 existed already" in one_day(laptop, "--exist-ok")
     assert laptop.blocks() == before
 
 
+@pytest.mark.slow
 def test_the_same_reviews_cut_otherwise_are_refused(laptop: Laptop) -> None:
     one_day(laptop)
     for options in (("--users", "2"), ("--unit", "user-day", "--max-contribution", "2"), ("--seed", "3")):
@@ -68,12 +70,14 @@ def test_the_same_reviews_cut_otherwise_are_refused(laptop: Laptop) -> None:
     assert list(laptop.blocks()) == [FIRST]
 
 
+@pytest.mark.slow
 def test_more_days_add_the_missing_blocks(laptop: Laptop) -> None:
     one_day(laptop)
     assert "created 1 blocks" in laptop.run("demo_blocks.py", "create", "--days", "2")
     assert len(laptop.blocks()) == 2
 
 
+@pytest.mark.slow
 def test_deleted_data_comes_back_with_the_same_budget_alone(laptop: Laptop) -> None:
     one_day(laptop)
     laptop.run("demo_blocks.py", "delete", "--all")
@@ -131,7 +135,7 @@ def test_a_bad_line_of_a_source_is_counted_and_reported(laptop: Laptop) -> None:
         (("--days", "1", "--unit", "user-day", "--max-contribution", "0"), "max-contribution: 0 must be at least 1"),
         (("--days", "1", "--max-contribution", "3"), "max-contribution: 3 is for --unit user-day"),
         (("--days", "1", "--accounting", "gdp"), "accounting: 'gdp' is not one of epsdel, renyi"),
-        (("--days", "1", "--dataset", "My Data"), "dataset: 'My Data' must be lower-case"),
+        (("--days", "1", "--dataset", "My Data"), "dataset: 'My Data' must be at most 42 lower-case"),
         (("--days", "1", "--users", "0"), "--users"),
         (("--source", "nowhere"), "nowhere does not exist"),
         (("--days", "1.5"), "--days"),
@@ -162,6 +166,7 @@ def test_a_full_disk_leaves_nothing_half_written(laptop: Laptop) -> None:
     assert not [path for path in (laptop.folder / ".privatekube").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_ctrl_c_registers_nothing_and_creating_again_works(laptop: Laptop) -> None:
     process = laptop.start("demo_blocks.py", "create", "--days", "60")
     deadline = time.monotonic() + 60

@@ -16,8 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def subclasses(kind: type[errors.PrivateKubeError], depth: int = 0) -> list[tuple[int, str]]:
-    """Return the names of an error and of all below it, with their depth in the tree."""
-    below = (pair for subclass in kind.__subclasses__() for pair in subclasses(subclass, depth + 1))
+    """Return the names of an error of the module and of all below it, with their depth in the tree."""
+    own = [subclass for subclass in kind.__subclasses__() if subclass.__module__ == errors.__name__]
+    below = (pair for subclass in own for pair in subclasses(subclass, depth + 1))
     return [(depth, kind.__name__), *below]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.client.embedded import ControlPlane
-from privatekube.forecast.sandbox import Trial
+from privatekube.forecast.sandbox import Sandbox
 from privatekube.privacy import bisection
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.reconcile import allocate_requests
@@ -22,7 +22,7 @@ from privatekube.scheduling import unlocking as unlockings
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class Forecast:
     """What would happen to a request.
 
     Args:
@@ -32,7 +32,7 @@ class Prospect:
         shortages: what its candidates lack now.
         granted_at_ms: when time would have unlocked enough, unix milliseconds, if nobody else came.
         arrivals: after how many more requests on its blocks enough would be unlocked, if they left it there.
-        fitting: the largest part of the demand, from 0 to 1, that would be granted now on as many blocks: of epsilon,
+        fitting_share: the largest part of the demand, from 0 to 1, that would be granted now on as many blocks: of epsilon,
             with the same delta, or at each Renyi order.
         fitting_demand: this part of the demand.
         fitting_blocks: on which blocks the whole demand would be granted now, if it asked for fewer.
@@ -44,35 +44,35 @@ class Prospect:
     shortages: tuple[Shortage, ...] = ()
     granted_at_ms: int | None = None
     arrivals: int | None = None
-    fitting: float | None = None
+    fitting_share: float | None = None
     fitting_demand: PrivacyBudget | None = None
     fitting_blocks: tuple[str, ...] = ()
 
 
-def foresee(plane: ControlPlane, namespace: str, request: AllocateRequest) -> Prospect:
+def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequest) -> Forecast:
     """What would happen to `request` if a new claim in that namespace made it now."""
-    trial = Trial.of(plane)
+    sandbox = Sandbox.of(client)
     try:
-        found = matching.candidates(request, namespace, trial.blocks())
+        found = matching.candidates(request, namespace, sandbox.blocks())
         matching.require_enough(request, len(found))
         matching.demand(request, found)
     except errors.InvalidInput as error:
-        return Prospect(granted=False, refusal=str(error))
-    granted = trial.would_grant(namespace, request)
+        return Forecast(granted=False, refusal=str(error))
+    granted = sandbox.would_grant(namespace, request)
     if granted is not None:
-        return Prospect(granted=True, blocks=granted)
-    waiting = trial.copy()
+        return Forecast(granted=True, blocks=granted)
+    waiting = sandbox.copy()
     claim_id = waiting.submit(namespace, request)
     try:
         explaining.require_possible(found, request)
     except errors.BudgetUnavailable as error:
-        prospect = replace(_lacking(waiting, claim_id, 0), refusal=str(error))
+        forecast = replace(_lacking(waiting, claim_id, 0), refusal=str(error))
     else:
-        prospect = _waiting(waiting, claim_id, 0)
-    return _with_alternatives(prospect, trial, namespace, request)
+        forecast = _waiting(waiting, claim_id, 0)
+    return _with_alternatives(forecast, sandbox, namespace, request)
 
 
-def explain(plane: ControlPlane, claim: PrivacyBudgetClaim) -> Prospect | None:
+def explain_claim(client: ControlPlane, claim: PrivacyBudgetClaim) -> Forecast | None:
     """What keeps a waiting claim waiting, or what would happen if a refused one asked again; None if it was granted.
 
     Raises:
@@ -86,15 +86,15 @@ def explain(plane: ControlPlane, claim: PrivacyBudgetClaim) -> Prospect | None:
     assert isinstance(request, AllocateRequest)  # noqa: S101 - chosen so above
     if _state(claim, index) is ResponseState.SUCCESS:
         return None
-    trial = Trial.of(plane)
-    granted = trial.granted(claim.id, index)
+    sandbox = Sandbox.of(client)
+    granted = sandbox.granted(claim.id, index)
     if granted is not None:
-        return Prospect(granted=True, blocks=granted)
-    if _state(trial.claim(claim.id), index) is not ResponseState.PENDING:  # refused, or its time is over by now
-        return foresee(plane, namespace, request)
-    prospect = _waiting(trial, claim.id, index)
-    trial.forget(claim.id)
-    return _with_alternatives(prospect, trial, namespace, request)
+        return Forecast(granted=True, blocks=granted)
+    if _state(sandbox.claim(claim.id), index) is not ResponseState.PENDING:  # refused, or its time is over by now
+        return forecast_request(client, namespace, request)
+    forecast = _waiting(sandbox, claim.id, index)
+    sandbox.forget(claim.id)
+    return _with_alternatives(forecast, sandbox, namespace, request)
 
 
 def _state(claim: PrivacyBudgetClaim, index: int) -> ResponseState | None:
@@ -102,64 +102,64 @@ def _state(claim: PrivacyBudgetClaim, index: int) -> ResponseState | None:
     return None if response is None else response.state
 
 
-def _waiting(trial: Trial, claim_id: str, index: int) -> Prospect:
+def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """What a claim that waits there waits for, and until when."""
-    prospect = _lacking(trial, claim_id, index)
-    found = [block for block in trial.blocks() if block.id in prospect.blocks]
-    if trial.policy.unlocking.period_ms is not None:
-        return replace(prospect, granted_at_ms=_when(trial, claim_id, index, found))
-    if 0 < trial.policy.unlocking.on_arrival < 1:
-        return replace(prospect, arrivals=_arrivals(trial, claim_id, index, found))
-    return prospect
+    forecast = _lacking(sandbox, claim_id, index)
+    found = [block for block in sandbox.blocks() if block.id in forecast.blocks]
+    if sandbox.policy.unlocking.period_ms is not None:
+        return replace(forecast, granted_at_ms=_when(sandbox, claim_id, index, found))
+    if 0 < sandbox.policy.unlocking.on_arrival < 1:
+        return replace(forecast, arrivals=_arrivals(sandbox, claim_id, index, found))
+    return forecast
 
 
-def _lacking(trial: Trial, claim_id: str, index: int) -> Prospect:
+def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """What its blocks lack for a claim that waits there."""
-    demands = allocate_requests.demand_of(trial.claim(claim_id), index)
-    found = [block for block in trial.blocks() if block.id in demands]
+    demands = allocate_requests.demand_of(sandbox.claim(claim_id), index)
+    found = [block for block in sandbox.blocks() if block.id in demands]
     lacking = tuple(explaining.shortages(found, demands))
-    return Prospect(granted=False, blocks=tuple(block.id for block in found), shortages=lacking)
+    return Forecast(granted=False, blocks=tuple(block.id for block in found), shortages=lacking)
 
 
-def _when(trial: Trial, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
+def _when(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
     """The tick, counted from the last one, at which the claim would be granted if nobody else came; None if never."""
-    period_ms = trial.policy.unlocking.period_ms or 1
-    last_ms = max(transitions.status_of(block).last_release_ms or trial.now_ms for block in found)
-    ends = [trial.policy.unlocking.ends_ms(allocate_requests.schedule(block)) or last_ms for block in found]
+    period_ms = sandbox.policy.unlocking.period_ms or 1
+    last_ms = max(transitions.status_of(block).last_release_ms or sandbox.now_ms for block in found)
+    ends = [sandbox.policy.unlocking.ends_ms(allocate_requests.schedule(block)) or last_ms for block in found]
     limit = max(1, math.ceil((max(ends) - last_ms) / period_ms))
 
-    def tick(copy: Trial, ticks: int, _: int) -> None:
+    def tick(copy: Sandbox, ticks: int, _: int) -> None:
         copy.run(last_ms + ticks * period_ms)
 
-    ticks = trial.first(claim_id, index, limit=limit, advance=tick)
+    ticks = sandbox.first(claim_id, index, limit=limit, advance=tick)
     return None if ticks is None else last_ms + ticks * period_ms
 
 
-def _arrivals(trial: Trial, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
+def _arrivals(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
     """How many more arrivals on its blocks unlock enough, if they take nothing; None if none do."""
-    policy, names = trial.policy.unlocking, {block.id for block in found}
+    policy, names = sandbox.policy.unlocking, {block.id for block in found}
 
-    def arrive(copy: Trial, _: int, more: int) -> None:
+    def arrive(copy: Sandbox, _: int, more: int) -> None:
         for block in (each for each in copy.blocks() if each.id in names):
             opened = block
             for _ in range(more):
-                amount = unlockings.arriving(policy, block.spec.initial_budget, transitions.status_of(opened).pending)
+                amount = unlockings.arrival_amount(policy, block.spec.initial_budget, transitions.status_of(opened).pending)
                 opened = opened if amount is None else transitions.unlock(opened, amount)
             copy.store.update_status(opened)
         copy.run()
 
-    return trial.first(claim_id, index, limit=math.ceil(1 / policy.on_arrival), advance=arrive)
+    return sandbox.first(claim_id, index, limit=math.ceil(1 / policy.on_arrival), advance=arrive)
 
 
-def _with_alternatives(prospect: Prospect, trial: Trial, namespace: str, request: AllocateRequest) -> Prospect:
+def _with_alternatives(forecast: Forecast, sandbox: Sandbox, namespace: str, request: AllocateRequest) -> Forecast:
     """Add what would be granted now instead: less of everything, or the same on fewer blocks."""
-    part = bisection.largest_share(lambda share: trial.would_grant(namespace, _scaled(request, share)) is not None)
+    part = bisection.largest_share(lambda share: sandbox.would_grant(namespace, _scaled(request, share)) is not None)
     asked = request.expected_budget.constant
     fitting = None if part is None or asked is None else _part(asked, part)
-    needed = matching.needed(request, len(prospect.blocks))
-    few = bisection.most(lambda n: trial.would_grant(namespace, _on(n, request)) is not None, needed - 1)
-    blocks = trial.would_grant(namespace, _on(few, request)) if few else ()
-    return replace(prospect, fitting=part, fitting_demand=fitting, fitting_blocks=blocks or ())
+    needed = matching.needed(request, len(forecast.blocks))
+    few = bisection.most(lambda n: sandbox.would_grant(namespace, _on(n, request)) is not None, needed - 1)
+    blocks = sandbox.would_grant(namespace, _on(few, request)) if few else ()
+    return replace(forecast, fitting_share=part, fitting_demand=fitting, fitting_blocks=blocks or ())
 
 
 def _on(n_blocks: int, request: AllocateRequest) -> AllocateRequest:

@@ -25,7 +25,7 @@ _LOOKS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Sandbox:
     """A store to try things out on, with the policy and the time of the real one; `now_ms` in unix milliseconds."""
 
     store: MemoryStore
@@ -33,13 +33,13 @@ class Trial:
     now_ms: int
 
     @classmethod
-    def of(cls, plane: ControlPlane) -> Trial:
+    def of(cls, client: ControlPlane) -> Sandbox:
         """A copy of what is there now, after a pass."""
-        trial = cls(memory.copy_of(plane.store), plane.policy(), plane.clock.now_ms())
-        trial.run()
-        return trial
+        sandbox = cls(memory.copy_of(client.store), client.policy(), client.clock.now_ms())
+        sandbox.run()
+        return sandbox
 
-    def copy(self) -> Trial:
+    def copy(self) -> Sandbox:
         """Another one like it."""
         return replace(self, store=self.store.copy())
 
@@ -82,7 +82,7 @@ class Trial:
         copy = self.copy()
         return copy.granted(copy.submit(namespace, request))
 
-    def first(self, claim_id: str, index: int, *, limit: int, advance: Callable[[Trial, int, int], None]) -> int | None:
+    def first(self, claim_id: str, index: int, *, limit: int, advance: Callable[[Sandbox, int, int], None]) -> int | None:
         """After how many of `limit` steps a claim's request, waiting for ever, is granted; None if it is not.
 
         Beyond 256 steps it looks after every so many, then closer: others may then be granted a little later.
@@ -91,18 +91,18 @@ class Trial:
             claim_id: `namespace/name`.
             index: of the request.
             limit: how many steps there are.
-            advance: takes a trial to the step of the first number, by as many steps as the second.
+            advance: takes a sandbox to the step of the first number, by as many steps as the second.
         """
         last = self.copy()
         last._let_wait(claim_id)
         low, high = 0, limit
         while True:
             step = math.ceil((high - low) / _LOOKS)
-            trial = last.copy()
+            sandbox = last.copy()
             for reached in range(low + step, high + step, step):
-                last = trial.copy()
-                advance(trial, reached, step)
-                if trial.granted(claim_id, index) is not None:
+                last = sandbox.copy()
+                advance(sandbox, reached, step)
+                if sandbox.granted(claim_id, index) is not None:
                     break
             else:
                 return None

@@ -25,13 +25,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def uri(tmp_path: Path) -> str:
     """A store with two blocks, a consumed claim and a claim that holds budget."""
     uri = f"sqlite:///{tmp_path}/state.db"
-    with connect.connect(uri) as plane:
-        plane.create_blocks([builders.block("a", day=0), builders.block("b", day=1)])
-        plane.create_blocks([builders.block("r", builders.curve(1.0, 2.0), dataset="renyi")])
-        plane.allocate("ns", "paid", builders.allocate(0.25), timeout_seconds=5)
-        plane.mark_opened("ns/paid")
-        plane.consume("ns/paid")
-        plane.allocate("ns", "held", builders.allocate(0.5), timeout_seconds=5)
+    with connect.connect(uri) as client:
+        client.create_blocks([builders.block("a", day=0), builders.block("b", day=1)])
+        client.create_blocks([builders.block("r", builders.curve(1.0, 2.0), dataset="renyi")])
+        client.allocate("ns", "paid", builders.allocate(0.25), timeout_seconds=5)
+        client.mark_opened("ns/paid")
+        client.consume("ns/paid")
+        client.allocate("ns", "held", builders.allocate(0.5), timeout_seconds=5)
     return uri
 
 
@@ -129,9 +129,9 @@ def test_a_claim_is_planned_from_its_manifest(uri: str, tmp_path: Path) -> None:
 
 def test_a_claim_is_explained(uri: str) -> None:
     assert "it was granted as requested, on 2 blocks: ns/a, ns/b" in run(uri, "explain", "held")
-    with connect.connect(uri) as plane:
-        plane.store.create(builders.claim("c", builders.allocate(0.5)))
-        plane.run_pass()
+    with connect.connect(uri) as client:
+        client.store.create(builders.claim("c", builders.allocate(0.5)))
+        client.run_pass()
     told = run(uri, "explain", "c")
     assert "block ns/a lacks epsilon: asked 0.5, available 0.25, still locked 0" in told
     assert "only if a claim releases what it holds: ns/held" in told

@@ -19,201 +19,201 @@ from tests.clock import FakeClock
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[BudgetClient]:
+def client(tmp_path: Path) -> Iterator[BudgetClient]:
     with connect.connect(f"sqlite:///{tmp_path}/state.db") as connected:
         yield connected
 
 
-def everything(plane: BudgetClient) -> object:
-    return plane.list_blocks(), plane.list_claims()
+def everything(client: BudgetClient) -> object:
+    return client.list_blocks(), client.list_claims()
 
 
-def test_a_claim_is_granted_committed_and_stays_so(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block("a"), builders.block("b")])
-    granted = plane.allocate("ns", "c", builders.allocate(0.4), timeout_seconds=5)
+def test_a_claim_is_granted_committed_and_stays_so(client: BudgetClient) -> None:
+    client.create_blocks([builders.block("a"), builders.block("b")])
+    granted = client.allocate("ns", "c", builders.allocate(0.4), timeout_seconds=5)
     assert granted.status.acquired == {"ns/a": EpsilonDelta(0.4), "ns/b": EpsilonDelta(0.4)}
-    plane.mark_opened("ns/c")
-    committed = plane.consume("ns/c")
+    client.mark_opened("ns/c")
+    committed = client.consume("ns/c")
     assert committed == granted.status.acquired
-    assert plane.consume("ns/c") == committed
-    for block in plane.list_blocks():
+    assert client.consume("ns/c") == committed
+    for block in client.list_blocks():
         assert transitions.status_of(block).committed == {"ns/c": EpsilonDelta(0.4)}
         assert not transitions.status_of(block).acquired
         assert not transitions.status_of(block).locks
-    assert plane.settle("ns/c") is Outcome.NOTHING
+    assert client.settle("ns/c") is Outcome.NOTHING
 
 
-def test_a_repeated_allocate_finds_its_own_claim_and_pays_once(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block()])
-    first = plane.allocate("ns", "c", builders.allocate(0.6), timeout_seconds=5)
-    again = plane.allocate("ns", "c", builders.allocate(0.6), timeout_seconds=5)
+def test_a_repeated_allocate_finds_its_own_claim_and_pays_once(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    first = client.allocate("ns", "c", builders.allocate(0.6), timeout_seconds=5)
+    again = client.allocate("ns", "c", builders.allocate(0.6), timeout_seconds=5)
     assert again.status.acquired == first.status.acquired
-    (block,) = plane.list_blocks()
+    (block,) = client.list_blocks()
     assert transitions.status_of(block).acquired == {"ns/c": EpsilonDelta(0.6)}
     with pytest.raises(errors.AlreadyExists, match="another request"):
-        plane.allocate("ns", "c", builders.allocate(0.2), timeout_seconds=5)
+        client.allocate("ns", "c", builders.allocate(0.2), timeout_seconds=5)
 
 
-def test_what_can_never_fit_is_refused_with_block_asked_and_left_and_nothing_is_written(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block()])
-    plane.allocate("ns", "c", builders.allocate(0.7), timeout_seconds=5)
-    before = everything(plane)
+def test_what_can_never_fit_is_refused_with_block_asked_and_left_and_nothing_is_written(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    client.allocate("ns", "c", builders.allocate(0.7), timeout_seconds=5)
+    before = everything(client)
     with pytest.raises(errors.BudgetUnavailable, match=r"block ns/b lacks budget: asked epsilon 0.4.*left epsilon 0.3"):
-        plane.allocate("ns", "d", builders.allocate(0.4), timeout_seconds=5)
-    assert everything(plane) == before
+        client.allocate("ns", "d", builders.allocate(0.4), timeout_seconds=5)
+    assert everything(client) == before
 
 
-def test_an_exact_fit_is_granted_and_the_next_is_refused(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block(budget=EpsilonDelta(0.3, 1e-9))])
+def test_an_exact_fit_is_granted_and_the_next_is_refused(client: BudgetClient) -> None:
+    client.create_blocks([builders.block(budget=EpsilonDelta(0.3, 1e-9))])
     for name in ("a", "b", "c"):
-        plane.allocate("ns", name, builders.allocate(0.1), timeout_seconds=5)
+        client.allocate("ns", name, builders.allocate(0.1), timeout_seconds=5)
     with pytest.raises(errors.BudgetUnavailable):
-        plane.allocate("ns", "d", builders.allocate(0.1), timeout_seconds=5)
+        client.allocate("ns", "d", builders.allocate(0.1), timeout_seconds=5)
 
 
-def test_fewer_blocks_than_asked_is_refused_with_both_numbers(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block("a"), builders.block("b")])
+def test_fewer_blocks_than_asked_is_refused_with_both_numbers(client: BudgetClient) -> None:
+    client.create_blocks([builders.block("a"), builders.block("b")])
     with pytest.raises(errors.InvalidInput, match=r"blocks: 2 match dataset 'd'.*asked 3"):
-        plane.allocate("ns", "c", builders.allocate(blocks=3), timeout_seconds=5)
-    assert plane.list_claims() == []
+        client.allocate("ns", "c", builders.allocate(blocks=3), timeout_seconds=5)
+    assert client.list_claims() == []
 
 
-def test_waiting_too_long_says_what_is_locked_and_takes_the_demand_back(plane: BudgetClient) -> None:
-    plane.set_policy(unlock="n=100")
-    plane.create_blocks([builders.block()])
+def test_waiting_too_long_says_what_is_locked_and_takes_the_demand_back(client: BudgetClient) -> None:
+    client.set_policy(unlock="n=100")
+    client.create_blocks([builders.block()])
     with pytest.raises(errors.DeadlineExceeded, match=r"block ns/b lacks epsilon: asked 0.5, available 0.01.*n=100"):
-        plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=0.2)
-    (block,) = plane.list_blocks()
+        client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=0.2)
+    (block,) = client.list_blocks()
     status = transitions.status_of(block)
     assert not status.reserved
     assert not status.locks
     assert budget.is_close(status.pending + status.available, block.spec.initial_budget)
 
 
-def test_a_claim_is_settled_so_long_after_its_last_sign_of_life(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block()])
-    granted = plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=5, settle_after_seconds=60)
+def test_a_claim_is_settled_so_long_after_its_last_sign_of_life(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    granted = client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=5, settle_after_seconds=60)
     first = granted.spec.settle_after
     assert first is not None
-    plane.clock = clock = FakeClock(first.at_ms - 1)
-    plane.mark_opened("ns/c")
-    renewed = plane.get_claim("ns/c").spec.settle_after
+    client.clock = clock = FakeClock(first.at_ms - 1)
+    client.mark_opened("ns/c")
+    renewed = client.get_claim("ns/c").spec.settle_after
     assert renewed == SettleAfter(60, clock.time_ms + 60_000)
     clock.time_ms = renewed.at_ms - 1
-    plane.run_pass()
-    assert not plane.get_claim("ns/c").status.committed
+    client.run_pass()
+    assert not client.get_claim("ns/c").status.committed
     clock.time_ms += 1
-    plane.run_pass()
-    assert plane.consume("ns/c") == {"ns/b": EpsilonDelta(0.5)}
-    assert len(plane.ledger()) == 1
+    client.run_pass()
+    assert client.consume("ns/c") == {"ns/b": EpsilonDelta(0.5)}
+    assert len(client.ledger()) == 1
 
 
-def test_released_budget_can_be_claimed_again(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block()])
-    plane.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
-    plane.release("ns/c")
-    plane.release("ns/c")
-    assert plane.allocate("ns", "d", builders.allocate(0.9), timeout_seconds=5).status.acquired
+def test_released_budget_can_be_claimed_again(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    client.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
+    client.release("ns/c")
+    client.release("ns/c")
+    assert client.allocate("ns", "d", builders.allocate(0.9), timeout_seconds=5).status.acquired
 
 
-def test_opened_data_cannot_give_its_budget_back(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block()])
-    plane.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
-    plane.mark_opened("ns/c")
-    plane.mark_opened("ns/c")
+def test_opened_data_cannot_give_its_budget_back(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    client.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
+    client.mark_opened("ns/c")
+    client.mark_opened("ns/c")
     with pytest.raises(errors.BudgetExceeded, match="was opened"):
-        plane.release("ns/c")
-    assert plane.settle("ns/c") is Outcome.CONSUMED
-    assert plane.settle("ns/c") is Outcome.NOTHING
-    (block,) = plane.list_blocks()
+        client.release("ns/c")
+    assert client.settle("ns/c") is Outcome.CONSUMED
+    assert client.settle("ns/c") is Outcome.NOTHING
+    (block,) = client.list_blocks()
     assert transitions.status_of(block).committed == {"ns/c": EpsilonDelta(0.8)}
 
 
-def test_data_is_not_opened_without_budget(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block()])
-    plane.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
-    plane.release("ns/c")
+def test_data_is_not_opened_without_budget(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    client.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
+    client.release("ns/c")
     with pytest.raises(errors.BudgetUnavailable, match="must not be read"):
-        plane.mark_opened("ns/c")
+        client.mark_opened("ns/c")
     with pytest.raises(errors.BudgetUnavailable, match="holds no budget"):
-        plane.consume("ns/c")
+        client.consume("ns/c")
 
 
-def test_settling_an_unopened_claim_releases_it_and_a_missing_one_is_nothing(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block()])
-    plane.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
-    assert plane.settle("ns/c") is Outcome.RELEASED
-    assert plane.settle("ns/gone") is Outcome.NOTHING
+def test_settling_an_unopened_claim_releases_it_and_a_missing_one_is_nothing(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    client.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
+    assert client.settle("ns/c") is Outcome.RELEASED
+    assert client.settle("ns/gone") is Outcome.NOTHING
 
 
-def test_the_same_data_is_never_registered_twice(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block("a", digest="sha256:1")])
+def test_the_same_data_is_never_registered_twice(client: BudgetClient) -> None:
+    client.create_blocks([builders.block("a", digest="sha256:1")])
     with pytest.raises(errors.AlreadyExists, match="never refreshed"):
-        plane.create_blocks([builders.block("a", digest="sha256:1")])
+        client.create_blocks([builders.block("a", digest="sha256:1")])
     with pytest.raises(errors.AlreadyExists, match=r"same data is registered as ns/a"):
-        plane.create_blocks([builders.block("b", digest="sha256:1")])
+        client.create_blocks([builders.block("b", digest="sha256:1")])
     with pytest.raises(errors.AlreadyExists, match="exists with other data"):
-        plane.create_blocks([builders.block("a", digest="sha256:2")])
-    assert len(plane.list_blocks()) == 1
+        client.create_blocks([builders.block("a", digest="sha256:2")])
+    assert len(client.list_blocks()) == 1
 
 
-def test_the_missing_ones_of_a_list_are_registered_or_none(plane: BudgetClient) -> None:
+def test_the_missing_ones_of_a_list_are_registered_or_none(client: BudgetClient) -> None:
     first, second = builders.block("a", digest="sha256:1"), builders.block("b", digest="sha256:2")
-    plane.create_blocks([first])
-    assert [each.id for each in plane.create_blocks([first, second])] == ["ns/b"]
+    client.create_blocks([first])
+    assert [each.id for each in client.create_blocks([first, second])] == ["ns/b"]
     with pytest.raises(errors.AlreadyExists):
-        plane.create_blocks([builders.block("x", digest="sha256:3"), builders.block("y", digest="sha256:3")])
-    assert [each.id for each in plane.list_blocks()] == ["ns/a", "ns/b"]
+        client.create_blocks([builders.block("x", digest="sha256:3"), builders.block("y", digest="sha256:3")])
+    assert [each.id for each in client.list_blocks()] == ["ns/a", "ns/b"]
 
 
 @pytest.mark.parametrize(
     ("bucket", "buckets", "overlaps"), [(0, 1, True), (0, 2, True), (1, 2, False), (0, 3, True), (2, 3, True)]
 )
 def test_blocks_that_may_hold_the_same_reviews_are_refused(
-    plane: BudgetClient, bucket: int, buckets: int, overlaps: bool
+    client: BudgetClient, bucket: int, buckets: int, overlaps: bool
 ) -> None:
-    plane.create_blocks([builders.block("a", digest="sha256:1", day=3, bucket=0, buckets=2)])
+    client.create_blocks([builders.block("a", digest="sha256:1", day=3, bucket=0, buckets=2)])
     other = builders.block("b", digest="sha256:2", day=3, bucket=bucket, buckets=buckets)
     if overlaps:
         with pytest.raises(errors.AlreadyExists, match="overlap"):
-            plane.create_blocks([other])
+            client.create_blocks([other])
     else:
-        plane.create_blocks([other])
-    plane.create_blocks([builders.block("c", digest="sha256:3", day=4, bucket=bucket, buckets=buckets)])
+        client.create_blocks([other])
+    client.create_blocks([builders.block("c", digest="sha256:3", day=4, bucket=bucket, buckets=buckets)])
 
 
-def test_a_block_made_again_from_the_same_data_starts_from_its_record(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block("a", digest="sha256:1")])
-    plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=5)
-    plane.mark_opened("ns/c")
-    plane.consume("ns/c")
-    plane.allocate("ns", "unsettled", builders.allocate(0.5), timeout_seconds=5)
-    plane.delete_block("ns", "a")
-    assert plane.list_blocks() == []
+def test_a_block_made_again_from_the_same_data_starts_from_its_record(client: BudgetClient) -> None:
+    client.create_blocks([builders.block("a", digest="sha256:1")])
+    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=5)
+    client.mark_opened("ns/c")
+    client.consume("ns/c")
+    client.allocate("ns", "unsettled", builders.allocate(0.5), timeout_seconds=5)
+    client.delete_block("ns", "a")
+    assert client.list_blocks() == []
     with pytest.raises(errors.InvalidBudget, match="create it with the same"):
-        plane.create_blocks([builders.block("a", EpsilonDelta(5, 1e-7), digest="sha256:1")])
-    plane.create_blocks([builders.block("again", digest="sha256:1")])
-    (block,) = plane.list_blocks()
+        client.create_blocks([builders.block("a", EpsilonDelta(5, 1e-7), digest="sha256:1")])
+    client.create_blocks([builders.block("again", digest="sha256:1")])
+    (block,) = client.list_blocks()
     status = transitions.status_of(block)
     assert budget.is_close(status.pending + status.available, EpsilonDelta(0.25, 1e-7))
     assert status.committed == {"ns/c": EpsilonDelta(0.25), "ns/unsettled": EpsilonDelta(0.5)}
     with pytest.raises(errors.BudgetUnavailable):
-        plane.allocate("ns", "d", builders.allocate(0.3), timeout_seconds=5)
+        client.allocate("ns", "d", builders.allocate(0.3), timeout_seconds=5)
 
 
-def test_a_claim_on_a_deleted_block_is_settled_on_the_others_and_cannot_publish(plane: BudgetClient) -> None:
-    plane.create_blocks([builders.block("a", digest="sha256:1"), builders.block("b", digest="sha256:2")])
-    plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=5)
-    plane.mark_opened("ns/c")
-    plane.delete_block("ns", "a")
+def test_a_claim_on_a_deleted_block_is_settled_on_the_others_and_cannot_publish(client: BudgetClient) -> None:
+    client.create_blocks([builders.block("a", digest="sha256:1"), builders.block("b", digest="sha256:2")])
+    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=5)
+    client.mark_opened("ns/c")
+    client.delete_block("ns", "a")
     with pytest.raises(errors.BudgetExceeded, match="ns/a"):
-        plane.consume("ns/c")
-    assert plane.settle("ns/c") is Outcome.CONSUMED
-    assert plane.settle("ns/c") is Outcome.NOTHING
-    (block,) = plane.list_blocks()
+        client.consume("ns/c")
+    assert client.settle("ns/c") is Outcome.CONSUMED
+    assert client.settle("ns/c") is Outcome.NOTHING
+    (block,) = client.list_blocks()
     assert transitions.status_of(block).committed == {"ns/c": EpsilonDelta(0.25)}
-    plane.create_blocks([builders.block("a", digest="sha256:1")])
-    again = plane.get_block("ns/a")
+    client.create_blocks([builders.block("a", digest="sha256:1")])
+    again = client.get_block("ns/a")
     assert transitions.status_of(again).committed == {"ns/c": EpsilonDelta(0.25)}
 
 

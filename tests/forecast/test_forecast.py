@@ -15,7 +15,7 @@ from privatekube.cli import forecast_text
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.forecast import forecast
-from privatekube.forecast.forecast import Prospect
+from privatekube.forecast.forecast import Forecast
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -33,40 +33,40 @@ class World:
     """A control plane whose clock the test sets."""
 
     def __init__(self, connected: BudgetClient, clock: FakeClock) -> None:
-        self.plane, self.clock = connected, clock
+        self.client, self.clock = connected, clock
 
     def make(self, name: str, request: AllocateRequest) -> PrivacyBudgetClaim:
         """Make a claim that waits for long, for real."""
-        self.plane.store.create(builders.claim(name, replace(request, timeout_ms=request.timeout_ms or _LONG_MS)))
-        self.plane.run_pass()
-        return self.plane.get_claim(f"ns/{name}")
+        self.client.store.create(builders.claim(name, replace(request, timeout_ms=request.timeout_ms or _LONG_MS)))
+        self.client.run_pass()
+        return self.client.get_claim(f"ns/{name}")
 
     def is_granted(self, name: str) -> bool:
         """Whether the last answer of a claim is its grant."""
-        return self.plane.get_claim(f"ns/{name}").status.responses[-1].state is ResponseState.SUCCESS
+        return self.client.get_claim(f"ns/{name}").status.responses[-1].state is ResponseState.SUCCESS
 
     def at(self, now_ms: int) -> None:
         """A pass at that time."""
         self.clock.time_ms = now_ms
-        self.plane.run_pass()
+        self.client.run_pass()
 
-    def foresee(self, request: AllocateRequest) -> Prospect:
+    def forecast(self, request: AllocateRequest) -> Forecast:
         """What would happen; checks that asking leaves no trace."""
         before = self.everything()
-        prospect = forecast.foresee(self.plane, "ns", request)
+        prediction = forecast.forecast_request(self.client, "ns", request)
         assert self.everything() == before
-        return prospect
+        return prediction
 
-    def explain(self, name: str) -> Prospect | None:
+    def explain(self, name: str) -> Forecast | None:
         """What is said of a claim; checks that asking leaves no trace."""
         before = self.everything()
-        prospect = forecast.explain(self.plane, self.plane.get_claim(f"ns/{name}"))
+        prediction = forecast.explain_claim(self.client, self.client.get_claim(f"ns/{name}"))
         assert self.everything() == before
-        return prospect
+        return prediction
 
     def everything(self) -> object:
         """All that is stored."""
-        store = self.plane.store
+        store = self.client.store
         return store.list_blocks(), store.list_claims(), store.ledger(), store.list_retired(), store.settings()
 
 
@@ -78,80 +78,80 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_grant_is_foretold_with_its_blocks(world: World) -> None:
-    world.plane.create_blocks([builders.block(each) for each in "abc"])
+    world.client.create_blocks([builders.block(each) for each in "abc"])
     world.make("other", builders.allocate(0.9, blocks=1))
     request = builders.allocate(0.5, blocks=2)
-    prospect = world.foresee(request)
-    assert prospect.granted
+    prediction = world.forecast(request)
+    assert prediction.granted
     claim = world.make("c", request)
-    assert set(prospect.blocks) == set(claim.status.acquired) == {"ns/b", "ns/c"}
-    assert list(forecast_text.lines(prospect, request)) == ["would be granted now, on 2 blocks: ns/b, ns/c"]
+    assert set(prediction.blocks) == set(claim.status.acquired) == {"ns/b", "ns/c"}
+    assert list(forecast_text.lines(prediction, request)) == ["would be granted now, on 2 blocks: ns/b, ns/c"]
 
 
 def test_too_few_blocks_are_foretold_in_the_words_of_the_refusal(world: World) -> None:
-    world.plane.create_blocks([builders.block("a"), builders.block("b")])
+    world.client.create_blocks([builders.block("a"), builders.block("b")])
     request = builders.allocate(blocks=3)
-    prospect = world.foresee(request)
+    prediction = world.forecast(request)
     with pytest.raises(errors.InvalidInput) as refused:
-        world.plane.allocate("ns", "c", request, timeout_seconds=5)
-    assert prospect == Prospect(granted=False, refusal=str(refused.value))
+        world.client.allocate("ns", "c", request, timeout_seconds=5)
+    assert prediction == Forecast(granted=False, refusal=str(refused.value))
 
 
 def test_a_demand_that_waiting_cannot_meet_is_foretold_with_what_would_fit(world: World) -> None:
-    world.plane.create_blocks([builders.block(each) for each in "abc"])
+    world.client.create_blocks([builders.block(each) for each in "abc"])
     world.make("other", builders.allocate(0.7, blocks=1))
     request = builders.allocate(0.5, blocks=3)
-    prospect = world.foresee(request)
+    prediction = world.forecast(request)
     with pytest.raises(errors.BudgetUnavailable) as refused:
-        world.plane.allocate("ns", "c", request, timeout_seconds=5)
-    assert prospect.refusal == str(refused.value)
-    (shortage,) = prospect.shortages
+        world.client.allocate("ns", "c", request, timeout_seconds=5)
+    assert prediction.refusal == str(refused.value)
+    (shortage,) = prediction.shortages
     assert (shortage.block, shortage.component, shortage.holders) == ("ns/a", "epsilon", ("ns/other",))
     assert (shortage.asked, shortage.available, shortage.locked) == pytest.approx((0.5, 0.3, 0.0))
-    assert prospect.fitting_demand is not None
-    assert prospect.fitting_demand.values == pytest.approx((0.3, 0.0), rel=1e-4)
-    assert set(world.make("few", builders.allocate(0.5, blocks=2)).status.acquired) == set(prospect.fitting_blocks)
+    assert prediction.fitting_demand is not None
+    assert prediction.fitting_demand.values == pytest.approx((0.3, 0.0), rel=1e-4)
+    assert set(world.make("few", builders.allocate(0.5, blocks=2)).status.acquired) == set(prediction.fitting_blocks)
 
 
 def test_delta_binds_where_delta_is_short(world: World) -> None:
-    world.plane.create_blocks([builders.block(budget=EpsilonDelta(1.0, 1e-9))])
-    (shortage,) = world.foresee(builders.allocate(0.5, 1e-8)).shortages
+    world.client.create_blocks([builders.block(budget=EpsilonDelta(1.0, 1e-9))])
+    (shortage,) = world.forecast(builders.allocate(0.5, 1e-8)).shortages
     assert (shortage.component, shortage.asked, shortage.available) == ("delta", 1e-8, 1e-9)
 
 
 def test_what_fits_is_less_epsilon_for_the_same_delta_and_nothing_where_delta_is_short(world: World) -> None:
-    world.plane.create_blocks([builders.block(budget=EpsilonDelta(1.0, 1e-9))])
-    fitting = world.foresee(builders.allocate(4.0, 1e-9)).fitting_demand
+    world.client.create_blocks([builders.block(budget=EpsilonDelta(1.0, 1e-9))])
+    fitting = world.forecast(builders.allocate(4.0, 1e-9)).fitting_demand
     assert isinstance(fitting, EpsilonDelta)
     assert fitting.values == pytest.approx((1.0, 1e-9), rel=1e-4)
-    assert world.foresee(builders.allocate(0.5, 1e-8)).fitting is None
+    assert world.forecast(builders.allocate(0.5, 1e-8)).fitting_share is None
 
 
 def test_a_renyi_demand_is_bound_at_the_order_that_lacks_least(world: World) -> None:
-    world.plane.create_blocks([builders.block(budget=builders.curve(1.0, 4.0, 0.0))])
-    (shortage,) = world.foresee(builders.allocate(demand=builders.curve(2.0, 4.4, 0.1))).shortages
+    world.client.create_blocks([builders.block(budget=builders.curve(1.0, 4.0, 0.0))])
+    (shortage,) = world.forecast(builders.allocate(demand=builders.curve(2.0, 4.4, 0.1))).shortages
     assert (shortage.component, shortage.asked, shortage.available) == ("order 3", 4.4, 4.0)
 
 
 def test_the_largest_part_fits_and_one_percent_more_does_not(world: World) -> None:
-    world.plane.set_policy(unlock="n=10")
-    world.plane.create_blocks([builders.block("a", EpsilonDelta(10.0, 1e-7)), builders.block("b")])
+    world.client.set_policy(unlock="n=10")
+    world.client.create_blocks([builders.block("a", EpsilonDelta(10.0, 1e-7)), builders.block("b")])
     request = builders.allocate(0.9)
-    part = world.foresee(request).fitting
+    part = world.forecast(request).fitting_share
     assert part is not None
-    assert not world.foresee(builders.allocate(0.9 * part * 1.01)).granted
-    assert world.foresee(builders.allocate(0.9 * part)).granted
+    assert not world.forecast(builders.allocate(0.9 * part * 1.01)).granted
+    assert world.forecast(builders.allocate(0.9 * part)).granted
     world.make("c", builders.allocate(0.9 * part))
     assert world.is_granted("c")
 
 
 @pytest.mark.parametrize("asked", [0.034, 0.04, 0.5, 1.0])
 def test_with_time_it_is_granted_at_the_foretold_tick_and_not_one_before(world: World, asked: float) -> None:
-    world.plane.set_policy(unlock="t=10s,300s")
-    world.plane.create_blocks([builders.block()])
+    world.client.set_policy(unlock="t=10s,300s")
+    world.client.create_blocks([builders.block()])
     world.at(world.clock.time_ms + 7_000)
     request = builders.allocate(asked)
-    at_ms = world.foresee(request).granted_at_ms
+    at_ms = world.forecast(request).granted_at_ms
     assert at_ms is not None
     world.make("c", request)
     assert not world.is_granted("c")
@@ -165,10 +165,10 @@ def test_with_time_it_is_granted_at_the_foretold_tick_and_not_one_before(world: 
 
 
 def test_a_tick_that_is_thousands_of_periods_away_is_foretold(world: World) -> None:
-    world.plane.set_policy(unlock="t=1s,10000s")
-    world.plane.create_blocks([builders.block()])
+    world.client.set_policy(unlock="t=1s,10000s")
+    world.client.create_blocks([builders.block()])
     start, request = world.clock.time_ms, builders.allocate(0.75)
-    at_ms = world.foresee(request).granted_at_ms
+    at_ms = world.forecast(request).granted_at_ms
     assert at_ms == start + 7_500_000
     world.make("c", request)
     world.at(at_ms - 1_000)
@@ -178,11 +178,11 @@ def test_a_tick_that_is_thousands_of_periods_away_is_foretold(world: World) -> N
 
 
 def test_it_is_granted_after_the_foretold_arrivals_and_not_one_before(world: World) -> None:
-    world.plane.set_policy(unlock="n=10")
-    world.plane.create_blocks([builders.block()])
+    world.client.set_policy(unlock="n=10")
+    world.client.create_blocks([builders.block()])
     request = builders.allocate(0.55)
-    prospect = world.foresee(request)
-    assert prospect.arrivals == 5
+    prediction = world.forecast(request)
+    assert prediction.arrivals == 5
     world.make("c", request)
     for arrived in range(5):
         assert not world.is_granted("c")
@@ -193,47 +193,47 @@ def test_it_is_granted_after_the_foretold_arrivals_and_not_one_before(world: Wor
 
 
 def test_what_no_unlocking_brings_names_who_holds_it(world: World) -> None:
-    world.plane.create_blocks([builders.block()])
+    world.client.create_blocks([builders.block()])
     world.make("holder", builders.allocate(0.8))
     world.make("c", builders.allocate(0.5))
-    prospect = _told(world.explain("c"))
-    assert (prospect.granted_at_ms, prospect.arrivals) == (None, None)
-    told = "\n".join(forecast_text.explanation(world.plane.get_claim("ns/c"), "waiting", prospect))
+    prediction = _told(world.explain("c"))
+    assert (prediction.granted_at_ms, prediction.arrivals) == (None, None)
+    told = "\n".join(forecast_text.explanation(world.client.get_claim("ns/c"), "waiting", prediction))
     assert "releases what it holds: ns/holder" in told
     assert "would fit now: epsilon 0.2 (40.0% of it) with the same delta, on as many blocks" in told
-    world.plane.settle("ns/holder")
-    world.plane.run_pass()
+    world.client.settle("ns/holder")
+    world.client.run_pass()
     assert world.is_granted("c")
 
 
 def test_a_refused_claim_is_explained_as_if_it_asked_again(world: World) -> None:
-    world.plane.create_blocks([builders.block("a")])
+    world.client.create_blocks([builders.block("a")])
     world.make("c", builders.allocate(blocks=2))
-    world.plane.create_blocks([builders.block("b")])
-    prospect = _told(world.explain("c"))
-    assert prospect.granted
-    told = list(forecast_text.explanation(world.plane.get_claim("ns/c"), "failed", prospect))
+    world.client.create_blocks([builders.block("b")])
+    prediction = _told(world.explain("c"))
+    assert prediction.granted
+    told = list(forecast_text.explanation(world.client.get_claim("ns/c"), "failed", prediction))
     assert "asked 2" in told[1]
     assert told[2] == "if requested again now, it would be granted now, on 2 blocks: ns/a, ns/b"
 
 
 def test_a_claim_whose_time_is_over_is_explained_as_if_it_asked_again(world: World) -> None:
-    world.plane.create_blocks([builders.block()])
+    world.client.create_blocks([builders.block()])
     world.make("other", builders.allocate(0.8))
     world.make("c", builders.allocate(0.5, timeout_ms=1000))
     world.clock.time_ms += 2000
-    assert _told(world.explain("c")) == world.foresee(builders.allocate(0.5, timeout_ms=1000))
+    assert _told(world.explain("c")) == world.forecast(builders.allocate(0.5, timeout_ms=1000))
 
 
 def test_a_claim_that_asks_for_nothing_has_nothing_to_explain(world: World) -> None:
-    world.plane.store.create(replace(builders.claim("c"), spec=replace(builders.claim().spec, requests=())))
+    world.client.store.create(replace(builders.claim("c"), spec=replace(builders.claim().spec, requests=())))
     with pytest.raises(errors.InvalidInput, match="claim ns/c: asks for no budget"):
         world.explain("c")
 
 
-def _told(prospect: Prospect | None) -> Prospect:
-    assert prospect is not None
-    return prospect
+def _told(prediction: Forecast | None) -> Forecast:
+    assert prediction is not None
+    return prediction
 
 
 _PARTS = st.integers(0, 12).map(lambda tenths: tenths / 10)
@@ -264,26 +264,26 @@ def test_whatever_came_before_what_is_foretold_comes_true(
     policy, wholes, (*before, last) = scene
     clock = FakeClock(_START_MS)
     played = World(BudgetClient(MemoryStore(clock), clock=clock), clock)
-    played.plane.set_policy(**policy)
-    played.plane.create_blocks([builders.block(f"b{place}", whole) for place, whole in enumerate(wholes)])
+    played.client.set_policy(**policy)
+    played.client.create_blocks([builders.block(f"b{place}", whole) for place, whole in enumerate(wholes)])
     for place, request in enumerate(before):
         played.make(f"before{place}", request)
-    prospect = played.foresee(last)
+    prediction = played.forecast(last)
     claim = played.make("c", last)
-    assert played.is_granted("c") is prospect.granted
-    if prospect.granted:
-        assert set(claim.status.acquired) == set(prospect.blocks)
+    assert played.is_granted("c") is prediction.granted
+    if prediction.granted:
+        assert set(claim.status.acquired) == set(prediction.blocks)
         return
-    free = {block.id: transitions.status_of(block).available for block in played.plane.list_blocks()}
-    for shortage in prospect.shortages:
+    free = {block.id: transitions.status_of(block).available for block in played.client.list_blocks()}
+    for shortage in prediction.shortages:
         assert not free[shortage.block].admits(_constant(last), capacity=_whole(played, shortage.block))
-    if prospect.arrivals is not None:
-        for arrived in range(prospect.arrivals):
+    if prediction.arrivals is not None:
+        for arrived in range(prediction.arrivals):
             assert not played.is_granted("c")
             played.make(f"after{arrived}", builders.allocate(demand=wholes[0] * 0.0))
         assert played.is_granted("c")
-    if prospect.granted_at_ms is not None:
-        while clock.time_ms < prospect.granted_at_ms:
+    if prediction.granted_at_ms is not None:
+        while clock.time_ms < prediction.granted_at_ms:
             assert not played.is_granted("c")
             played.at(clock.time_ms + 10_000)
         assert played.is_granted("c")
@@ -295,11 +295,11 @@ def _constant(request: AllocateRequest) -> PrivacyBudget:
 
 
 def _whole(world: World, block_id: str) -> PrivacyBudget:
-    return world.plane.get_block(block_id).spec.initial_budget
+    return world.client.get_block(block_id).spec.initial_budget
 
 
 def test_the_store_that_the_client_names_is_the_one_that_is_asked(tmp_path: Path) -> None:
     with connect.connect(f"sqlite:///{tmp_path}/state.db") as connected:
         connected.create_blocks([builders.block()])
-        assert forecast.foresee(connected, "ns", builders.allocate(0.5)).granted
+        assert forecast.forecast_request(connected, "ns", builders.allocate(0.5)).granted
         assert connected.list_claims() == []

@@ -1,4 +1,4 @@
-"""Claiming, paying and settling in a cluster, each with the token of its role and the controller as its own process."""
+"""Claim, consume and settle in a cluster, each with the token of its role, with a controller process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUARTER = EpsilonDelta(0.25)
 
 @pytest.fixture
 def by(apiserver: ApiServer, store: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[As]:
-    """Connects as a user, as PRIVATEKUBE_STORE=kubernetes does."""
+    """Return a function that connects as a user, as PRIVATEKUBE_STORE=kubernetes does."""
     connected: list[BudgetClient] = []
 
     def connecting(user: str) -> BudgetClient:
@@ -34,29 +34,29 @@ def by(apiserver: ApiServer, store: object, monkeypatch: pytest.MonkeyPatch) -> 
         return connected[-1]
 
     yield connecting
-    for each in connected:
-        each.store.close()
+    for client in connected:
+        client.store.close()
 
 
 def test_a_claim_is_granted_opened_and_paid(by: As, start: Starter) -> None:
     start()
     by("data-owner").create_blocks([builders.block("a"), builders.block("b")])
-    plane = by("claimant")
-    granted = plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
+    client = by("claimant")
+    granted = client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
     assert granted.status.acquired == {"ns/a": QUARTER, "ns/b": QUARTER}
-    again = plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+    again = client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
     assert again.status.acquired == granted.status.acquired
     with pytest.raises(errors.AlreadyExists, match="another request"):
-        plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=20)
-    plane.mark_opened("ns/c")
+        client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=20)
+    client.mark_opened("ns/c")
     with pytest.raises(errors.BudgetExceeded, match="was opened"):
-        plane.release("ns/c")
-    committed = plane.consume("ns/c", mechanisms=["noise"])
-    assert committed == granted.status.acquired == plane.consume("ns/c")
-    assert plane.settle("ns/c") is Outcome.NOTHING
-    wait_until(lambda: len(plane.ledger(claim_id="ns/c")) == 2, 20)  # it is entered right after it is decided
-    assert [entry.mechanisms for entry in plane.ledger(claim_id="ns/c")] == [("noise",), ("noise",)]
-    assert plane.verify_ledger().entries == 2
+        client.release("ns/c")
+    committed = client.consume("ns/c", mechanisms=["noise"])
+    assert committed == granted.status.acquired == client.consume("ns/c")
+    assert client.settle("ns/c") is Outcome.NOTHING
+    wait_until(lambda: len(client.ledger(claim_id="ns/c")) == 2, 20)  # it is entered right after it is decided
+    assert [entry.mechanisms for entry in client.ledger(claim_id="ns/c")] == [("noise",), ("noise",)]
+    assert client.verify_ledger().entries == 2
 
 
 @pytest.mark.parametrize(("opened", "outcome"), [(False, Outcome.RELEASED), (True, Outcome.CONSUMED)])
@@ -65,43 +65,43 @@ def test_what_a_run_left_is_settled_by_whether_its_data_was_opened(
 ) -> None:
     start()
     by("data-owner").create_blocks([builders.block("a")])
-    plane = by("claimant")
-    plane.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
+    client = by("claimant")
+    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
     if opened:
-        plane.mark_opened("ns/c")
-    assert plane.settle("ns/c") is outcome
-    assert plane.settle("ns/c") is Outcome.NOTHING
-    assert plane.settle("ns/never") is Outcome.NOTHING
-    wait_until(lambda: not transitions.status_of(plane.get_block("ns/a")).locks, 20)
-    status = transitions.status_of(plane.get_block("ns/a"))
+        client.mark_opened("ns/c")
+    assert client.settle("ns/c") is outcome
+    assert client.settle("ns/c") is Outcome.NOTHING
+    assert client.settle("ns/never") is Outcome.NOTHING
+    wait_until(lambda: not transitions.status_of(client.get_block("ns/a")).locks, 20)
+    status = transitions.status_of(client.get_block("ns/a"))
     assert status.committed == ({"ns/c": QUARTER} if opened else {})
     assert not status.acquired
 
 
-def test_who_waits_too_long_is_told_what_is_locked_and_takes_the_demand_back(by: As, start: Starter) -> None:
+def test_a_claim_that_waits_too_long_reports_what_is_locked_and_withdraws(by: As, start: Starter) -> None:
     start("a", "--unlock", "n=100")
     by("data-owner").create_blocks([builders.block("a")])
-    plane = by("claimant")
+    client = by("claimant")
     with pytest.raises(errors.DeadlineExceeded, match=r"still locked 0.99; policy n=100 unlocks it"):
-        plane.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=1)
-    assert not transitions.status_of(plane.get_block("ns/a")).reserved
+        client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=1)
+    assert not transitions.status_of(client.get_block("ns/a")).reserved
     with pytest.raises(errors.BudgetUnavailable, match="lacks budget"):
-        plane.allocate("ns", "d", builders.allocate(5.0), timeout_seconds=1)
+        client.allocate("ns", "d", builders.allocate(5.0), timeout_seconds=1)
     with pytest.raises(errors.InvalidInput, match="policy: is the controller's"):
-        plane.set_policy(order="fcfs")
+        client.set_policy(order="fcfs")
 
 
 def test_a_claim_that_waits_is_settled_by_withdrawing_it(by: As, start: Starter) -> None:
     start("a", "--unlock", "n=100")
     by("data-owner").create_blocks([builders.block("a")])
-    plane = by("claimant")
+    client = by("claimant")
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(plane.allocate, "ns", "c", builders.allocate(0.5), timeout_seconds=100)
-        wait_until(lambda: plane.store.get_claim("ns/c") is not None, 20)
-        assert plane.settle("ns/c") is Outcome.RELEASED
+        waiting = pool.submit(client.allocate, "ns", "c", builders.allocate(0.5), timeout_seconds=100)
+        wait_until(lambda: client.store.get_claim("ns/c") is not None, 20)
+        assert client.settle("ns/c") is Outcome.RELEASED
         with pytest.raises(errors.InvalidInput, match="its time to settle is over"):
             waiting.result(30)
-    assert not transitions.status_of(plane.get_block("ns/a")).reserved
+    assert not transitions.status_of(client.get_block("ns/a")).reserved
 
 
 def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
@@ -117,7 +117,7 @@ def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
     assert transitions.status_of(owner.get_block("ns/a")).committed == {"ns/c": QUARTER}
 
 
-def test_without_a_controller_one_is_asked_for(by: As, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_controller_the_error_asks_for_one(by: As, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster.ClusterClient, "answer_timeout_seconds", 1.0)
     with pytest.raises(errors.StoreBusy, match=r"no controller answered; is it running\?"):
         by("data-owner").create_blocks([builders.block("a")])
@@ -129,27 +129,27 @@ def test_without_a_controller_one_is_asked_for(by: As, monkeypatch: pytest.Monke
 def test_an_api_server_that_restarts_costs_a_client_only_time(by: As, start: Starter, apiserver: ApiServer) -> None:
     start()
     by("data-owner").create_blocks([builders.block("a")])
-    plane = by("claimant")
+    client = by("claimant")
     with ThreadPoolExecutor(1) as beside:
         restart = beside.submit(apiserver.restart)
         n_asked = 0
         while not restart.done():
-            assert plane.policy_settings()["unlock"] == "all"
-            plane.allocate("ns", f"c{n_asked}", builders.allocate(1 / 1024), timeout_seconds=60)
+            assert client.policy_settings()["unlock"] == "all"
+            client.allocate("ns", f"c{n_asked}", builders.allocate(1 / 1024), timeout_seconds=60)
             n_asked += 1
         restart.result()
-    plane.allocate("ns", "last", builders.allocate(1 / 1024), timeout_seconds=60)
-    assert len(plane.list_claims("ns")) == n_asked + 1
+    client.allocate("ns", "last", builders.allocate(1 / 1024), timeout_seconds=60)
+    assert len(client.list_claims("ns")) == n_asked + 1
 
 
-def test_what_a_role_may_not_is_refused_in_one_line(by: As) -> None:
+def test_what_a_role_must_not_do_is_refused_in_one_line(by: As) -> None:
     with pytest.raises(errors.InvalidInput, match=r'refused by the API server: .*claimant" cannot create') as refusal:
         by("claimant").create_blocks([builders.block("a")])
     assert "\n" not in str(refusal.value)
 
 
-def test_a_context_that_is_not_there_is_named() -> None:
-    with pytest.raises(errors.InvalidInput, match="gives no cluster"):
+def test_a_context_that_does_not_exist_is_named() -> None:
+    with pytest.raises(errors.InvalidInput, match="has no usable cluster"):
         connect.connect("kubernetes://nowhere")
     with pytest.raises(errors.InvalidInput, match="is not a store"):
         connect.connect("etcd://here")
