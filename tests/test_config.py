@@ -1,4 +1,4 @@
-"""A run's arguments are checked as a whole; each fault is one line naming the thing, its value, the bound."""
+"""The arguments of a run are checked as a whole; each fault is one line with name, value and bound."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_block_count_may_be_a_number_or_all(tmp_path: Path) -> None:
         ("epsilon: [", r"is not valid YAML"),
     ],
 )
-def test_a_fault_names_the_thing_its_value_and_the_bound(tmp_path: Path, text: str, message: str) -> None:
+def test_a_fault_states_name_value_and_bound(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(errors.InvalidInput, match=message) as refusal:
         load(tmp_path, text)
     assert "\n" not in str(refusal.value)

@@ -31,12 +31,13 @@ def one_day(laptop: Laptop, *options: str, status: int = 0) -> str:
 
 def test_a_block_states_its_data_dimensions_digest_and_budget(laptop: Laptop) -> None:
     one_day(laptop, "--users", "2")
-    found = laptop.blocks()
-    assert sorted(found) == [FIRST, FIRST[:-1] + "1"]
-    block = found[FIRST]
+    blocks = laptop.blocks()
+    assert sorted(blocks) == [FIRST, FIRST[:-1] + "1"]
+    block = blocks[FIRST]
     assert block["spec"]["initialBudget"] == {"epsDel": {"epsilon": 10.0, "delta": 1e-07}}
     dimensions = {
-        each["attribute"]: each.get("numericValue", each.get("stringValue")) for each in block["spec"]["dimensions"]
+        dimension["attribute"]: dimension.get("numericValue", dimension.get("stringValue"))
+        for dimension in block["spec"]["dimensions"]
     }
     expected = {"startTime": "0", "endTime": "0", "userBucket": "0", "userBuckets": "2", "unit": "event"}
     assert expected.items() <= dimensions.items()
@@ -90,7 +91,7 @@ def test_deleted_data_comes_back_with_the_same_budget_alone(laptop: Laptop) -> N
 def test_renyi_blocks_have_the_standard_orders(laptop: Laptop) -> None:
     one_day(laptop, "--accounting", "renyi")
     curve = laptop.blocks()[FIRST]["spec"]["initialBudget"]["renyi"]
-    assert [each["alpha"] for each in curve] == [1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1e6]
+    assert [point["alpha"] for point in curve] == [1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1e6]
     assert curve[-1]["epsilon"] == 10.0
 
 

@@ -1,4 +1,4 @@
-"""The examples in docstrings say what the code does."""
+"""The examples in docstrings do what they say."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import pkgutil
 import pytest
 
 import blocks
-import images
+import components
+import pipelines
 import privatekube
 
+PACKAGES = (privatekube, blocks, components, pipelines)
 MODULES = [
-    found.name
-    for package in (privatekube, blocks, images)
-    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    "privatekube",
+    *(
+        module.name
+        for package in PACKAGES
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ),
 ]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str) -> None:
+def test_the_examples_of_a_module_do_what_they_say(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -1,4 +1,4 @@
-"""The README's commands work as written, and it names every script's options that it should."""
+"""The commands of the README work as written, and it names the published files and the exit statuses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.e2e.conftest import ROOT, Laptop
 README = (ROOT / "README.md").read_text()
 TRAINS = "run_pipeline.py                 "
 ELSEWHERE = ("--source reviews/", TRAINS, "--set epsilon=3", "NAME", "CLAIM", "make ", "HOST/PREFIX")
-"""Commands that need a person's own files or names, or train for a minute: the end-to-end tests run their like."""
+"""Commands that need a user's files or names, or train for a minute: the end-to-end tests run similar ones."""
 
 
 def commands() -> list[str]:
-    """The commands of the README's blocks that can be run as they stand."""
+    """Return the commands of the README that can be run as they are."""
     lines = [line for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
     started = [line for line in lines if line.startswith(("python ", "privatekube "))]
-    return [line.partition("#")[0].strip() for line in started if not any(each in line for each in ELSEWHERE)]
+    return [line.partition("#")[0].strip() for line in started if not any(text in line for text in ELSEWHERE)]
 
 
 @pytest.mark.slow
@@ -28,9 +28,8 @@ def test_the_commands_run_in_the_order_they_stand(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path)
     (tmp_path / "arguments.yaml").write_text((ROOT / "arguments.yaml").read_text())
     (tmp_path / "tests").symlink_to(ROOT / "tests")
-    found = commands()
-    assert len(found) >= 5
-    for command in found:
+    assert len(commands()) >= 5
+    for command in commands():
         words = shlex.split(command)
         laptop.run(*(words[1:] if words[0] == "python" else words))
 

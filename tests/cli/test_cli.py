@@ -1,4 +1,4 @@
-"""`privatekube`: tables for people, PrivateKube's JSON and YAML for programs, one line for mistakes."""
+"""The command `privatekube`: tables for people, JSON and YAML for programs, one line for a mistake."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import yaml
 from privatekube.cli.app import app
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources.wire import blocks as block_codec
-from privatekube.resources.wire import claims as claim_codec
+from privatekube.resources.wire import blocks, claims
 from tests import builders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
-    """A store with two blocks, a consumed claim and a claim that holds budget."""
+    """Return the URI of a store with three blocks, a consumed claim and a claim that holds budget."""
     uri = f"sqlite:///{tmp_path}/state.db"
     with connect.connect(uri) as client:
         client.create_blocks([builders.block("a", day=0), builders.block("b", day=1)])
@@ -56,23 +55,23 @@ def test_blocks_as_json_are_a_list_in_wire_form(uri: str) -> None:
     assert (first["apiVersion"], first["kind"]) == ("columbia.github.com/v1", "PrivateDataBlock")
     committed = {"ns/paid": {"epsDel": {"epsilon": 0.25, "delta": 0.0}}}
     assert first["status"]["committedBudgetMap"] == committed
-    assert block_codec.from_wire(first).spec.initial_budget == EpsilonDelta(1.0, 1e-7)
+    assert blocks.from_wire(first).spec.initial_budget == EpsilonDelta(1.0, 1e-7)
 
 
 def test_claims_as_yaml_are_a_list_in_wire_form(uri: str) -> None:
     document = yaml.safe_load(run(uri, "get", "claims", "-o", "yaml"))
-    assert [each["metadata"]["name"] for each in document["items"]] == ["paid", "held"]
-    assert claim_codec.from_wire(document["items"][1]).status.acquired["ns/a"] == EpsilonDelta(0.5)
+    assert [item["metadata"]["name"] for item in document["items"]] == ["paid", "held"]
+    assert claims.from_wire(document["items"][1]).status.acquired["ns/a"] == EpsilonDelta(0.5)
 
 
 def test_tables_answer_the_daily_questions(uri: str) -> None:
-    blocks = run(uri, "get", "blocks")
-    assert "epsilon 0.25" in blocks
-    assert "25%" in blocks
-    claims = run(uri, "get", "claims")
-    assert "consumed" in claims
-    assert "acquired" in claims
-    assert len(claims.splitlines()) == 3
+    block_table = run(uri, "get", "blocks")
+    assert "epsilon 0.25" in block_table
+    assert "25%" in block_table
+    claim_table = run(uri, "get", "claims")
+    assert "consumed" in claim_table
+    assert "acquired" in claim_table
+    assert len(claim_table.splitlines()) == 3
 
 
 def test_one_object_is_found_by_name_or_by_namespace_and_name(uri: str) -> None:
@@ -99,7 +98,7 @@ def test_settling_says_what_was_done_and_does_it_once(uri: str) -> None:
 
 def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> None:
     entries = json.loads(run(uri, "ledger", "--block", "a", "-o", "json"))["entries"]
-    assert [(each["claim"], each["budget"]["epsDel"]["epsilon"]) for each in entries] == [("ns/paid", 0.25)]
+    assert [(entry["claim"], entry["budget"]["epsDel"]["epsilon"]) for entry in entries] == [("ns/paid", 0.25)]
     assert "ns/paid" in run(uri, "ledger", "--claim", "paid")
     assert "ns/paid" not in run(uri, "ledger", "--claim", "ns/held")
     assert "2 entries on the data of 2 blocks are unchanged and add up" in run(uri, "ledger", "--verify")
@@ -118,11 +117,11 @@ def test_a_run_is_planned_and_nothing_is_charged(uri: str) -> None:
 
 def test_a_claim_is_planned_from_its_manifest(uri: str, tmp_path: Path) -> None:
     manifest = tmp_path / "claim.yaml"
-    manifest.write_text(yaml.safe_dump(claim_codec.to_wire(builders.claim("c", builders.allocate(0.3, blocks=1)))))
-    told = json.loads(run(uri, "plan", str(manifest), "-o", "json"))
-    assert told["granted"] is False
-    assert told["shortages"][0]["component"] == "epsilon"
-    manifest.write_text(yaml.safe_dump(block_codec.to_wire(builders.block())))
+    manifest.write_text(yaml.safe_dump(claims.to_wire(builders.claim("c", builders.allocate(0.3, blocks=1)))))
+    forecast = json.loads(run(uri, "plan", str(manifest), "-o", "json"))
+    assert forecast["granted"] is False
+    assert forecast["shortages"][0]["component"] == "epsilon"
+    manifest.write_text(yaml.safe_dump(blocks.to_wire(builders.block())))
     assert run(uri, "plan", str(manifest), status=2).startswith("error: ")
     assert "cannot be read" in run(uri, "plan", str(tmp_path / "nothing.yaml"), status=2)
 
@@ -132,9 +131,9 @@ def test_a_claim_is_explained(uri: str) -> None:
     with connect.connect(uri) as client:
         client.store.create(builders.claim("c", builders.allocate(0.5)))
         client.run_pass()
-    told = run(uri, "explain", "c")
-    assert "block ns/a lacks epsilon: asked 0.5, available 0.25, still locked 0" in told
-    assert "only if a claim releases what it holds: ns/held" in told
+    text = run(uri, "explain", "c")
+    assert "block ns/a lacks epsilon: asked 0.5, available 0.25, still locked 0" in text
+    assert "only if a claim releases what it holds: ns/held" in text
     assert json.loads(run(uri, "explain", "c", "-o", "json"))["fittingShare"] == pytest.approx(0.5, rel=1e-4)
     assert "does not exist" in run(uri, "explain", "nobody", status=2)
 

@@ -1,4 +1,4 @@
-"""Claiming, paying and settling, as components and people do."""
+"""Claim, consume, release and settle budget through a client."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.clock import FakeClock
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[BudgetClient]:
-    with connect.connect(f"sqlite:///{tmp_path}/state.db") as connected:
-        yield connected
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        yield client
 
 
-def everything(client: BudgetClient) -> object:
+def stored_state(client: BudgetClient) -> object:
     return client.list_blocks(), client.list_claims()
 
 
@@ -57,10 +57,10 @@ def test_a_repeated_allocate_finds_its_own_claim_and_pays_once(client: BudgetCli
 def test_what_can_never_fit_is_refused_with_block_asked_and_left_and_nothing_is_written(client: BudgetClient) -> None:
     client.create_blocks([builders.block()])
     client.allocate("ns", "c", builders.allocate(0.7), timeout_seconds=5)
-    before = everything(client)
+    before = stored_state(client)
     with pytest.raises(errors.BudgetUnavailable, match=r"block ns/b lacks budget: asked epsilon 0.4.*left epsilon 0.3"):
         client.allocate("ns", "d", builders.allocate(0.4), timeout_seconds=5)
-    assert everything(client) == before
+    assert stored_state(client) == before
 
 
 def test_an_exact_fit_is_granted_and_the_next_is_refused(client: BudgetClient) -> None:
@@ -160,10 +160,10 @@ def test_the_same_data_is_never_registered_twice(client: BudgetClient) -> None:
 def test_the_missing_ones_of_a_list_are_registered_or_none(client: BudgetClient) -> None:
     first, second = builders.block("a", digest="sha256:1"), builders.block("b", digest="sha256:2")
     client.create_blocks([first])
-    assert [each.id for each in client.create_blocks([first, second])] == ["ns/b"]
+    assert [block.id for block in client.create_blocks([first, second])] == ["ns/b"]
     with pytest.raises(errors.AlreadyExists):
         client.create_blocks([builders.block("x", digest="sha256:3"), builders.block("y", digest="sha256:3")])
-    assert [each.id for each in client.list_blocks()] == ["ns/a", "ns/b"]
+    assert [block.id for block in client.list_blocks()] == ["ns/a", "ns/b"]
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,6 @@ def test_a_policy_is_kept_in_the_store_and_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["postgres://x", "sqlite:///", "state.db"])
-def test_a_store_that_is_none_is_refused(uri: str) -> None:
+def test_an_unknown_kind_of_store_is_refused(uri: str) -> None:
     with pytest.raises(errors.InvalidInput, match="is not a store"):
         connect.connect(uri)

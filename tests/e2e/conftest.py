@@ -1,4 +1,4 @@
-"""A laptop with nothing on it: a folder, a store, and the commands a person types."""
+"""A laptop without any data: a folder, a store, and the commands that a user types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Laptop:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The commands' environment: no store of somebody else's, one thread."""
+        """The environment of the commands: no store from outside the test, one thread."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PRIVATEKUBE_")}
         return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -59,47 +59,47 @@ class Laptop:
         return self.start("run_pipeline.py", *self._options(settings))
 
     def pipeline(self, *settings: str, status: int = 0) -> str:
-        """A run with quick arguments, to its end."""
+        """Run the pipeline with quick arguments to its end and return what it wrote."""
         return self.run("run_pipeline.py", *self._options(settings), status=status)
 
     def json(self, *command: str) -> Any:
-        """What `privatekube ... -o json` says."""
+        """Return what `privatekube ... -o json` prints."""
         process = self.start("privatekube", *command, "-o", "json")
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         return json.loads(out)
 
     def blocks(self) -> dict[str, Any]:
-        """Blocks by id, in wire form."""
-        return {_id(each): each for each in self.json("get", "blocks")["items"]}
+        """Return the blocks by id, in wire form."""
+        return {_id(item): item for item in self.json("get", "blocks")["items"]}
 
     def claims(self) -> dict[str, Any]:
-        """Claims by id, in wire form."""
-        return {_id(each): each for each in self.json("get", "claims")["items"]}
+        """Return the claims by id, in wire form."""
+        return {_id(item): item for item in self.json("get", "claims")["items"]}
 
     @staticmethod
     def _options(settings: tuple[str, ...]) -> list[str]:
-        options = [option for each in (*QUICK, *settings) for option in ("--set", each)]
+        options = [option for setting in (*QUICK, *settings) for option in ("--set", setting)]
         return ["--local", "--arguments", str(ROOT / "arguments.yaml"), *options]
 
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Laptop:
-    """A laptop with nothing on it."""
+    """Return a laptop without any data."""
     return Laptop(tmp_path)
 
 
 @pytest.fixture
 def laptop_with_blocks(laptop: Laptop) -> Laptop:
-    """Two days of synthetic reviews, epsilon 10 each."""
+    """Return a laptop with two blocks of a day of synthetic reviews, epsilon 10 each."""
     laptop.run("demo_blocks.py", "create", "--days", "2")
     return laptop
 
 
 def committed(block: dict[str, Any], component: str = "epsilon") -> float:
-    """The sum of a block's committed budgets."""
-    held = block["status"].get("committedBudgetMap", {}).values()
-    return float(sum(each["epsDel"].get(component, 0.0) for each in held))
+    """Return the sum of what was committed on a block."""
+    budgets = block["status"].get("committedBudgetMap", {}).values()
+    return float(sum(budget["epsDel"].get(component, 0.0) for budget in budgets))
 
 
 def _id(document: dict[str, Any]) -> str:

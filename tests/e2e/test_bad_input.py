@@ -1,4 +1,4 @@
-"""Bad input: one line that names the thing, its value, the bound and what to do; nothing charged."""
+"""Bad input ends a run in one line with name, value, bound and what to do; nothing is charged."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_results_folder_that_cannot_be_written_is_found_before_any_claim(lapto
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a GPU")
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_found_before_any_claim(laptop_with_blocks: Laptop) -> None:
     line = laptop_with_blocks.pipeline("device=cuda", status=2)
     assert len(line.splitlines()) == 1

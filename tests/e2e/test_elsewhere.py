@@ -1,4 +1,4 @@
-"""Data and results that are not on this machine's disk, or not in our own format."""
+"""Data and results in a bucket, and data in the format of PrivateKube's published blocks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_blocks_and_results_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> N
     run_id = next(iter(laptop.claims())).removeprefix("privacy-example/run-")
     assert f"{bucket}/out/{run_id}" in shown
     files = uris.list_files(f"{bucket}/out/{run_id}")
-    assert {each.rsplit("/", 1)[-1] for each in files} == {
+    assert {file.rsplit("/", 1)[-1] for file in files} == {
         *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"),
     }
     assert json.loads(uris.read_bytes(f"{bucket}/out/{run_id}/receipt.json"))["run_id"] == run_id
@@ -40,15 +40,15 @@ def test_a_source_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> None:
     assert "created 1 blocks" in laptop.run("demo_blocks.py", "create", "--source", f"{bucket}/reviews")
 
 
-def published(path: Path, seed: int) -> None:
-    """A file in the layout of PrivateKube's published blocks."""
-    chance = np.random.default_rng(seed)
+def write_published_block(path: Path, seed: int) -> None:
+    """Write a file in the layout of PrivateKube's published blocks."""
+    generator = np.random.default_rng(seed)
     rows = np.full((600, 150), 1, np.int32)
-    rows[:, 0] = 1356998400 + chance.integers(0, 86400, 600)
-    rows[:, 1], rows[:, 2] = chance.integers(-(2**31), 2**31, (2, 600))
-    rows[:, 3], rows[:, 4] = chance.integers(0, 11, 600), chance.integers(1, 6, 600)
+    rows[:, 0] = 1356998400 + generator.integers(0, 86400, 600)
+    rows[:, 1], rows[:, 2] = generator.integers(-(2**31), 2**31, (2, 600))
+    rows[:, 3], rows[:, 4] = generator.integers(0, 11, 600), generator.integers(1, 6, 600)
     rows[:, 5], rows[:, 6] = 6, 20
-    rows[:, 7:13], rows[:, 23:43] = chance.integers(4, 900, (600, 6)), chance.integers(4, 900, (600, 20))
+    rows[:, 7:13], rows[:, 23:43] = generator.integers(4, 900, (600, 6)), generator.integers(4, 900, (600, 20))
     with h5py.File(path, "w") as file:
         file.create_dataset("block", data=rows, compression="gzip")
 
@@ -58,9 +58,9 @@ def test_privatekubes_published_blocks_are_trained_on_as_they_are(laptop: Laptop
     folder = laptop.folder / "published"
     folder.mkdir()
     for bucket_number in (3, 7):
-        published(folder / f"0-{bucket_number}.h5", bucket_number)
+        write_published_block(folder / f"0-{bucket_number}.h5", bucket_number)
     laptop.run("demo_blocks.py", "create", "--source", "published", "--dataset", "old")
     laptop.pipeline("dataset=old")
-    assert [committed(each) for each in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
     statistics = json.loads((laptop.folder / "out" / "latest" / "statistics.json").read_text())
     assert len(statistics["counts"]) == 11

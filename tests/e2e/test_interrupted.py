@@ -1,4 +1,4 @@
-"""Whatever happens to a run, its claim is settled by the rule: unopened budget returns, opened budget is consumed."""
+"""An interrupted run's claim is settled: budget of unopened data is released, budget of opened data is consumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONG = ("n_epochs=40", "sampling_rate=0.01")
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
-    """Read what the run writes until `text` comes."""
+    """Read what the run writes until a line has `text`."""
     assert process.stderr is not None
     for line in process.stderr:
         if text in line:
@@ -71,7 +71,7 @@ def test_kill_9_keeps_the_budget_held_until_it_is_settled_and_running_again_work
     process.communicate(timeout=60)
     (claim,) = laptop.claims().values()
     held = claim["status"]["acquiredBudgets"]
-    assert [each["epsDel"]["epsilon"] for each in held.values()] == pytest.approx([1.0, 1.0])
+    assert [budget["epsDel"]["epsilon"] for budget in held.values()] == pytest.approx([1.0, 1.0])
     assert [committed(block) for block in laptop.blocks().values()] == [0, 0]
     laptop.run("privatekube", "settle", claim["metadata"]["name"])
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])

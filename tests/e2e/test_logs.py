@@ -1,4 +1,4 @@
-"""What a run writes depends on the data through DP outputs alone: two neighbouring datasets, the same lines."""
+"""What a run writes depends on the data only through DP outputs: two neighbouring datasets, the same lines."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def reviews(count: int) -> list[str]:
     ]
 
 
-def lines_of_a_run(laptop: Laptop, lines: list[str]) -> list[str]:
-    """What the components wrote, with the run's own random name taken out."""
+def run_and_read_log(laptop: Laptop, lines: list[str]) -> list[str]:
+    """Return what the components wrote, without the random name of the run and the folder."""
     source = laptop.folder / "source"
     source.mkdir(parents=True)
     for category, part in (("Music", lines[0::2]), ("Office", lines[1::2])):
@@ -40,8 +40,8 @@ def lines_of_a_run(laptop: Laptop, lines: list[str]) -> list[str]:
     options = ("--source", str(source), "--start-day", "0", "--days", "3", "--unit", "user-day")
     laptop.run("demo_blocks.py", "create", *options, "--max-contribution", "2")
     written = laptop.pipeline("model=lstm", "hidden_dim=4", "embedding_dim=4", "max_text_len=8")
-    own = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}|" + re.escape(str(laptop.folder)))
-    return [own.sub("OWN", line) for line in written.splitlines() if re.match(r"[a-z_]+: ", line)]
+    varying = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}|" + re.escape(str(laptop.folder)))
+    return [varying.sub("VARYING", line) for line in written.splitlines() if re.match(r"[a-z_]+: ", line)]
 
 
 @pytest.mark.slow
@@ -50,6 +50,6 @@ def test_neighbouring_datasets_give_the_same_lines(tmp_path: Path) -> None:
     logs = []
     for name, lines in (("there", all_of_them), ("gone", all_of_them[:17] + all_of_them[18:])):
         (tmp_path / name).mkdir()
-        logs.append(lines_of_a_run(Laptop(tmp_path / name), lines))
+        logs.append(run_and_read_log(Laptop(tmp_path / name), lines))
     assert logs[0] == logs[1]
     assert sum(line.startswith("dp_train: noisy step") for line in logs[0]) > 2

@@ -1,4 +1,4 @@
-"""A component of one's own in place of a step: accepted where its interface fits, refused in one line where not."""
+"""A user's component in place of a step: accepted if its interface fits, refused in one line otherwise."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_it_compiles_for_a_cluster_with_its_own_image(laptop: Laptop) -> None:
     ],
 )
 def test_another_interface_is_refused(laptop: Laptop, tmp_path: Path, old: str, new: str, expected: str) -> None:
-    own = tmp_path / "own"
-    shutil.copytree(EXAMPLE, own)
-    text = (own / "component.yaml").read_text()
+    component = tmp_path / "component"
+    shutil.copytree(EXAMPLE, component)
+    text = (component / "component.yaml").read_text()
     assert old in text
-    (own / "component.yaml").write_text(text.replace(old, new, 1))
-    assert expected in refusal(laptop, f"dp_evaluate={own}")
+    (component / "component.yaml").write_text(text.replace(old, new, 1))
+    assert expected in refusal(laptop, f"dp_evaluate={component}")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_choice_that_names_nothing_is_refused(laptop: Laptop, choice: str, exp
 
 
 def refusal(laptop: Laptop, choice: str) -> str:
-    """The one line that refuses a choice, before anything starts."""
+    """Return the one line that refuses a choice before anything starts."""
     written = laptop.run("run_pipeline.py", "--component", choice, *laptop._options(()), status=2)
     assert len(written.splitlines()) == 1
     return written
