@@ -124,7 +124,7 @@ class BudgetClient(ControlPlane):
             if claim.spec.data_opened:
                 return claim
             spec = replace(claim.spec, data_opened=True)
-            return replace(claim, spec=spec.renewed(now_ms=self.clock.now_ms()))
+            return replace(claim, spec=spec.renew(now_ms=self.clock.now_ms()))
 
         self._update_spec(claim_id, open_data)
 
@@ -190,7 +190,7 @@ class BudgetClient(ControlPlane):
             if claim is None:
                 shortages.require_possible(self.matching_blocks(namespace, request), request)
                 spec = ClaimSpec(requests=(Request(_ALLOCATE, request),))
-                spec = spec.renewed(now_ms=self.clock.now_ms(), seconds=settle_after_seconds)
+                spec = spec.renew(now_ms=self.clock.now_ms(), seconds=settle_after_seconds)
                 claim = self._create_or_get(PrivacyBudgetClaim(ObjectMeta(name, namespace), spec))
             if not claim.was_made_for(request):
                 raise errors.AlreadyExists(
@@ -267,7 +267,7 @@ class BudgetClient(ControlPlane):
         blocks = matching.candidates(request, claim.meta.namespace, self.list_blocks(claim.meta.namespace))
         return errors.DeadlineExceeded(
             f"claim {claim.id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
-            f"{shortages.shortage(blocks, request)}; the policy {self.policy_settings()[UNLOCK]} unlocks it: wait "
+            f"{shortages.first_shortage(blocks, request)}; the policy {self.policy_settings()[UNLOCK]} unlocks it: wait "
             "longer, request less, or change the policy"
         )
 

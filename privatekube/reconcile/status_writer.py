@@ -46,7 +46,7 @@ class StatusWriter:
         Raises:
             Conflict: what the decision was based on has changed.
         """
-        written = self._write(conditions.of_block(block, now_ms=self.now_ms), self._rebase_block)
+        written = self._write(conditions.update_block(block, now_ms=self.now_ms), self._rebase_block)
         self._blocks[block.id] = written
         return written
 
@@ -56,7 +56,7 @@ class StatusWriter:
         Raises:
             Conflict: what the decision was based on has changed.
         """
-        written = self._write(conditions.of_claim(claim, now_ms=self.now_ms), self._rebase_claim)
+        written = self._write(conditions.update_claim(claim, now_ms=self.now_ms), self._rebase_claim)
         self._claims[claim.id] = written
         return written
 

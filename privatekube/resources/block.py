@@ -1,4 +1,4 @@
-"""PrivateDataBlock: a piece of data with a privacy budget for its whole life (spec of PrivateKube, OSDI'21)."""
+"""PrivateDataBlock: a part of a data set with a lifetime privacy budget (as specified in PrivateKube, OSDI'21)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Budgets = Mapping[str, PrivacyBudget]
 """Budget by block or claim id."""
 
 DECIMAL = re.compile(r"-?(\d+\.?\d*|\.\d+)", re.ASCII)
-"""How numericValue is written."""
+"""The form of a numericValue."""
 
 
 class LockState(enum.StrEnum):
-    """How far a request has come on one block; the names are PrivateKube's."""
+    """Progress of a request on one block; the names are PrivateKube's."""
 
     ALLOCATING = "allocating"
     ALLOCATED = "allocated"
@@ -37,32 +37,32 @@ class LockState(enum.StrEnum):
 
 
 class ReleaseMode(enum.StrEnum):
-    """BASE: budget unlocks with arrivals. FLOW: with time."""
+    """What unlocks budget: BASE the arrival of requests, FLOW the passing of time."""
 
     BASE = "base"
     FLOW = "flow"
 
 
 class ReturnPolicy(enum.StrEnum):
-    """Where released budget goes."""
+    """Which part of the block released budget is added to."""
 
     TO_PENDING = "toPending"
     TO_AVAILABLE = "toAvailable"
 
 
 def require_decimal(name: str, text: str | None) -> None:
-    """Check how a numericValue is written, where there is one.
+    """Check the form of a numericValue; None is allowed.
 
     Raises:
-        InvalidInput: with its name.
+        InvalidInput: `text` is not a decimal number; the message has `name`.
     """
     if text is not None and not DECIMAL.fullmatch(text):
-        raise errors.invalid(f"numericValue of {name}", text, "is no decimal number", "write it like '12.5'")
+        raise errors.invalid(f"numericValue of {name}", text, "is not a decimal number", "write it like '12.5'")
 
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """A public property of the data that claims select by: a decimal number or a string."""
+    """A public property of the data by which claims select blocks: a decimal number or a string."""
 
     attribute: str
     numeric_value: str | None = None
@@ -78,7 +78,7 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class FlowReleasing:
-    """Schedule of the T scheme, in unix milliseconds; None where the wire form has 0 or nothing."""
+    """Schedule of the T scheme, in unix milliseconds; None where the wire form has 0 or no value."""
 
     start_time_ms: int | None = None
     end_time_ms: int | None = None
@@ -87,10 +87,13 @@ class FlowReleasing:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Write-ahead record of one request on one block: what it moves, and how far it is.
+    """Write-ahead record of one request on one block.
 
     Args:
-        owner: uid of the claim, so that a claim made again under the same name does not inherit it; None if unknown.
+        state: the transition that the request is in.
+        acquired: the amount that the lock holds.
+        reserved: the demand of a request that waits.
+        owner: uid of the claim, so that a new claim of the same name does not inherit the lock; None if unknown.
     """
 
     state: LockState
@@ -101,7 +104,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class BlockSpec:
-    """What the data owner declares; immutable (the flow schedule until it starts)."""
+    """What the data owner declares; immutable, except for a flow schedule that has not started."""
 
     initial_budget: PrivacyBudget
     dataset: str
@@ -114,7 +117,7 @@ class BlockSpec:
 
 @dataclass(frozen=True, slots=True)
 class BlockStatus:
-    """Where the initial budget is now. Maps are by claim id, locks by request id."""
+    """The parts of the initial budget. Maps are by claim id, locks by request id."""
 
     pending: PrivacyBudget
     available: PrivacyBudget
@@ -129,7 +132,7 @@ class BlockStatus:
 
 @dataclass(frozen=True, slots=True)
 class PrivateDataBlock:
-    """A block; `status` is None until the control plane has seen it."""
+    """A block; `status` is None until the control plane has admitted it."""
 
     meta: meta.ObjectMeta
     spec: BlockSpec
@@ -142,15 +145,15 @@ class PrivateDataBlock:
 
     @property
     def content_digest(self) -> str | None:
-        """Digest of the data behind the block, where its owner stated one."""
+        """Digest of the data behind the block; None if its owner did not state one."""
         return self.meta.annotations.get(meta.CONTENT_DIGEST)
 
     def dimension(self, attribute: str) -> Dimension | None:
-        """The dimension of that name, or None."""
-        return next((each for each in self.spec.dimensions if each.attribute == attribute), None)
+        """Return the dimension with that name, or None."""
+        return next((dimension for dimension in self.spec.dimensions if dimension.attribute == attribute), None)
 
     def amounts(self) -> Iterator[PrivacyBudget]:
-        """The parts that must add up to the initial budget, but for amounts in unfinished locks."""
+        """Yield the parts that, with the amounts in unfinished locks, add up to the initial budget."""
         if self.status is None:
             return
         yield self.status.pending

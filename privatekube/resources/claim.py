@@ -1,4 +1,4 @@
-"""PrivacyBudgetClaim: an append-only list of requests for budget, and their answers (spec of PrivateKube, OSDI'21)."""
+"""PrivacyBudgetClaim: an append-only list of requests and their answers (as specified in PrivateKube, OSDI'21)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from privatekube.resources.responses import AllocateResponse, ConsumeResponse, R
 
 @dataclass(frozen=True, slots=True)
 class SettleAfter:
-    """When the control plane settles a claim whose run did not: a time that the run puts off as it goes on.
+    """When the control plane settles a claim whose run did not; the run postpones it while it makes progress.
 
     Args:
-        seconds: how far it is put off each time.
+        seconds: by how much it is postponed each time.
         at_ms: the time, unix milliseconds.
     """
 
@@ -28,8 +28,8 @@ class SettleAfter:
     at_ms: int
 
     @classmethod
-    def of(cls, seconds: int, *, now_ms: int) -> SettleAfter:
-        """So many seconds from now."""
+    def from_now(cls, seconds: int, *, now_ms: int) -> SettleAfter:
+        """Return a time `seconds` from now."""
         return cls(seconds, now_ms + 1000 * seconds)
 
 
@@ -39,10 +39,10 @@ class ClaimSpec:
 
     Args:
         requests: append-only; answered strictly in order.
-        data_opened: set when the data behind the claim was read, for good: from then on its budget cannot be released.
-        priority: recorded for ordering policies that say so.
-        owned_by: references, recorded.
-        settle_after: when the control plane settles it; None for never.
+        data_opened: set permanently when the data behind the claim is read; its budget cannot be released after that.
+        priority: for ordering policies that use it.
+        owned_by: references to other objects; not used.
+        settle_after: when the control plane settles the claim; None for never.
     """
 
     requests: tuple[Request, ...] = ()
@@ -51,10 +51,10 @@ class ClaimSpec:
     owned_by: tuple[Mapping[str, object], ...] = ()
     settle_after: SettleAfter | None = None
 
-    def renewed(self, *, now_ms: int, seconds: int | None = None) -> ClaimSpec:
-        """Postpone the time to settle: by as many seconds as before, or else by `seconds`; None for never."""
+    def renew(self, *, now_ms: int, seconds: int | None = None) -> ClaimSpec:
+        """Return the spec with its time to settle postponed by the same seconds as before, or else by `seconds`."""
         after = seconds if self.settle_after is None else self.settle_after.seconds
-        return self if after is None else replace(self, settle_after=SettleAfter.of(after, now_ms=now_ms))
+        return self if after is None else replace(self, settle_after=SettleAfter.from_now(after, now_ms=now_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class ClaimStatus:
 
 @dataclass(frozen=True, slots=True)
 class PrivacyBudgetClaim:
-    """A claim."""
+    """A claim; its status is empty until the control plane has seen it."""
 
     meta: meta.ObjectMeta
     spec: ClaimSpec
@@ -92,25 +92,25 @@ class PrivacyBudgetClaim:
 
     @property
     def current_request(self) -> tuple[int, Request] | None:
-        """The first request that has no final answer, with its index; None where all are answered."""
+        """The first request without a final answer, and its index; None if all are answered."""
         n_answered = sum(response.state is not ResponseState.PENDING for response in self.status.responses)
         return (n_answered, self.spec.requests[n_answered]) if n_answered < len(self.spec.requests) else None
 
     @property
     def open_allocate_requests(self) -> list[AllocateRequest]:
-        """The allocate requests that have no final answer yet."""
+        """The allocate requests without a final answer."""
         n_answered = sum(response.state is not ResponseState.PENDING for response in self.status.responses)
         actions = [request.action for request in self.spec.requests[n_answered:]]
         return [action for action in actions if isinstance(action, AllocateRequest)]
 
     @property
     def is_settled_when_overdue(self) -> bool:
-        """Whether it holds budget that the control plane settles once its settle-after time has passed."""
+        """Whether it holds budget that the control plane settles when its settle-after time has passed."""
         return bool(self.status.acquired) and self.spec.settle_after is not None
 
     @property
     def holds_its_grant(self) -> bool:
-        """Whether it was granted a budget above zero and still holds it on every block."""
+        """Whether it was granted a budget above zero and still holds budget on every granted block."""
         details = [response.detail for response in self.status.responses]
         granted = {
             block_id
@@ -123,7 +123,7 @@ class PrivacyBudgetClaim:
         return holds_any and granted <= set(self.status.acquired)
 
     def response_at(self, index: int) -> Response | None:
-        """The answer to the request at `index`, final or pending; None where it has not been answered."""
+        """Return the answer to the request at `index`, final or pending; None if there is no answer yet."""
         return self.status.responses[index] if index < len(self.status.responses) else None
 
     def has_budget_on(self, block_id: str) -> bool:
@@ -131,21 +131,23 @@ class PrivacyBudgetClaim:
         return block_id in self.status.acquired or block_id in self.status.reserved
 
     def was_made_for(self, request: AllocateRequest) -> bool:
-        """Whether its first request is `request`, whatever their time-outs."""
+        """Whether its first request equals `request`, apart from the time-out."""
         first = self.spec.requests[0].action if self.spec.requests else None
         return isinstance(first, AllocateRequest) and replace(first, timeout_ms=request.timeout_ms) == request
 
     def require_committed(self, amounts: Budgets) -> None:
-        """Compare what the last request committed with `amounts`, block by block.
+        """Check that the last request committed exactly `amounts`.
 
         Raises:
-            BudgetExceeded: they differ on a block; the message has both amounts.
+            BudgetExceeded: it committed another amount on a block; the message has both amounts.
         """
         response = self.status.responses[-1]
         outcomes = response.detail.blocks if isinstance(response.detail, ConsumeResponse) else {}
         for block_id, amount in amounts.items():
             outcome = outcomes.get(block_id)
-            done = None if outcome is None or response.state is not ResponseState.SUCCESS else outcome.budget
-            if done is None or not budget.is_close(done, amount):
+            committed = None if outcome is None or response.state is not ResponseState.SUCCESS else outcome.budget
+            if committed is None or not budget.is_close(committed, amount):
                 reason = response.refusal or (outcome.error if outcome else None) or "it was interrupted"
-                raise errors.BudgetExceeded(f"block {block_id}: asked to commit {amount}, committed {done}: {reason}")
+                raise errors.BudgetExceeded(
+                    f"block {block_id}: asked to commit {amount}, committed {committed}: {reason}"
+                )

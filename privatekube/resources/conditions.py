@@ -1,6 +1,7 @@
-"""status.conditions of both kinds: where a block or a claim stands, for `kubectl wait` and for people.
+"""status.conditions of blocks and claims, for `kubectl wait` and for people.
 
-They follow from the rest of the object alone, but for the time of the last change, so a repetition changes nothing.
+Conditions are derived from the rest of the object, except for the time of their last change. So deriving them again
+changes nothing.
 """
 
 from __future__ import annotations
@@ -20,34 +21,34 @@ EXHAUSTED, GRANTED, SETTLED = "Exhausted", "Granted", "Settled"
 WAITING = "Waiting"
 
 
-def of_block(block: PrivateDataBlock, *, now_ms: int) -> PrivateDataBlock:
-    """The block with its conditions; one without a status has none."""
+def update_block(block: PrivateDataBlock, *, now_ms: int) -> PrivateDataBlock:
+    """Return the block with its current conditions; a block without a status has none."""
     if block.status is None:
         return block
     left = block.status.pending + block.status.available
     exhausted = _is_spent(left, block.spec.initial_budget)
     reason = "NothingLeft" if exhausted else "BudgetLeft"
-    found = Condition(EXHAUSTED, exhausted, reason, "", now_ms, block.meta.generation)
-    return replace(block, status=replace(block.status, conditions=_kept(block.status.conditions, [found])))
+    condition = Condition(EXHAUSTED, exhausted, reason, "", now_ms, block.meta.generation)
+    return replace(block, status=replace(block.status, conditions=_merge(block.status.conditions, [condition])))
 
 
-def of_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClaim:
-    """The claim with its conditions; one that was not looked at yet has none."""
+def update_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClaim:
+    """Return the claim with its current conditions; a claim without an answer has none."""
     answered = [
         response
         for response in claim.status.responses
         if isinstance(response.detail, AllocateResponse) or response.refusal
     ]
-    found = []
+    conditions = []
     if answered:
-        found.append(_granted(answered[0], now_ms, claim.meta.generation))
+        conditions.append(_granted(answered[0], now_ms, claim.meta.generation))
     if claim.status.acquired:
-        message = f"holds budget of {len(claim.status.acquired)} blocks"
-        found.append(Condition(SETTLED, False, "Holding", message, now_ms, claim.meta.generation))
-    elif any(condition.status for condition in found):
+        message = f"holds budget on {len(claim.status.acquired)} blocks"
+        conditions.append(Condition(SETTLED, False, "Holding", message, now_ms, claim.meta.generation))
+    elif any(condition.status for condition in conditions):
         reason = "Consumed" if claim.status.committed else "Released"
-        found.append(Condition(SETTLED, True, reason, "", now_ms, claim.meta.generation))
-    return replace(claim, status=replace(claim.status, conditions=_kept(claim.status.conditions, found)))
+        conditions.append(Condition(SETTLED, True, reason, "", now_ms, claim.meta.generation))
+    return replace(claim, status=replace(claim.status, conditions=_merge(claim.status.conditions, conditions)))
 
 
 def _granted(response: Response, now_ms: int, generation: int) -> Condition:
@@ -55,7 +56,7 @@ def _granted(response: Response, now_ms: int, generation: int) -> Condition:
         case ResponseState.SUCCESS:
             return Condition(GRANTED, True, GRANTED, "", now_ms, generation)
         case ResponseState.PENDING:
-            message = "waits for budget to be unlocked or given back"
+            message = "waits for budget to be unlocked or released"
             return Condition(GRANTED, False, WAITING, message, now_ms, generation)
         case ResponseState.FAILURE:
             refusal = response.refusal or Refusal.parse("")
@@ -63,19 +64,19 @@ def _granted(response: Response, now_ms: int, generation: int) -> Condition:
 
 
 def _is_spent(left: PrivacyBudget, whole: PrivacyBudget) -> bool:
-    """Whether nothing can be granted any more: no epsilon is left, at no order."""
+    """Whether nothing can be granted any more: no epsilon is left, or none at any order."""
     if isinstance(left, EpsilonDelta) and isinstance(whole, EpsilonDelta):
         return left.epsilon <= rounding.RELATIVE_TOLERANCE * whole.epsilon
     pairs = zip(left.values, whole.values, strict=True)
     return all(value <= rounding.RELATIVE_TOLERANCE * abs(capacity) for value, capacity in pairs)
 
 
-def _kept(before: Iterable[Condition], found: Iterable[Condition]) -> tuple[Condition, ...]:
-    """What was found, with the time of the last change where nothing changed since."""
-    known = {each.type: each for each in before}
+def _merge(before: Iterable[Condition], current: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Return the current conditions; one whose status did not change keeps the time of its last change."""
+    known = {condition.type: condition for condition in before}
     return tuple(
-        replace(each, last_transition_ms=known[each.type].last_transition_ms)
-        if each.type in known and known[each.type].status == each.status
-        else each
-        for each in found
+        replace(condition, last_transition_ms=known[condition.type].last_transition_ms)
+        if condition.type in known and known[condition.type].status == condition.status
+        else condition
+        for condition in current
     )

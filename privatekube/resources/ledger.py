@@ -1,7 +1,7 @@
-"""The ledger: one entry for each amount that was committed on a block's data, for good, each chained to the one before.
+"""The ledger: one entry for each amount that was committed on a block's data, each chained to the entry before it.
 
-An entry's digest covers the entry and the digest before it, so that no entry can be changed, taken out or put in
-without all later digests changing. Whoever notes the latest digest elsewhere also sees a ledger that was written anew.
+An entry's digest covers the entry and the digest before it. So no entry can be changed, removed or inserted unless all
+later digests change. If the latest digest is also kept elsewhere, a ledger that was rewritten as a whole is detected.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
 
 GENESIS = "sha256:" + "0" * 64
-"""What the first entry is chained to."""
+"""The digest to which the first entry is chained."""
 
 CONSUMED, UNSETTLED, OPENING = "consumed", "unsettled", "opening"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One amount that was committed.
+    """One committed amount.
 
     Args:
-        identity: the same for every repetition of the same commit, so that it is entered once.
+        identity: equal for every repetition of the same commit, so that it is entered once.
         time_ms: when it was entered, unix milliseconds.
         dataset: of the block.
-        data: what the data is filed under, whatever block holds it, see `data_key`.
+        data: the key of the data, independent of the block that holds it; see `data_key`.
         block: id of the block, `namespace/name`.
-        claim: id of the claim, which names its run.
-        request: id of the request, where there is one.
+        claim: id of the claim.
+        request: id of the request; None where no request committed it.
         amount: what was committed.
-        reason: `consumed`; `unsettled`: held by a claim when the block was deleted; `opening`: from before the ledger.
-        mechanisms: what ran for it, as the claimant said.
-        sequence: place in the ledger, from 1; 0 when it is not in it yet.
-        digest: of this entry and all before it; empty when it is not in the ledger yet.
+        reason: `consumed`; `unsettled`: held by a claim when the block was deleted; `opening`: before the ledger.
+        mechanisms: the mechanisms that ran for it, as the claimant stated.
+        sequence: position in the ledger, from 1; 0 before it is entered.
+        digest: of this entry and all before it; empty before it is entered.
     """
 
     identity: str
@@ -58,7 +58,7 @@ class Entry:
     digest: str = ""
 
     def to_json(self) -> Json:
-        """The entry without its digest."""
+        """Return the entry as JSON, without its digest."""
         return common.present(
             {
                 "sequence": self.sequence,
@@ -80,7 +80,7 @@ class Entry:
         """Read what `to_json` wrote.
 
         Raises:
-            CorruptData: a field is missing or is not what it must be.
+            CorruptData: a field is missing or malformed.
         """
         fields = Reader(document, "ledger entry")
         try:
@@ -94,7 +94,7 @@ class Entry:
                 request=_request(fields),
                 amount=_amount(fields),
                 reason=fields.text("reason"),
-                mechanisms=tuple(str(each) for each in document.get("mechanisms", ())),
+                mechanisms=tuple(str(mechanism) for mechanism in document.get("mechanisms", ())),
                 sequence=fields.whole("sequence") or 0,
                 digest=digest,
             )
@@ -110,37 +110,37 @@ def _request(fields: Reader) -> RequestId | None:
 def _amount(fields: Reader) -> PrivacyBudget:
     amount = common.read_budget(fields, "budget")
     if amount is None:
-        raise errors.InvalidInput(f"{fields.of('budget')}: there is none")
+        raise errors.InvalidInput(f"{fields.path_of('budget')}: is missing")
     return amount
 
 
 def opening(
     dataset: str, data: str, block: str, committed: Mapping[str, PrivacyBudget], *, time_ms: int
 ) -> Iterator[Entry]:
-    """What was committed on a block's data, by claim id, before there was a ledger."""
+    """Yield an entry for each amount, by claim id, that was committed on a block's data before there was a ledger."""
     for claim, amount in committed.items():
         yield Entry(f"{OPENING}/{data}/{claim}", time_ms, dataset, data, block, claim, None, amount, OPENING)
 
 
 def chained(entry: Entry, *, sequence: int, previous: str) -> Entry:
-    """An entry in its place, after the one with digest `previous`."""
-    placed = replace(entry, sequence=sequence, digest="")
-    text = json.dumps([previous, placed.to_json()], sort_keys=True, separators=(",", ":"))
-    return replace(placed, digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+    """Return an entry with its sequence and digest, after the entry with the digest `previous`."""
+    unsigned = replace(entry, sequence=sequence, digest="")
+    text = json.dumps([previous, unsigned.to_json()], sort_keys=True, separators=(",", ":"))
+    return replace(unsigned, digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
 
 
 def require_chain(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Pass entries on, in order, as long as each follows from the one before.
+    """Yield the entries, and check that each is chained to the one before.
 
     Raises:
-        CorruptData: one does not: it, or the one before, was changed, taken out or put in.
+        CorruptData: an entry is not: it, or the one before, was changed, removed or inserted.
     """
     previous = GENESIS
     for place, entry in enumerate(entries, start=1):
         if chained(entry, sequence=place, previous=previous).digest != entry.digest:
             raise errors.CorruptData(
-                f"ledger: entry {place} does not follow from the one before: one of them was changed, taken out or put "
-                "in; restore a backup, and find out who wrote to the store"
+                f"ledger: entry {place} does not follow from the one before: one of them was changed, removed or "
+                "inserted; restore a backup, and find out who wrote to the store"
             )
         previous = entry.digest
         yield entry
@@ -152,5 +152,5 @@ def select(entries: Iterable[Entry], *, block_id: str | None, claim_id: str | No
 
 
 def data_key(block: PrivateDataBlock) -> str:
-    """What a block's data is filed under: the digest, or, where none is stated, the block's name."""
+    """Return the key of a block's data: its digest or, if none is stated, the block's name."""
     return block.content_digest or f"name:{block.id}"

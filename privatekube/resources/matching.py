@@ -1,4 +1,4 @@
-"""Which blocks an allocate request is about, and what it asks of each."""
+"""Matching of allocate requests with blocks: the candidates of a request, and its demand on each."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ EVERY_BLOCK = -1
 
 
 def require_sound(request: AllocateRequest) -> None:
-    """Check what a request says, whatever blocks there are.
+    """Check a request on its own, without any blocks.
 
     Raises:
-        InvalidInput: a limit below its bound, or an unknown or incomplete condition.
+        InvalidInput: a limit is below its bound, or a condition is unknown or incomplete.
     """
     for name, limit, least in (
         ("minNumberOfBlocks", request.min_blocks, EVERY_BLOCK),
@@ -48,7 +48,9 @@ def require_sound(request: AllocateRequest) -> None:
 
 
 def candidates(request: AllocateRequest, namespace: str, blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
-    """The blocks of the claim's namespace and dataset that meet all conditions, and are named where names are given.
+    """Return the blocks that a request is about.
+
+    They are in the claim's namespace and dataset, meet all conditions, and are named by the demand if it names blocks.
 
     Raises:
         InvalidInput: the request is not sound, see `require_sound`.
@@ -67,24 +69,24 @@ def candidates(request: AllocateRequest, namespace: str, blocks: Iterable[Privat
 
 
 def demand(request: AllocateRequest, chosen: Iterable[PrivateDataBlock]) -> dict[str, PrivacyBudget]:
-    """What the request asks of each of its candidate blocks.
+    """Return the demand of a request on each of its candidate blocks.
 
     Raises:
-        InvalidBudget: nothing is asked, or by more than one way, or by a function; an amount is negative, of another
-            type than the block's, or at none of its orders.
+        InvalidBudget: the demand is missing, given twice, or a function; or an amount is negative, of another type
+            than the block's budget, or without an order in common with it.
     """
-    asked = request.expected_budget
-    if asked.function is not None:
+    expected = request.expected_budget
+    if expected.function is not None:
         raise errors.invalid(
-            "expectedBudget.function", asked.function, "is not supported", "use constant or budgetMap instead"
+            "expectedBudget.function", expected.function, "is not supported", "use constant or budgetMap instead"
         )
-    if (asked.constant is None) == (asked.by_block is None):
-        fault = "asks for nothing" if asked.constant is None else "has both a constant and a budgetMap"
+    if (expected.constant is None) == (expected.by_block is None):
+        fault = "asks for nothing" if expected.constant is None else "has both a constant and a budgetMap"
         raise errors.InvalidBudget(f"expectedBudget: {fault}; give one of constant and budgetMap")
     demands: dict[str, PrivacyBudget] = {}
     for block in chosen:
-        amount = asked.constant if asked.by_block is None else asked.by_block[block.id]
-        assert amount is not None  # noqa: S101 - one of both is given, see above
+        amount = expected.constant if expected.by_block is None else expected.by_block[block.id]
+        assert amount is not None  # noqa: S101 - one of the two is given, see above
         budget.require_amount(f"demand on {block.id}", amount)
         if type(amount) is not type(block.spec.initial_budget):
             raise errors.InvalidBudget(
@@ -96,16 +98,16 @@ def demand(request: AllocateRequest, chosen: Iterable[PrivateDataBlock]) -> dict
     return demands
 
 
-def require_enough(request: AllocateRequest, found: int) -> None:
+def require_enough(request: AllocateRequest, n_candidates: int) -> None:
     """Check the request's minimum number of blocks.
 
     Raises:
-        InvalidInput: fewer match, with both numbers.
+        InvalidInput: there are fewer candidates; the message has both numbers.
     """
-    if found == 0 or (request.min_blocks or 0) > found:
+    if n_candidates == 0 or (request.min_blocks or 0) > n_candidates:
         asked = "at least 1" if (request.min_blocks or 0) <= 0 else request.min_blocks
         raise errors.InvalidInput(
-            f"blocks: {found} match dataset {request.dataset!r} and its conditions, asked {asked}; "
+            f"blocks: {n_candidates} match dataset {request.dataset!r} and its conditions, asked {asked}; "
             "ask for fewer, or create more blocks"
         )
 
@@ -114,7 +116,7 @@ def require_possible(request: AllocateRequest, chosen: Collection[PrivateDataBlo
     """Check that the demand is within the initial budget of as many candidate blocks as the request needs.
 
     Raises:
-        InvalidBudget: it can never be granted, however long it waits; names the first block that is too small.
+        InvalidBudget: it can never be granted; the message names the first block that is too small.
     """
     demands = demand(request, chosen)
     too_small = [
@@ -131,9 +133,9 @@ def require_possible(request: AllocateRequest, chosen: Collection[PrivateDataBlo
         )
 
 
-def needed(request: AllocateRequest, found: int) -> int:
-    """How many of the candidates the request needs: its cap, or all."""
-    return min(request.max_blocks or found, found)
+def needed(request: AllocateRequest, n_candidates: int) -> int:
+    """Return how many of its candidates a request needs: its maximum, or all."""
+    return min(request.max_blocks or n_candidates, n_candidates)
 
 
 def depends_on(claim: PrivacyBudgetClaim, block: PrivateDataBlock) -> bool:
@@ -173,4 +175,4 @@ def _holds(condition: BlockCondition, dimension: Dimension | None) -> bool:
     wanted = condition.string_value or ""
     if condition.operation == IS:
         return dimension.string_value == wanted
-    return dimension.string_value in [each.strip() for each in wanted.strip("[] ").split(",")]
+    return dimension.string_value in [value.strip() for value in wanted.strip("[] ").split(",")]

@@ -1,4 +1,4 @@
-"""What both kinds share: identity and conditions, as in Kubernetes' ObjectMeta and status.conditions."""
+"""Identity and conditions of both kinds of resources, as in Kubernetes' ObjectMeta and status.conditions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ObjectMeta:
     Args:
         resource_version: changes with every write; a conditional write names the one it read. Empty when new.
         creation_time_ms: unix milliseconds; None before the first write.
-        generation: counts changes of the spec.
-        other: metadata this project does not read, kept as it came.
+        generation: number of changes of the spec.
+        other: metadata that this project does not read, preserved as it is.
     """
 
     name: str
@@ -42,10 +42,10 @@ class ObjectMeta:
     other: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def __post_init__(self) -> None:
-        for what, value in (("name", self.name), ("namespace", self.namespace)):
+        for field_name, value in (("name", self.name), ("namespace", self.namespace)):
             if not _NAME.fullmatch(value):
                 bound = "must be letters, digits, '-', '_' or '.', and begin and end with a letter or digit"
-                raise errors.invalid(f"metadata.{what}", value, bound, "rename it")
+                raise errors.invalid(f"metadata.{field_name}", value, bound, "rename it")
 
     @property
     def id(self) -> str:
@@ -54,13 +54,13 @@ class ObjectMeta:
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it is being deleted, and only there until what must outlive it is recorded."""
+        """Whether it is being deleted: it exists only until what must outlive it is recorded."""
         return "deletionTimestamp" in self.other
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One entry of status.conditions, as Kubernetes' meta/v1 Condition."""
+    """One entry of status.conditions, like Kubernetes' meta/v1 Condition."""
 
     type: str
     status: bool
@@ -71,7 +71,7 @@ class Condition:
 
 
 def format_time(unix_ms: int) -> str:
-    """Unix milliseconds as Kubernetes writes times, with milliseconds where there are any.
+    """Return unix milliseconds in the form of Kubernetes' times, with milliseconds unless they are zero.
 
     >>> format_time(1500)
     '1970-01-01T00:00:01.500Z'
@@ -82,13 +82,13 @@ def format_time(unix_ms: int) -> str:
 
 
 def parse_time(text: str, path: str) -> int:
-    """Unix milliseconds of an RFC 3339 time.
+    """Return the unix milliseconds of an RFC 3339 time.
 
     Raises:
-        InvalidInput: no such time, with its path.
+        InvalidInput: the text is not such a time; the message has its path.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise errors.invalid(path, text, "is no RFC 3339 time", "write it like 2026-01-31T12:00:00Z") from error
+        raise errors.invalid(path, text, "is not an RFC 3339 time", "write it like 2026-01-31T12:00:00Z") from error
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

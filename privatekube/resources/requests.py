@@ -1,4 +1,4 @@
-"""What a claim asks for: the entries of spec.requests."""
+"""The requests of a claim: the entries of spec.requests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import Budgets
 
-ALL_OR_NOTHING = "allOrNothing"
-
-
-ABORT_AVAILABLE = "abortAvailable"
+ALL_OR_NOTHING, ABORT_AVAILABLE = "allOrNothing", "abortAvailable"
+"""Options in the policy of a consume or release request, such as `allOrNothing=true`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +24,9 @@ class BlockCondition:
 
 @dataclass(frozen=True, slots=True)
 class BudgetDemand:
-    """What is asked of each block: one amount for all, an amount by block id, or a named function (refused).
+    """The demand on each block: one amount for all, an amount by block id, or a named function (not supported).
 
-    All None is the wire's empty object: nothing.
+    If all three are None, it is the wire's empty object.
     """
 
     constant: PrivacyBudget | None = None
@@ -41,9 +39,13 @@ class AllocateRequest:
     """Ask for budget on the blocks of a dataset that meet all conditions.
 
     Args:
-        min_blocks: None asks for no minimum; -1 for every matching block or nothing.
-        max_blocks: None takes all matching blocks.
-        timeout_ms: None takes the scheduler's default.
+        dataset: of the blocks.
+        expected_budget: the demand.
+        min_budget: read and written, but not used.
+        conditions: on the dimensions of blocks; all must hold.
+        min_blocks: minimum number of matching blocks; None for no minimum, -1 for all or none.
+        max_blocks: number of matching blocks to grant; None for all.
+        timeout_ms: how long to wait; None for the scheduler's default.
     """
 
     dataset: str
@@ -60,8 +62,9 @@ class ConsumeRequest:
     """Move acquired budget to committed, per block.
 
     Args:
+        consume: the amounts, by block id.
         policy: as on the wire, such as `allOrNothing=true`.
-        mechanisms: what ran for it, for the ledger; nothing is decided by it.
+        mechanisms: the mechanisms that ran, for the ledger; no decision depends on them.
     """
 
     consume: Budgets
@@ -71,7 +74,7 @@ class ConsumeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
-    """Give acquired budget back, per block; `policy` as on the wire, such as `abortAvailable=true`."""
+    """Release acquired budget, per block; `policy` as on the wire, such as `abortAvailable=true`."""
 
     release: Budgets
     policy: str | None = None
@@ -79,7 +82,7 @@ class ReleaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class MalformedRequest:
-    """A request that cannot be read, as it came, and what is wrong with it; it is answered with that."""
+    """A request that cannot be read: its document, and the fault with which it is answered."""
 
     document: Mapping[str, object]
     fault: str

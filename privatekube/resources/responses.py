@@ -1,4 +1,4 @@
-"""What the control plane answers: the entries of status.responses."""
+"""The answers of the control plane: the entries of status.responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ResponseState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """What an allocate request holds on one block: granted, or demanded while it waits."""
+    """The part of an allocate request on one block: acquired when granted, reserved while it waits."""
 
     acquired: PrivacyBudget | None = None
     reserved: PrivacyBudget | None = None
@@ -29,7 +29,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a consume or release request moved on one block, or why not."""
+    """The amount that a consume or release request moved on one block, or the reason why it moved none."""
 
     budget: PrivacyBudget | None = None
     error: str | None = None
@@ -69,7 +69,7 @@ class Response:
 
 
 def covers(response: Response, block_id: str) -> bool:
-    """Whether an answer moved anything on that block."""
+    """Whether an answer moved budget on a block."""
     match response.detail:
         case AllocateResponse(budgets=budgets):
             return block_id in budgets

@@ -1,4 +1,4 @@
-"""The record of a deleted block: what was committed on its data."""
+"""The record of deleted data: what was committed on it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from privatekube.resources.wire.reader import Reader
 
 @dataclass(frozen=True, slots=True)
 class RetiredData:
-    """What outlives a deleted block: what was committed on its data, for good.
+    """What remains of a deleted block: the budget that was committed on its data.
 
     Args:
         dataset: of the block.
         digest: of its data.
-        block_id: the block that held it last.
-        initial_budget: the data's budget for its whole life.
+        block_id: id of the last block that held the data.
+        initial_budget: the lifetime budget of the data.
         committed: by claim id.
-        unsettled: ledger entries of what claims held when the block was deleted; a part of what is committed.
+        unsettled: ledger entries of what claims held when the block was deleted; part of `committed`.
     """
 
     dataset: str
@@ -35,19 +35,20 @@ class RetiredData:
     unsettled: tuple[Entry, ...] = ()
 
     def to_json(self) -> str:
-        """What a store keeps under dataset and digest."""
+        """Return the text that a store keeps under dataset and digest."""
         budgets = {
             "initialBudget": common.budget_to_wire(self.initial_budget),
             "committedBudgetMap": common.budgets_to_wire(self.committed),
         }
-        return json.dumps({"blockId": self.block_id, **budgets, "unsettled": [e.to_json() for e in self.unsettled]})
+        return json.dumps(
+            {"blockId": self.block_id, **budgets, "unsettled": [entry.to_json() for entry in self.unsettled]}
+        )
 
     def holds_more_than(self, other: RetiredData) -> bool:
-        """Whether more was committed on it than `other` says, at some component or order."""
-        nothing = self.initial_budget * 0.0
-        more = budget.total(self.committed.values(), start=nothing)
-        less = budget.total(other.committed.values(), start=other.initial_budget * 0.0)
-        return not budget.is_close(more, less) and any(value > 0 for value in (more - less).values)
+        """Whether more is committed here than in `other`, at some component or order."""
+        own_total = budget.total(self.committed.values(), start=self.initial_budget * 0.0)
+        other_total = budget.total(other.committed.values(), start=other.initial_budget * 0.0)
+        return not budget.is_close(own_total, other_total) and any(v > 0 for v in (own_total - other_total).values)
 
     @classmethod
     def from_json(cls, dataset: str, digest: str, text: str) -> RetiredData:
@@ -61,5 +62,5 @@ class RetiredData:
         if initial is None:
             raise errors.CorruptData(f"store: the record of deleted data {digest} has no budget; restore a backup")
         committed = common.read_budgets(body, "committedBudgetMap")
-        unsettled = tuple(Entry.from_json(dict(each.document), "") for each in body.children("unsettled"))
+        unsettled = tuple(Entry.from_json(dict(fields.document), "") for fields in body.children("unsettled"))
         return cls(dataset, digest, body.text("blockId"), initial, committed, unsettled)

@@ -1,4 +1,4 @@
-"""Explanations instead of refusals: which block lacks what."""
+"""What the blocks of a request lack: the reason why a demand has to wait, or cannot be met at all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from privatekube.resources.requests import AllocateRequest
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """What a block lacks for a demand, at the component that binds.
+    """What a block lacks for a demand, at the binding component.
 
     Args:
+        block: id of the block.
         component: `epsilon`, `delta`, or the Renyi order at which least is missing, such as `order 8`.
-        asked: of this component; likewise `available` (unlocked and free) and `locked`.
-        holders: claims that acquired budget there and may give it back.
+        asked: amount of this component that is demanded.
+        available: amount that is unlocked and free.
+        locked: amount that is still locked.
+        holders: ids of claims that hold budget on the block and may release it.
     """
 
     block: str
@@ -37,9 +40,9 @@ class Shortage:
         )
 
 
-def shortages(found: Sequence[PrivateDataBlock], demands: Mapping[str, PrivacyBudget]) -> Iterator[Shortage]:
-    """What each of the blocks lacks that cannot grant its demand now."""
-    for block in found:
+def shortages(blocks: Sequence[PrivateDataBlock], demands: Mapping[str, PrivacyBudget]) -> Iterator[Shortage]:
+    """Yield the shortage of each block that cannot grant its demand now."""
+    for block in blocks:
         status, whole = transitions.status_of(block), block.spec.initial_budget
         asked = demands[block.id]
         if not status.available.admits(asked, capacity=whole):
@@ -47,49 +50,49 @@ def shortages(found: Sequence[PrivateDataBlock], demands: Mapping[str, PrivacyBu
             yield Shortage(block.id, component, *values, holders=tuple(status.acquired))
 
 
-def require_possible(found: Sequence[PrivateDataBlock], request: AllocateRequest) -> None:
-    """Refuse a demand that waiting cannot meet: it exceeds what is locked and unlocked on too many of its blocks.
+def require_possible(blocks: Sequence[PrivateDataBlock], request: AllocateRequest) -> None:
+    """Refuse a demand that cannot be met by waiting: it exceeds what is pending and available on too many blocks.
 
-    What other claims hold or wait for may come back, but nobody can count on it.
+    Budget that other claims hold may be released, but this cannot be relied on.
 
     Raises:
-        BudgetUnavailable: names a block, what was asked and what is left.
+        BudgetUnavailable: the message names a block, the demand and what is left.
     """
-    demands = matching.demand(request, found)
+    demands = matching.demand(request, blocks)
     lacking = []
-    for block in found:
+    for block in blocks:
         status = transitions.status_of(transitions.initialize_status(block))
         left = status.pending + status.available
         if not left.admits(demands[block.id], capacity=block.spec.initial_budget):
             lacking.append(f"block {block.id} lacks budget: asked {demands[block.id]}, left {left}")
-    if len(found) - len(lacking) < matching.needed(request, len(found)):
+    if len(blocks) - len(lacking) < matching.needed(request, len(blocks)):
         others = f" (and {len(lacking) - 1} more blocks)" if len(lacking) > 1 else ""
         raise errors.BudgetUnavailable(
             f"{lacking[0]}{others}; ask for less, for fewer blocks, or create blocks of new data"
         )
 
 
-def shortage(found: Sequence[PrivateDataBlock], request: AllocateRequest) -> str:
-    """What the first of the candidate blocks that lacks budget lacks."""
-    first = next(shortages(found, matching.demand(request, found)), None)
-    return "the budget came free too late" if first is None else str(first)
+def first_shortage(blocks: Sequence[PrivateDataBlock], request: AllocateRequest) -> str:
+    """Describe the shortage of the first candidate block that lacks budget."""
+    first = next(shortages(blocks, matching.demand(request, blocks)), None)
+    return "the budget became available too late" if first is None else str(first)
 
 
 def _binding(
     asked: PrivacyBudget, available: PrivacyBudget, locked: PrivacyBudget, whole: PrivacyBudget
 ) -> tuple[str, tuple[float, float, float]]:
-    """The component that keeps a demand from fitting, with what is asked, available and locked of it."""
+    """Return the component that keeps a demand from fitting, and how much of it is asked, available and locked."""
     if isinstance(asked, EpsilonDelta):
         rows = list(zip(("epsilon", "delta"), asked.values, available.values, locked.values, whole.values, strict=True))
         name, *numbers = next(row for row in rows if not rounding.fits(row[1], row[2], row[4]))
         return name, (numbers[0], numbers[1], numbers[2])
-    curves = [each for each in (asked, available, locked, whole) if isinstance(each, RenyiCurve)]
+    curves = [curve for curve in (asked, available, locked, whole) if isinstance(curve, RenyiCurve)]
     orders = []
     for alpha in curves[0].orders:
-        present = [value for value in (each.at(alpha) for each in curves) if value is not None]
+        present = [value for value in (curve.at(alpha) for curve in curves) if value is not None]
         if len(present) == len(curves) and present[3] > 0:
             orders.append(((present[0] - present[1]) / present[3], alpha, (present[0], present[1], present[2])))
     if not orders:
-        return "every order it asks for", (max(asked.values), 0.0, 0.0)
+        return "every order of the demand", (max(asked.values), 0.0, 0.0)
     _, alpha, nearest = min(orders)
     return f"order {alpha:g}", nearest

@@ -1,4 +1,4 @@
-"""A block or a claim in a few words, for the columns of a table."""
+"""Short descriptions of blocks and claims, for the columns of a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WAITING = "waiting"
 
 
 def block_columns(block: PrivateDataBlock) -> Json:
-    """What `kubectl get pb` shows of a block's status."""
+    """Return the columns that `kubectl get pb` shows of a block's status."""
     if block.status is None:
         return {}
     waiting, share = len(block.status.reserved), committed_share(block)
@@ -21,7 +21,7 @@ def block_columns(block: PrivateDataBlock) -> Json:
 
 
 def claim_columns(claim: PrivacyBudgetClaim) -> Json:
-    """What `kubectl get pbc` shows of a claim's status."""
+    """Return the columns that `kubectl get pbc` shows of a claim's status."""
     responses = claim.status.responses
     held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
     reason = str(responses[-1].refusal or "") if responses else ""
@@ -31,13 +31,13 @@ def claim_columns(claim: PrivacyBudgetClaim) -> Json:
 
 
 def left(block: PrivateDataBlock) -> str:
-    """What is not yet granted to anybody: epsilon and delta, or the Renyi order of which most is left."""
+    """Describe the budget that is not granted yet: epsilon and delta, or the Renyi order with most left."""
     status = block.status
     return short(block.spec.initial_budget if status is None else status.pending + status.available)
 
 
 def short(amount: PrivacyBudget) -> str:
-    """A budget in a few characters: a Renyi curve by its best order below infinity."""
+    """Describe a budget in a few characters: a Renyi curve by its best finite order."""
     if isinstance(amount, RenyiCurve):
         finite = [pair for pair in amount.as_pairs() if pair[0] < budget.STANDARD_ORDERS[-1]]
         alpha, epsilon = max(finite or amount.as_pairs(), key=lambda pair: pair[1])
@@ -46,17 +46,17 @@ def short(amount: PrivacyBudget) -> str:
 
 
 def committed_share(block: PrivateDataBlock) -> float:
-    """The committed part of the initial budget: of the scarcer component, or at the best order."""
+    """Return the committed share of the initial budget: of the scarcer component, or at the best order."""
     if block.status is None or not block.status.committed:
         return 0.0
-    used, *others = block.status.committed.values()
-    shares = budget.total(others, start=used).share_of(block.spec.initial_budget)
-    pick = min if isinstance(block.spec.initial_budget, RenyiCurve) else max
-    return pick(shares, default=0.0)
+    first, *others = block.status.committed.values()
+    shares = budget.total(others, start=first).share_of(block.spec.initial_budget)
+    binding = min if isinstance(block.spec.initial_budget, RenyiCurve) else max
+    return binding(shares, default=0.0)
 
 
 def state(claim: PrivacyBudgetClaim) -> str:
-    """One word on where a claim stands."""
+    """Return the state of a claim in one word."""
     if claim.status.acquired:
         return "acquired"
     if claim.status.committed:
@@ -68,7 +68,7 @@ def state(claim: PrivacyBudgetClaim) -> str:
 
 
 def demand(claim: PrivacyBudgetClaim) -> str:
-    """What a claim asks of each block."""
+    """Describe a claim's demand on each block."""
     for request in claim.spec.requests:
         if isinstance(request.action, AllocateRequest) and request.action.expected_budget.constant is not None:
             return short(request.action.expected_budget.constant)

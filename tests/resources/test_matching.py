@@ -59,8 +59,8 @@ def test_all_conditions_must_hold() -> None:
     ("condition", "fault"),
     [
         (BlockCondition("day", "~", "1"), "operation on day: '~' is unknown; use one of >, >=,"),
-        (BlockCondition("day", ">", "1e5"), "numericValue of day: '1e5' is no decimal number"),
-        (BlockCondition("day", ">", "Infinity"), "numericValue of day: 'Infinity' is no decimal number"),
+        (BlockCondition("day", ">", "1e5"), "numericValue of day: '1e5' is not a decimal number"),
+        (BlockCondition("day", ">", "Infinity"), "numericValue of day: 'Infinity' is not a decimal number"),
         (BlockCondition("day", ">", string_value="1"), "condition on day: > needs a numericValue"),
         (BlockCondition("unit", "is", "1"), "condition on unit: is needs a stringValue"),
     ],

@@ -112,7 +112,7 @@ EXPECTED = "spec.requests[0].allocateRequest.expectedBudget.constant"
         ({"renyi": [{"alpha": 1, "epsilon": 1}]}, f"{EXPECTED}: alpha: 1.0 must be a finite number above 1"),
         ({"renyi": [{"alpha": 2}, {"alpha": 2}]}, f"{EXPECTED}: alpha: 2.0 is given twice"),
         ({"renyi": {"alpha": 2}}, f"{EXPECTED}.renyi: {{'alpha': 2}} must be a list"),
-        ([1], f"{EXPECTED}: [1] is no object"),
+        ([1], f"{EXPECTED}: [1] is not an object"),
     ],
 )
 def test_a_budget_that_is_none_is_refused_with_its_path(constant: Any, path: str) -> None:
@@ -128,7 +128,7 @@ def test_a_budget_that_is_none_is_refused_with_its_path(constant: Any, path: str
     [
         ({"metadata": {}}, "metadata.name: None must be a string"),
         ({"metadata": {"name": "no/slash"}}, "metadata.name: 'no/slash' must be letters"),
-        ({"metadata": {"name": "c", "annotations": [1]}}, r"metadata.annotations: [1] is no object"),
+        ({"metadata": {"name": "c", "annotations": [1]}}, r"metadata.annotations: [1] is not an object"),
         ({"spec": {"requests": [{}]}}, "spec.requests[0]: has no request; give exactly one of"),
         ({"spec": {"requests": {}}}, "spec.requests: {} must be a list"),
         ({"spec": {"priority": 1.5}}, "spec.priority: 1.5 must be an integer"),
@@ -151,7 +151,7 @@ def test_a_claim_that_is_none_is_refused_with_its_path(changes: Any, fault: str)
         ({"dimensions": [{"attribute": "n"}]}, "spec.dimensions[0]: dimension n: needs exactly one of"),
         (
             {"dimensions": [{"attribute": "n", "numericValue": "1e5"}]},
-            "spec.dimensions[0]: numericValue of n: '1e5' is no decimal number",
+            "spec.dimensions[0]: numericValue of n: '1e5' is not a decimal number",
         ),
         ({"flowReleasingOption": {"duration": -1}}, "spec.flowReleasingOption.duration: -1 must be 0 or more"),
     ],

@@ -21,6 +21,7 @@ from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.kubernetes import stores
+from tests.kubernetes.apiserver import ApiServer
 
 Opener = Callable[[], ResourceStore]
 KUBERNETES = "kubernetes"
@@ -39,13 +40,17 @@ STORES: dict[str, Callable[[Path], Opener]] = {"sqlite": sqlite, "memory": memor
 """Each makes, in a folder of its own, something that opens one and the same store again and again."""
 
 
+def _cluster(request: pytest.FixtureRequest) -> Opener:
+    apiserver: ApiServer = request.getfixturevalue("apiserver")
+    stores.clear(apiserver)
+    return lambda: stores.open_store(apiserver)
+
+
 @pytest.fixture(params=[*sorted(STORES), pytest.param(KUBERNETES, marks=pytest.mark.kubernetes)])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     opened: list[ResourceStore] = []
     on_cluster = request.param == KUBERNETES
-    session: Opener = (
-        stores.emptied(request.getfixturevalue("apiserver")) if on_cluster else STORES[request.param](tmp_path)
-    )
+    session: Opener = STORES[request.param](tmp_path) if not on_cluster else _cluster(request)
 
     def open_again() -> ResourceStore:
         opened.append(session())

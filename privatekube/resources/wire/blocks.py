@@ -1,4 +1,4 @@
-"""PrivateDataBlock on the wire."""
+"""The wire form of PrivateDataBlock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def from_wire(document: object) -> PrivateDataBlock:
     """Read a block.
 
     Raises:
-        InvalidInput: what does not fit, with its path.
+        InvalidInput: a field is missing or malformed; the message has its path.
     """
     whole = Reader(document, "")
     spec = whole.child("spec")
@@ -45,7 +45,7 @@ def from_wire(document: object) -> PrivateDataBlock:
             initial_budget=initial,
             dataset=spec.text("dataset"),
             data_source=spec.text("dataSource", ""),
-            dimensions=tuple(_dimension(each) for each in spec.children("dimensions")),
+            dimensions=tuple(_dimension(fields) for fields in spec.children("dimensions")),
             release_mode=reader.member(ReleaseMode, spec, "releaseMode", ReleaseMode.BASE),
             budget_return_policy=reader.member(ReturnPolicy, spec, "budgetReturnPolicy", ReturnPolicy.TO_PENDING),
             flow_releasing=_flow(spec.child("flowReleasingOption")) if "flowReleasingOption" in spec else None,
@@ -55,7 +55,7 @@ def from_wire(document: object) -> PrivateDataBlock:
 
 
 def to_wire(block: PrivateDataBlock) -> Json:
-    """A block as JSON."""
+    """Return a block as JSON."""
     spec = block.spec
     wire: Json = {
         "apiVersion": meta.API_VERSION,
@@ -66,7 +66,7 @@ def to_wire(block: PrivateDataBlock) -> Json:
                 "initialBudget": common.budget_to_wire(spec.initial_budget),
                 "dataset": spec.dataset,
                 "dataSource": spec.data_source,
-                "dimensions": [_dimension_to_wire(each) for each in spec.dimensions],
+                "dimensions": [_dimension_to_wire(dimension) for dimension in spec.dimensions],
                 "releaseMode": str(spec.release_mode),
                 "budgetReturnPolicy": str(spec.budget_return_policy),
                 "flowReleasingOption": _flow_to_wire(spec.flow_releasing),
@@ -114,10 +114,10 @@ def _flow_to_wire(flow: FlowReleasing | None) -> Json | None:
 
 
 def _status(document: Reader, initial: PrivacyBudget) -> BlockStatus:
-    nothing = initial * 0.0
+    zero = initial * 0.0
     return BlockStatus(
-        pending=common.read_budget(document, "pendingBudget") or nothing,
-        available=common.read_budget(document, "availableBudget") or nothing,
+        pending=common.read_budget(document, "pendingBudget") or zero,
+        available=common.read_budget(document, "availableBudget") or zero,
         acquired=common.read_budgets(document, "acquiredBudgetMap"),
         reserved=common.read_budgets(document, "reservedBudgetMap"),
         committed=common.read_budgets(document, "committedBudgetMap"),

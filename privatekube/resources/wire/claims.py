@@ -1,4 +1,4 @@
-"""PrivacyBudgetClaim on the wire."""
+"""The wire form of PrivacyBudgetClaim."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ KIND = "PrivacyBudgetClaim"
 
 
 def from_wire(document: object) -> PrivacyBudgetClaim:
-    """Read a claim.
+    """Read a new claim.
 
     Raises:
-        InvalidInput: what does not fit, with its path.
+        InvalidInput: a field is missing or malformed; the message has its path.
     """
     return _claim(document, _request)
 
 
 def from_store(document: object) -> PrivacyBudgetClaim:
-    """Read a claim that exists: a request that cannot be read is kept, to be answered with what is wrong with it.
+    """Read a stored claim; a request that cannot be read becomes a MalformedRequest, to be answered with its fault.
 
     Raises:
-        InvalidInput: anything else that does not fit, with its path.
+        InvalidInput: another field is missing or malformed; the message has its path.
     """
     return _claim(document, _request_or_fault)
 
@@ -47,24 +47,24 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
     return PrivacyBudgetClaim(
         meta=common.meta_from_wire(whole.child("metadata")),
         spec=ClaimSpec(
-            requests=tuple(read_request(each) for each in spec.children("requests")),
+            requests=tuple(read_request(fields) for fields in spec.children("requests")),
             data_opened=spec.raw("dataOpened") is True,
             priority=spec.whole("priority"),
-            owned_by=tuple(dict(each.document) for each in spec.children("ownedBy")),
+            owned_by=tuple(dict(fields.document) for fields in spec.children("ownedBy")),
             settle_after=_settle_after(spec.child("settleAfter")) if "settleAfter" in spec else None,
         ),
         status=ClaimStatus(
             acquired=common.read_budgets(status, "acquiredBudgets"),
             reserved=common.read_budgets(status, "reservedBudgets"),
             committed=common.read_budgets(status, "committedBudgets"),
-            responses=tuple(responses.from_wire(each) for each in status.children("responses")),
+            responses=tuple(responses.from_wire(fields) for fields in status.children("responses")),
             conditions=common.conditions_from_wire(status.children("conditions")),
         ),
     )
 
 
 def to_wire(claim: PrivacyBudgetClaim) -> Json:
-    """A claim as JSON."""
+    """Return a claim as JSON."""
     spec, status = claim.spec, claim.status
     return {
         "apiVersion": meta.API_VERSION,
@@ -72,10 +72,10 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
         "metadata": common.meta_to_wire(claim.meta),
         "spec": common.present(
             {
-                "requests": [_request_to_wire(each) for each in spec.requests],
+                "requests": [_request_to_wire(request) for request in spec.requests],
                 "dataOpened": spec.data_opened or None,
                 "priority": spec.priority,
-                "ownedBy": [dict(each) for each in spec.owned_by],
+                "ownedBy": [dict(reference) for reference in spec.owned_by],
                 "settleAfter": _settle_after_to_wire(spec.settle_after),
             }
         ),
@@ -84,7 +84,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "acquiredBudgets": common.budgets_to_wire(status.acquired),
                 "reservedBudgets": common.budgets_to_wire(status.reserved),
                 "committedBudgets": common.budgets_to_wire(status.committed),
-                "responses": [responses.to_wire(each) for each in status.responses],
+                "responses": [responses.to_wire(response) for response in status.responses],
                 "conditions": common.conditions_to_wire(status.conditions),
             }
         ),
@@ -94,7 +94,9 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
 def _settle_after(document: Reader) -> SettleAfter:
     seconds, at_ms = document.whole("seconds"), document.whole("time")
     if seconds is None or seconds < 1 or at_ms is None or at_ms < 0:
-        raise errors.InvalidInput("spec.settleAfter: needs seconds of at least 1 and a time in unix milliseconds")
+        raise errors.InvalidInput(
+            "spec.settleAfter: needs seconds of at least 1, and a time in unix milliseconds; give both"
+        )
     return SettleAfter(seconds, at_ms)
 
 
@@ -103,10 +105,10 @@ def _settle_after_to_wire(after: SettleAfter | None) -> Json | None:
 
 
 def condition_from_wire(document: object) -> BlockCondition:
-    """A condition on a block's dimension.
+    """Read a condition on a block's dimension.
 
     Raises:
-        InvalidInput: a field that is missing or unknown.
+        InvalidInput: a field is missing or unknown.
     """
     fields = Reader(document, "condition")
     unknown = set(fields.document) - {"attribute", "operation", "numericValue", "stringValue"}
@@ -158,7 +160,7 @@ def _allocate(document: Reader) -> AllocateRequest:
         dataset=document.text("dataset"),
         expected_budget=_demand(document.child("expectedBudget")),
         min_budget=_demand(document.child("minBudget")) if document.raw("minBudget") else None,
-        conditions=tuple(_condition(each) for each in document.children("conditions")),
+        conditions=tuple(_condition(fields) for fields in document.children("conditions")),
         min_blocks=document.count("minNumberOfBlocks", least=-1),
         max_blocks=document.count("maxNumberOfBlocks"),
         timeout_ms=document.count("timeout"),
@@ -194,13 +196,13 @@ def _allocate_to_wire(request: AllocateRequest) -> Json:
     conditions = [
         common.present(
             {
-                "attribute": each.attribute,
-                "operation": each.operation,
-                "numericValue": each.numeric_value,
-                "stringValue": each.string_value,
+                "attribute": condition.attribute,
+                "operation": condition.operation,
+                "numericValue": condition.numeric_value,
+                "stringValue": condition.string_value,
             }
         )
-        for each in request.conditions
+        for condition in request.conditions
     ]
     return common.present(
         {

@@ -1,7 +1,7 @@
-"""The wire form: JSON of `columbia.github.com/v1`, with PrivateKube's field names.
+"""The common parts of the wire form: JSON of `columbia.github.com/v1`, with PrivateKube's field names.
 
-Absent, empty and zero values mean what they mean there: an empty budget is nothing, maxNumberOfBlocks 0 is all, timeout
-0 is the scheduler's default. What cannot be read is refused with its path in the document.
+Absent, empty and zero values have PrivateKube's meaning: an empty budget is no budget, maxNumberOfBlocks 0 is all,
+timeout 0 is the scheduler's default. A document that cannot be read is refused with the path of the fault.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def budget_to_wire(budget: PrivacyBudget | None) -> Json:
-    """A budget as JSON; nothing is the empty object.
+    """Return a budget as JSON; None is the empty object.
 
     >>> budget_to_wire(EpsilonDelta(1.0, 1e-9))
     {'epsDel': {'epsilon': 1.0, 'delta': 1e-09}}
@@ -32,10 +32,10 @@ def budget_to_wire(budget: PrivacyBudget | None) -> Json:
 
 
 def budget_from_wire(document: object, path: str = "budget") -> PrivacyBudget | None:
-    """A budget from JSON; None for the empty object.
+    """Return the budget in a JSON document; None for the empty object.
 
     Raises:
-        InvalidBudget: both types at once, an unknown field, or a number that is none, with the path.
+        InvalidBudget: it has both types, an unknown field, or a malformed number; the message has the path.
     """
     if document is None or document == {}:
         return None
@@ -47,7 +47,7 @@ def budget_from_wire(document: object, path: str = "budget") -> PrivacyBudget | 
         if given == ["epsDel"]:
             inner = fields.child("epsDel")
             return EpsilonDelta(_number(inner, "epsilon"), _number(inner, "delta"))
-        pairs = [(_number(each, "alpha"), _number(each, "epsilon")) for each in fields.children("renyi")]
+        pairs = [(_number(pair, "alpha"), _number(pair, "epsilon")) for pair in fields.children("renyi")]
         return RenyiCurve.from_pairs(pairs) if pairs else None
     except errors.InvalidBudget as error:
         if str(error).startswith(path):
@@ -56,23 +56,23 @@ def budget_from_wire(document: object, path: str = "budget") -> PrivacyBudget | 
 
 
 def read_budget(document: Reader, name: str) -> PrivacyBudget | None:
-    """A budget field; None where it is absent or empty."""
-    return budget_from_wire(document.raw(name), document.of(name))
+    """Return the budget in a field; None where it is absent or empty."""
+    return budget_from_wire(document.raw(name), document.path_of(name))
 
 
 def read_budgets(document: Reader, name: str) -> dict[str, PrivacyBudget]:
-    """A map of budgets; empty ones are left out."""
-    read = {key: budget_from_wire(each.document, each.path) for key, each in document.entries(name).items()}
-    return {key: value for key, value in read.items() if value is not None}
+    """Return the map of budgets in a field, without empty budgets."""
+    budgets = {key: budget_from_wire(fields.document, fields.path) for key, fields in document.entries(name).items()}
+    return {key: budget for key, budget in budgets.items() if budget is not None}
 
 
 def budgets_to_wire(budgets: Budgets) -> Json:
-    """A map of budgets as JSON."""
-    return {key: budget_to_wire(each) for key, each in sorted(budgets.items())}
+    """Return a map of budgets as JSON."""
+    return {key: budget_to_wire(budget) for key, budget in sorted(budgets.items())}
 
 
 def meta_from_wire(document: Reader) -> meta.ObjectMeta:
-    """Identity of an object."""
+    """Return the identity of an object."""
     known = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "annotations", "labels"}
     created = document.raw("creationTimestamp")
     return meta.ObjectMeta(
@@ -81,7 +81,9 @@ def meta_from_wire(document: Reader) -> meta.ObjectMeta:
         uid=document.text("uid", ""),
         resource_version=document.text("resourceVersion", ""),
         generation=document.whole("generation") or 1,
-        creation_time_ms=None if created is None else meta.parse_time(str(created), document.of("creationTimestamp")),
+        creation_time_ms=None
+        if created is None
+        else meta.parse_time(str(created), document.path_of("creationTimestamp")),
         annotations=document.texts("annotations"),
         labels=document.texts("labels"),
         other={key: value for key, value in document.document.items() if key not in known},
@@ -89,7 +91,7 @@ def meta_from_wire(document: Reader) -> meta.ObjectMeta:
 
 
 def meta_to_wire(identity: meta.ObjectMeta) -> Json:
-    """Identity as JSON; empty fields are left out."""
+    """Return an identity as JSON, without empty fields."""
     wire: Json = {"name": identity.name, "namespace": identity.namespace, "uid": identity.uid}
     wire |= {"resourceVersion": identity.resource_version, "generation": identity.generation}
     if identity.creation_time_ms is not None:
@@ -99,37 +101,37 @@ def meta_to_wire(identity: meta.ObjectMeta) -> Json:
 
 
 def conditions_from_wire(documents: list[Reader]) -> tuple[meta.Condition, ...]:
-    """status.conditions."""
+    """Return the status.conditions of an object."""
     return tuple(
         meta.Condition(
-            type=each.text("type"),
-            status=each.text("status") == "True",
-            reason=each.text("reason", ""),
-            message=each.text("message", ""),
-            last_transition_ms=meta.parse_time(each.text("lastTransitionTime"), each.of("lastTransitionTime")),
-            observed_generation=each.whole("observedGeneration") or 1,
+            type=fields.text("type"),
+            status=fields.text("status") == "True",
+            reason=fields.text("reason", ""),
+            message=fields.text("message", ""),
+            last_transition_ms=meta.parse_time(fields.text("lastTransitionTime"), fields.path_of("lastTransitionTime")),
+            observed_generation=fields.whole("observedGeneration") or 1,
         )
-        for each in documents
+        for fields in documents
     )
 
 
 def conditions_to_wire(conditions: Sequence[meta.Condition]) -> list[Json]:
-    """status.conditions as JSON."""
+    """Return status.conditions as JSON."""
     return [
         {
-            "type": each.type,
-            "status": "True" if each.status else "False",
-            "reason": each.reason,
-            "message": each.message,
-            "lastTransitionTime": meta.format_time(each.last_transition_ms),
-            "observedGeneration": each.observed_generation,
+            "type": condition.type,
+            "status": "True" if condition.status else "False",
+            "reason": condition.reason,
+            "message": condition.message,
+            "lastTransitionTime": meta.format_time(condition.last_transition_ms),
+            "observedGeneration": condition.observed_generation,
         }
-        for each in conditions
+        for condition in conditions
     ]
 
 
 def present(document: Json) -> Json:
-    """`document` without fields that say nothing: None, empty text, empty lists and objects."""
+    """Return `document` without its empty fields: None, empty strings, lists and objects."""
     return {name: value for name, value in document.items() if value is not None and value not in ("", [], {})}
 
 
@@ -138,5 +140,5 @@ def _number(document: Reader, name: str) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise errors.InvalidBudget(f"{document.of(name)}: {value!r} must be a number; give it one")
+        raise errors.InvalidBudget(f"{document.path_of(name)}: {value!r} must be a number; change it")
     return float(value)

@@ -1,4 +1,4 @@
-"""The answers in a PrivacyBudgetClaim's status on the wire."""
+"""The wire form of the answers in a PrivacyBudgetClaim's status."""
 
 from __future__ import annotations
 
@@ -30,13 +30,11 @@ def from_wire(document: Reader) -> Response:
 def _detail(document: Reader) -> AllocateResponse | ConsumeResponse | ReleaseResponse | None:
     if "allocateResponse" in document:
         inner = document.child("allocateResponse")
-        held = {
-            key: Allocation(
-                acquired=common.read_budget(each, "acquired"), reserved=common.read_budget(each, "reserved")
-            )
-            for key, each in inner.entries("budgets").items()
+        allocations = {
+            block_id: Allocation(common.read_budget(fields, "acquired"), common.read_budget(fields, "reserved"))
+            for block_id, fields in inner.entries("budgets").items()
         }
-        return AllocateResponse(held, inner.whole("startTime"), inner.whole("finishTime"))
+        return AllocateResponse(allocations, inner.whole("startTime"), inner.whole("finishTime"))
     if "consumeResponse" in document:
         return ConsumeResponse(_settlements(document, "consumeResponse"))
     if "releaseResponse" in document:
@@ -46,29 +44,32 @@ def _detail(document: Reader) -> AllocateResponse | ConsumeResponse | ReleaseRes
 
 def _settlements(document: Reader, name: str) -> dict[str, Settlement]:
     return {
-        key: Settlement(budget=common.read_budget(each, "budget"), error=each.optional_text("error"))
-        for key, each in document.entries(name).items()
+        block_id: Settlement(budget=common.read_budget(fields, "budget"), error=fields.optional_text("error"))
+        for block_id, fields in document.entries(name).items()
     }
 
 
 def to_wire(response: Response) -> Json:
-    """The answer to one request as JSON."""
+    """Return the answer to one request as JSON."""
     error = None if response.refusal is None else str(response.refusal)
     wire = common.present({"identifier": response.identifier, "state": str(response.state), "error": error})
     detail = response.detail
     if isinstance(detail, AllocateResponse):
-        held = {
-            key: common.present(
-                {"acquired": common.budget_to_wire(each.acquired), "reserved": common.budget_to_wire(each.reserved)}
+        allocations = {
+            block_id: common.present(
+                {
+                    "acquired": common.budget_to_wire(allocation.acquired),
+                    "reserved": common.budget_to_wire(allocation.reserved),
+                }
             )
-            for key, each in sorted(detail.budgets.items())
+            for block_id, allocation in sorted(detail.budgets.items())
         }
         times = {"startTime": detail.start_time_ms, "finishTime": detail.finish_time_ms}
-        wire["allocateResponse"] = common.present({"budgets": held, **times})
+        wire["allocateResponse"] = common.present({"budgets": allocations, **times})
     elif detail is not None:
         name = "consumeResponse" if isinstance(detail, ConsumeResponse) else "releaseResponse"
         wire[name] = {
-            key: common.present({"budget": common.budget_to_wire(each.budget), "error": each.error})
-            for key, each in sorted(detail.blocks.items())
+            block_id: common.present({"budget": common.budget_to_wire(outcome.budget), "error": outcome.error})
+            for block_id, outcome in sorted(detail.blocks.items())
         }
     return wire
