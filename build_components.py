@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
-from privatekube import config, errors
+from privatekube import config, entrypoint, errors
 from privatekube.cli import console, typer_app
-from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry, sbom
+
+with entrypoint.imports_of("images"):
+    from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry, sbom
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
@@ -112,4 +114,4 @@ def _check(bases: list[recipe.Recipe], components: list[recipe.Recipe], lock_fol
 
 
 if __name__ == "__main__":
-    typer_app.run(app)
+    typer_app.run(app, extra="images")

@@ -6,10 +6,11 @@ type and location are shown.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from privatekube import errors
@@ -41,13 +42,31 @@ def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | N
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        missing = errors.missing_extra(error, extra=extra) if isinstance(error, ImportError) else None
-        if missing is not None:
-            _exit(f"error: {missing}", missing.exit_status)
+        if isinstance(error, ImportError):
+            _exit_if_missing(error, extra)
         if not scrubbed:
             raise
         _exit(f"error: {_location(error)}; its message is withheld, because it may quote private data", 1)
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def imports_of(extra: str) -> Iterator[None]:
+    """Exit with a line that names `extra` if a package that it installs cannot be imported in this block.
+
+    Example, at the top of a script: `with entrypoint.imports_of("images"): from privatekube.images import building`.
+    """
+    try:
+        yield
+    except ImportError as error:
+        _exit_if_missing(error, extra)
+        raise
+
+
+def _exit_if_missing(error: ImportError, extra: str | None) -> None:
+    missing = errors.missing_extra(error, extra=extra)
+    if missing is not None:
+        _exit(f"error: {missing}", missing.exit_status)
 
 
 def _location(error: BaseException) -> str:

@@ -61,3 +61,15 @@ def test_a_command_that_misses_a_package_ends_in_one_line_that_names_the_extra(e
         line
         == f"error: scipy: is not installed; this needs the extra {expected}: pip install 'privatekube[{expected}]'"
     )
+
+
+def test_a_script_whose_imports_fail_ends_in_one_line_that_names_its_extra() -> None:
+    program = (
+        "import sys; sys.modules['docker'] = None\n"
+        "from privatekube import entrypoint\n"
+        "with entrypoint.imports_of('images'): import docker"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: docker: is not installed; this needs the extra images")
+    assert len(done.stderr.splitlines()) == 1
