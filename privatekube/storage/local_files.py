@@ -1,4 +1,4 @@
-"""Local files that are there whole or not at all."""
+"""Write local files atomically, and translate the errors of the operating system."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
     """Write `data` to `path` in one step: a temporary file in the same folder, fsync, then its final name.
 
-    Missing folders are made. Whatever goes wrong, the temporary file is removed and `path` is as it was.
+    Missing folders are created. On any error the temporary file is removed and `path` is unchanged.
 
     Raises:
-        AlreadyExists: `path` is there and `overwrite` is not set.
+        AlreadyExists: `path` exists and `overwrite` is not set.
         InvalidInput: the disk is full, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(Path(folder) / "new" / "file", b"data")
+        ...     (Path(folder) / "new" / "file").read_bytes()
+        b'data'
     """
     target = Path(path)
     try:
@@ -30,7 +37,7 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            _publish(temporary, target, overwrite=overwrite)
+            _rename(temporary, target, overwrite=overwrite)
         finally:
             temporary.unlink(missing_ok=True)
     except FileExistsError as error:
@@ -40,21 +47,25 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False)
 
 
 def translated(error: OSError, path: object) -> errors.PrivateKubeError:
-    """The error of this project that says what the system said about `path`, in one line."""
-    said = (error.strerror or str(error) or type(error).__name__).lower().replace("\n", " ")
+    """Return the error of this library that states in one line what the system reported about `path`."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower().replace("\n", " ")
     if isinstance(error, FileNotFoundError):
         return errors.NotFound(f"file: {path} does not exist; check the name")
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return errors.InvalidInput(f"file: {path} cannot be written, {said}; free some space or choose another folder")
+        return errors.InvalidInput(
+            f"file: {path} cannot be written, {reason}; free some space or choose another folder"
+        )
     if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError) or error.errno == errno.EROFS:
-        return errors.InvalidInput(f"file: {path} cannot be used, {said}; choose another path or correct its rights")
+        return errors.InvalidInput(
+            f"file: {path} cannot be used, {reason}; choose another path or change its permissions"
+        )
     if isinstance(error, TimeoutError | ConnectionError | InterruptedError):
-        return errors.Temporary(f"file: {path} cannot be reached now, {said}; try again")
-    return errors.InvalidInput(f"file: {path} cannot be used, {said}; choose another path")
+        return errors.Temporary(f"file: {path} cannot be reached now, {reason}; try again")
+    return errors.InvalidInput(f"file: {path} cannot be used, {reason}; choose another path")
 
 
-def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name; without `overwrite` a hard link decides between two writers."""
+def _rename(temporary: Path, target: Path, *, overwrite: bool) -> None:
+    """Give the complete file its name; without `overwrite` a hard link decides between two writers."""
     if not overwrite:
         try:
             os.link(temporary, target)

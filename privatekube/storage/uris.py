@@ -1,35 +1,36 @@
-"""One way to read and write URIs: plain paths and file://, gs://, s3://.
+"""Read and write files by URI: plain paths and file://, gs://, s3://.
 
-Remote stores go through fsspec, whose drivers are imported on use; local files through `localfile`. What a store says
-is translated here, once.
+Remote stores are reached through fsspec, which imports their drivers when they are used; local files through
+`local_files`. Errors of a store are translated here.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
 
-from privatekube import errors
+from privatekube import errors, retries
 from privatekube.storage import local_files
 
 FILE = "file://"
 REMOTE = ("gs://", "s3://")
-_TRIES = 4
-_FIRST_WAIT = 0.5
+DRIVERS = {"gs": "gcsfs", "s3": "s3fs"}
+"""The package that fsspec needs for a scheme."""
+ATTEMPTS = 4
+BACK_OFF = retries.BackOff(first_seconds=0.5, longest_seconds=4.0)
 
 T = TypeVar("T")
 
 
 def absolute(uri: str) -> str:
-    """A path or file:// URI as an absolute path; a remote URI as it is, without a slash at its end.
+    """Return a path or file:// URI as an absolute path, and a remote URI without a slash at its end.
 
     Raises:
-        InvalidInput: another scheme.
+        InvalidInput: the URI has another scheme.
     """
     if uri.startswith(REMOTE):
         return uri.rstrip("/")
@@ -40,23 +41,24 @@ def absolute(uri: str) -> str:
 
 
 def join(uri: str, *names: str) -> str:
-    """`uri` with `names` below it."""
+    """Return the URI of `names` below `uri`."""
     return "/".join([uri.rstrip("/"), *names])
 
 
 def to_uri(location: str) -> str:
-    """A location as a URI: paths become file://."""
+    """Return a location as a URI: a path becomes file://."""
     place = absolute(location)
     return place if place.startswith(REMOTE) else f"{FILE}{place}"
 
 
 def read_bytes(uri: str) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
-        NotFound: there is none.
+        NotFound: the file does not exist.
         InvalidInput: it cannot be read.
-        Temporary: the store does not answer, after several tries.
+        MissingExtra: the driver of the store is not installed.
+        Temporary: the store does not answer, after several attempts.
     """
     place = absolute(uri)
     if place.startswith(REMOTE):
@@ -69,12 +71,13 @@ def read_bytes(uri: str) -> bytes:
 
 
 def write_bytes(uri: str, data: bytes, *, overwrite: bool = False) -> None:
-    """Write a file, whole or not at all.
+    """Write a file in one step.
 
     Raises:
-        AlreadyExists: it is there and `overwrite` is not set.
+        AlreadyExists: it exists and `overwrite` is not set.
         InvalidInput: it cannot be written.
-        Temporary: the store does not answer, after several tries.
+        MissingExtra: the driver of the store is not installed.
+        Temporary: the store does not answer, after several attempts.
     """
     place = absolute(uri)
     if not place.startswith(REMOTE):
@@ -86,17 +89,17 @@ def write_bytes(uri: str, data: bytes, *, overwrite: bool = False) -> None:
 
 
 def publish(path: Path, uri: str) -> None:
-    """Put a local file at `uri`, never over another content; the same content there is a repetition.
+    """Copy a local file to `uri`, never over other content; the same content is a repetition.
 
     Raises:
-        AlreadyExists: another content is there.
+        AlreadyExists: `uri` has other content.
     """
     data = path.read_bytes()
     try:
         write_bytes(uri, data)
     except errors.AlreadyExists as error:
         if read_bytes(uri) != data:
-            raise errors.AlreadyExists(f"file: {uri} holds another result; publish to another prefix") from error
+            raise errors.AlreadyExists(f"file: {uri} has another result; publish to another prefix") from error
 
 
 def copy_to(uri: str, path: Path) -> None:
@@ -113,29 +116,29 @@ def exists(uri: str) -> bool:
 
 
 def list_files(uri: str) -> list[str]:
-    """The files directly in a folder, by name; the file itself where `uri` is one.
+    """Return the files directly in a folder, by name; the file itself if `uri` is one.
 
     Raises:
-        NotFound: there is neither.
+        NotFound: neither exists.
     """
     place = absolute(uri)
     if place.startswith(REMOTE):
         scheme = place.partition("://")[0]
         listed = _remote(place, lambda files: files.ls(place, detail=True))
-        return sorted(f"{scheme}://{each['name']}" for each in listed if each["type"] == "file")
+        return sorted(f"{scheme}://{entry['name']}" for entry in listed if entry["type"] == "file")
     if Path(place).is_file():
         return [place]
     try:
-        return sorted(str(each) for each in Path(place).iterdir() if each.is_file())
+        return sorted(str(path) for path in Path(place).iterdir() if path.is_file())
     except OSError as error:
         raise local_files.translated(error, place) from error
 
 
 def require_writable(prefix: str) -> None:
-    """Prove that files can be written below `prefix`, leaving nothing behind but the folder.
+    """Check that files can be written below `prefix`; nothing is left behind but the folder.
 
     Raises:
-        InvalidInput: they cannot.
+        InvalidInput: they cannot be written.
     """
     probe = join(absolute(prefix), f".writable-{secrets.token_hex(6)}")
     write_bytes(probe, b"")
@@ -146,24 +149,21 @@ def require_writable(prefix: str) -> None:
 
 
 def _remote(place: str, action: Callable[[Any], T]) -> T:
-    """Do something on a remote store; a store that does not answer is tried again, a few times."""
+    """Do something on a remote store; repeat it a few times if the store does not answer."""
+    return retries.call(lambda: _attempt(place, action), attempts=ATTEMPTS, back_off=BACK_OFF)
+
+
+def _attempt(place: str, action: Callable[[Any], T]) -> T:
     scheme = place.partition("://")[0]
-    wait = _FIRST_WAIT
-    for attempt in range(1, _TRIES + 1):
-        try:
-            return action(fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False))
-        except FileNotFoundError as error:
-            raise errors.NotFound(f"file: {place} does not exist; check the name") from error
-        except PermissionError as error:
-            raise errors.invalid("file", place, "is refused to you", "check credentials and rights") from error
-        except ImportError as error:
-            raise errors.invalid(
-                "file", place, f"needs a driver ({error})", f"install privatekube[{scheme}]"
-            ) from error
-        except (OSError, RuntimeError, ValueError) as error:  # what drivers raise when a store fails
-            if attempt == _TRIES:
-                reason = type(error).__name__
-                raise errors.Temporary(f"file: {place} cannot be reached ({reason}); check the network") from error
-            time.sleep(wait)
-            wait *= 2
-    raise AssertionError("unreachable")
+    try:
+        return action(fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False))
+    except FileNotFoundError as error:
+        raise errors.NotFound(f"file: {place} does not exist; check the name") from error
+    except PermissionError as error:
+        raise errors.invalid("file", place, "may not be accessed", "check credentials and permissions") from error
+    except ImportError as error:
+        missing = errors.missing_extra(ImportError(name=DRIVERS[scheme]))
+        raise missing or errors.invalid("file", place, f"needs a driver ({error})", "install it") from error
+    except (OSError, RuntimeError, ValueError) as error:  # what drivers raise when a store fails
+        reason = type(error).__name__
+        raise errors.Temporary(f"file: {place} cannot be reached ({reason}); check the network") from error

@@ -1,22 +1,24 @@
-"""One way to read and write URIs: on disk, and on a real object-store server."""
+"""Files are read and written by URI alike on disk and on a real object-store server."""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 from gcp_storage_emulator.server import create_server
 
-from privatekube import errors
+from privatekube import errors, retries
 from privatekube.storage import uris
 
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket on a storage server of its own, on loopback."""
+    """A bucket on a storage server on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -62,7 +64,7 @@ def test_publishing_again_is_a_repetition_and_other_content_is_refused(prefix: s
     uris.publish(path, uri)
     uris.publish(path, uri)
     path.write_text("2")
-    with pytest.raises(errors.AlreadyExists, match="holds another result"):
+    with pytest.raises(errors.AlreadyExists, match="has another result"):
         uris.publish(path, uri)
     assert uris.read_bytes(uri) == b"1"
 
@@ -76,8 +78,8 @@ def test_a_missing_file_is_named(prefix: str) -> None:
 def test_files_of_a_folder_are_listed_by_name(prefix: str) -> None:
     for name in ("b.h5", "a.h5"):
         uris.write_bytes(uris.join(prefix, "folder", name), b"x")
-    assert [each.rsplit("/", 1)[-1] for each in uris.list_files(uris.join(prefix, "folder"))] == ["a.h5", "b.h5"]
-    assert all(uris.read_bytes(each) == b"x" for each in uris.list_files(uris.join(prefix, "folder")))
+    assert [uri.rsplit("/", 1)[-1] for uri in uris.list_files(uris.join(prefix, "folder"))] == ["a.h5", "b.h5"]
+    assert all(uris.read_bytes(uri) == b"x" for uri in uris.list_files(uris.join(prefix, "folder")))
 
 
 def test_a_copy_is_a_local_file(prefix: str, tmp_path: Path) -> None:
@@ -102,6 +104,33 @@ def test_a_bucket_that_does_not_exist_is_refused(bucket: str) -> None:
     with pytest.raises((errors.NotFound, errors.Temporary, errors.InvalidInput)) as refusal:
         uris.read_bytes("gs://no-such-bucket/file")
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("scheme", "driver", "extra"), [("gs", "gcsfs", "gcs"), ("s3", "s3fs", "s3")])
+def test_a_missing_driver_names_the_extra_that_installs_it(
+    scheme: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = sys.modules["fsspec.registry"]._registry
+    monkeypatch.delitem(loaded, scheme, raising=False)
+    for module in [name for name in sys.modules if name.partition(".")[0] == driver]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(errors.MissingExtra, match=rf"{driver}: .*pip install 'privatekube\[{extra}\]'"):
+        uris.read_bytes(f"{scheme}://bucket/file")
+
+
+def test_a_store_that_does_not_answer_is_asked_again_and_then_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uris, "BACK_OFF", retries.BackOff(first_seconds=0.001, longest_seconds=0.001))
+    calls = []
+
+    def fail(*arguments: object, **options: object) -> None:
+        calls.append(arguments)
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(fsspec, "filesystem", fail)
+    with pytest.raises(errors.Temporary, match=r"gs://bucket/file cannot be reached \(ConnectionError\)"):
+        uris.read_bytes("gs://bucket/file")
+    assert len(calls) == uris.ATTEMPTS
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
