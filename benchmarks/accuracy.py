@@ -21,6 +21,7 @@ from privatekube import config
 from privatekube.data import partition
 from privatekube.data.block_file import Reviews
 from privatekube.privacy import planning
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models, split
 
 NON_PRIVATE_EPOCHS, NON_PRIVATE_BATCH, NON_PRIVATE_RATE = 8, 256, 3e-3
@@ -66,7 +67,7 @@ def private(run: config.RunArguments, data: Data, epsilon: float) -> models.Clas
     return loop.train(
         data.train,
         task=run.task,
-        unit="event",
+        unit=PrivacyUnit.EVENT,
         max_contribution=1,
         model=shape(run, data),
         noise_multiplier=plan.noise_multiplier,
@@ -81,7 +82,9 @@ def private(run: config.RunArguments, data: Data, epsilon: float) -> models.Clas
 
 
 def non_private(run: config.RunArguments, data: Data) -> models.Classifier:
-    prepared = examples.prepare(data.train, task=run.task, unit="event", max_contribution=1, model=shape(run, data))
+    prepared = examples.prepare(
+        data.train, task=run.task, unit=PrivacyUnit.EVENT, max_contribution=1, model=shape(run, data)
+    )
     module = models.build(shape(run, data), run.seed)
     optimizer = torch.optim.Adam(module.parameters(), lr=NON_PRIVATE_RATE)
     chance = np.random.default_rng(run.seed)
@@ -101,7 +104,7 @@ def accuracy(run: config.RunArguments, data: Data, module: models.Classifier) ->
         module,
         data.test,
         task=run.task,
-        unit="event",
+        unit=PrivacyUnit.EVENT,
         max_contribution=1,
         model=shape(run, data),
         device=torch.device("cpu"),

@@ -1,4 +1,4 @@
-"""Read UCSD review files: JSON lines of 2014/2018 or of 2023, plain or gzip; a bad line is counted, not hidden."""
+"""Read UCSD review files: JSON lines in the layout of 2014 and 2018 or of 2023, plain or gzip."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MS = 1000
 
 
 def read(file: str, category: str, faults: Faults) -> Iterator[Record]:
-    """The reviews of one file; lines that are none are counted in `faults`.
+    """Generate the reviews of one file; count in `faults` the lines that are not reviews.
 
     Raises:
-        CorruptData: a gzip file that is none, or is cut short.
+        CorruptData: a gzip file is damaged or truncated.
     """
     for line in json_lines.lines(file):
         if line.strip():
@@ -65,12 +65,12 @@ _LAYOUTS: dict[str, Callable[[dict[str, Any], str], Record]] = {"reviewerID": _o
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("no text")
+        raise TypeError("is not text")
     return value
 
 
 def _stars(value: object) -> int:
     stars = int(float(str(value)))
     if not 1 <= stars <= 5:
-        raise ValueError("no stars")
+        raise ValueError("is not a number of stars")
     return stars

@@ -1,4 +1,4 @@
-"""One review as it comes from a source, and many of them as columns."""
+"""A review as its source gives it, and reviews as columns."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from blocks import vocabulary
-from privatekube.data.block_file import BOS, EOS, Reviews
+from privatekube.data.columns import BOS, EOS, Reviews
 from privatekube.data.sources import Encoding
 
 TOKENISER = "lower-case [a-z]+"
 SUMMARY_TOKENS, TEXT_TOKENS = 16, 127
-"""At most so many tokens, begin and end marks counted, as in PrivateKube's blocks."""
+"""Maximum numbers of tokens, with begin and end marks, as in PrivateKube's blocks."""
 
 PARTITION_KEY_ID = "privatekube-partition-1"
-"""Names the public key below; a change of key would move users between buckets."""
+"""Name of the public key below; another key would move users between buckets."""
 
 _PARTITION_KEY = b"privatekube user partition, key 1"
 
@@ -44,18 +44,18 @@ class Record:
 
 
 def encoding() -> Encoding:
-    """How these records become numbers."""
+    """Return how these records become numbers."""
     return Encoding(PARTITION_KEY_ID, vocabulary.digest(), vocabulary.SIZE, TOKENISER)
 
 
 def keyed_hash(identifier: str) -> int:
-    """A fixed 63-bit hash of an id under the partition key: the same in every process, for ever."""
+    """Return the 63-bit hash of an id under the partition key; it is the same in every process and version."""
     hashed = hashlib.blake2b(identifier.encode(), digest_size=8, key=_PARTITION_KEY)
     return int.from_bytes(hashed.digest(), "little") >> 1
 
 
 def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
-    """Tokenise `records`; their categories are numbered by `categories`."""
+    """Tokenise `records`; a category's number is its index in `categories`."""
     number = {name: index for index, name in enumerate(categories)}
     tokens: list[int] = []
     offsets, summaries = [0], []
@@ -66,11 +66,11 @@ def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
         offsets.append(len(tokens))
         summaries.append(len(summary))
     return Reviews(
-        user=np.array([keyed_hash(each.user) for each in records], np.int64),
-        product=np.array([keyed_hash(each.product) for each in records], np.int64),
-        time=np.array([each.time for each in records], np.int64),
-        category=np.array([number[each.category] for each in records], np.int16),
-        stars=np.array([each.stars for each in records], np.int8),
+        user=np.array([keyed_hash(record.user) for record in records], np.int64),
+        product=np.array([keyed_hash(record.product) for record in records], np.int64),
+        time=np.array([record.time for record in records], np.int64),
+        category=np.array([number[record.category] for record in records], np.int16),
+        stars=np.array([record.stars for record in records], np.int8),
         summary_length=np.array(summaries, np.int32),
         tokens=np.array(tokens, np.int32),
         offsets=np.array(offsets, np.int64),

@@ -1,4 +1,4 @@
-"""Sources of Amazon reviews: synthetic ones, and files."""
+"""Sources of Amazon reviews: synthetic reviews, and files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from blocks import readers, synthetic
 from blocks.record import Record, columns, encoding
 from privatekube import errors
 from privatekube.data import json_lines
-from privatekube.data.block_file import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
+from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
 from privatekube.data.json_lines import Faults
 from privatekube.data.partition import Slice
 from privatekube.data.sources import Encoding, Source
@@ -22,7 +22,7 @@ _BATCH = 20_000
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Made-up reviews, the same for the same seed."""
+    """Synthetic reviews, the same for the same seed."""
 
     seed: int
     categories: tuple[str, ...] = synthetic.CATEGORIES
@@ -34,11 +34,11 @@ class Synthetic:
         return encoding()
 
     def days(self) -> tuple[int, int] | None:
-        """There is no end."""
+        """Return None: there are reviews for every day."""
         return None
 
     def reviews(self, days: Slice) -> Reviews:
-        """The reviews of a slice."""
+        """Return the reviews of a slice."""
         parts = [
             columns(list(synthetic.reviews_of_day(day, self.seed)), self.categories)
             for day in range(days.start_day, days.end_day + 1)
@@ -56,15 +56,17 @@ class Files:
         self.encoding = encoding()
         self._all = Reviews.concatenate([part for name, file in files.items() for part in self._parts(file, name)])
         if not len(self._all):
-            raise errors.invalid("source", source, f"holds no review; {self.faults.total} lines are none", "check it")
+            raise errors.invalid(
+                "source", source, f"has no reviews; {self.faults.total} of its lines are not reviews", "check it"
+            )
 
     def days(self) -> tuple[int, int] | None:
-        """First day and number of days of the data."""
+        """Return the first day and the number of days of the data."""
         day = self._all.day
         return int(day.min()), int(day.max() - day.min()) + 1
 
     def reviews(self, days: Slice) -> Reviews:
-        """The reviews of a slice."""
+        """Return the reviews of a slice."""
         start = FIRST_DAY_SECONDS + days.start_day * SECONDS_PER_DAY
         end = FIRST_DAY_SECONDS + (days.end_day + 1) * SECONDS_PER_DAY
         return self._all.select(np.asarray((self._all.time >= start) & (self._all.time < end)))
@@ -80,5 +82,10 @@ class Files:
 
 
 def open_source(source: str, *, seed: int) -> Source:
-    """`synthetic`, a file, a folder or a gs:// prefix."""
+    """Open `synthetic`, a file, a folder, or a gs:// or s3:// prefix.
+
+    Raises:
+        NotFound: there is no such file or folder.
+        InvalidInput: it has no reviews.
+    """
     return Synthetic(seed) if source == SYNTHETIC else Files(source)

@@ -8,7 +8,7 @@ import re
 
 import wordfreq
 
-from privatekube.data.block_file import FIRST_WORD, UNK
+from privatekube.data.columns import FIRST_WORD, UNK
 
 SIZE = 10_000
 _WORD = re.compile(r"[a-z]+")
@@ -16,25 +16,25 @@ _WORD = re.compile(r"[a-z]+")
 
 @functools.cache
 def words() -> tuple[str, ...]:
-    """The most frequent English words of letters a to z, the most frequent first."""
+    """Return the most frequent English words of letters a to z, the most frequent first."""
     frequent = wordfreq.top_n_list("en", 2 * SIZE)
     return tuple(word for word in frequent if _WORD.fullmatch(word))[:SIZE]
 
 
 @functools.cache
 def ids() -> dict[str, int]:
-    """Token id of each word: its rank, after the special tokens."""
+    """Return the token id of each word: its rank, after the special tokens."""
     return {word: rank + FIRST_WORD for rank, word in enumerate(words())}
 
 
 @functools.cache
 def digest() -> str:
-    """`sha256:<hex>` of the list, one word a line."""
+    """Return `sha256:<hex>` of the list, one word a line."""
     return f"sha256:{hashlib.sha256(chr(10).join(words()).encode()).hexdigest()}"
 
 
 def encode(text: str, most: int) -> list[int]:
-    """The first `most` words of a text as token ids; unknown words as UNK.
+    """Return the first `most` words of a text as token ids; unknown words as UNK.
 
     >>> encode("", 3)
     []

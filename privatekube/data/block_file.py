@@ -30,7 +30,8 @@ from privatekube.data.columns import (
     UNK,
     Reviews,
 )
-from privatekube.data.metadata import FORMAT, UNITS, Block, Metadata, content_digest, require_consistent
+from privatekube.data.metadata import FORMAT, Block, Metadata, content_digest, require_consistent
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.storage import local_files
 
 __all__ = [
@@ -40,7 +41,6 @@ __all__ = [
     "FIRST_WORD",
     "PAD",
     "SECONDS_PER_DAY",
-    "UNITS",
     "UNK",
     "Block",
     "Metadata",
@@ -57,14 +57,14 @@ __all__ = [
 
 _GZIP_LEVEL = 4
 _MOST_INFLATION = 1100
-"""A gzip stream inflates by a factor of 1032 at most: a file that declares more data than that is not ours."""
+"""A gzip stream grows by a factor of 1032 at most: a file that declares more data than that is not a block file."""
 
 
 def write(path: str | os.PathLike[str], reviews: Reviews, metadata: Metadata) -> str:
-    """Write a block file in one step, in the place of one that is there, and return its digest.
+    """Write a block file in one step, in place of one that is there, and return the digest of its content.
 
     Raises:
-        InvalidInput: the reviews contradict the metadata, or the disk is full; nothing is left behind.
+        InvalidInput: the reviews contradict the metadata, or the disk is full; then nothing is written.
     """
     data, digest = encode(reviews, metadata)
     local_files.write(path, data, overwrite=True)
@@ -76,7 +76,7 @@ def read(path: str | os.PathLike[str], *, digest: str | None = None) -> Block:
 
     Args:
         path: a local file.
-        digest: what the block's resource says about the content; None checks against the file's own statement only.
+        digest: what the block's resource states about the content; None for the file's own statement alone.
 
     Raises:
         CorruptData: missing, truncated, in another format, or of another content than the digest says.
@@ -94,16 +94,16 @@ def read_privatekube(path: str | os.PathLike[str], *, digest: str | None = None)
     """Read a file of PrivateKube's published format, one block or merged.
 
     Raises:
-        CorruptData: as `read`, and for a file of our own format.
+        CorruptData: as `read`, and for a file of this project's own format.
     """
-    found = read(path, digest=digest)
-    if found.metadata.tokeniser != published_format.TOKENISER:
+    block = read(path, digest=digest)
+    if block.metadata.tokeniser != published_format.TOKENISER:
         raise errors.CorruptData(f"block: {path} is not in PrivateKube's published format; read it as a block file")
-    return found
+    return block
 
 
 def encode(reviews: Reviews, metadata: Metadata) -> tuple[bytes, str]:
-    """The bytes of a block file, and the digest of its content.
+    """Return the bytes of a block file, and the digest of its content.
 
     Raises:
         InvalidInput: the reviews contradict the metadata.
@@ -115,7 +115,7 @@ def encode(reviews: Reviews, metadata: Metadata) -> tuple[bytes, str]:
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = digest
         for name, value in asdict(metadata).items():
-            file.attrs[name] = json.dumps(value) if isinstance(value, tuple) else value
+            file.attrs[name] = _attribute(value)
         for name, dtype in COLUMNS.items():
             column = getattr(reviews, name)
             options = {"compression": "gzip", "compression_opts": _GZIP_LEVEL, "shuffle": True} if len(column) else {}
@@ -124,38 +124,38 @@ def encode(reviews: Reviews, metadata: Metadata) -> tuple[bytes, str]:
 
 
 def decode(data: bytes, *, name: str, digest: str | None = None) -> Block:
-    """The content of a block file's bytes; see `read`.
+    """Read a block file from its bytes; see `read`.
 
     Args:
         data: the file.
         name: what to call the file in messages.
-        digest: what the block's resource says about the content.
+        digest: what the block's resource states about the content.
     """
     with _corrupt_when_unreadable(name), h5py.File(io.BytesIO(data), "r") as file:
         _require_plausible(file, len(data))
         stated = file.attrs.get("digest")
-        found = _own(file) if file.attrs.get("format") == FORMAT else _published(file, name)
-    for said in (digest, stated):
-        if said is not None and said != found.digest:
+        block = _own_format(file) if file.attrs.get("format") == FORMAT else _published_format(file, name)
+    for expected in (digest, stated):
+        if expected is not None and expected != block.digest:
             raise errors.CorruptData(
-                f"block: {name} has digest {found.digest}, not {said}: altered, or another block; fetch it again"
+                f"block: {name} has digest {block.digest}, not {expected}: altered, or another block; fetch it again"
             )
-    return found
+    return block
 
 
 def merge(blocks: Sequence[Block]) -> Block:
-    """One block with the reviews of all `blocks`, in their order.
+    """Return one block with the reviews of all `blocks`, in their order.
 
-    Several buckets become bucket 0 of 1, the days span those of all.
+    Several buckets become bucket 0 of 1; the days span those of all blocks.
 
     Raises:
         InvalidInput: no blocks, or blocks that differ in dataset, vocabulary, tokeniser, unit, bound or categories.
     """
     if not blocks:
         raise errors.InvalidInput("blocks: none to merge; give at least one")
-    metas = [each.metadata for each in blocks]
+    metas = [block.metadata for block in blocks]
     first = metas[0]
-    for each in metas:
+    for other in metas:
         for name in (
             "dataset",
             "partition_key_id",
@@ -165,75 +165,85 @@ def merge(blocks: Sequence[Block]) -> Block:
             "max_contribution",
             "categories",
         ):
-            mine, other = getattr(first, name), getattr(each, name)
-            if mine != other:
-                raise errors.InvalidInput(f"blocks: {name} differs: {mine!r} and {other!r}; merge blocks of one kind")
-    same_bucket = len({(each.bucket, each.n_buckets) for each in metas}) == 1
+            values = getattr(first, name), getattr(other, name)
+            if values[0] != values[1]:
+                raise errors.InvalidInput(
+                    f"blocks: {name} differs: {values[0]!r} and {values[1]!r}; merge blocks of one kind"
+                )
+    same_bucket = len({(meta.bucket, meta.n_buckets) for meta in metas}) == 1
     metadata = replace(
         first,
-        start_day=min(each.start_day for each in metas),
-        end_day=max(each.end_day for each in metas),
+        start_day=min(meta.start_day for meta in metas),
+        end_day=max(meta.end_day for meta in metas),
         bucket=first.bucket if same_bucket else 0,
         n_buckets=first.n_buckets if same_bucket else 1,
     )
-    reviews = Reviews.concatenate([each.reviews for each in blocks])
+    reviews = Reviews.concatenate([block.reviews for block in blocks])
     return Block(reviews, metadata, content_digest(reviews, metadata))
 
 
-def require_bound(block: Block, *, unit: str, max_contribution: int) -> None:
-    """Check that `block` is of the privacy unit and no unit has more reviews in it than allowed.
+def require_bound(block: Block, *, unit: PrivacyUnit, max_contribution: int) -> None:
+    """Check that `block` is of the privacy unit, and that no unit has more reviews in it than allowed.
 
     Raises:
-        CorruptData: another unit, or a unit with more reviews; which one is not said.
+        CorruptData: another unit, or a unit with more reviews; the message does not say which one.
     """
     if block.metadata.unit != unit:
         raise errors.CorruptData(
             f"unit: the data was bounded per {block.metadata.unit}, not per {unit}; claim blocks of one unit"
         )
-    if unit == "user-day":
+    if not unit.is_one_record:
         reviews = block.reviews
         most = max(Counter(zip(reviews.user.tolist(), reviews.day.tolist(), strict=True)).values(), default=0)
         if most > max_contribution:
             raise errors.CorruptData(
-                f"max_contribution: a user has more than {max_contribution} reviews on one day; make the blocks anew"
+                f"max_contribution: a user has more than {max_contribution} reviews on one day; make the blocks again"
             )
 
 
-def _own(file: h5py.File) -> Block:
-    values = {each.name: file.attrs[each.name] for each in fields(Metadata)}
+def _attribute(value: str | int | tuple[str, ...]) -> str | int:
+    """Return a field of the metadata as HDF5 can store it."""
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return str(value) if isinstance(value, str) else value  # HDF5 does not know enums
+
+
+def _own_format(file: h5py.File) -> Block:
+    values = {field.name: file.attrs[field.name] for field in fields(Metadata)}
     names = json.loads(values.pop("categories"))
+    unit = PrivacyUnit.parse(values.pop("unit"))
     plain = {name: value if isinstance(value, str) else int(value) for name, value in values.items()}
-    metadata = Metadata(**plain, categories=tuple(str(name) for name in names))  # type: ignore[arg-type]  # checked there
+    metadata = Metadata(**plain, unit=unit, categories=tuple(str(name) for name in names))  # type: ignore[arg-type]  # checked there
     reviews = Reviews(**{name: file[name][()] for name in COLUMNS})
     require_consistent(reviews, metadata)
     return Block(reviews, metadata, content_digest(reviews, metadata))
 
 
-def _published(file: h5py.File, name: str) -> Block:
+def _published_format(file: h5py.File, name: str) -> Block:
     datasets = {key: file[key] for key in file}
     fits = all(
-        isinstance(each, h5py.Dataset)
-        and each.ndim == 2
-        and each.shape[1] == published_format.WIDTH
-        and each.dtype == np.int32
-        for each in datasets.values()
+        isinstance(dataset, h5py.Dataset)
+        and dataset.ndim == 2
+        and dataset.shape[1] == published_format.WIDTH
+        and dataset.dtype == np.int32
+        for dataset in datasets.values()
     )
     if not datasets or not fits:
         raise errors.CorruptData(
             f"block: {name} is neither a {FORMAT} file nor one of PrivateKube's published blocks; check the data source"
         )
-    return published_format.block(name, {key: each[()] for key, each in datasets.items()})
+    return published_format.block(name, {key: dataset[()] for key, dataset in datasets.items()})
 
 
 def _require_plausible(file: h5py.File, size: int) -> None:
-    declared = sum(each.nbytes for each in file.values() if isinstance(each, h5py.Dataset))
+    declared = sum(dataset.nbytes for dataset in file.values() if isinstance(dataset, h5py.Dataset))
     if declared > _MOST_INFLATION * size:
         raise ValueError("declares more data than the file can hold")
 
 
 @contextlib.contextmanager
 def _corrupt_when_unreadable(name: str) -> Iterator[None]:
-    """Whatever HDF5 or our own checks say about foreign bytes is one error; its text is not passed on."""
+    """Translate every error of HDF5 and of the checks into one, without their text, which may quote the data."""
     try:
         yield
     except errors.CorruptData:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from privatekube import errors
 
 UNK, PAD, BOS, EOS = 0, 1, 2, 3
-"""Token ids of an unknown word, of padding, and of the begin and end of a text, as PrivateKube has them."""
+"""Token ids of an unknown word, of padding, and of the begin and end of a text, as in PrivateKube's blocks."""
 
 FIRST_WORD = 4
 """Token id of the most frequent word of the public vocabulary."""
@@ -85,7 +85,7 @@ class Reviews:
         return (self.time - FIRST_DAY_SECONDS) // SECONDS_PER_DAY
 
     def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]) -> Reviews:
-        """The reviews of a mask bool [N], or at indices int [M] in their order."""
+        """Return the reviews of a mask bool [N], or at indices int [M] in their order."""
         rows = np.arange(len(self))[chosen]
         lengths = self.lengths[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -95,7 +95,7 @@ class Reviews:
 
     @staticmethod
     def concatenate(parts: Sequence[Reviews]) -> Reviews:
-        """All reviews of `parts`, in order; none from none."""
+        """Return all reviews of `parts`, in order."""
         columns = {
             name: np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in parts)], dtype=dtype)
             for name, dtype in COLUMNS.items()
@@ -105,11 +105,11 @@ class Reviews:
         return Reviews(**columns, offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
     def padded(self, *, max_text_len: int, vocab_size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The first `max_text_len` tokens of each review as a rectangle.
+        """Return the first `max_text_len` tokens of each review as a rectangle.
 
         Args:
             max_text_len: T, at least 1.
-            vocab_size: ids from here on become UNK; at least FIRST_WORD.
+            vocab_size: ids of at least this become UNK; at least FIRST_WORD.
 
         Returns:
             int64 [N, T], padded on the right with PAD, and the real lengths int64 [N], 1 to T: a review without tokens

@@ -11,26 +11,27 @@ from privatekube.data.partition import Slice
 from privatekube.data.sources import Source
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.storage import uris
 
 ACCOUNTINGS = ("epsdel", "renyi")
 USER_DAY_BOUND = 2
-"""Reviews of a user-day that count where nothing is said: few users write more in a day, and noise grows with it."""
+"""Default bound of a user-day: few users write more reviews in a day, and the noise grows with the bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a data owner says about all blocks of a dataset.
+    """What a data owner states about all blocks of a dataset.
 
     Args:
         dataset: its name.
         namespace: of the resources.
-        kind: slice: day, week or month.
+        kind: kind of slice: day, week or month.
         n_buckets: how many buckets the users are spread over.
-        unit: privacy unit, event or user-day.
-        max_contribution: reviews of a unit in a block; 1 for events.
+        unit: privacy unit.
+        max_contribution: maximum number of reviews of a unit in a block; 1 for events.
         initial_budget: of every block, for its whole life.
         folder: where the files go: a path or a remote prefix.
     """
@@ -39,17 +40,17 @@ class Declaration:
     namespace: str
     kind: str
     n_buckets: int
-    unit: str
+    unit: PrivacyUnit
     max_contribution: int
     initial_budget: PrivacyBudget
     folder: str
 
 
 def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudget:
-    """A block's budget, as an (epsilon, delta) or as the Renyi curve that implies it.
+    """Return a block's budget, as an (epsilon, delta) or as the Renyi curve that implies it.
 
     Raises:
-        InvalidInput: epsilon that is not positive, delta outside (0, 1), an unknown accounting.
+        InvalidInput: epsilon is not positive, delta is outside (0, 1), or the accounting is unknown.
     """
     if not epsilon > 0:
         raise errors.invalid("epsilon", epsilon, "must be greater than 0", "a block needs a budget: set --epsilon 10")
@@ -61,29 +62,30 @@ def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudg
     return budget.to_renyi(whole) if accounting == "renyi" else whole
 
 
-def require_bound(unit: str, max_contribution: int | None) -> int:
-    """The contribution bound that goes with a unit: 1 for events, what was asked or the default for user-days.
+def contribution_bound(unit: PrivacyUnit, max_contribution: int | None) -> int:
+    """Return how many reviews a unit may have in a block: 1 for events, `max_contribution` or a default otherwise.
 
     Raises:
-        InvalidInput: an unknown unit, a bound for events, or one below 1.
+        InvalidInput: a bound for events, or one below 1.
     """
-    if unit not in block_file.UNITS:
-        raise errors.invalid("unit", unit, f"is not one of {', '.join(block_file.UNITS)}", "choose one of them")
-    if unit == "event":
+    if unit.is_one_record:
         if max_contribution not in (None, 1):
             raise errors.invalid("max-contribution", max_contribution, "is for --unit user-day", "leave it out")
         return 1
     if max_contribution is None:
         return USER_DAY_BOUND
     if max_contribution < 1:
-        raise errors.invalid("max-contribution", max_contribution, "must be at least 1", "say how many reviews count")
+        raise errors.invalid("max-contribution", max_contribution, "must be at least 1", "set how many reviews count")
     return max_contribution
 
 
 def write_slice(source: Source, days: Slice, owner: Declaration) -> Iterator[PrivateDataBlock]:
-    """Write one slice of a source as a file per bucket, and declare each; empty buckets too.
+    """Write one slice of a source as a file per bucket, and return the declaration of each; of empty buckets too.
 
-    Which blocks exist must not depend on single reviews. A file that is there with the same content stays as it is.
+    Which blocks exist must not depend on single reviews. A file with the same content is left as it is.
+
+    Raises:
+        AlreadyExists: a file of that name has other data.
     """
     whole = partition.in_order(source.reviews(days))
     bucket = partition.bucket_of(whole.user, owner.n_buckets)
@@ -93,7 +95,7 @@ def write_slice(source: Source, days: Slice, owner: Declaration) -> Iterator[Pri
         metadata = _metadata(source, days, number, owner)
         name = f"{owner.dataset}-{partition.date_of(days.start_day).isoformat()}-{number}"
         location = uris.to_uri(uris.join(owner.folder, f"{name}.h5"))
-        yield _declared(name, location, _write(location, kept, metadata), metadata, owner)
+        yield _resource(name, location, _write(location, kept, metadata), metadata, owner)
 
 
 def _write(location: str, part: block_file.Reviews, metadata: block_file.Metadata) -> str:
@@ -102,7 +104,7 @@ def _write(location: str, part: block_file.Reviews, metadata: block_file.Metadat
         if block_file.decode(uris.read_bytes(location), name=location).digest == digest:
             return digest
         raise errors.AlreadyExists(
-            f"file: {location} holds other data; use another --dataset or --data-dir, or remove the file"
+            f"file: {location} has other data; use another --dataset or --data-dir, or remove the file"
         )
     except (errors.NotFound, errors.CorruptData):
         uris.write_bytes(location, data, overwrite=True)
@@ -123,7 +125,7 @@ def _metadata(source: Source, days: Slice, bucket: int, owner: Declaration) -> b
     )
 
 
-def _declared(
+def _resource(
     name: str, location: str, digest: str, metadata: block_file.Metadata, owner: Declaration
 ) -> PrivateDataBlock:
     numbers = {
@@ -134,7 +136,7 @@ def _declared(
         "maxContribution": metadata.max_contribution,
     }
     dimensions = [Dimension(attribute, numeric_value=str(value)) for attribute, value in numbers.items()]
-    dimensions.append(Dimension("unit", string_value=metadata.unit))
+    dimensions.append(Dimension("unit", string_value=metadata.unit.value))
     return PrivateDataBlock(
         meta=ObjectMeta(name, owner.namespace, annotations={CONTENT_DIGEST: digest}),
         spec=BlockSpec(owner.initial_budget, owner.dataset, location, tuple(dimensions)),
@@ -142,7 +144,11 @@ def _declared(
 
 
 def published_block(file: str, owner: Declaration) -> PrivateDataBlock:
-    """Declare one of PrivateKube's published files where it is; it must be readable as it is."""
+    """Return the declaration of one of PrivateKube's published files, which stays where it is.
+
+    Raises:
+        CorruptData: the file cannot be read.
+    """
     content = block_file.decode(uris.read_bytes(file), name=file)
     name = f"{owner.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
-    return _declared(name, uris.to_uri(file), content.digest, content.metadata, owner)
+    return _resource(name, uris.to_uri(file), content.digest, content.metadata, owner)

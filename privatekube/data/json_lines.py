@@ -14,34 +14,34 @@ _ENDINGS = (".jsonl.gz", ".json.gz", ".jsonl", ".json", ".gz")
 
 @dataclass
 class Faults:
-    """Lines that were no reviews, by file."""
+    """Numbers of lines that are not reviews, by file."""
 
     lines: dict[str, int] = field(default_factory=dict)
 
     def count(self, file: str) -> None:
-        """Note one bad line of `file`."""
+        """Count one bad line of `file`."""
         self.lines[file] = self.lines.get(file, 0) + 1
 
     @property
     def total(self) -> int:
-        """Bad lines of all files."""
+        """The number of bad lines of all files."""
         return sum(self.lines.values())
 
 
 def files_by_category(source: str) -> dict[str, str]:
-    """The files of a source and the category each one's name gives, by category in alphabetical order.
+    """Return the file of each category, in alphabetical order; the category is the file's name without its ending.
 
     Args:
-        source: a file, a folder of one file per category, or a gs:// prefix.
+        source: a file, a folder with one file per category, or a gs:// or s3:// prefix.
 
     Raises:
         NotFound: no such file or folder.
-        InvalidInput: no review file in it.
+        InvalidInput: it has no review file, or two of one category.
     """
     files = [file for file in uris.list_files(source) if file.endswith(_ENDINGS)]
     if not files:
         raise errors.invalid(
-            "source", source, f"holds no review file ({', '.join(_ENDINGS)})", "name a file or folder of reviews"
+            "source", source, f"has no review file ({', '.join(_ENDINGS)})", "name a file or folder of reviews"
         )
     named = {_category(file): file for file in files}
     if len(named) < len(files):
@@ -57,10 +57,10 @@ def _category(file: str) -> str:
 
 
 def lines(file: str) -> list[bytes]:
-    """The lines of a file, without their ends.
+    """Return the lines of a file, without their line ends.
 
     Raises:
-        CorruptData: a gzip file that is broken or cut short.
+        CorruptData: a gzip file that is damaged or truncated.
     """
     data = uris.read_bytes(file)
     if data[:2] == b"\x1f\x8b":

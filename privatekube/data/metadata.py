@@ -10,9 +10,7 @@ import numpy as np
 
 from privatekube import errors
 from privatekube.data.columns import COLUMNS, FIRST_WORD, Reviews
-
-UNITS = ("event", "user-day")
-"""Privacy units: one review, or all reviews of one user on one day."""
+from privatekube.privacy.unit import PrivacyUnit
 
 FORMAT = "privatekube-reviews/1"
 """Name and version of the canonical content and of the file format."""
@@ -32,8 +30,8 @@ class Metadata:
         vocabulary_digest: digest of the word list behind the token ids.
         vocabulary_size: words in that list; token ids are below this plus FIRST_WORD.
         tokeniser: name of the rule that cuts text into words.
-        unit: privacy unit that contributions were bounded for, one of `UNITS`.
-        max_contribution: most reviews of one unit in the block; 1 for events.
+        unit: privacy unit that contributions were bounded for.
+        max_contribution: maximum number of reviews of one unit in the block; 1 for events.
         categories: names of the product categories.
 
     Raises:
@@ -49,7 +47,7 @@ class Metadata:
     vocabulary_digest: str
     vocabulary_size: int
     tokeniser: str
-    unit: str
+    unit: PrivacyUnit
     max_contribution: int
     categories: tuple[str, ...]
 
@@ -58,9 +56,8 @@ class Metadata:
             raise errors.invalid("end_day", self.end_day, f"is before start_day {self.start_day}", "swap them")
         if not 0 <= self.bucket < self.n_buckets:
             raise errors.invalid("bucket", self.bucket, f"must be in 0..{self.n_buckets - 1}", "correct it")
-        if self.unit not in UNITS:
-            raise errors.invalid("unit", self.unit, f"is not one of {', '.join(UNITS)}", "choose one of them")
-        if self.max_contribution < 1 or (self.unit == "event" and self.max_contribution != 1):
+        unit = PrivacyUnit.parse(self.unit)
+        if self.max_contribution < 1 or (unit.is_one_record and self.max_contribution != 1):
             bound = "must be 1 for events, else at least 1"
             raise errors.invalid("max_contribution", self.max_contribution, bound, "correct it")
         if self.vocabulary_size < 1:
@@ -83,7 +80,7 @@ class Block:
 
 
 def content_digest(reviews: Reviews, metadata: Metadata) -> str:
-    """`sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata."""
+    """Return `sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata."""
     columns = {name: np.asarray(getattr(reviews, name), dtype=dtype) for name, dtype in COLUMNS.items()}
     header = {
         "format": FORMAT,
@@ -108,6 +105,6 @@ def require_consistent(reviews: Reviews, metadata: Metadata) -> None:
         "a review has a category without a name": reviews.category >= len(metadata.categories),
         "a token is outside the declared vocabulary": reviews.tokens >= metadata.vocabulary_size + FIRST_WORD,
     }
-    for fault, where in outside.items():
-        if bool(where.any()):
+    for fault, rows in outside.items():
+        if bool(rows.any()):
             raise errors.InvalidInput(f"reviews: {fault}; check what wrote them")

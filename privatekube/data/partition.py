@@ -10,7 +10,8 @@ from datetime import date, timedelta
 import numpy as np
 
 from privatekube import errors
-from privatekube.data.block_file import Reviews
+from privatekube.data.columns import Reviews
+from privatekube.privacy.unit import PrivacyUnit
 
 FIRST_DAY = date(2013, 1, 1)
 _CHOICE_KEY = b"privatekube contribution bound, key 1"
@@ -25,15 +26,20 @@ class Slice:
 
 
 def slices(kind: str, start_day: int, days: int) -> Iterator[Slice]:
-    """The slices of a public range of days, on public boundaries: calendar weeks from Monday, calendar months.
+    """Generate the slices of a public range of days, on public boundaries: calendar weeks from Monday, calendar months.
 
-    The first and the last are cut at the range, so that blocks never reach beyond what was asked.
+    The first and the last are cut at the range, so that no block has days outside it.
+
+    Args:
+        kind: day, week or month.
+        start_day: first day, counted from 2013-01-01.
+        days: how many.
 
     Raises:
-        InvalidInput: an unknown kind, or no days.
+        InvalidInput: an unknown kind, or less than one day.
     """
     if days < 1:
-        raise errors.invalid("days", days, "must be at least 1", "ask for one day or more")
+        raise errors.invalid("days", days, "must be at least 1", "set one day or more")
     if kind not in _NEXT:
         raise errors.invalid("slice", kind, f"is not one of {', '.join(_NEXT)}", "choose one of them")
     end = start_day + days
@@ -44,21 +50,21 @@ def slices(kind: str, start_day: int, days: int) -> Iterator[Slice]:
 
 
 def date_of(day: int) -> date:
-    """The calendar date of a day."""
+    """Return the calendar date of a day."""
     return FIRST_DAY + timedelta(days=day)
 
 
 def bucket_of(user: np.ndarray, n_buckets: int) -> np.ndarray:
-    """The bucket of each user, int64 [N], from the user's keyed hash."""
+    """Return the bucket of each user, int64 [N], given the users' keyed hashes, int64 [N]."""
     return user % n_buckets
 
 
-def bounded(reviews: Reviews, *, unit: str, max_contribution: int) -> Reviews:
-    """At most `max_contribution` reviews of each unit; events are bounded by themselves.
+def bounded(reviews: Reviews, *, unit: PrivacyUnit, max_contribution: int) -> Reviews:
+    """Return at most `max_contribution` reviews of each unit; all of them if a unit is one review.
 
-    Which reviews stay is decided by a keyed hash of each review, so it does not change with other users' reviews.
+    A keyed hash of each review decides which reviews stay, so that does not depend on other users' reviews.
     """
-    if unit == "event":
+    if unit.is_one_record:
         return reviews
     priority = [_priority(reviews, row) for row in range(len(reviews))]
     units: dict[tuple[int, int], list[int]] = {}
@@ -69,7 +75,7 @@ def bounded(reviews: Reviews, *, unit: str, max_contribution: int) -> Reviews:
 
 
 def in_order(reviews: Reviews) -> Reviews:
-    """The same reviews in an order that depends on them alone, not on how their source was cut into files."""
+    """Return the reviews in an order that depends on them alone, not on how their source was cut into files."""
     order = sorted(range(len(reviews)), key=lambda row: (int(reviews.time[row]), _priority(reviews, row)))
     return reviews.select(np.array(order, dtype=np.int64))
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from privatekube import errors
 from privatekube.data.columns import FIRST_WORD, PAD, Reviews
 from privatekube.data.metadata import Block, Metadata
+from privatekube.privacy.unit import PrivacyUnit
 
 WIDTH = 150
 CATEGORIES = (
@@ -34,10 +35,10 @@ _N_BUCKETS = 100
 
 
 def block(name: str, datasets: Mapping[str, npt.NDArray[np.int32]]) -> Block:
-    """The content of a published file.
+    """Return the content of a published file.
 
-    Days and bucket are those of the file's name. A name that says neither, as of a merged file, gives the days of the
-    data and bucket 0 of 1.
+    Days and bucket are those of the file's name. If the name has neither, as that of a merged file, the days are those
+    of the data and the bucket is 0 of 1.
 
     Args:
         name: name of the file.
@@ -92,7 +93,7 @@ def _metadata(name: str, reviews: Reviews) -> Metadata:
         vocabulary_digest="privatekube-published",
         vocabulary_size=VOCABULARY_SIZE,
         tokeniser=TOKENISER,
-        unit="event",
+        unit=PrivacyUnit.EVENT,
         max_contribution=1,
         categories=CATEGORIES,
     )

@@ -1,4 +1,4 @@
-"""What blocks are cut from: a source of records by days, and what it declares about itself in public."""
+"""The source that blocks are cut from: its reviews by days, and what it declares in public."""
 
 from __future__ import annotations
 
@@ -29,11 +29,28 @@ class Encoding:
 
 
 class Source(Protocol):
-    """Reviews by slices of days."""
+    """Reviews by slices of days; implement it to cut blocks from other data.
+
+    Example:
+        A source whose reviews are all in memory:
+
+            @dataclass
+            class Memory:
+                all: Reviews
+                categories: tuple[str, ...]
+                encoding: Encoding
+                faults: Faults = field(default_factory=Faults)
+
+                def days(self) -> tuple[int, int] | None:
+                    return int(self.all.day.min()), int(np.ptp(self.all.day)) + 1
+
+                def reviews(self, days: Slice) -> Reviews:
+                    return self.all.select((self.all.day >= days.start_day) & (self.all.day <= days.end_day))
+    """
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """All categories; public."""
+        """The names of all categories; public."""
 
     @property
     def encoding(self) -> Encoding:
@@ -44,22 +61,22 @@ class Source(Protocol):
         """Lines that are not reviews."""
 
     def days(self) -> tuple[int, int] | None:
-        """First day and number of days of the data; None where there is no end."""
+        """Return the first day and the number of days of the data; None if the data is endless."""
 
     def reviews(self, days: Slice) -> Reviews:
-        """The reviews of a slice."""
+        """Return the reviews of a slice."""
 
 
 def span(source: Source, start_day: int | None, days: int | None) -> tuple[int, int]:
-    """First day and number of days to cut: what was asked, else all of the data.
+    """Return the first day and the number of days to cut: those given, by default all of the data.
 
     Raises:
-        InvalidInput: endless data and no number of days.
+        InvalidInput: the data is endless and `days` is not given.
     """
-    there = source.days()
-    if there is None:
+    available = source.days()
+    if available is None:
         if days is None:
-            raise errors.invalid("days", days, "is missing", "synthetic reviews have no end: say --days 10")
+            raise errors.invalid("days", days, "is missing", "the data has no end: set --days 10")
         return start_day or 0, days
-    first = there[0] if start_day is None else start_day
-    return first, there[0] + there[1] - first if days is None else days
+    first = available[0] if start_day is None else start_day
+    return first, available[0] + available[1] - first if days is None else days

@@ -2,8 +2,8 @@
 
 The gradient of one example with respect to the weight of a linear map a = z W^T + b is delta^T z, where delta is the
 gradient of that example's loss with respect to a. A model's forward therefore returns, beside the logits, a *tap* for
-each such map: its parameters, z and a. One backward pass for all deltas is all that is needed: examples do not meet
-inside a model, so the gradient of the summed loss with respect to an example's a is that example's own.
+each such map: its parameters, z and a. One backward pass gives all deltas: examples do not interact inside a model, so
+the gradient of the summed loss with respect to an example's a is the gradient of that example's loss.
 
 Per-unit gradients are formed a few units at a time, so that memory does not grow with the batch.
 """
@@ -21,17 +21,17 @@ from privatekube import errors
 Sums = dict[nn.Parameter, torch.Tensor]
 
 _ELEMENTS = 1 << 21
-"""How many numbers of per-unit gradients exist at a time (8 MiB of float32: they should stay in cache)."""
+"""How many elements of per-unit gradients exist at a time (8 MiB of float32, so that they stay in cache)."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinearTap:
-    """A linear map that ran in a forward pass, possibly at many positions of an example.
+    """A linear map that a forward pass applied, possibly at many positions of an example.
 
     Args:
         weight: [out, in].
-        biases: none or more of [out]; each is a parameter of its own and counts in the norm.
-        inputs: z, [B, R, in], what the map was applied to at each of R positions; not differentiated.
+        biases: any number of [out]; each is a parameter and counts in the norm.
+        inputs: z, [B, R, in], the arguments of the map at each of R positions; not differentiated.
         outputs: a, [B, R, out], in the graph of the loss.
     """
 
@@ -43,7 +43,7 @@ class LinearTap:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingTap:
-    """An embedding that ran in a forward pass.
+    """An embedding that a forward pass applied.
 
     Args:
         weight: [V, E].
@@ -60,13 +60,15 @@ Tap = LinearTap | EmbeddingTap
 
 
 def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_grad_norm: float) -> Sums:
-    """Sum over units of each unit's gradient, scaled down to a norm of at most `max_grad_norm` over all parameters.
+    """Return the sum over units of each unit's gradient, scaled down to a norm of at most `max_grad_norm`.
+
+    The norm is over all parameters.
 
     Args:
         loss: the sum (not the mean) of the examples' losses.
         taps: of the forward pass that gave the loss; each parameter in one tap only.
-        units: how many privacy units the B examples are: unit u holds examples u * B / units onwards, B / units of
-            them, and its gradient is the sum of theirs.
+        units: how many privacy units the B examples belong to: unit u has the B / units examples from u * B / units on,
+            and its gradient is the sum of theirs.
         max_grad_norm: the clipping norm C; the factor of a unit is min(1, C / norm).
 
     Returns:
@@ -74,7 +76,7 @@ def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_gra
         nothing.
 
     Raises:
-        InvalidInput: a parameter in two taps, whose contributions would have to be added before the norm.
+        InvalidInput: a parameter is in two taps; their contributions would have to be added before the norm.
     """
     parameters = [p for tap in taps for p in _parameters(tap)]
     if len(set(parameters)) != len(parameters):
@@ -119,7 +121,7 @@ class _EmbeddingPart:
     delta: torch.Tensor
 
     def squared_norms(self) -> torch.Tensor:
-        """A token that occurs twice in a unit has one gradient row, the sum of both."""
+        """Return the squared norms [U]; a token that occurs twice in a unit has one gradient row, the sum of both."""
         units, vocabulary = len(self.tokens), len(self.tap.weight)
         owner = torch.arange(units, device=self.tokens.device).unsqueeze(1)
         keys, places = torch.unique(self.tokens + owner * vocabulary, return_inverse=True)
@@ -140,7 +142,7 @@ def _part(tap: Tap, delta: torch.Tensor, units: int, chunk: slice) -> _LinearPar
 
 
 def _by_unit(rows: torch.Tensor, units: int) -> torch.Tensor:
-    """[B, R, ...] as [units, B / units * R, ...]."""
+    """Reshape [B, R, ...] to [units, B / units * R, ...]."""
     return rows.reshape(units, -1, *rows.shape[2:])
 
 
@@ -160,12 +162,12 @@ def _squares(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _kept(rows: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
-    """Zeros in place of units whose gradient is not finite: zero times infinity would spoil the whole sum."""
+    """Return zeros in place of units whose gradient is not finite: zero times infinity would make the sum NaN."""
     if bool(finite.all()):
         return rows
     return torch.where(finite.view(-1, *[1] * (rows.dim() - 1)), rows, 0.0)
 
 
 def untapped(module: nn.Module, sums: Mapping[nn.Parameter, torch.Tensor]) -> list[str]:
-    """Names of trainable parameters that no tap covered: their gradient would be neither clipped nor noised."""
+    """Return the names of trainable parameters in no tap: their gradient would be neither clipped nor noised."""
     return [name for name, p in module.named_parameters() if p.requires_grad and p not in sums]

@@ -11,12 +11,13 @@ import torch
 
 from privatekube import errors
 from privatekube.data import block_file
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import models
 
 Int64s = npt.NDArray[np.int64]
 
 BATCH_POSITIONS = 1 << 15
-"""Token positions of a physical batch: bounds memory, has no effect on what is computed."""
+"""Token positions of a physical batch: it bounds memory and has no effect on the result."""
 
 LABELS: dict[str, Callable[[block_file.Reviews], npt.NDArray[np.integer]]] = {
     "product": lambda data: data.category,
@@ -24,9 +25,9 @@ LABELS: dict[str, Callable[[block_file.Reviews], npt.NDArray[np.integer]]] = {
 }
 """What a task predicts: the category of the product, or whether a review gives 5 stars."""
 
-UNITS: dict[str, Callable[[block_file.Reviews], Int64s]] = {
-    "event": lambda data: np.arange(len(data)),
-    "user-day": lambda data: _numbered(np.stack([data.user, data.day], axis=1)),
+UNITS: dict[PrivacyUnit, Callable[[block_file.Reviews], Int64s]] = {
+    PrivacyUnit.EVENT: lambda data: np.arange(len(data)),
+    PrivacyUnit.USER_DAY: lambda data: _numbered(np.stack([data.user, data.day], axis=1)),
 }
 """The privacy unit that each review belongs to."""
 
@@ -66,11 +67,11 @@ class Examples:
 
     @property
     def units(self) -> int:
-        """Number of privacy units: exact, so never to be shown."""
+        """The number of privacy units: exact, so it must not leave the process."""
         return len(self.starts) - 1
 
     def batches(self, chosen: npt.NDArray[np.integer], device: torch.device) -> Iterator[Batch]:
-        """The chosen units in physical batches of bounded size.
+        """Generate the chosen units in physical batches of bounded size.
 
         Units are sorted by how many and how long their reviews are, so that little is spent on padding. The order
         within a sample has no effect on its sum.
@@ -85,49 +86,48 @@ class Examples:
             order = order[len(same) :]
             rows = self.members[(firsts[same, None] + np.arange(count)).ravel()]
             tokens, lengths, labels = (
-                torch.from_numpy(each).to(device)
-                for each in (self.tokens[rows, :length], self.lengths[rows], self.labels[rows])
+                torch.from_numpy(column).to(device)
+                for column in (self.tokens[rows, :length], self.lengths[rows], self.labels[rows])
             )
             yield Batch(tokens, lengths, labels, units=len(same))
 
 
 def prepare(
-    data: block_file.Reviews, *, task: str, unit: str, max_contribution: int, model: models.ModelConfig
+    data: block_file.Reviews, *, task: str, unit: PrivacyUnit, max_contribution: int, model: models.ModelConfig
 ) -> Examples:
     """Read `data` for a task and a model.
 
     Args:
         data: the reviews.
         task: a key of `LABELS`.
-        unit: a key of `UNITS`.
+        unit: the privacy unit.
         max_contribution: reviews kept of each unit, the first ones in the order of the data; 1 where the unit is the
             event.
         model: gives vocabulary size, text length and number of classes.
 
     Raises:
         InvalidInput: an unknown task or unit, or a bound below 1.
-        CorruptData: a label that the model has no class for.
+        CorruptData: a label for which the model has no class.
     """
-    for name, value, known in (("task", task, LABELS), ("unit", unit, UNITS)):
-        if value not in known:
-            raise errors.invalid(name, value, f"is not one of {', '.join(known)}", "choose one of them")
+    if task not in LABELS:
+        raise errors.invalid("task", task, f"is not one of {', '.join(LABELS)}", "choose one of them")
     if max_contribution < 1:
         raise errors.invalid("max_contribution", max_contribution, "must be at least 1", "bound a unit's reviews")
     labels = np.asarray(LABELS[task](data), dtype=np.int64)
     if len(labels) and not (labels.min() >= 0 and labels.max() < model.n_classes):
         raise errors.CorruptData(f"labels: task {task!r} has one outside the {model.n_classes} declared classes")
     tokens, lengths = data.padded(max_text_len=model.max_text_len, vocab_size=model.vocab_size)
-    members, starts = _bounded(UNITS[unit](data), max_contribution)
+    members, starts = _bounded(UNITS[PrivacyUnit.parse(unit)](data), max_contribution)
     return Examples(tokens.astype(np.int32), lengths, labels, members, starts)
 
 
 def _numbered(rows: Int64s) -> Int64s:
-    """Equal rows of [N, 2] get equal numbers."""
+    """Return a number for each row of [N, 2], int64 [N]; equal rows get equal numbers."""
     return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _bounded(unit: Int64s, bound: int) -> tuple[Int64s, Int64s]:
-    """Reviews by unit, at most `bound` of each, and where each unit starts."""
+    """Return the reviews by unit, at most `bound` of each, and where each unit starts."""
     order = np.argsort(unit, kind="stable")
     ordered = unit[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(unit) else np.empty(0, np.int64)

@@ -1,7 +1,7 @@
 """Differentially private training: a fixed number of noisy steps, each on a Poisson sample of the privacy units.
 
-Nothing is decided by looking at the data: steps, learning rate and normalisation are fixed beforehand, and no loss or
-accuracy is computed. What is returned is post-processing of the noisy steps.
+No decision depends on the data: steps, learning rate and normalisation are fixed beforehand, and no loss or accuracy is
+computed. The result is post-processing of the noisy steps.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import nn
 from privatekube import errors
 from privatekube.data import block_file
 from privatekube.privacy import events
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import clipping, dpsgd, examples, models, randomness
 
 Progress = Callable[[int, int], None]
@@ -24,12 +25,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A model, and what it cost.
+    """A model, and what its training cost.
 
     Args:
         module: the trained model, on the CPU.
-        event: the steps that were taken, as counted while they were.
-        steps: how many.
+        event: the steps that were taken, counted as they were taken.
+        steps: their number.
     """
 
     module: models.Classifier
@@ -41,7 +42,7 @@ def train(
     data: block_file.Reviews,
     *,
     task: str,
-    unit: str,
+    unit: PrivacyUnit,
     max_contribution: int,
     model: models.ModelConfig,
     noise_multiplier: float,
@@ -59,7 +60,7 @@ def train(
     Args:
         data: the training part; see `split`.
         task: "product" or "sentiment".
-        unit: the privacy unit, "event" or "user-day".
+        unit: the privacy unit.
         max_contribution: reviews of one unit that count.
         model: its architecture and sizes.
         noise_multiplier: noise standard deviation over `max_grad_norm`.
@@ -67,22 +68,22 @@ def train(
         steps: how many steps to take.
         max_grad_norm: the norm that each unit's gradient is clipped to.
         learning_rate: Adam's, constant.
-        expected_batch_size: units that a step's sample is expected to have: public, or from a noisy count.
-        seed: for the initial weights alone; public.
+        expected_batch_size: expected number of units in a step's sample: public, or from a noisy count.
+        seed: of the initial weights alone; public.
         device: "auto", "cpu" or "cuda".
-        progress: called after each step with (steps taken, steps); it is told nothing of the data.
+        progress: called after each step with (steps taken, steps), which do not depend on the data.
 
     Returns:
         The model and the DpEvent of the steps taken.
 
     Raises:
-        InvalidInput: an argument out of its range, or "cuda" where there is none.
+        InvalidInput: an argument is out of its range, or the device is "cuda" and there is none.
     """
     _require_positive("learning_rate", learning_rate)
     _require_positive("steps", steps)
-    place = resolve(device)
+    torch_device = resolve(device)
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
-    module = models.build(model, seed).to(place)
+    module = models.build(model, seed).to(torch_device)
     generator = randomness.SecureGenerator()
     optimizer = dpsgd.DpSgdOptimizer(
         torch.optim.Adam(module.parameters(), lr=learning_rate),
@@ -103,7 +104,7 @@ def train(
 def clipped_sums(
     module: models.Classifier, data: examples.Examples, chosen: np.ndarray, *, max_grad_norm: float
 ) -> clipping.Sums:
-    """Sum of the chosen units' clipped gradients, for each parameter; zeros if none was chosen."""
+    """Return the sum of the chosen units' clipped gradients for each parameter; zeros if none was chosen."""
     sums: clipping.Sums = {p: torch.zeros_like(p, requires_grad=False) for p in module.parameters()}
     for batch in data.batches(chosen, next(module.parameters()).device):
         logits, taps = module(batch.tokens, batch.lengths)
@@ -120,14 +121,14 @@ def _require_positive(name: str, value: float) -> None:
 
 
 def resolve(device: str) -> torch.device:
-    """The device by its name in the arguments.
+    """Return the device with the name that the arguments have; `auto` is a GPU if there is one.
 
     Raises:
-        InvalidInput: an unknown name, or "cuda" where there is none.
+        InvalidInput: the name is unknown, or it is "cuda" on a machine without a GPU.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise errors.invalid("device", device, "is not one of auto, cpu, cuda", "choose one of them")
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise errors.invalid("device", device, "is not there on this machine", "set auto or cpu")
+        raise errors.invalid("device", device, "is not available on this machine", "set auto or cpu")
     return torch.device("cuda" if device != "cpu" and available else "cpu")

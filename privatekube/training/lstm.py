@@ -1,4 +1,4 @@
-"""An LSTM whose per-example gradients come out of one backward pass, at about twice the time of a plain LSTM step.
+"""An LSTM that gives per-example gradients in one backward pass, in about twice the time of a plain LSTM step.
 
 Same parameters, names and gate order (input, forget, cell, output) as `torch.nn.LSTM` of one layer, so its state
 loads there. The input projection of all steps is one matrix product; what depends on the recurrence runs step by step
@@ -33,10 +33,10 @@ class LSTM(nn.Module):
         self.bias_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size))
 
     def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
-        """Hidden states [B, T, H] of inputs [B, T, E], and the taps of both weight matrices.
+        """Return the hidden states [B, T, H] of inputs [B, T, E], and the taps of both weight matrices.
 
-        Gradients of this layer's parameters exist through the taps alone: `backward()` reaches the inputs, and not
-        the recurrent weights.
+        Gradients of this layer's parameters are available through the taps alone: `backward()` reaches the inputs, but
+        not the recurrent weights.
         """
         time_first = inputs.transpose(0, 1).contiguous()
         bias = self.bias_ih_l0 + self.bias_hh_l0
@@ -54,7 +54,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, projected: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Run all steps; the gates after their activation, and the cells, are kept for the way back."""
+        """Run all steps; keep the gates after their activation, and the cells, for the backward pass."""
         steps, batch, width = projected.transpose(0, 1).shape
         size = width // 4
         time_first, transposed = projected.transpose(0, 1), weight.t().contiguous()
@@ -73,7 +73,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """The gradient with respect to the pre-activations, [B, T, 4H]; none for the weights."""
+        """Return the gradient with respect to the pre-activations, [B, T, 4H]; None for the weights."""
         gates, cells, weight = ctx.saved_tensors
         steps, batch, width = gates.shape
         arriving = gradients[0].transpose(0, 1)

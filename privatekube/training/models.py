@@ -1,6 +1,6 @@
-"""The text classifiers: `lstm`, and `bow` and `feedforward` as small siblings.
+"""The text classifiers: `lstm`, and two smaller ones, `bow` and `feedforward`.
 
-A class and an entry in `ARCHITECTURES` each.
+Each is a class and an entry in `ARCHITECTURES`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from torch import nn
 from privatekube import errors
 from privatekube.training import clipping, lstm
 
-# A small epsilon pays for few and noisy steps, and a step moves each weight by about as much whether it carries signal
-# or noise. So what is to be learnt must weigh little at the start, and what carries its gradient much.
+# A small epsilon allows few and noisy steps, and Adam moves each weight by about as much for noise as for signal. So
+# the weights that must be learnt start small, and those that carry their gradient start large.
 
 _EMBEDDING_SCALE = 0.05
-"""Words start almost alike: what they mean is learnt, not in spite of what they started as."""
+"""Words start almost alike, so that training does not have to undo their initial meaning."""
 
 _READING_GAIN = 6.0
 """Weights that read embeddings: standard deviation times the root of the embedding's size."""
 
 _OUTPUT_SCALE = 5.0
-"""Standard deviation of the last layer's weights: through small ones hardly any gradient reaches the layers below."""
+"""Standard deviation of the last layer's weights: small ones would pass hardly any gradient to the layers below."""
 
 _GATE_BIASES = (-4.0, 5.0, 0.0, 2.0)
 """Of the input, forget, cell and output gate. An LSTM starts as a bag of words: each token adds a little to the cell,
-nothing is forgotten, the cell is read in full, neither recurrence nor gates depend on the tokens; that is learnt."""
+nothing is forgotten, and the cell is read in full. It learns recurrence and gates that depend on the tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class ModelConfig:
 
     Args:
         architecture: a key of `ARCHITECTURES`.
-        vocab_size: token ids are below it; the loader turns others into the unknown word.
+        vocab_size: bound of the token ids; the loader replaces others by the unknown word.
         max_text_len: tokens read of each review.
         embedding_dim: E.
         hidden_dim: H; `bow` has no hidden layer.
@@ -54,17 +54,17 @@ class ModelConfig:
         if self.architecture not in ARCHITECTURES:
             known = ", ".join(ARCHITECTURES)
             raise errors.invalid("model", self.architecture, f"is not one of {known}", "choose one of them")
-        for each in fields(self)[1:]:
-            value = getattr(self, each.name)
-            least = 2 if each.name == "n_classes" else 1
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            least = 2 if field.name == "n_classes" else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise errors.invalid(each.name, value, f"must be an integer of at least {least}", "correct it")
+                raise errors.invalid(field.name, value, f"must be an integer of at least {least}", "correct it")
 
 
 class Classifier(nn.Module):
     """A model that returns logits and the taps that clipping needs.
 
-    Each trainable parameter is in one tap, and examples do not meet: no batch normalisation.
+    Each trainable parameter is in one tap, and examples do not interact: no batch normalisation.
     """
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
@@ -90,7 +90,7 @@ class LstmClassifier(Classifier):
         self.output = _Linear(config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
-        """See Classifier."""
+        """Classify a batch; see `Classifier.forward`."""
         embedded, embedding_taps = self.embedding(tokens)
         hidden, lstm_taps = self.lstm(embedded)
         last = hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]
@@ -107,7 +107,7 @@ class BagOfWords(Classifier):
         self.output = _Linear(config.embedding_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
-        """See Classifier."""
+        """Classify a batch; see `Classifier.forward`."""
         embedded, embedding_taps = self.embedding(tokens)
         logits, output_taps = self.output(_masked_mean(embedded, lengths))
         return logits, [*embedding_taps, *output_taps]
@@ -123,7 +123,7 @@ class FeedForward(Classifier):
         self.output = _Linear(config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
-        """See Classifier."""
+        """Classify a batch; see `Classifier.forward`."""
         embedded, embedding_taps = self.embedding(tokens)
         hidden, hidden_taps = self.hidden(_masked_mean(embedded, lengths))
         logits, output_taps = self.output(torch.tanh(hidden))
@@ -138,7 +138,7 @@ ARCHITECTURES: dict[str, type[LstmClassifier] | type[BagOfWords] | type[FeedForw
 
 
 def build(config: ModelConfig, seed: int) -> Classifier:
-    """A model with initial weights drawn from the public `seed`: the same seed, the same weights."""
+    """Return a model with initial weights drawn from the public `seed`: the same seed gives the same weights."""
     module = ARCHITECTURES[config.architecture](config)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -188,6 +188,6 @@ class _Linear(nn.Module):
 
 
 def _masked_mean(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """The mean of rows [B, T, E] over the first `lengths` positions of each: [B, E]."""
+    """Return the mean [B, E] of rows [B, T, E] over the first `lengths` [B] positions of each."""
     real = torch.arange(rows.shape[1], device=rows.device) < lengths.unsqueeze(1)
     return (rows * real.unsqueeze(2)).sum(1) / lengths.unsqueeze(1)

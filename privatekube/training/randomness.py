@@ -1,8 +1,8 @@
-"""Randomness that privacy rests on: which units a step samples, and the noise it adds.
+"""The randomness that privacy depends on: which units a step samples, and the noise that it adds.
 
-A stream cipher (AES-256 in counter mode) keyed by the operating system. It cannot be seeded: who knows the stream can
-take the noise off again, so there is no way to hand one in. Initial weights come from an ordinary generator with a
-public seed.
+A stream cipher (AES-256 in counter mode) keyed by the operating system. It cannot be seeded: whoever knows the stream
+can subtract the noise, so a stream cannot be passed in. Initial weights come from an ordinary generator with a public
+seed.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ class SecureGenerator:
         self._stream = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16))).encryptor()
 
     def uniforms(self, count: int) -> npt.NDArray[np.float64]:
-        """`count` independent multiples of 2^-53 in [0, 1)."""
+        """Return `count` independent multiples of 2^-53 in [0, 1), float64 [count]."""
         keystream = np.frombuffer(self._stream.update(bytes(8 * count)), dtype=np.uint64)
         return (keystream >> np.uint64(11)).astype(np.float64) * _MANTISSA
 
     def mask(self, count: int, probability: float) -> npt.NDArray[np.bool_]:
-        """A Poisson sample: each of `count` units is in, independently, with `probability`.
+        """Return a Poisson sample, bool [count]: each unit is in it independently with `probability`.
 
         Raises:
-            InvalidInput: a probability outside (0, 1].
+            InvalidInput: the probability is outside (0, 1].
         """
         if not 0 < probability <= 1:
             raise errors.invalid("sampling_rate", probability, "must lie in (0, 1]", "set a share of the data")
         return self.uniforms(count) < probability
 
     def gaussians(self, count: int) -> npt.NDArray[np.float64]:
-        """`count` independent standard Gaussians.
+        """Return `count` independent standard Gaussians, float64 [count].
 
         Each is half the sum of four Box-Muller samples of independent uniforms, which hides the gaps between
         floating-point numbers that a single sample shows (Holohan and Braghin, "Secure Random Sampling in Differential
@@ -55,7 +55,7 @@ class SecureGenerator:
         return out
 
     def _box_muller(self, count: int) -> npt.NDArray[np.float64]:
-        """Standard Gaussians [2, count]."""
+        """Return standard Gaussians [2, count]."""
         radius = np.sqrt(-2.0 * np.log(1.0 - self.uniforms(count)))
         angle = 2.0 * np.pi * self.uniforms(count)
         return np.stack([radius * np.cos(angle), radius * np.sin(angle)])

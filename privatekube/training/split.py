@@ -1,7 +1,7 @@
-"""Which users are test users: a keyed hash of each user alone.
+"""The split into training and test users, by a keyed hash of each user alone.
 
-No record's part depends on any other record, so adding or removing one moves nothing else; and no user is in both
-parts. Training and evaluation are then on disjoint units and compose in parallel.
+The part of a record depends on no other record, so adding or removing one moves no other; and no user is in both parts.
+ Training and evaluation are then on disjoint units and compose in parallel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def is_test(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool
         bool [N].
 
     Raises:
-        InvalidInput: a fraction outside (0, 1).
+        InvalidInput: the fraction is outside (0, 1).
 
     >>> is_test(np.array([1, 2, 3, 2]), 0.5).tolist()
     [False, False, True, False]
@@ -36,7 +36,7 @@ def is_test(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool
         raise errors.invalid("test_fraction", fraction, "must lie in (0, 1)", "0.2 is usual")
     users, records = np.unique(np.asarray(user, dtype=np.int64), return_inverse=True)
     bound = int(fraction * 2**64)
-    chosen = np.fromiter((_hash(each) < bound for each in users), dtype=np.bool_, count=len(users))
+    chosen = np.fromiter((_hash(number) < bound for number in users), dtype=np.bool_, count=len(users))
     return chosen[records]
 
 

@@ -1,4 +1,4 @@
-"""Reviews from files and made-up ones; a bad line is counted, not hidden."""
+"""Reviews from files and synthetic ones; a bad line is counted, not hidden."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_both_layouts_give_the_same_review_plain_or_gzip(tmp_path: Path, line: d
 def test_a_bad_line_is_counted_and_the_rest_goes_on(tmp_path: Path, bad: str) -> None:
     path = tmp_path / "Music.json"
     path.write_text("\n".join([json.dumps(line_2018()), bad, "", json.dumps(line_2018())]))
-    found, faults = read(path)
-    assert (len(found), faults) == (2, 1)
+    records, faults = read(path)
+    assert (len(records), faults) == (2, 1)
 
 
 def test_a_review_without_text_is_a_review(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_a_review_without_text_is_a_review(tmp_path: Path) -> None:
     del line["reviewText"]
     del line["summary"]
     path.write_text(json.dumps(line))
-    found, faults = read(path)
-    assert (found[0].text, faults) == ("", 0)
-    assert record.columns(found, ["Music"]).lengths.tolist() == [0]
+    records, faults = read(path)
+    assert (records[0].text, faults) == ("", 0)
+    assert record.columns(records, ["Music"]).lengths.tolist() == [0]
 
 
 def test_a_cut_gzip_file_is_refused(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_a_folder_gives_a_category_for_each_file(tmp_path: Path) -> None:
 def test_sources_without_reviews_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.NotFound, match="missing does not exist"):
         sources.open_source(str(tmp_path / "missing"), seed=0)
-    with pytest.raises(errors.InvalidInput, match="holds no review file"):
+    with pytest.raises(errors.InvalidInput, match="has no review file"):
         sources.open_source(str(tmp_path), seed=0)
     (tmp_path / "Music.json").write_text("nothing\nhere\n")
-    with pytest.raises(errors.InvalidInput, match="holds no review; 2 lines are none"):
+    with pytest.raises(errors.InvalidInput, match="has no reviews; 2 of its lines are not reviews"):
         sources.open_source(str(tmp_path), seed=0)
 
 
@@ -120,27 +120,30 @@ def test_the_word_list_is_public_ranked_and_distinct() -> None:
 
 
 @pytest.fixture(scope="module")
-def made_up() -> list[record.Record]:
-    return [each for day in range(3) for each in synthetic.reviews_of_day(day, seed=0)]
+def synthetic_reviews() -> list[record.Record]:
+    return [review for day in range(3) for review in synthetic.reviews_of_day(day, seed=0)]
 
 
-def test_made_up_reviews_are_the_same_for_the_same_seed_and_day(made_up: list[record.Record]) -> None:
-    again = [each for day in range(3) for each in synthetic.reviews_of_day(day, seed=0)]
-    assert again == made_up
+def test_synthetic_reviews_are_the_same_for_the_same_seed_and_day(synthetic_reviews: list[record.Record]) -> None:
+    again = [review for day in range(3) for review in synthetic.reviews_of_day(day, seed=0)]
+    assert again == synthetic_reviews
     assert list(synthetic.reviews_of_day(0, seed=1)) != list(synthetic.reviews_of_day(0, seed=0))
 
 
-def test_made_up_reviews_have_the_published_shape(made_up: list[record.Record]) -> None:
-    assert 5500 < len(made_up) < 6500
-    shares = {name: sum(each.category == name for each in made_up) / len(made_up) for name in synthetic.CATEGORIES}
+def test_synthetic_reviews_have_the_published_shape(synthetic_reviews: list[record.Record]) -> None:
+    assert 5500 < len(synthetic_reviews) < 6500
+    shares = {
+        name: sum(review.category == name for review in synthetic_reviews) / len(synthetic_reviews)
+        for name in synthetic.CATEGORIES
+    }
     assert (
         max(abs(shares[name] - share) for name, share in zip(synthetic.CATEGORIES, synthetic.SHARES, strict=True))
         < 0.03
     )
-    assert 0.5 < sum(each.stars == 5 for each in made_up) / len(made_up) < 0.68
-    days = {(each.time - FIRST_DAY_SECONDS) // SECONDS_PER_DAY for each in made_up}
+    assert 0.5 < sum(review.stars == 5 for review in synthetic_reviews) / len(synthetic_reviews) < 0.68
+    days = {(review.time - FIRST_DAY_SECONDS) // SECONDS_PER_DAY for review in synthetic_reviews}
     assert days == {0, 1, 2}
-    counts = np.unique([each.user for each in made_up], return_counts=True)[1]
+    counts = np.unique([review.user for review in synthetic_reviews], return_counts=True)[1]
     assert counts.max() > 5
     assert (counts == 1).mean() > 0.3
 

@@ -18,6 +18,7 @@ from privatekube import errors
 from privatekube.data import partition
 from privatekube.data.block_file import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
 from privatekube.data.partition import Slice
+from privatekube.privacy.unit import PrivacyUnit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,7 +77,7 @@ def test_buckets_split_users_and_lose_nobody(users: list[int], n_buckets: int) -
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 4))
 def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -> None:
     whole = reviews(users, [i % 2 for i in range(len(users))])
-    kept = partition.bounded(whole, unit="user-day", max_contribution=bound)
+    kept = partition.bounded(whole, unit=PrivacyUnit.USER_DAY, max_contribution=bound)
     before = Counter(zip(whole.user.tolist(), whole.day.tolist(), strict=True))
     after = Counter(zip(kept.user.tolist(), kept.day.tolist(), strict=True))
     assert after == {unit: min(count, bound) for unit, count in before.items()}
@@ -84,13 +85,13 @@ def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -
 
 def test_events_are_bounded_by_themselves() -> None:
     whole = reviews([1, 1, 1, 1])
-    assert len(partition.bounded(whole, unit="event", max_contribution=1)) == 4
+    assert len(partition.bounded(whole, unit=PrivacyUnit.EVENT, max_contribution=1)) == 4
 
 
 def test_what_stays_of_a_unit_does_not_change_with_other_users() -> None:
     mine = [1] * 9
-    alone = partition.bounded(reviews(mine), unit="user-day", max_contribution=3)
-    together = partition.bounded(reviews([*mine, 2, 3, 3, 3, 3]), unit="user-day", max_contribution=3)
+    alone = partition.bounded(reviews(mine), unit=PrivacyUnit.USER_DAY, max_contribution=3)
+    together = partition.bounded(reviews([*mine, 2, 3, 3, 3, 3]), unit=PrivacyUnit.USER_DAY, max_contribution=3)
     assert rows(alone) == {row for row in rows(together) if row[0] == alone.user[0]}
 
 

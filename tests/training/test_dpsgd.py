@@ -91,7 +91,7 @@ def test_a_change_of_noise_on_the_way_is_part_of_the_event() -> None:
     stepping.noise_multiplier = 1.0
     stepping.take({parameter: torch.zeros_like(parameter)})
     parts = (events.poisson_gaussian(0.5, 2.0, 1), events.poisson_gaussian(0.5, 1.0, 1))
-    assert stepping.event() == events.composed(*parts)
+    assert stepping.event() == events.composition(*parts)
 
 
 @pytest.mark.parametrize("name", ["noise_multiplier", "max_grad_norm", "sampling_rate", "expected_batch_size"])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privatekube.privacy import mechanisms
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, models
 from tests.training import builders
 
@@ -16,7 +17,9 @@ CPU = torch.device("cpu")
 SCALE = 15.0
 
 
-def counted(unit: str = "event", max_contribution: int = 1, count: int = 120) -> Counter[evaluation.Cell]:
+def counted(
+    unit: PrivacyUnit = PrivacyUnit.EVENT, max_contribution: int = 1, count: int = 120
+) -> Counter[evaluation.Cell]:
     config = builders.config(n_classes=3)
     return evaluation.count_predictions(
         models.build(config, 0),
@@ -46,7 +49,7 @@ def test_one_unit_contributes_no_more_than_its_bound() -> None:
     day = data.time // 86400
     sizes = Counter(zip(data.user.tolist(), day.tolist(), strict=True))
     assert max(sizes.values()) > 2
-    assert counted("user-day", 2).total() == sum(min(2, size) for size in sizes.values())
+    assert counted(PrivacyUnit.USER_DAY, 2).total() == sum(min(2, size) for size in sizes.values())
 
 
 def noisy_counts(exact: dict[evaluation.Cell, int], n_classes: int) -> dict[evaluation.Cell, int]:

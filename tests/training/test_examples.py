@@ -8,6 +8,7 @@ import torch
 
 from privatekube import errors
 from privatekube.data import block_file
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import examples
 from tests.training import builders
 
@@ -15,14 +16,19 @@ CPU = torch.device("cpu")
 
 
 def prepared(data: block_file.Reviews, **changes: object) -> examples.Examples:
-    options: dict[str, object] = {"task": "product", "unit": "event", "max_contribution": 1, "model": builders.config()}
+    options: dict[str, object] = {
+        "task": "product",
+        "unit": PrivacyUnit.EVENT,
+        "max_contribution": 1,
+        "model": builders.config(),
+    }
     return examples.prepare(data, **(options | changes))  # type: ignore[arg-type]
 
 
 def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "BATCH_POSITIONS", 40)
     data = builders.learnable_reviews(200, users=30)
-    ready = prepared(data, unit="user-day", max_contribution=3)
+    ready = prepared(data, unit=PrivacyUnit.USER_DAY, max_contribution=3)
     chosen = np.flatnonzero(np.arange(ready.units) % 3)
     seen: list[tuple[int, ...]] = []
     for batch in ready.batches(chosen, CPU):
@@ -38,7 +44,7 @@ def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews(monkeypatch: pyte
 
 def test_a_unit_is_a_user_on_a_day_and_its_reviews_are_bounded() -> None:
     data = builders.learnable_reviews(300, users=20)
-    ready = prepared(data, unit="user-day", max_contribution=2)
+    ready = prepared(data, unit=PrivacyUnit.USER_DAY, max_contribution=2)
     day = data.time // block_file.SECONDS_PER_DAY
     pairs = set(zip(data.user.tolist(), day.tolist(), strict=True))
     assert ready.units == len(pairs)
@@ -57,7 +63,7 @@ def test_where_the_unit_is_the_event_each_review_is_one() -> None:
 
 def test_no_reviews_and_no_chosen_units_give_no_batches() -> None:
     data = builders.learnable_reviews(5)
-    nothing = prepared(data.select(np.zeros(5, dtype=bool)), unit="user-day")
+    nothing = prepared(data.select(np.zeros(5, dtype=bool)), unit=PrivacyUnit.USER_DAY)
     assert nothing.units == 0
     assert list(nothing.batches(np.arange(0), CPU)) == []
     assert list(prepared(data).batches(np.arange(0), CPU)) == []

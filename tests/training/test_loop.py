@@ -12,6 +12,7 @@ import torch
 from privatekube import errors
 from privatekube.data import block_file
 from privatekube.privacy import events
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models
 from tests.training import builders
 
@@ -36,7 +37,13 @@ def trained(data: block_file.Reviews, **changes: object) -> loop.Trained:
 
 def accuracy(module: models.Classifier, data: block_file.Reviews, config: models.ModelConfig) -> float:
     counts = evaluation.count_predictions(
-        module, data, task="product", unit="event", max_contribution=1, model=config, device=torch.device("cpu")
+        module,
+        data,
+        task="product",
+        unit=PrivacyUnit.EVENT,
+        max_contribution=1,
+        model=config,
+        device=torch.device("cpu"),
     )
     return sum(n for (_, correct), n in counts.items() if correct) / counts.total()
 
@@ -94,7 +101,7 @@ def test_physical_batches_have_no_effect_on_what_is_computed(monkeypatch: pytest
     config = builders.config(n_classes=3)
     module = models.build(config, 0).double()
     data = builders.learnable_reviews(80, users=15)
-    ready = examples.prepare(data, task="product", unit="user-day", max_contribution=3, model=config)
+    ready = examples.prepare(data, task="product", unit=PrivacyUnit.USER_DAY, max_contribution=3, model=config)
     whole = loop.clipped_sums(module, ready, np.arange(ready.units), max_grad_norm=0.3)
     monkeypatch.setattr(examples, "BATCH_POSITIONS", 20)
     pieces = loop.clipped_sums(module, ready, np.arange(ready.units), max_grad_norm=0.3)
@@ -143,7 +150,7 @@ def test_an_argument_out_of_its_range_is_refused_in_one_line_before_the_first_st
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_cuda_where_there_is_none_is_refused_and_auto_takes_the_cpu() -> None:
-    with pytest.raises(errors.InvalidInput, match=r"^device: 'cuda' is not there on this machine"):
+    with pytest.raises(errors.InvalidInput, match=r"^device: 'cuda' is not available on this machine"):
         loop.resolve("cuda")
     assert loop.resolve("auto") == torch.device("cpu")
 
@@ -165,7 +172,7 @@ def test_a_user_day_of_many_reviews_moves_the_sums_by_the_clipping_norm_at_most(
 
     def flat(kept: np.ndarray) -> torch.Tensor:
         part = one_day.select(kept)
-        ready = examples.prepare(part, task="product", unit="user-day", max_contribution=20, model=config)
+        ready = examples.prepare(part, task="product", unit=PrivacyUnit.USER_DAY, max_contribution=20, model=config)
         sums = loop.clipped_sums(module, ready, np.arange(ready.units), max_grad_norm=0.05)
         return torch.cat([sums[p].flatten() for p in module.parameters()])
 
