@@ -9,7 +9,8 @@ import pydantic
 from privatekube import validation
 from privatekube.client import connect, run_demand
 from privatekube.privacy import budget, planning
-from privatekube.resources import block, claim
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, public_log
 from privatekube.storage import uris
@@ -38,9 +39,9 @@ def allocate(
     Writes the Grant to the path `grant`. Refuses, before anything is claimed, a `prefix` that cannot be written.
     """
     uris.require_writable(prefix)
-    with connect.connect() as plane:
+    with connect.connect() as client:
         request = run_demand.request_for(dataset, n_blocks, conditions)
-        candidates = plane.matching_blocks(namespace, request)
+        candidates = client.matching_blocks(namespace, request)
         unit, max_contribution = run_demand.privacy_unit(candidates)
         plan = planning.plan_run(
             epsilon=epsilon,
@@ -53,37 +54,37 @@ def allocate(
         amount = run_demand.price(plan, budget.EpsilonDelta(epsilon, delta), candidates)
         name = connect.claim_name(run_id)
         public_log.say("claiming", demand=amount, blocks=n_blocks, claim=f"{namespace}/{name}")
-        granted = plane.allocate(
+        granted = client.allocate(
             namespace,
             name,
             run_demand.request_for(dataset, n_blocks, conditions, amount),
             timeout_seconds=timeout_seconds,
             settle_after_seconds=settle_after_seconds,
         )
-        blocks = [plane.get_block(block_id) for block_id in sorted(granted.status.acquired)]
+        blocks = [client.get_block(block_id) for block_id in sorted(granted.status.acquired)]
     document = documents.Grant(
         run_id=run_id,
         claim=granted.id,
         epsilon=epsilon,
         delta=delta,
-        unit=unit,  # type: ignore[arg-type]  # pydantic checks it
+        unit=unit,
         max_contribution=max_contribution,
         test_fraction=test_fraction,
-        blocks=tuple(_granted(each, granted) for each in blocks),
-        plan=documents.Plan.model_validate(plan, from_attributes=True),
+        blocks=tuple(_granted(block, granted) for block in blocks),
+        plan=documents.PlannedNoise.of(plan),
     )
     documents.write(document, grant)
     public_log.say("granted", blocks=len(blocks), claim=granted.id)
 
 
-def _granted(each: block.PrivateDataBlock, granted: claim.PrivacyBudgetClaim) -> documents.GrantedBlock:
+def _granted(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> documents.GrantedBlock:
     return documents.GrantedBlock(
-        id=each.id,
-        uri=each.spec.data_source,
-        digest=each.content_digest,
-        budget=common.budget_to_wire(granted.status.acquired[each.id]),
+        id=block.id,
+        uri=block.spec.data_source,
+        digest=block.content_digest,
+        budget=common.budget_to_wire(claim.status.acquired[block.id]),
     )
 
 
 if __name__ == "__main__":
-    arguments.component(allocate)
+    arguments.run_component(allocate)

@@ -12,8 +12,6 @@ from privatekube.privacy import accounting, budget, events, rounding
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, public_log
 
-PARTS = {"dp_preprocess": "all", "dp_train": "train", "dp_evaluate": "test"}
-
 
 def consume(
     *, grant: Path, spend_statistics: Path, spend_training: Path, spend_evaluation: Path, receipt: Path
@@ -24,17 +22,17 @@ def consume(
     must fit the Grant in the accounting of the blocks. The whole Grant is committed: it was planned to be used in full.
     """
     granted = documents.read(documents.Grant, grant)
-    spends = tuple(
-        documents.read(documents.Spend, path) for path in (spend_statistics, spend_training, spend_evaluation)
-    )
-    epsilon = _check(granted, spends)
-    with connect.connect() as plane:
-        committed = plane.consume(granted.claim, mechanisms=[_mechanism(spend) for spend in spends])
-    _require_all(granted, committed)
+    paths = (spend_statistics, spend_training, spend_evaluation)
+    spends = tuple(documents.read(documents.Spend, path) for path in paths)
+    _require_spends_of_run(granted, spends)
+    epsilon = _epsilon_within_grant(granted, spends)
+    with connect.connect() as client:
+        committed = client.consume(granted.claim, mechanisms=[_mechanism(spend) for spend in spends])
+    _require_all_committed(granted, committed)
     document = documents.Receipt(
         run_id=granted.run_id,
         claim=granted.claim,
-        committed={block_id: common.budget_to_wire(each) for block_id, each in sorted(committed.items())},
+        committed={block_id: common.budget_to_wire(amount) for block_id, amount in sorted(committed.items())},
         epsilon=epsilon,
         delta=granted.delta,
         spends=spends,
@@ -44,53 +42,70 @@ def consume(
 
 
 def _mechanism(spend: documents.Spend) -> str:
-    """What a step ran, for the ledger."""
+    """Return the text that describes a step's mechanism in the ledger."""
     return f"{spend.step} on {spend.part}: {json.dumps(spend.event, separators=(',', ':'))}"
 
 
-def _check(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> float:
-    """The epsilon of all `spends` together.
+def _require_spends_of_run(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> None:
+    """Check that there is one spend of each step, of this claim, on the units that the step runs on.
 
     Raises:
-        BudgetExceeded: one is missing, of another claim, or ran on other units than planned; or they cost too much.
+        BudgetExceeded: one is missing, of another claim, or ran on other units than planned.
     """
-    if [spend.step for spend in spends] != list(PARTS):
+    steps = [spend.step for spend in spends]
+    if steps != list(documents.PARTS):
         raise errors.BudgetExceeded(
-            f"spends: are of {', '.join(spend.step for spend in spends)}, not of {', '.join(PARTS)}; "
-            "hand on what each step wrote"
+            f"spends: are of {', '.join(steps)}, not of {', '.join(documents.PARTS)}; pass the spend of each step"
         )
     for spend in spends:
-        if spend.claim != granted.claim or PARTS[spend.step] != spend.part:
+        if spend.claim != granted.claim or documents.PARTS[spend.step] != spend.part:
             raise errors.BudgetExceeded(
                 f"spend of {spend.step}: ran on {spend.part!r} for claim {spend.claim}, the grant is for "
-                f"{granted.claim}; hand on what the steps of this run wrote"
+                f"{granted.claim}; pass the spends of this run"
             )
-    by_part = {part: [events.from_json(s.event) for s in spends if s.part == part] for part in PARTS.values()}
-    used = accounting.Composition(tuple(by_part["all"]), (tuple(by_part["train"]), tuple(by_part["test"])))
+
+
+def _epsilon_within_grant(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> float:
+    """Return the epsilon of all `spends` together, by PLD, at the Grant's delta.
+
+    Raises:
+        BudgetExceeded: they cost more than what was granted of a block.
+    """
+    by_part = {
+        part: tuple(events.from_json(spend.event) for spend in spends if spend.part == part)
+        for part in documents.PARTS.values()
+    }
+    used = accounting.Composition(by_part["all"], (by_part["train"], by_part["test"]))
     epsilon = used.epsilon(granted.delta)
-    for each in granted.blocks:
-        held = common.budget_from_wire(each.budget)
-        if held is None or epsilon > granted.epsilon * (1 + rounding.ROUNDING) or not _fits(used, epsilon, held):
+    for block in granted.blocks:
+        bound = common.budget_from_wire(block.budget)
+        if (
+            bound is None
+            or epsilon > granted.epsilon * (1 + rounding.RELATIVE_TOLERANCE)
+            or not _fits(used, epsilon, bound)
+        ):
             raise errors.BudgetExceeded(
-                f"spend: epsilon {epsilon:.6g} at delta {granted.delta:.3g} is more than {each.id} grants ({held}); "
+                f"spend: epsilon {epsilon:.6g} at delta {granted.delta:.3g} is more than {block.id} grants ({bound}); "
                 "nothing is published; the claim is settled by the exit task"
             )
     return epsilon
 
 
-def _fits(used: accounting.Composition, epsilon: float, held: budget.PrivacyBudget) -> bool:
-    if isinstance(held, budget.EpsilonDelta):
-        return epsilon <= held.epsilon * (1 + rounding.ROUNDING)
-    cost = used.renyi(held.orders)
-    return all(own <= bound * (1 + rounding.ROUNDING) for own, bound in zip(cost.values, held.values, strict=True))
+def _fits(used: accounting.Composition, epsilon: float, bound: budget.PrivacyBudget) -> bool:
+    if isinstance(bound, budget.EpsilonDelta):
+        return epsilon <= bound.epsilon * (1 + rounding.RELATIVE_TOLERANCE)
+    costs = used.renyi(bound.orders).values
+    return all(cost <= most * (1 + rounding.RELATIVE_TOLERANCE) for cost, most in zip(costs, bound.values, strict=True))
 
 
-def _require_all(granted: documents.Grant, committed: Mapping[str, budget.PrivacyBudget]) -> None:
-    for each in granted.blocks:
-        asked, done = common.budget_from_wire(each.budget), committed.get(each.id)
-        if asked is None or done is None or not budget.is_close(asked, done):
-            raise errors.BudgetExceeded(f"block {each.id}: committed {done}, asked {asked}; nothing is published")
+def _require_all_committed(granted: documents.Grant, committed: Mapping[str, budget.PrivacyBudget]) -> None:
+    for block in granted.blocks:
+        amount, done = common.budget_from_wire(block.budget), committed.get(block.id)
+        if amount is None or done is None or not budget.is_close(amount, done):
+            raise errors.BudgetExceeded(
+                f"block {block.id}: {done} was committed, the grant is {amount}; nothing is published"
+            )
 
 
 if __name__ == "__main__":
-    arguments.component(consume)
+    arguments.run_component(consume)

@@ -1,4 +1,4 @@
-"""Fetch the granted blocks; from here on the budget can no longer be returned."""
+"""Fetch the granted blocks; once they are handed on, the budget can no longer be returned."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def download(*, grant: Path, blocks: Path) -> None:
     blocks.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=blocks.parent) as scratch:
         fetched = [Path(scratch) / f"{number:05d}.h5" for number in range(len(granted.blocks))]
-        for number, (each, path) in enumerate(zip(granted.blocks, fetched, strict=True)):
-            uris.copy_to(each.uri, path)
-            block_file.read(path, digest=each.digest)
+        for number, (block, path) in enumerate(zip(granted.blocks, fetched, strict=True)):
+            uris.copy_to(block.uri, path)
+            block_file.read(path, digest=block.digest)
             public_log.say("fetched", done=number + 1, total=len(granted.blocks))
-        with connect.connect() as plane:
-            plane.mark_opened(granted.claim)
+        with connect.connect() as client:
+            client.mark_opened(granted.claim)
         blocks.mkdir(exist_ok=True)
         for path in fetched:
             path.replace(blocks / path.name)
 
 
 if __name__ == "__main__":
-    arguments.component(download, reads_data=True)
+    arguments.run_component(download, reads_data=True)

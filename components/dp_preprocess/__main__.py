@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from pathlib import Path
 
 from privatekube.data import block_file
-from privatekube.privacy import events, mechanisms
-from privatekube.steps import arguments, documents, public_log
+from privatekube.privacy import mechanisms
+from privatekube.steps import arguments, documents, dp_step, public_log
 
 STARS = range(1, 6)
 
@@ -18,43 +18,43 @@ def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path,
     Adjacency: one privacy unit of the Grant added or removed; it moves the counts by at most its contribution bound
     (L1). Writes the merged blocks to `dataset`, the noisy counts to `statistics` and what they cost to `spend`.
     """
-    granted = documents.read(documents.Grant, grant)
-    inputs = documents.digest(grant)
-    if documents.finished(spend, claim=granted.claim, inputs=inputs, outputs=(dataset, statistics)):
-        public_log.say("kept")
-        return
-    files = [(blocks / f"{number:05d}.h5", each.digest) for number, each in enumerate(granted.blocks)]
+
+    def release(granted: documents.Grant) -> dp_step.Release:
+        merged = _merged(granted, blocks)
+        content, _ = block_file.encode(merged.reviews, merged.metadata)
+        released = _noisy_counts(merged, granted)
+        return dp_step.Release(released.event, (content, _statistics(released.value, granted)))
+
+    dp_step.run("dp_preprocess", release, grant=grant, outputs=(dataset, statistics), spend=spend)
+
+
+def _merged(granted: documents.Grant, folder: Path) -> block_file.Block:
+    files = [(folder / f"{number:05d}.h5", block.digest) for number, block in enumerate(granted.blocks)]
     merged = block_file.merge([block_file.read(path, digest=digest) for path, digest in files])
     block_file.require_bound(merged, unit=granted.unit, max_contribution=granted.max_contribution)
-    block_file.write(dataset, merged.reviews, merged.metadata)
+    return merged
 
-    scale, sensitivity = granted.plan.statistics_scale, granted.plan.sensitivity
-    categories = merged.metadata.categories
+
+def _noisy_counts(
+    merged: block_file.Block, granted: documents.Grant
+) -> mechanisms.Released[dict[tuple[str, int], int]]:
+    categories, reviews = merged.metadata.categories, merged.reviews
+    names = (categories[number] for number in reviews.category.tolist())
+    counts = Counter(zip(names, reviews.stars.tolist(), strict=True))
     keys = [(category, stars) for category in categories for stars in STARS]
-    released = mechanisms.noisy_histogram(_counts(merged), keys, scale=scale, sensitivity=sensitivity)
-    document = {
-        "schema_version": documents.SCHEMA_VERSION,
-        "counts": {c: {str(s): released.value[c, s] for s in STARS} for c in categories},
-        "noise": {"mechanism": "discrete Laplace", "scale": scale, "sensitivity": sensitivity},
-        "unit": granted.unit,
-        "adjacency": "add or remove one unit",
-    }
-    statistics.parent.mkdir(parents=True, exist_ok=True)
-    statistics.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    used = documents.Spend(
-        step="dp_preprocess", claim=granted.claim, part="all", event=events.to_json(released.event), inputs=inputs
-    )
-    documents.write(used, spend)
+    scale, sensitivity = granted.plan.statistics_scale, granted.plan.sensitivity
+    released = mechanisms.noisy_histogram(counts, keys, scale=scale, sensitivity=sensitivity)
     public_log.say("counted", scale=scale)
+    return released
 
 
-def _counts(merged: block_file.Block) -> dict[tuple[str, int], int]:
-    counts: dict[tuple[str, int], int] = {}
-    for category, stars in zip(merged.reviews.category, merged.reviews.stars, strict=True):
-        key = merged.metadata.categories[int(category)], int(stars)
-        counts[key] = counts.get(key, 0) + 1
-    return counts
+def _statistics(noisy: dict[tuple[str, int], int], granted: documents.Grant) -> documents.Statistics:
+    counts: dict[str, dict[str, int]] = {}
+    for (category, stars), count in noisy.items():
+        counts.setdefault(category, {})[str(stars)] = count
+    noise = documents.CountNoise(scale=granted.plan.statistics_scale, sensitivity=granted.plan.sensitivity)
+    return documents.Statistics(counts=counts, noise=noise, unit=granted.unit)
 
 
 if __name__ == "__main__":
-    arguments.component(dp_preprocess, reads_data=True)
+    arguments.run_component(dp_preprocess, reads_data=True)

@@ -12,15 +12,15 @@ from privatekube.steps import arguments, public_log
 
 
 def release(*, run_id: validation.Text, namespace: validation.Name, status: pydantic.Json[dict[str, Any]]) -> None:
-    """Return the budget if the run's data was never opened, otherwise consume it; nothing is left to do after consume.
+    """Return the budget if the run's data was never opened, otherwise consume it; do nothing after consume.
 
-    Once data was opened nobody can prove that nothing leaked, so the budget is gone. The outcome follows from the claim
-    alone; `status` is Kubeflow's word on how the run ended, and only logged.
+    Once the data was opened, nothing can prove that none of it leaked, so the budget is spent. The outcome follows from
+    the claim alone; `status`, which Kubeflow reports about the run, is only logged.
     """
-    with connect.connect() as plane:
-        outcome = plane.settle(f"{namespace}/{connect.claim_name(run_id)}")
+    with connect.connect() as client:
+        outcome = client.settle(f"{namespace}/{connect.claim_name(run_id)}")
     public_log.say("settled", claim=connect.claim_name(run_id), outcome=outcome, state=status.get("state", "unknown"))
 
 
 if __name__ == "__main__":
-    arguments.component(release)
+    arguments.run_component(release)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from privatekube import errors, validation
 from privatekube.steps import arguments, documents, privacy_card, public_log
-from privatekube.storage import uris
+from privatekube.storage import local_files, uris
 
 
 def upload(
@@ -28,25 +28,26 @@ def upload(
     paid = documents.read(documents.Receipt, receipt)
     if (paid.run_id, paid.claim) != (granted.run_id, granted.claim):
         raise errors.InvalidInput(
-            f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; hand on this run's receipt"
+            f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; pass the receipt of this run"
         )
+    documents.read(documents.Statistics, statistics)
+    documents.read(documents.Metrics, metrics)
     folder = uris.join(prefix, paid.run_id)
     with tempfile.TemporaryDirectory() as scratch:
-        written = Path(scratch) / "privacy-card.md"
-        written.write_text(privacy_card.render(granted, paid), encoding="utf-8")
+        card = Path(scratch) / "privacy-card.md"
+        local_files.write(card, privacy_card.render(granted, paid).encode())
         files = {
             "statistics.json": statistics,
             "model.pt": checkpoint,
             "metrics.json": metrics,
-            "privacy-card.md": written,
+            "privacy-card.md": card,
             "receipt.json": receipt,  # last: a folder with a receipt is complete
         }
         for name, path in files.items():
             uris.publish(path, uris.join(folder, name))
-    location.parent.mkdir(parents=True, exist_ok=True)
-    location.write_text(folder, encoding="utf-8")
+    local_files.write(location, folder.encode(), overwrite=True)
     public_log.say("published", location=folder)
 
 
 if __name__ == "__main__":
-    arguments.component(upload)
+    arguments.run_component(upload)

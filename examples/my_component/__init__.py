@@ -1,1 +1,1 @@
-"""A component of one's own: evaluates with two noisy counts instead of two per class."""
+"""A component of your own: evaluates with two noisy counts instead of two per class."""

@@ -1,1 +1,1 @@
-"""What a component's program imports: its arguments, the documents of a run, its public log."""
+"""What a component's program imports: its command line, the frame of a DP step, a run's documents, the public log."""

@@ -1,4 +1,4 @@
-"""The command line of a component: `--name value` pairs, checked against the program's signature."""
+"""The command line of a component: `--name value` pairs, checked against the signature of its function."""
 
 from __future__ import annotations
 
@@ -16,63 +16,72 @@ import pydantic
 from privatekube import entrypoint, errors, validation
 
 PARENT = "PRIVATEKUBE_PARENT"
-"""Environment variable: the process that started this step on the same machine, and must not be outlived by it."""
-
+"""Environment variable: the id of the process that started this step on the same machine; the step ends with it."""
 
 _PR_SET_PDEATHSIG = 1
 
 
-def component(step: Callable[..., None], arguments: Sequence[str] | None = None, *, reads_data: bool = False) -> None:
-    """Run a component's `step` with the command line `--name value ...`, and leave the process.
+def run_component(step: Callable[..., None], words: Sequence[str] | None = None, *, reads_data: bool = False) -> None:
+    """Run a component's `step` with a command line `--name value ...`, and exit the process.
 
     Args:
-        step: a function of keyword-only, annotated parameters; `--some-name` fills `some_name`. Annotations are
-            pydantic's, so bounds and types are checked, and text that is no integer is refused.
-        arguments: the command line without the program's name; None takes the process's own.
-        reads_data: whether unexpected errors must be scrubbed, see `run`.
-    """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    _end_with(os.environ.get(PARENT))
-    if reads_data:
-        logging.disable(logging.CRITICAL)
-    entrypoint.run(lambda: step(**parse(step, given)), scrubbed=reads_data)
-
-
-def parse(step: Callable[..., None], given: Sequence[str]) -> dict[str, Any]:
-    """Read `--name value` pairs into the checked parameters of `step`.
+        step: a function with keyword-only, annotated parameters; `--some-name` sets `some_name`. Pydantic checks the
+            annotations, types and bounds; text that is not a whole number is not an integer.
+        words: the command line without the program's name; by default that of the process.
+        reads_data: whether the step reads private data: then nothing is logged, and the message of an unexpected error
+            is withheld, see `entrypoint.run`.
 
     Raises:
-        InvalidInput: an unknown, missing, repeated or ill-typed argument.
+        SystemExit: always.
     """
-    names = {f"--{name.replace('_', '-')}": name for name in inspect.signature(step).parameters}
-    if set(given) & {"-h", "--help"}:
-        print(usage(step))  # noqa: T201 - asked for on the command line
+    command_line = list(sys.argv[1:] if words is None else words)
+    _end_with_parent(os.environ.get(PARENT))
+    if reads_data:
+        logging.disable(logging.CRITICAL)
+    entrypoint.run(lambda: step(**parse(step, command_line)), scrubbed=reads_data)
+
+
+def parse(step: Callable[..., None], words: Sequence[str]) -> dict[str, Any]:
+    """Read `--name value` pairs into the checked arguments of `step`; print the usage and exit for `--help`.
+
+    Raises:
+        InvalidInput: an argument is unknown, missing, repeated or of another type.
+    """
+    if {"-h", "--help"} & set(words):
+        print(usage(step))  # noqa: T201 - the user asked for it on the command line
         sys.exit(0)
+    names = {_flag(name): name for name in inspect.signature(step).parameters}
     values: dict[str, str] = {}
-    for flag, value in zip(given[::2], [*given[1::2], None][: (len(given) + 1) // 2], strict=True):
+    for position in range(0, len(words), 2):
+        flag, value = words[position], words[position + 1 : position + 2]
         if flag not in names:
             raise errors.InvalidInput(f"argument: {flag} is unknown; known are {', '.join(names)}")
-        if value is None or names[flag] in values:
-            fault = "needs a value" if value is None else "is given twice"
+        if not value or names[flag] in values:
+            fault = "is given twice" if value else "needs a value"
             raise errors.InvalidInput(f"argument: {flag} {fault}; give it one value")
-        values[names[flag]] = value
-    return _checked(step, values)
+        values[names[flag]] = value[0]
+    return _validated(step, values)
 
 
 def usage(step: Callable[..., None]) -> str:
-    """The help text of a component: its docstring and its arguments."""
+    """Return the help text of a component: its docstring and its arguments."""
     lines = [inspect.getdoc(step) or "", "", "Arguments, each as --name value:"]
     for name, parameter in inspect.signature(step).parameters.items():
         default = "" if parameter.default is parameter.empty else f" (default {parameter.default})"
-        lines.append(f"  --{name.replace('_', '-')}{default}")
+        lines.append(f"  {_flag(name)}{default}")
     return "\n".join(lines)
 
 
-def _checked(step: Callable[..., None], values: dict[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _validated(step: Callable[..., None], values: dict[str, str]) -> dict[str, Any]:
     hints = get_type_hints(step, include_extras=True)
-    for name, parameter in inspect.signature(step).parameters.items():
-        fields[name] = (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(step).parameters.items()
+    }
     model = pydantic.create_model("Arguments", __config__=pydantic.ConfigDict(extra="forbid"), **fields)
     try:
         checked = model.model_validate_strings(values)
@@ -81,8 +90,8 @@ def _checked(step: Callable[..., None], values: dict[str, str]) -> dict[str, Any
     return {name: getattr(checked, name) for name in fields}
 
 
-def _end_with(parent: str | None) -> None:
-    """Have this process killed when `parent` is, so that nothing works on after a kill -9 of the run (Linux)."""
+def _end_with_parent(parent: str | None) -> None:
+    """Have the kernel kill this process when the process `parent` ends, even by kill -9; on Linux alone."""
     if parent is None or sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,54 +1,75 @@
-"""Grant, Spend and Receipt: the JSON that components hand on, validated on reading.
+"""The JSON documents that the steps of a run hand on, validated on reading.
 
-Grant: what allocate obtained and the noise planned for each step. Spend: what a step used. Receipt: what was committed.
+Grant: what allocate obtained and the noise planned for each step. Statistics and Metrics: the noisy values that the run
+publishes. Spend: what a step used. Receipt: what was committed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
+import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import pydantic
 
 from privatekube import errors, validation
+from privatekube.privacy.unit import PrivacyUnit
+from privatekube.storage import local_files
+
+if TYPE_CHECKING:
+    from privatekube.privacy import planning
 
 SCHEMA_VERSION: Literal[1] = 1
 Json = dict[str, Any]
-Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, pydantic.Field(gt=0, le=1)]
-Inner = Annotated[float, pydantic.Field(gt=0, lt=1)]
-Count = Annotated[int, pydantic.Field(ge=1)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+StepName = Literal["dp_preprocess", "dp_train", "dp_evaluate"]
+Part = Literal["all", "train", "test"]
+
+PARTS: dict[StepName, Part] = {"dp_preprocess": "all", "dp_train": "train", "dp_evaluate": "test"}
+"""The units that each step runs on: all of them, or one side of the split by users."""
 
 
-class Document(pydantic.BaseModel):
-    """Base of the documents: frozen, unknown fields refused, of one schema version."""
-
+class _Frozen(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class Document(_Frozen):
+    """Base of the documents: immutable, of one schema version, unknown fields are errors."""
+
     schema_version: Literal[1] = SCHEMA_VERSION
 
 
-class GrantedBlock(pydantic.BaseModel):
-    """One block of a Grant: its id `namespace/name`, where its data is, and the digest that data must have."""
+class GrantedBlock(_Frozen):
+    """One block of a Grant.
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    Args:
+        id: `namespace/name`.
+        uri: where its data is.
+        digest: what the content of the data must have; None if the block does not state one.
+        budget: what was granted of it, in the wire's JSON.
+    """
+
     id: str
     uri: str
     digest: str | None
     budget: Json
 
 
-class Plan(pydantic.BaseModel):
-    """The noise planned for each step; the fields are those of `planning.RunPlan`, checked there."""
+class PlannedNoise(_Frozen):
+    """The JSON form of `privacy.planning.RunPlan`, with the same fields; it loads no accounting library."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-    statistics_scale: Positive
-    noise_multiplier: Positive
-    sampling_rate: Share
-    steps: Count
-    evaluation_scale: Positive
-    sensitivity: Count
+    statistics_scale: validation.Positive
+    noise_multiplier: validation.Positive
+    sampling_rate: validation.Rate
+    steps: validation.Count
+    evaluation_scale: validation.Positive
+    sensitivity: validation.Count
+
+    @classmethod
+    def of(cls, plan: planning.RunPlan) -> PlannedNoise:
+        """Return the JSON form of `plan`."""
+        return cls(**dataclasses.asdict(plan))
 
 
 class Grant(Document):
@@ -56,37 +77,104 @@ class Grant(Document):
 
     Args:
         claim: id `namespace/name` of the claim.
-        epsilon: what the whole run may cost, by PLD.
-        delta: likewise.
-        unit: the privacy unit of all blocks: `event` or `user-day`.
-        max_contribution: how many reviews a unit has at most.
+        epsilon: what the whole run may cost, by PLD, at `delta`.
+        unit: the privacy unit of all blocks.
+        max_contribution: how many reviews a unit has at most in a block.
         test_fraction: share of users held out from training.
+        plan: the noise of each step.
     """
 
     run_id: str
     claim: str
-    epsilon: Positive
-    delta: Inner
-    unit: Literal["event", "user-day"]
-    max_contribution: Count
-    test_fraction: Inner
+    epsilon: validation.Epsilon
+    delta: validation.Delta
+    unit: PrivacyUnit
+    max_contribution: validation.Count
+    test_fraction: validation.OpenShare
     blocks: tuple[GrantedBlock, ...] = pydantic.Field(min_length=1)
-    plan: Plan
+    plan: PlannedNoise
+
+
+class CountNoise(_Frozen):
+    """The noise on published counts: its scale, and how far one privacy unit moves the counts (L1)."""
+
+    mechanism: str = "discrete Laplace"
+    scale: validation.Positive
+    sensitivity: validation.Count
+
+
+class Published(Document):
+    """Base of the documents with noisy values; a component of your own may add fields of its own."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+
+class Statistics(Published):
+    """Noisy numbers of reviews by category and stars.
+
+    Args:
+        counts: by category, then by stars as text, `1` to `5`; may be negative.
+    """
+
+    counts: dict[str, dict[str, int]]
+    noise: CountNoise
+    unit: PrivacyUnit
+    adjacency: Literal["add or remove one unit"] = "add or remove one unit"
+
+    @property
+    def total(self) -> int:
+        """The noisy number of all reviews."""
+        return sum(count for stars in self.counts.values() for count in stars.values())
+
+
+class Estimate(_Frozen):
+    """A share estimated from noisy counts, with its confidence interval [low, high]; None if they leave no estimate."""
+
+    estimate: Share | None
+    low: Share
+    high: Share
+
+
+class Metrics(Published):
+    """How good a model is on the held-out users, from noisy counts; a replacement of dp_evaluate may publish less.
+
+    Args:
+        accuracy: share of correct predictions.
+        per_class: the same among the reviews of each class.
+        majority_share: share of the largest class, which is the accuracy of always predicting it.
+        examples: noisy number of reviews evaluated.
+        task: what the model predicts.
+        model: its architecture.
+        confidence: level of the intervals.
+    """
+
+    accuracy: Estimate
+    per_class: dict[str, Estimate] | None = None
+    majority_share: Estimate | None = None
+    examples: int | None = None
+    task: str
+    model: str
+    confidence: validation.OpenShare = 0.95
+    noise: CountNoise
+
+    @pydantic.model_serializer(mode="wrap")
+    def _omit_absent_fields(self, serialize: pydantic.SerializerFunctionWrapHandler) -> Json:
+        return {name: value for name, value in serialize(self).items() if value is not None}
 
 
 class Spend(Document):
     """What one step used.
 
     Args:
-        part: the units it ran on: all, or one side of the split.
+        part: the units it ran on.
         event: the DpEvent that ran, as `events.to_json` writes it.
-        inputs: digest of the Grant and of the noisy outputs that the step read, so that a repetition is told from a
-            second release; never of private data, for the Spend is published. The Grant names the data's digests.
+        inputs: digest of the Grant and of the noisy outputs that the step read, which tells a repetition from a second
+            release; never of private data, for the Spend is published. The Grant has the data's digests.
     """
 
-    step: Literal["dp_preprocess", "dp_train", "dp_evaluate"]
+    step: StepName
     claim: str
-    part: Literal["all", "train", "test"]
+    part: Part
     event: Json
     inputs: str
 
@@ -97,14 +185,14 @@ class Receipt(Document):
     Args:
         committed: budget by block id, in the wire's JSON.
         epsilon: what the spends cost together, by PLD, at `delta`.
-        spends: the spends it paid for.
+        spends: the spends that it paid for.
     """
 
     run_id: str
     claim: str
     committed: dict[str, Json]
     epsilon: float
-    delta: Inner
+    delta: validation.Delta
     spends: tuple[Spend, ...]
 
 
@@ -115,48 +203,27 @@ def read(kind: type[D], path: Path) -> D:
     """Read and validate a document.
 
     Raises:
-        InvalidInput: missing, no JSON, of another schema version, or a field that does not fit.
+        InvalidInput: it is missing, not JSON, of another schema version, or a field does not fit.
     """
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise errors.InvalidInput(f"{kind.__name__}: {path} does not exist; run the step that writes it") from error
+    except OSError as error:
+        raise local_files.translated(error, path) from error
     except pydantic.ValidationError as error:
         raise errors.InvalidInput(f"{kind.__name__} {path.name}: {validation.first_fault(error)}") from None
 
 
+def encode(document: Document) -> bytes:
+    """Return the JSON text of a document, indented, in UTF-8."""
+    return (document.model_dump_json(indent=2) + "\n").encode()
+
+
 def write(document: Document, path: Path) -> None:
-    """Write a document as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
-
-
-def digest(*paths: Path) -> str:
-    """Digest of the content of files, in the order given; for documents and noisy outputs, never for private data."""
-    hashed = hashlib.sha256()
-    for path in paths:
-        hashed.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"sha256:{hashed.hexdigest()}"
-
-
-def finished(path: Path, *, claim: str, inputs: str, outputs: tuple[Path, ...]) -> bool:
-    """Whether the Spend at `path` shows that this step was done before for this claim with these inputs.
-
-    A repeated DP step must keep its first output: a second noisy release would be a second, unpaid one.
+    """Write a document in one step, in place of one that is there.
 
     Raises:
-        BudgetExceeded: there is a Spend of the same claim with other inputs: repeating would release twice.
+        InvalidInput: the disk is full, or the folder cannot be written.
     """
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    spend = read(Spend, path)
-    if spend.claim != claim:
-        return False
-    if spend.inputs != inputs or not all(output.exists() for output in outputs):
-        raise errors.BudgetExceeded(
-            f"spend {path.name}: {spend.step} has released already for claim {claim} from other inputs; "
-            "a second release would not be paid for: start a new run"
-        )
-    return True
+    local_files.write(path, encode(document), overwrite=True)

@@ -1,4 +1,4 @@
-"""The privacy card: what a published model promises, in words a reader can check."""
+"""The privacy card: what a published model promises, in terms that a reader can check."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from privatekube import __version__
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps.documents import Grant, Receipt
 
 LIBRARIES = ("dp-accounting", "opendp", "opacus", "torch")
 
 UNITS = {
-    "event": "one review",
-    "user-day": "all reviews of one user on one day",
+    PrivacyUnit.EVENT: "one review",
+    PrivacyUnit.USER_DAY: "all reviews of one user on one day",
 }
 
 
 def render(grant: Grant, receipt: Receipt) -> str:
-    """The card of a run as Markdown; everything in it is public or an output of the mechanisms."""
+    """Return the card of a run as Markdown; everything in it is public or an output of the mechanisms."""
     return "\n".join([*_promise(grant, receipt), "", *_mechanisms(grant), "", *_blocks(grant, receipt), ""])
 
 
 def _promise(grant: Grant, receipt: Receipt) -> Iterator[str]:
-    bound = f", at most {grant.max_contribution} of them per block" if grant.unit != "event" else ""
+    bound = f", at most {grant.max_contribution} of them per block" if not grant.unit.is_one_record else ""
     yield "# Privacy card"
     yield ""
     yield f"Run `{grant.run_id}`, claim `{grant.claim}`."
@@ -33,7 +34,7 @@ def _promise(grant: Grant, receipt: Receipt) -> Iterator[str]:
     yield f"| privacy unit | {grant.unit}: {UNITS[grant.unit]}{bound} |"
     yield "| adjacency | add or remove one unit |"
     yield f"| guarantee of everything published here | epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g} |"
-    yield f"| asked for | epsilon {grant.epsilon:.6g}, delta {grant.delta:.3g} |"
+    yield f"| granted | epsilon {grant.epsilon:.6g}, delta {grant.delta:.3g} |"
     yield "| accountant | privacy loss distributions (PLD, dp_accounting); blocks are charged as listed below |"
     yield (
         f"| split | users by keyed hash, {grant.test_fraction:.0%} held out; training and evaluation are on disjoint "
@@ -67,8 +68,8 @@ def _mechanisms(grant: Grant) -> Iterator[str]:
 def _blocks(grant: Grant, receipt: Receipt) -> Iterator[str]:
     yield "| block | data digest | committed by this run |"
     yield "|---|---|---|"
-    for each in grant.blocks:
-        yield f"| {each.id} | {each.digest or 'none stated'} | `{receipt.committed.get(each.id)}` |"
+    for block in grant.blocks:
+        yield f"| {block.id} | {block.digest or 'none stated'} | `{receipt.committed.get(block.id)}` |"
     yield ""
     yield f"Made with privatekube {__version__}, Python {platform.python_version()}{''.join(_versions())}."
 
@@ -78,4 +79,4 @@ def _versions() -> Iterator[str]:
         try:
             yield f", {library} {metadata.version(library)}"
         except metadata.PackageNotFoundError:
-            continue  # an image holds only what its component imports
+            continue  # an image has only the packages that its component imports

@@ -1,6 +1,6 @@
-"""The only lines that components write while they see private data: an allow-list of messages with public fields.
+"""The only lines that components log while they read private data: an allow-list of messages with public fields.
 
-A pod's log is an output. What stands here depends on the arguments, the plan and the control plane, never on a record.
+A pod's log is an output. These lines depend on the arguments, the plan and the control plane, never on a record.
 """
 
 from __future__ import annotations

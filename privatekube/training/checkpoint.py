@@ -1,7 +1,7 @@
 """A trained model on disk: tensors, and everything else as JSON text.
 
 `torch.load(path, weights_only=True)` reads it without this package: a dictionary of plain strings and tensors, no
-pickled code. The tensors bear torch's own names, so that `lstm.*` loads into `torch.nn.LSTM`.
+pickled code. The tensors have torch's own names, so that `lstm.*` loads into `torch.nn.LSTM`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ FORMAT = "privatekube-model-1"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model and what it needs to read text.
+    """A model, and what is needed to give it text.
 
     Args:
         module: the model, on the CPU.
         config: its architecture and sizes.
         task: what it was trained to predict.
-        vocabulary_digest: of the word list that its token ids are ranks in.
+        vocabulary_digest: digest of the word list whose ranks are its token ids.
         digest: of all of the above, "sha256:<hex>".
     """
 
@@ -45,13 +45,22 @@ class Checkpoint:
 def save(
     path: Path, module: models.Classifier, config: models.ModelConfig, *, task: str, vocabulary_digest: str
 ) -> str:
-    """Write a checkpoint, whole or not at all.
-
-    Returns:
-        The digest of its content, "sha256:<hex>"; the file's bytes may differ between versions of torch.
+    """Write a checkpoint in one step and return its digest; see `encode`.
 
     Raises:
-        InvalidInput: the disk is full, or the folder cannot be written to.
+        InvalidInput: the disk is full, or the folder cannot be written.
+    """
+    data, digest = encode(module, config, task=task, vocabulary_digest=vocabulary_digest)
+    local_files.write(path, data, overwrite=True)
+    return digest
+
+
+def encode(
+    module: models.Classifier, config: models.ModelConfig, *, task: str, vocabulary_digest: str
+) -> tuple[bytes, str]:
+    """Return the bytes of a checkpoint, and the digest of its content.
+
+    The digest is "sha256:<hex>". The bytes may differ between versions of torch, the digest does not.
     """
     about = json.dumps(
         {"format": FORMAT, "config": asdict(config), "task": task, "vocabulary_digest": vocabulary_digest},
@@ -61,15 +70,14 @@ def save(
     digest = _digest(about, state)
     buffer = io.BytesIO()
     torch.save({"about": about, "state": state, "digest": digest}, buffer)
-    local_files.write(path, buffer.getvalue(), overwrite=True)
-    return digest
+    return buffer.getvalue(), digest
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint and check its digest.
 
     Raises:
-        CorruptData: the file is missing, truncated, altered or no checkpoint.
+        CorruptData: the file is missing, truncated, altered or not a checkpoint.
     """
     try:
         return _rebuild(torch.load(path, weights_only=True, map_location="cpu"))
@@ -83,7 +91,7 @@ def load(path: Path) -> Checkpoint:
 
 def _rebuild(content: object) -> Checkpoint:
     if not isinstance(content, dict):
-        raise TypeError("it holds no dictionary")
+        raise TypeError("it does not hold a dictionary")
     text, state, digest = content["about"], content["state"], content["digest"]
     if digest != _digest(text, state):
         raise ValueError("its content is not what its digest says")
@@ -97,7 +105,7 @@ def _rebuild(content: object) -> Checkpoint:
 
 
 def _digest(about: str, state: Mapping[str, torch.Tensor]) -> str:
-    """Over the text and each tensor's name, type, shape and bytes."""
+    """Return the digest of the text and of each tensor's name, type, shape and bytes."""
     content = hashlib.sha256(about.encode())
     for name, tensor in sorted(state.items()):
         content.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

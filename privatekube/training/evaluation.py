@@ -1,7 +1,7 @@
 """How good a model is, under differential privacy: exact counts, and what noisy counts say about accuracy.
 
-Between the two a mechanism adds noise to each count; the exact ones leave this process in no other way. One unit
-moves the counts by at most `max_contribution` in L1: each of its reviews is in one cell.
+Between the two, a mechanism adds noise to each count; exact counts do not leave the process. One unit moves the counts
+by at most `max_contribution` in L1: each of its reviews is in one cell.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from privatekube import errors
 from privatekube.data import block_file
-from privatekube.training import examples, models
+from privatekube.privacy.unit import PrivacyUnit
+from privatekube.training import checkpoint, examples, models, split
 
 Cell = tuple[int, bool]
 """A class, and whether it was predicted correctly."""
@@ -59,8 +61,43 @@ class Metrics:
 
 
 def cells(n_classes: int) -> list[Cell]:
-    """The public keys of the counts."""
+    """Return the public keys of the counts."""
     return [(label, correct) for label in range(n_classes) for correct in (True, False)]
+
+
+def count_held_out(
+    trained: checkpoint.Checkpoint,
+    block: block_file.Block,
+    *,
+    unit: PrivacyUnit,
+    max_contribution: int,
+    test_fraction: float,
+    device: torch.device,
+) -> Counter[Cell]:
+    """Return `count_predictions` of a trained model on the held-out users of a block.
+
+    Args:
+        trained: the model, of the block's vocabulary.
+        block: the data of all users.
+        unit: the privacy unit.
+        max_contribution: reviews of one unit that count.
+        test_fraction: share of users held out, as in training.
+        device: where to run.
+
+    Raises:
+        InvalidInput: the model was trained on another vocabulary.
+    """
+    if block.metadata.vocabulary_digest != trained.vocabulary_digest:
+        raise errors.InvalidInput("checkpoint: trained on another vocabulary than the dataset's; train on this one")
+    return count_predictions(
+        trained.module,
+        block.reviews.select(split.is_test(block.reviews.user, test_fraction)),
+        task=trained.task,
+        unit=unit,
+        max_contribution=max_contribution,
+        model=trained.config,
+        device=device,
+    )
 
 
 def count_predictions(
@@ -68,12 +105,12 @@ def count_predictions(
     data: block_file.Reviews,
     *,
     task: str,
-    unit: str,
+    unit: PrivacyUnit,
     max_contribution: int,
     model: models.ModelConfig,
     device: torch.device,
 ) -> Counter[Cell]:
-    """Exact numbers of correct and wrong predictions per class: never to be logged, stored or returned without noise.
+    """Count the correct and wrong predictions per class, exactly: never log, store or return them without noise.
 
     Args:
         module: the model, left on `device`.
@@ -96,7 +133,7 @@ def count_predictions(
 
 
 def metrics(noisy: Mapping[Cell, int], *, n_classes: int, scale: float, max_contribution: int) -> Metrics:
-    """Accuracy and its uncertainty from counts with discrete Laplace noise; nothing but post-processing.
+    """Estimate accuracy and its uncertainty from counts with discrete Laplace noise, by post-processing alone.
 
     Args:
         noisy: the count of each of `cells(n_classes)`, with independent noise.
@@ -123,7 +160,7 @@ def metrics(noisy: Mapping[Cell, int], *, n_classes: int, scale: float, max_cont
 
 
 def share_estimate(part: int, rest: int, *, noise_variance: tuple[float, float], design_effect: float) -> Estimate:
-    """The share part / (part + rest), both noisy, with a 95 % interval.
+    """Estimate the share part / (part + rest), both noisy, with a 95 % interval.
 
     The interval is a score interval (Wilson's; Fieller's where noise prevails): all shares p at which
     (part - p n)^2 <= z^2 p (1 - p) n D + z'^2 ((1 - p)^2 v_part + p^2 v_rest), n = part + rest: the roots of a
@@ -141,7 +178,7 @@ def share_estimate(part: int, rest: int, *, noise_variance: tuple[float, float],
 
 
 def _at_most_zero(a: float, b: float, c: float) -> tuple[float, float]:
-    """The p in [0, 1] at which a p^2 + b p + c <= 0; all of [0, 1] where that is not one bounded interval."""
+    """Return the p in [0, 1] at which a p^2 + b p + c <= 0; [0, 1] where that is not one bounded interval."""
     discriminant = b * b - 4 * a * c
     if a <= 0 or discriminant < 0:
         return 0.0, 1.0
@@ -154,6 +191,6 @@ def _clamped(share: float) -> float:
 
 
 def _laplace_variance(scale: float) -> float:
-    """Of discrete Laplace noise, P(x) proportional to exp(-|x| / scale)."""
+    """Return the variance of discrete Laplace noise, P(x) proportional to exp(-|x| / scale)."""
     p = math.exp(-1 / scale)
     return 2 * p / (1 - p) ** 2

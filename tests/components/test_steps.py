@@ -1,7 +1,8 @@
-"""The steps by themselves: each may be repeated, none pays or releases twice, and overspending is refused."""
+"""Each step by its function: it may be repeated, none pays or releases twice, and overspending is refused."""
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,14 +24,16 @@ from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.data import block_file
+from privatekube.privacy import planning
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.steps import documents
 
 
-def synthetic_block(path: Path, day: int, *, unit: str = "event", bound: int = 1) -> str:
+def synthetic_block(path: Path, day: int, *, unit: PrivacyUnit = PrivacyUnit.EVENT, bound: int = 1) -> str:
     chance = np.random.default_rng(day)
     n, length = 200, 5
     made = block_file.Reviews(
@@ -55,7 +58,7 @@ class Run:
     """The artifacts of a run, and its steps with fitting arguments."""
 
     folder: Path
-    plane: BudgetClient
+    client: BudgetClient
 
     def path(self, name: str) -> Path:
         return self.folder / "run" / name
@@ -86,7 +89,7 @@ class Run:
 
     def preprocess(self) -> None:
         names = ("blocks", "dataset", "statistics")
-        dp_preprocess(grant=self.path("grant"), **{each: self.path(each) for each in names}, spend=self.path("s1"))
+        dp_preprocess(grant=self.path("grant"), **{name: self.path(name) for name in names}, spend=self.path("s1"))
 
     def train(self) -> None:
         dp_train(
@@ -109,17 +112,17 @@ class Run:
 
     def evaluate(self) -> None:
         names = ("grant", "dataset", "checkpoint", "metrics")
-        dp_evaluate(**{each: self.path(each) for each in names}, device="cpu", spend=self.path("s3"))
+        dp_evaluate(**{name: self.path(name) for name in names}, device="cpu", spend=self.path("s3"))
 
     def consume(self) -> documents.Receipt:
         spends = {"spend_statistics": "s1", "spend_training": "s2", "spend_evaluation": "s3"}
-        paths = {name: self.path(each) for name, each in spends.items()}
+        paths = {name: self.path(file) for name, file in spends.items()}
         consume(grant=self.path("grant"), receipt=self.path("receipt"), **paths)
         return documents.read(documents.Receipt, self.path("receipt"))
 
     def upload(self) -> Path:
         names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
-        upload(prefix=str(self.folder / "out"), **{each: self.path(each) for each in names})
+        upload(prefix=str(self.folder / "out"), **{name: self.path(name) for name in names})
         return Path(self.path("location").read_text())
 
     def to_the_end(self) -> None:
@@ -128,11 +131,20 @@ class Run:
             step()
 
 
+@pytest.fixture(scope="session")
+def plan_run() -> Callable[..., planning.RunPlan]:
+    """`planning.plan_run`, which is slow, computing each plan once; the plan of most tests before they start."""
+    cached = functools.cache(planning.plan_run)
+    cached(epsilon=1.0, delta=1e-9, statistics_fraction=0.05, sampling_rate=0.5, steps=2, sensitivity=1)
+    return cached
+
+
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan_run: Callable[..., planning.RunPlan]) -> Iterator[Run]:
+    monkeypatch.setattr(planning, "plan_run", plan_run)
     uri = f"sqlite:///{tmp_path}/state.db"
     monkeypatch.setenv(connect.STORE, uri)
-    with connect.connect(uri) as plane:
+    with connect.connect(uri) as client:
         blocks = []
         for day in range(2):
             path = tmp_path / f"{day}.h5"
@@ -140,14 +152,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             meta = ObjectMeta(f"b{day}", "ns", annotations={CONTENT_DIGEST: digest})
             dimensions = (Dimension("startTime", numeric_value=str(day)), Dimension("unit", string_value="event"))
             blocks.append(PrivateDataBlock(meta, BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{path}", dimensions)))
-        plane.create_blocks(blocks)
-        yield Run(tmp_path, plane)
+        client.create_blocks(blocks)
+        yield Run(tmp_path, client)
 
 
-def committed(plane: BudgetClient) -> list[float]:
+def committed(client: BudgetClient) -> list[float]:
     return [
         sum(amount.values[0] for amount in transitions.status_of(block).committed.values())
-        for block in plane.list_blocks()
+        for block in client.list_blocks()
     ]
 
 
@@ -158,8 +170,8 @@ def test_every_step_may_be_repeated_and_nothing_is_paid_or_released_twice(run: R
         before = {path: path.read_bytes() for path in run.path("").rglob("*") if path.is_file()}
         step()
         assert {path: path.read_bytes() for path in run.path("").rglob("*") if path.is_file()} == before
-    assert committed(run.plane) == [1.0, 1.0]
-    assert len(run.plane.list_claims()) == 1
+    assert committed(run.client) == [1.0, 1.0]
+    assert len(run.client.list_claims()) == 1
 
 
 def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> None:
@@ -208,7 +220,7 @@ def test_spends_that_cost_more_than_the_grant_are_refused_and_nothing_is_committ
     run.path("s2").write_text(json.dumps(spend))
     with pytest.raises(errors.BudgetExceeded, match="is more than ns/b0 grants"):
         run.consume()
-    assert committed(run.plane) == [0, 0]
+    assert committed(run.client) == [0, 0]
     assert not run.path("receipt").exists()
 
 
@@ -217,9 +229,9 @@ def test_a_spend_of_another_claim_or_on_other_units_is_refused(run: Run, field: 
     run.to_the_end()
     spend = json.loads(run.path("s3").read_text()) | {field: value}
     run.path("s3").write_text(json.dumps(spend))
-    with pytest.raises(errors.BudgetExceeded, match="hand on what the steps of this run wrote"):
+    with pytest.raises(errors.BudgetExceeded, match="pass the spends of this run"):
         run.consume()
-    assert committed(run.plane) == [0, 0]
+    assert committed(run.client) == [0, 0]
 
 
 def test_the_same_spend_cannot_stand_for_two_steps(run: Run) -> None:
@@ -227,14 +239,14 @@ def test_the_same_spend_cannot_stand_for_two_steps(run: Run) -> None:
     run.path("s2").write_bytes(run.path("s1").read_bytes())
     with pytest.raises(errors.BudgetExceeded, match="spends: are of dp_preprocess, dp_preprocess, dp_evaluate"):
         run.consume()
-    assert committed(run.plane) == [0, 0]
+    assert committed(run.client) == [0, 0]
 
 
 def test_publishing_needs_this_runs_receipt(run: Run) -> None:
     run.to_the_end()
     receipt = run.consume().model_copy(update={"run_id": "r2"})
     documents.write(receipt, run.path("receipt"))
-    with pytest.raises(errors.InvalidInput, match="hand on this run's receipt"):
+    with pytest.raises(errors.InvalidInput, match="pass the receipt of this run"):
         run.upload()
 
 
@@ -243,7 +255,7 @@ def test_another_runs_results_are_never_overwritten(run: Run) -> None:
     run.consume()
     folder = run.upload()
     (folder / "metrics.json").write_text("{}")
-    with pytest.raises(errors.AlreadyExists, match="holds another result"):
+    with pytest.raises(errors.AlreadyExists, match="has another result"):
         run.upload()
 
 
@@ -264,16 +276,16 @@ def test_a_missing_block_file_is_named(run: Run) -> None:
 def test_the_exit_task_returns_unopened_budget_and_consumes_opened_budget(run: Run) -> None:
     run.allocate()
     release(run_id="r1", namespace="ns", status={"state": "FAILED"})
-    assert committed(run.plane) == [0, 0]
+    assert committed(run.client) == [0, 0]
     run.allocate(run_id="r2")
     run.download()
     release(run_id="r2", namespace="ns", status={"state": "FAILED"})
     release(run_id="r2", namespace="ns", status={"state": "FAILED"})
-    assert committed(run.plane) == [1.0, 1.0]
+    assert committed(run.client) == [1.0, 1.0]
 
 
 def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
-    digest = synthetic_block(run.folder / "u.h5", 9, unit="user-day", bound=2)
+    digest = synthetic_block(run.folder / "u.h5", 9, unit=PrivacyUnit.USER_DAY, bound=2)
     dimensions = (
         Dimension("startTime", numeric_value="9"),
         Dimension("unit", string_value="user-day"),
@@ -281,7 +293,7 @@ def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
     )
     meta = ObjectMeta("u", "ns", annotations={CONTENT_DIGEST: digest})
     spec = BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{run.folder}/u.h5", dimensions)
-    run.plane.create_blocks([PrivateDataBlock(meta, spec)])
+    run.client.create_blocks([PrivateDataBlock(meta, spec)])
     with pytest.raises(errors.InvalidInput, match=r"different units: event \(at most 1\), user-day \(at most 2\)"):
         run.allocate()
     condition = {"attribute": "unit", "operation": "is", "stringValue": "user-day"}
@@ -291,11 +303,11 @@ def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
 
 def test_conditions_choose_blocks(run: Run) -> None:
     granted = run.allocate(conditions=[{"attribute": "startTime", "operation": ">=", "numericValue": "1"}])
-    assert [each.id for each in granted.blocks] == ["ns/b1"]
+    assert [block.id for block in granted.blocks] == ["ns/b1"]
 
 
 def test_a_results_prefix_that_cannot_be_written_is_found_before_the_claim(run: Run) -> None:
     (run.folder / "file").write_text("in the way")
     with pytest.raises(errors.InvalidInput):
         run.allocate(prefix=str(run.folder / "file" / "out"))
-    assert run.plane.list_claims() == []
+    assert run.client.list_claims() == []

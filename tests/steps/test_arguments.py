@@ -1,8 +1,7 @@
-"""How commands end: one line for a known error, nothing of the data for an unknown one."""
+"""A component's command line is checked against its signature, and a step ends with the run that started it."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,19 +23,6 @@ def step(
     *, run_id: validation.Text, n_epochs: Annotated[int, pydantic.Field(ge=1)], epsilon: float = 1.0, grant: Path
 ) -> None:
     """Do one thing."""
-
-
-def run(body: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    program = "from privatekube import entrypoint, errors\n" + textwrap.dedent(body)
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-    )
 
 
 def test_arguments_reach_the_step_checked_and_typed() -> None:
@@ -62,28 +48,6 @@ def test_a_wrong_argument_is_named_with_its_value(given: list[str], message: str
         arguments.parse(step, ["--run-id", "r", "--grant", "g", *given])
 
 
-def test_a_known_error_is_one_line_and_its_own_exit_status() -> None:
-    done = run("def f(): raise errors.BudgetUnavailable('block a lacks budget')\nentrypoint.run(f)")
-    assert (done.returncode, done.stdout, done.stderr) == (3, "", "error: block a lacks budget\n")
-
-
-def test_an_unexpected_error_of_a_step_that_reads_data_says_nothing_of_the_data() -> None:
-    done = run("def f(): raise ValueError('customer 4711 wrote: great soap')\nentrypoint.run(f, scrubbed=True)")
-    assert done.returncode == 1
-    assert "4711" not in done.stderr + done.stdout
-    assert "unexpected ValueError at <string>:2" in done.stderr
-
-
-def test_an_unexpected_error_elsewhere_keeps_its_traceback() -> None:
-    done = run("def f(): raise ValueError('bug')\nentrypoint.run(f)")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-
-
-def test_ctrl_c_ends_with_130() -> None:
-    assert run("def f(): raise KeyboardInterrupt\nentrypoint.run(f)").returncode == 130
-
-
 def test_help_tells_what_a_component_does_and_takes() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "components.consume", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
@@ -100,7 +64,7 @@ def test_a_step_does_not_outlive_the_run_that_started_it(tmp_path: Path) -> None
         def f():
             pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))
             time.sleep(60)
-        arguments.component(f, [])
+        arguments.run_component(f, [])
     """
     program = "from privatekube.steps import arguments\n" + textwrap.dedent(child)
     starter = (

@@ -1,4 +1,4 @@
-"""Grant, Spend and Receipt are validated on reading; a repeated DP step keeps its first output."""
+"""The documents of a run are validated on reading, and their JSON form is fixed."""
 
 from __future__ import annotations
 
@@ -9,42 +9,20 @@ from typing import Any
 import pytest
 
 from privatekube import errors
+from privatekube.privacy import planning
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import documents
+from tests.steps.builders import grant
 
-
-def grant(**changes: Any) -> documents.Grant:
-    plan = {
-        "statistics_scale": 20.0,
-        "noise_multiplier": 1.2,
-        "sampling_rate": 0.1,
-        "steps": 20,
-        "evaluation_scale": 5.0,
-        "sensitivity": 1,
-    }
-    fields: dict[str, Any] = {
-        "run_id": "r1",
-        "claim": "ns/run-r1",
-        "epsilon": 1.0,
-        "delta": 1e-9,
-        "unit": "event",
-        "max_contribution": 1,
-        "test_fraction": 0.2,
-        "plan": plan,
-        "blocks": [{"id": "ns/a", "uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}],
-    }
-    return documents.Grant.model_validate(fields | changes)
-
-
-def spend(inputs: str = "sha256:1", claim: str = "ns/run-r1") -> documents.Spend:
-    event = {"type": "discrete_laplace", "noise_parameter": 0.05, "sensitivity": 1}
-    return documents.Spend(step="dp_preprocess", claim=claim, part="all", event=event, inputs=inputs)
+NOISE = documents.CountNoise(scale=20.0, sensitivity=1)
+ESTIMATE = documents.Estimate(estimate=0.5, low=0.25, high=0.75)
 
 
 def test_a_document_survives_writing_and_reading(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "grant.json"
     documents.write(grant(), path)
     assert documents.read(documents.Grant, path) == grant()
-    assert [each.name for each in path.parent.iterdir()] == ["grant.json"]
+    assert [file.name for file in path.parent.iterdir()] == ["grant.json"]
 
 
 @pytest.mark.parametrize(
@@ -65,42 +43,75 @@ def test_a_field_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, An
         documents.read(documents.Grant, path)
 
 
-def test_a_missing_file_and_text_that_is_no_json_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_text_that_is_not_json_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match="does not exist"):
         documents.read(documents.Grant, tmp_path / "grant.json")
     (tmp_path / "grant.json").write_text("{")
     with pytest.raises(errors.InvalidInput, match=r"Grant grant.json"):
         documents.read(documents.Grant, tmp_path / "grant.json")
+    with pytest.raises(errors.InvalidInput, match="cannot be used"):
+        documents.read(documents.Grant, tmp_path)
 
 
-def test_a_step_without_a_spend_has_not_finished(tmp_path: Path) -> None:
-    path = tmp_path / "spend"
-    assert not documents.finished(path, claim="c", inputs="i", outputs=())
-    path.touch()
-    assert not documents.finished(path, claim="c", inputs="i", outputs=())
+def test_the_grant_has_every_field_of_the_plan() -> None:
+    plan = planning.RunPlan(
+        statistics_scale=20.0,
+        noise_multiplier=1.2,
+        sampling_rate=0.1,
+        steps=20,
+        evaluation_scale=5.0,
+        sensitivity=1,
+    )
+    assert documents.PlannedNoise.of(plan) == grant().plan
 
 
-def test_a_step_with_its_spend_and_outputs_is_not_repeated(tmp_path: Path) -> None:
-    output = tmp_path / "statistics.json"
-    output.write_text("{}")
-    documents.write(spend(), tmp_path / "spend")
-    assert documents.finished(tmp_path / "spend", claim="ns/run-r1", inputs="sha256:1", outputs=(output,))
+def test_the_json_of_statistics_is_fixed() -> None:
+    statistics = documents.Statistics(counts={"a": {"1": -3, "2": 5}}, noise=NOISE, unit=PrivacyUnit.USER_DAY)
+    assert json.loads(documents.encode(statistics)) == {
+        "schema_version": 1,
+        "counts": {"a": {"1": -3, "2": 5}},
+        "noise": {"mechanism": "discrete Laplace", "scale": 20.0, "sensitivity": 1},
+        "unit": "user-day",
+        "adjacency": "add or remove one unit",
+    }
+    assert statistics.total == 2
 
 
-def test_a_spend_of_another_claim_does_not_count(tmp_path: Path) -> None:
-    documents.write(spend(claim="ns/run-r0"), tmp_path / "spend")
-    assert not documents.finished(tmp_path / "spend", claim="ns/run-r1", inputs="sha256:1", outputs=())
+def test_the_json_of_metrics_is_fixed_and_leaves_out_what_a_component_does_not_measure() -> None:
+    estimate = {"estimate": 0.5, "low": 0.25, "high": 0.75}
+    few = documents.Metrics(accuracy=ESTIMATE, task="product", model="lstm", noise=NOISE)
+    json_of_few = {
+        "schema_version": 1,
+        "accuracy": estimate,
+        "task": "product",
+        "model": "lstm",
+        "confidence": 0.95,
+        "noise": {"mechanism": "discrete Laplace", "scale": 20.0, "sensitivity": 1},
+    }
+    assert json.loads(documents.encode(few)) == json_of_few
+    changes = {"per_class": {"a": ESTIMATE}, "majority_share": ESTIMATE, "examples": -1}
+    assert json.loads(documents.encode(few.model_copy(update=changes))) == json_of_few | {
+        "per_class": {"a": estimate},
+        "majority_share": estimate,
+        "examples": -1,
+    }
 
 
-def test_a_second_release_from_other_inputs_is_refused(tmp_path: Path) -> None:
-    documents.write(spend(), tmp_path / "spend")
-    with pytest.raises(errors.BudgetExceeded, match="second release"):
-        documents.finished(tmp_path / "spend", claim="ns/run-r1", inputs="sha256:2", outputs=())
+def test_metrics_without_an_estimate_say_so(tmp_path: Path) -> None:
+    unknown = documents.Estimate(estimate=None, low=0, high=1)
+    metrics = documents.Metrics(accuracy=unknown, task="product", model="lstm", noise=NOISE)
+    documents.write(metrics, tmp_path / "metrics")
+    assert json.loads((tmp_path / "metrics").read_text())["accuracy"] == {"estimate": None, "low": 0.0, "high": 1.0}
+    assert documents.read(documents.Metrics, tmp_path / "metrics") == metrics
 
 
-def test_a_digest_depends_on_content_and_order_alone(tmp_path: Path) -> None:
-    for name, text in (("a", "1"), ("b", "2"), ("c", "1")):
-        (tmp_path / name).write_text(text)
-    a, b, c = (tmp_path / name for name in "abc")
-    assert documents.digest(a, b) == documents.digest(c, b)
-    assert documents.digest(a, b) != documents.digest(b, a)
+def test_metrics_may_have_more_fields_and_must_have_an_accuracy(tmp_path: Path) -> None:
+    path = tmp_path / "metrics"
+    metrics = documents.Metrics(accuracy=ESTIMATE, task="product", model="lstm", noise=NOISE)
+    content = metrics.model_dump(mode="json") | {"recall": 0.5}
+    path.write_text(json.dumps(content))
+    assert documents.read(documents.Metrics, path).model_dump(mode="json") == content
+    del content["accuracy"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(errors.InvalidInput, match="Metrics metrics: accuracy: missing"):
+        documents.read(documents.Metrics, path)

@@ -1,9 +1,9 @@
-"""The privacy card says what a reader must know to check the promise."""
+"""The privacy card states what a reader must know to check the promise."""
 
 from __future__ import annotations
 
 from privatekube.steps import documents, privacy_card
-from tests.steps.test_documents import grant, spend
+from tests.steps.builders import grant, spend
 
 
 def test_the_card_names_unit_adjacency_accountant_sampling_noise_blocks_and_digests() -> None:

@@ -1,0 +1,37 @@
+"""Builders of the documents of a run for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from privatekube.steps import documents
+
+
+def grant(**changes: Any) -> documents.Grant:
+    """A Grant of one block, with changed fields."""
+    plan = {
+        "statistics_scale": 20.0,
+        "noise_multiplier": 1.2,
+        "sampling_rate": 0.1,
+        "steps": 20,
+        "evaluation_scale": 5.0,
+        "sensitivity": 1,
+    }
+    fields: dict[str, Any] = {
+        "run_id": "r1",
+        "claim": "ns/run-r1",
+        "epsilon": 1.0,
+        "delta": 1e-9,
+        "unit": "event",
+        "max_contribution": 1,
+        "test_fraction": 0.2,
+        "plan": plan,
+        "blocks": [{"id": "ns/a", "uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}],
+    }
+    return documents.Grant.model_validate(fields | changes)
+
+
+def spend(inputs: str = "sha256:1", claim: str = "ns/run-r1") -> documents.Spend:
+    """What dp_preprocess spent under the claim."""
+    event = {"type": "discrete_laplace", "noise_parameter": 0.05, "sensitivity": 1}
+    return documents.Spend(step="dp_preprocess", claim=claim, part="all", event=event, inputs=inputs)
