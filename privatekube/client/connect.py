@@ -39,13 +39,18 @@ def connect(uri: str | None = None) -> BudgetClient:
         []
     """
     name = uri or os.environ.get(STORE) or DEFAULT_STORE
+    scheme, _, context = name.partition("://")
     try:
-        return _client(name)
+        if name.startswith(_FILE) and name != _FILE:
+            return _connect_to_file(Path(name.removeprefix(_FILE)))
+        if scheme == _CLUSTER:
+            return _connect_to_cluster(context or None)
     except ImportError as error:
-        missing = errors.missing_extra(error)
+        missing = errors.missing_extra(error, extra="cluster" if scheme == _CLUSTER else None)
         if missing is None:
             raise
         raise missing from error
+    raise errors.invalid(STORE, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
 
 
 def claim_name(run_id: str) -> str:
@@ -53,15 +58,14 @@ def claim_name(run_id: str) -> str:
     return f"run-{run_id}"
 
 
-def _client(name: str) -> BudgetClient:
-    if name.startswith(_FILE) and name != _FILE:
-        from privatekube.client.client import BudgetClient  # noqa: PLC0415 - see the module's docstring
-        from privatekube.store.sqlite.store import SqliteStore  # noqa: PLC0415
+def _connect_to_file(path: Path) -> BudgetClient:
+    from privatekube.client.client import BudgetClient  # noqa: PLC0415 - see the module's docstring
+    from privatekube.store.sqlite.store import SqliteStore  # noqa: PLC0415
 
-        return BudgetClient(SqliteStore(Path(name.removeprefix(_FILE))))
-    scheme, _, context = name.partition("://")
-    if scheme != _CLUSTER:
-        raise errors.invalid(STORE, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
-    from privatekube.client import cluster  # noqa: PLC0415
+    return BudgetClient(SqliteStore(path))
 
-    return cluster.connect(context or None)
+
+def _connect_to_cluster(context: str | None) -> BudgetClient:
+    from privatekube.client import cluster  # noqa: PLC0415 - see the module's docstring
+
+    return cluster.connect(context)
