@@ -35,7 +35,7 @@ from privatekube.resources.requests import AllocateRequest, BlockCondition, Budg
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests.kubernetes import ownserver
+from tests.kubernetes import local_server
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import ControllerProcess, wait_until
 
@@ -147,7 +147,7 @@ def come_and_go(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[st
         )
     cluster = Cluster(world.server.api())
     for plural in ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries"):
-        sizes = [len(json.dumps(each)) for each in cluster.listed(plural)]
+        sizes = [len(json.dumps(each)) for each in cluster.list_objects(plural)]
         yield f"largest of {len(sizes)} {plural} after {n_claims} claims", f"{max(sizes) / 1000:.1f} kB"
     status = Path(f"/proc/{world.controller.process_id}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -161,7 +161,7 @@ def world() -> Iterator[World]:
     manifests = Path(__file__).resolve().parent.parent / "manifests"
     with (
         tempfile.TemporaryDirectory() as folder,
-        ownserver.serving(Path(folder), manifests, [NAMESPACE]) as server,
+        local_server.serving(Path(folder), manifests, [NAMESPACE]) as server,
     ):
         if isinstance(server, str):
             raise errors.InvalidInput(server)

@@ -1,4 +1,4 @@
-"""Set-up of all tests."""
+"""Set up all tests."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.kubernetes import namedserver, ownserver
+from tests.kubernetes import existing_cluster, local_server
 from tests.kubernetes.apiserver import ApiServer
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
 NAMESPACES = ("ns", "elsewhere", "privacy-example", "my-team", "privatekube-pipelines")
 
-# Before any test is read, so that it holds for all of them. How long an example takes says how busy the machine is.
+# Loaded before any test is collected, so that it applies to all. No deadline: it would measure the load of the machine.
 hypothesis.settings.register_profile("quick", stateful_step_count=30, deadline=None)
 hypothesis.settings.register_profile("nightly", max_examples=2000, stateful_step_count=50, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-# Workers run side by side: threads of their own would only wait for each other's cores.
+# Workers run in parallel: more threads would only compete for the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the commands they start.
+# A shell that starts the tests in the background makes them, and the commands that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -53,10 +53,10 @@ def _processor_seconds() -> float:
 
 @pytest.fixture(scope="session")
 def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A real API server with this project's kinds; tests that need it are skipped, and say why, where it cannot be."""
+    """Yield a real API server with the kinds of this project, or skip the test with the reason why none can start."""
     folder = tmp_path_factory.mktemp("apiserver")
-    start = namedserver.serving if os.environ.get(namedserver.KUBECONFIG) else ownserver.serving
-    with start(folder, MANIFESTS, NAMESPACES) as found:
-        if isinstance(found, str):
-            pytest.skip(found)
-        yield found
+    start = existing_cluster.serving if os.environ.get(existing_cluster.KUBECONFIG) else local_server.serving
+    with start(folder, MANIFESTS, NAMESPACES) as server:
+        if isinstance(server, str):
+            pytest.skip(server)
+        yield server

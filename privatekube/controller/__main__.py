@@ -36,15 +36,23 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         str,
         typer.Option(envvar="PRIVATEKUBE_ORDER", help=f"{', '.join(ordering.ORDERINGS)}; see docs/scheduling.md."),
     ] = "dpf",
-    default_timeout: Annotated[int, typer.Option(min=1, help="Seconds that a claim waits which does not say.")] = 300,
-    period: Annotated[str, typer.Option(help="How often to look at least, such as 10s.")] = "10s",
+    default_timeout: Annotated[
+        int, typer.Option(min=1, help="How long a claim waits that sets no timeout, in seconds.")
+    ] = 300,
+    period: Annotated[str, typer.Option(help="The longest time between two passes, such as 10s.")] = "10s",
     in_cluster: Annotated[
         bool | None,
-        typer.Option("--in-cluster/--out-of-cluster", help="As this pod's service account; found out."),
+        typer.Option(
+            "--in-cluster/--out-of-cluster", help="Whether to use this pod's service account; detected by default."
+        ),
     ] = None,
-    kubeconfig: Annotated[Path | None, typer.Option(help="Instead of $KUBECONFIG.")] = None,
-    context: Annotated[str | None, typer.Option(help="Of the kubeconfig, instead of its current one.")] = None,
-    listen: Annotated[str, typer.Option(help="host:port of /healthz, /readyz and /metrics.")] = "127.0.0.1:8080",
+    kubeconfig: Annotated[Path | None, typer.Option(help="Path of the kubeconfig; the default is $KUBECONFIG.")] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Context of the kubeconfig; the default is its current one.")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(help="host:port to serve /healthz, /readyz and /metrics on.")
+    ] = "127.0.0.1:8080",
 ) -> None:
     """Share the cluster's privacy budget: grant claims, commit what they consume, record it. Several replicas may run.
 
@@ -66,8 +74,8 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         host,
         port,
         {
-            "/healthz": lambda: _said(controller.is_alive),
-            "/readyz": lambda: _said(controller.is_ready),
+            "/healthz": lambda: _probe(controller.is_alive),
+            "/readyz": lambda: _probe(controller.is_ready),
             "/metrics": lambda: (200, controller.metrics.text()),
         },
     )
@@ -76,14 +84,14 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     server.shutdown()
 
 
-def _said(is_so: bool) -> tuple[int, bytes]:
-    return (200, b"ok\n") if is_so else (503, b"not now\n")
+def _probe(is_ok: bool) -> tuple[int, bytes]:
+    return (200, b"ok\n") if is_ok else (503, b"not ok\n")
 
 
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65_535:
-        raise errors.invalid("--listen", listen, "is no address", "write host:port, such as 0.0.0.0:8080")
+        raise errors.invalid("--listen", listen, "is not an address", "write host:port, such as 0.0.0.0:8080")
     return host.strip("[]"), int(port)
 
 

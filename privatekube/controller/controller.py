@@ -1,6 +1,6 @@
-"""The controller of a cluster: passes over its store for as long as it leads, whatever single objects are like.
+"""The controller of a cluster: passes over its store for as long as it leads, no matter what single objects contain.
 
-A pass runs when something changed, when a deadline comes, and every period; what it does follows from what is stored.
+A pass runs after a change, at a deadline, and once per period; what it does follows from what is stored.
 """
 
 from __future__ import annotations
@@ -9,40 +9,41 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from privatekube import errors
-from privatekube.controller import next_due as due
-from privatekube.controller import status_events
-from privatekube.controller.event_recorder import Recorder
-from privatekube.controller.leader_election import Leader, Term
+from privatekube import errors, retries
+from privatekube.controller import next_due, status_events
+from privatekube.controller.event_recorder import EventRecorder
+from privatekube.controller.leader_election import LeaderElector, Term
 from privatekube.controller.metrics import Metrics
-from privatekube.controller.status_events import Happening
+from privatekube.controller.status_events import StatusEvent
 from privatekube.reconcile import block_admission, reconcile
-from privatekube.resources.wire import blocks as block_codec
-from privatekube.resources.wire import claims
 from privatekube.scheduling.policy import Policy
 from privatekube.store import kinds
 from privatekube.store.base import Resource
-from privatekube.store.kubernetes.controller_store import WatchingStore
+from privatekube.store.clock import SYSTEM, Clock
+from privatekube.store.kinds import Kind
+from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 
-_KINDS = {kinds.BLOCK: block_codec.KIND, kinds.CLAIM: claims.KIND}
-_QUIET_SECONDS, _LONGEST_LEFT_SECONDS = 1.0, 300.0
-"""So long nothing is decided before what may wait is written; and so long it waits at most."""
+_QUIET_SECONDS, _LONGEST_UNWRITTEN_SECONDS = 1.0, 300.0
+"""How long nothing must be decided before writes that may wait are made, and how long they wait at most."""
 _GATHER_SECONDS = 0.01
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
+"""How long to wait after a change for others that belong to it."""
+_BACK_OFF = retries.BackOff(first_seconds=0.4, longest_seconds=10.0)
+_TAKE_OVER_BACK_OFF = retries.BackOff(first_seconds=0.2, longest_seconds=0.2)
 _LONGEST_PASS_SECONDS = 300.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Of one controller.
+    """The settings of one controller.
 
     Args:
-        policy: how budget is shared, by name; see `policy.Policy.parse`.
-        period_seconds: how often to run a pass at least.
+        policy: how budget is shared, by the names of its settings; see `policy.Policy.parse`.
+        period_seconds: the longest time between two passes.
         identity: of this replica.
         namespace: of the lease.
     """
@@ -57,165 +58,171 @@ class Settings:
 
 
 class Controller:
-    """One replica. `run` does all the work; the other methods are called by the threads around it."""
+    """One replica: `run` does all the work; the other methods are called from the threads around it."""
 
-    def __init__(self, cluster: Cluster, core: CoreObjects, settings: Settings) -> None:
-        self._settings, self._policy = settings, Policy.parse(settings.policy)
-        self.store = WatchingStore(cluster, core, self)
-        self.leader = Leader(core, settings.identity, settings.namespace, self.changed)
+    def __init__(self, cluster: Cluster, core: CoreObjects, settings: Settings, *, clock: Clock = SYSTEM) -> None:
+        self._settings, self._policy, self._clock = settings, Policy.parse(settings.policy), clock
+        self.store = ControllerStore(cluster, core, self, clock=clock)
+        self.elector = LeaderElector(core, settings.identity, settings.namespace, self.on_change)
         self.metrics = Metrics(self.store.known_blocks, self.store.known_claims)
-        self._recorder = Recorder(core, self.leader.identity)
+        self._recorder = EventRecorder(core, self.elector.identity)
         self._woken, self._stopped = threading.Event(), threading.Event()
         self._alive = self._completed = self._wrote = time.monotonic()
         self._term: Term | None = None
-        self._pause = _FIRST_PAUSE_SECONDS
-        self._refused: set[str] = set()
+        self._pauses, self._take_over_pauses = retries.Pauses(_BACK_OFF), retries.Pauses(_TAKE_OVER_BACK_OFF)
+        self._reported_blocks: set[str] = set()
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop still goes round."""
+        """Whether the loop is still running."""
         return time.monotonic() < self._alive + _LONGEST_PASS_SECONDS
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has seen all blocks and claims, so that it could lead."""
+        """Whether it has listed all blocks and claims, so that it could lead."""
         return self.store.is_filled and not self._stopped.is_set()
 
     def stop(self) -> None:
-        """Have `run` end at the next write, wherever in a pass that is: nothing is lost by it."""
+        """Make `run` end at the next write, anywhere in a pass; nothing is lost by it."""
         self._stopped.set()
         self.store.halt()
         self._woken.set()
 
     def run(self) -> None:
-        """Lead when it can, until `stop`."""
+        """Lead whenever possible, until `stop`."""
         self.store.start()
         self._recorder.start()
-        self.leader.start()
+        self.elector.start()
         seconds = self._settings.period_seconds
         while not self._stopped.is_set():
-            was_woken = self._woken.wait(seconds)
+            is_woken = self._woken.wait(seconds)
             self._alive = time.monotonic()
-            time.sleep(_GATHER_SECONDS if was_woken else 0.0)
+            time.sleep(_GATHER_SECONDS if is_woken else 0.0)
             self._woken.clear()
-            seconds = self._round()
+            seconds = self._run_round()
         self._end()
 
-    def changed(self) -> None:
-        """Something may have to be done."""
+    def on_change(self) -> None:
+        """Start the next pass soon."""
         self._woken.set()
 
-    def wrote(self, before: Resource | None, after: Resource) -> None:
-        """Tell people what a write of status means."""
-        kind, self._wrote = kinds.kind(after), time.monotonic()
-        self.metrics.writes.labels(kind).inc()
-        for happened in status_events.of(before, after):
-            if kind == kinds.CLAIM:
-                self.metrics.count(happened)
-            self._recorder.record(_KINDS[kind], after.meta, happened)
-            _log.info(happened.message, extra={"reason": happened.reason, kind: after.id})
+    def on_write(self, before: Resource | None, after: Resource) -> None:
+        """Count, record and log what a write of a status means."""
+        kind: Kind[Any] = kinds.kind_of(after)
+        self._wrote = time.monotonic()
+        self.metrics.writes.labels(kind.name).inc()
+        for event in status_events.between(before, after):
+            if kind is kinds.CLAIM:
+                self.metrics.count_event(event)
+            self._recorder.record(kind.api_kind, after.meta, event)
+            _log.info(event.message, extra={"reason": event.reason, kind.name: after.id})
 
-    def met_conflict(self) -> None:
-        """Count it."""
+    def on_conflict(self) -> None:
+        """Count a write that was refused because another process wrote first."""
         self.metrics.conflicts.inc()
 
-    def relisted(self, kind: str) -> None:
-        """Count it."""
-        self.metrics.relists.labels(kind).inc()
+    def on_relist(self, kind: Kind[Any]) -> None:
+        """Count that all objects of a kind were listed again."""
+        self.metrics.relists.labels(kind.name).inc()
 
-    def malformed(self, kind: str, resource_id: str, fault: str) -> None:
-        """Say what is wrong with an object that is left out."""
-        _log.error("left out: %s", fault, extra={kind: resource_id})
+    def on_malformed(self, kind: Kind[Any], resource_id: str, fault: str) -> None:
+        """Log why an object cannot be read."""
+        _log.error("quarantined: %s", fault, extra={kind.name: resource_id})
 
-    def _round(self) -> float:
-        """One time round; how long to wait then."""
-        period, now = self._settings.period_seconds, time.monotonic()
-        if self._stopped.is_set() or not self._leads():
+    def _run_round(self) -> float:
+        """Run a pass if this replica leads; return how long to wait for a change until the next, in seconds."""
+        period = self._settings.period_seconds
+        if self._stopped.is_set() or not self._take_lead():
             return period
+        now = time.monotonic()
         is_quiet = now >= self._wrote + _QUIET_SECONDS
-        left = self._pass(completely=is_quiet or now >= self._completed + _LONGEST_LEFT_SECONDS)
-        if left is None:
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-            return self._pause
-        if not left:
+        has_unwritten = self._run_pass(completely=is_quiet or now >= self._completed + _LONGEST_UNWRITTEN_SECONDS)
+        if has_unwritten is None:
+            return self._pauses.next_seconds()
+        if not has_unwritten:
             self._completed = time.monotonic()
-        self._pause = _FIRST_PAUSE_SECONDS
-        self._tell_of_refused_blocks()
-        next_due = due.seconds(self.store, self._policy, now_ms=_now_ms())
-        return min(period, next_due, _QUIET_SECONDS if left else period)
+        self._pauses.reset()
+        self._report_refused_blocks()
+        due = next_due.seconds_until(self.store, self._policy, now_ms=self._clock.now_ms())
+        return min(period, due, _QUIET_SECONDS if has_unwritten else period)
 
-    def _leads(self) -> bool:
-        """Whether this replica leads and may write; where it only just begins to, it takes over first."""
-        term = self.leader.term
+    def _take_lead(self) -> bool:
+        """Take over if this replica was elected in a new term; return whether it leads and may write."""
+        term = self.elector.term
         self.metrics.leader.set(term is not None)
         if term is None or term == self._term:
             return term is not None
         self._term = None
         try:
-            latest = self.store.refresh()
-            if term.epoch <= latest:
-                term = self.leader.raise_to(latest + 1)
-            if term is None:
-                return False
-            self.store.take_over(term.epoch, fence=not term.was_given_back)
-            for name, value in self._settings.policy.items():
-                self.store.set_setting(name, value)
+            term = self._take_over(term)
         except errors.PrivateKubeError as error:
             _log.warning("cannot take over yet: %s", error)
-            time.sleep(_FIRST_PAUSE_SECONDS)
-            self.changed()
+            self._take_over_pauses.sleep()
+            self.on_change()
+            return False
+        if term is None:
             return False
         self._term = term
-        _log.info("leads", extra={"epoch": term.epoch, "identity": self.leader.identity})
+        _log.info("leads", extra={"epoch": term.epoch, "identity": self.elector.identity})
         return True
 
-    def _pass(self, *, completely: bool) -> bool | None:
-        """Run a pass: whether something is left to be written; None where it failed."""
+    def _take_over(self, term: Term) -> Term | None:
+        """Make sure that no earlier leader can write any more; return the term, None if it has ended."""
+        latest_epoch = self.store.refresh()
+        current = term if term.epoch > latest_epoch else self.elector.raise_epoch(latest_epoch + 1)
+        if current is None:
+            return None
+        self.store.take_over(current.epoch, fence=not current.was_released)
+        for name, value in self._settings.policy.items():
+            self.store.set_setting(name, value)
+        return current
+
+    def _run_pass(self, *, completely: bool) -> bool | None:
+        """Run a pass; return whether it left writes to a later one, None if it failed."""
         try:
             with self.metrics.decision.time():
-                return reconcile.reconcile(self.store, self._policy, now_ms=_now_ms(), completely=completely)
+                now_ms = self._clock.now_ms()
+                return reconcile.reconcile(self.store, self._policy, now_ms=now_ms, completely=completely)
         except errors.Deposed as error:
-            _log.warning("leads no more: %s", error)
+            _log.warning("no longer leads: %s", error)
             self._term = None
-            self.leader.resign()
+            self.elector.resign()
             return False
         except errors.PrivateKubeError as error:
-            self._failed(error, type(error).__name__)
-            self._isolate(error)
-        except Exception as error:  # noqa: BLE001 - a controller that stops for one mistake helps nobody
+            self._count_failure(error)
+            self._quarantine(error)
+        except Exception as error:  # noqa: BLE001 - one defect must not stop the controller for all claims
             _log.exception("pass failed")
-            self._failed(error, type(error).__name__)
+            self._count_failure(error)
         return None
 
-    def _failed(self, error: Exception, reason: str) -> None:
+    def _count_failure(self, error: Exception) -> None:
+        reason = type(error).__name__
         self.metrics.failures.labels(reason).inc()
         _log.warning("pass failed: %s", error, extra={"reason": reason})
 
-    def _isolate(self, error: errors.PrivateKubeError) -> None:
-        """Go on without the one object that a pass failed on, for a while."""
-        found = None if error.resource is None else self.store.set_aside(error.resource)
-        if found is not None:
-            happened = Happening(status_events.FAILED, f"left out for a while: {error}", is_warning=True)
-            self._recorder.record(_KINDS[kinds.kind(found)], found.meta, happened)
-            self.changed()
+    def _quarantine(self, error: errors.PrivateKubeError) -> None:
+        """Quarantine the object that a pass failed on, and continue without it for a while."""
+        resource = None if error.resource is None else self.store.quarantine(error.resource)
+        if resource is not None:
+            kind: Kind[Any] = kinds.kind_of(resource)
+            event = StatusEvent(status_events.FAILED, f"quarantined for a while: {error}", is_warning=True)
+            self._recorder.record(kind.api_kind, resource.meta, event)
+            self.on_change()
 
-    def _tell_of_refused_blocks(self) -> None:
-        """Say once of each block that a pass did not admit, why."""
+    def _report_refused_blocks(self) -> None:
+        """Record once for each block that was not admitted, why."""
         blocks = self.store.list_blocks()
-        for block in [each for each in blocks if each.status is None]:
-            if block.meta.uid not in self._refused:
-                self._refused.add(block.meta.uid)
+        for block in blocks:
+            if block.status is None and block.meta.uid not in self._reported_blocks:
+                self._reported_blocks.add(block.meta.uid)
                 try:
                     block_admission.require_admissible(self.store, block, block_admission.admitted_by_data(blocks))
                 except errors.PrivateKubeError as error:
-                    happened = Happening(status_events.NOT_ADMITTED, str(error), is_warning=True)
-                    self._recorder.record(_KINDS[kinds.BLOCK], block.meta, happened)
+                    event = StatusEvent(status_events.NOT_ADMITTED, str(error), is_warning=True)
+                    self._recorder.record(kinds.BLOCK.api_kind, block.meta, event)
 
     def _end(self) -> None:
-        self.store.drain()  # whoever leads next need not fence off a write that comes late
-        self.leader.give_back()
+        self.store.drain()  # the next leader need not fence off a write that arrives late
+        self.elector.release()
         _log.info("ended")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

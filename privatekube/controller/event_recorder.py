@@ -1,4 +1,4 @@
-"""Events of blocks and claims, written in a thread of its own: nothing waits for them, and none is worth a failure."""
+"""Write Events of blocks and claims in a separate thread: nothing waits for them, and none is worth a failure."""
 
 from __future__ import annotations
 
@@ -8,42 +8,47 @@ import threading
 from datetime import UTC, datetime
 
 from privatekube import errors
-from privatekube.controller.status_events import Happening
+from privatekube.controller.status_events import StatusEvent
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 from privatekube.store.kubernetes.core_objects import CoreObjects
 
 _COMPONENT = "privatekube-controller"
-_MOST_WAITING, _LONGEST_MESSAGE = 20_000, 1000
+_QUEUE_LENGTH, _LONGEST_MESSAGE = 20_000, 1000
 _log = logging.getLogger(__name__)
 
 
-class Recorder:
-    """Writes Events as the replica of that identity."""
+class EventRecorder:
+    """Writes Events in the name of one replica.
+
+    Args:
+        core: writes them.
+        identity: of the replica.
+    """
 
     def __init__(self, core: CoreObjects, identity: str) -> None:
         self._core, self._identity = core, identity
-        self._waiting: queue.Queue[tuple[str, Json]] = queue.Queue(_MOST_WAITING)
+        self._queue: queue.Queue[tuple[str, Json]] = queue.Queue(_QUEUE_LENGTH)
 
     def start(self) -> None:
         """Begin to write, until the process ends."""
         threading.Thread(target=self._write, name="events", daemon=True).start()
 
-    def record(self, kind: str, about: meta.ObjectMeta, happened: Happening) -> None:
-        """Have an Event written about an object; dropped where too many wait already."""
+    def record(self, kind: str, subject: meta.ObjectMeta, event: StatusEvent) -> None:
+        """Queue an Event about an object; drop it if the queue is full."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {
-            "metadata": {"generateName": f"{about.name[:200]}.", "namespace": about.namespace},
+            "metadata": {"generateName": f"{subject.name[:200]}.", "namespace": subject.namespace},
             "involvedObject": {
                 "apiVersion": meta.API_VERSION,
                 "kind": kind,
-                "name": about.name,
-                "namespace": about.namespace,
-                "uid": about.uid,
+                "name": subject.name,
+                "namespace": subject.namespace,
+                "uid": subject.uid,
             },
-            "reason": happened.reason,
-            "message": happened.message[:_LONGEST_MESSAGE],
-            "type": "Warning" if happened.is_warning else "Normal",
+            "reason": event.reason,
+            "message": event.message[:_LONGEST_MESSAGE],
+            "type": "Warning" if event.is_warning else "Normal",
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,
@@ -52,20 +57,20 @@ class Recorder:
             "reportingInstance": self._identity,
         }
         try:
-            self._waiting.put_nowait((about.namespace, body))
+            self._queue.put_nowait((subject.namespace, body))
         except queue.Full:
-            _log.warning("event dropped", extra={"reason": happened.reason, "object": about.id})
+            _log.warning("event dropped: too many are queued", extra={"reason": event.reason, "object": subject.id})
 
     def flush(self) -> None:
-        """Wait until what was recorded is written."""
-        self._waiting.join()
+        """Wait until all queued Events are written."""
+        self._queue.join()
 
     def _write(self) -> None:
         while True:
-            namespace, body = self._waiting.get()
+            namespace, body = self._queue.get()
             try:
                 self._core.create_event(namespace, body)
             except errors.PrivateKubeError as error:
                 _log.warning("event not written", extra={"reason": body["reason"], "error": str(error)})
             finally:
-                self._waiting.task_done()
+                self._queue.task_done()

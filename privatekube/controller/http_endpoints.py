@@ -1,4 +1,4 @@
-"""The controller's HTTP: /healthz, /readyz and /metrics."""
+"""The HTTP endpoints of the controller: /healthz, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from typing import Any
 from privatekube import errors
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
-Page = Callable[[], tuple[int, bytes]]
-"""Gives the status and the body."""
+Endpoint = Callable[[], tuple[int, bytes]]
+"""Returns the HTTP status and the body."""
 
 
-def serve(host: str, port: int, pages: Mapping[str, Page]) -> http.server.ThreadingHTTPServer:
-    """Serve `pages` by path, in threads of their own; the server, which says its port and can be closed.
+def serve(host: str, port: int, endpoints: Mapping[str, Endpoint]) -> http.server.ThreadingHTTPServer:
+    """Serve `endpoints` by path, in separate threads, and return the server.
+
+    Args:
+        host: the address to listen on.
+        port: 0 for any free port; the server knows which one it is.
+        endpoints: by path.
 
     Raises:
-        InvalidInput: nothing can listen there.
+        InvalidInput: the address cannot be listened on.
     """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         """Answers GET."""
 
         def do_GET(self) -> None:
-            """Answer with the page of that path."""
-            page = pages.get(self.path.partition("?")[0])
-            status, body = (404, b"not found\n") if page is None else page()
+            """Answer from the endpoint of the requested path."""
+            endpoint = endpoints.get(self.path.partition("?")[0])
+            status, body = (404, b"not found\n") if endpoint is None else endpoint()
             self.send_response(status)
             self.send_header("Content-Type", TEXT)
             self.send_header("Content-Length", str(len(body)))
@@ -35,14 +40,13 @@ def serve(host: str, port: int, pages: Mapping[str, Page]) -> http.server.Thread
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
-            """Nothing: probes come every few seconds."""
+            """Log nothing: probes arrive every few seconds."""
 
     try:
         server = http.server.ThreadingHTTPServer((host, port), Handler)
     except OSError as error:
-        raise errors.invalid(
-            "--listen", f"{host}:{port}", f"cannot be used ({error.strerror})", "choose another"
-        ) from None
+        fault = f"cannot be listened on ({error.strerror})"
+        raise errors.invalid("--listen", f"{host}:{port}", fault, "choose another host or port") from None
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

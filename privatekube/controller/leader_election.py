@@ -1,8 +1,8 @@
-"""Which replica leads: a Lease that its holder renews, and that anybody may take once it was not renewed in time.
+"""Elect a leading replica: it holds a Lease and renews it; any replica may take a Lease that was not renewed in time.
 
-As in Kubernetes' own leader election, whether a lease is over is measured by the reader's clock, from when it last saw
-it change: clocks of replicas may differ. A holder that was replaced may still be in the middle of a pass; that it
-cannot write any more is the epoch's part, see `store.watching`.
+As in Kubernetes' own leader election, a lease expires by the reader's clock, counted from when the reader last saw it
+change: the clocks of replicas may differ. A replaced leader may still be in the middle of a pass; the epoch, see
+`store.kubernetes.controller_store`, keeps it from writing.
 """
 
 from __future__ import annotations
@@ -22,41 +22,47 @@ NAME = "privatekube-controller"
 
 
 @dataclass(frozen=True, slots=True)
-class Durations:
-    """Of a lease, in seconds.
+class LeaseTiming:
+    """The times of a lease, in seconds.
 
     Args:
-        lease: how long it holds without being renewed.
-        renew: after how long without a renewal its holder stops by itself; shorter than `lease`.
-        retry: how often it is renewed, or tried.
+        lease_seconds: how long it is valid without being renewed.
+        renew_seconds: how long after its last renewal the holder stops leading; less than `lease_seconds`.
+        retry_seconds: how often it is renewed, or another replica tries to acquire it.
     """
 
-    lease: float = 10.0
-    renew: float = 7.0
-    retry: float = 2.0
+    lease_seconds: float = 10.0
+    renew_seconds: float = 7.0
+    retry_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.retry_seconds < self.renew_seconds < self.lease_seconds:
+            value = f"retry {self.retry_seconds:g}, renew {self.renew_seconds:g}, lease {self.lease_seconds:g}"
+            raise errors.invalid("lease timing", value, "must increase from above 0", "set retry < renew < lease")
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One time of leading.
+    """A period in which one replica leads.
 
     Args:
-        epoch: counts the terms, over all replicas.
-        was_given_back: whether the holder before had ended in order, so that it cannot be writing still.
+        epoch: counts the terms of all replicas.
+        was_released: whether the previous leader released the lease, so that it cannot be writing any more.
     """
 
     epoch: int
-    was_given_back: bool
+    was_released: bool
 
 
-class Leader:
-    """A replica that leads when it can.
+class LeaderElector:
+    """Makes a replica lead whenever it can.
 
     Args:
-        core: where the lease is.
-        identity: of this replica, for people; each start is a holder of its own.
+        core: reads and writes the lease.
+        identity: of this replica, for people; each start of it is a separate holder.
         namespace: of the lease.
-        on_change: called when it begins or ends to lead.
+        on_change: called when it begins or stops to lead.
+        timing: of the lease.
     """
 
     def __init__(
@@ -65,104 +71,107 @@ class Leader:
         identity: str,
         namespace: str,
         on_change: Callable[[], None],
-        durations: Durations = Durations(),
+        timing: LeaseTiming = LeaseTiming(),
     ) -> None:
-        self._core, self._namespace, self._on_change, self._durations = core, namespace, on_change, durations
+        self._core, self._namespace, self._on_change, self._timing = core, namespace, on_change, timing
         self.identity = f"{identity}_{uuid.uuid4().hex[:8]}"
         self._lock = threading.Lock()
         self._term: Term | None = None
         self._renewed = 0.0
         self._seen: tuple[str, float] = ("", 0.0)
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
 
     @property
     def term(self) -> Term | None:
-        """The current time of leading; None where another replica leads, or the lease could not be renewed in time."""
+        """The current term; None if another replica leads, or the lease could not be renewed in time."""
         term = self._term
-        return term if term is not None and time.monotonic() < self._renewed + self._durations.renew else None
+        return term if term is not None and time.monotonic() < self._renewed + self._timing.renew_seconds else None
 
     def start(self) -> None:
-        """Try to lead, in a thread of its own, until `give_back`."""
-        threading.Thread(target=self._keep_trying, name="lease", daemon=True).start()
+        """Try to lead, in a separate thread, until `release`."""
+        threading.Thread(target=self._run, name="lease", daemon=True).start()
 
     def resign(self) -> None:
-        """Stop leading without giving the lease back: another replica has it."""
-        self._lead(None)
+        """Stop leading without releasing the lease: another replica holds it."""
+        self._set_term(None)
 
-    def raise_to(self, epoch: int) -> Term | None:
-        """Count on from `epoch`, where the lease was deleted and counts anew; the term then, None where it is over.
+    def raise_epoch(self, epoch: int) -> Term | None:
+        """Continue to count from `epoch` after the lease was deleted; return the new term, None if it has ended.
 
         Raises:
             Conflict, StoreBusy: it could not be recorded; nothing may be written in this term.
         """
         with self._lock:
-            found = self._read()
-            if self.term is None or found is None or found["spec"].get("holderIdentity") != self.identity:
+            lease = self._read()
+            if self.term is None or not self._is_held(lease):
                 return None
-            self._write(found, holder=self.identity, transitions=epoch)
-            self._term = Term(epoch, was_given_back=False)
+            self._write(lease, holder=self.identity, epoch=epoch)
+            self._term = Term(epoch, was_released=False)
             return self._term
 
-    def give_back(self) -> None:
-        """Stop for good, and let another replica lead at once."""
-        self._ended.set()
+    def release(self) -> None:
+        """Stop permanently, and let another replica lead at once."""
+        self._stopped.set()
         with self._lock:
-            self._lead(None)
-            found = self._read()
-            if found is not None and found["spec"].get("holderIdentity") == self.identity:
-                self._write(found, holder="", transitions=found["spec"].get("leaseTransitions", 0))
+            self._set_term(None)
+            lease = self._read()
+            if lease is not None and self._is_held(lease):
+                self._write(lease, holder="", epoch=lease["spec"].get("leaseTransitions", 0))
 
-    def _keep_trying(self) -> None:
-        while not self._ended.is_set():
+    def _run(self) -> None:
+        while not self._stopped.is_set():
             try:
                 with self._lock:
-                    if not self._ended.is_set():
-                        self._try()
+                    if not self._stopped.is_set():
+                        self._renew_or_acquire()
             except errors.PrivateKubeError:
                 if self.term is None:
-                    self._lead(None)
-            self._ended.wait(self._durations.retry)
+                    self._set_term(None)
+            self._stopped.wait(self._timing.retry_seconds)
 
-    def _try(self) -> None:
-        """Renew the lease, or take it where that may be."""
+    def _renew_or_acquire(self) -> None:
+        """Renew the lease if this replica holds it; acquire it if it is free or has expired."""
         started = time.monotonic()
-        found = self._read()
-        spec = {} if found is None else found["spec"]
-        holder, transitions = spec.get("holderIdentity") or "", spec.get("leaseTransitions") or 0
+        lease = self._read()
+        spec = {} if lease is None else lease["spec"]
+        holder, epoch = spec.get("holderIdentity") or "", spec.get("leaseTransitions") or 0
         if holder == self.identity and self._term is not None:
-            self._write(found, holder=self.identity, transitions=transitions)
+            self._write(lease, holder=self.identity, epoch=epoch)
             self._renewed = started
-        elif found is None or not holder or self._is_over(found):
-            self._write(found, holder=self.identity, transitions=transitions + 1)
+        elif lease is None or not holder or self._is_expired(lease):
+            self._write(lease, holder=self.identity, epoch=epoch + 1)
             self._renewed = started
-            self._lead(Term(transitions + 1, was_given_back=not holder))
+            self._set_term(Term(epoch + 1, was_released=not holder))
         else:
-            self._lead(None)
+            self._set_term(None)
 
-    def _is_over(self, lease: Json) -> bool:
+    def _is_held(self, lease: Json | None) -> bool:
+        return lease is not None and lease["spec"].get("holderIdentity") == self.identity
+
+    def _is_expired(self, lease: Json) -> bool:
         version = lease["metadata"]["resourceVersion"]
         if self._seen[0] != version:
             self._seen = (version, time.monotonic())
-        return time.monotonic() >= self._seen[1] + self._durations.lease
+        return time.monotonic() >= self._seen[1] + self._timing.lease_seconds
 
-    def _lead(self, term: Term | None) -> None:
-        changed, self._term = term != self._term, term
-        if changed:
+    def _set_term(self, term: Term | None) -> None:
+        is_changed, self._term = term != self._term, term
+        if is_changed:
             self._on_change()
 
     def _read(self) -> Json | None:
-        return self._core.lease(NAME, self._namespace, timeout_seconds=self._durations.retry)
+        return self._core.lease(NAME, self._namespace, timeout_seconds=self._timing.retry_seconds)
 
-    def _write(self, found: Json | None, *, holder: str, transitions: int) -> None:
+    def _write(self, lease: Json | None, *, holder: str, epoch: int) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        before = {} if found is None else found["spec"]
+        before = {} if lease is None else lease["spec"]
         spec = {
             "holderIdentity": holder,
-            "leaseDurationSeconds": int(self._durations.lease),
-            "leaseTransitions": transitions,
+            "leaseDurationSeconds": int(self._timing.lease_seconds),
+            "leaseTransitions": epoch,
             "acquireTime": before.get("acquireTime", now) if holder == before.get("holderIdentity") else now,
             "renewTime": now,
         }
-        metadata = {"name": NAME, "namespace": self._namespace} if found is None else found["metadata"]
+        metadata = {"name": NAME, "namespace": self._namespace} if lease is None else lease["metadata"]
         document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-        self._core.write_lease(document, timeout_seconds=self._durations.retry)
+        self._core.write_lease(document, timeout_seconds=self._timing.retry_seconds)

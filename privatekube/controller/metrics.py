@@ -1,4 +1,4 @@
-"""What the controller tells Prometheus. Budgets are public: nothing here comes from the data."""
+"""The Prometheus metrics of the controller. Budgets are public: nothing here comes from the data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from privatekube.controller import status_events
-from privatekube.controller.status_events import Happening
+from privatekube.controller.status_events import StatusEvent
 from privatekube.privacy import budget
 from privatekube.privacy.budget import RenyiCurve
-from privatekube.resources import conditions, summary
+from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.refusals import RefusalReason
 
-_REFUSALS = frozenset({conditions.REFUSED, "TimedOut", "Withdrawn", "Overdue"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -24,8 +24,8 @@ class Metrics:
     """The controller's metrics.
 
     Args:
-        blocks: the blocks now, asked for at each scrape.
-        claims: the open claims now, likewise.
+        blocks: returns the current blocks; called at each scrape.
+        claims: returns the current open claims; called at each scrape.
     """
 
     def __init__(
@@ -42,9 +42,14 @@ class Metrics:
         )
         self.writes = Counter("privatekube_status_writes", "Writes of status.", ["kind"], registry=registry)
         self.conflicts = Counter(
-            "privatekube_conflicts", "Writes refused because somebody else wrote first.", registry=registry
+            "privatekube_conflicts", "Writes refused because another process wrote first.", registry=registry
         )
-        self.relists = Counter("privatekube_watch_relists", "All of a kind listed anew.", ["kind"], registry=registry)
+        self.relists = Counter(
+            "privatekube_watch_relists",
+            "Times that all objects of a kind were listed again.",
+            ["kind"],
+            registry=registry,
+        )
         self.failures = Counter(
             "privatekube_failed_passes", "Passes that ended with an error.", ["reason"], registry=registry
         )
@@ -53,20 +58,20 @@ class Metrics:
             "privatekube_refusals", "Refused allocate requests, by reason.", ["reason"], registry=registry
         )
 
-    def count(self, happened: Happening) -> None:
-        """Count what happened to a claim."""
-        if happened.reason == status_events.GRANTED:
+    def count_event(self, event: StatusEvent) -> None:
+        """Count a grant or a refusal of a claim."""
+        if event.reason == status_events.GRANTED:
             self._grants.inc()
-        elif happened.reason in _REFUSALS:
-            self._refusals.labels(happened.reason).inc()
+        elif event.reason in set(RefusalReason):
+            self._refusals.labels(event.reason).inc()
 
     def text(self) -> bytes:
-        """All of them, in Prometheus' text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
 
 
 class _Budgets(Collector):
-    """Gauges that are read off the blocks and claims at each scrape."""
+    """Gauges that are computed from the blocks and claims at each scrape."""
 
     def __init__(
         self, blocks: Callable[[], Sequence[PrivateDataBlock]], claims: Callable[[], Sequence[PrivacyBudgetClaim]]
@@ -74,11 +79,11 @@ class _Budgets(Collector):
         self._blocks, self._claims = blocks, claims
 
     def collect(self) -> Iterable[Metric]:
-        """See the protocol."""
+        """Compute the gauges."""
         labels = ("namespace", "block")
         left = GaugeMetricFamily(
             "privatekube_block_epsilon_left",
-            "Epsilon that nobody was granted yet; of a Renyi budget at the order of which most is left.",
+            "Epsilon that was not granted yet; of a Renyi budget, at the order with the most left.",
             labels=(*labels, "order"),
         )
         committed = GaugeMetricFamily(
@@ -92,12 +97,12 @@ class _Budgets(Collector):
         return [left, committed, GaugeMetricFamily("privatekube_claims_waiting", "Claims that wait.", value=waiting)]
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing yet: the caches are empty when this is registered."""
+        """Describe nothing: the caches are empty when this is registered."""
         return []
 
 
 def _left(block: PrivateDataBlock) -> Iterator[tuple[str, str, float]]:
-    """The name of the block, the order where there is one, and epsilon left."""
+    """Yield the name of the block, the order of a Renyi budget or an empty text, and the epsilon left."""
     if block.status is None:
         return
     left = block.status.pending + block.status.available

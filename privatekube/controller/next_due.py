@@ -1,4 +1,4 @@
-"""When the next pass has something to do although nothing changes: a time-out, a time to settle, time that unlocks."""
+"""When the next pass has work to do even if nothing changes: a timeout, a settle-after time, budget that unlocks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from privatekube.store.base import ResourceStore
 _SOONEST_SECONDS = 0.01
 
 
-def seconds(store: ResourceStore, policy: Policy, *, now_ms: int) -> float:
-    """How long until then; infinite where nothing is due."""
-    times = [at_ms for claim in store.list_claims(open_only=True) for at_ms in _of_claim(claim, policy)]
+def seconds_until(store: ResourceStore, policy: Policy, *, now_ms: int) -> float:
+    """Return how long it is until then, in seconds; infinite if nothing is due."""
+    due_ms = [time_ms for claim in store.list_claims(open_only=True) for time_ms in _due_ms(claim, policy)]
     period_ms = policy.unlocking.period_ms
     if period_ms is not None:
         admitted = [block for block in store.list_blocks() if block.status is not None]
-        times += [(transitions.status_of(block).last_release_ms or 0) + period_ms for block in admitted]
-    return max(_SOONEST_SECONDS, (min(times) - now_ms) / 1000) if times else float("inf")
+        due_ms += [(transitions.status_of(block).last_release_ms or 0) + period_ms for block in admitted]
+    return max(_SOONEST_SECONDS, (min(due_ms) - now_ms) / 1000) if due_ms else float("inf")
 
 
-def _of_claim(claim: PrivacyBudgetClaim, policy: Policy) -> list[int]:
-    deadline = allocate_requests.deadline_ms(claim, policy.default_timeout_ms)
-    settle = None if claim.spec.settle_after is None else claim.spec.settle_after.at_ms
-    return [at_ms for at_ms in (deadline, settle) if at_ms is not None]
+def _due_ms(claim: PrivacyBudgetClaim, policy: Policy) -> list[int]:
+    deadline_ms = allocate_requests.deadline_ms(claim, policy)
+    settle_ms = None if claim.spec.settle_after is None else claim.spec.settle_after.at_ms
+    return [time_ms for time_ms in (deadline_ms, settle_ms) if time_ms is not None]

@@ -1,4 +1,4 @@
-"""What a write of status means to people: the Events of blocks and claims, and what metrics count."""
+"""What a write of status means to a person: the Events of blocks and claims, which the metrics count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from privatekube.reconcile import overdue_claims
 from privatekube.resources import conditions, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
 from privatekube.store.base import Resource
@@ -18,16 +19,22 @@ GRANTED, WAITING, CONSUMED, RELEASED, FAILED = "Granted", "Waiting", "Consumed",
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """One thing that happened: a reason in one word, a message, and whether somebody should look at it."""
+class StatusEvent:
+    """Something that happened to a block or a claim.
+
+    Args:
+        reason: one word in CamelCase.
+        message: a sentence without a full stop.
+        is_warning: whether a person should look at it.
+    """
 
     reason: str
     message: str
     is_warning: bool = False
 
 
-def of(before: Resource | None, after: Resource) -> Iterator[Happening]:
-    """What happened between two versions of an object; `before` is None where it was not seen before."""
+def between(before: Resource | None, after: Resource) -> Iterator[StatusEvent]:
+    """Yield what happened between two versions of an object; `before` is None for the first version."""
     if isinstance(after, PrivateDataBlock):
         yield from _of_block(before if isinstance(before, PrivateDataBlock) else None, after)
     else:
@@ -37,30 +44,30 @@ def of(before: Resource | None, after: Resource) -> Iterator[Happening]:
                 yield _of_response(after, index, response)
 
 
-def _of_block(before: PrivateDataBlock | None, after: PrivateDataBlock) -> Iterator[Happening]:
+def _of_block(before: PrivateDataBlock | None, after: PrivateDataBlock) -> Iterator[StatusEvent]:
     if before is None or before.status is None:
-        yield Happening(ADMITTED, f"its budget is {summary.short(after.spec.initial_budget)}")
+        yield StatusEvent(ADMITTED, f"its budget is {summary.short(after.spec.initial_budget)}")
     if _is_exhausted(after) and not (before and _is_exhausted(before)):
-        yield Happening(EXHAUSTED, "all of its budget is granted or committed", is_warning=True)
+        yield StatusEvent(EXHAUSTED, "all of its budget is granted or committed", is_warning=True)
 
 
 def _is_exhausted(block: PrivateDataBlock) -> bool:
-    found = () if block.status is None else block.status.conditions
-    return any(each.type == conditions.EXHAUSTED and each.status for each in found)
+    conditions_of_block = () if block.status is None else block.status.conditions
+    return any(condition.type == conditions.EXHAUSTED and condition.status for condition in conditions_of_block)
 
 
-def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> Happening:
+def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> StatusEvent:
     request = claim.spec.requests[index]
     if response.state is ResponseState.FAILURE:
         is_allocation = isinstance(request.action, AllocateRequest)
-        reason = conditions.refusal(response.error or "") if is_allocation else FAILED
-        return Happening(reason, response.error or "", is_warning=True)
+        refusal = response.refusal or Refusal.parse("")
+        return StatusEvent(str(refusal.reason) if is_allocation else FAILED, str(refusal), is_warning=True)
     if isinstance(response.detail, AllocateResponse):
-        blocks = len(response.detail.budgets)
+        n_blocks = len(response.detail.budgets)
         if response.state is ResponseState.PENDING:
-            return Happening(WAITING, f"waits for {summary.demand(claim)} on {blocks} blocks")
-        return Happening(GRANTED, f"granted {summary.demand(claim)} on {blocks} blocks")
-    why = "; its time to settle was over" if request.identifier == overdue_claims.IDENTIFIER else ""
+            return StatusEvent(WAITING, f"waits for {summary.demand(claim)} on {n_blocks} blocks")
+        return StatusEvent(GRANTED, f"granted {summary.demand(claim)} on {n_blocks} blocks")
+    cause = "; its time to settle was over" if request.identifier == overdue_claims.IDENTIFIER else ""
     if isinstance(request.action, ConsumeRequest):
-        return Happening(CONSUMED, f"committed for good on {len(request.action.consume)} blocks{why}")
-    return Happening(RELEASED, f"gave its budget back{why}")
+        return StatusEvent(CONSUMED, f"committed permanently on {len(request.action.consume)} blocks{cause}")
+    return StatusEvent(RELEASED, f"released its budget{cause}")

@@ -1,1 +1,1 @@
-"""One pass of the control plane: read, decide, write, again on conflict."""
+"""One pass of the control plane: read the store, decide, write; see `reconcile.reconcile`."""

@@ -1,4 +1,4 @@
-"""Asking an API server as one of several users, whoever started it; see `ownserver` and `namedserver`."""
+"""An API server and its users; `local_server` starts one, `existing_cluster` uses one that is running."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ROLES = ("viewer", "claimant", "data-owner", "controller")
 """A user of each name has the ClusterRole privatekube-NAME; the user `nobody` has none, `admin` may do everything."""
 ADMIN = "admin"
 USERS_NAMESPACE = "privatekube-tests"
-"""Where the users' service accounts are."""
-OWN_NAMESPACES = (SYSTEM_NAMESPACE, USERS_NAMESPACE)
+"""The namespace of the users' service accounts."""
+TEST_NAMESPACES = (SYSTEM_NAMESPACE, USERS_NAMESPACE)
 _TOKEN_SECONDS = 4 * 3600
 
 
 @dataclass
 class ApiServer(abc.ABC):
-    """An API server and the users it knows, each with a token of its own.
+    """An API server and its users, each with a token.
 
     Args:
-        folder: for the users' kubeconfigs.
-        kubectl_program: of the server's version.
+        folder: for the kubeconfigs of the users.
+        kubectl_program: kubectl of the server's version.
     """
 
     folder: Path
@@ -41,29 +41,29 @@ class ApiServer(abc.ABC):
     @property
     @abc.abstractmethod
     def url(self) -> str:
-        """Where it listens."""
+        """The URL that it listens on."""
 
     @property
     @abc.abstractmethod
     def certificate(self) -> Path:
-        """What its certificate is checked with."""
+        """The certificate authority that its certificate is checked with."""
 
     def restart(self) -> None:
-        """Stop the API server alone, and start it again with what etcd has."""
-        pytest.skip("nobody restarts a cluster that is not the tests' own")
+        """Stop the API server but not etcd, and start it again."""
+        pytest.skip("an existing cluster is not restarted")
 
-    def slow_etcd(self) -> contextlib.AbstractContextManager[None]:
-        """etcd stands still for half a second, again and again, for as long as the context is open."""
-        pytest.skip("nobody slows a cluster down that is not the tests' own")
+    def slowing_etcd(self) -> contextlib.AbstractContextManager[None]:
+        """Pause etcd for half a second, again and again, while the context is open."""
+        pytest.skip("an existing cluster is not slowed down")
 
     def install(self, manifests: Path, namespaces: Sequence[str]) -> None:
-        """Install this project's kinds and roles, make namespaces, and users with their roles."""
+        """Install the resource definitions and roles, and create namespaces and users with their roles."""
         self.kubectl("apply", "--server-side", "-k", str(manifests / "base"))
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        for namespace in (*namespaces, *OWN_NAMESPACES):
+        for namespace in (*namespaces, *TEST_NAMESPACES):
             self.kubectl("create", "namespace", namespace)
         for user in (*ROLES, "nobody"):
-            self.tokens[user] = self._made(user)
+            self.tokens[user] = self._create_user(user)
         for role in ROLES:
             self.bind(role)
         self.kubectl("apply", "-f", str(manifests / "controller" / "access.yaml"))
@@ -77,11 +77,11 @@ class ApiServer(abc.ABC):
         self.kubectl("create", "clusterrolebinding", _binding(user), f"--clusterrole=privatekube-{user}", account)
 
     def unbind(self, user: str) -> None:
-        """Take it away again."""
+        """Take that role away from the user."""
         self.kubectl("delete", "clusterrolebinding", _binding(user), "--ignore-not-found")
 
     def kubectl(self, *arguments: str, user: str = ADMIN, stdin: str | None = None, status: int = 0) -> str:
-        """Run kubectl as a user, check its exit status, and return what it wrote."""
+        """Run kubectl as a user, check its exit status, and return its output."""
         done = subprocess.run(
             [self.kubectl_program, *self._connection(user), *arguments],
             input=stdin,
@@ -94,14 +94,14 @@ class ApiServer(abc.ABC):
         return done.stdout + done.stderr
 
     def api(self, user: str = ADMIN) -> client.ApiClient:
-        """A connection of the official client as a user."""
+        """Return a connection of the official client as a user."""
         configuration = client.Configuration(host=self.url)
         configuration.ssl_ca_cert = str(self.certificate)
         configuration.api_key = {"authorization": f"Bearer {self._token(user)}"}
         return client.ApiClient(configuration)
 
     def kubeconfig(self, user: str) -> Path:
-        """A kubeconfig of a user."""
+        """Write a kubeconfig of a user, and return its path."""
         cluster = {"server": self.url, "certificate-authority": str(self.certificate)}
         document = {
             "apiVersion": "v1",
@@ -124,10 +124,10 @@ class ApiServer(abc.ABC):
         ]
 
     def _token(self, user: str) -> str:
-        return self.tokens.get(user, "of-nobody-known")
+        return self.tokens.get(user, "unknown-token")
 
-    def _made(self, user: str) -> str:
-        """A service account for a user, and its token."""
+    def _create_user(self, user: str) -> str:
+        """Create a service account for a user, and return its token."""
         self.kubectl("create", "serviceaccount", user, "-n", USERS_NAMESPACE)
         return self.kubectl("create", "token", user, "-n", USERS_NAMESPACE, f"--duration={_TOKEN_SECONDS}s").strip()
 

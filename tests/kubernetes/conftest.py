@@ -1,4 +1,4 @@
-"""What tests with a controller share: an emptied store, and replicas that end with the test."""
+"""Fixtures of tests with a controller: an empty store, and replicas that end with the test."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Starter = Callable[..., ControllerProcess]
 
 @pytest.fixture
 def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
-    opened = stores.emptied(apiserver)()
+    opened = stores.open_empty(apiserver)
     yield opened
     opened.close()
 
 
 @pytest.fixture
 def start(apiserver: ApiServer, store: KubernetesStore, tmp_path: Path) -> Iterator[Starter]:
-    """Starts a replica by name, with options; `--unlock all` without."""
+    """Return a function that starts a replica by name, with options; the default is `--unlock all`."""
     started: list[ControllerProcess] = []
 
     def starting(name: str = "a", *options: str) -> ControllerProcess:

@@ -1,4 +1,4 @@
-"""Controller processes, as they run in a cluster but for their pod."""
+"""Controller processes, as they run in a cluster but without a pod."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from privatekube.resources.responses import ResponseState
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests.kubernetes.apiserver import ApiServer
 
-_READY_SECONDS, _END_SECONDS = 30, 15
+_READY_SECONDS, _STOP_SECONDS = 30, 15
 
 
 @dataclass
 class ControllerProcess:
-    """One replica; stopped by its own process id."""
+    """One replica of the controller."""
 
     server: ApiServer
     folder: Path
@@ -32,7 +32,7 @@ class ControllerProcess:
     _log: Path = field(default=Path())
 
     def start(self) -> ControllerProcess:
-        """Start it, and wait until it is ready."""
+        """Start the process, and wait until it is ready."""
         self._log = self.folder / f"controller-{self.name}-{time.monotonic_ns()}.log"
         environment = {**os.environ, "POD_NAME": self.name, "POD_NAMESPACE": "privatekube-system"}
         command = [sys.executable, "-m", "privatekube.controller", "--listen", "127.0.0.1:0", *self.options]
@@ -44,40 +44,40 @@ class ControllerProcess:
         return self
 
     def kill(self) -> None:
-        """End it as a machine that is lost would."""
-        self._end(signal.SIGKILL)
+        """Kill the process, as the loss of its machine would."""
+        self._signal(signal.SIGKILL)
 
     def stop(self) -> int:
-        """End it as Kubernetes does; its exit status."""
-        return self._end(signal.SIGTERM)
+        """Stop the process as Kubernetes does, and return its exit status."""
+        return self._signal(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Have it stand still."""
+        """Pause the process."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
-        """Have it go on."""
+    def resume(self) -> None:
+        """Resume the process."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def process_id(self) -> int:
-        """Its process id."""
+        """The process id."""
         assert self._process is not None
         return self._process.pid
 
     def log(self) -> str:
-        """What it wrote."""
+        """Return its log."""
         return self._log.read_text()
 
-    def logged(self) -> list[dict[str, object]]:
-        """What it wrote, line by line."""
+    def log_entries(self) -> list[dict[str, object]]:
+        """Return the entries of its log."""
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
     def leads(self) -> bool:
@@ -85,15 +85,15 @@ class ControllerProcess:
         return "privatekube_leader 1.0" in self.get("/metrics")[1]
 
     def metric(self, name: str) -> float:
-        """The value of a metric, its labels included in the name."""
+        """Return the value of a metric; `name` includes the labels."""
         lines = self.get("/metrics")[1].splitlines()
         return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name), 0.0)
 
     def get(self, path: str) -> tuple[int, str]:
-        """The status and the body of a page of it; status 0 while it does not listen."""
+        """Return the HTTP status and the body of one of its endpoints; status 0 while it does not listen."""
         if not self.is_running:
             raise AssertionError(f"the controller ended\n{self.log()}")
-        address = next((line["address"] for line in self.logged() if line.get("message") == "listening"), None)
+        address = next((line["address"] for line in self.log_entries() if line.get("message") == "listening"), None)
         if address is None:
             return 0, ""
         try:
@@ -103,19 +103,19 @@ class ControllerProcess:
             with error:
                 return error.code, error.read().decode()
 
-    def _end(self, number: signal.Signals) -> int:
+    def _signal(self, number: signal.Signals) -> int:
         process = self._process
         if process is None:
             return 0
         process.send_signal(number)
         try:
-            return process.wait(_END_SECONDS)
+            return process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
 
 
-def answered(store: KubernetesStore, name: str, index: int = 0) -> bool:
+def is_answered(store: KubernetesStore, name: str, index: int = 0) -> bool:
     """Whether a request of the claim `ns/name` has its final answer."""
     claim = store.get_claim(f"ns/{name}")
     responses = () if claim is None else claim.status.responses
@@ -123,7 +123,7 @@ def answered(store: KubernetesStore, name: str, index: int = 0) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = str) -> float:
-    """Wait for `condition`, at most so long; how long it took."""
+    """Wait until `condition` holds, at most `seconds`; return how long it took."""
     began = time.monotonic()
     while not condition():
         waited = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Processes that are started through `timeout`: ending them, and having them stand still."""
+"""Stop and pause processes that were started through `timeout`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 Process = subprocess.Popen[bytes]
-_STANDING_SECONDS, _GOING_SECONDS = 0.5, 0.1
+_PAUSED_SECONDS, _RUNNING_SECONDS = 0.5, 0.1
 
 
-def end(process: Process, *, seconds: float) -> None:
-    """Have a process end, and end it after so long."""
+def stop(process: Process, *, seconds: float) -> None:
+    """Terminate a process, and kill it if it has not ended after `seconds`."""
     child = _child_of(process) if process.poll() is None else None
     process.terminate()
     try:
@@ -29,20 +29,20 @@ def end(process: Process, *, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def standing_still(process: Process) -> Iterator[None]:
-    """The process stands still for half a second, again and again, for as long as the context is open."""
+def pausing(process: Process) -> Iterator[None]:
+    """Pause the process for half a second, again and again, while the context is open."""
     child = _child_of(process)
-    with meanwhile(partial(_stop_and_go, child)):
+    with repeating(partial(_pause_and_resume, child)):
         yield
 
 
 @contextlib.contextmanager
-def meanwhile(action: Callable[[], object]) -> Iterator[None]:
-    """Repeat `action` in a thread for as long as the context is open."""
-    ended = threading.Event()
+def repeating(action: Callable[[], object]) -> Iterator[None]:
+    """Repeat `action` in a thread while the context is open."""
+    is_over = threading.Event()
 
     def repeat() -> None:
-        while not ended.is_set():
+        while not is_over.is_set():
             action()
 
     thread = threading.Thread(target=repeat)
@@ -50,19 +50,19 @@ def meanwhile(action: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        ended.set()
+        is_over.set()
         thread.join()
 
 
-def _stop_and_go(process: int) -> None:
+def _pause_and_resume(process: int) -> None:
     os.kill(process, signal.SIGSTOP)
     try:
-        time.sleep(_STANDING_SECONDS)
+        time.sleep(_PAUSED_SECONDS)
     finally:
         os.kill(process, signal.SIGCONT)
-    time.sleep(_GOING_SECONDS)
+    time.sleep(_RUNNING_SECONDS)
 
 
 def _child_of(process: Process) -> int:
-    """The process that `timeout` runs."""
+    """Return the id of the process that `timeout` runs."""
     return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])

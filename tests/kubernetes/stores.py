@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 
 from kubernetes.client import CoordinationV1Api, CoreV1Api
 
 from privatekube import errors
 from privatekube.resources.wire.common import Json
+from privatekube.store import kinds
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kubernetes import store
 from privatekube.store.kubernetes.core_objects import CoreObjects
@@ -17,34 +17,38 @@ from privatekube.store.kubernetes.store import KubernetesStore
 from tests.kubernetes.apiserver import ApiServer
 
 
-def _delete(cluster: Cluster, plural: str, document: Json) -> None:
-    """Remove an object whatever keeps it, and however often it is changed meanwhile."""
-    name, namespace = document["metadata"]["name"], document["metadata"].get("namespace")
-    while (found := cluster.get(plural, name, namespace)) is not None:
-        with contextlib.suppress(errors.NotFound, errors.Conflict):
-            if found["metadata"].pop("finalizers", None):
-                found = cluster.replace(plural, found)
-            if "deletionTimestamp" not in found["metadata"]:
-                cluster.delete(plural, found)
-
-
-def emptied(server: ApiServer, clock: Clock = SYSTEM) -> Callable[[], KubernetesStore]:
-    """Remove all that is there, a killed controller's lease too; what opens a store on it, again and again."""
+def clear(server: ApiServer) -> None:
+    """Delete everything that tests created, the lease of a killed controller too."""
     cluster = Cluster(server.api())
-    for plural in (*store.PLURAL.values(), store.ENTRIES, store.RETIRED):
-        for document in cluster.listed(plural):
+    for plural in (*(kind.plural for kind in kinds.KINDS), store.ENTRIES, store.RETIRED):
+        for document in cluster.list_objects(plural):
             _delete(cluster, plural, document)
     cluster.close()
     with contextlib.closing(server.api()) as api:
-        for found in CoreV1Api(api).list_namespaced_config_map(store.SYSTEM_NAMESPACE).items:
-            if found.metadata.name == store.SETTINGS:
-                CoreV1Api(api).delete_namespaced_config_map(found.metadata.name, store.SYSTEM_NAMESPACE)
+        for config_map in CoreV1Api(api).list_namespaced_config_map(store.SYSTEM_NAMESPACE).items:
+            if config_map.metadata.name == store.SETTINGS:
+                CoreV1Api(api).delete_namespaced_config_map(config_map.metadata.name, store.SYSTEM_NAMESPACE)
         for lease in CoordinationV1Api(api).list_namespaced_lease(store.SYSTEM_NAMESPACE).items:
             CoordinationV1Api(api).delete_namespaced_lease(lease.metadata.name, store.SYSTEM_NAMESPACE)
 
-    return lambda: opened(server, clock)
+
+def _delete(cluster: Cluster, plural: str, document: Json) -> None:
+    """Delete an object despite its finalizers and concurrent changes."""
+    name, namespace = document["metadata"]["name"], document["metadata"].get("namespace")
+    while (current := cluster.get(plural, name, namespace)) is not None:
+        with contextlib.suppress(errors.NotFound, errors.Conflict):
+            if current["metadata"].pop("finalizers", None):
+                current = cluster.replace(plural, current)
+            if "deletionTimestamp" not in current["metadata"]:
+                cluster.delete(plural, current)
 
 
-def opened(server: ApiServer, clock: Clock = SYSTEM) -> KubernetesStore:
-    """Open a store on what is there."""
+def open_store(server: ApiServer, clock: Clock = SYSTEM) -> KubernetesStore:
+    """Open a store on what the server has."""
     return KubernetesStore(Cluster(api := server.api()), CoreObjects(api), clock=clock)
+
+
+def open_empty(server: ApiServer, clock: Clock = SYSTEM) -> KubernetesStore:
+    """Clear the server and open a store on it."""
+    clear(server)
+    return open_store(server, clock)

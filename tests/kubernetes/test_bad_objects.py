@@ -1,4 +1,4 @@
-"""Objects that nobody should have made: each is refused with a reason, and the controller goes on with the others."""
+"""Invalid objects: each is refused with a reason, and the controller continues with the others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
-from tests.kubernetes import refusing
+from tests.kubernetes import rejecting_policy
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import answered, wait_until
+from tests.kubernetes.controllers import is_answered, wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -45,39 +45,39 @@ def asking(budget: Json, dataset: str = "d") -> Json:
         ({"identifier": "1", "allocateRequest": {"dataset": "d", "expectedBudget": {"function": "f"}}}, "function"),
     ],
 )
-def test_a_request_that_makes_no_sense_fails_with_a_reason_and_the_next_claim_is_granted(
+def test_an_invalid_request_fails_with_a_reason_and_the_next_claim_is_granted(
     apiserver: ApiServer, store: KubernetesStore, start: Starter, request_: Json, error: str
 ) -> None:
     controller = start()
     store.create(builders.block("b"))
     applied(apiserver, [request_])
-    wait_until(lambda: answered(store, "bad"), 20, controller.log)
-    found = store.get_claim("ns/bad")
-    assert found is not None
-    assert error in (found.status.responses[0].error or "")
+    wait_until(lambda: is_answered(store, "bad"), 20, controller.log)
+    claim = store.get_claim("ns/bad")
+    assert claim is not None
+    assert error in str(claim.status.responses[0].refusal)
     store.create(builders.claim("good"))
-    wait_until(lambda: answered(store, "good"), 20, controller.log)
+    wait_until(lambda: is_answered(store, "good"), 20, controller.log)
     assert Plane(store).states("good") == ["success"]
 
 
-def test_a_request_list_that_is_too_long_is_refused_at_the_door(apiserver: ApiServer, store: KubernetesStore) -> None:
+def test_a_request_list_that_is_too_long_is_rejected(apiserver: ApiServer, store: KubernetesStore) -> None:
     refused = applied(apiserver, [asking({"epsDel": {"epsilon": 0.1}})] * 300, status=1)
     assert "spec.requests" in refused
     assert "256" in refused
 
 
-def test_a_claim_that_cannot_be_answered_holds_up_nobody(
+def test_a_claim_that_cannot_be_answered_does_not_delay_others(
     apiserver: ApiServer, store: KubernetesStore, start: Starter
 ) -> None:
     controller = start()
     store.create(builders.block("b"))
-    with refusing.poison(apiserver, store):
+    with rejecting_policy.reject_poison(apiserver, store):
         store.create(builders.claim("poison", builders.allocate(0.25)))
         store.create(builders.claim("good", builders.allocate(0.25)))
-        wait_until(lambda: answered(store, "good"), 30, controller.log)
+        wait_until(lambda: is_answered(store, "good"), 30, controller.log)
         wait_until(lambda: "Failed" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
-        assert "left out for a while" in apiserver.kubectl("describe", "pbc", "poison", "-n", "ns")
-        assert not answered(store, "poison")
+        assert "quarantined for a while" in apiserver.kubectl("describe", "pbc", "poison", "-n", "ns")
+        assert not is_answered(store, "poison")
         poison = store.get_claim("ns/poison")
         assert poison is not None
         store.delete(poison)
@@ -92,7 +92,7 @@ def test_a_block_with_another_budget_than_its_data_had_is_not_admitted_and_says_
     controller = start()
     store.create(builders.block("b", digest="sha256:1"))
     store.create(builders.claim("c", builders.allocate(0.25)))
-    wait_until(lambda: answered(store, "c"), 20, controller.log)
+    wait_until(lambda: is_answered(store, "c"), 20, controller.log)
     apiserver.kubectl("delete", "pb", "b", "-n", "ns", "--timeout=30s")
     store.create(builders.block("b", EpsilonDelta(5.0), digest="sha256:1"))
     wait_until(lambda: "NotAdmitted" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)

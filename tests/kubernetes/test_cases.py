@@ -16,16 +16,16 @@ pytestmark = pytest.mark.kubernetes
 
 
 @pytest.mark.timeout(1200)  # six thousand writes, in one of them
-@pytest.mark.parametrize("case", [each for each in test_cases.cases() if "steps" in each.values[0]])
+@pytest.mark.parametrize("case", [case for case in test_cases.cases() if "steps" in case.values[0]])
 def test_case(case: dict[str, Any], apiserver: ApiServer) -> None:
-    stores.emptied(apiserver)
-    test_cases.run_case(renamed(case), lambda clock: stores.opened(apiserver, clock))
+    stores.clear(apiserver)
+    test_cases.run_case(renamed(case), lambda clock: stores.open_store(apiserver, clock))
 
 
 def renamed(case: dict[str, Any]) -> dict[str, Any]:
-    """The case with names in lower case, as Kubernetes wants them."""
-    made = [each for step in case["steps"] for key, each in step.items() if key.startswith("create_")]
+    """Return the case with names in lower case, as Kubernetes requires them."""
+    created = [value for step in case["steps"] for key, value in step.items() if key.startswith("create_")]
     text = json.dumps(case)
-    for name in {each["name"] for each in made}:
+    for name in {value["name"] for value in created}:
         text = re.sub(rf'(?<=["/]){re.escape(name)}(?=["/])', name.lower(), text)
     return dict(json.loads(text))

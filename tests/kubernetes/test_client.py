@@ -82,7 +82,7 @@ def test_a_claim_that_waits_too_long_reports_what_is_locked_and_withdraws(by: As
     start("a", "--unlock", "n=100")
     by("data-owner").create_blocks([builders.block("a")])
     client = by("claimant")
-    with pytest.raises(errors.DeadlineExceeded, match=r"still locked 0.99; policy n=100 unlocks it"):
+    with pytest.raises(errors.DeadlineExceeded, match=r"still locked 0.99; the policy n=100 unlocks it"):
         client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=1)
     assert not transitions.status_of(client.get_block("ns/a")).reserved
     with pytest.raises(errors.BudgetUnavailable, match="lacks budget"):

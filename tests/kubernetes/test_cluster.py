@@ -1,4 +1,4 @@
-"""Talking to an API server: pages, who is first, and what its errors become."""
+"""Requests to an API server: pages, concurrent appends, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from tests.store import test_contract
 
 @pytest.fixture
 def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
-    opened = stores.emptied(apiserver)()
+    opened = stores.open_empty(apiserver)
     yield opened
     opened.close()
 
 
 @pytest.mark.kubernetes
-def test_a_list_of_several_pages_is_whole(store: KubernetesStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(custom_objects, "_PAGE", 2)
+def test_a_list_of_several_pages_is_complete(store: KubernetesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custom_objects, "_PAGE_SIZE", 2)
     for name in "edcba":
         store.create(builders.claim(name))
-    assert [each.meta.name for each in store.list_claims()] == list("edcba")
+    assert [claim.meta.name for claim in store.list_claims()] == list("edcba")
 
 
 @pytest.mark.kubernetes
-def test_two_who_append_at_once_make_one_chain(apiserver: ApiServer) -> None:
-    opening = stores.emptied(apiserver)
+def test_concurrent_appends_make_one_chain(apiserver: ApiServer) -> None:
+    stores.clear(apiserver)
 
     def append(writer: int) -> None:
-        with contextlib.closing(opening()) as store:
+        with contextlib.closing(stores.open_store(apiserver)) as store:
             for number in range(10):
                 store.append(test_contract.entry(f"{writer}-{number}"))
                 store.append(test_contract.entry(f"both-{number}"))
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(append, range(3)))
-    with contextlib.closing(opening()) as store:
+    with contextlib.closing(stores.open_store(apiserver)) as store:
         entries = list(ledger.require_chain(store.ledger()))
-    assert len(entries) == len({each.identity for each in entries}) == 40
+    assert len(entries) == len({entry.identity for entry in entries}) == 40
 
 
 @pytest.mark.kubernetes
-def test_what_the_server_does_not_take_is_bad_input_in_its_words(store: KubernetesStore) -> None:
+def test_what_the_server_rejects_is_invalid_input_with_its_message(store: KubernetesStore) -> None:
     with pytest.raises(errors.InvalidInput, match=r"privatedatablocks/ns.*refused by the API server.*RFC 1123"):
         store.create(builders.block("Upper"))
 
@@ -65,11 +65,11 @@ def test_an_unknown_user_is_refused(apiserver: ApiServer) -> None:
         contextlib.closing(Cluster(apiserver.api("stranger"))) as on,
         pytest.raises(errors.InvalidInput, match="refused by the API server"),
     ):
-        on.listed(kubernetes.ENTRIES)
+        on.list_objects(kubernetes.ENTRIES)
 
 
-def test_a_server_that_is_not_there_is_busy() -> None:
+def test_an_unreachable_server_is_busy() -> None:
     configuration = client.Configuration(host="https://127.0.0.1:1")
     configuration.retries = 0
     with contextlib.closing(Cluster(client.ApiClient(configuration))) as on, pytest.raises(errors.StoreBusy):
-        on.listed(kubernetes.ENTRIES)
+        on.list_objects(kubernetes.ENTRIES)

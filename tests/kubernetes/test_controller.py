@@ -1,4 +1,4 @@
-"""The controller as a process of its own on a real API server: what it does, says and shows."""
+"""The controller as a process on a real API server: its decisions, Events, logs and metrics."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import transitions
+from privatekube.resources import refusals, transitions
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import answered, wait_until
+from tests.kubernetes.controllers import is_answered, wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -24,11 +24,11 @@ def test_claims_are_granted_and_paid(store: KubernetesStore, start: Starter) -> 
     for name in "ab":
         store.create(builders.block(name))
     store.create(builders.claim("c", builders.allocate(0.25)))
-    wait_until(lambda: answered(store, "c"), 15, controller.log)
+    wait_until(lambda: is_answered(store, "c"), 15, controller.log)
     plane = Plane(store)
     assert plane.claim("c").status.acquired == {"ns/a": EpsilonDelta(0.25), "ns/b": EpsilonDelta(0.25)}
     plane.append("c", ConsumeRequest({"ns/a": EpsilonDelta(0.25)}, "allOrNothing=true"))
-    wait_until(lambda: answered(store, "c", 1), 15, controller.log)
+    wait_until(lambda: is_answered(store, "c", 1), 15, controller.log)
     wait_until(lambda: not transitions.status_of(plane.blocks()["ns/a"]).locks, 15, controller.log)
     assert plane.status("a").committed == {"ns/c": EpsilonDelta(0.25)}
     assert plane.status("b").acquired == {"ns/c": EpsilonDelta(0.25)}
@@ -37,14 +37,14 @@ def test_claims_are_granted_and_paid(store: KubernetesStore, start: Starter) -> 
     assert controller.stop() == 0
 
 
-def test_it_says_what_happened(apiserver: ApiServer, store: KubernetesStore, start: Starter) -> None:
+def test_it_reports_what_happened(apiserver: ApiServer, store: KubernetesStore, start: Starter) -> None:
     controller = start()
     store.create(builders.block("b"))
     store.create(builders.claim("c", builders.allocate(0.25)))
     store.create(builders.claim("none", builders.allocate(0.25, blocks=3)))
-    wait_until(lambda: answered(store, "c") and answered(store, "none"), 15, controller.log)
+    wait_until(lambda: is_answered(store, "c") and is_answered(store, "none"), 15, controller.log)
     claim = json.loads(apiserver.kubectl("get", "pbc", "c", "-n", "ns", "-o", "json", user="viewer"))
-    conditions = {each["type"]: each for each in claim["status"]["conditions"]}
+    conditions = {condition["type"]: condition for condition in claim["status"]["conditions"]}
     assert conditions["Granted"]["status"] == "True"
     assert conditions["Settled"]["reason"] == "Holding"
     assert conditions["Granted"]["observedGeneration"] == 1
@@ -57,30 +57,30 @@ def test_it_says_what_happened(apiserver: ApiServer, store: KubernetesStore, sta
     assert controller.metric('privatekube_refusals_total{reason="Refused"}') == 1
     assert controller.metric('privatekube_block_epsilon_left{block="b",namespace="ns",order=""}') == 0.75
     assert controller.metric("privatekube_claims_waiting") == 0
-    assert any(line.get("reason") == "Granted" and line.get("claim") == "ns/c" for line in controller.logged())
+    assert any(line.get("reason") == "Granted" and line.get("claim") == "ns/c" for line in controller.log_entries())
 
 
 def reasons(apiserver: ApiServer) -> set[str]:
     events = json.loads(apiserver.kubectl("get", "events", "-n", "ns", "-o", "json"))
-    return {each["reason"] for each in events["items"]}
+    return {event["reason"] for event in events["items"]}
 
 
-def test_a_claim_times_out_by_itself(store: KubernetesStore, start: Starter) -> None:
+def test_a_claim_times_out_without_a_change(store: KubernetesStore, start: Starter) -> None:
     controller = start("a", "--unlock", "n=100", "--period", "1h")
     store.create(builders.block("b"))
     store.create(builders.claim("c", builders.allocate(0.5, timeout_ms=700)))
-    wait_until(lambda: answered(store, "c"), 15, controller.log)
-    found = store.get_claim("ns/c")
-    assert found is not None
-    assert found.status.responses[0].error == "timeout"
-    assert not found.status.reserved
+    wait_until(lambda: is_answered(store, "c"), 15, controller.log)
+    claim = store.get_claim("ns/c")
+    assert claim is not None
+    assert claim.status.responses[0].refusal == refusals.TIMED_OUT
+    assert not claim.status.reserved
 
 
 def test_time_unlocks_without_a_change(store: KubernetesStore, start: Starter) -> None:
     controller = start("a", "--unlock", "t=200ms,1s", "--period", "1h")
     store.create(builders.block("b"))
     store.create(builders.claim("c", builders.allocate(1.0)))
-    wait_until(lambda: answered(store, "c"), 15, controller.log)
+    wait_until(lambda: is_answered(store, "c"), 15, controller.log)
     assert Plane(store).states("c") == ["success"]
 
 
@@ -90,11 +90,11 @@ def test_a_block_that_is_deleted_and_made_again_starts_with_what_was_committed(
     controller = start()
     store.create(builders.block("b", digest="sha256:1"))
     store.create(builders.claim("c", builders.allocate(0.25)))
-    wait_until(lambda: answered(store, "c"), 15, controller.log)
+    wait_until(lambda: is_answered(store, "c"), 15, controller.log)
     apiserver.kubectl("delete", "pb", "--all", "-n", "ns", "--timeout=30s")
     assert store.get_block("ns/b") is None
     again = builders.block("b", digest="sha256:1")
     store.create(again)
-    wait_until(lambda: (found := store.get_block("ns/b")) is not None and found.status is not None, 15, controller.log)
+    wait_until(lambda: (block := store.get_block("ns/b")) is not None and block.status is not None, 15, controller.log)
     assert Plane(store).status("b").committed == {"ns/c": EpsilonDelta(0.25)}
     Plane(store).require_sound()

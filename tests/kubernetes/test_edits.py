@@ -1,4 +1,4 @@
-"""What the API server refuses to anybody, a cluster's administrator included: the rules of the resource definitions."""
+"""Changes that the API server refuses to every user, administrators included: the rules of the definitions."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
-    opened = stores.emptied(apiserver)()
+    opened = stores.open_empty(apiserver)
     yield opened
     opened.close()
 
 
 def replaced(apiserver: ApiServer, document: Json, *, status: int = 1) -> str:
-    """What `kubectl replace` says to a changed document; `kubectl edit` sends the like."""
+    """Return the output of `kubectl replace` for a changed document, which `kubectl edit` sends as well."""
     return apiserver.kubectl("replace", "-f", "-", stdin=json.dumps(document), status=status)
 
 
@@ -56,8 +56,8 @@ def test_what_a_block_declares_stays(
     document = copy.deepcopy(blocks.to_wire(store.create(builders.block(day=3))))
     *parents, last = path
     place: Any = document["spec"]
-    for each in parents:
-        place = place[each]
+    for parent in parents:
+        place = place[parent]
     if value is None:
         del place[last]
     else:
@@ -123,6 +123,6 @@ def test_a_status_is_not_written_with_the_rest(apiserver: ApiServer, store: Kube
     document = blocks.to_wire(written)
     document["status"]["availableBudget"] = {"epsDel": {"epsilon": 99.0, "delta": 0.0}}
     replaced(apiserver, document, status=0)
-    found = store.get_block("ns/b")
-    assert found is not None
-    assert found.status == written.status
+    stored = store.get_block("ns/b")
+    assert stored is not None
+    assert stored.status == written.status

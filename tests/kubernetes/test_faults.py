@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from privatekube.store.base import ResourceStore
 from privatekube.store.clock import Clock
 from tests.clock import FakeClock
-from tests.kubernetes import stores, watchers
+from tests.kubernetes import controller_stores, stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.reconcile import test_overdue_claims, test_recovery
 from tests.reconcile.harness import Plane
@@ -30,14 +30,14 @@ WALKS = hypothesis.settings(
 
 
 class OnCluster(Machine):
-    """The machine with the controller's own store, on an API server that is emptied before each walk."""
+    """The state machine with the store of a controller, on an API server that is cleared before each walk."""
 
     server: ClassVar[ApiServer]
 
     def opened(self) -> ResourceStore:
-        """See the class."""
-        stores.emptied(self.server)
-        store, _, _ = watchers.leading(self.server, 1, user="admin", clock=self.clock)
+        """Return the store of a controller on the cleared API server."""
+        stores.clear(self.server)
+        store, _, _ = controller_stores.open_leading(self.server, 1, user="admin", clock=self.clock)
         return store
 
 
@@ -49,14 +49,14 @@ def test_random_walks_keep_every_budget(apiserver: ApiServer) -> None:
 @pytest.mark.timeout(1200)
 def test_the_outcome_is_the_same_wherever_the_process_dies(apiserver: ApiServer) -> None:
     def empty(clock: Clock) -> ResourceStore:
-        return stores.emptied(apiserver, clock)()
+        return stores.open_empty(apiserver, clock)
 
-    expected, writes = test_recovery.lived("n=3", crash=None, empty=empty)
-    assert expected == test_recovery.lived("n=3", crash=None)[0]
+    expected, writes = test_recovery.run_through("n=3", crash=None, empty=empty)
+    assert expected == test_recovery.run_through("n=3", crash=None)[0]
     for step, count in enumerate(writes):
         for write in range(1, count + 1):
-            found, _ = test_recovery.lived("n=3", crash=(step, write, True), empty=empty)
-            assert found == expected, f"step {step}, write {write}"
+            outcome, _ = test_recovery.run_through("n=3", crash=(step, write, True), empty=empty)
+            assert outcome == expected, f"step {step}, write {write}"
 
 
 @pytest.mark.parametrize("opened", [False, True])
@@ -66,6 +66,6 @@ def test_settling_ends_the_same_wherever_the_process_dies(
     apiserver: ApiServer, opened: bool, write: int, after: bool
 ) -> None:
     clock = FakeClock()
-    plane = Plane(stores.emptied(apiserver, clock)(), clock=clock)
+    plane = Plane(stores.open_empty(apiserver, clock), clock=clock)
     test_overdue_claims.test_it_ends_the_same_wherever_the_process_dies(plane, opened, write, after)
     plane.store.close()

@@ -1,4 +1,4 @@
-"""The overlays: what they render to, and that an API server takes all of it."""
+"""The overlays: what they render to, and that an API server accepts all of it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ def rendered(server: ApiServer, overlay: Path) -> list[Json]:
 
 
 def one(documents: list[Json], kind: str, name: str) -> Json:
-    (found,) = [each for each in documents if (each["kind"], each["metadata"]["name"]) == (kind, name)]
-    return found
+    (document,) = [
+        document for document in documents if (document["kind"], document["metadata"]["name"]) == (kind, name)
+    ]
+    return document
 
 
 @kubernetes
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_api_server_takes_all_of_an_overlay(apiserver: ApiServer, overlay: str) -> None:
+def test_the_api_server_accepts_all_of_an_overlay(apiserver: ApiServer, overlay: str) -> None:
     documents = rendered(apiserver, MANIFESTS / "overlays" / overlay)
-    namespaces = [each for each in documents if each["kind"] == "Namespace"]
+    namespaces = [document for document in documents if document["kind"] == "Namespace"]
     apiserver.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(namespaces))
     said = apiserver.kubectl(
         "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", str(MANIFESTS / "overlays" / overlay)
@@ -48,7 +50,7 @@ def test_the_api_server_takes_all_of_an_overlay(apiserver: ApiServer, overlay: s
 
 @kubernetes
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_controller_is_restricted_probed_and_twice_there(apiserver: ApiServer, overlay: str) -> None:
+def test_the_controller_is_restricted_probed_and_has_two_replicas(apiserver: ApiServer, overlay: str) -> None:
     documents = rendered(apiserver, MANIFESTS / "overlays" / overlay)
     deployment = one(documents, "Deployment", CONTROLLER)["spec"]
     pod = deployment["template"]["spec"]
@@ -67,8 +69,8 @@ def test_the_controller_is_restricted_probed_and_twice_there(apiserver: ApiServe
         ("/readyz", "readiness"),
     }
     assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
-    assert {each["mountPath"] for each in container["volumeMounts"]} == {"/tmp"}  # noqa: S108 - the pod's own
-    assert {each["name"] for each in container["env"]} >= {"POD_NAME", "POD_NAMESPACE", "PRIVATEKUBE_UNLOCK"}
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp"}  # noqa: S108 - the pod's own
+    assert {variable["name"] for variable in container["env"]} >= {"POD_NAME", "POD_NAMESPACE", "PRIVATEKUBE_UNLOCK"}
     assert deployment["template"]["metadata"]["annotations"]["prometheus.io/port"] == "8080"
 
 
@@ -93,7 +95,7 @@ def test_kubeflow_adds_the_roles_to_its_own(apiserver: ApiServer) -> None:
 
 @kubernetes
 def test_the_kinds_and_roles_are_installed_alone(apiserver: ApiServer) -> None:
-    kinds = {each["kind"] for each in rendered(apiserver, MANIFESTS / "base")}
+    kinds = {document["kind"] for document in rendered(apiserver, MANIFESTS / "base")}
     assert kinds == {"CustomResourceDefinition", "ClusterRole"}
 
 
@@ -130,7 +132,7 @@ def test_the_example_lets_a_pipeline_claim_and_read_its_bucket_and_no_other_secr
 
 
 @kubernetes
-def test_everybody_known_reads_the_policy_and_nobody_changes_it(apiserver: ApiServer) -> None:
+def test_every_authenticated_user_reads_the_policy_and_none_changes_it(apiserver: ApiServer) -> None:
     apiserver.kubectl("apply", "-f", str(MANIFESTS / "controller" / "access.yaml"))
     assert allowed(apiserver, "my-team:other", "get", "configmaps/privatekube-policy", namespace=SYSTEM)
     assert not allowed(apiserver, "my-team:other", "get", "configmaps/another", namespace=SYSTEM)
@@ -141,7 +143,7 @@ def test_everybody_known_reads_the_policy_and_nobody_changes_it(apiserver: ApiSe
 def allowed(
     server: ApiServer, account: str, verb: str, what: str, subresource: str = "", *, namespace: str = "my-team"
 ) -> bool:
-    """Whether a service account may do that, by the API server's own answer."""
+    """Whether a service account may do that, according to the API server."""
     resource, _, name = what.partition("/")
     plural, _, group = resource.partition(".")
     asked = {"verb": verb, "group": group, "resource": plural, "name": name, "namespace": namespace}

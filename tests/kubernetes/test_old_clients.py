@@ -1,4 +1,4 @@
-"""Manifests in the manner of PrivateKube's own examples, applied with kubectl: granted, consumed, shown."""
+"""Manifests like those in PrivateKube's examples, applied with kubectl: granted, consumed, listed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATA = Path(__file__).resolve().parent.parent / "samples" / "privatekube"
 
 @pytest.fixture
 def plane(apiserver: ApiServer) -> Iterator[Plane]:
-    store = stores.emptied(apiserver)()
+    store = stores.open_empty(apiserver)
     yield Plane(store, unlock="n=100")
     store.close()
 

@@ -1,4 +1,4 @@
-"""The whole pipeline with its budget in custom resources: steps on this machine, the controller as its own process."""
+"""The whole pipeline with its budget in custom resources: steps on this machine, the controller as a process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class InCluster(Laptop):
 
     @property
     def environment(self) -> dict[str, str]:
-        """See the class."""
+        """Return the environment of a user of the cluster."""
         return {**super().environment, "PRIVATEKUBE_STORE": "kubernetes", "KUBECONFIG": str(self.kubeconfig)}
 
 
@@ -43,8 +43,8 @@ def test_a_run_pays_in_custom_resources_and_publishes_the_same(
     shown = runner.pipeline()
     assert {path.name for path in latest(runner).iterdir()} == FILES
     paid = receipt(runner)
-    found = json.loads(apiserver.kubectl("get", "pb", "-n", "privacy-example", "-o", "json", user="viewer"))
-    blocks = {f"privacy-example/{each['metadata']['name']}": each for each in found["items"]}
+    listed = json.loads(apiserver.kubectl("get", "pb", "-n", "privacy-example", "-o", "json", user="viewer"))
+    blocks = {f"privacy-example/{block['metadata']['name']}": block for block in listed["items"]}
     assert set(paid["committed"]) == set(blocks)
     for block_id, budget in paid["committed"].items():
         held = blocks[block_id]["status"]["committedBudgetMap"][paid["claim"]]
@@ -71,7 +71,7 @@ def test_a_run_that_finds_no_budget_ends_as_on_a_laptop(
     assert store.list_claims() == []
 
 
-def test_people_see_the_same_through_the_command_line(
+def test_the_command_line_shows_the_same(
     apiserver: ApiServer, store: KubernetesStore, start: Starter, tmp_path: Path
 ) -> None:
     start("a", "--unlock", "n=10")

@@ -1,4 +1,4 @@
-"""What the README shows of a cluster is what a cluster says."""
+"""The commands in the README's section on clusters print what the README shows."""
 
 from __future__ import annotations
 
@@ -24,56 +24,58 @@ _LOOKING = re.compile(r" (get|describe) ")
 
 
 def shown() -> list[tuple[str, list[str]]]:
-    """The commands of the section on clusters that are shown with what they say."""
+    """Return the commands of the section on clusters, with their output."""
     section = (ROOT / "README.md").read_text().partition("## In a cluster\n")[2].partition("\n## ")[0]
-    found: list[tuple[str, list[str]]] = []
+    commands: list[tuple[str, list[str]]] = []
     for block in re.findall(r"```\n(.*?)```", section, re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            elif found:
-                found[-1][1].append(line)
-    return found
+                commands.append((line.removeprefix("$ "), []))
+            elif commands:
+                commands[-1][1].append(line)
+    return commands
 
 
 def normal(line: str) -> str:
     return " ".join(_AGE.sub("AGE", line).split())
 
 
-def missing(expected: list[str], said: str) -> list[str]:
-    """The expected lines, from the first on that does not come in its turn."""
-    lines = iter([normal(line) for line in said.splitlines()])
+def missing(expected: list[str], output: str) -> list[str]:
+    """Return the expected lines from the first one that is missing at its place."""
+    lines = iter([normal(line) for line in output.splitlines()])
     wanted = [normal(line) for line in expected if line.strip() not in ("", "...")]
     return [line for line in wanted if line not in lines]
 
 
 class Cluster:
-    """A shell in front of the cluster, as the README's reader has it."""
+    """A shell of a user of the cluster, as the README assumes it."""
 
     def __init__(self, server: ApiServer, folder: Path, controller: ControllerProcess) -> None:
         self.server, self.folder, self.controller = server, folder, controller
 
     def run(self, command: str) -> str:
-        """Run one of the commands."""
+        """Run one of the commands, and return its output."""
         words = shlex.split(command.replace("manifests/examples", str(ROOT / "manifests" / "examples")))
         if words[0] == "python":
             return user(self.server, self.folder, "data-owner").run(*words[1:])
-        said = self.server.kubectl(*words[1:])
+        output = self.server.kubectl(*words[1:])
         if "env" in words or "restart" in words:
             self._restart()
-        return said
+        return output
 
     def _restart(self) -> None:
-        """What Kubernetes does with a changed Deployment: end the process, start another with what it says."""
+        """Do what Kubernetes does after a Deployment changed: replace the process by one with its settings."""
         arguments = ("get", "deployment", "privatekube-controller", "-n", SYSTEM_NAMESPACE, "-o", "json")
         (container,) = json.loads(self.server.kubectl(*arguments))["spec"]["template"]["spec"]["containers"]
-        named = {each["name"]: each.get("value") for each in container["env"]}
+        environment = {variable["name"]: variable.get("value") for variable in container["env"]}
         assert self.controller.stop() == 0
-        self.controller.options = ("--unlock", named["PRIVATEKUBE_UNLOCK"])
+        self.controller.options = ("--unlock", environment["PRIVATEKUBE_UNLOCK"])
         self.controller.start()
 
 
-def test_it_shows_what_is_said(apiserver: ApiServer, store: KubernetesStore, start: Starter, tmp_path: Path) -> None:
+def test_commands_print_what_is_shown(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, tmp_path: Path
+) -> None:
     commands = shown()
     assert len(commands) >= 10
     apiserver.kubectl("apply", "-f", str(DEPLOYMENT))
@@ -83,8 +85,8 @@ def test_it_shows_what_is_said(apiserver: ApiServer, store: KubernetesStore, sta
     cluster = Cluster(apiserver, tmp_path, start("a", "--unlock", "n=10"))
     cluster.run("python demo_blocks.py create --days 3")
     for command, expected in commands:
-        said, end = cluster.run(command), time.monotonic() + 20
-        while missing(expected, said) and _LOOKING.search(command) and time.monotonic() < end:
+        output, end = cluster.run(command), time.monotonic() + 20
+        while missing(expected, output) and _LOOKING.search(command) and time.monotonic() < end:
             time.sleep(0.2)
-            said = cluster.run(command)
-        assert not missing(expected, said), f"{command}\n{said}"
+            output = cluster.run(command)
+        assert not missing(expected, output), f"{command}\n{output}"

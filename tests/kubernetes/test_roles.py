@@ -1,4 +1,4 @@
-"""What each role may do, with real tokens on a real API server: the budget is what the roles leave of it."""
+"""What each role may do, with real tokens on a real API server: the promise depends on the roles."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _allowed(api: object, verb: str, kind: str) -> bool:
 
 @pytest.fixture
 def by(apiserver: ApiServer) -> Iterator[dict[str, KubernetesStore]]:
-    stores.emptied(apiserver)
+    stores.clear(apiserver)
     opened = {}
     for role in ROLES:
         api = apiserver.api(role)

@@ -1,5 +1,8 @@
-"""What goes wrong around the controller: replicas that die, stand still or run side by side, a server that is slow or
-away, and clients that never leave an object alone. Nothing is lost or doubled, and everything is answered."""
+"""Faults around the controller: replicas that die, pause or run side by side, a server that is slow or unreachable.
+
+With all of them, and with clients that change objects all the time, nothing is lost or doubled, and every claim is
+answered.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import meta, transitions
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
-from tests.kubernetes import processes, watchers
+from tests.kubernetes import controller_stores, processes
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import answered, wait_until
+from tests.kubernetes.controllers import is_answered, wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
@@ -29,12 +32,12 @@ HAND_OVER_SECONDS = 15
 
 @pytest.fixture
 def blocks(store: KubernetesStore) -> list[str]:
-    """Four blocks, of which all claims together take a part."""
+    """Create four blocks, which all claims together do not exhaust."""
     return [store.create(builders.block(name)).id for name in "abcd"]
 
 
 def ask(store: KubernetesStore, first: int = 0, count: int = CLAIMS) -> list[str]:
-    """That many claims, at once."""
+    """Create `count` claims at once, and return their names."""
     names = [f"c-{number}" for number in range(first, first + count)]
     for name in names:
         with contextlib.suppress(errors.AlreadyExists):
@@ -43,8 +46,8 @@ def ask(store: KubernetesStore, first: int = 0, count: int = CLAIMS) -> list[str
 
 
 def require_granted_once(store: KubernetesStore, blocks: list[str], names: list[str]) -> None:
-    """Every claim holds its piece on every block, and the blocks say the same."""
-    wait_until(lambda: all(answered(store, name) for name in names), 90)
+    """Check that every claim holds its amount on every block, and that the blocks record the same."""
+    wait_until(lambda: all(is_answered(store, name) for name in names), 90)
     plane = Plane(store)
     wait_until(lambda: not any(transitions.status_of(block).locks for block in store.list_blocks()), 30)
     for name in names:
@@ -58,7 +61,7 @@ def require_granted_once(store: KubernetesStore, blocks: list[str], names: list[
     plane.require_settled()
 
 
-def test_a_controller_that_is_killed_again_and_again_ends_what_it_began(
+def test_a_controller_that_is_killed_repeatedly_finishes_what_it_began(
     store: KubernetesStore, start: Starter, blocks: list[str]
 ) -> None:
     names: list[str] = []
@@ -76,8 +79,8 @@ def test_of_two_controllers_one_leads_and_the_other_takes_over(
     store: KubernetesStore, start: Starter, blocks: list[str]
 ) -> None:
     replicas = [start("a"), start("b")]
-    wait_until(lambda: any(each.leads() for each in replicas), HAND_OVER_SECONDS)
-    leading, other = sorted(replicas, key=lambda each: each.leads(), reverse=True)
+    wait_until(lambda: any(replica.leads() for replica in replicas), HAND_OVER_SECONDS)
+    leading, other = sorted(replicas, key=lambda replica: replica.leads(), reverse=True)
     assert not other.leads()
     names = ask(store)
     leading.kill()
@@ -85,19 +88,17 @@ def test_of_two_controllers_one_leads_and_the_other_takes_over(
     require_granted_once(store, blocks, names)
 
 
-def test_a_controller_that_ends_in_order_hands_over_at_once(
-    store: KubernetesStore, start: Starter, blocks: list[str]
-) -> None:
+def test_a_controller_that_stops_hands_over_at_once(store: KubernetesStore, start: Starter, blocks: list[str]) -> None:
     first, second = start("a"), None
     wait_until(first.leads, HAND_OVER_SECONDS, first.log)
     second = start("b")
     names = ask(store)
     assert first.stop() == 0
-    assert wait_until(second.leads, HAND_OVER_SECONDS, second.log) < leader_election.Durations().lease / 2
+    assert wait_until(second.leads, HAND_OVER_SECONDS, second.log) < leader_election.LeaseTiming().lease_seconds / 2
     require_granted_once(store, blocks, names)
 
 
-def test_a_leader_that_stood_still_writes_nothing_more(
+def test_a_leader_that_was_paused_writes_nothing_more(
     store: KubernetesStore, start: Starter, blocks: list[str]
 ) -> None:
     first = start("a")
@@ -107,7 +108,7 @@ def test_a_leader_that_stood_still_writes_nothing_more(
     first.pause()
     names += ask(store, first=6, count=6)
     wait_until(second.leads, HAND_OVER_SECONDS, second.log)
-    first.go_on()
+    first.resume()
     names += ask(store, first=12, count=6)
     require_granted_once(store, blocks, names)
     wait_until(lambda: not first.leads(), HAND_OVER_SECONDS, first.log)
@@ -121,7 +122,7 @@ def test_a_lease_that_is_deleted_does_not_turn_back_the_epoch(
     second = start("b")
     wait_until(second.leads, HAND_OVER_SECONDS, second.log)
     names = ask(store, count=2)
-    wait_until(lambda: all(answered(store, name) for name in names), 30, second.log)
+    wait_until(lambda: all(is_answered(store, name) for name in names), 30, second.log)
     apiserver.kubectl("delete", "lease", leader_election.NAME, "-n", "privatekube-system")
     names += ask(store, first=2, count=2)
     require_granted_once(store, blocks, names)
@@ -149,13 +150,13 @@ def test_a_slow_etcd_only_costs_time(
 ) -> None:
     controller = start()
     wait_until(controller.leads, HAND_OVER_SECONDS, controller.log)
-    with apiserver.slow_etcd():
+    with apiserver.slowing_etcd():
         names = ask(store, count=8)
-        wait_until(lambda: all(answered(store, name) for name in names), 90, controller.log)
+        wait_until(lambda: all(is_answered(store, name) for name in names), 90, controller.log)
     require_granted_once(store, blocks, names)
 
 
-def test_clients_that_never_leave_an_object_alone_do_not_stop_anything(
+def test_clients_that_change_an_object_all_the_time_stop_nothing(
     apiserver: ApiServer, store: KubernetesStore, start: Starter, blocks: list[str]
 ) -> None:
     controller = start()
@@ -166,21 +167,21 @@ def test_clients_that_never_leave_an_object_alone_do_not_stop_anything(
         count += 1
         for plural, name in (("privatedatablocks", "a"), ("privacybudgetclaims", "c-0")):
             patch = {"metadata": {"labels": {"touched": str(count)}}}
-            with contextlib.suppress(Exception):  # before it is made
+            with contextlib.suppress(Exception):  # before it is created
                 custom.patch_namespaced_custom_object(meta.GROUP, "v1", "ns", plural, name, patch)
 
-    with processes.meanwhile(touch):
+    with processes.repeating(touch):
         names = ask(store)
         require_granted_once(store, blocks, names)
     assert count > 20
     assert controller.metric("privatekube_conflicts_total") > 0
 
 
-def test_a_watch_that_is_too_old_is_begun_anew(apiserver: ApiServer, store: KubernetesStore, blocks: list[str]) -> None:
-    watching, cluster, noting = watchers.leading(apiserver, 1)
+def test_a_watch_that_is_too_old_starts_again(apiserver: ApiServer, store: KubernetesStore, blocks: list[str]) -> None:
+    watching, cluster, observer = controller_stores.open_leading(apiserver, 1)
     cluster.expire_next_watch()
     apiserver.restart()  # ends the watches, which then go on from a version that is too old
-    wait_until(lambda: len(noting.relists) >= 6, 60)
+    wait_until(lambda: len(observer.relists) >= 6, 60)
     assert cluster.expired > 0
     store.create(builders.block("late"))
     wait_until(lambda: len(watching.list_blocks()) == 5, 30)

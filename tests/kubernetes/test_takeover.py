@@ -1,4 +1,4 @@
-"""A controller that is late: it stood still in the middle of a pass while another took over, and then writes on."""
+"""A late controller: it paused in the middle of a pass while another took over, and then continues to write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from tests import builders
-from tests.kubernetes import stores, watchers
+from tests.kubernetes import controller_stores, stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.reconcile.harness import Plane
 
@@ -17,8 +17,8 @@ QUARTER = EpsilonDelta(0.25)
 
 
 def prepare(apiserver: ApiServer) -> Plane:
-    """Two blocks; a claim that holds budget and pays, one that gives it back, one that is new, one that waits."""
-    plane = Plane(stores.emptied(apiserver)(), unlock="all")
+    """Create two blocks; a claim that consumes, one that releases, one that is new, and one that waits."""
+    plane = Plane(stores.open_empty(apiserver), unlock="all")
     for name in "ab":
         plane.block(name)
     plane.ask("pays", builders.allocate(0.25))
@@ -31,7 +31,7 @@ def prepare(apiserver: ApiServer) -> Plane:
 
 
 def world(plane: Plane) -> object:
-    """What everybody holds, and what is left."""
+    """Return what every claim holds, and what is left."""
     blocks = plane.blocks().values()
     claims = plane.store.list_claims()
     held = [(claim.id, dict(claim.status.acquired), dict(claim.status.committed)) for claim in claims]
@@ -41,23 +41,23 @@ def world(plane: Plane) -> object:
 
 
 def finished(plane: Plane) -> object:
-    """The world once nothing is left to do, checked."""
+    """Run passes until nothing is left to do, check the result, and return it."""
     plane.run()
     plane.require_sound()
     plane.require_settled()
     return world(plane)
 
 
-def test_whatever_a_late_controller_still_writes_nothing_is_lost_or_doubled(apiserver: ApiServer) -> None:
+def test_late_writes_of_a_controller_lose_and_double_nothing(apiserver: ApiServer) -> None:
     expected = finished(prepare(apiserver))
     for at in range(1, 40):
         plane = prepare(apiserver)
-        late, cluster, _ = watchers.leading(apiserver, 1)
+        late, cluster, _ = controller_stores.open_leading(apiserver, 1)
         happened: list[int] = []
 
         def other_takes_over(happened: list[int] = happened) -> None:
             happened.append(1)
-            second, _, _ = watchers.leading(apiserver, 1)
+            second, _, _ = controller_stores.open_leading(apiserver, 1)
             second.take_over(2, fence=True)
             Plane(second).run()
 
@@ -75,10 +75,10 @@ def test_whatever_a_late_controller_still_writes_nothing_is_lost_or_doubled(apis
         raise AssertionError("the pass never ended")
 
 
-def test_a_late_controller_learns_that_its_time_is_over(apiserver: ApiServer) -> None:
+def test_a_late_controller_is_deposed(apiserver: ApiServer) -> None:
     prepare(apiserver)
-    late, cluster, _ = watchers.leading(apiserver, 1)
-    second, _, _ = watchers.leading(apiserver, 1)
+    late, cluster, _ = controller_stores.open_leading(apiserver, 1)
+    second, _, _ = controller_stores.open_leading(apiserver, 1)
     cluster.interrupt(2, lambda: second.take_over(2, fence=True))
     with pytest.raises(errors.Deposed, match="epoch 1 is over, epoch 2 has written"):
         Plane(late).run()

@@ -1,4 +1,4 @@
-"""What the tests of passes share."""
+"""Fixtures of the tests of passes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.reconcile.harness import Plane
 
 @pytest.fixture(params=["sqlite", "memory"])
 def plane(request: pytest.FixtureRequest) -> Plane:
-    """An empty store of each embedded kind."""
+    """Return a control plane on an empty store, of each embedded kind."""
     clock = FakeClock()
     store = MemoryStore(clock) if request.param == "memory" else SqliteStore(Path(":memory:"), clock=clock)
     return Plane(store, clock=clock)

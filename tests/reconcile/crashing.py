@@ -1,4 +1,4 @@
-"""A store without transactions that fails before or after its n-th write, as a process that dies there."""
+"""A store without transactions that fails before or after its n-th write, like a process that dies there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CrashError(Exception):
 
 
 class CrashingStore:
-    """Passes everything on to `store`; `arm` sets when to fail. `writes` counts what was written."""
+    """Delegates to `store`; `arm` sets when to fail, `writes` counts the writes."""
 
     def __init__(self, store: ResourceStore) -> None:
         self._store = store
@@ -26,24 +26,26 @@ class CrashingStore:
     def arm(
         self, writes: int | None, *, after: bool = False, error: Exception | None = None, always: bool = False
     ) -> None:
-        """Fail at the `writes`-th write from now: before it, or `after` it is done; None never does.
+        """Fail at the `writes`-th write from now, before it or `after` it; never if None.
 
         Args:
-            error: instead of the process dying there.
-            always: at every write from there on.
+            writes: which write.
+            after: whether to write first.
+            error: raised instead of CrashError.
+            always: whether to fail at every later write as well.
         """
         self._left, self._after, self._error, self._always = writes, after, error or CrashError(), always
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Every write is by itself."""
+        """Make every write a separate one."""
         yield
 
     def __getattr__(self, name: str) -> Any:
         method: Callable[..., Any] = getattr(self._store, name)
-        return self._writing(method) if name in WRITES else method
+        return self._wrap(method) if name in WRITES else method
 
-    def _writing(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _wrap(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def write(*arguments: Any) -> Any:
             fails = self._left is not None and (self._left == 1 or (self._always and self._left < 1))
             if self._left is not None:

@@ -1,4 +1,4 @@
-"""One control plane over any store, with a clock that tests set, and what must hold on it at all times."""
+"""A control plane over any store, with a clock that tests set, and checks of what must always hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import ledger_audit, reconcile
 from privatekube.resources import transitions
-from privatekube.resources.block import BlockStatus, PrivateDataBlock
+from privatekube.resources.block import BlockStatus, Budgets, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
@@ -23,7 +23,7 @@ Action = AllocateRequest | ConsumeRequest | ReleaseRequest
 
 @dataclass
 class Plane:
-    """A store, its policies and its clock; names are of the namespace ns."""
+    """A store, a policy and a clock; all names are in the namespace ns."""
 
     store: ResourceStore
     unlock: str = "all"
@@ -32,7 +32,7 @@ class Plane:
     committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
 
     def run(self, *, tick: bool | None = None, completely: bool = True) -> None:
-        """One pass."""
+        """Run a pass."""
         reconcile.reconcile(
             self.store,
             Policy(unlocking.parse(self.unlock), ordering.parse(self.order), default_timeout_ms=5000),
@@ -42,54 +42,54 @@ class Plane:
         )
 
     def block(self, name: str, whole: PrivacyBudget | None = None) -> PrivateDataBlock:
-        """A new block, admitted."""
+        """Create a block, and return it as admitted."""
         self.store.create(builders.block(name, whole))
         self.run()
         return self.blocks()[f"ns/{name}"]
 
     def ask(self, name: str, *actions: Action) -> PrivacyBudgetClaim:
-        """A new claim with these requests, after a pass."""
+        """Create a claim with these requests, and return it after a pass."""
         self.store.create(self.claim_of(name, *actions))
         self.run()
         return self.claim(name)
 
     @staticmethod
     def claim_of(name: str, *actions: Action) -> PrivacyBudgetClaim:
-        """A claim with these requests, not stored."""
+        """Return a claim with these requests; it is not stored."""
         requests = tuple(Request(str(index), action) for index, action in enumerate(actions))
         return replace(builders.claim(name), spec=ClaimSpec(requests))
 
     def append(self, name: str, action: Action) -> None:
-        """One more request, not answered yet."""
+        """Append a request to a claim; it is not answered yet."""
         claim = self.claim(name)
         request = Request(str(len(claim.spec.requests)), action)
         self.store.update(replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request))))
 
     def open_data(self, name: str) -> None:
-        """The claim's data is read from here on."""
+        """Mark the claim's data as opened."""
         claim = self.claim(name)
         self.store.update(replace(claim, spec=replace(claim.spec, data_opened=True)))
 
     def claim(self, name: str) -> PrivacyBudgetClaim:
-        """The claim of that name."""
-        found = self.store.get_claim(f"ns/{name}")
-        assert found is not None
-        return found
+        """Return the claim with that name."""
+        claim = self.store.get_claim(f"ns/{name}")
+        assert claim is not None
+        return claim
 
     def status(self, name: str) -> BlockStatus:
-        """The status of the block of that name."""
+        """Return the status of the block with that name."""
         return transitions.status_of(self.blocks()[f"ns/{name}"])
 
     def blocks(self) -> dict[str, PrivateDataBlock]:
-        """Blocks by id."""
+        """Return the blocks by id."""
         return {block.id: block for block in self.store.list_blocks()}
 
     def states(self, name: str) -> list[str]:
-        """The states of a claim's answers."""
+        """Return the states of a claim's answers."""
         return [str(response.state) for response in self.claim(name).status.responses]
 
     def require_sound(self) -> None:
-        """Check what must hold after every single write."""
+        """Check what must hold after every write."""
         ledger_audit.verify(self.store)
         for block in self.store.list_blocks():
             if block.status is not None:
@@ -102,19 +102,17 @@ class Plane:
         blocks, claims = self.blocks(), {claim.id: claim for claim in self.store.list_claims()}
         for block in blocks.values():
             for request_id, lock in transitions.status_of(block).locks.items():
-                assert claims[request_id.claim].status.responses[request_id.index].state is ResponseState.PENDING
+                claim = claims.get(request_id.claim)
+                response = None if claim is None else claim.response_at(request_id.index)
+                assert response is not None, f"{block.id}: has a lock of {request_id}, which is not answered"
+                assert response.state is ResponseState.PENDING
                 assert lock.acquired is None
         for claim in claims.values():
-            for held, which in ((claim.status.acquired, "acquired"), (claim.status.committed, "committed")):
-                for block_id, amount in held.items():
-                    there = transitions.status_of(blocks[block_id]) if block_id in blocks else None
-                    if (
-                        there is not None
-                        and claim.id in getattr(there, which)
-                        and transitions.FOLDED not in there.committed
-                    ):
-                        pairs = zip(amount.values, getattr(there, which)[claim.id].values, strict=True)
-                        assert all(own <= other + 1e-9 for own, other in pairs), (claim.id, block_id)
+            for block_id, block in blocks.items():
+                status = transitions.status_of(block)
+                _require_agreement(block_id, claim.id, claim.status.acquired, status.acquired)
+                if transitions.FOLDED not in status.committed:
+                    _require_agreement(block_id, claim.id, claim.status.committed, status.committed)
 
     def _require_committed_stays(self, block: PrivateDataBlock) -> None:
         data = block.content_digest or block.id
@@ -124,12 +122,19 @@ class Plane:
             before = self.committed.get((data, claim))
             if before is not None:
                 pairs = zip(amount.values, before.values, strict=True)
-                assert all(now >= was - 1e-12 for now, was in pairs), f"{block.id}: what {claim} committed fell"
+                assert all(now >= before - 1e-12 for now, before in pairs), f"{block.id}: what {claim} committed fell"
             self.committed[data, claim] = amount
 
 
+def _require_agreement(block_id: str, claim_id: str, by_block: Budgets, by_claim: Budgets) -> None:
+    """Check that a claim records at most what the block records, where both record an amount."""
+    if block_id in by_block and claim_id in by_claim:
+        pairs = zip(by_block[block_id].values, by_claim[claim_id].values, strict=True)
+        assert all(in_claim <= in_block + 1e-9 for in_claim, in_block in pairs), (claim_id, block_id)
+
+
 def require_within(block: PrivateDataBlock) -> None:
-    """Check that the block is not beyond its initial budget: in no component, or not at all of its orders."""
+    """Check that the block is within its initial budget: in every component, or at one of its orders."""
     status, initial = transitions.status_of(block), block.spec.initial_budget
     used = [*status.committed.values(), *status.acquired.values(), *transitions.amounts_in_locks(block)]
     total = budget.total(used, start=initial * 0.0)

@@ -1,4 +1,4 @@
-"""Blocks that come, go and come again: a budget is for the data's whole life, whatever its block is called."""
+"""Blocks that are created, deleted and created again: data has one budget, whatever its blocks are named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.reconcile.harness import Plane
 
 
 @pytest.mark.parametrize("unlock", ["all", "n=1", "t=1s,10s"])
-def test_a_block_made_again_is_never_beyond_its_budget_at_all_orders(plane: Plane, unlock: str) -> None:
+def test_a_block_created_again_is_never_beyond_its_budget_at_all_orders(plane: Plane, unlock: str) -> None:
     plane.unlock = "n=1"
     block = builders.block("b", RenyiCurve((2, 4), (1.0, 1.0)), digest="sha256:1")
     block_admission.register(plane.store, [block])
@@ -39,7 +39,7 @@ def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plan
     assert plane.states("d") == ["failure"]
 
 
-def test_a_second_block_of_the_same_data_gets_no_budget_however_it_came_there(plane: Plane) -> None:
+def test_a_second_block_of_the_same_data_gets_no_budget(plane: Plane) -> None:
     for name in "ab":
         plane.store.create(builders.block(name, digest="sha256:1"))
     plane.ask("c", builders.allocate(0.75), ConsumeRequest({"ns/a": EpsilonDelta(0.75)}))

@@ -1,4 +1,4 @@
-"""The ledger: every commit is entered once, nothing is changed unseen, and blocks stay small."""
+"""The ledger: every commit is entered once, every change is noticed, and blocks stay small."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_a_claim_held_when_its_block_was_deleted_is_entered_as_unsettled(pl
     plane.ask("paid", builders.allocate(0.1), consume())
     plane.ask("held", builders.allocate(0.2))
     block_admission.remove(plane.store, plane.blocks()["ns/b"], now_ms=9)
-    assert [(each.claim, each.reason) for each in plane.store.ledger()] == [
+    assert [(entry.claim, entry.reason) for entry in plane.store.ledger()] == [
         ("ns/paid", "consumed"),
         ("ns/held", "unsettled"),
     ]
@@ -99,7 +99,7 @@ def test_a_block_stays_small_however_many_claims_commit_on_it(plane: Plane) -> N
 
 
 def tampered(plane: Plane, *statements: str) -> str:
-    """Change the file behind the store's back, and say what the audit finds."""
+    """Change the file without the store, and return what the audit reports."""
     plane.block("b")
     for name in ("a", "b", "c"):
         plane.ask(name, builders.allocate(0.1), consume())

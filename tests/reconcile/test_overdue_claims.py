@@ -1,4 +1,4 @@
-"""A claim whose run never came back is settled in time, once, by the rule of the exit task."""
+"""A claim whose run did not return is settled in time, once, by the rule of the exit task."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HALF = EpsilonDelta(0.5)
 AFTER = SettleAfter(10, 11_000)
 
 
-def leave(plane: Plane, epsilon: float = 0.5) -> None:
-    """A claim that settles at second 11, on the blocks that are there."""
+def abandon(plane: Plane, epsilon: float = 0.5) -> None:
+    """Create a claim that is settled at second 11, on all blocks."""
     claim = plane.claim_of("c", builders.allocate(epsilon, timeout_ms=10**6))
     plane.store.create(replace(claim, spec=replace(claim.spec, settle_after=AFTER)))
     plane.run()
 
 
-def at(plane: Plane, now_ms: int) -> None:
+def run_at(plane: Plane, now_ms: int) -> None:
     plane.clock.time_ms = now_ms
     plane.run()
     plane.require_sound()
@@ -35,10 +35,10 @@ def at(plane: Plane, now_ms: int) -> None:
 
 def test_unopened_budget_is_released_at_its_time_and_not_before(plane: Plane) -> None:
     plane.block("b")
-    leave(plane)
-    at(plane, 10_999)
+    abandon(plane)
+    run_at(plane, 10_999)
     assert plane.claim("c").status.acquired == {"ns/b": HALF}
-    at(plane, 11_000)
+    run_at(plane, 11_000)
     assert plane.states("c") == ["success", "success"]
     assert not plane.claim("c").status.acquired
     assert not plane.status("b").acquired
@@ -47,20 +47,20 @@ def test_unopened_budget_is_released_at_its_time_and_not_before(plane: Plane) ->
 
 def test_opened_budget_is_consumed_and_the_ledger_says_why(plane: Plane) -> None:
     plane.block("b")
-    leave(plane)
+    abandon(plane)
     plane.open_data("c")
-    at(plane, 11_000)
+    run_at(plane, 11_000)
     assert plane.status("b").committed == {"ns/c": HALF}
     assert plane.claim("c").status.committed == {"ns/b": HALF}
     (entry,) = plane.store.ledger(claim_id="ns/c")
     assert entry.mechanisms == (str(refusals.OVERDUE),)
 
 
-def test_what_it_waits_for_is_withdrawn(plane: Plane) -> None:
+def test_a_waiting_request_is_withdrawn(plane: Plane) -> None:
     plane.block("b")
     plane.ask("other", builders.allocate(0.8))
-    leave(plane)
-    at(plane, 11_000)
+    abandon(plane)
+    run_at(plane, 11_000)
     assert plane.states("c") == ["failure"]
     assert plane.claim("c").status.responses[0].refusal == refusals.OVERDUE
     assert not plane.status("b").reserved
@@ -68,30 +68,30 @@ def test_what_it_waits_for_is_withdrawn(plane: Plane) -> None:
 
 def test_it_is_settled_once(plane: Plane) -> None:
     plane.block("b")
-    leave(plane)
+    abandon(plane)
     plane.open_data("c")
     for now_ms in (11_000, 12_000, 10**9):
-        at(plane, now_ms)
+        run_at(plane, now_ms)
     assert len(plane.claim("c").spec.requests) == 2
 
 
 def test_a_claim_that_was_paid_in_time_is_left_alone(plane: Plane) -> None:
     plane.block("b")
-    leave(plane)
+    abandon(plane)
     plane.append("c", ConsumeRequest({"ns/b": HALF}))
     plane.run()
     before = plane.claim("c")
-    at(plane, 11_000)
+    run_at(plane, 11_000)
     assert plane.claim("c") == before
 
 
 def test_a_claim_on_a_deleted_block_is_settled_on_the_others(plane: Plane) -> None:
     plane.block("a")
     gone = plane.block("b")
-    leave(plane)
+    abandon(plane)
     block_admission.remove(plane.store, plane.blocks()[gone.id], now_ms=plane.clock.time_ms)
-    at(plane, 11_000)
-    at(plane, 12_000)
+    run_at(plane, 11_000)
+    run_at(plane, 12_000)
     assert len(plane.claim("c").spec.requests) == 2
     assert not plane.status("a").acquired
 
@@ -101,7 +101,7 @@ def test_a_claim_on_a_deleted_block_is_settled_on_the_others(plane: Plane) -> No
 @pytest.mark.parametrize("after", [False, True])
 def test_it_ends_the_same_wherever_the_process_dies(plane: Plane, opened: bool, write: int, after: bool) -> None:
     plane.block("b")
-    leave(plane)
+    abandon(plane)
     if opened:
         plane.open_data("c")
     whole, plane.clock.time_ms = plane.store, 11_000
@@ -113,7 +113,7 @@ def test_it_ends_the_same_wherever_the_process_dies(plane: Plane, opened: bool, 
     except CrashError:
         plane.require_sound()
     plane.store = whole
-    at(plane, 11_000)
+    run_at(plane, 11_000)
     assert plane.status("b").committed == ({"ns/c": HALF} if opened else {})
     assert not plane.claim("c").status.acquired
     assert len(plane.claim("c").spec.requests) == 2

@@ -1,4 +1,4 @@
-"""Several processes claim, consume and release on one file and are killed at random: nothing lost, nothing overspent.
+"""Processes claim, consume and release on one file and are killed at random: nothing is lost or overspent.
 
 PRIVATEKUBE_SOAK_SECONDS sets for how long; PRIVATEKUBE_SOAK_PROCESSES how many.
 """
@@ -69,7 +69,7 @@ def test_nothing_is_lost_when_processes_are_killed_at_random(tmp_path: Path) -> 
 
 
 def check(uri: str) -> None:
-    """Both sides agree on every block, and what is left can be settled."""
+    """Check that claims and blocks agree, and that what is left can be settled."""
     with connect.connect(uri) as plane:
         claims = plane.list_claims()
         for claim in claims:
@@ -81,9 +81,9 @@ def check(uri: str) -> None:
             assert not status.locks
             assert not status.reserved
             assert not status.acquired
-            said = {claim.id: claim.status.committed.get(block.id) for claim in claims}
+            recorded = {claim.id: claim.status.committed.get(block.id) for claim in claims}
             entered = {entry.claim: entry.amount for entry in plane.store.ledger(block_id=block.id)}
-            assert entered == {key: each for key, each in said.items() if each is not None}
+            assert entered == {claim_id: amount for claim_id, amount in recorded.items() if amount is not None}
             spent = budget.total(status.committed.values(), start=WHOLE * 0)
             assert budget.is_close(spent + status.available + status.pending, WHOLE)
         assert ledger_audit.verify(plane.store).data == 3

@@ -1,4 +1,4 @@
-"""One pass after another: what is answered, granted, refused, and never given back."""
+"""Single passes: what is answered, granted, refused, and never released."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HALF = EpsilonDelta(0.5)
 
 
 def crash_after(plane: Plane, writes: int) -> None:
-    """A pass on a store without transactions, whose process dies after that many writes."""
+    """Run a pass on a store without transactions whose process dies after `writes` writes."""
     whole = plane.store
     dying = CrashingStore(whole)
     dying.arm(writes, after=True)
@@ -67,7 +67,7 @@ def test_a_request_that_cannot_be_read_fails_and_the_next_is_answered(plane: Pla
 @pytest.mark.parametrize(
     "demand", [RenyiCurve((2,), (0.1,)), EpsilonDelta(-0.1), RenyiCurve((3,), (0.1,))], ids=["type", "sign", "orders"]
 )
-def test_a_demand_that_can_be_none_fails_at_once_and_unlocks_nothing(plane: Plane, demand: Any) -> None:
+def test_an_invalid_demand_fails_at_once_and_unlocks_nothing(plane: Plane, demand: Any) -> None:
     plane.unlock = "n=2"
     plane.block("b", RenyiCurve((2, 4), (1.0, 1.0)) if demand.orders == (3.0,) else None)
     plane.ask("c", builders.allocate(demand=demand))
@@ -75,7 +75,7 @@ def test_a_demand_that_can_be_none_fails_at_once_and_unlocks_nothing(plane: Plan
     assert not any(plane.status("b").available.values)
 
 
-def test_a_demand_that_can_never_fit_fails_in_time_with_both_numbers_and_holds_nobody_up(plane: Plane) -> None:
+def test_a_demand_that_can_never_fit_fails_in_time_with_both_numbers_and_does_not_delay_others(plane: Plane) -> None:
     plane.block("b")
     plane.ask("c", builders.allocate(2.0))
     plane.ask("other", builders.allocate(0.5))
@@ -90,7 +90,7 @@ def test_a_demand_that_can_never_fit_fails_in_time_with_both_numbers_and_holds_n
     )
 
 
-def test_a_demand_that_only_others_keep_from_fitting_times_out_and_says_no_more(plane: Plane) -> None:
+def test_a_demand_that_only_others_keep_from_fitting_times_out_without_another_reason(plane: Plane) -> None:
     plane.block("b")
     plane.ask("other", builders.allocate(0.8))
     plane.ask("c", builders.allocate(0.5))
@@ -172,7 +172,7 @@ def test_data_opened_while_a_release_was_half_done_keeps_its_budget_charged(plan
     plane.require_settled()
 
 
-def test_a_claim_made_again_under_a_name_does_not_inherit_the_locks_of_the_first(plane: Plane) -> None:
+def test_a_claim_created_again_under_a_name_does_not_inherit_the_locks_of_the_first(plane: Plane) -> None:
     plane.block("b")
     plane.store.create(builders.claim("c", builders.allocate(0.5)))
     crash_after(plane, 1)
@@ -185,7 +185,7 @@ def test_a_claim_made_again_under_a_name_does_not_inherit_the_locks_of_the_first
 
 
 def test_an_amount_that_leaves_out_orders_that_are_held_moves_nothing(plane: Plane) -> None:
-    """Else those orders would be lost to the block, for everybody and for good."""
+    """Otherwise the block would lose those orders permanently."""
     plane.block("b", RenyiCurve((2, 4), (1.0, 1.0)))
     plane.ask("c", builders.allocate(demand=RenyiCurve((2, 4), (0.5, 0.5))))
     before = plane.status("b")
@@ -205,16 +205,16 @@ def test_time_unlocks_once_a_period(plane: Plane) -> None:
         assert plane.status("b").available.values[0] == pytest.approx(available)
 
 
-def test_a_pass_reads_again_when_somebody_else_wrote_first(plane: Plane) -> None:
+def test_a_pass_reads_again_when_another_writer_was_first(plane: Plane) -> None:
     plane.block("b")
     plane.store.create(builders.claim("c", builders.allocate(0.5)))
     whole = plane.store
     racing = CrashingStore(whole)
-    racing.arm(2, error=errors.Conflict("somebody else wrote first"))
+    racing.arm(2, error=errors.Conflict("another writer was first"))
     plane.store = racing
     plane.run()
     assert plane.states("c") == ["success"]
-    racing.arm(1, error=errors.Conflict("somebody else wrote first"), always=True)
+    racing.arm(1, error=errors.Conflict("another writer was first"), always=True)
     plane.store = whole
     plane.append("c", ConsumeRequest({"ns/b": HALF}))
     plane.store = racing
@@ -224,7 +224,7 @@ def test_a_pass_reads_again_when_somebody_else_wrote_first(plane: Plane) -> None
 
 @pytest.mark.parametrize("unlock", ["n=2", "t=1s,5s"])
 def test_a_clock_that_goes_back_unlocks_and_fails_nothing_twice(plane: Plane, unlock: str) -> None:
-    """Another replica leads, whose clock is an hour late."""
+    """Another replica begins to lead, whose clock is an hour late."""
     plane.unlock, plane.clock.time_ms = unlock, 3_600_000
     plane.block("b")
     plane.ask("c", builders.allocate(0.25))

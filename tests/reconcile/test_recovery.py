@@ -1,4 +1,4 @@
-"""A process that dies before or after any single write, at any moment of a claim's life: the outcome is the same."""
+"""A process that dies before or after any write, at any moment of a claim's life: the outcome is the same."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ QUARTER = EpsilonDelta(0.25)
 Step = Callable[[Plane], object]
 
 
-def life() -> Iterator[Step]:
-    """The steps of a small world: waiting, grants on several blocks, a part paid, a part returned, deletions."""
+def steps() -> Iterator[Step]:
+    """Yield the steps of a scenario: a wait, grants on several blocks, a part committed, a part released, deletions."""
     yield (
         lambda plane: (
             block_admission.register(plane.store, [builders.block(name, digest=name) for name in "ab"]) and None
@@ -45,24 +45,24 @@ def ask(plane: Plane, name: str, *actions: Any) -> None:
 
 
 def outcome(plane: Plane) -> object:
-    """Everything that is stored, but for who wrote when."""
+    """Return everything that is stored, except metadata."""
     blocks = [block_codec.to_wire(block) for block in plane.store.list_blocks()]
     claims = [claim_codec.to_wire(claim) for claim in plane.store.list_claims()]
-    return [(each["spec"], each["status"]) for each in (*blocks, *claims)]
+    return [(document["spec"], document["status"]) for document in (*blocks, *claims)]
 
 
-def lived(
+def run_through(
     unlock: str, *, crash: tuple[int, int, bool] | None, empty: Callable[[Clock], ResourceStore] = MemoryStore
 ) -> tuple[object, list[int]]:
-    """Live through all steps; at one step, die at one write of its pass, before or after, and start again.
+    """Run all steps; at one of them, die before or after one write of its pass, and start again.
 
     Returns:
-        the outcome, and how many writes the pass of each step took.
+        The outcome, and how many writes the pass of each step made.
     """
     clock = FakeClock()
     store = CrashingStore(empty(clock))
     plane, writes = Plane(store, unlock=unlock, clock=clock), []
-    for number, step in enumerate(life()):
+    for number, step in enumerate(steps()):
         step(plane)
         before = store.writes
         if crash is not None and crash[0] == number:
@@ -80,21 +80,21 @@ def lived(
 
 @pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
 def test_the_outcome_is_the_same_wherever_a_process_dies(unlock: str) -> None:
-    expected, writes = lived(unlock, crash=None)
+    expected, writes = run_through(unlock, crash=None)
     assert sum(writes) > 20
     for step, count in enumerate(writes):
         for write in range(1, count + 1):
             for after in (False, True):
-                found, _ = lived(unlock, crash=(step, write, after))
-                assert found == expected, f"step {step}, write {write}, {'after' if after else 'before'}"
+                result, _ = run_through(unlock, crash=(step, write, after))
+                assert result == expected, f"step {step}, write {write}, {'after' if after else 'before'}"
 
 
 @pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
 def test_what_is_left_to_be_completed_comes_to_the_same(unlock: str) -> None:
-    expected, writes = lived(unlock, crash=None)
+    expected, writes = run_through(unlock, crash=None)
     store = CrashingStore(MemoryStore(FakeClock()))
     plane, longest = Plane(store, unlock=unlock), 0
-    for step in life():
+    for step in steps():
         step(plane)
         before = store.writes
         plane.run(completely=False)
@@ -108,7 +108,7 @@ def test_what_is_left_to_be_completed_comes_to_the_same(unlock: str) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("write", [1, 2, 3])
-def test_a_block_that_is_deleted_and_made_again_keeps_its_record_wherever_a_process_dies(
+def test_a_block_that_is_deleted_and_created_again_keeps_its_record_wherever_a_process_dies(
     write: int, after: bool
 ) -> None:
     store = CrashingStore(MemoryStore(FakeClock()))

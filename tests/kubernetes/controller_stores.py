@@ -1,4 +1,4 @@
-"""Controllers' stores inside the test's own process, so that a test can decide who writes when."""
+"""Stores of controllers inside the test process, so that a test can decide which of them writes when."""
 
 from __future__ import annotations
 
@@ -9,65 +9,66 @@ from typing import Any
 from privatekube import errors
 from privatekube.store.base import Resource
 from privatekube.store.clock import SYSTEM, Clock
-from privatekube.store.kubernetes.controller_store import WatchingStore
+from privatekube.store.kinds import Kind
+from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from tests.kubernetes.apiserver import ApiServer
 
 
 @dataclass
-class Noting:
-    """An observer that remembers what it was told."""
+class RecordingObserver:
+    """An observer that counts and records."""
 
     conflicts: int = 0
     relists: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     writes: int = 0
 
-    def changed(self) -> None:
-        """Nothing."""
+    def on_change(self) -> None:
+        """Ignore it."""
 
-    def wrote(self, before: Resource | None, after: Resource) -> None:
+    def on_write(self, before: Resource | None, after: Resource) -> None:
         """Count it."""
         self.writes += 1
 
-    def met_conflict(self) -> None:
+    def on_conflict(self) -> None:
         """Count it."""
         self.conflicts += 1
 
-    def relisted(self, kind: str) -> None:
-        """Remember it."""
-        self.relists.append(kind)
+    def on_relist(self, kind: Kind[Any]) -> None:
+        """Record it."""
+        self.relists.append(kind.name)
 
-    def malformed(self, kind: str, resource_id: str, fault: str) -> None:
-        """Remember it."""
+    def on_malformed(self, kind: Kind[Any], resource_id: str, fault: str) -> None:
+        """Record it."""
         self.faults.append(f"{kind} {resource_id}: {fault}")
 
 
-def _nothing() -> None:
-    """No interruption."""
+def _do_nothing() -> None:
+    """Do not interrupt."""
 
 
 class InterruptingCluster(Cluster):
-    """A connection that has something else happen before its n-th write, once."""
+    """A connection that calls a function before its n-th write, once."""
 
     def __init__(self, api: Any) -> None:
         super().__init__(api)
         self.interruption: Callable[[], None]
-        self.writes, self.at, self.interruption = 0, 0, _nothing
+        self.writes, self.at, self.interruption = 0, 0, _do_nothing
         self.expiring: set[str] = set()
         self.expired = 0
 
     def interrupt(self, at: int, by: Callable[[], None]) -> None:
-        """Before the `at`-th write from now."""
+        """Call `by` before the `at`-th write from now."""
         self.writes, self.at, self.interruption = 0, at, by
 
     def expire_next_watch(self) -> None:
-        """Have the next watch of each kind begin at a version that the server has forgotten."""
+        """Make the next watch of each kind begin at a version that the server no longer has."""
         self.expiring = {"privatedatablocks", "privacybudgetclaims"}
 
     def watch(self, plural: str, version: str, *, seconds: int) -> Iterator[tuple[str, Any]]:
-        """See the class."""
+        """Watch as the base class does, from an expired version if asked to."""
         expires = plural in self.expiring
         self.expiring.discard(plural)
         try:
@@ -84,14 +85,14 @@ class InterruptingCluster(Cluster):
         return super()._call(verb, plural, namespace, **given)
 
 
-def leading(
+def open_leading(
     server: ApiServer, epoch: int, *, user: str = "controller", clock: Clock = SYSTEM
-) -> tuple[WatchingStore, InterruptingCluster, Noting]:
-    """The store of a controller that just began to lead, with its watches running."""
+) -> tuple[ControllerStore, InterruptingCluster, RecordingObserver]:
+    """Open the store of a controller that just began to lead, with its watches running."""
     api = server.api(user)
-    cluster, noting = InterruptingCluster(api), Noting()
-    store = WatchingStore(cluster, CoreObjects(api), noting, clock=clock)
+    cluster, observer = InterruptingCluster(api), RecordingObserver()
+    store = ControllerStore(cluster, CoreObjects(api), observer, clock=clock)
     store.start()
     store.refresh()
     store.take_over(epoch, fence=False)
-    return store, cluster, noting
+    return store, cluster, observer

@@ -1,4 +1,4 @@
-"""An API server that refuses every status of one object, as one that is too large would be."""
+"""An admission policy that rejects every status of one object, as the server rejects one that is too large."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _POLICY = Path(__file__).resolve().parent.parent / "samples" / "refusing-policy.
 
 
 @contextlib.contextmanager
-def poison(apiserver: ApiServer, store: KubernetesStore) -> Iterator[None]:
-    """No status of a claim or block called `poison` is taken, for as long as the context is open."""
+def reject_poison(apiserver: ApiServer, store: KubernetesStore) -> Iterator[None]:
+    """Reject every status of a claim or block called `poison` while the context is open."""
     apiserver.kubectl("apply", "-f", str(_POLICY))
     try:
         wait_until(lambda: _is_in_force(store), 30)
@@ -27,7 +27,7 @@ def poison(apiserver: ApiServer, store: KubernetesStore) -> Iterator[None]:
 
 
 def _is_in_force(store: KubernetesStore) -> bool:
-    """Whether the policy is in force; it takes a moment."""
+    """Whether the policy has taken effect; it takes a moment."""
     with contextlib.suppress(errors.NotFound, errors.Conflict):
         stored = store.get_claim("ns/poison") or store.create(builders.claim("poison"))
         try:

@@ -1,4 +1,4 @@
-"""An API server of the tests' own: etcd and kube-apiserver on loopback, with RBAC, stopped by their process ids."""
+"""An API server for the tests: etcd and kube-apiserver on loopback, with RBAC."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.kubernetes.apiserver import ADMIN, ApiServer
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
 _BINARIES = ("etcd", "kube-apiserver", "kubectl")
 _READY_SECONDS, _STOP_SECONDS, _LONGEST_SECONDS = 60, 2, 7200
-"""An API server would wait a minute for its watches to end by themselves."""
+"""An API server would wait a minute for its watches to end."""
 
 
 def binaries() -> Path | str:
-    """Where the binaries are, or why there are none: KUBEBUILDER_ASSETS, or what tools/kubernetes/build.sh built."""
+    """Return the folder of the binaries, KUBEBUILDER_ASSETS or the result of build.sh; or why there are none."""
     named = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
-        missing = [each for each in _BINARIES if not (Path(named) / each).exists()]
+        missing = [name for name in _BINARIES if not (Path(named) / name).exists()]
         return f"KUBEBUILDER_ASSETS: {named} lacks {', '.join(missing)}" if missing else Path(named)
     if not shutil.which("go") and not _is_built():
         return "no Kubernetes binaries: install Go and run make test-kubernetes, or set KUBEBUILDER_ASSETS"
@@ -45,26 +45,26 @@ def _build(*options: str) -> str:
 
 
 @dataclass
-class OwnServer(ApiServer):
-    """See `ApiServer`; `folder` is for keys, certificates, data and logs as well."""
+class LocalServer(ApiServer):
+    """An API server and etcd as child processes; `folder` also holds keys, certificates, data and logs."""
 
     port: int = 0
     etcd_port: int = 0
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, folder: Path, programs: Path) -> OwnServer:
-        """One that has not been started, from these programs."""
+    def of(cls, folder: Path, programs: Path) -> LocalServer:
+        """Return a server that is not started yet, of the binaries in the folder `programs`."""
         return cls(folder, programs / "kubectl", {ADMIN: "admin-token"})
 
     @property
     def url(self) -> str:
-        """See the base class."""
+        """The URL that it listens on."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def certificate(self) -> Path:
-        """The certificate that it signed for itself."""
+        """Its self-signed certificate."""
         return self.folder / "certificates" / "apiserver.crt"
 
     def start(self) -> None:
@@ -107,19 +107,19 @@ class OwnServer(ApiServer):
         self._wait()
 
     def stop(self) -> None:
-        """Stop both: the API server first, while it can still say so to etcd."""
+        """Stop both: the API server first, while it can still reach etcd."""
         for process in reversed(self._processes):
-            processes.end(process, seconds=_STOP_SECONDS)
+            processes.stop(process, seconds=_STOP_SECONDS)
         self._processes.clear()
 
     def restart(self) -> None:
-        """Stop the API server alone, and start it again with what etcd has."""
-        processes.end(self._processes.pop(), seconds=_STOP_SECONDS)
+        """Stop the API server but not etcd, and start it again."""
+        processes.stop(self._processes.pop(), seconds=_STOP_SECONDS)
         self._start_api_server()
 
-    def slow_etcd(self) -> contextlib.AbstractContextManager[None]:
-        """etcd stands still for half a second, again and again, for as long as the context is open."""
-        return processes.standing_still(self._processes[0])
+    def slowing_etcd(self) -> contextlib.AbstractContextManager[None]:
+        """Pause etcd for half a second, again and again, while the context is open."""
+        return processes.pausing(self._processes[0])
 
     def _run(self, name: str, *options: str) -> None:
         log = (self.folder / f"{name}.log").open("wb")
@@ -151,19 +151,19 @@ class OwnServer(ApiServer):
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager
 def serving(folder: Path, manifests: Path, namespaces: Sequence[str]) -> Iterator[ApiServer | str]:
-    """A server of the tests' own, for as long as the context is open; or why there is none."""
-    found = binaries()
-    if isinstance(found, str):
-        yield found
+    """Start a server and yield it, or yield the reason why it cannot be started."""
+    programs = binaries()
+    if isinstance(programs, str):
+        yield programs
         return
-    server = OwnServer.of(folder, found)
+    server = LocalServer.of(folder, programs)
     server.start()
     try:
         server.install(manifests, namespaces)

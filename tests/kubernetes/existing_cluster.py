@@ -1,4 +1,4 @@
-"""A ready cluster that the environment names, for tests that need an API server."""
+"""A running cluster that an environment variable names, for tests that need an API server."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from kubernetes import client
 from privatekube.resources import meta
 from privatekube.store.kubernetes import login
 from tests.kubernetes import stores
-from tests.kubernetes.apiserver import ADMIN, OWN_NAMESPACES, ROLES, ApiServer
+from tests.kubernetes.apiserver import ADMIN, ROLES, TEST_NAMESPACES, ApiServer
 
 KUBECONFIG = "PRIVATEKUBE_TEST_KUBECONFIG"
 
 
 @dataclass
-class NamedServer(ApiServer):
-    """See `ApiServer`; the administrator is whoever the kubeconfig says.
+class ExistingCluster(ApiServer):
+    """An API server whose administrator is the user of a kubeconfig.
 
     Args:
         administrator: the kubeconfig.
-        address: where it listens.
-        authority: what its certificate is checked with.
+        address: the URL that it listens on.
+        authority: the certificate authority that its certificate is checked with.
     """
 
     administrator: Path = Path()
@@ -33,49 +33,49 @@ class NamedServer(ApiServer):
     authority: Path = Path()
 
     @classmethod
-    def of(cls, folder: Path, administrator: Path) -> NamedServer:
-        """The cluster of a kubeconfig's current context."""
+    def of(cls, folder: Path, administrator: Path) -> ExistingCluster:
+        """Return the cluster of a kubeconfig's current context."""
         with contextlib.closing(login.log_in(kubeconfig=administrator)) as api:
-            found = api.configuration
-            return cls(folder, "kubectl", {}, administrator, found.host, Path(found.ssl_ca_cert))
+            configuration = api.configuration
+            return cls(folder, "kubectl", {}, administrator, configuration.host, Path(configuration.ssl_ca_cert))
 
     @property
     def url(self) -> str:
-        """See the base class."""
+        """The URL that it listens on."""
         return self.address
 
     @property
     def certificate(self) -> Path:
-        """See the base class."""
+        """The certificate authority that its certificate is checked with."""
         return self.authority
 
     def api(self, user: str = ADMIN) -> client.ApiClient:
-        """See the base class."""
+        """Return a connection of the official client as a user."""
         return super().api(user) if user != ADMIN else login.log_in(kubeconfig=self.administrator)
 
     def kubeconfig(self, user: str) -> Path:
-        """See the base class."""
+        """Return the kubeconfig of a user."""
         return super().kubeconfig(user) if user != ADMIN else self.administrator
 
-    def why_not(self, namespaces: Sequence[str], workers: int) -> str | None:
-        """Why the tests cannot have it, or None: they delete what is in these namespaces, and all blocks and claims."""
+    def reason_against(self, namespaces: Sequence[str], workers: int) -> str | None:
+        """Return why the tests must not use it, or None: they delete these namespaces, and all blocks and claims."""
         if workers > 1:
             return f"{KUBECONFIG} names one cluster, and {workers} workers would share it: add WORKERS=1"
         if f".{meta.GROUP}" in self.kubectl("get", "crd", "-o", "name"):
             return f"{KUBECONFIG} names a cluster that has privacy budgets: the tests would delete them; name another"
-        there = {name.rpartition("/")[2] for name in self.kubectl("get", "namespaces", "-o", "name").split()}
-        taken = sorted(there.intersection((*namespaces, *OWN_NAMESPACES)))
+        existing = {name.rpartition("/")[2] for name in self.kubectl("get", "namespaces", "-o", "name").split()}
+        taken = sorted(existing.intersection((*namespaces, *TEST_NAMESPACES)))
         return f"{KUBECONFIG} names a cluster with namespace {taken[0]}, which the tests need" if taken else None
 
     def uninstall(self, manifests: Path, namespaces: Sequence[str]) -> None:
-        """Remove what `install` and the tests made."""
-        stores.emptied(self)
-        gone = ("--ignore-not-found", "--wait=false")
-        self.kubectl("delete", "-k", str(manifests / "base"), *gone)
+        """Delete what `install` and the tests created."""
+        stores.clear(self)
+        options = ("--ignore-not-found", "--wait=false")
+        self.kubectl("delete", "-k", str(manifests / "base"), *options)
         for role in ROLES:
             self.unbind(role)
-        self.kubectl("delete", "clusterrolebinding", "privatekube-controller", *gone)
-        self.kubectl("delete", "namespace", *namespaces, *OWN_NAMESPACES, *gone)
+        self.kubectl("delete", "clusterrolebinding", "privatekube-controller", *options)
+        self.kubectl("delete", "namespace", *namespaces, *TEST_NAMESPACES, *options)
 
     def _connection(self, user: str) -> list[str]:
         return super()._connection(user) if user != ADMIN else [f"--kubeconfig={self.administrator}"]
@@ -83,9 +83,9 @@ class NamedServer(ApiServer):
 
 @contextlib.contextmanager
 def serving(folder: Path, manifests: Path, namespaces: Sequence[str]) -> Iterator[ApiServer | str]:
-    """The cluster that the environment names, for as long as the context is open; or why it cannot serve."""
-    server = NamedServer.of(folder, Path(os.environ[KUBECONFIG]))
-    reason = server.why_not(namespaces, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    """Yield the cluster that the environment variable names, or the reason why the tests must not use it."""
+    server = ExistingCluster.of(folder, Path(os.environ[KUBECONFIG]))
+    reason = server.reason_against(namespaces, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     if reason:
         yield reason
         return

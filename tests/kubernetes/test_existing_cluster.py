@@ -1,4 +1,4 @@
-"""A ready cluster in place of the tests' own: used by its kubeconfig alone, and never one that anybody needs."""
+"""A running cluster in place of a local server: reached by its kubeconfig, and refused if it has privacy budgets."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import pytest
 from privatekube import errors
 from privatekube.store.kubernetes.custom_objects import Cluster
 from tests.conftest import MANIFESTS
-from tests.kubernetes import namedserver, ownserver, stores
+from tests.kubernetes import existing_cluster, local_server, stores
 from tests.kubernetes.apiserver import ApiServer
-from tests.kubernetes.namedserver import NamedServer
-from tests.kubernetes.ownserver import OwnServer
+from tests.kubernetes.existing_cluster import ExistingCluster
+from tests.kubernetes.local_server import LocalServer
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
 
 @pytest.fixture
-def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnServer]:
-    """A cluster with nothing on it, named in the environment."""
-    programs = ownserver.binaries()
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
+    """Start an empty cluster, and name it in the environment."""
+    programs = local_server.binaries()
     if isinstance(programs, str):
         pytest.skip(programs)
-    server = OwnServer.of(tmp_path, programs)
+    server = LocalServer.of(tmp_path, programs)
     server.start()
-    monkeypatch.setenv(namedserver.KUBECONFIG, str(server.kubeconfig("admin")))
+    monkeypatch.setenv(existing_cluster.KUBECONFIG, str(server.kubeconfig("admin")))
     monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "1")
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     try:
@@ -38,22 +38,22 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnServer
 
 
 def served(folder: Path) -> contextlib.AbstractContextManager[ApiServer | str]:
-    return namedserver.serving(folder, MANIFESTS, ["ns"])
+    return existing_cluster.serving(folder, MANIFESTS, ["ns"])
 
 
-def test_a_named_cluster_serves_with_users_of_its_own_and_keeps_no_budgets(ready: OwnServer, tmp_path: Path) -> None:
+def test_an_existing_cluster_gets_users_and_keeps_no_budgets(ready: LocalServer, tmp_path: Path) -> None:
     with served(tmp_path) as named:
-        assert isinstance(named, NamedServer)
-        assert stores.emptied(named)().list_blocks() == []
+        assert isinstance(named, ExistingCluster)
+        assert stores.open_empty(named).list_blocks() == []
         with contextlib.closing(Cluster(named.api("viewer"))) as viewing:
-            assert viewing.listed("privatedatablocks") == []
+            assert viewing.list_objects("privatedatablocks") == []
         with contextlib.closing(Cluster(named.api("nobody"))) as nobody, pytest.raises(errors.NotServed):
-            nobody.listed("privatedatablocks")
+            nobody.list_objects("privatedatablocks")
     assert "columbia" not in ready.kubectl("get", "crd,clusterroles", "-o", "name")
 
 
-def test_a_named_cluster_that_somebody_uses_is_left_alone(
-    ready: OwnServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_existing_cluster_with_budgets_is_not_touched(
+    ready: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready.kubectl("create", "namespace", "ns")
     with served(tmp_path) as reason:

@@ -1,4 +1,4 @@
-"""What cannot be worked on is left out, and so is what hangs on it: nobody gets, or pays, less than was asked for."""
+"""Objects that cannot be processed are quarantined with all that depends on them: no claim gets or pays too little."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
-from tests.kubernetes import refusing, watchers
+from tests.kubernetes import controller_stores, rejecting_policy
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import answered, wait_until
+from tests.kubernetes.controllers import is_answered, wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
 PIECE = EpsilonDelta(0.25)
 UNREADABLE = {"ns/x": {"epsDel": {"epsilon": 1, "delta": 0}, "renyi": [{"alpha": 2, "epsilon": 1}]}}
-"""A map of budgets of which one is of two types at once."""
+"""A map of budgets, one of which has two types at once."""
 
 
 def granted(store: KubernetesStore, name: str) -> set[str]:
-    """The blocks on which a claim holds its piece."""
+    """Return the blocks on which a claim holds its amount."""
     held = Plane(store).claim(name).status.acquired
     assert set(held.values()) <= {PIECE}
     return set(held)
@@ -34,12 +34,12 @@ def granted(store: KubernetesStore, name: str) -> set[str]:
 
 def is_left_out(apiserver: ApiServer, named: str) -> bool:
     described = apiserver.kubectl("get", "events", "-n", "ns", f"--field-selector=involvedObject.name={named}")
-    return "left out for a while" in described
+    return "quarantined for a while" in described
 
 
 @contextlib.contextmanager
 def without_role(apiserver: ApiServer) -> Iterator[None]:
-    """The controller may do nothing, as on an API server that has just started and has not read its roles yet."""
+    """Deny the controller everything, like an API server that has just started and has not loaded its roles yet."""
     apiserver.unbind("controller")
     try:
         yield
@@ -61,14 +61,14 @@ def test_a_claim_waits_for_the_block_whose_status_is_refused_and_others_do_not(
         store.create(builders.block(name))
     store.create(builders.block("e", dataset="other"))
     wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
-    with refusing.poison(apiserver, store):
+    with rejecting_policy.reject_poison(apiserver, store):
         store.create(builders.claim("all", builders.allocate(0.25)))
         store.create(builders.claim("one", replace(builders.allocate(0.25), dataset="other")))
         wait_until(lambda: is_left_out(apiserver, "poison"), 30, controller.log)
-        wait_until(lambda: answered(store, "one"), 30, controller.log)
-        assert not answered(store, "all")
+        wait_until(lambda: is_answered(store, "one"), 30, controller.log)
+        assert not is_answered(store, "all")
         assert 'block="poison"' in controller.get("/metrics")[1]
-    wait_until(lambda: answered(store, "all"), 60, controller.log)
+    wait_until(lambda: is_answered(store, "all"), 60, controller.log)
     assert granted(store, "all") == {"ns/poison", "ns/b"}
     assert granted(store, "one") == {"ns/e"}
 
@@ -83,23 +83,23 @@ def test_a_server_that_does_not_know_its_roles_yet_says_nothing_about_an_object(
     with without_role(apiserver):
         store.create(builders.claim("c", builders.allocate(0.25)))
         wait_until(lambda: controller.metric('privatekube_failed_passes_total{reason="NotServed"}') > 3, 30)
-        assert not answered(store, "c")
-    wait_until(lambda: answered(store, "c"), 30, controller.log)
+        assert not is_answered(store, "c")
+    wait_until(lambda: is_answered(store, "c"), 30, controller.log)
     assert granted(store, "c") == {f"ns/{name}" for name in "abcd"}
     assert not any(is_left_out(apiserver, name) for name in "abcd")
 
 
-def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
+def test_what_depends_on_an_unreadable_block_waits_until_it_is_readable(
     apiserver: ApiServer, store: KubernetesStore
 ) -> None:
     plane = Plane(store)
     for name in "ab":
         plane.block(name)
     plane.ask("holds", builders.allocate(0.25))
-    watching, _, noting = watchers.leading(apiserver, 1)
+    watching, _, observer = controller_stores.open_leading(apiserver, 1)
     patch_reserved(apiserver, "pb", "a", UNREADABLE)
-    wait_until(lambda: bool(noting.faults), 20)
-    assert "block ns/a: status.reservedBudgetMap" in noting.faults[0]
+    wait_until(lambda: bool(observer.faults), 20)
+    assert "block ns/a: status.reservedBudgetMap" in observer.faults[0]
     plane.append("holds", ConsumeRequest({"ns/a": PIECE, "ns/b": PIECE}))
     store.create(builders.claim("new", builders.allocate(0.25)))
     store.create(builders.block("again", digest="sha256:1"))
@@ -107,7 +107,7 @@ def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
     wait_until(lambda: len(watching.known_claims()) == 2 and len(watching.known_blocks()) == 2, 20)
     watching.take_over(2, fence=True)
     epochs = apiserver.kubectl("get", "pbc", "-n", "ns", "-o", "jsonpath={.items[*].status.controllerEpoch}")
-    assert epochs.split() == ["2", "2"]  # what waits is fenced off from a late controller all the same
+    assert epochs.split() == ["2", "2"]  # quarantined claims are fenced off from a late controller as well
     controller.run()
     assert controller.states("holds") == ["success"]
     assert controller.states("new") == []
@@ -121,7 +121,7 @@ def test_what_hangs_on_a_block_that_cannot_be_read_waits_until_it_can(
     assert granted(store, "new") >= {"ns/a", "ns/b"}
 
 
-def test_a_claim_that_cannot_be_read_keeps_what_it_holds_and_holds_nobody_up(
+def test_a_claim_that_cannot_be_read_keeps_what_it_holds_and_does_not_delay_others(
     apiserver: ApiServer, store: KubernetesStore
 ) -> None:
     plane = Plane(store)
@@ -129,8 +129,8 @@ def test_a_claim_that_cannot_be_read_keeps_what_it_holds_and_holds_nobody_up(
     plane.ask("holds", builders.allocate(0.25))
     plane.ask("waits", builders.allocate(0.9))
     patch_reserved(apiserver, "pbc", "waits", UNREADABLE)
-    watching, _, noting = watchers.leading(apiserver, 1)
-    assert "claim ns/waits: status.reservedBudgets" in noting.faults[0]
+    watching, _, observer = controller_stores.open_leading(apiserver, 1)
+    assert "claim ns/waits: status.reservedBudgets" in observer.faults[0]
     store.create(builders.claim("new", builders.allocate(0.25)))
     wait_until(lambda: len(watching.known_claims()) == 1, 20)
     controller = Plane(watching)
