@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
     from privatekube.resources.requests import AllocateRequest, BudgetDemand
-    from privatekube.steps.documents import Grant, Receipt, Spend
+    from privatekube.steps.documents import Grant, Metrics, Receipt, Spend, Statistics
 
 __version__ = "0.1.0"
 
@@ -65,6 +65,7 @@ __all__ = [
     "Grant",
     "InvalidBudget",
     "InvalidInput",
+    "Metrics",
     "MissingExtra",
     "NotFound",
     "NotServed",
@@ -74,6 +75,7 @@ __all__ = [
     "Receipt",
     "RenyiCurve",
     "Spend",
+    "Statistics",
     "StoreBusy",
     "Temporary",
     "__version__",
@@ -86,10 +88,12 @@ _MODULES = {
     "BudgetDemand": "resources.requests",
     "EpsilonDelta": "privacy.budget",
     "Grant": "steps.documents",
+    "Metrics": "steps.documents",
     "Outcome": "client.client",
     "Receipt": "steps.documents",
     "RenyiCurve": "privacy.budget",
     "Spend": "steps.documents",
+    "Statistics": "steps.documents",
     "connect": "client.connect",
 }
 """The module of each public name; the errors are in `errors`."""
