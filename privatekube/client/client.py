@@ -267,8 +267,8 @@ class BudgetClient(ControlPlane):
         blocks = matching.candidates(request, claim.meta.namespace, self.list_blocks(claim.meta.namespace))
         return errors.DeadlineExceeded(
             f"claim {claim.id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
-            f"{shortages.first_shortage(blocks, request)}; the policy {self.policy_settings()[UNLOCK]} unlocks it: wait "
-            "longer, request less, or change the policy"
+            f"{shortages.first_shortage(blocks, request)}; the policy {self.policy_settings()[UNLOCK]} unlocks it: "
+            "wait longer, request less, or change the policy"
         )
 
 
