@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,18 +12,17 @@ from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger
-from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
-from privatekube.store.base import R, Resource, ResourceStore, V
+from privatekube.store.backend import Backend
+from privatekube.store.base import R, Resource, ResourceStore
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kinds import Kind
 
 
 @dataclass
-class MemoryStore(ResourceStore):
+class MemoryStore(Backend):
     """A store whose content is gone with the process.
 
     Args:
@@ -42,23 +41,6 @@ class MemoryStore(ResourceStore):
     entries: list[Entry] = field(default_factory=list)
     last_version: int = 0
     _depth: int = 0
-
-    @override
-    def get_block(self, block_id: str) -> PrivateDataBlock | None:
-        return self._get(kinds.BLOCK, block_id)
-
-    @override
-    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
-        return self._get(kinds.CLAIM, claim_id)
-
-    @override
-    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        return self._list(kinds.BLOCK, namespace)
-
-    @override
-    def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        claims = self._list(kinds.CLAIM, namespace)
-        return [claim for claim in claims if kinds.is_open(claim) or not open_only]
 
     @override
     def create(self, resource: R) -> R:
@@ -130,10 +112,6 @@ class MemoryStore(ResourceStore):
             self._depth -= 1
 
     @override
-    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        return [call() for call in calls]
-
-    @override
     def close(self) -> None:
         pass
 
@@ -146,21 +124,15 @@ class MemoryStore(ResourceStore):
             named_settings=dict(self.named_settings),
         )
 
+    @override
     def _get(self, kind: Kind[R], resource_id: str) -> R | None:
         return self.resources.get((kind.name, resource_id))
 
-    def _list(self, kind: Kind[R], namespace: str | None) -> list[R]:
+    @override
+    def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         resources = [resource for (name, _), resource in self.resources.items() if name == kind.name]
-        return [resource for resource in resources if namespace in (None, resource.meta.namespace)]
-
-    def _current(self, resource: Resource) -> Any:
-        """Return the stored resource, which must be of the version that was read."""
-        current = self.resources.get(kinds.name_of(resource))
-        if current is None:
-            raise errors.NotFound(f"{kinds.name_of(resource)}: is gone")
-        if current.meta.resource_version != resource.meta.resource_version:
-            raise errors.Conflict(f"{kinds.name_of(resource)}: was changed meanwhile")
-        return current
+        of_namespace = [resource for resource in resources if namespace in (None, resource.meta.namespace)]
+        return [resource for resource in of_namespace if kinds.is_open(resource) or not open_only]
 
     def _write(self, resource: R) -> R:
         self.last_version += 1

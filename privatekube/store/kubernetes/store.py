@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +17,12 @@ from typing_extensions import override
 from privatekube import errors
 from privatekube.resources import ledger, summary
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
-from privatekube.store.base import R, Resource, ResourceStore, V
+from privatekube.store.backend import Backend
+from privatekube.store.base import R, Resource
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import documents
@@ -33,7 +33,7 @@ ENTRIES, RETIRED = "privacyledgerentries", "retiredprivatedata"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
 
 
-class KubernetesStore(ResourceStore):
+class KubernetesStore(Backend):
     """A store on an API server.
 
     Args:
@@ -46,22 +46,6 @@ class KubernetesStore(ResourceStore):
         self._cluster, self._core, self._clock = cluster, core, clock
         self._entries: list[Entry] = []
         self._identities: set[str] = set()
-
-    @override
-    def get_block(self, block_id: str) -> PrivateDataBlock | None:
-        return self._get(kinds.BLOCK, block_id)
-
-    @override
-    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
-        return self._get(kinds.CLAIM, claim_id)
-
-    @override
-    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        return self._list(kinds.BLOCK, namespace)
-
-    @override
-    def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        return [claim for claim in self._list(kinds.CLAIM, namespace) if kinds.is_open(claim) or not open_only]
 
     @override
     def create(self, resource: R) -> R:
@@ -171,13 +155,10 @@ class KubernetesStore(ResourceStore):
         return contextlib.nullcontext()
 
     @override
-    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        return [call() for call in calls]
-
-    @override
     def close(self) -> None:
         self._cluster.close()
 
+    @override
     def _get(self, kind: Kind[R], resource_id: str) -> R | None:
         document = self._document(kind, resource_id)
         return None if document is None else documents.resource_of(kind, document)
@@ -186,9 +167,12 @@ class KubernetesStore(ResourceStore):
         namespace, _, name = resource_id.partition("/")
         return self._cluster.get(kind.plural, name, namespace)
 
-    def _list(self, kind: Kind[R], namespace: str | None) -> list[R]:
+    @override
+    def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         items = self._cluster.list_objects(kind.plural, namespace)
-        return sorted([documents.resource_of(kind, document) for document in items], key=documents.creation_order)
+        resources = [documents.resource_of(kind, document) for document in items]
+        listed = [resource for resource in resources if kinds.is_open(resource) or not open_only]
+        return sorted(listed, key=documents.creation_order)
 
     def _written(self, kind: Kind[R], document: Json) -> R:
         """Return the resource in the server's answer to a write."""

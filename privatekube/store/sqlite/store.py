@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,19 @@ from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger
-from privatekube.resources.block import Budgets, PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.block import Budgets
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
-from privatekube.store.base import R, Resource, ResourceStore, V
+from privatekube.store.backend import Backend
+from privatekube.store.base import R, Resource
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kinds import Kind
 from privatekube.store.sqlite import schema
 from privatekube.store.sqlite.connection import Connection
 
 
-class SqliteStore(ResourceStore):
+class SqliteStore(Backend):
     """A store in one file.
 
     Each resource stays decoded in memory until its version in the file changes. What a transaction updates is written
@@ -52,22 +51,6 @@ class SqliteStore(ResourceStore):
         except BaseException:
             self._db.close()
             raise
-
-    @override
-    def get_block(self, block_id: str) -> PrivateDataBlock | None:
-        return self._get(kinds.BLOCK, block_id)
-
-    @override
-    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
-        return self._get(kinds.CLAIM, claim_id)
-
-    @override
-    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        return self._list(kinds.BLOCK, namespace, open_only=False)
-
-    @override
-    def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
-        return self._list(kinds.CLAIM, namespace, open_only=open_only)
 
     @override
     def create(self, resource: R) -> R:
@@ -156,10 +139,6 @@ class SqliteStore(ResourceStore):
         return self._db.transaction(before_commit=self._save, on_rollback=self._forget)
 
     @override
-    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        return [call() for call in calls]
-
-    @override
     def close(self) -> None:
         self._db.close()
 
@@ -196,6 +175,7 @@ class SqliteStore(ResourceStore):
         for entry in ledger.opening(dataset, data, block_id, committed, time_ms=self._clock.now_ms()):
             self.append(entry)
 
+    @override
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         self._save()
         values = [kind.name] if namespace is None else [kind.name, namespace]
@@ -204,6 +184,7 @@ class SqliteStore(ResourceStore):
         resources = [self._read(kind, *row) for row in self._rows(query, *values)]
         return [resource for resource in resources if resource is not None]
 
+    @override
     def _get(self, kind: Kind[R], resource_id: str) -> R | None:
         key = (kind.name, resource_id)
         if key in self._unsaved:
@@ -223,16 +204,6 @@ class SqliteStore(ResourceStore):
             return None
         self._decoded[key] = resource = kind.decode(*rows[0])
         return resource
-
-    def _current(self, resource: Resource) -> Any:
-        """Return the stored resource, which must be of the version that was read."""
-        kind: Kind[Any] = kinds.kind_of(resource)
-        current = self._get(kind, resource.id)
-        if current is None:
-            raise errors.NotFound(f"{kinds.name_of(resource)}: is gone; list what is there")
-        if current.meta.resource_version != resource.meta.resource_version:
-            raise errors.Conflict(f"{kinds.name_of(resource)}: was changed meanwhile; read it again")
-        return current
 
     def _write(self, resource: R) -> R:
         written = kinds.at_version(resource, self._next_version())

@@ -1,0 +1,59 @@
+"""The part of a store that is the same for all backends."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from privatekube import errors
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.store import kinds
+from privatekube.store.base import R, Resource, ResourceStore, V
+from privatekube.store.kinds import Kind
+
+
+class Backend(ResourceStore):
+    """A store whose methods for blocks and for claims are implemented once for every kind."""
+
+    @override
+    def get_block(self, block_id: str) -> PrivateDataBlock | None:
+        return self._get(kinds.BLOCK, block_id)
+
+    @override
+    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
+        return self._get(kinds.CLAIM, claim_id)
+
+    @override
+    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
+        return self._list(kinds.BLOCK, namespace, open_only=False)
+
+    @override
+    def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
+        return self._list(kinds.CLAIM, namespace, open_only=open_only)
+
+    @override
+    def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
+        """Run the calls one after another."""
+        return [call() for call in calls]
+
+    @abstractmethod
+    def _get(self, kind: Kind[R], resource_id: str) -> R | None:
+        """Return the resource with that id, or None."""
+
+    @abstractmethod
+    def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
+        """Return the resources of a kind, in order of creation; with `open_only`, those that a pass has to look at."""
+
+    def _current(self, resource: Resource) -> Any:
+        """Return the stored resource, for backends that compare its version with the one that was read themselves."""
+        kind: Kind[Any] = kinds.kind_of(resource)
+        stored = self._get(kind, resource.id)
+        if stored is None:
+            raise errors.NotFound(f"{kinds.name_of(resource)}: is gone; list what is there")
+        if stored.meta.resource_version != resource.meta.resource_version:
+            raise errors.Conflict(f"{kinds.name_of(resource)}: was changed meanwhile; read it again")
+        return stored
