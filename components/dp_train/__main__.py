@@ -32,9 +32,9 @@ def dp_train(
     """Train by DP-SGD with the Grant's noise, sampling rate and number of steps.
 
     Adjacency: one privacy unit of the Grant added or removed; its clipped gradient moves a step's sum by at most
-    `max_grad_norm` (L2). Each unit joins each step by an independent coin of the Grant's sampling rate. Gradients are
-    normalised by the expected batch size, taken from the noisy `statistics`. Writes the model to `checkpoint` and what
-    the steps taken cost to `spend`.
+    `max_grad_norm` (L2). Each unit is in each step's sample independently, with the Grant's sampling rate. Gradients
+    are normalised by the expected batch size, taken from the noisy `statistics`. Writes the model to `checkpoint` and
+    what the steps taken cost to `spend`.
     """
 
     def release(granted: documents.Grant) -> dp_step.Release:

@@ -79,7 +79,7 @@ def run(
 def is_finished(spend: Path, *, claim: str, inputs: str, outputs: Sequence[Path]) -> bool:
     """Whether the Spend shows that this step finished before, for this claim with these inputs.
 
-    A repeated DP step must keep its first output: a second noisy release would be one that nobody pays for.
+    A repeated DP step must keep its first output: a second noisy release would not be paid for.
 
     Raises:
         BudgetExceeded: the step released before for this claim, from other inputs or with an output that is gone.

@@ -1,8 +1,8 @@
 """The randomness that privacy depends on: which units a step samples, and the noise that it adds.
 
-A stream cipher (AES-256 in counter mode) keyed by the operating system. It cannot be seeded: whoever knows the stream
-can subtract the noise, so a stream cannot be passed in. Initial weights come from an ordinary generator with a public
-seed.
+A stream cipher (AES-256 in counter mode) keyed by the operating system. It cannot be seeded: an attacker who knows the
+stream can subtract the noise, so a stream cannot be passed in. Initial weights come from an ordinary generator with a
+public seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each component.yaml loads, keeps to what Kubeflow supports, and agrees with its program."""
+"""Each component.yaml loads, uses only what Kubeflow supports, and agrees with its program."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_it_loads_and_keeps_its_names(name: str) -> None:
     loaded = components.load_component_from_file(str(ROOT / "components" / name / "component.yaml"))
     spec = loaded.component_spec
     given = interface(name)
-    assert set(spec.inputs or {}) == {each["name"] for each in given["inputs"]}
-    assert set(spec.outputs or {}) == {each["name"] for each in given.get("outputs", [])}
+    assert set(spec.inputs or {}) == {entry["name"] for entry in given["inputs"]}
+    assert set(spec.outputs or {}) == {entry["name"] for entry in given.get("outputs", [])}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,10 +56,10 @@ def test_it_uses_only_what_kubeflow_supports(name: str) -> None:
     assert set(given) <= {"name", "description", "inputs", "outputs", "implementation"}
     container = given["implementation"]["container"]
     assert set(container) == {"image", "command", "args"}
-    for each in given["inputs"] + given.get("outputs", []):
-        assert each["type"] in PARAMETERS | ARTIFACTS
-        assert each["description"]
-        assert each["type"] in PARAMETERS or "default" not in each
+    for entry in given["inputs"] + given.get("outputs", []):
+        assert entry["type"] in PARAMETERS | ARTIFACTS
+        assert entry["description"]
+        assert entry["type"] in PARAMETERS or "default" not in entry
     for argument in container["args"]:
         assert isinstance(argument, str) or set(argument) < PLACEHOLDERS
 
@@ -68,11 +68,11 @@ def test_it_uses_only_what_kubeflow_supports(name: str) -> None:
 def test_every_input_and_output_is_handed_to_the_program_in_its_own_flag(name: str) -> None:
     given = interface(name)
     expected: list[object] = []
-    for each in given["inputs"]:
-        kind = "inputPath" if each["type"] in ARTIFACTS else "inputValue"
-        expected += [flag(each["name"]), {kind: each["name"]}]
-    for each in given.get("outputs", []):
-        expected += [flag(each["name"]), {"outputPath": each["name"]}]
+    for entry in given["inputs"]:
+        kind = "inputPath" if entry["type"] in ARTIFACTS else "inputValue"
+        expected += [flag(entry["name"]), {kind: entry["name"]}]
+    for entry in given.get("outputs", []):
+        expected += [flag(entry["name"]), {"outputPath": entry["name"]}]
     container = given["implementation"]["container"]
     assert container["args"] == expected
     assert container["command"] == ["python3", "-m", f"components.{name}"]
@@ -82,17 +82,17 @@ def test_every_input_and_output_is_handed_to_the_program_in_its_own_flag(name: s
 def test_the_program_takes_exactly_these_arguments_in_these_types(name: str) -> None:
     given = interface(name)
     step = program(name)
-    declared = [each["name"] for each in given["inputs"] + given.get("outputs", [])]
+    declared = [entry["name"] for entry in given["inputs"] + given.get("outputs", [])]
     assert list(inspect.signature(step).parameters) == declared
     hints = get_type_hints(step, include_extras=True)
     samples = {"Integer": ("3", "1.5"), "Float": ("0.5", "much"), "JsonArray": ("[]", "{")}
-    for each in given["inputs"]:
-        good, bad = samples.get(each["type"], (None, None))
-        if each["type"] in ARTIFACTS:
-            assert hints[each["name"]] is Path
+    for entry in given["inputs"]:
+        good, bad = samples.get(entry["type"], (None, None))
+        if entry["type"] in ARTIFACTS:
+            assert hints[entry["name"]] is Path
         elif good is not None:
-            kind = pydantic.TypeAdapter(hints[each["name"]])
-            if each["name"] != "vocab_size":  # 3 words are too few
+            kind = pydantic.TypeAdapter(hints[entry["name"]])
+            if entry["name"] != "vocab_size":  # 3 words are too few
                 kind.validate_strings(good)
             with pytest.raises(pydantic.ValidationError):
                 kind.validate_strings(bad)

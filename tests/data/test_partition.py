@@ -46,9 +46,9 @@ def test_slices_cover_the_range_without_gap_or_overlap(kind: str, start: int, da
 
 def test_months_begin_on_the_first_and_weeks_on_mondays() -> None:
     months = list(partition.slices("month", 0, 365))
-    assert [partition.date_of(each.start_day).day for each in months] == [1] * 12
+    assert [partition.date_of(month.start_day).day for month in months] == [1] * 12
     weeks = list(partition.slices("week", 0, 60))
-    assert {partition.date_of(each.start_day).weekday() for each in weeks[1:]} == {0}
+    assert {partition.date_of(week.start_day).weekday() for week in weeks[1:]} == {0}
 
 
 @pytest.mark.parametrize(("kind", "days"), [("year", 10), ("day", 0), ("day", -1)])
@@ -65,7 +65,7 @@ def test_a_users_bucket_is_the_same_in_every_process() -> None:
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 5))
-def test_buckets_split_users_and_lose_nobody(users: list[int], n_buckets: int) -> None:
+def test_buckets_split_users_and_lose_none(users: list[int], n_buckets: int) -> None:
     whole = reviews(users)
     bucket = partition.bucket_of(whole.user, n_buckets)
     parts = [whole.select(bucket == number) for number in range(n_buckets)]
@@ -83,7 +83,7 @@ def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -
     assert after == {unit: min(count, bound) for unit, count in before.items()}
 
 
-def test_events_are_bounded_by_themselves() -> None:
+def test_all_events_are_kept() -> None:
     whole = reviews([1, 1, 1, 1])
     assert len(partition.bounded(whole, unit=PrivacyUnit.EVENT, max_contribution=1)) == 4
 

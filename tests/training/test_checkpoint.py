@@ -40,7 +40,7 @@ def test_a_model_comes_back_as_it_was(architecture: str, tmp_path: Path) -> None
     assert loaded.digest == digest
     tokens, lengths, _ = builders.batch(4)
     torch.testing.assert_close(loaded.module(tokens, lengths)[0], module(tokens, lengths)[0], rtol=0, atol=0)
-    assert [each.name for each in tmp_path.iterdir()] == ["model.pt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
 
 def test_torch_alone_reads_it_with_weights_only(tmp_path: Path) -> None:
@@ -104,4 +104,4 @@ def test_a_path_that_cannot_be_written_to_is_named_and_left_as_it_was(tmp_path: 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(errors.Permanent, match=r"^file: [^\n]*$"):
         saved(tmp_path / "file")
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]

@@ -62,8 +62,8 @@ def test_clipped_sums_equal_autograd_one_example_at_a_time(
     norms = norms_of(units)
     bound = float(torch.quantile(norms, quantile))
     wanted = [
-        sum((g * min(1.0, bound / float(norm)) for g, norm in zip(each, norms, strict=True)), torch.tensor(0.0))
-        for each in zip(*units, strict=True)
+        sum((g * min(1.0, bound / float(norm)) for g, norm in zip(gradients, norms, strict=True)), torch.tensor(0.0))
+        for gradients in zip(*units, strict=True)
     ]
     assert relative_error(clipped(module, 6, per_unit, bound), wanted) < 1e-12
 

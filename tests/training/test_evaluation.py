@@ -84,7 +84,7 @@ def test_a_stated_scale_that_is_too_small_gives_intervals_that_do_not_cover() ->
 
     def coverage(stated: float) -> float:
         results = [evaluation.metrics(noisy, n_classes=2, scale=stated, max_contribution=1) for noisy in released]
-        return float(np.mean([each.accuracy.low <= 0.5 <= each.accuracy.high for each in results]))
+        return float(np.mean([metrics.accuracy.low <= 0.5 <= metrics.accuracy.high for metrics in results]))
 
     # .970, .700 and .526 over many runs; the bounds are more than four standard errors of these 400 away
     assert coverage(SCALE) > 0.93
@@ -107,7 +107,7 @@ def test_metrics_are_the_shares_of_the_noisy_counts() -> None:
     noisy = {(0, True): 700, (0, False): 300, (1, True): 100, (1, False): 300}
     result = evaluation.metrics(noisy, n_classes=2, scale=1.0, max_contribution=1)
     assert result.accuracy.estimate == pytest.approx(800 / 1400)
-    assert [each.estimate for each in result.per_class] == pytest.approx([0.7, 0.25])
+    assert [share.estimate for share in result.per_class] == pytest.approx([0.7, 0.25])
     assert result.majority_share.estimate == pytest.approx(1000 / 1400)
     assert result.examples == 1400
 
