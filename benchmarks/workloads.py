@@ -142,7 +142,7 @@ def _dp_sgd(sampling_rate: float, steps: int, noise_multiplier: float) -> events
 def _curve(kind: int, chance: np.random.Generator) -> Any:
     gaussian = events.poisson_gaussian(1.0, float(chance.uniform(0.5, 20)), int(chance.integers(1, 50)))
     laplace = events.discrete_laplace(float(chance.uniform(1, 20)), 1)
-    event = (gaussian, laplace, events.composed(gaussian, laplace))[kind]
+    event = (gaussian, laplace, events.composition(gaussian, laplace))[kind]
     return np.array(accounting.renyi_cost(event, ORDERS).values)
 
 

@@ -110,7 +110,7 @@ def plan(
         else:
             run = config.load_arguments(arguments, set_ or [])
             namespace, request = run.namespace, run_demand.request_of_run(client, run)
-        output.show_prospect(forecast.foresee(client, namespace, request), request, output_format)
+        output.show_forecast(forecast.forecast_request(client, namespace, request), request, output_format)
 
 
 @app.command()
@@ -120,7 +120,7 @@ def explain(claim: Name, namespace: Namespace = None, output_format: Output = ou
 
     with connect.connect() as client:
         resource = _find(client.list_claims(), Kind.CLAIM, claim, namespace)
-        output.show_explanation(resource, forecast.explain(client, resource), output_format)
+        output.show_explanation(resource, forecast.explain_claim(client, resource), output_format)
 
 
 @app.command()
@@ -182,11 +182,11 @@ def simulate(
     output_format: Output = output.Format.TABLE,
 ) -> None:
     """Replay a scenario under a policy: which claims would be granted, and when. Nothing is charged."""
-    from privatekube.scheduling import ordering, unlocking  # noqa: PLC0415 - see the module's docstring
+    from privatekube.scheduling.policy import ORDER, UNLOCK, Policy  # noqa: PLC0415 - see the module's docstring
     from privatekube.simulation import replay, scenario  # noqa: PLC0415
 
     content = scenario.read(file)
-    result = replay.replay(content, unlocking=unlocking.parse(unlock), ordering=ordering.parse(order))
+    result = replay.replay(content, Policy.parse({UNLOCK: unlock, ORDER: order}))
     output.show_replay(content, result, {"unlock": unlock, "order": order}, output_format)
 
 

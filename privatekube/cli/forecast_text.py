@@ -14,84 +14,84 @@ from privatekube.resources.responses import ResponseState
 from privatekube.resources.wire import common
 
 if TYPE_CHECKING:  # it imports numpy, which `privatekube --help` does without
-    from privatekube.forecast.forecast import Prospect
+    from privatekube.forecast.forecast import Forecast
 
 _SHOWN = 3
 
 
-def lines(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
+def lines(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
     """Yield what would happen, line by line."""
-    if prospect.granted:
-        yield f"would be granted now, on {_names(prospect.blocks)}"
+    if forecast.granted:
+        yield f"would be granted now, on {_names(forecast.blocks)}"
         return
-    yield f"would be refused: {prospect.refusal}" if prospect.refusal else "would wait"
-    yield from _details(prospect, request)
+    yield f"would be refused: {forecast.refusal}" if forecast.refusal else "would wait"
+    yield from _details(forecast, request)
 
 
-def explanation(claim: PrivacyBudgetClaim, state: str, prospect: Prospect | None) -> Iterator[str]:
+def explanation(claim: PrivacyBudgetClaim, state: str, forecast: Forecast | None) -> Iterator[str]:
     """Yield the state of a claim, and why it waits or was refused."""
     yield f"claim {claim.id}: {state}"
     for index, response in enumerate(claim.status.responses):
         if response.state is ResponseState.FAILURE:
-            yield f"request {index} was refused: {response.error}"
+            yield f"request {index} was refused: {response.refusal}"
     requests = [request.action for request in claim.spec.requests if isinstance(request.action, AllocateRequest)]
     request = requests[-1] if requests else None
-    if prospect is None or request is None:
+    if forecast is None or request is None:
         yield f"it was granted as requested, on {_names(_granted_blocks(claim))}"
     elif claim.status.responses and claim.status.responses[-1].state is ResponseState.PENDING:
-        yield from _details(prospect, request) if not prospect.granted else ["it will be granted in the next pass"]
+        yield from _details(forecast, request) if not forecast.granted else ["it will be granted in the next pass"]
     else:
-        first, *details = lines(prospect, request)
+        first, *details = lines(forecast, request)
         yield f"if requested again now, it {first}"
         yield from details
 
 
-def to_json(prospect: Prospect) -> dict[str, Any]:
+def to_json(forecast: Forecast) -> dict[str, Any]:
     """Return what would happen as JSON."""
     return common.present(
         {
-            "granted": prospect.granted,
-            "blocks": list(prospect.blocks),
-            "refusal": prospect.refusal,
-            "shortages": [{**asdict(shortage), "holders": list(shortage.holders)} for shortage in prospect.shortages],
-            "grantedAt": None if prospect.granted_at_ms is None else format_time(prospect.granted_at_ms),
-            "arrivals": prospect.arrivals,
-            "fittingShare": prospect.fitting,
-            "fittingDemand": common.budget_to_wire(prospect.fitting_demand),
-            "fittingBlocks": list(prospect.fitting_blocks),
+            "granted": forecast.granted,
+            "blocks": list(forecast.blocks),
+            "refusal": forecast.refusal,
+            "shortages": [{**asdict(shortage), "holders": list(shortage.holders)} for shortage in forecast.shortages],
+            "grantedAt": None if forecast.granted_at_ms is None else format_time(forecast.granted_at_ms),
+            "arrivals": forecast.arrivals,
+            "fittingShare": forecast.fitting_share,
+            "fittingDemand": common.budget_to_wire(forecast.fitting_demand),
+            "fittingBlocks": list(forecast.fitting_blocks),
         }
     )
 
 
-def _details(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
-    for shortage in prospect.shortages[:_SHOWN]:
+def _details(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
+    for shortage in forecast.shortages[:_SHOWN]:
         yield str(shortage)
-    if len(prospect.shortages) > _SHOWN:
-        yield f"... and {len(prospect.shortages) - _SHOWN} more of its {len(prospect.blocks)} blocks"
-    if not prospect.shortages and not prospect.refusal:
+    if len(forecast.shortages) > _SHOWN:
+        yield f"... and {len(forecast.shortages) - _SHOWN} more of its {len(forecast.blocks)} blocks"
+    if not forecast.shortages and not forecast.refusal:
         yield "its blocks have room for it, but it exceeds an equal share"
-    if not prospect.refusal:
-        yield f"when: {_when(prospect)}"
-    yield from _alternatives(prospect, request)
+    if not forecast.refusal:
+        yield f"when: {_when(forecast)}"
+    yield from _alternatives(forecast, request)
 
 
-def _when(prospect: Prospect) -> str:
-    if prospect.granted_at_ms is not None:
-        return f"at {format_time(prospect.granted_at_ms)}, when time has unlocked it, if no other request comes first"
-    if prospect.arrivals is not None:
-        return f"after {prospect.arrivals} more requests on its blocks, if they leave what they unlock"
-    holders = sorted({holder for shortage in prospect.shortages for holder in shortage.holders})
+def _when(forecast: Forecast) -> str:
+    if forecast.granted_at_ms is not None:
+        return f"at {format_time(forecast.granted_at_ms)}, when time has unlocked it, if no other request comes first"
+    if forecast.arrivals is not None:
+        return f"after {forecast.arrivals} more requests on its blocks, if they leave what they unlock"
+    holders = sorted({holder for shortage in forecast.shortages for holder in shortage.holders})
     if holders:
         return f"not by unlocking; only if a claim releases what it holds: {', '.join(holders[:_SHOWN])}"
     return "not by unlocking, and no claim holds budget that could be released"
 
 
-def _alternatives(prospect: Prospect, request: AllocateRequest) -> Iterator[str]:
-    if prospect.fitting is not None:
-        yield f"would fit now: {_part(prospect.fitting, prospect.fitting_demand)}, on as many blocks"
-    if prospect.fitting_blocks:
-        yield f"would fit now: the whole demand on {_names(prospect.fitting_blocks)}"
-    if prospect.fitting is None and not prospect.fitting_blocks:
+def _alternatives(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
+    if forecast.fitting_share is not None:
+        yield f"would fit now: {_part(forecast.fitting_share, forecast.fitting_demand)}, on as many blocks"
+    if forecast.fitting_blocks:
+        yield f"would fit now: the whole demand on {_names(forecast.fitting_blocks)}"
+    if forecast.fitting_share is None and not forecast.fitting_blocks:
         yield f"nothing of it would fit now on blocks of dataset {request.dataset!r}"
 
 

@@ -20,7 +20,7 @@ from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.wire import blocks, claims, common
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
-    from privatekube.forecast.forecast import Prospect
+    from privatekube.forecast.forecast import Forecast
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
 
@@ -71,17 +71,17 @@ def show_replay(scenario: Scenario, result: Replay, policy: Mapping[str, str], o
     write({"scenario": scenario.name, **policy, **granted, **times, "blocks": per_block}, output_format)
 
 
-def show_prospect(prospect: Prospect, request: AllocateRequest, output_format: Format) -> None:
+def show_forecast(forecast: Forecast, request: AllocateRequest, output_format: Format) -> None:
     """Print what would happen to a request."""
-    _show_document(forecast_text.to_json(prospect), forecast_text.lines(prospect, request), output_format)
+    _show_document(forecast_text.to_json(forecast), forecast_text.lines(forecast, request), output_format)
 
 
-def show_explanation(claim: PrivacyBudgetClaim, prospect: Prospect | None, output_format: Format) -> None:
+def show_explanation(claim: PrivacyBudgetClaim, forecast: Forecast | None, output_format: Format) -> None:
     """Print why a claim waits or was refused."""
     state = summary.state(claim)
-    forecast = {} if prospect is None else forecast_text.to_json(prospect)
-    lines = forecast_text.explanation(claim, state, prospect)
-    _show_document({"claim": claim.id, "state": state, **forecast}, lines, output_format)
+    document = {} if forecast is None else forecast_text.to_json(forecast)
+    lines = forecast_text.explanation(claim, state, forecast)
+    _show_document({"claim": claim.id, "state": state, **document}, lines, output_format)
 
 
 def show_ledger(entries: Sequence[Entry], output_format: Format) -> None:

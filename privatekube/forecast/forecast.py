@@ -143,7 +143,9 @@ def _arrivals(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDa
         for block in (each for each in copy.blocks() if each.id in names):
             opened = block
             for _ in range(more):
-                amount = unlockings.arrival_amount(policy, block.spec.initial_budget, transitions.status_of(opened).pending)
+                amount = unlockings.arrival_amount(
+                    policy, block.spec.initial_budget, transitions.status_of(opened).pending
+                )
                 opened = opened if amount is None else transitions.unlock(opened, amount)
             copy.store.update_status(opened)
         copy.run()

@@ -82,7 +82,9 @@ class Sandbox:
         copy = self.copy()
         return copy.granted(copy.submit(namespace, request))
 
-    def first(self, claim_id: str, index: int, *, limit: int, advance: Callable[[Sandbox, int, int], None]) -> int | None:
+    def first(
+        self, claim_id: str, index: int, *, limit: int, advance: Callable[[Sandbox, int, int], None]
+    ) -> int | None:
         """After how many of `limit` steps a claim's request, waiting for ever, is granted; None if it is not.
 
         Beyond 256 steps it looks after every so many, then closer: others may then be granted a little later.

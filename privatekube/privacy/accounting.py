@@ -49,8 +49,8 @@ class Composition:
 
     def renyi(self, orders: tuple[float, ...] = budget.STANDARD_ORDERS) -> budget.RenyiCurve:
         """The cost as a Renyi curve at `orders`."""
-        curve = renyi_cost(events.composed(*self.whole), orders)
-        costs = [renyi_cost(events.composed(*part), orders) for part in self.parts]
+        curve = renyi_cost(events.composition(*self.whole), orders)
+        costs = [renyi_cost(events.composition(*part), orders) for part in self.parts]
         if not costs:
             return curve
         worst = costs[0]
@@ -61,7 +61,7 @@ class Composition:
     def epsilon(self, delta: float) -> float:
         """The smallest epsilon known for which the whole is (epsilon, `delta`)-DP."""
         chains = [(*self.whole, *part) for part in self.parts] or [self.whole]
-        return max(epsilon(events.composed(*chain), delta) for chain in chains)
+        return max(epsilon(events.composition(*chain), delta) for chain in chains)
 
 
 def renyi_cost(event: DpEvent, orders: tuple[float, ...] = budget.STANDARD_ORDERS) -> budget.RenyiCurve:

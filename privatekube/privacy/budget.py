@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from privatekube import errors
 from privatekube.privacy.orders import increasing
-from privatekube.privacy.rounding import ROUNDING, fits, is_same_order
+from privatekube.privacy.rounding import RELATIVE_TOLERANCE, fits, is_same_order
 
 STANDARD_ORDERS: tuple[float, ...] = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1e6)
 """Renyi orders used when none are given; 1e6 stands for infinity (pure epsilon)."""
@@ -28,8 +28,16 @@ STANDARD_ORDERS: tuple[float, ...] = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 
 class EpsilonDelta:
     """An (epsilon, delta) budget or cost; basic composition adds both.
 
+    Args:
+        epsilon: the epsilon of (epsilon, delta)-DP.
+        delta: the delta of (epsilon, delta)-DP.
+
     Raises:
         InvalidBudget: a component is NaN or infinite.
+
+    Example:
+        >>> EpsilonDelta(1.0, 1e-9) + EpsilonDelta(0.5)
+        EpsilonDelta(epsilon=1.5, delta=1e-09)
     """
 
     epsilon: float
@@ -102,6 +110,10 @@ class RenyiCurve:
 
     Raises:
         InvalidBudget: no or unequal numbers of orders, an order not above 1 or given twice, an epsilon not finite.
+
+    Example:
+        >>> RenyiCurve((2.0, 8.0), (0.5, 1.0)) + RenyiCurve((2.0, 8.0), (0.25, 0.5))
+        RenyiCurve(orders=(2.0, 8.0), epsilons=(0.75, 1.5))
     """
 
     orders: tuple[float, ...]
@@ -210,7 +222,7 @@ def total(budgets: Iterable[PrivacyBudget], *, start: PrivacyBudget) -> PrivacyB
 
 def is_negligible(budget: PrivacyBudget, *, capacity: PrivacyBudget) -> bool:
     """Whether every component is zero up to float rounding of `capacity`."""
-    return all(abs(v) <= ROUNDING * max(map(abs, capacity.values)) for v in budget.values)
+    return all(abs(v) <= RELATIVE_TOLERANCE * max(map(abs, capacity.values)) for v in budget.values)
 
 
 def is_close(left: PrivacyBudget, right: PrivacyBudget) -> bool:
@@ -219,7 +231,8 @@ def is_close(left: PrivacyBudget, right: PrivacyBudget) -> bool:
         return False
     same_orders = all(is_same_order(a, b) for a, b in zip(left.orders, right.orders, strict=True))
     return same_orders and all(
-        math.isclose(a, b, rel_tol=1e-9, abs_tol=ROUNDING) for a, b in zip(left.values, right.values, strict=True)
+        math.isclose(a, b, rel_tol=1e-9, abs_tol=RELATIVE_TOLERANCE)
+        for a, b in zip(left.values, right.values, strict=True)
     )
 
 

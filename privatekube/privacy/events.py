@@ -52,7 +52,7 @@ def discrete_laplace(scale: float, sensitivity: int) -> DpEvent:
     return dp_events.DiscreteLaplaceDpEvent(noise_parameter=1 / scale, sensitivity=sensitivity)
 
 
-def composed(*parts: DpEvent) -> DpEvent:
+def composition(*parts: DpEvent) -> DpEvent:
     """All of `parts`, one after another on the same data."""
     return dp_events.ComposedDpEvent(list(parts))
 
@@ -102,7 +102,7 @@ def from_json(document: object) -> DpEvent:
 def _rebuild(fields: Json) -> DpEvent:
     match fields:
         case {"type": "composed", "events": list(parts), **rest} if not rest:
-            return composed(*(from_json(part) for part in parts))
+            return composition(*(from_json(part) for part in parts))
         case {"type": "self_composed", "count": int(count), "event": inner, **rest} if not rest and count >= 1:
             return dp_events.SelfComposedDpEvent(from_json(inner), count)
         case {"type": "poisson_sampled", "sampling_probability": float(rate), "event": inner, **rest} if (

@@ -65,7 +65,7 @@ def steps_of(n_epochs: int, sampling_rate: float) -> int:
     >>> steps_of(3, 0.05)
     60
     """
-    return math.ceil(n_epochs / sampling_rate - rounding.ROUNDING * n_epochs / sampling_rate)
+    return math.ceil(n_epochs / sampling_rate - rounding.RELATIVE_TOLERANCE * n_epochs / sampling_rate)
 
 
 def plan_run(
@@ -86,7 +86,7 @@ def plan_run(
     statistics_scale = sensitivity / (statistics_fraction * epsilon)
     statistics = events.discrete_laplace(statistics_scale, sensitivity)
     noise_multiplier = accounting.calibrate_noise_multiplier(
-        lambda noise: events.composed(statistics, events.poisson_gaussian(sampling_rate, noise, steps)),
+        lambda noise: events.composition(statistics, events.poisson_gaussian(sampling_rate, noise, steps)),
         target_epsilon=epsilon * (1 - _MARGIN),
         delta=delta,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-ROUNDING = 1e-12
+RELATIVE_TOLERANCE = 1e-12
 """The share of a capacity by which sums of floats may miss an exact fit."""
 
 _SAME_ORDER = 1e-9
@@ -16,7 +16,7 @@ def fits(demand: float, available: float, capacity: float) -> bool:
     >>> fits(0.2, 0.3 - 0.1, 0.3), fits(0.2000001, 0.2, 0.3)
     (True, False)
     """
-    return demand <= available + ROUNDING * abs(capacity)
+    return demand <= available + RELATIVE_TOLERANCE * abs(capacity)
 
 
 def is_same_order(left: float, right: float) -> bool:

@@ -135,9 +135,7 @@ def _grant_until_stable(state: PassState, policy: Policy) -> None:
 
 def _grant(state: PassState, policy: Policy) -> bool:
     """Run one scheduling decision and apply it; return whether it granted anything."""
-    decisions = cycle.plan(
-        allocate_requests.snapshot(state), unlocking=policy.unlocking, ordering=policy.ordering, tick=False
-    )
+    decisions = cycle.decide(allocate_requests.snapshot(state), policy, tick=False)
     for block_id, amount in decisions.unlocks.items():
         state.stage_block(transitions.unlock(state.blocks[block_id], amount))
     allocate_requests.grant(state, decisions.grants)

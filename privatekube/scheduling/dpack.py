@@ -1,9 +1,10 @@
-"""DPack: pack as many requests as possible, by what each takes of the budget that is scarce.
+"""DPack: grant as many requests as possible, those first that need the least of the scarce budget.
 
-Each Renyi block is measured at its best order: the one at which most of those who wait there would fit by themselves,
-the smallest first. A request's cost is the sum over its blocks of its demand as a fraction of what is left there, at
-that order; an epsilon-delta block has no order to choose, and counts the larger of both fractions. The smallest cost
-goes first. As grants change what is left and who waits, orders and costs are worked out again a number of times.
+Each Renyi block is measured at its best alpha: the order at which the most waiting requests would fit if that order
+alone counted, the smallest demands first. The cost of a request is the sum over its blocks of its demand as a fraction
+of what is left there at that order. An epsilon-delta block counts the larger of its two fractions. The request of
+smallest cost goes first. Grants change what is left and who waits, so orders and costs are computed again after every
+tenth of the requests.
 
 Source: Tholoniat et al., "DPack: Efficiency-Oriented Privacy Budget Scheduling" (EuroSys'25), sections 3 and 4.
 """
@@ -14,68 +15,65 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from privatekube.scheduling.budget_table import Floats, Integers, Table
-from privatekube.scheduling.queue import Chosen
-from privatekube.scheduling.request_table import Requests
+from privatekube.scheduling.budget_table import BudgetTable, Floats, Integers
+from privatekube.scheduling.request_table import Edges, RequestTable, starts
 
 ROUNDS = 10
-"""Costs are worked out again after each 1/ROUNDS of the requests that fit at first; more takes longer for 0.1 %."""
+"""Costs are computed again after each 1/ROUNDS of the requests that fit at first. More rounds grant 0.1 % more."""
 
 
-class Packing:
-    """Requests that wait to be packed; see the protocol `ordering.Waiting`."""
+class PackingQueue:
+    """A `queue.RequestQueue` in order of cost."""
 
-    def __init__(self, table: Table, requests: Requests) -> None:
+    def __init__(self, table: BudgetTable, requests: RequestTable) -> None:
         self._table, self._requests = table, requests
         self._waiting = np.zeros(len(requests), dtype=np.bool_)
 
-    def submit(self, which: Iterable[int]) -> None:
-        """See the protocol."""
-        self._waiting[np.array(list(which), dtype=np.int64)] = True
+    def submit(self, requests: Iterable[int]) -> None:
+        """Add requests to the queue."""
+        self._waiting[np.array(list(requests), dtype=np.int64)] = True
 
     def drop(self, request: int) -> None:
-        """See the protocol."""
+        """Remove a request that was granted or timed out."""
         self._waiting[request] = False
 
-    def decide(self, touched: Iterable[int]) -> Iterator[tuple[int, Chosen]]:  # noqa: ARG002 - costs change anyway
-        """See the protocol."""
-        ready = self._ready(np.flatnonzero(self._waiting))
-        quota = max(1, len(ready) // ROUNDS)
-        while len(ready):
+    def grant(self, touched: Iterable[int]) -> Iterator[tuple[int, Edges]]:  # noqa: ARG002 - costs change anyway
+        """Grant requests until nothing fits, and compute the costs again after each round."""
+        candidates = self._grantable(np.flatnonzero(self._waiting))
+        quota = max(1, len(candidates) // ROUNDS)
+        while len(candidates):
             granted = 0
-            for request in self._by_cost(ready):
-                chosen = self._requests.chosen(self._table, request)
-                if chosen is None:
+            for request in self._by_cost(candidates):
+                edges = self._requests.grantable_edges(self._table, request)
+                if edges is None:
                     continue
-                self._requests.take(self._table, chosen)
+                self._requests.subtract(self._table, edges)
                 self.drop(request)
-                yield request, chosen
+                yield request, edges
                 granted += 1
                 if granted == quota:
                     break
-            ready = self._ready(ready)
+            candidates = self._grantable(candidates)
 
-    def _ready(self, which: Integers) -> Integers:
-        waiting = which[self._waiting[which]]
-        return waiting[self._requests.ready(self._table, waiting)]
+    def _grantable(self, requests: Integers) -> Integers:
+        waiting = requests[self._waiting[requests]]
+        return waiting[self._requests.grantable(self._table, waiting)]
 
-    def _by_cost(self, ready: Integers) -> list[int]:
-        """The requests, the cheapest first, then by arrival."""
-        edges = self._requests.edges_of(ready)
-        costs = self._costs(edges)
-        counts = self._requests.first[ready + 1] - self._requests.first[ready]
-        begin = np.concatenate(([0], np.cumsum(counts)[:-1]))
-        total = np.add.reduceat(costs, begin)
-        some = np.flatnonzero(counts > self._requests.needed[ready])
-        for place in some:  # who needs some of its blocks only counts the cheapest
-            own = costs[begin[place] : begin[place] + counts[place]]
-            total[place] = np.sort(own)[: self._requests.needed[ready[place]]].sum()
-        found: list[int] = ready[np.lexsort((ready, total))].tolist()
-        return found
+    def _by_cost(self, requests: Integers) -> list[int]:
+        """Return the requests in order of cost, then of arrival."""
+        costs = self._costs(self._requests.edges_of(requests))
+        counts, needed = self._requests.edge_counts(requests), self._requests.needed[requests]
+        begins = starts(counts)
+        totals = np.add.reduceat(costs, begins)
+        for position in np.flatnonzero(counts > needed):  # a request with a choice of blocks counts the cheapest ones
+            block_costs = costs[begins[position] : begins[position] + counts[position]]
+            totals[position] = np.sort(block_costs)[: needed[position]].sum()
+        in_order: list[int] = requests[np.lexsort((requests, totals))].tolist()
+        return in_order
 
     def _costs(self, edges: Integers) -> Floats:
-        """What each edge takes of what is left on its block, at the block's best order `[n]`."""
-        pairs, where, times = np.unique(
+        """Return what each edge takes of what is left on its block, at the best alpha of the block `[n]`."""
+        pairs, positions, times = np.unique(
             self._requests.block[edges] * len(self._requests.demands) + self._requests.curve[edges],
             return_inverse=True,
             return_counts=True,
@@ -86,26 +84,26 @@ class Packing:
         np.divide(demands, left, where=left > 0, out=parts)
         parts[demands == 0] = 0.0
         cost = np.fmax.reduce(np.where(np.isnan(demands), np.nan, parts), axis=1, initial=0.0)
-        renyi = self._table.required == 1
-        for row in np.unique(rows[renyi[rows]]):
-            own = rows == row
-            order = _best_order(demands[own], times[own], self._table.ceiling[row])
-            cost[own] = parts[own, order]
-        return np.asarray(cost[where])
+        is_renyi = self._table.required == 1
+        for row in np.unique(rows[is_renyi[rows]]):
+            on_block = rows == row
+            column = _best_alpha(demands[on_block], times=times[on_block], left=self._table.ceiling[row])
+            cost[on_block] = parts[on_block, column]
+        return np.asarray(cost[positions])
 
 
-def _best_order(demands: Floats, times: Integers, left: Floats) -> int:
-    """The column at which most demands fit, the smallest first.
+def _best_alpha(demands: Floats, *, times: Integers, left: Floats) -> int:
+    """Return the column at which the most requests fit, the smallest demands first.
 
     Args:
-        demands: the different demands on one block `[n, K]`.
-        times: how many requests ask for each `[n]`.
-        left: what is left `[K]`.
+        demands: the distinct demands on one block `[n, K]`.
+        times: how many requests make each demand `[n]`.
+        left: what is left of the block `[K]`.
     """
     by_size = np.argsort(demands, axis=0)
     sizes = np.take_along_axis(demands, by_size, axis=0)
-    many = times[by_size]
-    before = np.cumsum(sizes * many, axis=0) - sizes * many
+    counts = times[by_size]
+    before = np.cumsum(sizes * counts, axis=0) - sizes * counts
     with np.errstate(divide="ignore", invalid="ignore"):
-        fit = np.where(sizes > 0, np.floor((left - before) / sizes), many)
-    return int(np.argmax(np.nan_to_num(np.clip(fit, 0, many)).sum(axis=0)))
+        fitting = np.where(sizes > 0, np.floor((left - before) / sizes), counts)
+    return int(np.argmax(np.nan_to_num(np.clip(fitting, 0, counts)).sum(axis=0)))

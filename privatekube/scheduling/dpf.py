@@ -1,4 +1,4 @@
-"""Dominant privacy-block fairness: the smallest dominant share first, then the next-largest share, then arrival.
+"""Dominant private block fairness (DPF): the smallest dominant share first, then the next-largest share, then arrival.
 
 Source: Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4, algorithm 1.
 """
@@ -9,33 +9,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from privatekube.scheduling.budget_table import Integers, Table
-from privatekube.scheduling.queue import Chosen, Key, Line
-from privatekube.scheduling.request_table import Requests
+from privatekube.scheduling.budget_table import BudgetTable, Integers
+from privatekube.scheduling.parked_edges import SortKey
+from privatekube.scheduling.request_table import Edges, RequestTable
+from privatekube.scheduling.sorted_queue import SortedQueue
 
-_COMPARABLE = np.dtype(">f8")  # the bytes of numbers that are not negative compare as the numbers do
+_COMPARABLE = np.dtype(">f8")  # big-endian bytes of non-negative floats compare as the floats do
 
 
-class Shares:
-    """A request's shares on the blocks it gets, the largest first, and its position in order of arrival."""
+class ShareKeys:
+    """`sorted_queue.SortKeys` by the shares on the blocks that a request gets, the largest first, then by arrival."""
 
-    def __call__(self, requests: Requests, edges: Chosen) -> Key:
-        """See `line.Keys`."""
+    def key(self, requests: RequestTable, edges: Edges) -> SortKey:
+        """Return the key of a request that gets these edges."""
         shares = requests.share[edges][::-1]
         return shares.astype(_COMPARABLE).tobytes(), int(requests.request[edges][0])
 
-    def best(self, requests: Requests, which: Integers) -> Sequence[Key]:
-        """See `line.Keys`: the shares on as many of its blocks as it needs, the smallest ones."""
-        edges = requests.smallest_of(which)
-        ends = np.cumsum(requests.needed[which])
+    def smallest_keys(self, requests: RequestTable, positions: Integers) -> Sequence[SortKey]:
+        """Return the key of each request on its blocks of smallest share."""
+        edges = requests.smallest_edges_of(positions)
+        ends = np.cumsum(requests.needed[positions])
         text, total, size = requests.share[edges][::-1].astype(_COMPARABLE).tobytes(), len(edges), _COMPARABLE.itemsize
         begins = [0, *ends.tolist()]
         return [
             (text[(total - end) * size : (total - begin) * size], position)
-            for begin, end, position in zip(begins, begins[1:], which.tolist(), strict=False)
+            for begin, end, position in zip(begins, begins[1:], positions.tolist(), strict=False)
         ]
 
 
-def dpf(table: Table, requests: Requests) -> Line:
-    """A line in order of shares."""
-    return Line(table, requests, Shares())
+def dpf(table: BudgetTable, requests: RequestTable) -> SortedQueue:
+    """Return a queue in order of shares."""
+    return SortedQueue(table, requests, ShareKeys())

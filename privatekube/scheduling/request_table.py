@@ -1,4 +1,4 @@
-"""Requests as arrays: which blocks each is about, what it asks there, how many of them it needs."""
+"""Requests as arrays: the candidate blocks of each request, its demand on each, and how many of them it needs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from privatekube.scheduling.budget_table import Booleans, Floats, Integers, Table
+from privatekube.scheduling.budget_table import Booleans, BudgetTable, Floats, Integers
+
+Edges = Integers | slice
+"""Positions of edges of one request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
-    """Requests in order of arrival; an *edge* is one request's demand on one of its candidate blocks.
+class RequestTable:
+    """Requests in order of arrival; an *edge* is the demand of one request on one of its candidate blocks.
 
     Args:
-        first: where each request's edges begin, and the number of edges at the end `[R + 1]`.
+        first: where the edges of each request begin, and the number of edges at the end `[R + 1]`.
         needed: how many of its candidates each request needs `[R]`.
         block: the row of each edge's block `[E]`.
         curve: the row of each edge's demand in `demands` `[E]`.
-        demands: the different demands `[D, K]`.
-        share: the largest fraction of the block's capacity that each edge's demand is `[E]`.
+        demands: the distinct demands `[D, K]`.
+        share: the dominant share of each edge's demand `[E]`.
         request: the request of each edge `[E]`.
         has_choice: whether a request has more candidates than it needs `[R]`.
     """
@@ -34,14 +37,21 @@ class Requests:
     has_choice: Booleans
 
     @classmethod
-    def of(
-        cls, table: Table, *, counts: Integers, needed: Integers, block: Integers, curve: Integers, demands: Floats
-    ) -> Requests:
-        """Sort each request's edges by share, the smallest first; blocks of equal share stay in the order given.
+    def from_edges(
+        cls,
+        table: BudgetTable,
+        *,
+        counts: Integers,
+        needed: Integers,
+        block: Integers,
+        curve: Integers,
+        demands: Floats,
+    ) -> RequestTable:
+        """Sort the edges of each request by share, the smallest first; edges of equal share keep their order.
 
         Args:
             table: the blocks.
-            counts: how many edges each request has, at least one; they follow those of the request before.
+            counts: the number of edges of each request, at least one; they follow those of the previous request.
             needed: see the class.
             block: see the class.
             curve: see the class.
@@ -57,32 +67,43 @@ class Requests:
         return len(self.needed)
 
     def edges(self, request: int) -> slice:
-        """The edges of one request."""
+        """Return the edges of one request."""
         return slice(self.first.item(request), self.first.item(request + 1))
 
     def edges_of(self, requests: Integers) -> Integers:
-        """The edges of several requests, one after another."""
-        return _runs(self.first[requests], self.first[requests + 1] - self.first[requests])
+        """Return the edges of several requests, one request after another."""
+        return _ranges(self.first[requests], self.edge_counts(requests))
 
-    def smallest_of(self, requests: Integers) -> Integers:
-        """The same, but of each request only as many as it needs, those of smallest share."""
-        return _runs(self.first[requests], self.needed[requests])
+    def smallest_edges_of(self, requests: Integers) -> Integers:
+        """Return, of each request, as many edges as it needs: those of smallest share."""
+        return _ranges(self.first[requests], self.needed[requests])
 
-    def fits(self, table: Table, edges: Integers | slice) -> Booleans:
-        """Whether each edge's demand fits on its block `[n]`."""
+    def edge_counts(self, requests: Integers) -> Integers:
+        """Return how many edges each of the requests has."""
+        return self.first[requests + 1] - self.first[requests]
+
+    def fits(self, table: BudgetTable, edges: Edges) -> Booleans:
+        """Return whether the demand of each edge fits its block `[n]`."""
         return table.fits(self.block[edges], self.demands[self.curve[edges]])
 
-    def ready(self, table: Table, requests: Integers) -> Booleans:
-        """Whether each of the requests fits on as many of its candidates as it needs."""
-        if not len(requests):
-            return np.zeros(0, dtype=np.bool_)
-        fits = self.fits(table, self.edges_of(requests))
-        counts = self.first[requests + 1] - self.first[requests]
-        fitting = np.add.reduceat(fits, np.concatenate(([0], np.cumsum(counts)[:-1])), dtype=np.int64)
+    def are_grantable(self, requests: Integers, fits: Booleans) -> Booleans:
+        """Return whether each of the requests fits as many of its candidates as it needs.
+
+        Args:
+            requests: the requests, at least one.
+            fits: whether each of their edges fits, in the order of `edges_of`.
+        """
+        fitting = np.add.reduceat(fits, starts(self.edge_counts(requests)), dtype=np.int64)
         return np.asarray(fitting >= self.needed[requests])
 
-    def chosen(self, table: Table, request: int) -> Integers | slice | None:
-        """The edges a request would get now: those of smallest share among which it fits; None if too few."""
+    def grantable(self, table: BudgetTable, requests: Integers) -> Booleans:
+        """Return whether each of the requests could be granted now if it were the only one."""
+        if not len(requests):
+            return np.zeros(0, dtype=np.bool_)
+        return self.are_grantable(requests, self.fits(table, self.edges_of(requests)))
+
+    def grantable_edges(self, table: BudgetTable, request: int) -> Edges | None:
+        """Return the edges that a request would get now, those of smallest share that fit; None if too few fit."""
         edges = self.edges(request)
         fits = self.fits(table, edges)
         needed, fitting = self.needed[request], np.count_nonzero(fits)
@@ -90,31 +111,36 @@ class Requests:
             return None
         return edges if needed == len(fits) else edges.start + fits.nonzero()[0][:needed]
 
-    def fit_together(self, table: Table, which: Integers) -> bool:
-        """Whether several requests, each on all of its blocks, surely fit one after another; True for none."""
-        edges = self.edges_of(which)
+    def fit_together(self, table: BudgetTable, requests: Integers) -> bool:
+        """Return whether several requests certainly fit one after another, each on all of its candidates."""
+        edges = self.edges_of(requests)
         return table.leaves_enough(self.block[edges], self.demands[self.curve[edges]])
 
-    def take(self, table: Table, edges: Integers | slice) -> None:
-        """Subtract the demands of a granted request."""
-        table.take(self.block[edges], self.demands[self.curve[edges]])
+    def subtract(self, table: BudgetTable, edges: Edges) -> None:
+        """Subtract the demands of one granted request from the table."""
+        table.subtract(self.block[edges], self.demands[self.curve[edges]])
 
-    def take_together(self, table: Table, which: Integers) -> None:
-        """Subtract the demands of granted requests, each on all of its blocks, one after another."""
-        edges = self.edges_of(which)
-        table.take_in_turn(self.block[edges], self.demands[self.curve[edges]])
+    def subtract_together(self, table: BudgetTable, requests: Integers) -> None:
+        """Subtract the demands of several granted requests, each on all of its candidates, one after another."""
+        edges = self.edges_of(requests)
+        table.subtract_in_order(self.block[edges], self.demands[self.curve[edges]])
 
 
-def _runs(begins: Integers, counts: Integers) -> Integers:
-    """The numbers from each of the begins on, so many of them, one run after another."""
+def starts(counts: Integers) -> Integers:
+    """Return where each of several consecutive runs begins, given their lengths."""
+    return np.concatenate(([0], np.cumsum(counts)[:-1]))
+
+
+def _ranges(begins: Integers, counts: Integers) -> Integers:
+    """Return the integers `begin, ..., begin + count - 1` of each range, one range after another."""
     if len(begins) == 1:
         return np.arange(begins[0], begins[0] + counts[0])
     before = np.cumsum(counts) - counts
     return np.asarray(np.repeat(begins - before, counts) + np.arange(counts.sum()))
 
 
-def _shares(table: Table, block: Integers, curve: Integers, demands: Floats) -> Floats:
-    """Shares of all edges; each pair of a block and a demand is worked out once."""
-    pairs, where = np.unique(block * len(demands) + curve, return_inverse=True)
+def _shares(table: BudgetTable, block: Integers, curve: Integers, demands: Floats) -> Floats:
+    """Return the shares of all edges, computed once for each distinct pair of a block and a demand."""
+    pairs, positions = np.unique(block * len(demands) + curve, return_inverse=True)
     rows, curves = np.divmod(pairs, max(len(demands), 1))
-    return np.asarray(table.shares(rows, demands[curves])[where])
+    return np.asarray(table.shares(rows, demands[curves])[positions])

@@ -1,4 +1,4 @@
-"""What a scheduling decision sees, and what it says."""
+"""The input and the output of a scheduling decision."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from privatekube.resources.request_id import RequestId
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """What says when time unlocks a block; unix milliseconds."""
+class UnlockSchedule:
+    """The times on which unlocking by time depends, in unix milliseconds.
+
+    Args:
+        created_ms: when the block was created.
+        last_release_ms: when time last unlocked budget; None if it never did.
+        flow: the block's own schedule, which precedes the default of the policy.
+    """
 
     created_ms: int
     last_release_ms: int | None = None
@@ -21,25 +27,25 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """A block as the scheduler sees it."""
+    """A block as the scheduler sees it: its initial budget, and what of it is still locked and what is available."""
 
     id: str
     capacity: PrivacyBudget
     pending: PrivacyBudget
     available: PrivacyBudget
-    schedule: Schedule
+    schedule: UnlockSchedule
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingRequest:
-    """A request for budget that waits.
+    """A request that waits for budget.
 
     Args:
-        id: names the request in the decisions.
-        demand: what it asks of each of its candidate blocks.
+        id: identifies the request in the decisions.
+        demand: the demand on each candidate block, by block id.
         n_blocks: how many of the candidates it needs; None for all.
-        arrival_ms: unix milliseconds.
-        priority: for policies that say so.
+        arrival_ms: when it came, in unix milliseconds.
+        priority: for policies that use priorities.
     """
 
     id: RequestId
@@ -51,7 +57,7 @@ class WaitingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a decision depends on; `waiting` in order of arrival."""
+    """Everything that a decision depends on; `waiting` is in order of arrival."""
 
     now_ms: int
     blocks: Mapping[str, BlockView]
@@ -59,16 +65,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """A request gets its whole demand on these blocks."""
+class GrantDecision:
+    """Grant a request its whole demand on these blocks."""
 
     request_id: RequestId
     blocks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do: first unlock, by block id, then grant, in this order."""
+class Decisions:
+    """What to do: unlock these amounts, by block id, then grant these requests in this order."""
 
     unlocks: Mapping[str, PrivacyBudget]
-    grants: tuple[Grant, ...]
+    grants: tuple[GrantDecision, ...]

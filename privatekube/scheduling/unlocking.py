@@ -1,6 +1,6 @@
 """Unlocking policies: how a block's pending budget becomes available.
 
-Sources: Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4: DPF-N (a fair share with each arrival) and DPF-T
+Source: Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4: DPF-N (a fair share with each arrival) and DPF-T
 (with time).
 """
 
@@ -13,77 +13,77 @@ from typing import Protocol
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.scheduling import durations
-from privatekube.scheduling.snapshot import Schedule
+from privatekube.scheduling.snapshot import UnlockSchedule
 
 
 class UnlockingPolicy(Protocol):
-    """How much of a block's pending budget becomes available, and when; as fractions, whatever the budget's type."""
+    """When a block's pending budget becomes available, and how much of it, as fractions of any type of budget."""
 
     @property
     def name(self) -> str:
-        """As `parse` reads it."""
+        """Return the name that `parse` reads."""
 
     @property
     def period_ms(self) -> int | None:
-        """How often time unlocks; None where it never does."""
+        """Return how often time unlocks, in milliseconds; None if it never does."""
 
     @property
     def on_arrival(self) -> float:
-        """The fraction of the initial budget, at most what is pending, that a request unlocks on each candidate."""
+        """Return the fraction of the initial budget that a request unlocks on each candidate, up to what is pending."""
 
-    def on_tick(self, schedule: Schedule, now_ms: int) -> float:
-        """The fraction of the pending budget that is unlocked now."""
+    def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:
+        """Return the fraction of the pending budget that is unlocked now."""
 
-    def ends_ms(self, schedule: Schedule) -> int | None:
-        """When time will have unlocked everything, unix milliseconds; None where it does not unlock."""
+    def ends_ms(self, schedule: UnlockSchedule) -> int | None:
+        """Return when time will have unlocked everything, in unix milliseconds; None if time does not unlock."""
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Everything is unlocked at once, and so is what is returned to pending."""
+    """Unlock everything at once, including budget that is returned to pending."""
 
     name: str = "all"
     period_ms: int | None = None
     on_arrival: float = 1.0
 
-    def on_tick(self, schedule: Schedule, now_ms: int) -> float:  # noqa: ARG002 - of the protocol
-        """All that is pending."""
+    def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:  # noqa: ARG002 - part of the protocol
+        """Return 1: all that is pending."""
         return 1.0
 
-    def ends_ms(self, schedule: Schedule) -> int | None:  # noqa: ARG002 - of the protocol
-        """See the protocol."""
+    def ends_ms(self, schedule: UnlockSchedule) -> int | None:  # noqa: ARG002 - part of the protocol
+        """Return None: time does not unlock."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class PerArrival:
-    """The N scheme: each request unlocks a fair share, initial / N, on each of its candidates."""
+    """Unlock a fair share, initial / N, with each request on each of its candidates (DPF-N)."""
 
     n: int = 100
     period_ms: int | None = None
 
     @property
     def name(self) -> str:
-        """As `parse` reads it."""
+        """Return the name that `parse` reads."""
         return f"n={self.n}"
 
     @property
     def on_arrival(self) -> float:
-        """1 / N."""
+        """Return 1 / N."""
         return 1 / self.n
 
-    def on_tick(self, schedule: Schedule, now_ms: int) -> float:  # noqa: ARG002 - of the protocol
-        """Nothing: only arrivals unlock."""
+    def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:  # noqa: ARG002 - part of the protocol
+        """Return 0: only arrivals unlock."""
         return 0.0
 
-    def ends_ms(self, schedule: Schedule) -> int | None:  # noqa: ARG002 - of the protocol
-        """See the protocol."""
+    def ends_ms(self, schedule: UnlockSchedule) -> int | None:  # noqa: ARG002 - part of the protocol
+        """Return None: time does not unlock."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class PerTime:
-    """The T scheme: pending budget is released evenly until a block's end time; all of it from then on."""
+    """Unlock pending budget evenly until the end time of a block, and all of it from then on (DPF-T)."""
 
     period_ms: int = 10_000
     duration_ms: int = 30_000
@@ -91,11 +91,11 @@ class PerTime:
 
     @property
     def name(self) -> str:
-        """As `parse` reads it."""
+        """Return the name that `parse` reads."""
         return f"t={self.period_ms}ms,{self.duration_ms}ms"
 
-    def on_tick(self, schedule: Schedule, now_ms: int) -> float:
-        """(now - last) / (end - last), never less than nothing nor more than all."""
+    def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:
+        """Return (now - last) / (end - last), between 0 and 1."""
         start, end = self.window(schedule)
         if now_ms <= start:
             return 0.0
@@ -104,12 +104,12 @@ class PerTime:
         last = max(start, schedule.last_release_ms or start)
         return max(0.0, (now_ms - last) / (end - last))
 
-    def ends_ms(self, schedule: Schedule) -> int | None:
-        """See the protocol."""
+    def ends_ms(self, schedule: UnlockSchedule) -> int | None:
+        """Return the end of the block's release, in unix milliseconds."""
         return self.window(schedule)[1]
 
-    def window(self, schedule: Schedule) -> tuple[int, int]:
-        """Start and end of a block's release, unix milliseconds."""
+    def window(self, schedule: UnlockSchedule) -> tuple[int, int]:
+        """Return the start and the end of a block's release, in unix milliseconds."""
         flow = schedule.flow
         start = (flow and flow.start_time_ms) or schedule.created_ms
         if flow and flow.duration_ms:
@@ -117,22 +117,24 @@ class PerTime:
         return start, (flow and flow.end_time_ms) or start + self.duration_ms
 
 
-def arriving(policy: UnlockingPolicy, initial: PrivacyBudget, pending: PrivacyBudget) -> PrivacyBudget | None:
-    """What a request unlocks on one of its candidates; None for nothing."""
+def arrival_amount(policy: UnlockingPolicy, initial: PrivacyBudget, pending: PrivacyBudget) -> PrivacyBudget | None:
+    """Return what a request unlocks on one of its candidates; None for nothing."""
     return (initial * policy.on_arrival).minimum(pending) if policy.on_arrival else None
 
 
-def ticking(policy: UnlockingPolicy, schedule: Schedule, pending: PrivacyBudget, now_ms: int) -> PrivacyBudget | None:
-    """What is unlocked now; None for nothing."""
+def tick_amount(
+    policy: UnlockingPolicy, schedule: UnlockSchedule, pending: PrivacyBudget, now_ms: int
+) -> PrivacyBudget | None:
+    """Return what time unlocks now; None for nothing."""
     fraction = policy.on_tick(schedule, now_ms)
     return pending * fraction if fraction > 0 and any(value > 0 for value in pending.values) else None
 
 
 def parse(text: str) -> UnlockingPolicy:
-    """`all`, `n=<N>` or `t=<period>,<duration>`, such as `t=10s,30s`.
+    """Return the policy that `text` names: `all`, `n=<N>` or `t=<period>,<duration>`, such as `t=10s,30s`.
 
     Raises:
-        InvalidInput: an unknown policy, or a number out of its bound.
+        InvalidInput: the policy is unknown, or a number is out of its bounds.
     """
     name, _, rest = text.partition("=")
     if name not in _POLICIES:
@@ -140,13 +142,13 @@ def parse(text: str) -> UnlockingPolicy:
     return _POLICIES[name](rest)
 
 
-def _nothing_more(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPolicy:
+def _without_value(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPolicy:
     if text:
         raise errors.invalid("unlock", f"{name}={text}", "takes no value", f"write {name}")
     return policy
 
 
-def _whole(text: str) -> int:
+def _positive_integer(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise errors.invalid("unlock", f"n={text}", "needs a whole number of at least 1", "write n=100")
     return int(text)
@@ -155,14 +157,14 @@ def _whole(text: str) -> int:
 def _per_time(text: str) -> PerTime:
     if not text:
         return PerTime()
-    amounts = [durations.milliseconds(each) for each in text.split(",")]
+    amounts = [durations.milliseconds(part) for part in text.split(",")]
     if len(amounts) != 2 or amounts[0] is None or amounts[1] is None:
         raise errors.invalid("unlock", f"t={text}", "needs a period and a duration above 0", "write t=10s,30s")
     return PerTime(period_ms=amounts[0], duration_ms=amounts[1])
 
 
 _POLICIES: dict[str, Callable[[str], UnlockingPolicy]] = {
-    "all": lambda text: _nothing_more("all", text, All()),
-    "n": lambda text: PerArrival(_whole(text)),
+    "all": lambda text: _without_value("all", text, All()),
+    "n": lambda text: PerArrival(_positive_integer(text)),
     "t": _per_time,
 }

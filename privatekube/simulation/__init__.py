@@ -1,1 +1,1 @@
-"""What a policy would have granted: scenarios, and their replay with a clock of their own."""
+"""What a policy would have granted: scenarios of blocks and claims, and their replay on a simulated clock."""

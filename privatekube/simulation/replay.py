@@ -1,21 +1,21 @@
-"""Replay a scenario under a policy: the decisions of the control plane, with a clock of its own."""
+"""Replay a scenario under a policy: the decisions of the control plane on a simulated clock."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.scheduling import ordering as orderings
-from privatekube.scheduling.budget_table import Columns, Floats, Integers, Table
-from privatekube.scheduling.ordering import OrderingPolicy
-from privatekube.scheduling.request_table import Requests
-from privatekube.scheduling.snapshot import Schedule
-from privatekube.scheduling.unlocking import UnlockingPolicy
+from privatekube.scheduling import ordering
+from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable, Integers
+from privatekube.scheduling.policy import Policy
+from privatekube.scheduling.request_table import RequestTable
+from privatekube.scheduling.snapshot import UnlockSchedule
 from privatekube.simulation import timeline
 from privatekube.simulation.scenario import Scenario
 
@@ -26,11 +26,11 @@ class Replay:
 
     Args:
         granted: ids of claims, in the order of their grants.
-        grant_seconds: when, on the scenario's clock.
-        wall_seconds: spent deciding, on this machine's clock; reading the scenario does not count.
+        grant_seconds: when each was granted, on the scenario's clock.
+        wall_seconds: time that the decisions took on this machine, without reading the scenario.
         used: what was granted of each block's budget.
-        used_share: the fraction of it that was granted; of a Renyi block at its best order.
-        unlocked_share: the fraction that was unlocked, granted or not.
+        used_share: the fraction of it that was granted; see `budget.used_share`.
+        unlocked_share: the fraction of it that was unlocked, granted or not.
     """
 
     granted: tuple[int | str, ...]
@@ -41,80 +41,91 @@ class Replay:
     unlocked_share: tuple[float, ...]
 
 
-def replay(scenario: Scenario, *, unlocking: UnlockingPolicy, ordering: OrderingPolicy) -> Replay:
-    """Decide about a scenario's claims as they come.
+def replay(scenario: Scenario, policy: Policy) -> Replay:
+    """Return what the policy grants of a scenario's claims.
+
+    Args:
+        scenario: blocks and claims with the times at which they come.
+        policy: its unlocking and its ordering; the default timeout is not used.
 
     Raises:
-        InvalidInput: the policies make no sense together, or not for this scenario.
+        InvalidInput: the unlocking and the ordering cannot be combined, or not in this scenario.
     """
-    orderings.require_sensible(unlocking, ordering)
-    if scenario.offline and unlocking.period_ms is not None:
+    ordering.require_sensible(policy.unlocking, policy.ordering)
+    if scenario.offline and policy.unlocking.period_ms is not None:
         raise errors.invalid(
-            "unlock", unlocking.name, "needs time, and nothing happens later in an offline scenario", "use all or n=<N>"
+            "unlock", policy.unlocking.name, "needs time, but an offline scenario is one moment", "use all or n=<N>"
         )
-    wholes = [block.capacity for block in scenario.blocks]
-    columns = Columns(wholes)
-    table = Table.of(columns, wholes, wholes, [whole * 0.0 for whole in wholes])
-    different = {id(claim.demand): claim.demand for claim in scenario.claims}
-    places = {key: place for place, key in enumerate(different)}
-    counts = np.array([len(claim.blocks) for claim in scenario.claims], dtype=np.int64)
-    curve = np.array([places[id(claim.demand)] for claim in scenario.claims], dtype=np.int64)
-    block = np.fromiter((row for claim in scenario.claims for row in claim.blocks), dtype=np.int64)
-    demands = columns.rows(different.values())
-    begin = time.perf_counter()
-    requests = Requests.of(
-        table, counts=counts, needed=counts, block=block, curve=np.repeat(curve, counts), demands=demands
+    capacity = [block.capacity for block in scenario.blocks]
+    columns = BudgetColumns(capacity)
+    table = BudgetTable.from_budgets(
+        columns, capacity=capacity, pending=capacity, available=[budget * 0.0 for budget in capacity]
     )
-    run = _Run(scenario, table, requests, unlocking, ordering)
-    run.at_once() if scenario.offline else run.as_they_come()
+    edges = _edges(scenario, columns)
+    begin = time.perf_counter()
+    simulation = _Simulation(scenario, table, RequestTable.from_edges(table, **edges), policy)
+    simulation.run_offline() if scenario.offline else simulation.run_online()
     wall_seconds = time.perf_counter() - begin
     used = table.capacity - table.pending - table.available
     return Replay(
-        tuple(scenario.claims[request].id for request, _ in run.grants),
-        tuple(seconds for _, seconds in run.grants),
+        tuple(scenario.claims[request].id for request, _ in simulation.grants),
+        tuple(seconds for _, seconds in simulation.grants),
         wall_seconds,
-        used=tuple(columns.budget(row, whole) for row, whole in zip(used, wholes, strict=True)),
-        used_share=_fractions(table, used),
-        unlocked_share=_fractions(table, table.capacity - table.pending),
+        used=tuple(columns.budget(row, like=budget) for row, budget in zip(used, capacity, strict=True)),
+        used_share=tuple(table.used_shares(used).tolist()),
+        unlocked_share=tuple(table.used_shares(table.capacity - table.pending).tolist()),
     )
 
 
-class _Run:
+def _edges(scenario: Scenario, columns: BudgetColumns) -> dict[str, Any]:
+    """Return the arguments of `RequestTable.from_edges`: each claim needs all of its blocks."""
+    distinct = {id(claim.demand): claim.demand for claim in scenario.claims}
+    positions = {key: position for position, key in enumerate(distinct)}
+    counts = np.array([len(claim.blocks) for claim in scenario.claims], dtype=np.int64)
+    curve = np.array([positions[id(claim.demand)] for claim in scenario.claims], dtype=np.int64)
+    return {
+        "counts": counts,
+        "needed": counts,
+        "block": np.fromiter((row for claim in scenario.claims for row in claim.blocks), dtype=np.int64),
+        "curve": np.repeat(curve, counts),
+        "demands": columns.rows(distinct.values()),
+    }
+
+
+class _Simulation:
     """The state of a replay."""
 
-    def __init__(
-        self, scenario: Scenario, table: Table, requests: Requests, unlocking: UnlockingPolicy, ordering: OrderingPolicy
-    ) -> None:
+    def __init__(self, scenario: Scenario, table: BudgetTable, requests: RequestTable, policy: Policy) -> None:
         self._scenario, self._table, self._requests = scenario, table, requests
-        self._unlocking = unlocking
-        self._line = ordering(table, requests)
-        self._fair_share = table.capacity * unlocking.on_arrival
+        self._unlocking = policy.unlocking
+        self._queue = policy.ordering(table, requests)
+        self._fair_share = table.capacity * policy.unlocking.on_arrival
         self._present: set[int] = set()
-        self._locked: dict[int, Schedule] = {}
+        self._locked: dict[int, UnlockSchedule] = {}
         self._waiting: set[int] = set()
         self.grants: list[tuple[int, float]] = []
 
-    def at_once(self) -> None:
-        """Everything comes at one moment; one decision."""
+    def run_offline(self) -> None:
+        """Make one decision about all blocks and claims."""
         rows = np.arange(len(self._table.required))
         arrivals = np.bincount(self._requests.block, minlength=len(rows))
         self._unlock(rows, times=np.maximum(arrivals, self._unlocking.on_arrival >= 1)[:, None])
-        self._line.submit(range(len(self._requests)))
-        self._decide(rows.tolist(), 0.0)
+        self._queue.submit(range(len(self._requests)))
+        self._grant(rows.tolist(), 0.0)
 
-    def as_they_come(self) -> None:
-        """One decision at each moment at which something happens."""
+    def run_online(self) -> None:
+        """Make one decision at each moment at which something happens."""
         for moment in timeline.moments(self._scenario, self._unlocking.period_ms):
             touched: dict[int, None] = {}
             for row in moment.blocks:
                 self._present.add(row)
-                self._locked[row] = Schedule(created_ms=_milliseconds(moment.seconds))
+                self._locked[row] = UnlockSchedule(created_ms=_milliseconds(moment.seconds))
             for request in moment.timeouts:
                 if request in self._waiting:
                     self._waiting.remove(request)
-                    self._line.drop(request)
+                    self._queue.drop(request)
             if moment.is_tick:
-                touched |= dict.fromkeys(self._tick(_milliseconds(moment.seconds)))
+                touched |= dict.fromkeys(self._unlock_by_time(_milliseconds(moment.seconds)))
             new = [
                 request for request in moment.claims if self._present.issuperset(self._scenario.claims[request].blocks)
             ]
@@ -124,20 +135,20 @@ class _Run:
                     self._unlock(rows)
                     touched |= dict.fromkeys(rows.tolist())
             self._waiting.update(new)
-            self._line.submit(new)
-            self._decide(touched, moment.seconds)
+            self._queue.submit(new)
+            self._grant(touched, moment.seconds)
 
-    def _decide(self, touched: Iterable[int], seconds: float) -> None:
-        for request, _ in self._line.decide(touched):
+    def _grant(self, touched: Iterable[int], seconds: float) -> None:
+        for request, _ in self._queue.grant(touched):
             self._waiting.discard(request)
             self.grants.append((request, seconds))
 
     def _unlock(self, rows: Integers, *, times: Integers | int = 1) -> None:
-        """What so many arrivals unlock on each of the blocks."""
+        """Unlock what this many arrivals unlock on each of the blocks."""
         self._table.unlock(rows, np.minimum(self._fair_share[rows] * times, self._table.pending[rows]))
 
-    def _tick(self, now_ms: int) -> list[int]:
-        """Unlock what time unlocks, and say where."""
+    def _unlock_by_time(self, now_ms: int) -> list[int]:
+        """Unlock what time unlocks; return the rows of the blocks on which it did."""
         fractions = {row: self._unlocking.on_tick(schedule, now_ms) for row, schedule in self._locked.items()}
         touched = [row for row, fraction in fractions.items() if fraction > 0]
         rows = np.array(touched, dtype=np.int64)
@@ -152,12 +163,3 @@ class _Run:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _fractions(table: Table, amounts: Floats) -> tuple[float, ...]:
-    """Amounts as fractions of capacity: the largest of epsilon and delta, or the smallest over orders."""
-    whole = np.where(table.capacity > 0, table.capacity, np.nan)
-    parts = amounts / whole
-    pair = table.required > 1
-    found = np.where(pair, np.fmax.reduce(parts, axis=1), np.fmin.reduce(parts, axis=1))
-    return tuple(np.nan_to_num(found).tolist())

@@ -2,16 +2,16 @@
 
 | field | meaning |
 |---|---|
-| `kind` | begins with `offline`: everything is there at once, one decision; otherwise things come at their times |
+| `kind` | begins with `offline`: one decision about all blocks and claims; otherwise they arrive at their times |
 | `accounting` | `epsilon` or `renyi`; with `renyi`, `alphas` are the orders |
 | `block_capacity` | a number, or one per order |
 | `blocks` | `{"id", "arrival"}`, the arrival in seconds |
-| `timeout_s` | how long a claim waits; for ever where it is missing |
+| `timeout_s` | how long a claim waits, in seconds; without a limit if it is missing |
 | `claim_fields`, `claims` | the names of the columns, and a row per claim: `id`, `arrival_s`, `first_block`, \
 `num_blocks`, and `epsilon` or `curve` |
-| `curves` | the curves that claims name by their place: one number per order each |
-| `demand_rule` | for an epsilon in Renyi accounting: how it becomes a curve |
-| `results` | of other schedulers, by name; not read here |
+| `curves` | the curves that claims refer to by index: one number per order each |
+| `demand_rule` | for an epsilon in Renyi accounting: how it is converted to a curve |
+| `results` | of other schedulers, by name; ignored |
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _GAUSSIAN = re.compile(r"claim epsilon e -> Gaussian sigma=sqrt\(2 ln\(1\.25/([0
 
 @dataclass(frozen=True, slots=True)
 class SimulatedBlock:
-    """A block: its id, when it comes (seconds), its budget."""
+    """A block: its id, when it arrives, in seconds, and its budget."""
 
     id: int | str
     arrival_seconds: float
@@ -44,7 +44,7 @@ class SimulatedBlock:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedClaim:
-    """A claim: its id, when it comes (seconds), and what it asks of each of which blocks (by place in the list)."""
+    """A claim: its id, when it arrives, in seconds, its blocks by their index, and its demand on each of them."""
 
     id: int | str
     arrival_seconds: float
@@ -54,11 +54,11 @@ class SimulatedClaim:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Blocks and claims, both in the order in which they come.
+    """Blocks and claims, both in order of arrival.
 
     Args:
-        offline: everything is there from the start.
-        timeout_seconds: how long a claim waits; None for ever.
+        offline: all blocks and claims are there from the start.
+        timeout_seconds: how long a claim waits; None for no limit.
     """
 
     name: str
@@ -69,19 +69,19 @@ class Scenario:
 
 
 def read(path: Path) -> Scenario:
-    """Read a scenario file.
+    """Return the scenario of a file.
 
     Raises:
-        InvalidInput: it cannot be read, or is no scenario: names the field or claim.
+        InvalidInput: the file cannot be read, or is not a scenario; the message names the field or claim.
     """
     return parse(document(path), path.name.split(".")[0])
 
 
 def document(path: Path) -> Any:
-    """The JSON of a scenario file.
+    """Return the JSON of a scenario file.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: the file cannot be read, or is not JSON.
     """
     try:
         content = path.read_bytes()
@@ -91,26 +91,30 @@ def document(path: Path) -> Any:
             "scenario", str(path), f"cannot be read ({error.strerror})", "name another file"
         ) from error
     except (ValueError, EOFError, zlib.error) as error:
-        raise errors.invalid("scenario", str(path), f"is no JSON ({error})", "name a scenario file") from error
+        raise errors.invalid("scenario", str(path), f"is not JSON ({error})", "name a scenario file") from error
 
 
 def parse(content: Any, name: str = "scenario") -> Scenario:
-    """A scenario from its JSON.
+    """Return the scenario that this JSON describes.
+
+    Args:
+        content: the parsed JSON; see the table above.
+        name: the name of the scenario if `content` has none.
 
     Raises:
-        InvalidInput: names the field or claim, its value and its bound.
+        InvalidInput: the message names the field or claim, its value and its bound.
     """
     if not isinstance(content, Mapping):
         raise errors.InvalidInput("scenario: must be a JSON object with blocks and claims")
     orders = _orders(content)
-    whole = content.get("block_capacity")
+    default = content.get("block_capacity")
     blocks = tuple(
         SimulatedBlock(
-            _field(each, "id", f"blocks[{place}]"),
-            _seconds(each, "arrival", f"blocks[{place}]"),
-            _budget(each.get("capacity", whole), orders, f"blocks[{place}].capacity"),
+            _field(fields, "id", f"blocks[{index}]"),
+            _seconds(fields, "arrival", f"blocks[{index}]"),
+            _budget(fields.get("capacity", default), orders, f"blocks[{index}].capacity"),
         )
-        for place, each in enumerate(_items(content, "blocks", Mapping))
+        for index, fields in enumerate(_items(content, "blocks", Mapping))
     )
     if list(blocks) != sorted(blocks, key=lambda block: block.arrival_seconds):
         raise errors.InvalidInput("blocks: must be in the order of their arrival; sort them")
@@ -120,27 +124,27 @@ def parse(content: Any, name: str = "scenario") -> Scenario:
 
 
 def _claims(content: Mapping[str, Any], orders: tuple[float, ...], n_blocks: int) -> tuple[SimulatedClaim, ...]:
-    fields = [str(each) for each in _items(content, "claim_fields", str)]
+    fields = [str(field) for field in _items(content, "claim_fields", str)]
     curves = [
-        require_amount(f"curves[{place}]", _budget(each, orders, f"curves[{place}]"))
-        for place, each in enumerate(content.get("curves", ()))
+        require_amount(f"curves[{index}]", _budget(values, orders, f"curves[{index}]"))
+        for index, values in enumerate(content.get("curves", ()))
     ]
     rule = _rule(content, orders)
     claims, seen = [], set()
-    for place, row in enumerate(_items(content, "claims", Sequence)):
+    for index, row in enumerate(_items(content, "claims", Sequence)):
         if len(row) != len(fields):
-            raise errors.InvalidInput(f"claims[{place}]: has {len(row)} fields, claim_fields has {len(fields)}")
-        values, where = dict(zip(fields, row, strict=True)), f"claims[{place}]"
-        first, count = _whole(values, "first_block", where, 0), _whole(values, "num_blocks", where, 1)
+            raise errors.InvalidInput(f"claims[{index}]: has {len(row)} fields, claim_fields has {len(fields)}")
+        values, where = dict(zip(fields, row, strict=True)), f"claims[{index}]"
+        first, count = _integer(values, "first_block", where, 0), _integer(values, "num_blocks", where, 1)
         if first + count > n_blocks:
-            raise errors.InvalidInput(f"{where}: asks for blocks {first} to {first + count - 1}, there are {n_blocks}")
+            raise errors.InvalidInput(f"{where}: asks for blocks {first} to {first + count - 1} of {n_blocks}")
         if "curve" in values:
-            demand = curves[_whole(values, "curve", where, 0, len(curves) - 1)]
+            demand = curves[_integer(values, "curve", where, 0, len(curves) - 1)]
         else:
             demand = rule(_seconds(values, "epsilon", where))
         claim_id = _field(values, "id", where)
         if claim_id in seen:
-            raise errors.InvalidInput(f"{where}: the id {claim_id!r} is given twice; give each claim its own")
+            raise errors.InvalidInput(f"{where}: the id {claim_id!r} is given twice; give each claim an id of its own")
         seen.add(claim_id)
         claims.append(
             SimulatedClaim(claim_id, _seconds(values, "arrival_s", where), range(first, first + count), demand)
@@ -156,16 +160,16 @@ def _orders(content: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _rule(content: Mapping[str, Any], orders: tuple[float, ...]) -> Any:
-    """How an epsilon becomes a demand."""
+    """Return the function that converts an epsilon to a demand; None if no claim states an epsilon."""
     if not orders:
         return EpsilonDelta
     text = str(content.get("demand_rule", ""))
-    found = _GAUSSIAN.match(text)
-    if found is None:
+    match = _GAUSSIAN.match(text)
+    if match is None:
         if "curve" in content.get("claim_fields", ()):
             return None
         raise errors.invalid("demand_rule", text, "is unknown", "state curves, or the Gaussian rule of the examples")
-    scale = 2 * math.log(1.25 / float(found[1]))
+    scale = 2 * math.log(1.25 / float(match[1]))
 
     def gaussian(epsilon: float) -> PrivacyBudget:
         return RenyiCurve(orders, tuple(alpha * epsilon**2 / (2 * scale) for alpha in orders))
@@ -174,23 +178,25 @@ def _rule(content: Mapping[str, Any], orders: tuple[float, ...]) -> Any:
 
 
 def _budget(values: Any, orders: tuple[float, ...], where: str) -> PrivacyBudget:
-    listed = values if isinstance(values, list) else [values]
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in listed):
-        raise errors.invalid(where, values, "is no number or list of numbers", "state one per order")
+    numbers = values if isinstance(values, list) else [values]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise errors.invalid(where, values, "is not a number or a list of numbers", "state one per order")
     if not orders:
-        if len(listed) > 2:
+        if len(numbers) > 2:
             raise errors.invalid(where, values, "has too many numbers", "state epsilon, or epsilon and delta")
-        return require_amount(where, EpsilonDelta(*listed))
+        return require_amount(where, EpsilonDelta(*numbers))
     try:
-        return RenyiCurve(orders, tuple(listed * (len(orders) if len(listed) == 1 else 1)))
+        return RenyiCurve(orders, tuple(numbers * (len(orders) if len(numbers) == 1 else 1)))
     except errors.InvalidBudget as error:
         raise errors.InvalidBudget(f"{where}: {error}") from error
 
 
 def _items(content: Mapping[str, Any], name: str, kind: Any) -> list[Any]:
     value = content.get(name)
-    if not isinstance(value, list) or not value or not all(isinstance(each, kind) for each in value):
-        raise errors.InvalidInput(f"{name}: must be a list with at least one entry, each of its kind; see --help")
+    if not isinstance(value, list) or not value or not all(isinstance(item, kind) for item in value):
+        raise errors.InvalidInput(
+            f"{name}: must be a list of at least one value of the right type; see docs/scheduling.md"
+        )
     return value
 
 
@@ -203,13 +209,13 @@ def _field(values: Mapping[str, Any], name: str, where: str) -> Any:
 def _seconds(values: Mapping[str, Any], name: str, where: str) -> float:
     value = _field(values, name, where)
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
-        raise errors.invalid(f"{where}.{name}", value, "must be a finite number of 0 or more", "change it")
+        raise errors.invalid(f"{where}.{name}", value, "must be a finite number of 0 or more", "state such a number")
     return float(value)
 
 
-def _whole(values: Mapping[str, Any], name: str, where: str, least: int, most: int | None = None) -> int:
+def _integer(values: Mapping[str, Any], name: str, where: str, least: int, most: int | None = None) -> int:
     value = _field(values, name, where)
     if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
         bound = f"must be a whole number of at least {least}" + (f" and at most {most}" if most is not None else "")
-        raise errors.invalid(f"{where}.{name}", value, bound, "change it")
+        raise errors.invalid(f"{where}.{name}", value, bound, "state such a number")
     return value

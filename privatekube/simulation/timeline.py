@@ -1,4 +1,4 @@
-"""When something happens in a scenario: blocks come, claims come and give up, time unlocks."""
+"""The events of a scenario in order of time: blocks and claims arrive, claims time out, time unlocks budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK, _TIMEOUT, _TICK, _CLAIM = range(4)
 
 @dataclass(slots=True)
 class Moment:
-    """What happens at one time, seconds; rows of blocks and positions of claims."""
+    """What happens at one time, in seconds; blocks and claims by their positions in the scenario."""
 
     seconds: float
     blocks: list[int] = field(default_factory=list)
@@ -24,22 +24,22 @@ class Moment:
 
 
 def moments(scenario: Scenario, period_ms: int | None) -> Iterator[Moment]:
-    """All moments at which something happens, in order; with a period, until nobody can be waiting any more."""
+    """Yield all moments at which something happens, in order; with a period, until no claim can still wait."""
     blocks = [(block.arrival_seconds, _BLOCK, row) for row, block in enumerate(scenario.blocks)]
-    claims = [(claim.arrival_seconds, _CLAIM, place) for place, claim in enumerate(scenario.claims)]
+    claims = [(claim.arrival_seconds, _CLAIM, position) for position, claim in enumerate(scenario.claims)]
     limit = scenario.timeout_seconds
-    timeouts = [] if limit is None else [(seconds + limit, _TIMEOUT, place) for seconds, _, place in claims]
-    ends = [each[-1][0] for each in (blocks, claims, timeouts) if each]
+    timeouts = [] if limit is None else [(seconds + limit, _TIMEOUT, position) for seconds, _, position in claims]
+    ends = [arrivals[-1][0] for arrivals in (blocks, claims, timeouts) if arrivals]
     ticks = () if period_ms is None else _ticks(period_ms, max(ends, default=0.0))
     events = heapq.merge(blocks, timeouts, ticks, claims)
-    for seconds, together in itertools.groupby(events, key=lambda event: event[0]):
+    for seconds, simultaneous in itertools.groupby(events, key=lambda event: event[0]):
         moment = Moment(seconds)
-        places = {_BLOCK: moment.blocks, _TIMEOUT: moment.timeouts, _CLAIM: moment.claims}
-        for _, what, place in together:
-            if what == _TICK:
+        positions = {_BLOCK: moment.blocks, _TIMEOUT: moment.timeouts, _CLAIM: moment.claims}
+        for _, kind, position in simultaneous:
+            if kind == _TICK:
                 moment.is_tick = True
             else:
-                places[what].append(place)
+                positions[kind].append(position)
         yield moment
 
 

@@ -145,6 +145,7 @@ def test_the_largest_part_fits_and_one_percent_more_does_not(world: World) -> No
     assert world.is_granted("c")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [0.034, 0.04, 0.5, 1.0])
 def test_with_time_it_is_granted_at_the_foretold_tick_and_not_one_before(world: World, asked: float) -> None:
     world.client.set_policy(unlock="t=10s,300s")
@@ -256,6 +257,7 @@ def _scenes(draw: st.DrawFn) -> tuple[dict[str, str], list[PrivacyBudget], list[
     return {"unlock": unlock, "order": order}, wholes, draw(st.lists(_requests(amounts), min_size=1, max_size=6))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(scene=_scenes())
 def test_whatever_came_before_what_is_foretold_comes_true(

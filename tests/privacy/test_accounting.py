@@ -36,7 +36,7 @@ def test_discrete_laplace_curve_is_the_exact_divergence(rate: float, shift: int,
 
 def test_one_large_shift_costs_no_less_than_two_small_ones() -> None:
     one = accounting.renyi_cost(events.discrete_laplace(3.0, 2))
-    two = accounting.renyi_cost(events.composed(*[events.discrete_laplace(3.0, 1)] * 2))
+    two = accounting.renyi_cost(events.composition(*[events.discrete_laplace(3.0, 1)] * 2))
     assert all(a >= b - 1e-12 for a, b in zip(one.values, two.values, strict=True))
 
 
@@ -56,6 +56,7 @@ def test_sampling_at_a_lower_rate_costs_less_at_every_finite_order() -> None:
     assert all(a < b for a, b in zip(rare.values[:-1], often.values[:-1], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "noise"), [(0.8, 1.555), (1.0, 1.366), (2.0, 1.041), (5.0, 0.750)])
 def test_calibration_agrees_with_the_published_pld_figures(target: float, noise: float) -> None:
     found = accounting.calibrate_noise_multiplier(
@@ -74,7 +75,7 @@ def test_calibrated_noise_is_not_more_than_needed() -> None:
 
 
 def test_pure_mechanisms_cost_their_sum_and_no_more() -> None:
-    event = events.composed(events.discrete_laplace(10.0, 1), events.discrete_laplace(5.0, 2))
+    event = events.composition(events.discrete_laplace(10.0, 1), events.discrete_laplace(5.0, 2))
     assert accounting.epsilon(event, 1e-12) <= 0.1 + 0.4 + 1e-12
 
 
@@ -82,7 +83,7 @@ def test_disjoint_parts_cost_the_larger_and_the_whole_comes_on_top() -> None:
     statistics, training = events.discrete_laplace(20.0, 1), events.poisson_gaussian(0.1, 2.0, 20)
     evaluation = events.discrete_laplace(3.0, 1)
     run = accounting.Composition((statistics,), ((training,), (evaluation,)))
-    chain = events.composed(statistics, training)
+    chain = events.composition(statistics, training)
     assert run.epsilon(1e-9) == pytest.approx(accounting.epsilon(chain, 1e-9), rel=1e-9)
     expected = accounting.renyi_cost(statistics) + accounting.renyi_cost(training).maximum(
         accounting.renyi_cost(evaluation)
@@ -106,7 +107,7 @@ def test_delta_must_lie_inside_the_unit_interval(delta: float) -> None:
 def test_a_target_that_no_noise_meets_is_refused() -> None:
     with pytest.raises(errors.InvalidInput, match="too small for this plan"):
         accounting.calibrate_noise_multiplier(
-            lambda noise: events.composed(events.discrete_laplace(1.0, 1), events.poisson_gaussian(0.1, noise, 10)),
+            lambda noise: events.composition(events.discrete_laplace(1.0, 1), events.poisson_gaussian(0.1, noise, 10)),
             target_epsilon=0.5,
             delta=1e-9,
         )

@@ -17,7 +17,7 @@ counts = st.builds(events.discrete_laplace, st.floats(1e-3, 1e6), st.integers(1,
 
 @given(st.lists(st.one_of(trainings, counts), min_size=1, max_size=4))
 def test_json_brings_back_the_same_event(parts: list[events.DpEvent]) -> None:
-    event = events.composed(*parts)
+    event = events.composition(*parts)
     assert events.from_json(events.to_json(event)) == event
 
 

@@ -1,20 +1,20 @@
-"""The scheduling pass of the specification, word for word, on budget objects: slow, and what the arrays must equal."""
+"""The scheduling pass exactly as specified, on budget objects: slow, and what the arrays must decide, too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.scheduling.snapshot import BlockView, Grant, Snapshot, WaitingRequest
+from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 Available = Mapping[str, PrivacyBudget]
 
 
-def grants(snapshot: Snapshot, order: str) -> list[Grant]:
-    """Grant the first that is ready, recompute, repeat; `order` is fcfs, dpf or rr."""
+def grants(snapshot: Snapshot, order: str) -> list[GrantDecision]:
+    """Return the grants: grant the first request that is ready, recompute, repeat; `order` is fcfs, dpf or rr."""
     available = {block.id: block.available for block in snapshot.blocks.values()}
     waiting = dict(enumerate(snapshot.waiting))
-    granted: list[Grant] = []
+    granted: list[GrantDecision] = []
     while True:
         ready = []
         for position, request in waiting.items():
@@ -28,11 +28,11 @@ def grants(snapshot: Snapshot, order: str) -> list[Grant]:
         request = waiting.pop(position)
         for name in chosen:
             available[name] = available[name] - request.demand[name]
-        granted.append(Grant(request.id, chosen))
+        granted.append(GrantDecision(request.id, chosen))
 
 
 def sharers(waiting: object, order: str) -> dict[str, int]:
-    """How many share each block; nobody, unless round robin."""
+    """Return how many requests share each block under round robin; empty under other orders."""
     counts: dict[str, int] = {}
     for request in waiting if order == "rr" else ():  # type: ignore[attr-defined]
         for name in request.demand:
@@ -43,7 +43,7 @@ def sharers(waiting: object, order: str) -> dict[str, int]:
 def chosen_blocks(
     request: WaitingRequest, blocks: Mapping[str, BlockView], available: Available, shared_by: Mapping[str, int]
 ) -> tuple[str, ...] | None:
-    """The blocks of smallest share among which the demand fits, as often as it is shared; None if too few."""
+    """Return the blocks of smallest share that fit the demand once per sharer; None if too few do."""
     present = [name for name in request.demand if name in blocks]
     count = min(request.n_blocks or len(present), len(present))
     fitting = [
@@ -57,5 +57,5 @@ def chosen_blocks(
 
 
 def share(request: WaitingRequest, block: BlockView) -> float:
-    """The largest fraction of a block's capacity that is asked of it."""
+    """Return the largest fraction of a block's capacity that the request demands."""
     return max(request.demand[block.id].share_of(block.capacity), default=0.0)

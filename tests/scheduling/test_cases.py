@@ -32,14 +32,14 @@ TOLERANCE = 1e-9
 
 
 def cases() -> Iterator[Any]:
-    files = [DATA, *(Path(each) for each in [os.environ.get("PRIVATEKUBE_CASES", "")] if each)]
+    files = [DATA, *(Path(name) for name in [os.environ.get("PRIVATEKUBE_CASES", "")] if name)]
     for file in files:
         for case in yaml.safe_load(file.read_text())["cases"]:
             yield pytest.param(case, id=f"{file.stem}-{case['id']}")
 
 
 Opening = Callable[[Clock], ResourceStore]
-"""Opens one and the same store again and again, with that clock."""
+"""Opens the same store again with a clock."""
 
 
 def on_sqlite(path: Path) -> Opening:
@@ -122,7 +122,7 @@ def perform(cluster: Cluster, step: str, given: Any) -> None:
 
 
 def document(given: dict[str, Any]) -> dict[str, Any]:
-    """A case's flat form of a block or claim, as a resource."""
+    """Return a block or claim in the flat form of a case as a resource."""
     spec = {key: value for key, value in given.items() if key not in ("name", "namespace")}
     return {"metadata": {"name": given["name"], "namespace": given.get("namespace", "ns")}, "spec": spec}
 
@@ -148,8 +148,10 @@ def check(cluster: Cluster, expected: dict[str, Any]) -> None:
             ("reserved", status.reserved),
         ):
             if field in wanted:
-                by_name = {key.removeprefix("ns/"): each for key, each in held.items()}
-                same_map(by_name, {key.removeprefix("ns/"): each for key, each in (wanted[field] or {}).items()})
+                by_name = {key.removeprefix("ns/"): budget for key, budget in held.items()}
+                same_map(
+                    by_name, {key.removeprefix("ns/"): document for key, document in (wanted[field] or {}).items()}
+                )
 
 
 def check_claim(claim: PrivacyBudgetClaim, wanted: dict[str, Any]) -> None:
@@ -193,7 +195,7 @@ def test_case(case: dict[str, Any], tmp_path: Path) -> None:
 
 
 def run_case(case: dict[str, Any], opening: Opening) -> None:
-    """Take the steps of one case on a store, and compare with what it expects."""
+    """Run the steps of one case on a store, and compare the result with what the case expects."""
     if "unit" in case:
         unit = case["unit"]
         left, right = common.budget_from_wire(unit["a"]), unit["b"]

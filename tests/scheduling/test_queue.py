@@ -1,4 +1,4 @@
-"""A line that remembers who is parked where decides as one that looks at everybody every time."""
+"""A queue that parks requests grants what one grants that tries all requests every time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.request_id import RequestId
 from privatekube.scheduling import ordering
-from privatekube.scheduling.budget_table import Columns, Table
-from privatekube.scheduling.request_table import Requests
-from privatekube.scheduling.snapshot import BlockView, Schedule, Snapshot, WaitingRequest
+from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
+from privatekube.scheduling.request_table import RequestTable
+from privatekube.scheduling.snapshot import BlockView, Snapshot, UnlockSchedule, WaitingRequest
 from tests.scheduling import reference
 
 WHOLES: list[PrivacyBudget] = [EpsilonDelta(1.0, 1e-6), RenyiCurve((2, 3, 4), (0.0, 1.0, 3.0))]
@@ -43,52 +43,53 @@ def part(whole: PrivacyBudget, low: float, high: float) -> PrivacyBudget:
     return RenyiCurve(whole.orders, tuple(e * (low if a < 4 else high) for a, e in whole.as_pairs()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["fcfs", "dpf"])
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), steps=steps, asks=asks)
-def test_a_line_grants_what_the_specification_grants(order: str, data: st.DataObject, steps: list, asks: list) -> None:  # type: ignore[type-arg]
+def test_a_queue_grants_what_the_specification_grants(order: str, data: st.DataObject, steps: list, asks: list) -> None:  # type: ignore[type-arg]
     wholes = [data.draw(st.sampled_from(WHOLES)) for _ in NAMES]
     pending, available = list(wholes), [whole * 0.0 for whole in wholes]
-    columns = Columns(wholes)
-    table = Table.of(columns, wholes, pending, available)
+    columns = BudgetColumns(wholes)
+    table = BudgetTable.from_budgets(columns, capacity=wholes, pending=pending, available=available)
     demands = [{NAMES[row]: part(wholes[row], low, high) for row in sorted(rows)} for rows, low, high, _ in asks]
     waiting = [
         WaitingRequest(RequestId("ns/c", place), demand, min(ask[3], len(demand)), place)
         for place, (demand, ask) in enumerate(zip(demands, asks, strict=True))
     ]
     rows = [[NAMES.index(name) for name in demand] for demand in demands]
-    counts = np.array([len(each) for each in rows])
-    requests = Requests.of(
+    counts = np.array([len(candidates) for candidates in rows])
+    requests = RequestTable.from_edges(
         table,
         counts=counts,
-        needed=np.array([each.n_blocks for each in waiting]),
+        needed=np.array([request.n_blocks for request in waiting]),
         block=np.concatenate(rows),
         curve=np.arange(counts.sum()),
         demands=columns.rows(amount for demand in demands for amount in demand.values()),
     )
-    line, submitted = ordering.parse(order)(table, requests), 0
+    queue, submitted = ordering.parse(order)(table, requests), 0
     present: dict[int, WaitingRequest] = {}
-    for what, number, amount in steps:
+    for action, number, amount in steps:
         touched = []
-        if what == "unlock":
+        if action == "unlock":
             moved = (wholes[number] * amount).minimum(pending[number])
             pending[number], available[number] = pending[number] - moved, available[number] + moved
             table.unlock(np.array([number]), columns.rows([moved]))
             touched = [number]
-        elif what == "submit":
+        elif action == "submit":
             new = range(submitted, min(submitted + number, len(waiting)))
-            line.submit(new)
+            queue.submit(new)
             present |= {place: waiting[place] for place in new}
             submitted = new.stop
         elif number in present:
-            line.drop(number)
+            queue.drop(number)
             del present[number]
         views = {
-            name: BlockView(name, wholes[row], pending[row], available[row], Schedule(0))
+            name: BlockView(name, wholes[row], pending[row], available[row], UnlockSchedule(0))
             for row, name in enumerate(NAMES)
         }
         expected = reference.grants(Snapshot(0, views, tuple(present.values())), order)
-        granted = list(line.decide(touched))
+        granted = list(queue.grant(touched))
         assert [
             (waiting[place].id, tuple(NAMES[row] for row in requests.block[edges])) for place, edges in granted
         ] == [(grant.request_id, grant.blocks) for grant in expected]

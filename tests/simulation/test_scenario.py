@@ -12,6 +12,7 @@ import pytest
 from privatekube import errors
 from privatekube.privacy.budget import RenyiCurve
 from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling.policy import Policy
 from privatekube.simulation import scenario
 from privatekube.simulation.replay import Replay, replay
 
@@ -30,31 +31,31 @@ def content(**changes: Any) -> dict[str, Any]:
 
 def play(unlock: str = "all", order: str = "fcfs", **changes: Any) -> Replay:
     parsed = scenario.parse(content(**changes))
-    return replay(parsed, unlocking=unlocking.parse(unlock), ordering=ordering.parse(order))
+    return replay(parsed, Policy(unlocking.parse(unlock), ordering.parse(order)))
 
 
-def test_claims_are_granted_as_they_come() -> None:
+def test_claims_are_granted_as_they_arrive() -> None:
     played = play()
     assert played.granted == ("a", "c", "d")
     assert played.grant_seconds == (1.0, 6.0, 7.0)
     assert [used.values for used in played.used] == [pytest.approx((1.0, 0)), pytest.approx((0.9, 0))]
 
 
-def test_a_claim_gives_up_at_its_timeout_and_not_before() -> None:
+def test_a_claim_times_out_at_its_timeout_and_not_before() -> None:
     claims = [["a", 0.0, 0, 1, 0.5], ["b", 5.0, 0, 1, 0.0]]
     assert play("t=1s,10s", claims=claims, timeout_s=4).granted == ("b",)
     assert play("t=1s,10s", claims=claims, timeout_s=6).granted == ("a", "b")
 
 
-def test_a_claim_on_a_block_that_comes_later_is_never_granted() -> None:
+def test_a_claim_on_a_block_that_arrives_later_is_never_granted() -> None:
     assert play(claims=[["a", 1.0, 1, 1, 0.1], ["b", 5.0, 1, 1, 0.1]]).granted == ("b",)
 
 
-def test_offline_everything_is_there_at_once() -> None:
+def test_offline_all_blocks_and_claims_are_there_at_once() -> None:
     claims = [["a", 1.0, 0, 1, 0.7], ["b", 2.0, 0, 2, 0.3]]
     assert play(kind="offline", order="dpf", claims=claims).granted == ("b", "a")
     assert play("n=4", kind="offline", order="dpf", claims=claims).granted == ()
-    with pytest.raises(errors.InvalidInput, match="nothing happens later"):
+    with pytest.raises(errors.InvalidInput, match="one moment"):
         play("t=1s,2s", kind="offline")
 
 
@@ -73,7 +74,7 @@ def test_curves_and_the_gaussian_rule_are_read() -> None:
 
 
 @pytest.mark.parametrize("pack", [lambda text: text.encode(), lambda text: gzip.compress(text.encode())])
-def test_a_file_may_be_packed(tmp_path: Path, pack: Any) -> None:
+def test_a_file_may_be_gzipped(tmp_path: Path, pack: Any) -> None:
     file = tmp_path / "small.json.gz"
     file.write_bytes(pack(json.dumps(content())))
     assert scenario.read(file).name == "small"
@@ -83,7 +84,7 @@ def test_a_file_may_be_packed(tmp_path: Path, pack: Any) -> None:
     ("changes", "message"),
     [
         ({"claims": [["a", 1.0, 0, 1]]}, "claims\\[0\\]: has 4 fields"),
-        ({"claims": [["a", 1.0, 1, 2, 0.1]]}, "asks for blocks 1 to 2, there are 2"),
+        ({"claims": [["a", 1.0, 1, 2, 0.1]]}, "asks for blocks 1 to 2 of 2"),
         ({"claims": [["a", 1.0, 0, 1, -0.1]]}, "epsilon: -0.1"),
         ({"claims": [["a", 1.0, 0, 1, float("nan")]]}, "epsilon: nan"),
         ({"claims": [["a", 1.0, 0, 0, 0.1]]}, "num_blocks: 0"),
@@ -100,12 +101,12 @@ def test_a_file_may_be_packed(tmp_path: Path, pack: Any) -> None:
         ({"timeout_s": -1}, "timeout_s"),
     ],
 )
-def test_what_is_no_scenario_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
+def test_a_faulty_scenario_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(errors.InvalidInput, match=message):
         scenario.parse(content(**changes))
 
 
-def test_what_is_no_file_or_no_json_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_file_that_is_not_json_are_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.json.gz"
     broken.write_bytes(gzip.compress(b"{}")[:10])
     for path in (tmp_path / "none.json", broken):
@@ -113,6 +114,6 @@ def test_what_is_no_file_or_no_json_is_refused(tmp_path: Path) -> None:
             scenario.read(path)
 
 
-def test_policies_that_make_no_sense_together_are_refused_by_name() -> None:
+def test_policies_that_cannot_be_combined_are_refused_by_name() -> None:
     with pytest.raises(errors.InvalidInput, match="'rr' with unlock 'all'"):
         play("all", "rr")
