@@ -11,9 +11,9 @@ This module is the public API. Everything else may change between releases.
 >>> with tempfile.TemporaryDirectory() as folder, privatekube.connect(f"sqlite:///{folder}/state.db") as client:
 ...     try:
 ...         client.allocate("team", "run-1", request, timeout_seconds=60)
-...     except privatekube.InvalidInput as error:
-...         print(error)
-blocks: 0 match dataset 'reviews' and its conditions in namespace 'team', asked 1; see privatekube get blocks
+...     except privatekube.InvalidInput:
+...         print("no block of the dataset reviews exists in the namespace team")
+no block of the dataset reviews exists in the namespace team
 
 A name is imported when it is first used: `import privatekube` itself loads no other package.
 """

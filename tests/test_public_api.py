@@ -27,15 +27,36 @@ def test_a_public_name_resolves_and_is_documented(name: str) -> None:
     assert value.__name__ == name
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if not hasattr(errors, name)])
+def test_what_can_be_constructed_or_called_documents_each_argument(name: str) -> None:
+    value = getattr(privatekube, name)
+    public = [value] if inspect.isfunction(value) else [member for _, member in inspect.getmembers(value, is_public)]
+    for function in public:
+        documented = inspect.getdoc(function) or ""
+        parameters = set(inspect.signature(function).parameters) - {"self", "cls", "other"}
+        assert [parameter for parameter in parameters if not re.search(rf"\b{parameter}\b", documented)] == []
+
+
+def is_public(member: object) -> bool:
+    return (
+        inspect.isfunction(member)
+        and member.__module__.startswith("privatekube")
+        and not member.__name__.startswith("_")
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["AllocateRequest", "BudgetClient", "BudgetDemand", "EpsilonDelta", "RenyiCurve", "connect"]
+)
+def test_what_a_pipeline_starts_with_has_an_example(name: str) -> None:
+    assert ">>> " in (inspect.getdoc(getattr(privatekube, name)) or "")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_methods_of_a_public_class_are_documented(name: str) -> None:
     value = getattr(privatekube, name)
-    members = inspect.getmembers(value, inspect.isfunction) if inspect.isclass(value) else []
-    own = [member for member_name, member in members if not member_name.startswith("_")]
-    undocumented = [
-        member.__qualname__ for member in own if member.__module__.startswith("privatekube") and not member.__doc__
-    ]
-    assert undocumented == []
+    members = inspect.getmembers(value, is_public) if inspect.isclass(value) else []
+    assert [name for name, member in members if not member.__doc__] == []
 
 
 def test_every_error_is_public() -> None:

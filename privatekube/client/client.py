@@ -109,6 +109,9 @@ class BudgetClient(ControlPlane):
     def mark_opened(self, claim_id: str) -> None:
         """Record that the data behind a claim is about to be read: from here on its budget cannot be released.
 
+        Args:
+            claim_id: `namespace/name`.
+
         Raises:
             NotFound: no such claim exists.
             BudgetUnavailable: the claim does not hold all that it was granted (it was never granted, was released, or
@@ -153,6 +156,9 @@ class BudgetClient(ControlPlane):
     def release(self, claim_id: str) -> None:
         """Return everything that a claim holds and withdraw what it waits for; a repetition changes nothing.
 
+        Args:
+            claim_id: `namespace/name`.
+
         Raises:
             NotFound: no such claim exists.
             BudgetExceeded: the data was opened, so the budget cannot be released.
@@ -166,6 +172,9 @@ class BudgetClient(ControlPlane):
 
     def settle(self, claim_id: str) -> Outcome:
         """Release the budget of a claim whose data was never opened, and consume it otherwise.
+
+        Args:
+            claim_id: `namespace/name`.
 
         Returns:
             What was done; `Outcome.NOTHING` also where no such claim exists.

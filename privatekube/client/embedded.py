@@ -67,6 +67,10 @@ class ControlPlane:
     def delete_block(self, namespace: str, name: str) -> None:
         """Delete a block; what was committed on its data stays on record.
 
+        Args:
+            namespace: of the block.
+            name: of the block.
+
         Raises:
             NotFound: no such block exists.
         """
@@ -75,15 +79,18 @@ class ControlPlane:
             self.run_pass()
 
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """Return the blocks of a namespace, or all, in order of creation."""
+        """Return the blocks of `namespace`, or all, in order of creation."""
         return self.store.list_blocks(namespace)
 
     def list_claims(self, namespace: str | None = None) -> list[PrivacyBudgetClaim]:
-        """Return the claims of a namespace, or all, in order of creation."""
+        """Return the claims of `namespace`, or all, in order of creation."""
         return self.store.list_claims(namespace)
 
     def get_block(self, block_id: str) -> PrivateDataBlock:
-        """Return the block `namespace/name`.
+        """Return a block.
+
+        Args:
+            block_id: `namespace/name`.
 
         Raises:
             NotFound: no such block exists.
@@ -94,7 +101,10 @@ class ControlPlane:
         return block
 
     def get_claim(self, claim_id: str) -> PrivacyBudgetClaim:
-        """Return the claim `namespace/name`.
+        """Return a claim.
+
+        Args:
+            claim_id: `namespace/name`.
 
         Raises:
             NotFound: no such claim exists.
@@ -107,6 +117,10 @@ class ControlPlane:
     def matching_blocks(self, namespace: str, request: AllocateRequest) -> list[PrivateDataBlock]:
         """Return the blocks that a request could be granted on.
 
+        Args:
+            namespace: of the blocks.
+            request: what would be claimed.
+
         Raises:
             InvalidInput: fewer match than the request needs; the message has both numbers.
         """
@@ -115,7 +129,12 @@ class ControlPlane:
         return blocks
 
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
-        """Return what was committed, entry by entry: of one block, of one claim, or everything."""
+        """Return what was committed, entry by entry.
+
+        Args:
+            block_id: only on this block.
+            claim_id: only by this claim.
+        """
         return self.store.ledger(block_id=block_id, claim_id=claim_id)
 
     def verify_ledger(self) -> ledger_audit.Audit:

@@ -27,6 +27,16 @@ class BudgetDemand:
     """The demand on each block: one amount for all, an amount by block id, or a named function (not supported).
 
     If all three are None, it is the wire's empty object.
+
+    Args:
+        constant: the amount on every block.
+        by_block: the amount by block id.
+        function: read and written, but refused.
+
+    Example:
+        >>> from privatekube.privacy.budget import EpsilonDelta
+        >>> BudgetDemand(EpsilonDelta(1.0, 1e-9)).constant
+        EpsilonDelta(epsilon=1.0, delta=1e-09)
     """
 
     constant: PrivacyBudget | None = None
@@ -46,6 +56,12 @@ class AllocateRequest:
         min_blocks: minimum number of matching blocks; None for no minimum, -1 for all or none.
         max_blocks: number of matching blocks to grant; None for all.
         timeout_ms: how long to wait; None for the scheduler's default.
+
+    Example:
+        >>> from privatekube.privacy.budget import EpsilonDelta
+        >>> demand = BudgetDemand(EpsilonDelta(1.0, 1e-9))
+        >>> AllocateRequest(dataset="reviews", expected_budget=demand, max_blocks=7).max_blocks
+        7
     """
 
     dataset: str
