@@ -21,7 +21,7 @@ def block(
     bucket: int = 0,
     buckets: int = 1,
 ) -> PrivateDataBlock:
-    """A block; with `day`, it states its days and user bucket."""
+    """Return a block; with `day`, it has dimensions for its days and user bucket."""
     dimensions: tuple[Dimension, ...] = ()
     if day is not None:
         numbers = {"startTime": day, "endTime": day, "userBucket": bucket, "userBuckets": buckets}
@@ -41,7 +41,7 @@ def allocate(
     blocks: int | None = None,
     timeout_ms: int | None = None,
 ) -> AllocateRequest:
-    """A request for the same budget on `blocks` blocks of dataset d, or on all of them."""
+    """Return a request for the same budget on `blocks` blocks of dataset d, or on all of them."""
     return AllocateRequest(
         dataset="d",
         expected_budget=BudgetDemand(constant=demand or EpsilonDelta(epsilon, delta)),
@@ -52,11 +52,11 @@ def allocate(
 
 
 def claim(name: str = "c", *actions: AllocateRequest) -> PrivacyBudgetClaim:
-    """A claim with these requests, or with one for epsilon 0.1."""
+    """Return a claim with these requests, or with one for epsilon 0.1."""
     requests = tuple(Request(str(index), action) for index, action in enumerate(actions or (allocate(),)))
     return PrivacyBudgetClaim(ObjectMeta(name, NAMESPACE), ClaimSpec(requests))
 
 
 def curve(*epsilons: float) -> RenyiCurve:
-    """A Renyi curve at the orders 2, 3, 4, ..."""
+    """Return a Renyi curve at the orders 2, 3, 4, ..."""
     return RenyiCurve(tuple(range(2, 2 + len(epsilons))), epsilons)

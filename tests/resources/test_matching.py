@@ -1,4 +1,4 @@
-"""Which blocks a request is about, and what it asks of each."""
+"""The candidates of a request, and its demand on each."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def block(name: str, **dimensions: str | int) -> PrivateDataBlock:
 BLOCKS = [block("a", day=1, unit="event"), block("b", day=2, unit="user-day"), block("c", unit="event")]
 
 
-def found(*conditions: BlockCondition) -> str:
+def matches(*conditions: BlockCondition) -> str:
     request = replace(builders.allocate(), conditions=conditions)
-    return "".join(each.meta.name for each in matching.candidates(request, "ns", BLOCKS))
+    return "".join(candidate.meta.name for candidate in matching.candidates(request, "ns", BLOCKS))
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,21 @@ def found(*conditions: BlockCondition) -> str:
         ("lessThanOrEqual", "-.5", ""),
     ],
 )  # fmt: skip
-def test_numbers_compare_as_numbers_and_a_missing_one_fails(operation: str, value: str, names: str) -> None:
-    assert found(BlockCondition("day", operation, numeric_value=value)) == names
+def test_numbers_are_compared_as_numbers_and_a_missing_number_does_not_match(
+    operation: str, value: str, names: str
+) -> None:
+    assert matches(BlockCondition("day", operation, numeric_value=value)) == names
 
 
-def test_text_is_equal_or_one_of_a_list() -> None:
-    assert found(BlockCondition("unit", "is", string_value="event")) == "ac"
-    assert found(BlockCondition("unit", "include", string_value="[user-day, week]")) == "b"
-    assert found(BlockCondition("unit", "include", string_value="[event, user-day]")) == "abc"
-    assert found(BlockCondition("missing", "is", string_value="event")) == ""
+def test_a_string_matches_if_it_is_equal_or_in_a_list() -> None:
+    assert matches(BlockCondition("unit", "is", string_value="event")) == "ac"
+    assert matches(BlockCondition("unit", "include", string_value="[user-day, week]")) == "b"
+    assert matches(BlockCondition("unit", "include", string_value="[event, user-day]")) == "abc"
+    assert matches(BlockCondition("missing", "is", string_value="event")) == ""
 
 
 def test_all_conditions_must_hold() -> None:
-    assert found(BlockCondition("day", ">=", "1"), BlockCondition("unit", "is", string_value="event")) == "a"
+    assert matches(BlockCondition("day", ">=", "1"), BlockCondition("unit", "is", string_value="event")) == "a"
 
 
 @pytest.mark.parametrize(
@@ -65,13 +67,13 @@ def test_all_conditions_must_hold() -> None:
         (BlockCondition("unit", "is", "1"), "condition on unit: is needs a stringValue"),
     ],
 )
-def test_a_condition_that_is_none_is_refused(condition: BlockCondition, fault: str) -> None:
+def test_a_malformed_condition_is_refused(condition: BlockCondition, fault: str) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
-        found(condition)
+        matches(condition)
     assert str(refused.value).startswith(fault)
 
 
-def test_other_namespaces_and_datasets_do_not_match_and_a_map_restricts() -> None:
+def test_other_namespaces_datasets_and_blocks_not_in_the_budget_map_do_not_match() -> None:
     request = builders.allocate()
     assert matching.candidates(request, "elsewhere", BLOCKS) == []
     assert matching.candidates(replace(request, dataset="x"), "ns", BLOCKS) == []
@@ -104,7 +106,7 @@ def test_limits_below_their_bound_are_refused(change: Any, fault: str) -> None:
         (BudgetDemand(RenyiCurve((2,), (1,))), "demand on ns/a: budget types do not match"),
     ],
 )
-def test_a_demand_that_is_none_is_refused(demand: BudgetDemand, fault: str) -> None:
+def test_a_malformed_demand_is_refused(demand: BudgetDemand, fault: str) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
         matching.demand(replace(builders.allocate(), expected_budget=demand), BLOCKS[:1])
     assert str(refused.value).startswith(fault)
@@ -119,7 +121,7 @@ def test_a_demand_at_orders_that_a_block_does_not_have_is_refused() -> None:
 @pytest.mark.parametrize(
     ("least", "count", "enough"), [(None, 1, True), (None, 0, False), (-1, 3, True), (3, 3, True), (4, 3, False)]
 )
-def test_fewer_blocks_than_asked_are_refused(least: int | None, count: int, enough: bool) -> None:
+def test_fewer_blocks_than_requested_are_refused(least: int | None, count: int, enough: bool) -> None:
     request = replace(builders.allocate(), min_blocks=least)
     if enough:
         matching.require_enough(request, count)
@@ -128,7 +130,7 @@ def test_fewer_blocks_than_asked_are_refused(least: int | None, count: int, enou
             matching.require_enough(request, count)
 
 
-def test_a_cap_above_what_there_is_takes_what_there_is() -> None:
+def test_a_maximum_above_the_number_of_candidates_means_all_of_them() -> None:
     assert matching.needed(builders.allocate(), 3) == 3
     assert matching.needed(builders.allocate(blocks=2), 3) == 2
     assert matching.needed(builders.allocate(blocks=9), 3) == 3

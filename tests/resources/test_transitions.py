@@ -1,4 +1,4 @@
-"""Every way in which budget moves on a block, and the balance that all of them keep."""
+"""The transitions of a block, and the balance that all of them keep."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TENTH = EpsilonDelta(0.1, 1e-7)
 
 @pytest.fixture
 def opened() -> PrivateDataBlock:
-    """Everything is unlocked."""
+    """Return a block with all of its budget unlocked."""
     return transitions.unlock(transitions.initialize_status(builders.block(budget=WHOLE)), WHOLE)
 
 
-def test_a_new_block_is_locked_and_only_a_new_one_is(opened: PrivateDataBlock) -> None:
+def test_only_a_new_block_gets_an_initial_status_with_all_budget_pending(opened: PrivateDataBlock) -> None:
     new = transitions.initialize_status(builders.block(budget=WHOLE))
     assert transitions.status_of(new).pending == WHOLE
     assert transitions.status_of(new).available == EpsilonDelta(0, 0)
@@ -33,14 +33,14 @@ def test_a_new_block_is_locked_and_only_a_new_one_is(opened: PrivateDataBlock) -
     assert transitions.initialize_status(spent) == spent
 
 
-def test_what_was_committed_before_is_missing_from_a_block_made_again() -> None:
+def test_a_block_of_known_data_lacks_what_was_committed_before() -> None:
     status = transitions.status_of(transitions.initialize_status(builders.block(budget=WHOLE), {"ns/c": TENTH}))
     assert status.committed == {"ns/c": TENTH}
     assert status.pending == WHOLE - TENTH
 
 
-def test_an_order_that_was_overdrawn_fits_nothing_in_a_block_made_again() -> None:
-    """Else a demand of nothing at this order would fit there, and take every other order beyond its budget."""
+def test_no_demand_fits_an_overdrawn_order_of_a_block_of_known_data() -> None:
+    """Otherwise a demand of zero at this order would fit, and exceed the budget at every other order."""
     block = builders.block(budget=RenyiCurve((2, 4), (1.0, 1.0)))
     again = transitions.initialize_status(block, {"ns/c": RenyiCurve((2, 4), (3.0, 0.5))})
     status = transitions.status_of(transitions.require_balance(again))
@@ -50,7 +50,7 @@ def test_an_order_that_was_overdrawn_fits_nothing_in_a_block_made_again() -> Non
         transitions.begin_acquire(again, RequestId("ns/d", 0), RenyiCurve((2, 4), (0.0, 5.0)))
 
 
-def test_unlocking_stops_at_what_is_locked() -> None:
+def test_unlocking_never_exceeds_the_pending_budget() -> None:
     half = transitions.unlock(transitions.initialize_status(builders.block(budget=WHOLE)), WHOLE * 0.75)
     assert transitions.status_of(transitions.unlock(half, WHOLE * 0.75)).available == WHOLE
 
@@ -78,18 +78,18 @@ def test_a_lock_holds_its_amount_until_it_is_completed_or_undone(opened: Private
 
 
 @pytest.mark.parametrize("policy", ReturnPolicy)
-def test_released_budget_goes_where_the_block_says(opened: PrivateDataBlock, policy: ReturnPolicy) -> None:
+def test_released_budget_follows_the_return_policy_of_the_block(opened: PrivateDataBlock, policy: ReturnPolicy) -> None:
     block = replace(opened, spec=replace(opened.spec, budget_return_policy=policy))
     granted = transitions.complete(transitions.begin_acquire(block, RequestId("ns/c", 0), TENTH), RequestId("ns/c", 0))
-    back = transitions.status_of(
+    status = transitions.status_of(
         transitions.complete(transitions.begin_release(granted, RequestId("ns/c", 1), TENTH), RequestId("ns/c", 1))
     )
-    there = back.available if policy is ReturnPolicy.TO_AVAILABLE else back.available + TENTH
-    assert there == transitions.status_of(opened).available
-    assert not back.acquired
+    available = status.available if policy is ReturnPolicy.TO_AVAILABLE else status.available + TENTH
+    assert available == transitions.status_of(opened).available
+    assert not status.acquired
 
 
-def test_budget_that_vanishes_up_to_rounding_leaves_the_map(opened: PrivateDataBlock) -> None:
+def test_an_amount_that_is_zero_up_to_rounding_is_removed(opened: PrivateDataBlock) -> None:
     block = transitions.complete(
         transitions.begin_acquire(opened, RequestId("ns/c", 0), EpsilonDelta(0.3)), RequestId("ns/c", 0)
     )
@@ -100,7 +100,7 @@ def test_budget_that_vanishes_up_to_rounding_leaves_the_map(opened: PrivateDataB
     assert transitions.status_of(transitions.require_balance(block)).committed["ns/c"].values[0] == pytest.approx(0.3)
 
 
-def test_what_counts_once_the_block_is_gone_is_committed_acquired_and_locked(opened: PrivateDataBlock) -> None:
+def test_a_deleted_block_is_charged_what_is_committed_acquired_and_locked(opened: PrivateDataBlock) -> None:
     block = transitions.complete(
         transitions.begin_acquire(opened, RequestId("ns/c", 0), EpsilonDelta(0.5)), RequestId("ns/c", 0)
     )
@@ -113,7 +113,7 @@ def test_what_counts_once_the_block_is_gone_is_committed_acquired_and_locked(ope
     assert transitions.charges(builders.block()) == {}
 
 
-def test_a_block_that_does_not_add_up_is_not_written(opened: PrivateDataBlock) -> None:
+def test_a_block_whose_parts_do_not_add_up_is_refused(opened: PrivateDataBlock) -> None:
     status = transitions.status_of(opened)
     for change in ({"pending": TENTH}, {"acquired": {"ns/c": TENTH}}, {"available": WHOLE - TENTH}):
         with pytest.raises(errors.BudgetExceeded, match="its parts miss"):
@@ -127,8 +127,8 @@ STEPS = ("unlock", "acquire", "commit", "abort", "complete", "undo")
 def test_any_sequence_of_transitions_keeps_the_balance(steps: list[tuple[str, float, int]], renyi: bool) -> None:
     whole = builders.curve(0.5, 1.0, 2.0) if renyi else WHOLE
     block = transitions.initialize_status(builders.block(budget=whole))
-    for number, (step, part, who) in enumerate(steps):
-        block = transitions.require_balance(_next(block, step, part, f"ns/c{who}", number))
+    for number, (step, part, claim_number) in enumerate(steps):
+        block = transitions.require_balance(_next(block, step, part, f"ns/c{claim_number}", number))
         for lock in transitions.status_of(block).locks.values():
             assert lock.state in LockState
 

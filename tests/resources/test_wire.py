@@ -1,4 +1,4 @@
-"""The wire form: what is written is what is read, in PrivateKube's words; what does not fit is named by its path."""
+"""The wire form: round trips, PrivateKube's field names, and faults with their paths."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from tests.resources import strategies
 
 
 @given(strategies.budgets)
-def test_a_budget_comes_back_as_it_was(whole: PrivacyBudget) -> None:
+def test_a_budget_survives_a_round_trip(whole: PrivacyBudget) -> None:
     assert common.budget_from_wire(json.loads(json.dumps(common.budget_to_wire(whole)))) == whole
 
 
 @given(strategies.blocks())
-def test_a_block_comes_back_as_it_was(block: PrivateDataBlock) -> None:
+def test_a_block_survives_a_round_trip(block: PrivateDataBlock) -> None:
     wire = blocks.to_wire(block)
     assert blocks.from_wire(json.loads(json.dumps(wire))) == block
     assert blocks.to_wire(blocks.from_wire(wire)) == wire
 
 
 @given(strategies.claims)
-def test_a_claim_comes_back_as_it_was(claim: PrivacyBudgetClaim) -> None:
+def test_a_claim_survives_a_round_trip(claim: PrivacyBudgetClaim) -> None:
     wire = claims.to_wire(claim)
     assert claims.from_wire(json.loads(json.dumps(wire))) == claim
     assert claims.from_store(wire) == claim
     assert claims.to_wire(claims.from_wire(wire)) == wire
 
 
-def test_the_field_names_are_privatekubes() -> None:
+def test_the_field_names_are_those_of_privatekube() -> None:
     wire = claims.to_wire(builders.claim("c", builders.allocate(0.5, 1e-9, blocks=2, timeout_ms=2000)))
     assert wire == {
         "apiVersion": "columbia.github.com/v1",
@@ -66,7 +66,7 @@ def test_the_field_names_are_privatekubes() -> None:
 
 
 @pytest.mark.parametrize("document", [None, {}])
-def test_an_empty_budget_is_nothing(document: Any) -> None:
+def test_an_empty_budget_is_read_as_none(document: Any) -> None:
     assert common.budget_from_wire(document) is None
     assert common.budget_to_wire(None) == {}
 
@@ -75,7 +75,7 @@ def claim_of(request: Any) -> dict[str, Any]:
     return {"metadata": {"name": "c", "namespace": "ns"}, "spec": {"requests": [{"identifier": "0", **request}]}}
 
 
-def test_zeros_and_empty_objects_mean_what_they_mean_there() -> None:
+def test_zeros_and_empty_objects_have_the_meaning_of_privatekube() -> None:
     wire = claim_of(
         {
             "allocateRequest": {
@@ -115,7 +115,7 @@ EXPECTED = "spec.requests[0].allocateRequest.expectedBudget.constant"
         ([1], f"{EXPECTED}: [1] is not an object"),
     ],
 )
-def test_a_budget_that_is_none_is_refused_with_its_path(constant: Any, path: str) -> None:
+def test_a_malformed_budget_is_refused_with_its_path(constant: Any, path: str) -> None:
     wire = claim_of({"allocateRequest": {"dataset": "d", "expectedBudget": {"constant": constant}}})
     with pytest.raises(errors.InvalidInput) as refused:
         claims.from_wire(wire)
@@ -135,7 +135,7 @@ def test_a_budget_that_is_none_is_refused_with_its_path(constant: Any, path: str
         ({"status": {"responses": [{"state": "weird"}]}}, "status.responses[0].state: 'weird' is not one of pending"),
     ],
 )
-def test_a_claim_that_is_none_is_refused_with_its_path(changes: Any, fault: str) -> None:
+def test_a_malformed_claim_is_refused_with_its_path(changes: Any, fault: str) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
         claims.from_wire({"metadata": {"name": "c"}, **changes})
     assert str(refused.value).startswith(fault)
@@ -156,7 +156,7 @@ def test_a_claim_that_is_none_is_refused_with_its_path(changes: Any, fault: str)
         ({"flowReleasingOption": {"duration": -1}}, "spec.flowReleasingOption.duration: -1 must be 0 or more"),
     ],
 )
-def test_a_block_that_is_none_is_refused_with_its_path(spec: Any, fault: str) -> None:
+def test_a_malformed_block_is_refused_with_its_path(spec: Any, fault: str) -> None:
     sound = {"dataset": "d", "initialBudget": {"epsDel": {"epsilon": 1}}}
     with pytest.raises(errors.InvalidInput) as refused:
         blocks.from_wire({"metadata": {"name": "b"}, "spec": {**sound, **spec}})
@@ -172,13 +172,13 @@ def test_a_stored_request_that_cannot_be_read_is_kept_with_its_fault() -> None:
     assert claims.to_wire(claim)["spec"]["requests"] == wire["spec"]["requests"]
 
 
-def test_a_condition_by_itself_is_checked() -> None:
+def test_a_single_condition_is_checked() -> None:
     assert claims.condition_from_wire({"attribute": "a", "operation": "is", "stringValue": "x"}).attribute == "a"
     with pytest.raises(errors.InvalidInput, match="condition: \\['colour'\\] is unknown"):
         claims.condition_from_wire({"attribute": "a", "operation": "is", "colour": "x"})
 
 
-def test_curves_keep_their_orders_in_increasing_order() -> None:
+def test_the_orders_of_a_curve_are_sorted() -> None:
     wire = {"renyi": [{"alpha": 4, "epsilon": 0.5}, {"alpha": 2, "epsilon": 0.25}]}
     assert common.budget_from_wire(wire) == RenyiCurve((2.0, 4.0), (0.25, 0.5))
 

@@ -1,4 +1,4 @@
-"""What every store keeps to; a new store is one entry in STORES."""
+"""The contract of every store; a new store is one entry in STORES."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def memory(_folder: Path) -> Opener:
 
 
 STORES: dict[str, Callable[[Path], Opener]] = {"sqlite": sqlite, "memory": memory}
-"""Each makes, in a folder of its own, something that opens one and the same store again and again."""
+"""By name: a function that takes a folder, and returns a function that opens the same store on each call."""
 
 
 def _cluster(request: pytest.FixtureRequest) -> Opener:
@@ -63,7 +63,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
 
 @pytest.fixture
 def transactional(request: pytest.FixtureRequest) -> None:
-    """For tests of transactions: not on a store that has none."""
+    """Skip the test on a store without transactions."""
     if request.node.callspec.params["opener"] == KUBERNETES:
         pytest.skip("an API server has no transactions")
 
@@ -88,9 +88,9 @@ def test_ledger_entries_are_chained_entered_once_and_kept(opener: Opener) -> Non
     for identity, claim in (("1", "ns/c"), ("2", "ns/e"), ("1", "ns/c")):
         store.append(entry(identity, claim=claim))
     entries = list(ledger.require_chain(opener().ledger()))
-    assert [(each.sequence, each.identity) for each in entries] == [(1, "1"), (2, "2")]
+    assert [(item.sequence, item.identity) for item in entries] == [(1, "1"), (2, "2")]
     assert replace(entries[0], sequence=0, digest="") == entry("1")
-    assert [each.identity for each in store.ledger(claim_id="ns/e")] == ["2"]
+    assert [item.identity for item in store.ledger(claim_id="ns/e")] == ["2"]
     assert store.ledger(block_id="ns/other") == []
     assert len(store.ledger(block_id="ns/b", claim_id="ns/c")) == 1
 
@@ -101,14 +101,14 @@ def test_records_of_deleted_data_are_listed(store: ResourceStore) -> None:
     assert store.list_retired() == [record]
 
 
-def test_what_is_created_can_be_read_in_another_session(opener: Opener) -> None:
+def test_a_created_resource_can_be_read_in_another_session(opener: Opener) -> None:
     created = opener().create(builders.block(day=3))
     assert opener().get_block("ns/b") == created
     assert created.meta.uid
     assert created.meta.creation_time_ms is not None
 
 
-def test_what_is_not_there_is_none(store: ResourceStore) -> None:
+def test_a_missing_resource_is_none(store: ResourceStore) -> None:
     assert store.get_block("ns/b") is None
     assert store.get_claim("ns/c") is None
 
@@ -132,26 +132,26 @@ def test_lists_are_in_order_of_creation_and_by_namespace(store: ResourceStore) -
         store.create(builders.claim(name))
     other = builders.claim("o")
     store.create(replace(other, meta=replace(other.meta, namespace="elsewhere")))
-    assert [each.meta.name for each in store.list_claims()] == ["z", "a", "m", "o"]
-    assert [each.meta.name for each in store.list_claims("ns")] == ["z", "a", "m"]
+    assert [claim.meta.name for claim in store.list_claims()] == ["z", "a", "m", "o"]
+    assert [claim.meta.name for claim in store.list_claims("ns")] == ["z", "a", "m"]
     assert store.list_claims("nowhere") == []
 
 
-def test_a_write_on_what_somebody_else_wrote_first_is_a_conflict(store: ResourceStore) -> None:
-    mine = store.create(builders.block())
-    store.update_status(replace(mine, status=STATUS))
+def test_a_write_after_another_write_is_a_conflict(store: ResourceStore) -> None:
+    outdated = store.create(builders.block())
+    store.update_status(replace(outdated, status=STATUS))
     with pytest.raises(errors.Conflict):
-        store.update_status(replace(mine, status=None))
+        store.update_status(replace(outdated, status=None))
     with pytest.raises(errors.Conflict):
-        store.update(mine)
+        store.update(outdated)
     with pytest.raises(errors.Conflict):
-        store.delete(mine)
-    found = store.get_block("ns/b")
-    assert found is not None
-    assert found.status == STATUS
+        store.delete(outdated)
+    stored = store.get_block("ns/b")
+    assert stored is not None
+    assert stored.status == STATUS
 
 
-def test_status_and_spec_are_written_apart(store: ResourceStore) -> None:
+def test_status_and_spec_are_written_separately(store: ResourceStore) -> None:
     created = store.create(builders.claim())
     opened = store.update(replace(created, spec=replace(created.spec, data_opened=True)))
     assert opened.meta.generation == created.meta.generation + 1
@@ -164,7 +164,7 @@ def test_status_and_spec_are_written_apart(store: ResourceStore) -> None:
     assert again.status.acquired == {"ns/b": EpsilonDelta(0.1)}
 
 
-def test_writing_to_what_is_gone_says_so(store: ResourceStore) -> None:
+def test_a_write_to_a_deleted_resource_raises_not_found(store: ResourceStore) -> None:
     created = store.create(builders.block())
     store.delete(created)
     assert store.get_block("ns/b") is None
@@ -176,10 +176,10 @@ def test_writing_to_what_is_gone_says_so(store: ResourceStore) -> None:
 def test_only_claims_with_an_unanswered_request_are_open(store: ResourceStore) -> None:
     created = store.create(builders.claim("c"))
     store.create(replace(builders.claim("answered"), spec=replace(created.spec, requests=())))
-    assert [each.meta.name for each in store.list_claims(open_only=True)] == ["c"]
+    assert [claim.meta.name for claim in store.list_claims(open_only=True)] == ["c"]
 
 
-def test_records_of_deleted_data_stay(opener: Opener) -> None:
+def test_records_of_deleted_data_are_kept(opener: Opener) -> None:
     record = RetiredData("d", "sha256:1", "ns/b", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.25)})
     opener().retire(record)
     assert opener().retired("d", "sha256:1") == record
@@ -192,7 +192,7 @@ def test_settings_are_shared(opener: Opener) -> None:
 
 
 @pytest.mark.usefixtures("transactional")
-def test_a_failed_transaction_leaves_nothing(opener: Opener) -> None:
+def test_a_failed_transaction_writes_nothing(opener: Opener) -> None:
     store = opener()
 
     def half_way() -> None:
@@ -205,7 +205,7 @@ def test_a_failed_transaction_leaves_nothing(opener: Opener) -> None:
     assert opener().list_blocks() == []
 
 
-def test_what_a_transaction_wrote_is_what_it_reads(store: ResourceStore) -> None:
+def test_a_transaction_reads_its_own_writes(store: ResourceStore) -> None:
     created = store.create(builders.claim())
     with store.transaction():
         opened = store.update(replace(created, spec=replace(created.spec, data_opened=True)))
@@ -218,7 +218,7 @@ def test_what_a_transaction_wrote_is_what_it_reads(store: ResourceStore) -> None
     assert store.get_claim("ns/c") == written
 
 
-def test_what_one_session_writes_the_other_sees(opener: Opener) -> None:
+def test_a_session_sees_the_writes_of_another(opener: Opener) -> None:
     first, second = opener(), opener()
     created = first.create(builders.block())
     assert second.get_block("ns/b") == created
@@ -230,7 +230,7 @@ def test_what_one_session_writes_the_other_sees(opener: Opener) -> None:
 
 
 @pytest.mark.usefixtures("transactional")
-def test_a_transaction_that_failed_is_forgotten_by_its_own_session_too(store: ResourceStore) -> None:
+def test_a_session_forgets_the_writes_of_its_failed_transaction(store: ResourceStore) -> None:
     created = store.create(builders.block())
 
     def half_way() -> None:
@@ -244,7 +244,7 @@ def test_a_transaction_that_failed_is_forgotten_by_its_own_session_too(store: Re
     assert store.update_status(replace(created, status=STATUS)).status == STATUS
 
 
-def test_what_nobody_could_read_again_is_not_written(store: ResourceStore) -> None:
+def test_a_resource_that_could_not_be_read_again_is_not_written(store: ResourceStore) -> None:
     with pytest.raises(errors.InvalidInput, match=r"spec.initialBudget: -1.0 is negative"):
         store.create(builders.block(budget=EpsilonDelta(-1.0)))
     assert store.list_blocks() == []

@@ -1,4 +1,4 @@
-"""What is special about one file: several processes, foreign files, a full disk, a process that dies."""
+"""The SQLite store: several processes, files of other programs, a full disk, a killed process."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_transactions_of_several_processes_do_not_interleave(tmp_path: Path) -> 
     store.close()
 
 
-def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     path.write_text("not a database, but long enough to look like one " * 50)
     with pytest.raises(errors.InvalidInput, match=r"store: .*state\.db.* name another file"):
         SqliteStore(path)
 
 
-def test_a_place_that_cannot_hold_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(errors.InvalidInput, match="store: "):
         SqliteStore(tmp_path / "file" / "state.db")
@@ -63,7 +63,7 @@ def test_a_place_that_cannot_hold_a_file_is_refused_in_one_line(tmp_path: Path) 
         SqliteStore(tmp_path / "folder")
 
 
-def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version_is_refused_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
@@ -72,7 +72,7 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         SqliteStore(path)
 
 
-def test_a_store_from_before_the_ledger_gets_one_that_adds_up(tmp_path: Path) -> None:
+def test_a_store_of_version_1_gets_a_ledger_that_adds_up(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     status = BlockStatus(EpsilonDelta(0.6), EpsilonDelta(0.0), committed={"ns/c": EpsilonDelta(0.4)})
     store = SqliteStore(path)
@@ -84,12 +84,12 @@ def test_a_store_from_before_the_ledger_gets_one_that_adds_up(tmp_path: Path) ->
         database.execute("PRAGMA user_version = 1")
     database.close()
     store = SqliteStore(path)
-    assert [each.amount.epsilon for each in store.ledger()] == [0.4, 0.5]  # type: ignore[union-attr]
+    assert [entry.amount.epsilon for entry in store.ledger()] == [0.4, 0.5]  # type: ignore[union-attr]
     assert ledger_audit.verify(store).entries == 2
     store.close()
 
 
-def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_refused_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE mine (x)")
@@ -100,7 +100,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_waiting_for_another_process_ends_at_ctrl_c(tmp_path: Path) -> None:
+def test_ctrl_c_ends_waiting_for_another_process(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     holder, waiter = SqliteStore(path), SqliteStore(path)
     with holder.transaction():
@@ -144,13 +144,13 @@ except errors.InvalidInput as error:
 """
 
 
-def test_a_full_disk_is_one_line_and_what_was_written_before_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line_and_keeps_earlier_writes(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     command = [sys.executable, "-c", FULL_DISK, str(path)]
     root = Path(__file__).resolve().parents[2]
-    said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert said.startswith("store: ")
-    assert "check path and disk" in said
+    output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert output.startswith("store: ")
+    assert "check path and disk" in output
     store = SqliteStore(path)
     names = [block.meta.name for block in store.list_blocks()]
     assert names[0] == "before"
