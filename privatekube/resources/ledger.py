@@ -114,7 +114,7 @@ def _amount(fields: Reader) -> PrivacyBudget:
     return amount
 
 
-def opening(
+def opening_entries(
     dataset: str, data: str, block: str, committed: Mapping[str, PrivacyBudget], *, time_ms: int
 ) -> Iterator[Entry]:
     """Yield an entry for each amount, by claim id, that was committed on a block's data before there was a ledger."""
@@ -122,7 +122,7 @@ def opening(
         yield Entry(f"{OPENING}/{data}/{claim}", time_ms, dataset, data, block, claim, None, amount, OPENING)
 
 
-def chained(entry: Entry, *, sequence: int, previous: str) -> Entry:
+def chain_to(previous: str, entry: Entry, *, sequence: int) -> Entry:
     """Return an entry with its sequence and digest, after the entry with the digest `previous`."""
     unsigned = replace(entry, sequence=sequence, digest="")
     text = json.dumps([previous, unsigned.to_json()], sort_keys=True, separators=(",", ":"))
@@ -137,7 +137,7 @@ def require_chain(entries: Iterable[Entry]) -> Iterator[Entry]:
     """
     previous = GENESIS
     for place, entry in enumerate(entries, start=1):
-        if chained(entry, sequence=place, previous=previous).digest != entry.digest:
+        if chain_to(previous, entry, sequence=place).digest != entry.digest:
             raise errors.CorruptData(
                 f"ledger: entry {place} does not follow from the one before: one of them was changed, removed or "
                 "inserted; restore a backup, and find out who wrote to the store"

@@ -84,7 +84,7 @@ def _binding(
     """Return the component that keeps a demand from fitting, and how much of it is asked, available and locked."""
     if isinstance(asked, EpsilonDelta):
         rows = list(zip(("epsilon", "delta"), asked.values, available.values, locked.values, whole.values, strict=True))
-        name, *numbers = next(row for row in rows if not rounding.fits(row[1], row[2], row[4]))
+        name, *numbers = next(row for row in rows if not rounding.fits(row[1], available=row[2], capacity=row[4]))
         return name, (numbers[0], numbers[1], numbers[2])
     curves = [curve for curve in (asked, available, locked, whole) if isinstance(curve, RenyiCurve)]
     orders = []

@@ -39,8 +39,7 @@ def left(block: PrivateDataBlock) -> str:
 def short(amount: PrivacyBudget) -> str:
     """Describe a budget in a few characters: a Renyi curve by its best finite order."""
     if isinstance(amount, RenyiCurve):
-        finite = [pair for pair in amount.as_pairs() if pair[0] < budget.STANDARD_ORDERS[-1]]
-        alpha, epsilon = max(finite or amount.as_pairs(), key=lambda pair: pair[1])
+        alpha, epsilon = amount.best_order()
         return f"renyi {epsilon:.4g} at order {alpha:g}"
     return f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
 

@@ -83,7 +83,7 @@ class MemoryStore(Backend):
     def append(self, entry: Entry) -> None:
         if all(entry.identity != other.identity for other in self.entries):
             previous = self.entries[-1].digest if self.entries else ledger.GENESIS
-            self.entries = [*self.entries, ledger.chained(entry, sequence=len(self.entries) + 1, previous=previous)]
+            self.entries = [*self.entries, ledger.chain_to(previous, entry, sequence=len(self.entries) + 1)]
 
     @override
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:

@@ -1,1 +1,1 @@
-"""Resources in PrivateKube's JSON."""
+"""The wire form of resources: PrivateKube's JSON."""

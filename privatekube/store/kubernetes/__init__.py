@@ -1,1 +1,1 @@
-"""Resources as objects of a Kubernetes API server."""
+"""The store of a cluster: resources as objects of a Kubernetes API server."""

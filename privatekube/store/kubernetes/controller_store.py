@@ -116,12 +116,12 @@ class ControllerStore(KubernetesStore):
 
     @override
     def update(self, resource: R) -> R:
-        return self._guarded(resource, super().update)
+        return self._write_guarded(resource, super().update)
 
     @override
     def update_status(self, resource: R) -> R:
         before = self._cache_of(kinds.kind_of(resource)).get(resource.id)
-        written = self._guarded(resource, super().update_status)
+        written = self._write_guarded(resource, super().update_status)
         self._observer.on_write(before, written)
         return written
 
@@ -141,7 +141,7 @@ class ControllerStore(KubernetesStore):
         self._drop(resource)
         self._observer.on_change()  # a new block of the same data may be admitted now
 
-    def _guarded(self, resource: R, write: Callable[[R], R]) -> R:
+    def _write_guarded(self, resource: R, write: Callable[[R], R]) -> R:
         """Write a resource; where that is refused, bring the cache up to date."""
         self._require_running()
         try:

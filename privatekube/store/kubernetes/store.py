@@ -124,7 +124,7 @@ class KubernetesStore(Backend):
             self._read_new_entries()
         while entry.identity not in self._identities:
             previous = self._entries[-1].digest if self._entries else ledger.GENESIS
-            chained = ledger.chained(entry, sequence=len(self._entries) + 1, previous=previous)
+            chained = ledger.chain_to(previous, entry, sequence=len(self._entries) + 1)
             spec = {**chained.to_json(), "digest": chained.digest}
             name = documents.entry_name(chained.sequence)
             try:

@@ -1,1 +1,1 @@
-"""Resources in one SQLite file."""
+"""The embedded store: resources in one SQLite file."""

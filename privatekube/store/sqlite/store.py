@@ -113,7 +113,7 @@ class SqliteStore(Backend):
                 return
             rows = self._rows("SELECT sequence, digest FROM ledger ORDER BY sequence DESC LIMIT 1")
             last, previous = rows[0] if rows else (0, ledger.GENESIS)
-            chained = ledger.chained(entry, sequence=last + 1, previous=previous)
+            chained = ledger.chain_to(previous, entry, sequence=last + 1)
             row = (chained.sequence, chained.identity, chained.block, chained.claim, json.dumps(chained.to_json()))
             self._rows("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", *row, chained.digest)
 
@@ -172,7 +172,7 @@ class SqliteStore(Backend):
                 self._append_opening(data.dataset, data.digest, data.block_id, data.committed)
 
     def _append_opening(self, dataset: str, data: str, block_id: str, committed: Budgets) -> None:
-        for entry in ledger.opening(dataset, data, block_id, committed, time_ms=self._clock.now_ms()):
+        for entry in ledger.opening_entries(dataset, data, block_id, committed, time_ms=self._clock.now_ms()):
             self.append(entry)
 
     @override
