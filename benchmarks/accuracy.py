@@ -19,7 +19,7 @@ import torch
 from blocks import sources
 from privatekube import config
 from privatekube.data import partition
-from privatekube.data.block_file import Reviews
+from privatekube.data.columns import Reviews
 from privatekube.privacy import planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models, split

@@ -13,13 +13,7 @@ from privatekube.training import checkpoint, evaluation, loop
 
 
 def dp_evaluate(
-    *,
-    grant: Path,
-    dataset: Path,
-    checkpoint: Path,  # its name is the flag's; the module of that name is used below
-    device: config.Device,
-    metrics: Path,
-    spend: Path,
+    *, grant: Path, dataset: Path, checkpoint: Path, device: config.Device, metrics: Path, spend: Path
 ) -> None:
     """Release the noisy number of correct and wrong predictions per class, and the accuracy they imply.
 

@@ -26,7 +26,7 @@ def dp_train(
     hidden_dim: validation.Count,
     device: config.Device,
     seed: validation.Seed,
-    checkpoint: Path,  # its name is the flag's; the module of that name is used below
+    checkpoint: Path,
     spend: Path,
 ) -> None:
     """Train by DP-SGD with the Grant's noise, sampling rate and number of steps.

@@ -20,13 +20,7 @@ CELLS = (True, False)
 
 
 def my_component(
-    *,
-    grant: Path,
-    dataset: Path,
-    checkpoint: Path,  # its name is the flag's; the module of that name is used below
-    device: config.Device,
-    metrics: Path,
-    spend: Path,
+    *, grant: Path, dataset: Path, checkpoint: Path, device: config.Device, metrics: Path, spend: Path
 ) -> None:
     """Release the noisy number of correct and wrong predictions, and the accuracy they imply.
 

@@ -19,41 +19,12 @@ import numpy as np
 
 from privatekube import errors
 from privatekube.data import published_format
-from privatekube.data.columns import (
-    BOS,
-    COLUMNS,
-    EOS,
-    FIRST_DAY_SECONDS,
-    FIRST_WORD,
-    PAD,
-    SECONDS_PER_DAY,
-    UNK,
-    Reviews,
-)
+from privatekube.data.columns import COLUMNS, Reviews
 from privatekube.data.metadata import FORMAT, Block, Metadata, content_digest, require_consistent
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.storage import local_files
 
-__all__ = [
-    "BOS",
-    "EOS",
-    "FIRST_DAY_SECONDS",
-    "FIRST_WORD",
-    "PAD",
-    "SECONDS_PER_DAY",
-    "UNK",
-    "Block",
-    "Metadata",
-    "Reviews",
-    "content_digest",
-    "decode",
-    "encode",
-    "merge",
-    "read",
-    "read_privatekube",
-    "require_bound",
-    "write",
-]
+__all__ = ["Block", "Metadata", "decode", "encode", "merge", "read", "read_privatekube", "require_bound", "write"]
 
 _GZIP_LEVEL = 4
 _MOST_INFLATION = 1100

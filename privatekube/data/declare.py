@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from privatekube import errors
-from privatekube.data import block_file, partition
+from privatekube.data import block_file, columns, partition
 from privatekube.data.partition import Slice
 from privatekube.data.sources import Source
 from privatekube.privacy import budget
@@ -98,7 +98,7 @@ def write_slice(source: Source, days: Slice, owner: Declaration) -> Iterator[Pri
         yield _resource(name, location, _write(location, kept, metadata), metadata, owner)
 
 
-def _write(location: str, part: block_file.Reviews, metadata: block_file.Metadata) -> str:
+def _write(location: str, part: columns.Reviews, metadata: block_file.Metadata) -> str:
     data, digest = block_file.encode(part, metadata)
     try:
         if block_file.decode(uris.read_bytes(location), name=location).digest == digest:

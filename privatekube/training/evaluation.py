@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from privatekube import errors
-from privatekube.data import block_file
+from privatekube.data import block_file, columns
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import checkpoint, examples, models, split
 
@@ -102,7 +102,7 @@ def count_held_out(
 
 def count_predictions(
     module: models.Classifier,
-    data: block_file.Reviews,
+    data: columns.Reviews,
     *,
     task: str,
     unit: PrivacyUnit,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from privatekube import errors
-from privatekube.data import block_file
+from privatekube.data import columns
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import models
 
@@ -19,13 +19,13 @@ Int64s = npt.NDArray[np.int64]
 BATCH_POSITIONS = 1 << 15
 """Token positions of a physical batch: it bounds memory and has no effect on the result."""
 
-LABELS: dict[str, Callable[[block_file.Reviews], npt.NDArray[np.integer]]] = {
+LABELS: dict[str, Callable[[columns.Reviews], npt.NDArray[np.integer]]] = {
     "product": lambda data: data.category,
     "sentiment": lambda data: (data.stars == 5).astype(np.int64),
 }
 """What a task predicts: the category of the product, or whether a review gives 5 stars."""
 
-UNITS: dict[PrivacyUnit, Callable[[block_file.Reviews], Int64s]] = {
+UNITS: dict[PrivacyUnit, Callable[[columns.Reviews], Int64s]] = {
     PrivacyUnit.EVENT: lambda data: np.arange(len(data)),
     PrivacyUnit.USER_DAY: lambda data: _numbered(np.stack([data.user, data.day], axis=1)),
 }
@@ -93,7 +93,7 @@ class Examples:
 
 
 def prepare(
-    data: block_file.Reviews, *, task: str, unit: PrivacyUnit, max_contribution: int, model: models.ModelConfig
+    data: columns.Reviews, *, task: str, unit: PrivacyUnit, max_contribution: int, model: models.ModelConfig
 ) -> Examples:
     """Read `data` for a task and a model.
 

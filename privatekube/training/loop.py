@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from privatekube import errors
-from privatekube.data import block_file
+from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import clipping, dpsgd, examples, models, randomness
@@ -39,7 +39,7 @@ class Trained:
 
 
 def train(
-    data: block_file.Reviews,
+    data: columns.Reviews,
     *,
     task: str,
     unit: PrivacyUnit,

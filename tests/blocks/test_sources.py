@@ -12,7 +12,7 @@ import pytest
 
 from blocks import readers, record, sources, synthetic, vocabulary
 from privatekube import errors
-from privatekube.data.block_file import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK
+from privatekube.data.columns import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK
 from privatekube.data.json_lines import Faults
 from privatekube.data.partition import Slice
 

@@ -23,7 +23,7 @@ from components.upload.__main__ import upload
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
-from privatekube.data import block_file
+from privatekube.data import block_file, columns
 from privatekube.privacy import planning
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
@@ -36,10 +36,10 @@ from privatekube.steps import documents
 def synthetic_block(path: Path, day: int, *, unit: PrivacyUnit = PrivacyUnit.EVENT, bound: int = 1) -> str:
     chance = np.random.default_rng(day)
     n, length = 200, 5
-    made = block_file.Reviews(
+    made = columns.Reviews(
         user=np.arange(n) + 1000 * day,
         product=chance.integers(0, 50, n),
-        time=np.full(n, block_file.FIRST_DAY_SECONDS + day * block_file.SECONDS_PER_DAY),
+        time=np.full(n, columns.FIRST_DAY_SECONDS + day * columns.SECONDS_PER_DAY),
         category=chance.integers(0, 3, n).astype(np.int16),
         stars=chance.integers(1, 6, n).astype(np.int8),
         summary_length=np.zeros(n, np.int32),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from blocks import record
 from privatekube import errors
 from privatekube.data import partition
-from privatekube.data.block_file import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
+from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
 from privatekube.data.partition import Slice
 from privatekube.privacy.unit import PrivacyUnit
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from privatekube.data import block_file
+from privatekube.data import columns
 from privatekube.training import models
 
 VOCABULARY = 30
@@ -32,7 +32,7 @@ def batch(size: int, seed: int = 0, length: int = 7) -> tuple[torch.Tensor, torc
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, VOCABULARY // 2, (size, length), generator=generator)
     lengths = torch.randint(1, length + 1, (size,), generator=generator)
-    tokens[torch.arange(length) >= lengths.unsqueeze(1)] = block_file.PAD
+    tokens[torch.arange(length) >= lengths.unsqueeze(1)] = columns.PAD
     return tokens, lengths, torch.randint(0, 4, (size,), generator=generator)
 
 
@@ -48,7 +48,7 @@ def reference_logits(module: models.Classifier, tokens: torch.Tensor, lengths: t
     return nn.functional.linear(last, module.output.weight, module.output.bias)
 
 
-def learnable_reviews(count: int, seed: int = 0, n_classes: int = 3, users: int | None = None) -> block_file.Reviews:
+def learnable_reviews(count: int, seed: int = 0, n_classes: int = 3, users: int | None = None) -> columns.Reviews:
     """Reviews whose words tell the category: each category has words of its own among common ones."""
     generator = np.random.default_rng(seed)
     category = generator.integers(0, n_classes, count)
@@ -57,10 +57,10 @@ def learnable_reviews(count: int, seed: int = 0, n_classes: int = 3, users: int 
     owner = np.repeat(category, lengths)
     common = generator.random(len(owner)) < 0.5
     tokens = np.where(common, 4 + generator.integers(0, 10, len(owner)), 14 + owner)
-    return block_file.Reviews(
+    return columns.Reviews(
         user=generator.integers(0, users or count, count).astype(np.int64),
         product=generator.integers(0, 50, count).astype(np.int64),
-        time=block_file.FIRST_DAY_SECONDS + generator.integers(0, 3, count) * block_file.SECONDS_PER_DAY,
+        time=columns.FIRST_DAY_SECONDS + generator.integers(0, 3, count) * columns.SECONDS_PER_DAY,
         category=category.astype(np.int16),
         stars=generator.integers(1, 6, count).astype(np.int8),
         summary_length=np.ones(count, dtype=np.int32),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from privatekube import errors
-from privatekube.data import block_file
+from privatekube.data import columns
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import examples
 from tests.training import builders
@@ -15,7 +15,7 @@ from tests.training import builders
 CPU = torch.device("cpu")
 
 
-def prepared(data: block_file.Reviews, **changes: object) -> examples.Examples:
+def prepared(data: columns.Reviews, **changes: object) -> examples.Examples:
     options: dict[str, object] = {
         "task": "product",
         "unit": PrivacyUnit.EVENT,
@@ -45,7 +45,7 @@ def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews(monkeypatch: pyte
 def test_a_unit_is_a_user_on_a_day_and_its_reviews_are_bounded() -> None:
     data = builders.learnable_reviews(300, users=20)
     ready = prepared(data, unit=PrivacyUnit.USER_DAY, max_contribution=2)
-    day = data.time // block_file.SECONDS_PER_DAY
+    day = data.time // columns.SECONDS_PER_DAY
     pairs = set(zip(data.user.tolist(), day.tolist(), strict=True))
     assert ready.units == len(pairs)
     counts = np.diff(ready.starts)

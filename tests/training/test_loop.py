@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from privatekube import errors
-from privatekube.data import block_file
+from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models
 from tests.training import builders
 
 
-def trained(data: block_file.Reviews, **changes: object) -> loop.Trained:
+def trained(data: columns.Reviews, **changes: object) -> loop.Trained:
     options: dict[str, object] = {
         "task": "product",
         "unit": "event",
@@ -35,7 +35,7 @@ def trained(data: block_file.Reviews, **changes: object) -> loop.Trained:
     return loop.train(data, **(options | changes))  # type: ignore[arg-type]
 
 
-def accuracy(module: models.Classifier, data: block_file.Reviews, config: models.ModelConfig) -> float:
+def accuracy(module: models.Classifier, data: columns.Reviews, config: models.ModelConfig) -> float:
     counts = evaluation.count_predictions(
         module,
         data,
@@ -112,7 +112,7 @@ def test_physical_batches_have_no_effect_on_what_is_computed(monkeypatch: pytest
 def test_no_output_or_log_or_progress_depends_on_the_data(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
-    def seen(data: block_file.Reviews) -> tuple[str, str, list[tuple[int, int]], str]:
+    def seen(data: columns.Reviews) -> tuple[str, str, list[tuple[int, int]], str]:
         out, err, steps = io.StringIO(), io.StringIO(), []
         caplog.clear()
         with redirect_stdout(out), redirect_stderr(err):
@@ -168,7 +168,7 @@ def test_a_user_day_of_many_reviews_moves_the_sums_by_the_clipping_norm_at_most(
     config = builders.config(n_classes=3)
     module = models.build(config, 0).double()
     data = builders.learnable_reviews(30, users=3)
-    one_day = replace(data, time=np.full(30, block_file.FIRST_DAY_SECONDS, dtype=np.int64))
+    one_day = replace(data, time=np.full(30, columns.FIRST_DAY_SECONDS, dtype=np.int64))
 
     def flat(kept: np.ndarray) -> torch.Tensor:
         part = one_day.select(kept)
