@@ -19,6 +19,7 @@ from privatekube.resources.requests import ABORT_AVAILABLE, ALL_OR_NOTHING, Cons
 from privatekube.resources.responses import ConsumeResponse, ReleaseResponse, ResponseState, Settlement
 
 BeginTransition = Callable[..., PrivateDataBlock]
+_OPENED = Settlement(error="the data was opened, so its budget cannot be released; consume it")
 
 
 def consume(state: PassState, claim: PrivacyBudgetClaim, index: int, request: ConsumeRequest) -> None:
@@ -49,31 +50,25 @@ def release(state: PassState, claim: PrivacyBudgetClaim, index: int, request: Re
     """Release the amounts of a request; refused on every block once the claim's data has been opened."""
     request_id = claim.request_id(index)
     truncate = _has_flag(request.policy, ABORT_AVAILABLE)
-    outcomes = {
-        block_id: _release_settlement(state, claim, request_id, block_id, amount, truncate=truncate)
-        for block_id, amount in request.release.items()
-    }
+    if claim.spec.data_opened:
+        outcomes = dict.fromkeys(request.release, _OPENED)
+    else:
+        amounts = {key: _release_amount(state, claim, key, amount) for key, amount in request.release.items()}
+        outcomes = {
+            block_id: _settlement(state, claim, request_id, block_id, amount, truncate=truncate)
+            for block_id, amount in amounts.items()
+        }
     amounts = _lock_amounts(state, claim, request_id, outcomes, transitions.begin_release)
     holdings = replace(claim.status, acquired=pass_state.minus(claim.status.acquired, amounts))
     state.answer(claim, index, ResponseState.SUCCESS, detail=ReleaseResponse(outcomes), holdings=holdings)
     pass_state.complete_locks(state, claim, request_id)
 
 
-def _release_settlement(
-    state: PassState,
-    claim: PrivacyBudgetClaim,
-    request_id: RequestId,
-    block_id: str,
-    amount: PrivacyBudget,
-    *,
-    truncate: bool,
-) -> Settlement:
-    if claim.spec.data_opened:
-        return Settlement(error="the data was opened, so its budget cannot be released; consume it")
-    if all(value < 0 for value in amount.values):  # PrivateKube's notation for all that is held
-        held = _held_amount(state, claim, block_id)
-        amount = amount if held is None else held
-    return _settlement(state, claim, request_id, block_id, amount, truncate=truncate)
+def _release_amount(state: PassState, claim: PrivacyBudgetClaim, block_id: str, amount: PrivacyBudget) -> PrivacyBudget:
+    """Return the amount to release: all that is held where every component is negative, as in PrivateKube."""
+    is_all = all(value < 0 for value in amount.values)
+    held = _held_amount(state, claim, block_id) if is_all else None
+    return amount if held is None else held
 
 
 def _settlement(

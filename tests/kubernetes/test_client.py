@@ -87,7 +87,7 @@ def test_a_claim_that_waits_too_long_reports_what_is_locked_and_withdraws(by: As
     assert not transitions.status_of(client.get_block("ns/a")).reserved
     with pytest.raises(errors.BudgetUnavailable, match="lacks budget"):
         client.allocate("ns", "d", builders.allocate(5.0), timeout_seconds=1)
-    with pytest.raises(errors.InvalidInput, match="policy: is the controller's"):
+    with pytest.raises(errors.InvalidInput, match="policy: is set at the controller"):
         client.set_policy(order="fcfs")
 
 

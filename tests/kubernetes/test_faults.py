@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import hypothesis
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -13,20 +12,11 @@ from privatekube.store.clock import Clock
 from tests.clock import FakeClock
 from tests.kubernetes import controller_stores, stores
 from tests.kubernetes.apiserver import ApiServer
-from tests.reconcile import test_overdue_claims, test_recovery
+from tests.reconcile import test_machine, test_overdue_claims, test_recovery
 from tests.reconcile.harness import Plane
 from tests.reconcile.test_machine import Machine
 
 pytestmark = pytest.mark.kubernetes
-WALKS = hypothesis.settings(
-    max_examples=4,
-    stateful_step_count=20,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(hypothesis.HealthCheck),
-    phases=[hypothesis.Phase.generate],
-)
 
 
 class OnCluster(Machine):
@@ -43,7 +33,7 @@ class OnCluster(Machine):
 
 def test_random_walks_keep_every_budget(apiserver: ApiServer) -> None:
     OnCluster.server = apiserver
-    run_state_machine_as_test(OnCluster, settings=WALKS)
+    run_state_machine_as_test(OnCluster, settings=test_machine.walks(examples=4, steps=20))
 
 
 @pytest.mark.timeout(1200)

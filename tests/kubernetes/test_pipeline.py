@@ -81,7 +81,7 @@ def test_the_command_line_shows_the_same(
     assert "unlock: n=10" in runner.run("privatekube", "policy")
     plan = ("privatekube", "plan", "--arguments", str(Path(__file__).parents[2] / "arguments.yaml"))
     assert "would be granted now, on 1 block" in runner.run(*plan)
-    assert "policy: is the controller's" in runner.run("privatekube", "policy", "--unlock", "all", status=2)
+    assert "policy: is set at the controller" in runner.run("privatekube", "policy", "--unlock", "all", status=2)
     owner.run("demo_blocks.py", "delete", "--all")
     assert store.list_blocks() == []
     refused = runner.run("demo_blocks.py", "create", "--days", "1", "--dataset", "other", status=2)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import numpy as np
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
@@ -35,15 +34,6 @@ from tests.reconcile.harness import Plane
 from tests.scheduling import test_cases
 
 Patch = pytest.MonkeyPatch
-WALKS = hypothesis.settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[hypothesis.Phase.generate],
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
 
 
 class SchedulerDiedError(Exception):
@@ -103,15 +93,16 @@ def the_claim_keeps_what_it_consumed(patch: Patch) -> None:
 
 
 def a_negative_release_doubles_what_is_acquired(patch: Patch) -> None:
-    release_settlement = consume_release._release_settlement
+    settlement = consume_release._settlement
 
     def mutant(state: PassState, claim: Any, request_id: Any, block_id: str, amount: Any, **named: Any) -> Settlement:
         held = consume_release._held_amount(state, claim, block_id)
         if held is not None and all(value < 0 for value in amount.values):
             return Settlement(budget=held * -1.0)
-        return release_settlement(state, claim, request_id, block_id, amount, **named)
+        return settlement(state, claim, request_id, block_id, amount, **named)
 
-    patch.setattr(consume_release, "_release_settlement", mutant)
+    patch.setattr(consume_release, "_settlement", mutant)
+    patch.setattr(consume_release, "_release_amount", lambda state, claim, block_id, amount: amount)
 
 
 def all_or_nothing_never_fails(patch: Patch) -> None:
@@ -269,7 +260,7 @@ def passes(test: Callable[[Plane], None]) -> Callable[[Path], None]:
 
 def walks(_folder: Path) -> None:
     """Run some random walks of the state machine."""
-    run_state_machine_as_test(test_machine.Machine, settings=WALKS)
+    run_state_machine_as_test(test_machine.Machine, settings=test_machine.walks(examples=60, steps=30))
 
 
 @dataclass(frozen=True)
