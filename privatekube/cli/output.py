@@ -81,7 +81,7 @@ def show_explanation(claim: PrivacyBudgetClaim, forecast: Forecast | None, outpu
     state = summary.state(claim)
     document = {} if forecast is None else forecast_text.to_json(forecast)
     lines = forecast_text.explanation(claim, state, forecast)
-    _show_document({"claim": claim.id, "state": state, **document}, lines, output_format)
+    _show_document({"claim": claim.id, "state": str(state), **document}, lines, output_format)
 
 
 def show_ledger(entries: Sequence[Entry], output_format: Format) -> None:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import enum
+
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest
+from privatekube.resources.responses import ResponseState
 from privatekube.resources.wire.common import Json
 
-WAITING = "waiting"
+
+class ClaimState(enum.StrEnum):
+    """The state of a claim in one word, as tables show it."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    ACQUIRED = "acquired"
+    CONSUMED = "consumed"
+    RELEASED = "released"
+    FAILURE = "failure"
+
+
+_STATE_BY_ANSWER = {
+    ResponseState.PENDING: ClaimState.WAITING,
+    ResponseState.SUCCESS: ClaimState.RELEASED,
+    ResponseState.FAILURE: ClaimState.FAILURE,
+}
+"""The state of a claim without budget, by the state of its last answer."""
 
 
 def block_columns(block: PrivateDataBlock) -> Json:
@@ -25,9 +45,9 @@ def claim_columns(claim: PrivacyBudgetClaim) -> Json:
     responses = claim.status.responses
     held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
     reason = str(responses[-1].refusal or "") if responses else ""
-    if state(claim) == WAITING:
+    if state(claim) is ClaimState.WAITING:
         reason = "not enough is unlocked"
-    return {"state": state(claim), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}
+    return {"state": str(state(claim)), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}
 
 
 def left(block: PrivateDataBlock) -> str:
@@ -54,16 +74,15 @@ def committed_share(block: PrivateDataBlock) -> float:
     return binding(shares, default=0.0)
 
 
-def state(claim: PrivacyBudgetClaim) -> str:
-    """Return the state of a claim in one word."""
+def state(claim: PrivacyBudgetClaim) -> ClaimState:
+    """Return the state of a claim."""
     if claim.status.acquired:
-        return "acquired"
+        return ClaimState.ACQUIRED
     if claim.status.committed:
-        return "consumed"
+        return ClaimState.CONSUMED
     if not claim.status.responses:
-        return "new"
-    last = str(claim.status.responses[-1].state)
-    return "released" if last == "success" else {"pending": WAITING}.get(last, last)
+        return ClaimState.NEW
+    return _STATE_BY_ANSWER[claim.status.responses[-1].state]
 
 
 def demand(claim: PrivacyBudgetClaim) -> str:
