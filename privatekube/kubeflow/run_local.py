@@ -9,9 +9,10 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from kfp.dsl.base_component import BaseComponent
 from rich.console import Console
@@ -57,6 +58,26 @@ def run(
         gpu = arguments.device != "cpu"
         options = container_steps.arguments(arguments.prefix, before, engine_=engine, gpu=gpu)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    try:
+        failure = _run_steps(pipeline, arguments, components, run_id=run_id, options=options, console=console)
+    except KeyboardInterrupt:
+        return entrypoint.INTERRUPTED
+    if failure is not None:
+        return _show_failure(console, failure)
+    _show_results(console, arguments.prefix, run_id, before, _list_blocks(arguments.namespace))
+    return 0
+
+
+def _run_steps(
+    pipeline: BaseComponent,
+    arguments: RunArguments,
+    components: StepComponents,
+    *,
+    run_id: str,
+    options: Mapping[str, Any] | None,
+    console: Console,
+) -> StepFailure | None:
+    """Run the steps and return the first failure; unless all succeed, settle the claim."""
     with _work_folder() as work, progress.RunView(console, components.steps) as view, _interrupt_on_sigterm():
         try:
             failure = kfp_local.run(
@@ -71,15 +92,13 @@ def run(
             )
         except KeyboardInterrupt:
             console.print(f"interrupted; {_settle_claim(arguments.namespace, run_id)}", soft_wrap=True)
-            return entrypoint.INTERRUPTED
+            raise
         except BaseException:
             _settle_claim(arguments.namespace, run_id)
             raise
     if failure is not None:
         _settle_claim(arguments.namespace, run_id)  # the exit task may have failed too
-        return _show_failure(console, failure)
-    _show_results(console, arguments.prefix, run_id, before, _list_blocks(arguments.namespace))
-    return 0
+    return failure
 
 
 def _list_blocks(namespace: str) -> list[PrivateDataBlock]:

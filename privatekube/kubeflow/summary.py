@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ MOST_BLOCKS = 12
 def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], after: Sequence[PrivateDataBlock]) -> None:
     """Print what a finished run consumed and what it published in `folder`."""
     receipt = documents.read(documents.Receipt, folder / "receipt.json")
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    metrics = documents.read(documents.Metrics, folder / "metrics.json")
     console.print(_block_table(receipt, {block.id: block for block in before}, {block.id: block for block in after}))
     console.print(_run_table(receipt, metrics, folder))
 
@@ -43,15 +42,15 @@ def _block_table(
     return table
 
 
-def _run_table(receipt: documents.Receipt, metrics: Mapping[str, Any], folder: Path) -> Table:
+def _run_table(receipt: documents.Receipt, metrics: documents.Metrics, folder: Path) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row("claim", receipt.claim)
     for spend in receipt.spends:
         table.add_row(f"spent by {spend.step}", f"{_mechanism(spend.event)} on {spend.part} units")
     table.add_row("total", f"epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g}")
-    table.add_row(f"accuracy ({metrics['task']}, {metrics['model']})", _interval(metrics["accuracy"]))
-    if "majority_share" in metrics:  # a replacement of dp_evaluate may release less
-        table.add_row("majority class", _interval(metrics["majority_share"]))
+    table.add_row(f"accuracy ({metrics.task}, {metrics.model})", _interval(metrics.accuracy, metrics.confidence))
+    if metrics.majority_share is not None:  # a replacement of dp_evaluate may publish less
+        table.add_row("majority class", _interval(metrics.majority_share, metrics.confidence))
     table.add_row("results", str(folder))
     return table
 
@@ -64,10 +63,10 @@ def _mechanism(event: Mapping[str, Any]) -> str:
     return f"DP-SGD, {event['count']} steps at noise multiplier {gaussian['noise_multiplier']:.4g}"
 
 
-def _interval(share: Mapping[str, Any]) -> str:
-    if share["estimate"] is None:
+def _interval(share: documents.Estimate, confidence: float) -> str:
+    if share.estimate is None:
         return "unknown: too few held-out reviews for the noise"
-    return f"{share['estimate']:.3f} (95 %: {share['low']:.3f} to {share['high']:.3f})"
+    return f"{share.estimate:.3f} ({100 * confidence:.0f} %: {share.low:.3f} to {share.high:.3f})"
 
 
 def _left(block: PrivateDataBlock | None) -> str:

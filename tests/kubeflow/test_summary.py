@@ -1,0 +1,86 @@
+"""The tables at the end of a run."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from privatekube.kubeflow import summary
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.wire import common
+from privatekube.steps import documents
+from tests import builders
+
+CLAIM = f"{builders.NAMESPACE}/run-7"
+LAPLACE = {"type": "discrete_laplace", "noise_parameter": 0.05, "sensitivity": 1}
+GAUSSIAN = {"type": "gaussian", "noise_multiplier": 10.06}
+SGD = {"type": "self_composed", "count": 75, "event": {"type": "poisson_sampled", "event": GAUSSIAN}}
+
+
+def published(folder: Path, blocks: int, **metrics: Any) -> Path:
+    """Write the documents that a run of some blocks publishes."""
+    committed = {f"{builders.NAMESPACE}/b-{index:02}": EpsilonDelta(1.0, 1e-9) for index in range(blocks)}
+    events = {"dp_preprocess": ("all", LAPLACE), "dp_train": ("train", SGD), "dp_evaluate": ("test", LAPLACE)}
+    receipt = {
+        "run_id": "7",
+        "claim": CLAIM,
+        "committed": {block: common.budget_to_wire(amount) for block, amount in committed.items()},
+        "epsilon": 0.999987,
+        "delta": 1e-9,
+        "spends": [
+            {"step": step, "claim": CLAIM, "part": part, "event": event, "inputs": "sha256:00"}
+            for step, (part, event) in events.items()
+        ],
+    }
+    accuracy = {"estimate": 0.62, "low": 0.591, "high": 0.65}
+    noise = {"scale": 5.758, "sensitivity": 1}
+    scores = {"accuracy": accuracy, "task": "product", "model": "lstm", "noise": noise} | metrics
+    documents.write(documents.Receipt.model_validate(receipt), folder / "receipt.json")
+    documents.write(documents.Metrics.model_validate(scores), folder / "metrics.json")
+    return folder
+
+
+def summary_of(folder: Path) -> str:
+    """The text of the summary; the first block had epsilon 10 before and after the run."""
+    block = builders.block("b-00", EpsilonDelta(10.0, 1e-6))
+    written = io.StringIO()
+    summary.show(Console(file=written, width=200), folder, [block], [block])
+    return written.getvalue()
+
+
+def lines_of(text: str) -> dict[str, str]:
+    """The rest of each line by the words in its first column."""
+    rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in text.splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) == 2}
+
+
+def test_it_shows_budget_spends_metrics_and_results(tmp_path: Path) -> None:
+    share = {"estimate": None, "low": 0.0, "high": 1.0}
+    lines = lines_of(summary_of(published(tmp_path, 1, majority_share=share)))
+    assert re.split(r"\s{2,}", lines["b-00"])[1] == "epsilon 1, delta 1e-09"
+    assert lines["claim"] == CLAIM
+    assert lines["spent by dp_preprocess"] == "discrete Laplace, scale 20 on all units"
+    assert lines["spent by dp_train"] == "DP-SGD, 75 steps at noise multiplier 10.06 on train units"
+    assert lines["total"] == "epsilon 0.999987 at delta 1e-09"
+    assert lines["accuracy (product, lstm)"] == "0.620 (95 %: 0.591 to 0.650)"
+    assert lines["majority class"] == "unknown: too few held-out reviews for the noise"
+    assert lines["results"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_a_replacement_of_dp_evaluate_may_publish_less(tmp_path: Path, confidence: float) -> None:
+    lines = lines_of(summary_of(published(tmp_path, 1, confidence=confidence)))
+    assert "majority class" not in lines
+    assert f"({100 * confidence:.0f} %: " in lines["accuracy (product, lstm)"]
+
+
+def test_many_blocks_are_cut_with_the_command_that_lists_them(tmp_path: Path) -> None:
+    text = summary_of(published(tmp_path, summary.MOST_BLOCKS + 3))
+    assert f"b-{summary.MOST_BLOCKS - 1:02} " in text
+    assert f"b-{summary.MOST_BLOCKS:02} " not in text
+    assert "and 3 more: privatekube get blocks" in text
