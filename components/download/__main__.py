@@ -1,4 +1,4 @@
-"""Fetch the granted blocks; once they are handed on, the budget can no longer be returned."""
+"""Fetch the granted blocks; after that, the budget can no longer be returned."""
 
 from __future__ import annotations
 

@@ -38,18 +38,22 @@ def run_component(step: Callable[..., None], words: Sequence[str] | None = None,
     _end_with_parent(os.environ.get(PARENT))
     if reads_data:
         logging.disable(logging.CRITICAL)
-    entrypoint.run(lambda: step(**parse(step, command_line)), scrubbed=reads_data)
+    entrypoint.run(lambda: _run(step, command_line), scrubbed=reads_data)
+
+
+def _run(step: Callable[..., None], words: Sequence[str]) -> None:
+    if {"-h", "--help"} & set(words):
+        print(usage(step))  # noqa: T201 - the user asked for it on the command line
+    else:
+        step(**parse(step, words))
 
 
 def parse(step: Callable[..., None], words: Sequence[str]) -> dict[str, Any]:
-    """Read `--name value` pairs into the checked arguments of `step`; print the usage and exit for `--help`.
+    """Read `--name value` pairs into the checked arguments of `step`.
 
     Raises:
         InvalidInput: an argument is unknown, missing, repeated or of another type.
     """
-    if {"-h", "--help"} & set(words):
-        print(usage(step))  # noqa: T201 - the user asked for it on the command line
-        sys.exit(0)
     names = {_flag(name): name for name in inspect.signature(step).parameters}
     values: dict[str, str] = {}
     for position in range(0, len(words), 2):

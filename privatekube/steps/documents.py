@@ -1,4 +1,4 @@
-"""The JSON documents that the steps of a run hand on, validated on reading.
+"""The JSON documents that the steps of a run exchange, validated on reading.
 
 Grant: what allocate obtained and the noise planned for each step. Statistics and Metrics: the noisy values that the run
 publishes. Spend: what a step used. Receipt: what was committed.
