@@ -26,16 +26,16 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
     """Opacus' fast-gradient-clipping optimizer over any torch optimizer, with noise from a secure generator.
 
     Args:
-        optimizer: what applies the noisy gradient; it sees nothing else of the data.
+        optimizer: applies the noisy gradient; it gets nothing else that depends on the data.
         noise_multiplier: noise standard deviation over `max_grad_norm`.
         max_grad_norm: the norm that each unit's gradient is clipped to.
         sampling_rate: probability with which each unit is in a step's sample.
-        expected_batch_size: what the noisy sum is divided by: public, or a noisy count that was paid for. Never the
-            data's size.
-        generator: where the noise comes from.
+        expected_batch_size: divides the noisy sum: public, or a noisy count that was paid for. Never the size of the
+            data.
+        generator: source of the noise.
 
     Raises:
-        InvalidInput: a number out of its range. DP has no off switch.
+        InvalidInput: a number is out of its range. DP has no off switch.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
         self.attach_step_hook(_count)
 
     def take(self, sums: Mapping[nn.Parameter, torch.Tensor]) -> None:
-        """One noisy step on the clipped sums of a sample.
+        """Take one noisy step on the clipped sums of a sample.
 
         Args:
             sums: for each parameter the sum over the sample of clipped gradients; zeros where the sample was empty.
 
         Raises:
-            InvalidInput: a parameter without its sum, which would otherwise keep a gradient of an earlier step.
+            InvalidInput: a parameter has no sum; it would keep the gradient of an earlier step.
         """
         self.zero_grad()
         for parameter in self.params:
@@ -95,11 +95,11 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
 
     @property
     def steps(self) -> int:
-        """Noisy steps taken so far."""
+        """The number of noisy steps taken so far."""
         return self._taken.total()
 
     def event(self) -> events.DpEvent:
-        """What the steps taken so far amount to: Poisson-sampled Gaussians, composed.
+        """Return the event of the steps taken so far: Poisson-sampled Gaussians, composed.
 
         Raises:
             InvalidInput: no step was taken.
@@ -107,9 +107,9 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
         parts = [events.poisson_gaussian(self._sampling_rate, noise, count) for noise, count in self._taken.items()]
         if not parts:
             raise errors.InvalidInput("steps: 0 were taken; there is nothing to report")
-        return parts[0] if len(parts) == 1 else events.composed(*parts)
+        return parts[0] if len(parts) == 1 else events.composition(*parts)
 
 
 def _count(optimizer: Any) -> None:
-    """Opacus calls this after the noise was added and before the parameters move."""
+    """Count a step; Opacus calls this after the noise is added and before the parameters are updated."""
     optimizer._taken[optimizer.noise_multiplier] += 1
