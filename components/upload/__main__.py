@@ -30,8 +30,6 @@ def upload(
         raise errors.InvalidInput(
             f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; pass the receipt of this run"
         )
-    documents.read(documents.Statistics, statistics)
-    documents.read(documents.Metrics, metrics)
     folder = uris.join(prefix, paid.run_id)
     with tempfile.TemporaryDirectory() as scratch:
         card = Path(scratch) / "privacy-card.md"

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from privatekube import errors
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
@@ -20,7 +21,10 @@ MOST_BLOCKS = 12
 def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], after: Sequence[PrivateDataBlock]) -> None:
     """Print what a finished run consumed and what it published in `folder`."""
     receipt = documents.read(documents.Receipt, folder / "receipt.json")
-    metrics = documents.read(documents.Metrics, folder / "metrics.json")
+    try:
+        metrics = documents.read(documents.Metrics, folder / "metrics.json")
+    except errors.InvalidInput:  # a replacement of dp_evaluate may publish metrics of another form: they are paid for
+        metrics = None
     console.print(_block_table(receipt, {block.id: block for block in before}, {block.id: block for block in after}))
     console.print(_run_table(receipt, metrics, folder))
 
@@ -42,14 +46,15 @@ def _block_table(
     return table
 
 
-def _run_table(receipt: documents.Receipt, metrics: documents.Metrics, folder: Path) -> Table:
+def _run_table(receipt: documents.Receipt, metrics: documents.Metrics | None, folder: Path) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row("claim", receipt.claim)
     for spend in receipt.spends:
         table.add_row(f"spent by {spend.step}", f"{_mechanism(spend.event)} on {spend.part} units")
     table.add_row("total", f"epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g}")
-    table.add_row(f"accuracy ({metrics.task}, {metrics.model})", _interval(metrics.accuracy, metrics.confidence))
-    if metrics.majority_share is not None:  # a replacement of dp_evaluate may publish less
+    if metrics is not None:
+        table.add_row(f"accuracy ({metrics.task}, {metrics.model})", _interval(metrics.accuracy, metrics.confidence))
+    if metrics is not None and metrics.majority_share is not None:
         table.add_row("majority class", _interval(metrics.majority_share, metrics.confidence))
     table.add_row("results", str(folder))
     return table

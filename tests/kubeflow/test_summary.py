@@ -84,3 +84,11 @@ def test_many_blocks_are_cut_with_the_command_that_lists_them(tmp_path: Path) ->
     assert f"b-{summary.MOST_BLOCKS - 1:02} " in text
     assert f"b-{summary.MOST_BLOCKS:02} " not in text
     assert "and 3 more: privatekube get blocks" in text
+
+
+def test_metrics_of_another_form_hide_nothing_else(tmp_path: Path) -> None:
+    folder = published(tmp_path, 1)
+    (folder / "metrics.json").write_text('{"f1": 0.5}')
+    lines = lines_of(summary_of(folder))
+    assert lines["results"] == str(folder)
+    assert not [line for line in lines if line.startswith("accuracy")]
