@@ -28,7 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from privatekube import errors
-from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling import ordering
+from privatekube.scheduling.policy import Policy
 from privatekube.simulation import scenario
 from privatekube.simulation.replay import Replay, replay
 
@@ -59,8 +60,8 @@ class Peer:
 
 def play(read: scenario.Scenario, unlock: str, order: str, repeats: int = 1) -> Replay:
     """The fastest of some replays."""
-    unlocks, orders = unlocking.parse(unlock), ordering.parse(order)
-    played = (replay(read, unlocking=unlocks, ordering=orders) for _ in range(repeats))
+    policy = Policy.parse({"unlock": unlock, "order": order})
+    played = (replay(read, policy) for _ in range(repeats))
     return min(played, key=lambda each: each.wall_seconds)
 
 

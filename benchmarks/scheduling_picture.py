@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling.policy import Policy
 from privatekube.simulation import replay, scenario
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "tests" / "samples" / "scenarios"
@@ -39,10 +39,10 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def play(read: scenario.Scenario, policy: tuple[str, str]) -> replay.Replay:
+def play(read: scenario.Scenario, settings: tuple[str, str]) -> replay.Replay:
     """A scenario under a policy."""
-    unlock, order = policy
-    return replay.replay(read, unlocking=unlocking.parse(unlock), ordering=ordering.parse(order))
+    unlock, order = settings
+    return replay.replay(read, Policy.parse({"unlock": unlock, "order": order}))
 
 
 def over_time(axes: Axes) -> None:
