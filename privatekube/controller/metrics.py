@@ -10,7 +10,6 @@ from prometheus_client.registry import Collector
 
 from privatekube.controller import status_events
 from privatekube.controller.status_events import StatusEvent
-from privatekube.privacy import budget
 from privatekube.privacy.budget import RenyiCurve
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -107,8 +106,7 @@ def _left(block: PrivateDataBlock) -> Iterator[tuple[str, str, float]]:
         return
     left = block.status.pending + block.status.available
     if isinstance(left, RenyiCurve):
-        finite = [pair for pair in left.as_pairs() if pair[0] < budget.STANDARD_ORDERS[-1]]
-        alpha, epsilon = max(finite or left.as_pairs(), key=lambda pair: pair[1])
+        alpha, epsilon = left.best_order()
         yield block.meta.name, f"{alpha:g}", epsilon
     else:
         yield block.meta.name, "", left.epsilon

@@ -11,14 +11,16 @@ from privatekube.forecast.sandbox import Sandbox
 from privatekube.privacy import bisection
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.reconcile import allocate_requests
-from privatekube.resources import matching, transitions
-from privatekube.resources import shortages as explaining
+from privatekube.resources import matching, shortages, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.responses import ResponseState
 from privatekube.resources.shortages import Shortage
-from privatekube.scheduling import unlocking as unlockings
+from privatekube.scheduling import unlocking
+
+_HALVINGS = 20
+"""Steps of the search for the largest share of a demand that fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Forecast:
         shortages: what its candidates lack now.
         granted_at_ms: when time would have unlocked enough, unix milliseconds, if nobody else came.
         arrivals: after how many more requests on its blocks enough would be unlocked, if they left it there.
-        fitting_share: the largest part of the demand, from 0 to 1, that would be granted now on as many blocks: of epsilon,
-            with the same delta, or at each Renyi order.
+        fitting_share: the largest share of the demand, from 0 to 1, that would be granted now on as many blocks: of
+            epsilon, with the same delta, or of each Renyi epsilon.
         fitting_demand: this part of the demand.
         fitting_blocks: on which blocks the whole demand would be granted now, if it asked for fewer.
     """
@@ -64,7 +66,7 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
     waiting = sandbox.copy()
     claim_id = waiting.submit(namespace, request)
     try:
-        explaining.require_possible(found, request)
+        shortages.require_possible(found, request)
     except errors.BudgetUnavailable as error:
         forecast = replace(_lacking(waiting, claim_id, 0), refusal=str(error))
     else:
@@ -117,7 +119,7 @@ def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """What its blocks lack for a claim that waits there."""
     demands = allocate_requests.demand_of(sandbox.claim(claim_id), index)
     found = [block for block in sandbox.blocks() if block.id in demands]
-    lacking = tuple(explaining.shortages(found, demands))
+    lacking = tuple(shortages.shortages(found, demands))
     return Forecast(granted=False, blocks=tuple(block.id for block in found), shortages=lacking)
 
 
@@ -143,7 +145,7 @@ def _arrivals(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDa
         for block in (each for each in copy.blocks() if each.id in names):
             opened = block
             for _ in range(more):
-                amount = unlockings.arrival_amount(
+                amount = unlocking.arrival_amount(
                     policy, block.spec.initial_budget, transitions.status_of(opened).pending
                 )
                 opened = opened if amount is None else transitions.unlock(opened, amount)
@@ -155,11 +157,18 @@ def _arrivals(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDa
 
 def _with_alternatives(forecast: Forecast, sandbox: Sandbox, namespace: str, request: AllocateRequest) -> Forecast:
     """Add what would be granted now instead: less of everything, or the same on fewer blocks."""
-    part = bisection.largest_share(lambda share: sandbox.would_grant(namespace, _scaled(request, share)) is not None)
+
+    def share_fits(share: float) -> bool:
+        return sandbox.would_grant(namespace, _scaled(request, share)) is not None
+
+    def number_fits(n_blocks: int) -> bool:
+        return sandbox.would_grant(namespace, _on(n_blocks, request)) is not None
+
+    part = bisection.largest_number(share_fits, below=1.0, halvings=_HALVINGS) or None
     asked = request.expected_budget.constant
     fitting = None if part is None or asked is None else _part(asked, part)
     needed = matching.needed(request, len(forecast.blocks))
-    few = bisection.most(lambda n: sandbox.would_grant(namespace, _on(n, request)) is not None, needed - 1)
+    few = bisection.largest_integer(number_fits, limit=needed - 1)
     blocks = sandbox.would_grant(namespace, _on(few, request)) if few else ()
     return replace(forecast, fitting_share=part, fitting_demand=fitting, fitting_blocks=blocks or ())
 

@@ -1,1 +1,1 @@
-"""Budgets, accounting and mechanisms: the only place that imports dp_accounting and opendp."""
+"""Budgets, accounting and mechanisms; the only package that imports dp_accounting and opendp."""

@@ -22,9 +22,7 @@ from dp_accounting.rdp import rdp_privacy_accountant
 from privatekube import errors
 from privatekube.privacy import budget, events
 from privatekube.privacy.events import DpEvent
-
-INFINITE_ORDER = 1e6
-"""The order that stands for infinity: pure epsilon where there is one."""
+from privatekube.privacy.orders import INFINITE_ORDER
 
 _NOISE_TOLERANCE = 1e-4
 _LARGEST_EXPONENT = 700.0  # of a float

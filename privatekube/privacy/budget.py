@@ -1,10 +1,14 @@
-"""Privacy budgets and their algebra: `EpsilonDelta` and `RenyiCurve`.
+"""Privacy budgets and their arithmetic: `EpsilonDelta` and `RenyiCurve`.
 
-Both are immutable. Arithmetic is component by component; a Renyi result has the orders that both sides share, so that a
-cost that is unknown at an order removes that order for good. Two budgets of different type never mix.
+A budget and the cost of a mechanism have the same types. Both are immutable, and all amounts are numbers without a
+unit: epsilon and delta of differential privacy, or the Renyi epsilon at each order. Neighbouring data sets differ by
+adding or removing one privacy unit; see `unit`.
+
+Arithmetic is component by component. The result for two Renyi curves has the orders that both share: where a cost is
+not known at an order, that order of the budget is lost. Budgets of different types cannot be combined.
 
 Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition) and Prop. 3 (conversion);
-Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (filling a block needs one order only).
+Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (a demand needs to fit at one order only).
 """
 
 from __future__ import annotations
@@ -17,27 +21,26 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from privatekube import errors
-from privatekube.privacy.orders import increasing
-from privatekube.privacy.rounding import RELATIVE_TOLERANCE, fits, is_same_order
+from privatekube.privacy import rounding
+from privatekube.privacy.orders import INFINITE_ORDER, sorted_positions
 
-STANDARD_ORDERS: tuple[float, ...] = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1e6)
-"""Renyi orders used when none are given; 1e6 stands for infinity (pure epsilon)."""
+STANDARD_ORDERS: tuple[float, ...] = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, INFINITE_ORDER)
+"""The Renyi orders that are used when none are given."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpsilonDelta:
-    """An (epsilon, delta) budget or cost; basic composition adds both.
+    """An (epsilon, delta) budget or cost; basic composition adds both components.
 
     Args:
-        epsilon: the epsilon of (epsilon, delta)-DP.
-        delta: the delta of (epsilon, delta)-DP.
+        epsilon: may be negative where the result of a subtraction is overdrawn.
+        delta: likewise.
 
     Raises:
         InvalidBudget: a component is NaN or infinite.
 
-    Example:
-        >>> EpsilonDelta(1.0, 1e-9) + EpsilonDelta(0.5)
-        EpsilonDelta(epsilon=1.5, delta=1e-09)
+    >>> EpsilonDelta(1.0, 1e-9) + EpsilonDelta(0.5)
+    EpsilonDelta(epsilon=1.5, delta=1e-09)
     """
 
     epsilon: float
@@ -52,12 +55,12 @@ class EpsilonDelta:
 
     @property
     def orders(self) -> tuple[float, ...]:
-        """No orders: the two components stand for themselves."""
+        """Return no orders: the two components are not Renyi epsilons."""
         return ()
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The components."""
+        """Return epsilon and delta."""
         return (self.epsilon, self.delta)
 
     def __add__(self, other: PrivacyBudget) -> EpsilonDelta:
@@ -72,28 +75,42 @@ class EpsilonDelta:
         return EpsilonDelta(self.epsilon * factor, self.delta * factor)
 
     def minimum(self, other: PrivacyBudget) -> EpsilonDelta:
-        """The smaller of both, component by component."""
+        """Return the smaller of both, component by component.
+
+        Raises:
+            InvalidBudget: `other` is a Renyi curve.
+        """
         peer = _same_type(self, other)
         return EpsilonDelta(min(self.epsilon, peer.epsilon), min(self.delta, peer.delta))
 
     def admits(self, demand: PrivacyBudget, *, capacity: PrivacyBudget) -> bool:
-        """Whether `demand` fits: both components must; an exact fit does.
+        """Return whether `demand` fits this budget: both components must; an exact fit counts.
 
         Args:
-            demand: what is asked of this budget.
-            capacity: the initial budget this one is what is left of; it scales the tolerance for float rounding.
+            demand: the amount to fit.
+            capacity: the initial budget of which this one is left; it scales the tolerance for float rounding.
+
+        Raises:
+            InvalidBudget: `demand` or `capacity` is a Renyi curve.
 
         >>> (EpsilonDelta(0.3) - EpsilonDelta(0.1)).admits(EpsilonDelta(0.2), capacity=EpsilonDelta(0.3))
         True
         """
-        asked, whole = _same_type(self, demand), _same_type(self, capacity)
-        return all(fits(d, a, c) for d, a, c in zip(asked.values, self.values, whole.values, strict=True))
+        needed, initial = _same_type(self, demand), _same_type(self, capacity)
+        components = zip(needed.values, self.values, initial.values, strict=True)
+        return all(rounding.fits(amount, available=left, capacity=whole) for amount, left, whole in components)
 
     def share_of(self, capacity: PrivacyBudget) -> tuple[float, ...]:
-        """This demand as fractions of `capacity`; a component that both lack is skipped."""
-        whole = _same_type(self, capacity)
+        """Return this demand as fractions of `capacity`, without components that both lack.
+
+        Raises:
+            InvalidBudget: `capacity` is a Renyi curve.
+        """
+        initial = _same_type(self, capacity)
         return tuple(
-            d / c if c > 0 else math.inf for d, c in zip(self.values, whole.values, strict=True) if c > 0 or d > 0
+            amount / whole if whole > 0 else math.inf
+            for amount, whole in zip(self.values, initial.values, strict=True)
+            if whole > 0 or amount > 0
         )
 
     def __str__(self) -> str:
@@ -102,18 +119,18 @@ class EpsilonDelta:
 
 @dataclass(frozen=True, slots=True)
 class RenyiCurve:
-    """Renyi-DP epsilons at fixed orders; composition adds at each order.
+    """Renyi epsilons at fixed orders; composition adds at each order.
 
     Args:
-        orders: the orders alpha, each above 1, in increasing order.
+        orders: the orders alpha, each above 1; they are sorted.
         epsilons: the Renyi epsilon at each order; may be negative where a block was overdrawn at that order.
 
     Raises:
-        InvalidBudget: no or unequal numbers of orders, an order not above 1 or given twice, an epsilon not finite.
+        InvalidBudget: there are no orders, or not one epsilon for each; an order is not above 1, or given twice; an
+            epsilon is not finite.
 
-    Example:
-        >>> RenyiCurve((2.0, 8.0), (0.5, 1.0)) + RenyiCurve((2.0, 8.0), (0.25, 0.5))
-        RenyiCurve(orders=(2.0, 8.0), epsilons=(0.75, 1.5))
+    >>> RenyiCurve((2, 4), (1.0, 3.0)) - RenyiCurve((2, 8), (0.5, 0.5))
+    RenyiCurve(orders=(2.0,), epsilons=(0.5,))
     """
 
     orders: tuple[float, ...]
@@ -126,16 +143,20 @@ class RenyiCurve:
         if not all(map(math.isfinite, epsilons)):
             raise errors.InvalidBudget(f"epsilons: {epsilons} must be finite numbers")
         for name, values in (("orders", orders), ("epsilons", epsilons)):
-            object.__setattr__(self, name, tuple(values[place] for place in increasing(orders)))
+            object.__setattr__(self, name, tuple(values[position] for position in sorted_positions(orders)))
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[float, float]]) -> RenyiCurve:
-        """Build from (alpha, epsilon) pairs."""
+        """Return the curve of (order, epsilon) pairs.
+
+        Raises:
+            InvalidBudget: see the class.
+        """
         return cls(*(tuple(zip(*pairs, strict=True)) or ((), ())))
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The epsilons, one per order."""
+        """Return the epsilons, one per order."""
         return self.epsilons
 
     def __add__(self, other: PrivacyBudget) -> RenyiCurve:
@@ -145,74 +166,128 @@ class RenyiCurve:
         return self._combined(other, lambda a, b: a - b)
 
     def __mul__(self, factor: float) -> RenyiCurve:
-        return RenyiCurve(self.orders, tuple(e * factor for e in self.epsilons))
+        return RenyiCurve(self.orders, tuple(epsilon * factor for epsilon in self.epsilons))
 
     def minimum(self, other: PrivacyBudget) -> RenyiCurve:
-        """The smaller of both at each common order."""
+        """Return the smaller of both at each common order.
+
+        Raises:
+            InvalidBudget: `other` is not a Renyi curve, or there is no common order.
+        """
         return self._combined(other, min)
 
     def maximum(self, other: PrivacyBudget) -> RenyiCurve:
-        """The larger of both at each common order: parallel composition."""
+        """Return the larger of both at each common order: the cost of parallel composition.
+
+        Raises:
+            InvalidBudget: `other` is not a Renyi curve, or there is no common order.
+        """
         return self._combined(other, max)
 
     def admits(self, demand: PrivacyBudget, *, capacity: PrivacyBudget) -> bool:
-        """Whether `demand` fits at one common order at least; an exact fit does.
+        """Return whether `demand` fits this budget at one common order at least; an exact fit counts.
 
-        An order whose capacity is 0 never fits a positive demand.
+        A positive demand never fits at an order at which the capacity is 0.
 
-        >>> left, whole = RenyiCurve((2, 4), (-1.0, 0.5)), RenyiCurve((2, 4), (1.0, 1.0))
-        >>> left.admits(RenyiCurve((2, 4), (0.1, 0.5)), capacity=whole)
+        Args:
+            demand: the amount to fit.
+            capacity: the initial budget of which this one is left; it scales the tolerance for float rounding.
+
+        Raises:
+            InvalidBudget: `demand` or `capacity` is not a Renyi curve.
+
+        >>> left, capacity = RenyiCurve((2, 4), (-1.0, 0.5)), RenyiCurve((2, 4), (1.0, 1.0))
+        >>> left.admits(RenyiCurve((2, 4), (0.1, 0.5)), capacity=capacity)
         True
         """
-        peer, whole = _same_type(self, demand), _same_type(self, capacity)
-        return any(fits(d, a, c) and (d <= 0 or c > 0) for _, a, d, c in _matched(self, peer, whole))
+        needed, initial = _same_type(self, demand), _same_type(self, capacity)
+        return any(
+            rounding.fits(amount, available=left, capacity=whole) and (amount <= 0 or whole > 0)
+            for _, left, amount, whole in _at_common_orders(self, needed, initial)
+        )
 
     def share_of(self, capacity: PrivacyBudget) -> tuple[float, ...]:
-        """This demand as fractions of `capacity`, at the common orders of positive capacity."""
-        whole = _same_type(self, capacity)
-        return tuple(d / c for _, d, c in _matched(self, whole) if c > 0)
+        """Return this demand as fractions of `capacity`, at the common orders of positive capacity.
+
+        Raises:
+            InvalidBudget: `capacity` is not a Renyi curve.
+        """
+        initial = _same_type(self, capacity)
+        return tuple(amount / whole for _, amount, whole in _at_common_orders(self, initial) if whole > 0)
 
     def at(self, alpha: float) -> float | None:
-        """The epsilon at order `alpha`, or None where the curve has no such order."""
-        return next((e for a, e in self.as_pairs() if is_same_order(a, alpha)), None)
+        """Return the epsilon at order `alpha`, or None if the curve does not have that order."""
+        return next((epsilon for order, epsilon in self.as_pairs() if rounding.is_same_order(order, alpha)), None)
+
+    def best_order(self) -> tuple[float, float]:
+        """Return the finite order at which the epsilon is largest, and that epsilon.
+
+        The infinite order counts only if the curve has no other.
+
+        >>> RenyiCurve((2, 8, 1e6), (0.5, 3.0, 10.0)).best_order()
+        (8.0, 3.0)
+        """
+        finite = [pair for pair in self.as_pairs() if pair[0] < INFINITE_ORDER]
+        return max(finite or self.as_pairs(), key=lambda pair: pair[1])
 
     def as_pairs(self) -> tuple[tuple[float, float], ...]:
-        """(alpha, epsilon) pairs in increasing order of alpha."""
+        """Return the (order, epsilon) pairs in increasing order."""
         return tuple(zip(self.orders, self.epsilons, strict=True))
 
     def _combined(self, other: PrivacyBudget, operation: Callable[[float, float], float]) -> RenyiCurve:
         peer = _same_type(self, other)
-        common = [(alpha, operation(a, b)) for alpha, a, b in _matched(self, peer)]
+        common = [(alpha, operation(a, b)) for alpha, a, b in _at_common_orders(self, peer)]
         if not common:
-            raise errors.InvalidBudget(f"renyi: orders {self.orders} and {peer.orders} have none in common")
+            raise errors.InvalidBudget(
+                f"renyi: orders {self.orders} and {peer.orders} have none in common; use the same orders throughout"
+            )
         return RenyiCurve.from_pairs(common)
 
     def __str__(self) -> str:
-        return "renyi " + " ".join(f"{a:g}:{e:.4g}" for a, e in self.as_pairs())
+        return "renyi " + " ".join(f"{alpha:g}:{epsilon:.4g}" for alpha, epsilon in self.as_pairs())
 
 
 PrivacyBudget = EpsilonDelta | RenyiCurve
+"""A budget or cost in either accounting."""
 
 B = TypeVar("B", EpsilonDelta, RenyiCurve)
 
 
 def to_renyi(budget: EpsilonDelta, orders: Iterable[float] = STANDARD_ORDERS) -> RenyiCurve:
-    """The Renyi capacity of an (epsilon, delta) budget: eps(alpha) = max(0, eps + ln(delta)/(alpha-1)).
+    """Return the Renyi capacity of an (epsilon, delta) budget: max(0, epsilon + ln(delta) / (alpha - 1)).
 
-    A mechanism within this curve at any one order is (epsilon, delta)-DP (Mironov 2017, Prop. 3). At 1e6: epsilon.
+    A mechanism that stays within this curve at any single order is (epsilon, delta)-DP; Mironov (2017), Prop. 3. At
+    the infinite order the capacity is epsilon.
+
+    Args:
+        budget: the lifetime guarantee of the data.
+        orders: the orders of the curve.
 
     Raises:
-        InvalidBudget: delta is not in (0, 1).
+        InvalidBudget: delta is not in (0, 1), or `orders` are not valid.
+
+    >>> to_renyi(EpsilonDelta(5, 1e-4), (4, 1e6)).epsilons[1]
+    5.0
     """
     if not 0 < budget.delta < 1:
-        raise errors.InvalidBudget(f"delta: {budget.delta!r} must lie in (0, 1) to give a Renyi curve")
-    return RenyiCurve.from_pairs(
-        (a, budget.epsilon if a >= 1e6 else max(0.0, budget.epsilon + math.log(budget.delta) / (a - 1))) for a in orders
-    )
+        raise errors.InvalidBudget(
+            f"delta: {budget.delta!r} must lie in (0, 1) for a Renyi curve; set it below one over the number of units"
+        )
+    return RenyiCurve.from_pairs((alpha, _renyi_capacity(budget, alpha)) for alpha in orders)
+
+
+def _renyi_capacity(budget: EpsilonDelta, alpha: float) -> float:
+    if alpha >= INFINITE_ORDER:
+        return budget.epsilon
+    return max(0.0, budget.epsilon + math.log(budget.delta) / (alpha - 1))
 
 
 def total(budgets: Iterable[PrivacyBudget], *, start: PrivacyBudget) -> PrivacyBudget:
-    """`start` plus all `budgets`, rounded once where all have the same components."""
+    """Return `start` plus all `budgets`, rounded only once if all have the same components.
+
+    Raises:
+        InvalidBudget: the budgets differ in type, or share no order.
+    """
     parts = [start, *budgets]
     if len({(type(part), part.orders) for part in parts}) > 1:
         return functools.reduce(operator.add, parts)
@@ -220,44 +295,64 @@ def total(budgets: Iterable[PrivacyBudget], *, start: PrivacyBudget) -> PrivacyB
     return RenyiCurve(start.orders, tuple(sums)) if isinstance(start, RenyiCurve) else EpsilonDelta(*sums)
 
 
+def used_share(used: PrivacyBudget, *, capacity: PrivacyBudget) -> float:
+    """Return how much of `capacity` is used, as a fraction.
+
+    Both components of an epsilon-delta budget limit further use, so the larger fraction counts. A Renyi budget is used
+    up only when all its orders are, so the smallest fraction counts.
+
+    Raises:
+        InvalidBudget: the types differ.
+
+    >>> used_share(RenyiCurve((2, 4), (0.5, 0.5)), capacity=RenyiCurve((2, 4), (1.0, 2.0)))
+    0.25
+    """
+    shares = used.share_of(capacity)
+    return min(shares, default=0.0) if isinstance(capacity, RenyiCurve) else max(shares, default=0.0)
+
+
 def is_negligible(budget: PrivacyBudget, *, capacity: PrivacyBudget) -> bool:
-    """Whether every component is zero up to float rounding of `capacity`."""
-    return all(abs(v) <= RELATIVE_TOLERANCE * max(map(abs, capacity.values)) for v in budget.values)
+    """Return whether every component is zero up to float rounding of `capacity`."""
+    largest = max(map(abs, capacity.values))
+    return all(abs(value) <= rounding.RELATIVE_TOLERANCE * largest for value in budget.values)
 
 
 def is_close(left: PrivacyBudget, right: PrivacyBudget) -> bool:
-    """Whether both have the same type, the same orders and the same values up to float rounding."""
+    """Return whether both have the same type, the same orders and the same values up to float rounding."""
     if type(left) is not type(right) or len(left.values) != len(right.values):
         return False
-    same_orders = all(is_same_order(a, b) for a, b in zip(left.orders, right.orders, strict=True))
-    return same_orders and all(
-        math.isclose(a, b, rel_tol=1e-9, abs_tol=RELATIVE_TOLERANCE)
-        for a, b in zip(left.values, right.values, strict=True)
-    )
+    same_orders = all(rounding.is_same_order(a, b) for a, b in zip(left.orders, right.orders, strict=True))
+    return same_orders and all(rounding.is_same_value(a, b) for a, b in zip(left.values, right.values, strict=True))
 
 
 def require_amount(name: str, budget: PrivacyBudget) -> PrivacyBudget:
-    """Return `budget` if it can be an amount: no component negative.
+    """Return `budget` if no component is negative.
+
+    Args:
+        name: what the message calls the budget.
+        budget: the amount to check.
 
     Raises:
-        InvalidBudget: with the name, the component and its value.
+        InvalidBudget: a component is negative; the message has `name` and the value.
     """
     if (lowest := min(budget.values)) < 0:
         raise errors.InvalidBudget(f"{name}: {lowest!r} is negative; give amounts of 0 or more")
     return budget
 
 
-def _same_type(own: B, other: object) -> B:
-    if type(other) is not type(own):
+def _same_type(budget: B, other: object) -> B:
+    """Return `other` if it has the type of `budget`."""
+    if type(other) is not type(budget):
         raise errors.InvalidBudget(
-            f"budget types do not match: {type(own).__name__} and {type(other).__name__}; use one accounting throughout"
+            f"budget types do not match: {type(budget).__name__} and {type(other).__name__}; "
+            "use the same accounting throughout"
         )
     return other
 
 
-def _matched(first: RenyiCurve, *curves: RenyiCurve) -> list[tuple[float, ...]]:
-    """(alpha, value, value in each curve) at the orders that all have."""
+def _at_common_orders(first: RenyiCurve, *curves: RenyiCurve) -> list[tuple[float, ...]]:
+    """Return (alpha, value of the first curve, value of each other curve) at the orders that all curves have."""
     if all(curve.orders == first.orders for curve in curves):
         return list(zip(first.orders, first.values, *(curve.values for curve in curves), strict=True))
     rows = [(alpha, value, *(curve.at(alpha) for curve in curves)) for alpha, value in first.as_pairs()]
-    return [tuple(v for v in row if v is not None) for row in rows if None not in row]
+    return [tuple(value for value in row if value is not None) for row in rows if None not in row]

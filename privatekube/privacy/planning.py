@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import accounting, budget, events, rounding
+from privatekube.privacy import accounting, bisection, budget, events, rounding
 from privatekube.privacy.events import DpEvent
 
 _HALVINGS = 30
@@ -112,8 +112,4 @@ def _free_epsilon(training: budget.RenyiCurve, most: float, sensitivity: int) ->
 
     if fits(most):
         return most
-    low, high = 0.0, most
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+    return bisection.largest_number(fits, below=most, halvings=_HALVINGS)

@@ -69,9 +69,7 @@ def committed_share(block: PrivateDataBlock) -> float:
     if block.status is None or not block.status.committed:
         return 0.0
     first, *others = block.status.committed.values()
-    shares = budget.total(others, start=first).share_of(block.spec.initial_budget)
-    binding = min if isinstance(block.spec.initial_budget, RenyiCurve) else max
-    return binding(shares, default=0.0)
+    return budget.used_share(budget.total(others, start=first), capacity=block.spec.initial_budget)
 
 
 def state(claim: PrivacyBudgetClaim) -> ClaimState:

@@ -20,6 +20,7 @@ def plan(**changes: float) -> planning.RunPlan:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize("sensitivity", [1, 4])
 def test_a_plan_fits_its_target_and_uses_nearly_all_of_it(epsilon: float, sensitivity: int) -> None:
