@@ -17,6 +17,7 @@ import pytest
 from privatekube.data import block_file
 from tests.e2e.conftest import ROOT, Laptop
 
+pytestmark = pytest.mark.slow  # each test runs commands in processes of their own
 FIRST = "privacy-example/amazon-2013-01-01-0"
 
 
@@ -52,7 +53,6 @@ def test_a_user_day_has_a_bound_even_where_none_is_named(laptop: Laptop) -> None
     assert {"attribute": "maxContribution", "numericValue": "2"} in block["spec"]["dimensions"]
 
 
-@pytest.mark.slow
 def test_the_same_data_is_refused_and_its_budget_not_refreshed(laptop: Laptop) -> None:
     one_day(laptop)
     before = laptop.blocks()
@@ -63,7 +63,6 @@ def test_the_same_data_is_refused_and_its_budget_not_refreshed(laptop: Laptop) -
     assert laptop.blocks() == before
 
 
-@pytest.mark.slow
 def test_the_same_reviews_cut_otherwise_are_refused(laptop: Laptop) -> None:
     one_day(laptop)
     for options in (("--users", "2"), ("--unit", "user-day", "--max-contribution", "2"), ("--seed", "3")):
@@ -71,14 +70,12 @@ def test_the_same_reviews_cut_otherwise_are_refused(laptop: Laptop) -> None:
     assert list(laptop.blocks()) == [FIRST]
 
 
-@pytest.mark.slow
 def test_more_days_add_the_missing_blocks(laptop: Laptop) -> None:
     one_day(laptop)
     assert "created 1 blocks" in laptop.run("demo_blocks.py", "create", "--days", "2")
     assert len(laptop.blocks()) == 2
 
 
-@pytest.mark.slow
 def test_deleted_data_comes_back_with_the_same_budget_alone(laptop: Laptop) -> None:
     one_day(laptop)
     laptop.run("demo_blocks.py", "delete", "--all")
@@ -167,7 +164,6 @@ def test_a_full_disk_leaves_nothing_half_written(laptop: Laptop) -> None:
     assert not [path for path in (laptop.folder / ".privatekube").rglob("*") if path.is_file()]
 
 
-@pytest.mark.slow
 def test_ctrl_c_registers_nothing_and_creating_again_works(laptop: Laptop) -> None:
     process = laptop.start("demo_blocks.py", "create", "--days", "60")
     deadline = time.monotonic() + 60

@@ -1,1 +1,1 @@
-"""What would happen to a request, tried on a copy of the store."""
+"""Forecasts for requests, made on a copy of the store."""

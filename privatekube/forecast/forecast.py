@@ -1,4 +1,4 @@
-"""What would happen to a request: tried out on a copy of the store, so that nothing is charged or guessed."""
+"""Forecast what would happen to a request, by making it on a copy of the store: nothing is charged or guessed."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Forecast:
         blocks: what it would get, or else its candidates.
         refusal: why it would be refused at once, however long it waited.
         shortages: what its candidates lack now.
-        granted_at_ms: when time would have unlocked enough, unix milliseconds, if nobody else came.
-        arrivals: after how many more requests on its blocks enough would be unlocked, if they left it there.
+        granted_at_ms: when time would have unlocked enough, in unix milliseconds, if no other request came.
+        arrivals: after how many more requests on its blocks enough would be unlocked, if they did not take it.
         fitting_share: the largest share of the demand, from 0 to 1, that would be granted now on as many blocks: of
             epsilon, with the same delta, or of each Renyi epsilon.
         fitting_demand: this part of the demand.
@@ -52,7 +52,7 @@ class Forecast:
 
 
 def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequest) -> Forecast:
-    """What would happen to `request` if a new claim in that namespace made it now."""
+    """Return what would happen to `request` if a new claim in that namespace made it now."""
     sandbox = Sandbox.of(client)
     try:
         found = matching.candidates(request, namespace, sandbox.blocks())
@@ -75,10 +75,10 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
 
 
 def explain_claim(client: ControlPlane, claim: PrivacyBudgetClaim) -> Forecast | None:
-    """What keeps a waiting claim waiting, or what would happen if a refused one asked again; None if it was granted.
+    """Return why a claim waits, or what would happen if a refused claim asked again; None if it was granted.
 
     Raises:
-        InvalidInput: the claim never asked for budget.
+        InvalidInput: the claim has no request for budget.
     """
     asked = [place for place, each in enumerate(claim.spec.requests) if isinstance(each.action, AllocateRequest)]
     if not asked:
@@ -105,7 +105,7 @@ def _state(claim: PrivacyBudgetClaim, index: int) -> ResponseState | None:
 
 
 def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
-    """What a claim that waits there waits for, and until when."""
+    """Return what a waiting claim lacks, and when that would be unlocked."""
     forecast = _lacking(sandbox, claim_id, index)
     found = [block for block in sandbox.blocks() if block.id in forecast.blocks]
     if sandbox.policy.unlocking.period_ms is not None:
@@ -116,7 +116,7 @@ def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
 
 
 def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
-    """What its blocks lack for a claim that waits there."""
+    """Return what the blocks of a waiting claim lack for it."""
     demands = allocate_requests.demand_of(sandbox.claim(claim_id), index)
     found = [block for block in sandbox.blocks() if block.id in demands]
     lacking = tuple(shortages.shortages(found, demands))
@@ -124,7 +124,7 @@ def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
 
 
 def _when(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
-    """The tick, counted from the last one, at which the claim would be granted if nobody else came; None if never."""
+    """Return the time of the tick that would grant the claim if no other came, in unix milliseconds; None if never."""
     period_ms = sandbox.policy.unlocking.period_ms or 1
     last_ms = max(transitions.status_of(block).last_release_ms or sandbox.now_ms for block in found)
     ends = [sandbox.policy.unlocking.ends_ms(allocate_requests.schedule(block)) or last_ms for block in found]
@@ -138,7 +138,7 @@ def _when(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBl
 
 
 def _arrivals(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
-    """How many more arrivals on its blocks unlock enough, if they take nothing; None if none do."""
+    """Return how many more arrivals on its blocks unlock enough if they take nothing; None if no number does."""
     policy, names = sandbox.policy.unlocking, {block.id for block in found}
 
     def arrive(copy: Sandbox, _: int, more: int) -> None:
@@ -156,7 +156,7 @@ def _arrivals(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDa
 
 
 def _with_alternatives(forecast: Forecast, sandbox: Sandbox, namespace: str, request: AllocateRequest) -> Forecast:
-    """Add what would be granted now instead: less of everything, or the same on fewer blocks."""
+    """Add what would be granted now instead: a smaller demand, or the same demand on fewer blocks."""
 
     def share_fits(share: float) -> bool:
         return sandbox.would_grant(namespace, _scaled(request, share)) is not None
@@ -174,12 +174,12 @@ def _with_alternatives(forecast: Forecast, sandbox: Sandbox, namespace: str, req
 
 
 def _on(n_blocks: int, request: AllocateRequest) -> AllocateRequest:
-    """The request on so many blocks."""
+    """Return the request for this number of blocks."""
     return replace(request, min_blocks=n_blocks, max_blocks=n_blocks)
 
 
 def _scaled(request: AllocateRequest, share: float) -> AllocateRequest:
-    """The request for a part of its demand."""
+    """Return the request for a part of its demand."""
     asked = request.expected_budget
     by_block = None if asked.by_block is None else {key: _part(each, share) for key, each in asked.by_block.items()}
     constant = None if asked.constant is None else _part(asked.constant, share)
@@ -187,5 +187,5 @@ def _scaled(request: AllocateRequest, share: float) -> AllocateRequest:
 
 
 def _part(amount: PrivacyBudget, share: float) -> PrivacyBudget:
-    """Less epsilon for the same delta, or less at each order."""
+    """Return less epsilon for the same delta, or less at each order."""
     return EpsilonDelta(amount.epsilon * share, amount.delta) if isinstance(amount, EpsilonDelta) else amount * share

@@ -1,4 +1,4 @@
-"""A copy of a store on which requests are tried out: nothing that happens there happens to the store."""
+"""A copy of a store on which requests can be tried without any effect on the store."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from privatekube.store import memory
 from privatekube.store.memory import MemoryStore
 
 _IDENTIFIER = "what-if"
-_FOR_EVER_MS = 100 * 365 * 86_400_000
-_LOOKS = 256
+_NO_TIMEOUT_MS = 100 * 365 * 86_400_000
+_MAX_STEPS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A store to try things out on, with the policy and the time of the real one; `now_ms` in unix milliseconds."""
+    """A copy of a store, with the policy and the time of the original; `now_ms` is in unix milliseconds."""
 
     store: MemoryStore
     policy: Policy
@@ -34,60 +34,64 @@ class Sandbox:
 
     @classmethod
     def of(cls, client: ControlPlane) -> Sandbox:
-        """A copy of what is there now, after a pass."""
+        """Return a copy of the present state of the store, after one pass."""
         sandbox = cls(memory.copy_of(client.store), client.policy(), client.clock.now_ms())
         sandbox.run()
         return sandbox
 
     def copy(self) -> Sandbox:
-        """Another one like it."""
+        """Return a copy of this sandbox."""
         return replace(self, store=self.store.copy())
 
     def run(self, at_ms: int | None = None) -> None:
-        """One pass, now or at that time."""
+        """Run one pass, now or at that time."""
         reconcile.reconcile(self.store, self.policy, now_ms=self.now_ms if at_ms is None else at_ms)
 
     def blocks(self) -> list[PrivateDataBlock]:
-        """All blocks, admitted."""
+        """Return all blocks; they are admitted."""
         return self.store.list_blocks()
 
     def claim(self, claim_id: str) -> PrivacyBudgetClaim:
-        """The claim of that id; NotFound where there is none."""
-        found = self.store.get_claim(claim_id)
-        if found is None:
-            raise errors.NotFound(f"claim {claim_id}: there is none; see privatekube get claims")
-        return found
+        """Return the claim of that id.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        claim = self.store.get_claim(claim_id)
+        if claim is None:
+            raise errors.NotFound(f"claim {claim_id}: it does not exist; see privatekube get claims")
+        return claim
 
     def submit(self, namespace: str, request: AllocateRequest) -> str:
-        """Make a request in a new claim, which waits for ever; its id."""
-        spec = ClaimSpec(requests=(Request(_IDENTIFIER, replace(request, timeout_ms=_FOR_EVER_MS)),))
+        """Make a request in a new claim that never times out; return the id of the claim."""
+        spec = ClaimSpec(requests=(Request(_IDENTIFIER, replace(request, timeout_ms=_NO_TIMEOUT_MS)),))
         claim = self.store.create(PrivacyBudgetClaim(ObjectMeta(f"what-if-{uuid.uuid4()}", namespace), spec))
         self.run()
         return claim.id
 
     def forget(self, claim_id: str) -> None:
-        """Go on without a claim."""
+        """Delete a claim, and run a pass."""
         self.store.delete(self.claim(claim_id))
         self.run()
 
     def granted(self, claim_id: str, index: int = 0) -> tuple[str, ...] | None:
-        """The blocks that a claim's request got, or None."""
+        """Return the blocks on which a request was granted, or None."""
         response = self.claim(claim_id).response_at(index)
         if response is None or response.state is not ResponseState.SUCCESS:
             return None
         return tuple(response.detail.budgets) if isinstance(response.detail, AllocateResponse) else ()
 
     def would_grant(self, namespace: str, request: AllocateRequest) -> tuple[str, ...] | None:
-        """The blocks that a new claim would get now, or None."""
+        """Return the blocks that a new claim would get now, or None."""
         copy = self.copy()
         return copy.granted(copy.submit(namespace, request))
 
     def first(
         self, claim_id: str, index: int, *, limit: int, advance: Callable[[Sandbox, int, int], None]
     ) -> int | None:
-        """After how many of `limit` steps a claim's request, waiting for ever, is granted; None if it is not.
+        """Return after how many of `limit` steps a request without a timeout is granted; None if it is not.
 
-        Beyond 256 steps it looks after every so many, then closer: others may then be granted a little later.
+        Above 256 steps the search is first coarse, then finer: other requests may then be granted a little later.
 
         Args:
             claim_id: `namespace/name`.
@@ -96,10 +100,10 @@ class Sandbox:
             advance: takes a sandbox to the step of the first number, by as many steps as the second.
         """
         last = self.copy()
-        last._let_wait(claim_id)
+        last._remove_timeout(claim_id)
         low, high = 0, limit
         while True:
-            step = math.ceil((high - low) / _LOOKS)
+            step = math.ceil((high - low) / _MAX_STEPS)
             sandbox = last.copy()
             for reached in range(low + step, high + step, step):
                 last = sandbox.copy()
@@ -112,12 +116,12 @@ class Sandbox:
                 return reached
             low, high = reached - step, reached
 
-    def _let_wait(self, claim_id: str) -> None:
+    def _remove_timeout(self, claim_id: str) -> None:
         claim = self.claim(claim_id)
         requests = tuple(
-            replace(each, action=replace(each.action, timeout_ms=_FOR_EVER_MS))
-            if isinstance(each.action, AllocateRequest)
-            else each
-            for each in claim.spec.requests
+            replace(request, action=replace(request.action, timeout_ms=_NO_TIMEOUT_MS))
+            if isinstance(request.action, AllocateRequest)
+            else request
+            for request in claim.spec.requests
         )
         self.store.update(replace(claim, spec=replace(claim.spec, requests=requests)))

@@ -1,8 +1,8 @@
-"""From DpEvents to budgets: the Renyi curve or the epsilon of a composition, and the noise that fits a target.
+"""The privacy cost of DpEvents: Renyi curves, epsilons, and the noise that meets a target.
 
-Adjacency throughout: add or remove one privacy unit. Enforcement adds Renyi curves or (epsilon, delta) pairs, which are
+Neighbouring relation throughout: add or remove one privacy unit. Enforcement adds Renyi curves or (epsilon, delta) pairs, which are
 sound as filters under adaptive choice; calibration and reports use privacy loss distributions (PLD), the tightest valid
-accountant here. Gaussian-DP and central-limit estimates are never used: they underestimate.
+accountant here. Gaussian-DP and central-limit estimates are not used, because they underestimate the cost.
 
 Sources: Mironov (2017); Mironov, Talwar, Zhang (2019) for the sampled Gaussian; Doroshenko et al. (2022) for PLD.
 """
@@ -46,7 +46,7 @@ class Composition:
     parts: tuple[tuple[DpEvent, ...], ...] = ()
 
     def renyi(self, orders: tuple[float, ...] = budget.STANDARD_ORDERS) -> budget.RenyiCurve:
-        """The cost as a Renyi curve at `orders`."""
+        """Return the cost as a Renyi curve at `orders`."""
         curve = renyi_cost(events.composition(*self.whole), orders)
         costs = [renyi_cost(events.composition(*part), orders) for part in self.parts]
         if not costs:
@@ -57,16 +57,24 @@ class Composition:
         return curve + worst
 
     def epsilon(self, delta: float) -> float:
-        """The smallest epsilon known for which the whole is (epsilon, `delta`)-DP."""
+        """Return an epsilon for which the composition is (epsilon, `delta`)-DP, by PLD.
+
+        Raises:
+            InvalidInput: delta is not in (0, 1), or PLD does not support an event.
+        """
         chains = [(*self.whole, *part) for part in self.parts] or [self.whole]
         return max(epsilon(events.composition(*chain), delta) for chain in chains)
 
 
 def renyi_cost(event: DpEvent, orders: tuple[float, ...] = budget.STANDARD_ORDERS) -> budget.RenyiCurve:
-    """The Renyi curve of `event` at `orders`.
+    """Return the Renyi curve of `event` at `orders`.
+
+    Args:
+        event: the mechanisms; subsampled ones must draw Poisson samples.
+        orders: the Renyi orders, each above 1.
 
     Raises:
-        InvalidInput: an event without a known curve.
+        InvalidInput: the Renyi curve of an event is not known.
     """
     values = np.zeros(len(orders))
     for leaf, count in _leaves(event):
@@ -75,10 +83,12 @@ def renyi_cost(event: DpEvent, orders: tuple[float, ...] = budget.STANDARD_ORDER
 
 
 def epsilon(event: DpEvent, delta: float) -> float:
-    """The epsilon of `event` at `delta` by PLD, rounded up (never in the requester's favour).
+    """Return the epsilon of `event` at `delta` by PLD, which rounds up.
+
+    A composition of pure mechanisms costs at most the sum of their epsilons.
 
     Raises:
-        InvalidInput: delta outside (0, 1), or an event that PLD does not know.
+        InvalidInput: delta is not in (0, 1), or PLD does not support the event.
     """
     if not 0 < delta < 1:
         raise errors.invalid("delta", delta, "must lie in (0, 1)", "set it well below one over the number of units")
@@ -93,10 +103,10 @@ def epsilon(event: DpEvent, delta: float) -> float:
 
 
 def calibrate_noise_multiplier(make: Callable[[float], DpEvent], *, target_epsilon: float, delta: float) -> float:
-    """The smallest noise multiplier, to about four digits, for which `make(noise_multiplier)` is within the target.
+    """Return the smallest noise multiplier, to about four digits, for which `make(noise_multiplier)` meets the target.
 
     Args:
-        make: builds the whole composition that a noise multiplier gives.
+        make: returns the composition of all mechanisms for a noise multiplier, which is in units of the clipping norm.
         target_epsilon: the bound on epsilon.
         delta: the bound on delta.
 
@@ -104,7 +114,7 @@ def calibrate_noise_multiplier(make: Callable[[float], DpEvent], *, target_epsil
         InvalidInput: even a very large noise multiplier does not reach the target.
     """
     lower, upper = _bracket(make, target_epsilon, delta)
-    found = mechanism_calibration.calibrate_dp_mechanism(
+    multiplier = mechanism_calibration.calibrate_dp_mechanism(
         pld_privacy_accountant.PLDAccountant,
         make,
         target_epsilon,
@@ -112,14 +122,14 @@ def calibrate_noise_multiplier(make: Callable[[float], DpEvent], *, target_epsil
         mechanism_calibration.ExplicitBracketInterval(lower, upper),
         tol=_NOISE_TOLERANCE * upper,
     )
-    noise = float(found)
+    noise = float(multiplier)
     while epsilon(make(noise), delta) > target_epsilon:
         noise *= 1 + _NOISE_TOLERANCE
     return noise
 
 
 def _bracket(make: Callable[[float], DpEvent], target_epsilon: float, delta: float) -> tuple[float, float]:
-    """Noise multipliers that are too small and large enough, close together: PLD is slow where noise is small."""
+    """Return one noise multiplier that is too small and one that suffices, close together: PLD is slow at low noise."""
     upper = _sufficient_noise(make, target_epsilon, delta)
     lower = upper / _PLD_GAIN
     while epsilon(make(lower), delta) <= target_epsilon:
@@ -128,7 +138,7 @@ def _bracket(make: Callable[[float], DpEvent], target_epsilon: float, delta: flo
 
 
 def _sufficient_noise(make: Callable[[float], DpEvent], target_epsilon: float, delta: float) -> float:
-    """A noise multiplier that suffices by Renyi accounting; it is cheap to find and at most some times too large."""
+    """Return a noise multiplier that suffices by Renyi accounting, which is fast but less tight than PLD."""
     noise = 0.7
     while noise < _MOST_NOISE:
         curve = renyi_cost(make(noise), _SEARCH_ORDERS)
@@ -141,7 +151,7 @@ def _sufficient_noise(make: Callable[[float], DpEvent], target_epsilon: float, d
 
 
 def _leaves(event: DpEvent, count: int = 1) -> Iterator[tuple[DpEvent, int]]:
-    """The mechanisms of a composition, each with how often it ran."""
+    """Yield the mechanisms of a composition, each with the number of its runs."""
     match event:
         case dp_events.ComposedDpEvent():
             for part in event.events:
@@ -164,9 +174,10 @@ def _renyi_at(leaf: DpEvent, order: float) -> float:
 
 
 def _sampled_gaussian_renyi(leaf: DpEvent, order: float) -> float:
-    """At whole orders the exact sum; between them (order-1)*D is convex, so its chord bounds it from above.
+    """Return the Renyi epsilon of the Poisson-sampled Gaussian: exact at integer orders, an upper bound between them.
 
-    At the infinite order the sum has a million terms; sampling only lowers the cost, so the unsampled one stands in.
+    (order - 1) * D is convex in the order, so its chord between two integers is an upper bound. At the infinite order
+    the sum has a million terms; the cost without sampling is an upper bound there, too.
     """
     if order >= INFINITE_ORDER:
         return _renyi_at(leaf.event, order)
@@ -181,7 +192,9 @@ def _sampled_gaussian_renyi(leaf: DpEvent, order: float) -> float:
 
 
 def _discrete_laplace_renyi(rate: float, shift: int, order: float) -> float:
-    """Renyi divergence of two discrete Laplace distributions `shift` apart; convex in the shift, so L1 suffices.
+    """Return the Renyi divergence of two discrete Laplace distributions that are `shift` apart.
+
+    The divergence is convex in the shift, so the L1 sensitivity suffices for several counts.
 
     Summing exp(-rate * (order*|x| + (1-order)*|x-shift|)) over the three ranges of x gives two geometric series.
     """
@@ -195,7 +208,7 @@ def _discrete_laplace_renyi(rate: float, shift: int, order: float) -> float:
 
 
 def _geometric(rate: float) -> float:
-    """The sum of exp(-k * rate) over k = 1, 2, ..."""
+    """Return the sum of exp(-k * rate) over k = 1, 2, ..."""
     return 1 / math.expm1(rate) if rate < _LARGEST_EXPONENT else 0.0
 
 

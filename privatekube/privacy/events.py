@@ -1,7 +1,7 @@
-"""DpEvents, the field's description of what a mechanism did, and their JSON.
+"""DpEvents, which describe what a mechanism did, and their JSON.
 
-The vocabulary is dp_accounting's. A Grant states planned events and a Spend states used ones in this JSON, so that what
-is charged is computed from what ran.
+The classes are those of dp_accounting. A Grant states planned events and a Spend states used ones in this JSON, so that
+the charge is computed from what ran. Neighbouring data sets differ by adding or removing one privacy unit.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ Json = dict[str, Any]
 
 
 def poisson_gaussian(sampling_rate: float, noise_multiplier: float, steps: int) -> DpEvent:
-    """DP-SGD: `steps` Gaussian mechanisms, each on an independent Bernoulli(`sampling_rate`) sample of the units.
+    """Return the event of DP-SGD: Gaussian mechanisms, each on an independent Poisson sample of the units.
+
+    Args:
+        sampling_rate: the probability with which each unit is in the sample of a step, independently of the others.
+        noise_multiplier: standard deviation of the noise, in units of the L2 sensitivity (the clipping norm).
+        steps: the number of noisy steps, fixed without looking at the data.
 
     Raises:
-        InvalidInput: a rate outside (0, 1], a noise multiplier that is not positive, or no steps.
+        InvalidInput: the rate is not in (0, 1], the noise multiplier is not positive, or there are no steps.
     """
     if not 0 < sampling_rate <= 1:
-        raise errors.invalid("sampling_rate", sampling_rate, "must lie in (0, 1]", "set a share of the data")
+        raise errors.invalid("sampling_rate", sampling_rate, "must lie in (0, 1]", "set a fraction of the units")
     if not 0 < noise_multiplier < math.inf:
-        raise errors.invalid("noise_multiplier", noise_multiplier, "must be positive", "DP has no off switch")
+        raise errors.invalid("noise_multiplier", noise_multiplier, "must be positive", "noise cannot be switched off")
     if steps < 1:
         raise errors.invalid("steps", steps, "must be at least 1", "train for one epoch or more")
     gaussian = dp_events.GaussianDpEvent(noise_multiplier)
@@ -36,39 +41,39 @@ def poisson_gaussian(sampling_rate: float, noise_multiplier: float, steps: int) 
 
 
 def discrete_laplace(scale: float, sensitivity: int) -> DpEvent:
-    """Integer counts plus discrete Laplace noise: pure DP with epsilon = sensitivity / scale.
+    """Return the event of integer counts plus discrete Laplace noise: pure DP with epsilon = sensitivity / scale.
 
     Args:
         scale: noise parameter b; P(x) is proportional to exp(-|x| / b).
-        sensitivity: how far one unit can move the counts, in L1.
+        sensitivity: the L1 sensitivity: how much one unit changes the counts at most, summed over all of them.
 
     Raises:
-        InvalidInput: a scale that is not positive, or a sensitivity below 1.
+        InvalidInput: the scale is not positive, or the sensitivity is below 1.
     """
     if not 0 < scale < math.inf:
-        raise errors.invalid("scale", scale, "must be positive", "DP has no off switch")
+        raise errors.invalid("scale", scale, "must be positive", "noise cannot be switched off")
     if sensitivity < 1:
         raise errors.invalid("sensitivity", sensitivity, "must be at least 1", "state how far one unit moves a count")
     return dp_events.DiscreteLaplaceDpEvent(noise_parameter=1 / scale, sensitivity=sensitivity)
 
 
 def composition(*parts: DpEvent) -> DpEvent:
-    """All of `parts`, one after another on the same data."""
+    """Return the sequential composition of `parts` on the same data."""
     return dp_events.ComposedDpEvent(list(parts))
 
 
 def to_json(event: DpEvent) -> Json:
-    """Describe `event` as JSON.
+    """Return `event` as JSON.
 
     Raises:
-        InvalidInput: an event of a kind this project has no mechanism for.
+        InvalidInput: no mechanism of this library has such an event.
 
     >>> to_json(discrete_laplace(2.0, 1))
     {'type': 'discrete_laplace', 'noise_parameter': 0.5, 'sensitivity': 1}
     """
     match event:
         case dp_events.ComposedDpEvent():
-            return {"type": "composed", "events": [to_json(each) for each in event.events]}
+            return {"type": "composed", "events": [to_json(part) for part in event.events]}
         case dp_events.SelfComposedDpEvent():
             return {"type": "self_composed", "count": event.count, "event": to_json(event.event)}
         case dp_events.PoissonSampledDpEvent():
@@ -86,10 +91,10 @@ def to_json(event: DpEvent) -> Json:
 
 
 def from_json(document: object) -> DpEvent:
-    """Rebuild the event that `to_json` described, checking every number.
+    """Return the event that `to_json` described; every number is checked.
 
     Raises:
-        InvalidInput: an unknown type, a missing or unknown field, or a number out of its range.
+        InvalidInput: the type is unknown, a field is missing or unknown, or a number is out of range.
     """
     if not isinstance(document, Mapping):
         raise errors.invalid("event", document, "must be an object", "write it with events.to_json")

@@ -1,6 +1,7 @@
 """Mechanisms on counts, with OpenDP's exact samplers; each returns its value together with its DpEvent.
 
-Adjacency: add or remove one privacy unit. OpenDP draws its noise from the operating system's entropy.
+Neighbouring data sets differ by adding or removing one privacy unit; no mechanism here samples. OpenDP draws its noise
+from the operating system's entropy.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Released(Generic[Value]):
-    """A noisy value, and what its release costs."""
+    """A noisy value, and the event that describes its release."""
 
     value: Value
     event: DpEvent
@@ -30,7 +31,7 @@ class Released(Generic[Value]):
 def noisy_histogram(
     counts: Mapping[Key, int], keys: Sequence[Key], *, scale: float, sensitivity: int
 ) -> Released[dict[Key, int]]:
-    """Counts over a public set of keys plus discrete Laplace noise on every one, zeros included.
+    """Add discrete Laplace noise to the counts of a public set of keys, zeros included.
 
     Args:
         counts: the exact count of each key present; a missing key counts 0.
@@ -42,7 +43,7 @@ def noisy_histogram(
         A noisy count for each key, which may be negative, with its event: pure DP, epsilon = sensitivity / scale.
 
     Raises:
-        InvalidInput: a scale or sensitivity that switches the noise off, keys given twice, a count outside `keys`.
+        InvalidInput: the scale or the sensitivity is not positive, a key is given twice, or `counts` has another key.
     """
     event = events.discrete_laplace(scale, sensitivity)
     if len(set(keys)) != len(keys):
@@ -54,7 +55,7 @@ def noisy_histogram(
 
 
 def noisy_count(count: int, *, scale: float, sensitivity: int) -> Released[int]:
-    """One count plus discrete Laplace noise; see `noisy_histogram`."""
+    """Add discrete Laplace noise to one count; see `noisy_histogram`."""
     released = noisy_histogram({"count": count}, ["count"], scale=scale, sensitivity=sensitivity)
     return Released(released.value["count"], released.event)
 

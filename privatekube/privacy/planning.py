@@ -40,27 +40,27 @@ class RunPlan:
 
     @property
     def statistics(self) -> DpEvent:
-        """What the statistics cost each unit."""
+        """Return the event of the statistics."""
         return events.discrete_laplace(self.statistics_scale, self.sensitivity)
 
     @property
     def training(self) -> DpEvent:
-        """What training costs each unit of the training part."""
+        """Return the event of training, on the units of the training part."""
         return events.poisson_gaussian(self.sampling_rate, self.noise_multiplier, self.steps)
 
     @property
     def evaluation(self) -> DpEvent:
-        """What evaluation costs each unit of the test part."""
+        """Return the event of evaluation, on the units of the test part."""
         return events.discrete_laplace(self.evaluation_scale, self.sensitivity)
 
     @property
     def composition(self) -> accounting.Composition:
-        """The whole run."""
+        """Return the composition of the whole run."""
         return accounting.Composition((self.statistics,), ((self.training,), (self.evaluation,)))
 
 
 def steps_of(n_epochs: int, sampling_rate: float) -> int:
-    """Noisy steps of `n_epochs` expected passes at Poisson rate `sampling_rate`, rounded up.
+    """Return the noisy steps of `n_epochs` expected passes at Poisson rate `sampling_rate`, rounded up.
 
     >>> steps_of(3, 0.05)
     60
@@ -71,13 +71,22 @@ def steps_of(n_epochs: int, sampling_rate: float) -> int:
 def plan_run(
     *, epsilon: float, delta: float, statistics_fraction: float, sampling_rate: float, steps: int, sensitivity: int
 ) -> RunPlan:
-    """Choose noise so that statistics, training and evaluation together are (`epsilon`, `delta`)-DP.
+    """Return a plan whose noise is chosen so that statistics, training and evaluation together are (`epsilon`, `delta`)-DP.
 
-    Statistics get `statistics_fraction` of epsilon as pure DP, training the smallest noise that fits beside them, and
-    evaluation, on other units than training, the least noise that makes the run no more expensive at any Renyi order.
+    Statistics get `statistics_fraction` of epsilon as pure DP, and training the smallest noise that fits beside them.
+    Evaluation runs on other units than training, with the least noise that does not raise the cost of the run at any
+    Renyi order. Neighbouring data sets differ by adding or removing one privacy unit.
+
+    Args:
+        epsilon: the target of the whole run.
+        delta: likewise.
+        statistics_fraction: the fraction of epsilon for the statistics, in (0, 1).
+        sampling_rate: Poisson sampling rate of the training units.
+        steps: noisy steps, fixed in advance.
+        sensitivity: how many records a unit contributes at most: the L1 sensitivity of counts.
 
     Raises:
-        InvalidInput: a number outside its range, or a target no noise can meet.
+        InvalidInput: a number is out of range, or no noise meets the target.
     """
     if not 0 < epsilon < math.inf:
         raise errors.invalid("epsilon", epsilon, "must be positive", "ask for the budget the run may use")
@@ -103,12 +112,12 @@ def plan_run(
 
 
 def _free_epsilon(training: budget.RenyiCurve, most: float, sensitivity: int) -> float:
-    """The largest pure epsilon, up to `most`, whose Renyi curve stays below that of training at every order."""
+    """Return the largest pure epsilon, up to `most`, whose Renyi curve is at most that of training at every order."""
 
     def fits(epsilon: float) -> bool:
         event = events.discrete_laplace(sensitivity / epsilon, sensitivity)
         cost = accounting.renyi_cost(event, training.orders)
-        return all(own <= bound for own, bound in zip(cost.values, training.values, strict=True))
+        return all(value <= bound for value, bound in zip(cost.values, training.values, strict=True))
 
     if fits(most):
         return most

@@ -1,4 +1,4 @@
-"""The privacy unit: what two neighbouring data sets differ by."""
+"""The privacy unit: neighbouring data sets differ by adding or removing one of these."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PrivacyUnit(enum.StrEnum):
 
     @property
     def is_one_record(self) -> bool:
-        """Whether a unit is a single record, so that its contribution is bounded by 1."""
+        """Return whether a unit is a single record, so that its contribution is bounded by 1."""
         return self is PrivacyUnit.EVENT
 
     @classmethod

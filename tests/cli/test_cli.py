@@ -18,6 +18,7 @@ from privatekube.resources.wire import blocks, claims
 from tests import builders
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow  # each test runs commands in processes of their own
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def test_evaluation_makes_no_renyi_order_dearer() -> None:
     assert all(e <= t for e, t in zip(evaluation.values, training.values, strict=True))
 
 
+@pytest.mark.slow
 def test_joint_planning_needs_less_noise_than_splitting_epsilon() -> None:
     split = planning.plan_run(
         epsilon=0.9, delta=1e-9, statistics_fraction=1e-6, sampling_rate=0.1, steps=20, sensitivity=1
@@ -43,6 +44,7 @@ def test_joint_planning_needs_less_noise_than_splitting_epsilon() -> None:
     assert plan(statistics_fraction=0.1).noise_multiplier < split.noise_multiplier
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_plan() -> None:
     assert plan() == plan()
 
