@@ -27,6 +27,7 @@ def test_a_budget_survives_a_round_trip(whole: PrivacyBudget) -> None:
 
 
 @given(strategies.blocks())
+@pytest.mark.slow
 def test_a_block_survives_a_round_trip(block: PrivateDataBlock) -> None:
     wire = blocks.to_wire(block)
     assert blocks.from_wire(json.loads(json.dumps(wire))) == block
@@ -34,6 +35,7 @@ def test_a_block_survives_a_round_trip(block: PrivateDataBlock) -> None:
 
 
 @given(strategies.claims)
+@pytest.mark.slow
 def test_a_claim_survives_a_round_trip(claim: PrivacyBudgetClaim) -> None:
     wire = claims.to_wire(claim)
     assert claims.from_wire(json.loads(json.dumps(wire))) == claim
