@@ -55,7 +55,7 @@ class World:
     store: KubernetesStore
 
     def writes(self) -> float:
-        """How many writes of status the controller made."""
+        """Return how many writes of status the controller made."""
         return sum(self.controller.metric(f'privatekube_status_writes_total{{kind="{kind}"}}') for kind in KINDS)
 
     def create(self, resources: list[Any]) -> None:
@@ -64,7 +64,7 @@ class World:
             list(pool.map(self.store.create, resources))
 
     def wait_for_blocks(self) -> None:
-        """Until all are admitted."""
+        """Wait until all blocks are admitted."""
         wait_until(lambda: all(each.status for each in self.store.list_blocks(NAMESPACE)), 600, self.controller.log)
 
     def make(self, claims: list[PrivacyBudgetClaim]) -> None:
@@ -82,13 +82,13 @@ KINDS = ("block", "claim")
 
 
 def block(number: int, whole: PrivacyBudget, dataset: str) -> PrivateDataBlock:
-    """A block of one day."""
+    """Return a block of one day."""
     spec = BlockSpec(whole, dataset, f"file:///{dataset}/{number}", (Dimension("day", numeric_value=str(number)),))
     return PrivateDataBlock(ObjectMeta(f"{dataset}-{number}", NAMESPACE), spec)
 
 
 def claim(name: str, dataset: str, demand: PrivacyBudget, days: range, *, pays: bool = False) -> PrivacyBudgetClaim:
-    """A claim on blocks of some days; `pays`: it consumes at once what it gets."""
+    """Return a claim on blocks of some days; with `pays`, it consumes at once what it gets."""
     conditions = (
         BlockCondition("day", ">=", numeric_value=str(days.start)),
         BlockCondition("day", "<", numeric_value=str(days.stop)),
@@ -102,7 +102,7 @@ def claim(name: str, dataset: str, demand: PrivacyBudget, days: range, *, pays: 
 
 
 def one_by_one(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str]]:
-    """Claims over all blocks, each made when the one before is granted."""
+    """Measure claims on all blocks, each made when the previous one is granted."""
     demand = EpsilonDelta(1e-4)
     world.create([block(number, EpsilonDelta(10.0, 1e-6), "few") for number in range(n_blocks)])
     world.wait_for_blocks()
@@ -124,7 +124,7 @@ def one_by_one(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str
 
 
 def burst(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str]]:
-    """Many claims at once, each over ten of the blocks."""
+    """Measure many claims at once, each on ten of the blocks."""
     demand, width = EpsilonDelta(1e-4), min(10, n_blocks)
     starts = [number % (n_blocks - width + 1) for number in range(n_claims)]
     asked = [claim(f"burst-{n}", "few", demand, range(start, start + width)) for n, start in enumerate(starts)]
@@ -135,7 +135,7 @@ def burst(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str
 
 
 def come_and_go(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str]]:
-    """Claims that pay at once, half of them on one and the same block; Renyi, whose budgets are the largest."""
+    """Measure claims that consume at once, half of them on the same block, in Renyi accounting, the largest budgets."""
     whole = RenyiCurve.from_pairs([(order, 1000.0) for order in ORDERS])
     demand = RenyiCurve.from_pairs([(order, 1e-5 * (1 + index)) for index, order in enumerate(ORDERS)])
     world.create([block(number, whole, "many") for number in range(n_blocks)])
@@ -157,7 +157,7 @@ def come_and_go(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[st
 
 @contextlib.contextmanager
 def world() -> Iterator[World]:
-    """A new API server with this project's kinds and a controller; all of it ends with the context."""
+    """Run a new API server with this project's kinds and a controller until the context ends."""
     manifests = Path(__file__).resolve().parent.parent / "manifests"
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -176,7 +176,7 @@ def world() -> Iterator[World]:
 
 
 def measured(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Each figure when it is there."""
+    """Yield each figure when it is measured."""
     with world() as there:
         yield from one_by_one(there, given.singles, 100)
         yield from burst(there, given.burst, 100)

@@ -51,7 +51,7 @@ class Peer:
 
     @classmethod
     def of(cls, name: str, recorded: Mapping[str, Any]) -> Peer:
-        """From a scenario file's `results`."""
+        """Return a peer from the `results` of a scenario file."""
         shares = re.search(r"_n(\d+)", name)
         unlock = TIME_UNLOCKS.get(name) or (f"n={shares[1]}" if shares else "all")
         seconds = sum(value for key, value in recorded.items() if key.startswith("wall_seconds"))
@@ -59,14 +59,14 @@ class Peer:
 
 
 def play(read: scenario.Scenario, unlock: str, order: str, repeats: int = 1) -> Replay:
-    """The fastest of some replays."""
+    """Return the fastest of several replays."""
     policy = Policy.parse({"unlock": unlock, "order": order})
     played = (replay(read, policy) for _ in range(repeats))
     return min(played, key=lambda each: each.wall_seconds)
 
 
 def recorded(paths: list[Path], orders: list[str], repeats: int) -> Iterator[Row]:
-    """Scenarios with the peers' results: the same policy on both sides."""
+    """Replay scenarios that have results of peers, with the same policies."""
     for path in paths:
         document = scenario.document(path)
         read = scenario.parse(document, path.name.split(".")[0])
@@ -92,12 +92,12 @@ def recorded(paths: list[Path], orders: list[str], repeats: int) -> Iterator[Row
 
 
 def default_unlock(read: scenario.Scenario, order: str) -> str:
-    """How to unlock where no peer did."""
+    """Return the unlocking policy for scenarios without a peer's."""
     return "n=100" if order == "rr" or not (read.offline or order == "fcfs") else "all"
 
 
 def growth(sizes: list[int], orders: list[str]) -> Iterator[Row]:
-    """Made-up scenarios of growing size, each run in a process of its own for its peak memory."""
+    """Replay generated scenarios of growing size, each in its own process to measure its peak memory."""
     context = multiprocessing.get_context("spawn")
     for kind, order in itertools.product(("offline", "online"), orders):
         for size in sizes:
@@ -109,7 +109,7 @@ def growth(sizes: list[int], orders: list[str]) -> Iterator[Row]:
 
 
 def run_one(kind: str, order: str, size: int) -> dict[str, Any]:
-    """A made-up scenario, and the peak memory of this process, its reading included."""
+    """Replay a generated scenario; return its figures and the peak memory of this process, reading included."""
     read = scenario.parse(workloads.KINDS[kind](size))
     unlock = default_unlock(read, order)
     played = play(read, unlock, order)
@@ -127,7 +127,7 @@ def run_one(kind: str, order: str, size: int) -> dict[str, Any]:
 
 
 def accountings(n_claims: int, orders: list[str]) -> Iterator[Row]:
-    """The same claims, each stated as its mechanism, charged in either accounting."""
+    """Replay the same claims, each stated as its mechanism, in either accounting."""
     pair = [scenario.parse(workloads.KINDS[kind](n_claims)) for kind in ("epsilon-delta", "renyi")]
     for order in orders:
         basic, renyi = (len(play(each, default_unlock(each, order), order).granted) for each in pair)
@@ -141,7 +141,7 @@ def accountings(n_claims: int, orders: list[str]) -> Iterator[Row]:
 
 
 def show(title: str, rows: Iterator[Row], *, as_json: bool) -> None:
-    """A table, or a line of JSON for each row as it comes."""
+    """Print a table, or one line of JSON per row as it comes."""
     if as_json:
         for row in rows:
             print(json.dumps(row), flush=True)
@@ -154,7 +154,7 @@ def show(title: str, rows: Iterator[Row], *, as_json: bool) -> None:
 
 
 def at_least_one(text: str) -> int:
-    """A number of claims."""
+    """Return a number of claims."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
     return int(text)
@@ -178,7 +178,7 @@ def main() -> None:
 
 
 def report(given: argparse.Namespace) -> None:
-    """The tables that were asked for."""
+    """Print the requested tables."""
     if given.scenario:
         show("Recorded scenarios", recorded(given.scenario, given.order, given.repeats), as_json=given.json)
     if given.sizes:

@@ -40,13 +40,13 @@ STYLE: dict[Any, Any] = {
 
 
 def play(read: scenario.Scenario, settings: tuple[str, str]) -> replay.Replay:
-    """A scenario under a policy."""
+    """Replay a scenario under a policy."""
     unlock, order = settings
     return replay.replay(read, Policy.parse({"unlock": unlock, "order": order}))
 
 
 def over_time(axes: Axes) -> None:
-    """Granted claims over time."""
+    """Plot granted claims over time."""
     read = scenario.read(SCENARIOS / f"{ONLINE}.json.gz")
     for (unlock, order), colour in POLICIES.items():
         played = play(read, (unlock, order))
@@ -61,7 +61,7 @@ def over_time(axes: Axes) -> None:
 
 
 def at_once(axes: Axes) -> None:
-    """Granted claims where all are there at once."""
+    """Plot granted claims of an offline scenario."""
     read = scenario.read(SCENARIOS / f"{OFFLINE}.json.gz")
     counts = {f"{order}\n{unlock}": len(play(read, (unlock, order)).granted) for unlock, order in AT_ONCE}
     bars = axes.bar(list(counts), list(counts.values()), color=list(AT_ONCE.values()))

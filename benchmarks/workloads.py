@@ -49,7 +49,7 @@ def offline(n_claims: int, seed: int = 0) -> dict[str, Any]:
 
 
 def mechanisms(n_claims: int, seed: int = 0, *, renyi: bool) -> dict[str, Any]:
-    """The same claims in either accounting, all there at once, on blocks of epsilon 10, delta 1e-7.
+    """Generate an offline scenario of the same claims in either accounting, on blocks of epsilon 10, delta 1e-7.
 
     Three quarters are counts with Laplace noise (epsilon 0.01 to 0.1), a quarter is DP-SGD with the least noise for
     (0.5 to 5, 1e-9): the sizes of Luo et al., OSDI'21, section 6. In Renyi accounting a claim costs its curve; in

@@ -55,9 +55,9 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
     """Return what would happen to `request` if a new claim in that namespace made it now."""
     sandbox = Sandbox.of(client)
     try:
-        found = matching.candidates(request, namespace, sandbox.blocks())
-        matching.require_enough(request, len(found))
-        matching.demand(request, found)
+        candidates = matching.candidates(request, namespace, sandbox.blocks())
+        matching.require_enough(request, len(candidates))
+        matching.demand(request, candidates)
     except errors.InvalidInput as error:
         return Forecast(granted=False, refusal=str(error))
     granted = sandbox.would_grant(namespace, request)
@@ -66,7 +66,7 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
     waiting = sandbox.copy()
     claim_id = waiting.submit(namespace, request)
     try:
-        shortages.require_possible(found, request)
+        shortages.require_possible(candidates, request)
     except errors.BudgetUnavailable as error:
         forecast = replace(_lacking(waiting, claim_id, 0), refusal=str(error))
     else:
@@ -80,10 +80,10 @@ def explain_claim(client: ControlPlane, claim: PrivacyBudgetClaim) -> Forecast |
     Raises:
         InvalidInput: the claim has no request for budget.
     """
-    asked = [place for place, each in enumerate(claim.spec.requests) if isinstance(each.action, AllocateRequest)]
-    if not asked:
+    indices = [i for i, request in enumerate(claim.spec.requests) if isinstance(request.action, AllocateRequest)]
+    if not indices:
         raise errors.InvalidInput(f"claim {claim.id}: asks for no budget, so there is nothing to explain")
-    index, namespace = asked[-1], claim.meta.namespace
+    index, namespace = indices[-1], claim.meta.namespace
     request = claim.spec.requests[index].action
     assert isinstance(request, AllocateRequest)  # noqa: S101 - chosen so above
     if _state(claim, index) is ResponseState.SUCCESS:
@@ -107,27 +107,27 @@ def _state(claim: PrivacyBudgetClaim, index: int) -> ResponseState | None:
 def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """Return what a waiting claim lacks, and when that would be unlocked."""
     forecast = _lacking(sandbox, claim_id, index)
-    found = [block for block in sandbox.blocks() if block.id in forecast.blocks]
+    candidates = [block for block in sandbox.blocks() if block.id in forecast.blocks]
     if sandbox.policy.unlocking.period_ms is not None:
-        return replace(forecast, granted_at_ms=_when(sandbox, claim_id, index, found))
+        return replace(forecast, granted_at_ms=_when(sandbox, claim_id, index, candidates))
     if 0 < sandbox.policy.unlocking.on_arrival < 1:
-        return replace(forecast, arrivals=_arrivals(sandbox, claim_id, index, found))
+        return replace(forecast, arrivals=_arrivals(sandbox, claim_id, index, candidates))
     return forecast
 
 
 def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """Return what the blocks of a waiting claim lack for it."""
     demands = allocate_requests.demand_of(sandbox.claim(claim_id), index)
-    found = [block for block in sandbox.blocks() if block.id in demands]
-    lacking = tuple(shortages.shortages(found, demands))
-    return Forecast(granted=False, blocks=tuple(block.id for block in found), shortages=lacking)
+    candidates = [block for block in sandbox.blocks() if block.id in demands]
+    lacking = tuple(shortages.shortages(candidates, demands))
+    return Forecast(granted=False, blocks=tuple(block.id for block in candidates), shortages=lacking)
 
 
-def _when(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
+def _when(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateDataBlock]) -> int | None:
     """Return the time of the tick that would grant the claim if no other came, in unix milliseconds; None if never."""
     period_ms = sandbox.policy.unlocking.period_ms or 1
-    last_ms = max(transitions.status_of(block).last_release_ms or sandbox.now_ms for block in found)
-    ends = [sandbox.policy.unlocking.ends_ms(allocate_requests.schedule(block)) or last_ms for block in found]
+    last_ms = max(transitions.status_of(block).last_release_ms or sandbox.now_ms for block in candidates)
+    ends = [sandbox.policy.unlocking.ends_ms(allocate_requests.schedule(block)) or last_ms for block in candidates]
     limit = max(1, math.ceil((max(ends) - last_ms) / period_ms))
 
     def tick(copy: Sandbox, ticks: int, _: int) -> None:
@@ -137,12 +137,12 @@ def _when(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBl
     return None if ticks is None else last_ms + ticks * period_ms
 
 
-def _arrivals(sandbox: Sandbox, claim_id: str, index: int, found: list[PrivateDataBlock]) -> int | None:
+def _arrivals(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateDataBlock]) -> int | None:
     """Return how many more arrivals on its blocks unlock enough if they take nothing; None if no number does."""
-    policy, names = sandbox.policy.unlocking, {block.id for block in found}
+    policy, names = sandbox.policy.unlocking, {block.id for block in candidates}
 
     def arrive(copy: Sandbox, _: int, more: int) -> None:
-        for block in (each for each in copy.blocks() if each.id in names):
+        for block in (block for block in copy.blocks() if block.id in names):
             opened = block
             for _ in range(more):
                 amount = unlocking.arrival_amount(
@@ -165,8 +165,8 @@ def _with_alternatives(forecast: Forecast, sandbox: Sandbox, namespace: str, req
         return sandbox.would_grant(namespace, _on(n_blocks, request)) is not None
 
     part = bisection.largest_number(share_fits, below=1.0, halvings=_HALVINGS) or None
-    asked = request.expected_budget.constant
-    fitting = None if part is None or asked is None else _part(asked, part)
+    demand = request.expected_budget.constant
+    fitting = None if part is None or demand is None else _part(demand, part)
     needed = matching.needed(request, len(forecast.blocks))
     few = bisection.largest_integer(number_fits, limit=needed - 1)
     blocks = sandbox.would_grant(namespace, _on(few, request)) if few else ()
@@ -180,9 +180,12 @@ def _on(n_blocks: int, request: AllocateRequest) -> AllocateRequest:
 
 def _scaled(request: AllocateRequest, share: float) -> AllocateRequest:
     """Return the request for a part of its demand."""
-    asked = request.expected_budget
-    by_block = None if asked.by_block is None else {key: _part(each, share) for key, each in asked.by_block.items()}
-    constant = None if asked.constant is None else _part(asked.constant, share)
+    demand = request.expected_budget
+    constant, by_block = demand.constant, demand.by_block
+    if constant is not None:
+        constant = _part(constant, share)
+    if by_block is not None:
+        by_block = {block: _part(amount, share) for block, amount in by_block.items()}
     return replace(request, expected_budget=BudgetDemand(constant, by_block))
 
 

@@ -1,8 +1,9 @@
 """The privacy cost of DpEvents: Renyi curves, epsilons, and the noise that meets a target.
 
-Neighbouring relation throughout: add or remove one privacy unit. Enforcement adds Renyi curves or (epsilon, delta) pairs, which are
-sound as filters under adaptive choice; calibration and reports use privacy loss distributions (PLD), the tightest valid
-accountant here. Gaussian-DP and central-limit estimates are not used, because they underestimate the cost.
+Neighbouring relation throughout: add or remove one privacy unit. Enforcement adds Renyi curves or (epsilon, delta)
+pairs, which are sound as filters under adaptive choice; calibration and reports use privacy loss distributions (PLD),
+the tightest valid accountant here. Gaussian-DP and central-limit estimates are not used, because they underestimate the
+cost.
 
 Sources: Mironov (2017); Mironov, Talwar, Zhang (2019) for the sampled Gaussian; Doroshenko et al. (2022) for PLD.
 """

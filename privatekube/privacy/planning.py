@@ -71,7 +71,7 @@ def steps_of(n_epochs: int, sampling_rate: float) -> int:
 def plan_run(
     *, epsilon: float, delta: float, statistics_fraction: float, sampling_rate: float, steps: int, sensitivity: int
 ) -> RunPlan:
-    """Return a plan whose noise is chosen so that statistics, training and evaluation together are (`epsilon`, `delta`)-DP.
+    """Return a plan under which statistics, training and evaluation together are (`epsilon`, `delta`)-DP.
 
     Statistics get `statistics_fraction` of epsilon as pure DP, and training the smallest noise that fits beside them.
     Evaluation runs on other units than training, with the least noise that does not raise the cost of the run at any
