@@ -65,17 +65,17 @@ class World:
 
     def wait_for_blocks(self) -> None:
         """Wait until all blocks are admitted."""
-        wait_until(lambda: all(each.status for each in self.store.list_blocks(NAMESPACE)), 600, self.controller.log)
+        wait_until(lambda: all(block.status for block in self.store.list_blocks(NAMESPACE)), 600, self.controller.log)
 
     def make(self, claims: list[PrivacyBudgetClaim]) -> None:
         """Create claims, and wait until all of them are answered; the last ones first, since they come last."""
         self.create(claims)
-        for each in reversed(claims):
-            wait_until(lambda each=each: self._is_answered(each.id), 3600, self.controller.log)
+        for claim in reversed(claims):
+            wait_until(lambda claim=claim: self._is_answered(claim.id), 3600, self.controller.log)
 
     def _is_answered(self, claim_id: str) -> bool:
-        found = self.store.get_claim(claim_id)
-        return found is not None and not found.is_waiting
+        claim = self.store.get_claim(claim_id)
+        return claim is not None and not claim.is_waiting
 
 
 KINDS = ("block", "claim")
@@ -93,8 +93,8 @@ def claim(name: str, dataset: str, demand: PrivacyBudget, days: range, *, pays: 
         BlockCondition("day", ">=", numeric_value=str(days.start)),
         BlockCondition("day", "<", numeric_value=str(days.stop)),
     )
-    asked = AllocateRequest(dataset, BudgetDemand(constant=demand), conditions=conditions, min_blocks=len(days))
-    requests = [Request("allocate", asked)]
+    allocation = AllocateRequest(dataset, BudgetDemand(constant=demand), conditions=conditions, min_blocks=len(days))
+    requests = [Request("allocate", allocation)]
     if pays:
         paid = {f"{NAMESPACE}/{dataset}-{day}": demand for day in days}
         requests.append(Request("consume", ConsumeRequest(paid, "allOrNothing=true")))
@@ -110,11 +110,11 @@ def one_by_one(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str
     for number in range(n_claims):
         made = world.store.create(claim(f"single-{number}", "few", demand, range(n_blocks)))
         began = time.perf_counter()
-        while not (found := world.store.get_claim(made.id)) or not found.status.acquired:
+        while not (stored := world.store.get_claim(made.id)) or not stored.status.acquired:
             time.sleep(0.002)
         waited.append(time.perf_counter() - began)
         if number == 19:
-            wait_until(lambda: not any(each.status and each.status.locks for each in world.store.list_blocks()), 60)
+            wait_until(lambda: not any(block.status and block.status.locks for block in world.store.list_blocks()), 60)
             writes = world.writes() - before
             against = f"{ORIGINAL_WRITES / writes:.1f} times fewer than PrivateKube's {ORIGINAL_WRITES}"
             yield f"writes of status, 20 claims x {n_blocks} blocks", f"{writes:.0f}; {against}"
@@ -127,9 +127,9 @@ def burst(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str, str
     """Measure many claims at once, each on ten of the blocks."""
     demand, width = EpsilonDelta(1e-4), min(10, n_blocks)
     starts = [number % (n_blocks - width + 1) for number in range(n_claims)]
-    asked = [claim(f"burst-{n}", "few", demand, range(start, start + width)) for n, start in enumerate(starts)]
+    claims = [claim(f"burst-{n}", "few", demand, range(start, start + width)) for n, start in enumerate(starts)]
     began = time.perf_counter()
-    world.make(asked)
+    world.make(claims)
     seconds = time.perf_counter() - began
     yield f"burst of {n_claims} claims on {width} blocks each", f"{n_claims / seconds:.0f} claims/s"
 
@@ -147,7 +147,7 @@ def come_and_go(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[st
         )
     cluster = Cluster(world.server.api())
     for plural in ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries"):
-        sizes = [len(json.dumps(each)) for each in cluster.list_objects(plural)]
+        sizes = [len(json.dumps(document)) for document in cluster.list_objects(plural)]
         yield f"largest of {len(sizes)} {plural} after {n_claims} claims", f"{max(sizes) / 1000:.1f} kB"
     status = Path(f"/proc/{world.controller.process_id}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -177,10 +177,10 @@ def world() -> Iterator[World]:
 
 def measured(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Yield each figure when it is measured."""
-    with world() as there:
-        yield from one_by_one(there, given.singles, 100)
-        yield from burst(there, given.burst, 100)
-        yield from come_and_go(there, given.claims, given.blocks)
+    with world() as running:
+        yield from one_by_one(running, given.singles, 100)
+        yield from burst(running, given.burst, 100)
+        yield from come_and_go(running, given.claims, given.blocks)
 
 
 def main() -> None:

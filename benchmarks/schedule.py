@@ -62,7 +62,7 @@ def play(read: scenario.Scenario, unlock: str, order: str, repeats: int = 1) -> 
     """Return the fastest of several replays."""
     policy = Policy.parse({"unlock": unlock, "order": order})
     played = (replay(read, policy) for _ in range(repeats))
-    return min(played, key=lambda each: each.wall_seconds)
+    return min(played, key=lambda result: result.wall_seconds)
 
 
 def recorded(paths: list[Path], orders: list[str], repeats: int) -> Iterator[Row]:
@@ -70,12 +70,12 @@ def recorded(paths: list[Path], orders: list[str], repeats: int) -> Iterator[Row
     for path in paths:
         document = scenario.document(path)
         read = scenario.parse(document, path.name.split(".")[0])
-        peers = [Peer.of(name, each) for name, each in document.get("results", {}).items()]
+        peers = [Peer.of(name, results) for name, results in document.get("results", {}).items()]
         for order in orders:
             beside = [peer for peer in peers if peer.order == order]
             for unlock in dict.fromkeys(peer.unlock for peer in beside) or [default_unlock(read, order)]:
                 ours = play(read, unlock, order, repeats)
-                same: list[Peer | None] = [each for each in beside if each.unlock == unlock]
+                same: list[Peer | None] = [peer for peer in beside if peer.unlock == unlock]
                 for peer in same or [None]:
                     yield {
                         "scenario": read.name,
@@ -130,7 +130,7 @@ def accountings(n_claims: int, orders: list[str]) -> Iterator[Row]:
     """Replay the same claims, each stated as its mechanism, in either accounting."""
     pair = [scenario.parse(workloads.KINDS[kind](n_claims)) for kind in ("epsilon-delta", "renyi")]
     for order in orders:
-        basic, renyi = (len(play(each, default_unlock(each, order), order).granted) for each in pair)
+        basic, renyi = (len(play(claims, default_unlock(claims, order), order).granted) for claims in pair)
         yield {
             "claims": n_claims,
             "order": order,
