@@ -20,6 +20,7 @@ from blocks import sources
 from privatekube import config
 from privatekube.data import partition
 from privatekube.data.columns import Reviews
+from privatekube.data.sources import span
 from privatekube.privacy import planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models, split
@@ -38,7 +39,7 @@ class Data:
 
 def load(source: str, days: int | None, test_fraction: float) -> Data:
     opened = sources.open_source(source, seed=0)
-    start, count = sources.span(opened, None, days)
+    start, count = span(opened, None, days)
     whole = opened.reviews(partition.Slice(start, start + count - 1))
     held_out = split.is_test(whole.user, test_fraction)
     return Data(whole.select(~held_out), whole.select(held_out), opened.categories)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import statistics
 import tempfile
@@ -71,7 +72,7 @@ class World:
         """Create claims, and wait until all of them are answered; the last ones first, since they come last."""
         self.create(claims)
         for claim in reversed(claims):
-            wait_until(lambda claim=claim: self._is_answered(claim.id), 3600, self.controller.log)
+            wait_until(functools.partial(self._is_answered, claim.id), 3600, self.controller.log)
 
     def _is_answered(self, claim_id: str) -> bool:
         claim = self.store.get_claim(claim_id)
