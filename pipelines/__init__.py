@@ -1,1 +1,1 @@
-"""The pipeline as a graph, and the ways to run it."""
+"""The graphs of this project, for Kubeflow Pipelines."""
