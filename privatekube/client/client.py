@@ -299,7 +299,9 @@ def _is_decided(claim: PrivacyBudgetClaim) -> bool:
 
 def _seconds_left(claim: PrivacyBudgetClaim, timeout_ms: int, *, now_ms: int) -> float:
     """Return how long until a waiting request times out, and a little more so that the next pass finds it so."""
-    detail = claim.status.responses[0].detail
+    detail = (
+        claim.status.responses[0].detail if claim.status.responses else None
+    )  # none if it was deleted and recreated
     started_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
     if started_ms is None:
         return retries.STANDARD.longest_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from privatekube.client.client import BudgetClient, Outcome
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
-from privatekube.resources.claim import SettleAfter
+from privatekube.resources.claim import ClaimStatus, SettleAfter
 from tests import builders
 from tests.clock import FakeClock
 
@@ -231,3 +232,26 @@ def test_a_policy_is_kept_in_the_store_and_checked(tmp_path: Path) -> None:
 def test_an_unknown_kind_of_store_is_refused(uri: str) -> None:
     with pytest.raises(errors.InvalidInput, match="is not a store"):
         connect.connect(uri)
+
+
+def test_a_claim_that_is_deleted_while_it_waits_is_claimed_again(tmp_path: Path) -> None:
+    class SlowController(BudgetClient):
+        """Deletes the claim `waiting` in its second pass, and has not answered the one that replaces it yet."""
+
+        passes = 0
+
+        def run_pass(self) -> None:
+            self.passes += 1
+            if self.passes != 2:
+                super().run_pass()
+                return
+            claim = self.get_claim("ns/waiting")
+            assert claim.is_waiting
+            self.store.delete(claim)
+            self.store.create(replace(claim, status=ClaimStatus()))
+
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        client.set_policy(unlock="n=100")
+        client.create_blocks([builders.block()])
+        with pytest.raises(errors.DeadlineExceeded):
+            SlowController(client.store).allocate("ns", "waiting", builders.allocate(0.5), timeout_seconds=0.2)
