@@ -36,7 +36,10 @@ class Connection:
             with self._translated():
                 return self._db.execute(statement, values).fetchall()
 
-        return retries.call(execute, on=errors.StoreBusy, timeout_seconds=BUSY_SECONDS, back_off=_BACK_OFF)
+        try:
+            return execute()  # setting up retries takes ten times as long as most statements
+        except errors.StoreBusy:
+            return retries.call(execute, on=errors.StoreBusy, timeout_seconds=BUSY_SECONDS, back_off=_BACK_OFF)
 
     @contextlib.contextmanager
     def transaction(self, *, before_commit: Callable[[], None], on_rollback: Callable[[], None]) -> Iterator[None]:
