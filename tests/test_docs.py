@@ -23,6 +23,24 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+NAMED_PATH = re.compile(
+    r"(?:privatekube|tests|components|pipelines|blocks|benchmarks|manifests|tools|docs|examples)/[\w./-]*"
+)
+"""A path of this repository, from its root; one with a placeholder such as `<name>` is not a whole match."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_paths_that_a_document_names_exist(document: Path) -> None:
+    text = document.read_text()
+    words = [word for code in re.findall(r"`([^`\n]+)`", text) for word in code.split()]
+    paths = [word for word in words if NAMED_PATH.fullmatch(word)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    scripts = re.findall(
+        r"^(?:\$ )?(?:python |kubectl apply -k )?([\w-]+/[\w./-]+\.(?:py|sh)|\w+\.py)\b", text, re.MULTILINE
+    )
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+
 def test_every_policy_is_explained() -> None:
     text = (ROOT / "docs" / "scheduling.md").read_text()
     for name in (*ordering.ORDERINGS, "all", "n=100", "t=10s,30d"):
