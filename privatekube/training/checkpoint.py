@@ -25,7 +25,7 @@ FORMAT = "privatekube-model-1"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model, and what is needed to give it text.
+    """A model, and what a caller must know to feed it text.
 
     Args:
         module: the model, on the CPU.

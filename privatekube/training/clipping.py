@@ -107,9 +107,9 @@ class _LinearPart:
         return _squares(self.weights) + len(self.tap.biases) * _squares(self.bias)
 
     def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
-        sums[self.tap.weight] += (factors @ _kept(self.weights, finite)).view_as(self.tap.weight)
+        sums[self.tap.weight] += (factors @ _finite_rows(self.weights, finite)).view_as(self.tap.weight)
         for bias in self.tap.biases:
-            sums[bias] += factors @ _kept(self.bias, finite)
+            sums[bias] += factors @ _finite_rows(self.bias, finite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class _EmbeddingPart:
         return self.delta.new_zeros(units).index_add_(0, keys // vocabulary, rows.square().sum(1))
 
     def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
-        scaled = _kept(self.delta, finite) * factors.view(-1, 1, 1)
+        scaled = _finite_rows(self.delta, finite) * factors.view(-1, 1, 1)
         sums[self.tap.weight].index_add_(0, self.tokens.flatten(), scaled.flatten(0, 1))
 
 
@@ -161,7 +161,7 @@ def _squares(rows: torch.Tensor) -> torch.Tensor:
     return squares
 
 
-def _kept(rows: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
+def _finite_rows(rows: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
     """Return zeros in place of units whose gradient is not finite: zero times infinity would make the sum NaN."""
     if bool(finite.all()):
         return rows

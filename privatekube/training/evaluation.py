@@ -183,10 +183,10 @@ def _at_most_zero(a: float, b: float, c: float) -> tuple[float, float]:
     if a <= 0 or discriminant < 0:
         return 0.0, 1.0
     root = math.sqrt(discriminant)
-    return _clamped((-b - root) / (2 * a)), _clamped((-b + root) / (2 * a))
+    return _clamp((-b - root) / (2 * a)), _clamp((-b + root) / (2 * a))
 
 
-def _clamped(share: float) -> float:
+def _clamp(share: float) -> float:
     return min(max(share, 0.0), 1.0)
 
 

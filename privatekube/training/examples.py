@@ -27,7 +27,7 @@ LABELS: dict[str, Callable[[columns.Reviews], npt.NDArray[np.integer]]] = {
 
 UNITS: dict[PrivacyUnit, Callable[[columns.Reviews], Int64s]] = {
     PrivacyUnit.EVENT: lambda data: np.arange(len(data)),
-    PrivacyUnit.USER_DAY: lambda data: _numbered(np.stack([data.user, data.day], axis=1)),
+    PrivacyUnit.USER_DAY: lambda data: _row_numbers(np.stack([data.user, data.day], axis=1)),
 }
 """The privacy unit that each review belongs to."""
 
@@ -95,7 +95,7 @@ class Examples:
 def prepare(
     data: columns.Reviews, *, task: str, unit: PrivacyUnit, max_contribution: int, model: models.ModelConfig
 ) -> Examples:
-    """Read `data` for a task and a model.
+    """Convert `data` into the examples of a task, in the form that a model reads.
 
     Args:
         data: the reviews.
@@ -116,17 +116,17 @@ def prepare(
     labels = np.asarray(LABELS[task](data), dtype=np.int64)
     if len(labels) and not (labels.min() >= 0 and labels.max() < model.n_classes):
         raise errors.CorruptData(f"labels: task {task!r} has one outside the {model.n_classes} declared classes")
-    tokens, lengths = data.padded(max_text_len=model.max_text_len, vocab_size=model.vocab_size)
-    members, starts = _bounded(UNITS[PrivacyUnit.parse(unit)](data), max_contribution)
+    tokens, lengths = data.padded_tokens(max_text_len=model.max_text_len, vocab_size=model.vocab_size)
+    members, starts = _bound_by_unit(UNITS[PrivacyUnit.parse(unit)](data), max_contribution)
     return Examples(tokens.astype(np.int32), lengths, labels, members, starts)
 
 
-def _numbered(rows: Int64s) -> Int64s:
+def _row_numbers(rows: Int64s) -> Int64s:
     """Return a number for each row of [N, 2], int64 [N]; equal rows get equal numbers."""
     return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _bounded(unit: Int64s, bound: int) -> tuple[Int64s, Int64s]:
+def _bound_by_unit(unit: Int64s, bound: int) -> tuple[Int64s, Int64s]:
     """Return the reviews by unit, at most `bound` of each, and where each unit starts."""
     order = np.argsort(unit, kind="stable")
     ordered = unit[order]

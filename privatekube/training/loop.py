@@ -77,7 +77,7 @@ def train(
         The model and the DpEvent of the steps taken.
 
     Raises:
-        InvalidInput: an argument is out of its range, or the device is "cuda" and there is none.
+        InvalidInput: an argument is out of its range, or the device is "cuda" on a machine without a GPU.
     """
     _require_positive("learning_rate", learning_rate)
     _require_positive("steps", steps)

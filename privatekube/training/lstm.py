@@ -61,13 +61,13 @@ class _Recurrence(torch.autograd.Function):
         gates = projected.new_empty(steps, batch, width)
         hidden, cells = (projected.new_zeros(steps + 1, batch, size) for _ in range(2))
         for t in range(steps):
-            now = torch.addmm(time_first[t], hidden[t], transposed, out=gates[t])
-            now[:, : 2 * size].sigmoid_()
-            now[:, 2 * size : 3 * size].tanh_()
-            now[:, 3 * size :].sigmoid_()
-            enter, keep, fresh, leave = now.chunk(4, 1)
-            torch.mul(keep, cells[t], out=cells[t + 1]).addcmul_(enter, fresh)
-            torch.tanh(cells[t + 1], out=hidden[t + 1]).mul_(leave)
+            activations = torch.addmm(time_first[t], hidden[t], transposed, out=gates[t])
+            activations[:, : 2 * size].sigmoid_()
+            activations[:, 2 * size : 3 * size].tanh_()
+            activations[:, 3 * size :].sigmoid_()
+            input_gate, forget_gate, candidate, output_gate = activations.chunk(4, 1)
+            torch.mul(forget_gate, cells[t], out=cells[t + 1]).addcmul_(input_gate, candidate)
+            torch.tanh(cells[t + 1], out=hidden[t + 1]).mul_(output_gate)
         ctx.save_for_backward(gates, cells, weight)
         return hidden.transpose(0, 1)
 
@@ -76,20 +76,25 @@ class _Recurrence(torch.autograd.Function):
         """Return the gradient with respect to the pre-activations, [B, T, 4H]; None for the weights."""
         gates, cells, weight = ctx.saved_tensors
         steps, batch, width = gates.shape
-        arriving = gradients[0].transpose(0, 1)
-        enter, keep, fresh, leave = gates.view(steps, batch, 4, width // 4).unbind(2)
+        d_output = gradients[0].transpose(0, 1)
+        input_gate, forget_gate, candidate, output_gate = gates.view(steps, batch, 4, width // 4).unbind(2)
         active = torch.tanh(cells[1:])
         through_cell = torch.stack(
-            [fresh * enter * (1 - enter), cells[:-1] * keep * (1 - keep), enter * (1 - fresh.square())], 2
+            [
+                candidate * input_gate * (1 - input_gate),
+                cells[:-1] * forget_gate * (1 - forget_gate),
+                input_gate * (1 - candidate.square()),
+            ],
+            2,
         )
-        through_output, to_cell = active * leave * (1 - leave), leave * (1 - active.square())
+        through_output, to_cell = active * output_gate * (1 - output_gate), output_gate * (1 - active.square())
         delta = gates.new_empty(steps, batch, 4, width // 4)
         d_cell = gates.new_zeros(batch, width // 4)
-        d_hidden = arriving[steps]
+        d_hidden = d_output[steps]
         for t in range(steps - 1, -1, -1):
             d_cell = torch.addcmul(d_cell, d_hidden, to_cell[t])
             torch.mul(through_cell[t], d_cell.unsqueeze(1), out=delta[t, :, :3])
             torch.mul(d_hidden, through_output[t], out=delta[t, :, 3])
-            d_cell = d_cell * keep[t]
-            d_hidden = torch.addmm(arriving[t], delta[t].view(batch, width), weight)
+            d_cell = d_cell * forget_gate[t]
+            d_hidden = torch.addmm(d_output[t], delta[t].view(batch, width), weight)
         return delta.view(steps, batch, width).transpose(0, 1), None

@@ -1,7 +1,7 @@
 """The split into training and test users, by a keyed hash of each user alone.
 
-The part of a record depends on no other record, so adding or removing one moves no other; and no user is in both parts.
- Training and evaluation are then on disjoint units and compose in parallel.
+The part of a record depends on no other record, so adding or removing a record moves no other record, and no
+user is in both parts. Training and evaluation then run on disjoint units and compose in parallel.
 """
 
 from __future__ import annotations
