@@ -60,9 +60,9 @@ def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
     tokens: list[int] = []
     offsets, summaries = [0], []
     for record in records:
-        summary = _marked(record.summary, SUMMARY_TOKENS)
+        summary = _token_ids(record.summary, SUMMARY_TOKENS)
         tokens += summary
-        tokens += _marked(record.text, TEXT_TOKENS)
+        tokens += _token_ids(record.text, TEXT_TOKENS)
         offsets.append(len(tokens))
         summaries.append(len(summary))
     return Reviews(
@@ -77,6 +77,6 @@ def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
     )
 
 
-def _marked(text: str, most: int) -> list[int]:
+def _token_ids(text: str, most: int) -> list[int]:
     words = vocabulary.encode(text, most - 2)
     return [BOS, *words, EOS] if words else []

@@ -70,14 +70,14 @@ def allocate(
         unit=unit,
         max_contribution=max_contribution,
         test_fraction=test_fraction,
-        blocks=tuple(_granted(block, granted) for block in blocks),
+        blocks=tuple(_granted_block(block, granted) for block in blocks),
         plan=documents.PlannedNoise.of(plan),
     )
     documents.write(document, grant)
     public_log.say("granted", blocks=len(blocks), claim=granted.id)
 
 
-def _granted(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> documents.GrantedBlock:
+def _granted_block(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> documents.GrantedBlock:
     return documents.GrantedBlock(
         id=block.id,
         uri=block.spec.data_source,

@@ -20,7 +20,7 @@ def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path,
     """
 
     def release(granted: documents.Grant) -> dp_step.Release:
-        merged = _merged(granted, blocks)
+        merged = _merge_blocks(granted, blocks)
         content, _ = block_file.encode(merged.reviews, merged.metadata)
         released = _noisy_counts(merged, granted)
         return dp_step.Release(released.event, (content, _statistics(released.value, granted)))
@@ -28,7 +28,7 @@ def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path,
     dp_step.run("dp_preprocess", release, grant=grant, outputs=(dataset, statistics), spend=spend)
 
 
-def _merged(granted: documents.Grant, folder: Path) -> block_file.Block:
+def _merge_blocks(granted: documents.Grant, folder: Path) -> block_file.Block:
     files = [(folder / f"{number:05d}.h5", block.digest) for number, block in enumerate(granted.blocks)]
     merged = block_file.merge([block_file.read(path, digest=digest) for path, digest in files])
     block_file.require_bound(merged, unit=granted.unit, max_contribution=granted.max_contribution)

@@ -57,7 +57,7 @@ def read(path: str | os.PathLike[str], *, digest: str | None = None) -> Block:
     except FileNotFoundError as error:
         raise errors.CorruptData(f"block: {path} is missing; fetch it again") from error
     except OSError as error:
-        raise local_files.translated(error, path) from error
+        raise local_files.translation(error, path) from error
     return decode(data, name=str(path), digest=digest)
 
 

@@ -104,7 +104,9 @@ class Reviews:
         lengths = np.concatenate([np.empty(0, np.int64), *(part.lengths for part in parts)])
         return Reviews(**columns, offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
-    def padded(self, *, max_text_len: int, vocab_size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def padded_tokens(
+        self, *, max_text_len: int, vocab_size: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the first `max_text_len` tokens of each review as a rectangle.
 
         Args:

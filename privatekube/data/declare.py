@@ -79,23 +79,23 @@ def contribution_bound(unit: PrivacyUnit, max_contribution: int | None) -> int:
     return max_contribution
 
 
-def write_slice(source: Source, days: Slice, owner: Declaration) -> Iterator[PrivateDataBlock]:
-    """Write one slice of a source as a file per bucket, and return the declaration of each; of empty buckets too.
+def write_slice(source: Source, days: Slice, declaration: Declaration) -> Iterator[PrivateDataBlock]:
+    """Write one slice of a source as a file per bucket, and yield the declaration of each, also of empty buckets.
 
-    Which blocks exist must not depend on single reviews. A file with the same content is left as it is.
+    Which blocks exist must not depend on single reviews. A file that already has the same content is kept.
 
     Raises:
         AlreadyExists: a file of that name has other data.
     """
     whole = partition.in_order(source.reviews(days))
-    bucket = partition.bucket_of(whole.user, owner.n_buckets)
-    for number in range(owner.n_buckets):
+    bucket = partition.bucket_of(whole.user, declaration.n_buckets)
+    for number in range(declaration.n_buckets):
         part = whole.select(bucket == number)
-        kept = partition.bounded(part, unit=owner.unit, max_contribution=owner.max_contribution)
-        metadata = _metadata(source, days, number, owner)
-        name = f"{owner.dataset}-{partition.date_of(days.start_day).isoformat()}-{number}"
-        location = uris.to_uri(uris.join(owner.folder, f"{name}.h5"))
-        yield _resource(name, location, _write(location, kept, metadata), metadata, owner)
+        kept = partition.bound_contributions(part, unit=declaration.unit, max_contribution=declaration.max_contribution)
+        metadata = _metadata(source, days, number, declaration)
+        name = f"{declaration.dataset}-{partition.date_of(days.start_day).isoformat()}-{number}"
+        location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
+        yield _resource(name, location, _write(location, kept, metadata), metadata, declaration)
 
 
 def _write(location: str, part: columns.Reviews, metadata: block_file.Metadata) -> str:
@@ -111,22 +111,22 @@ def _write(location: str, part: columns.Reviews, metadata: block_file.Metadata) 
     return digest
 
 
-def _metadata(source: Source, days: Slice, bucket: int, owner: Declaration) -> block_file.Metadata:
+def _metadata(source: Source, days: Slice, bucket: int, declaration: Declaration) -> block_file.Metadata:
     return block_file.Metadata(
-        dataset=owner.dataset,
+        dataset=declaration.dataset,
         start_day=days.start_day,
         end_day=days.end_day,
         bucket=bucket,
-        n_buckets=owner.n_buckets,
+        n_buckets=declaration.n_buckets,
         **asdict(source.encoding),
-        unit=owner.unit,
-        max_contribution=owner.max_contribution,
+        unit=declaration.unit,
+        max_contribution=declaration.max_contribution,
         categories=source.categories,
     )
 
 
 def _resource(
-    name: str, location: str, digest: str, metadata: block_file.Metadata, owner: Declaration
+    name: str, location: str, digest: str, metadata: block_file.Metadata, declaration: Declaration
 ) -> PrivateDataBlock:
     numbers = {
         "startTime": metadata.start_day,
@@ -138,17 +138,17 @@ def _resource(
     dimensions = [Dimension(attribute, numeric_value=str(value)) for attribute, value in numbers.items()]
     dimensions.append(Dimension("unit", string_value=metadata.unit.value))
     return PrivateDataBlock(
-        meta=ObjectMeta(name, owner.namespace, annotations={CONTENT_DIGEST: digest}),
-        spec=BlockSpec(owner.initial_budget, owner.dataset, location, tuple(dimensions)),
+        meta=ObjectMeta(name, declaration.namespace, annotations={CONTENT_DIGEST: digest}),
+        spec=BlockSpec(declaration.initial_budget, declaration.dataset, location, tuple(dimensions)),
     )
 
 
-def published_block(file: str, owner: Declaration) -> PrivateDataBlock:
+def published_block(file: str, declaration: Declaration) -> PrivateDataBlock:
     """Return the declaration of one of PrivateKube's published files, which stays where it is.
 
     Raises:
         CorruptData: the file cannot be read.
     """
     content = block_file.decode(uris.read_bytes(file), name=file)
-    name = f"{owner.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
-    return _resource(name, uris.to_uri(file), content.digest, content.metadata, owner)
+    name = f"{declaration.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
+    return _resource(name, uris.to_uri(file), content.digest, content.metadata, declaration)

@@ -59,7 +59,7 @@ def bucket_of(user: np.ndarray, n_buckets: int) -> np.ndarray:
     return user % n_buckets
 
 
-def bounded(reviews: Reviews, *, unit: PrivacyUnit, max_contribution: int) -> Reviews:
+def bound_contributions(reviews: Reviews, *, unit: PrivacyUnit, max_contribution: int) -> Reviews:
     """Return at most `max_contribution` reviews of each unit; all of them if a unit is one review.
 
     A keyed hash of each review decides which reviews stay, so that does not depend on other users' reviews.

@@ -51,7 +51,7 @@ class Builder:
         engine: what builds.
         settings: how.
         locked: entries of the last build.
-        report: is told of each image's progress.
+        report: called with the progress of each image.
         entries: entries of this build, by the image's name.
     """
 
@@ -171,7 +171,7 @@ def build(
         engine: what builds.
         settings: how.
         folder: folder of images.lock.yaml.
-        report: is told of each image's progress.
+        report: called with the progress of each image.
 
     Returns:
         An entry for each image, bases first.
@@ -187,7 +187,7 @@ def build(
 def pin(components: Iterable[Recipe], entries: Mapping[str, Entry]) -> None:
     """Write the references into the component.yamls; none is written unless all can be composed."""
     texts = {
-        recipe.folder / component_yaml.FILE: component_yaml.pinned(recipe.folder, entries[recipe.name].reference)
+        recipe.folder / component_yaml.FILE: component_yaml.with_image(recipe.folder, entries[recipe.name].reference)
         for recipe in components
     }
     for path, text in texts.items():

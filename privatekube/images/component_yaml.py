@@ -46,7 +46,7 @@ def image(folder: Path) -> str:
     return str(_node(folder / FILE, _text(folder / FILE)).value)
 
 
-def pinned(folder: Path, reference: str) -> str:
+def with_image(folder: Path, reference: str) -> str:
     """Return the text of component.yaml with `reference` as its image.
 
     Raises:

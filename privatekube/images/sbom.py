@@ -15,7 +15,7 @@ from privatekube.storage import local_files
 PYTHON = """
 import json, subprocess
 from importlib import metadata
-packages = sorted({("pypi", found.metadata["Name"], found.version) for found in metadata.distributions()})
+packages = sorted({("pypi", package.metadata["Name"], package.version) for package in metadata.distributions()})
 try:
     form = "${Package} ${Version}\\n"
     output = subprocess.run(["dpkg-query", "-W", "-f", form], capture_output=True, text=True, check=True).stdout

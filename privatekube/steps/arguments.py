@@ -64,7 +64,7 @@ def parse(step: Callable[..., None], words: Sequence[str]) -> dict[str, Any]:
             fault = "is given twice" if value else "needs a value"
             raise errors.InvalidInput(f"argument: {flag} {fault}; give it one value")
         values[names[flag]] = value[0]
-    return _validated(step, values)
+    return _typed_values(step, values)
 
 
 def usage(step: Callable[..., None]) -> str:
@@ -80,7 +80,7 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _validated(step: Callable[..., None], values: dict[str, str]) -> dict[str, Any]:
+def _typed_values(step: Callable[..., None], values: dict[str, str]) -> dict[str, Any]:
     hints = get_type_hints(step, include_extras=True)
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)

@@ -210,7 +210,7 @@ def read(kind: type[D], path: Path) -> D:
     except FileNotFoundError as error:
         raise errors.InvalidInput(f"{kind.__name__}: {path} does not exist; run the step that writes it") from error
     except OSError as error:
-        raise local_files.translated(error, path) from error
+        raise local_files.translation(error, path) from error
     except pydantic.ValidationError as error:
         raise errors.InvalidInput(f"{kind.__name__} {path.name}: {validation.first_fault(error)}") from None
 

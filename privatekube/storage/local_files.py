@@ -43,10 +43,10 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False)
     except FileExistsError as error:
         raise errors.AlreadyExists(f"file: {target} exists; choose another name") from error
     except OSError as error:
-        raise translated(error, target) from error
+        raise translation(error, target) from error
 
 
-def translated(error: OSError, path: object) -> errors.PrivateKubeError:
+def translation(error: OSError, path: object) -> errors.PrivateKubeError:
     """Return the error of this library that states in one line what the system reported about `path`."""
     reason = (error.strerror or str(error) or type(error).__name__).lower().replace("\n", " ")
     if isinstance(error, FileNotFoundError):

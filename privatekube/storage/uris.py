@@ -67,7 +67,7 @@ def read_bytes(uri: str) -> bytes:
     try:
         return Path(place).read_bytes()
     except OSError as error:
-        raise local_files.translated(error, place) from error
+        raise local_files.translation(error, place) from error
 
 
 def write_bytes(uri: str, data: bytes, *, overwrite: bool = False) -> None:
@@ -131,11 +131,11 @@ def list_files(uri: str) -> list[str]:
     try:
         return sorted(str(path) for path in Path(place).iterdir() if path.is_file())
     except OSError as error:
-        raise local_files.translated(error, place) from error
+        raise local_files.translation(error, place) from error
 
 
 def require_writable(prefix: str) -> None:
-    """Check that files can be written below `prefix`; nothing is left behind but the folder.
+    """Check that files can be written below `prefix`; only the folder remains afterwards.
 
     Raises:
         InvalidInput: they cannot be written.

@@ -77,7 +77,7 @@ def test_buckets_split_users_and_lose_none(users: list[int], n_buckets: int) -> 
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 4))
 def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -> None:
     whole = reviews(users, [i % 2 for i in range(len(users))])
-    kept = partition.bounded(whole, unit=PrivacyUnit.USER_DAY, max_contribution=bound)
+    kept = partition.bound_contributions(whole, unit=PrivacyUnit.USER_DAY, max_contribution=bound)
     before = Counter(zip(whole.user.tolist(), whole.day.tolist(), strict=True))
     after = Counter(zip(kept.user.tolist(), kept.day.tolist(), strict=True))
     assert after == {unit: min(count, bound) for unit, count in before.items()}
@@ -85,13 +85,15 @@ def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -
 
 def test_all_events_are_kept() -> None:
     whole = reviews([1, 1, 1, 1])
-    assert len(partition.bounded(whole, unit=PrivacyUnit.EVENT, max_contribution=1)) == 4
+    assert len(partition.bound_contributions(whole, unit=PrivacyUnit.EVENT, max_contribution=1)) == 4
 
 
 def test_what_stays_of_a_unit_does_not_change_with_other_users() -> None:
     mine = [1] * 9
-    alone = partition.bounded(reviews(mine), unit=PrivacyUnit.USER_DAY, max_contribution=3)
-    together = partition.bounded(reviews([*mine, 2, 3, 3, 3, 3]), unit=PrivacyUnit.USER_DAY, max_contribution=3)
+    alone = partition.bound_contributions(reviews(mine), unit=PrivacyUnit.USER_DAY, max_contribution=3)
+    together = partition.bound_contributions(
+        reviews([*mine, 2, 3, 3, 3, 3]), unit=PrivacyUnit.USER_DAY, max_contribution=3
+    )
     assert rows(alone) == {row for row in rows(together) if row[0] == alone.user[0]}
 
 

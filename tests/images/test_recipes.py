@@ -63,7 +63,7 @@ def test_pinning_keeps_comments_order_and_quotes(folder: Path) -> None:
     above = "# top\nname: 'x'   # odd\nimplementation:\n    container:\n"
     text = f"{above}        image:   'team/a'   # here\n        args: [ 1,2 ]\n"
     (folder / component_yaml.FILE).write_text(text)
-    pinned = component_yaml.pinned(folder, "host:5000/team/a@sha256:00")
+    pinned = component_yaml.with_image(folder, "host:5000/team/a@sha256:00")
     assert pinned == text.replace("'team/a'", "host:5000/team/a@sha256:00")
     assert yaml.safe_load(pinned)["implementation"]["container"]["image"] == "host:5000/team/a@sha256:00"
 
@@ -74,7 +74,7 @@ def test_an_image_that_stands_where_it_cannot_be_replaced_is_refused_or_replaced
 ) -> None:
     (folder / component_yaml.FILE).write_text(f"implementation:\n  container:\n    image: {image}\n    args: [x]\n")
     try:
-        pinned = yaml.safe_load(component_yaml.pinned(folder, "r/a@sha256:00"))
+        pinned = yaml.safe_load(component_yaml.with_image(folder, "r/a@sha256:00"))
     except errors.InvalidInput:
         return
     assert pinned == {"implementation": {"container": {"image": "r/a@sha256:00", "args": ["x"]}}}
