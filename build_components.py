@@ -18,7 +18,7 @@ with entrypoint.imports_of("images"):
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-say = console.console(stderr=True)
+terminal = console.console(stderr=True)
 
 
 class EngineChoice(enum.StrEnum):
@@ -74,20 +74,20 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         jobs=jobs,
     )
     connected = engine.connect(engine_choice.value)
-    say.print(
+    terminal.print(
         f"{connected.name} at {connected.address} builds {len(components)} components", highlight=False, soft_wrap=True
     )
     try:
-        with progress.show(say) as report:
+        with progress.show(terminal) as report:
             entries = building.build(bases, components, connected, settings, folder=lock_folder, report=report)
     except engine.BuildFailed as error:
         for line in error.tail:
-            say.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+            terminal.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
         raise
     if sbom_folder is not None:
         for entry in entries:
             path = sbom.write(connected, entry.name, building.local(entry.name, entry.tag), sbom_folder)
-            say.print(f"wrote {path}", highlight=False, soft_wrap=True)
+            terminal.print(f"wrote {path}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -107,9 +107,9 @@ def _check(bases: list[recipe.Recipe], components: list[recipe.Recipe], lock_fol
     """Print what is out of date and return the exit status."""
     faults = list(checking.faults(bases, components, lock_folder))
     for fault in faults:
-        say.print(fault, highlight=False, soft_wrap=True)
+        terminal.print(fault, highlight=False, soft_wrap=True)
     if not faults:
-        say.print(f"{len(components)} components: component.yaml, lock and sources agree", highlight=False)
+        terminal.print(f"{len(components)} components: component.yaml, lock and sources agree", highlight=False)
     return 1 if faults else 0
 
 

@@ -122,7 +122,7 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
                 metrics=evaluate.outputs["metrics"],
                 prefix=prefix,
             )
-            for task_, limits in (
+            for step, limits in (
                 (allocate, CONTROL),
                 (download, DATA),
                 (preprocess, DATA),
@@ -131,7 +131,7 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
                 (consume, CONTROL),
                 (upload, CONTROL),
             ):
-                _limit(task_, limits)
+                _limit(step, limits)
             retried = (download, upload) if retries else ()  # never a step that draws noise or consumes budget
             for step in retried:
                 step.set_retry(retries, backoff_duration="10s", backoff_factor=2, backoff_max_duration="300s")

@@ -59,14 +59,14 @@ def prepare(images: Iterable[str]) -> engine.Engine:
 
 
 def arguments(
-    prefix: str, blocks: Sequence[PrivateDataBlock], *, engine_: engine.Engine, gpu: bool = True
+    prefix: str, blocks: Sequence[PrivateDataBlock], *, container_engine: engine.Engine, gpu: bool = True
 ) -> dict[str, Any]:
     """Return the options of each container: mounts for the store, the data and the results; this user; no rights.
 
     Args:
         prefix: where results are published; mounted if it is a folder.
         blocks: blocks whose file:// data is mounted read-only.
-        engine_: see `prepare`.
+        container_engine: see `prepare`.
         gpu: whether containers get the GPUs of this machine, if it has any.
     """
     store = os.environ.get(connect.STORE, connect.DEFAULT_STORE)
@@ -86,7 +86,7 @@ def arguments(
         "tmpfs": {"/tmp": ""},  # noqa: S108 - inside the container
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
-        **(container_run.gpu(engine_) if gpu else {}),
+        **(container_run.gpu(container_engine) if gpu else {}),
     }
 
 

@@ -48,7 +48,7 @@ def run(
         run_id: id of the run, which the steps are given.
         work: folder for the artifacts that steps pass on; it holds private data during the run.
         components: names of the steps, and the folders that their modules are found in.
-        observer: is told of each step.
+        observer: receives the start, the lines and the end of each step.
         log: receives the output of kfp.local itself.
         container_arguments: if given, run the images, with these arguments of docker's `containers.run`.
 

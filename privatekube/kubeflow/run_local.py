@@ -56,7 +56,7 @@ def run(
     options = None
     if engine is not None:
         gpu = arguments.device != "cpu"
-        options = container_steps.arguments(arguments.prefix, before, engine_=engine, gpu=gpu)
+        options = container_steps.arguments(arguments.prefix, before, container_engine=engine, gpu=gpu)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     try:
         failure = _run_steps(pipeline, arguments, components, run_id=run_id, options=options, console=console)

@@ -88,18 +88,18 @@ def _require_same_interface(step: str, standard: Path, replacement: Path) -> Non
     expected, offered = (config.read_mapping(folder / component_yaml.FILE) for folder in (standard, replacement))
     for kind in ("inputs", "outputs"):
         offered_types = _types(offered, kind)
-        for name, type_ in _types(expected, kind).items():
-            if offered_types.get(name) != type_:
+        for name, expected_type in _types(expected, kind).items():
+            if offered_types.get(name) != expected_type:
                 raise errors.invalid(
                     f"--component {step}: {kind[:-1]} {name}",
                     offered_types.get(name),
-                    f"must be {type_}, as in components/{step}",
+                    f"must be {expected_type}, as in components/{step}",
                     f"change {replacement / component_yaml.FILE}",
                 )
     for parameter in offered.get("inputs") or []:
         if parameter["name"] not in _types(expected, "inputs") and "default" not in parameter:
             raise errors.InvalidInput(
-                f"--component {step}: input {parameter['name']} is not passed by the pipeline; give it a default"
+                f"--component {step}: input {parameter['name']} is not passed by the pipeline; declare a default for it"
             )
 
 

@@ -47,7 +47,7 @@ class Steps:
 
     Args:
         components: names of the steps, and the folders that their modules are found in.
-        observer: is told what happens.
+        observer: receives the start, the lines and the end of each step.
         failure: the first step that failed.
         running: the processes of the steps that run now.
     """
@@ -62,7 +62,7 @@ class Steps:
         step = self.components.step_of(command)
         self.observer.on_start(step)
         last_line = ""
-        process = subprocess.Popen(  # noqa: S603 - the command stands in the component's own component.yaml
+        process = subprocess.Popen(  # noqa: S603 - the command comes from the component's own component.yaml
             [sys.executable, *command[1:]],
             env={**_THREADS, **os.environ, **self._step_environment(), **environment},
             stdout=subprocess.PIPE,

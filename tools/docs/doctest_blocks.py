@@ -9,10 +9,10 @@ import griffe
 PROMPT = ">>>"
 
 
-def fenced(docstring: str) -> str:
+def fence_doctests(docstring: str) -> str:
     """Return a docstring with each doctest, up to the next blank line, in a fence.
 
-    >>> "```pycon" in fenced("Add two numbers: here >>> is not a prompt.")
+    >>> "```pycon" in fence_doctests("Add two numbers: here >>> is not a prompt.")
     False
     """
     lines: list[str] = []
@@ -35,9 +35,9 @@ class DoctestBlocks(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_options: Any) -> None:
         """Change the docstring of one object."""
         if obj.docstring is not None:
-            obj.docstring.value = fenced(obj.docstring.value)
+            obj.docstring.value = fence_doctests(obj.docstring.value)
 
     def on_package(self, *, pkg: griffe.Module, **_options: Any) -> None:
         """Change the docstring of the root package, which griffe does not report as an object."""
         if pkg.docstring is not None and "```" not in pkg.docstring.value:
-            pkg.docstring.value = fenced(pkg.docstring.value)
+            pkg.docstring.value = fence_doctests(pkg.docstring.value)
