@@ -122,12 +122,12 @@ def main() -> None:
     parser.add_argument("--epsilon", type=float, nargs="*", default=[1.0, 3.0, 8.0])
     parser.add_argument("--no-reference", action="store_true", help="leave out the non-private model")
     parser.add_argument("--set", action="append", default=[], help="key=value, as run_pipeline.py takes it")
-    given = parser.parse_args()
-    run = config.load_arguments(Path("arguments.yaml"), given.set)
-    days = 10 if given.source == sources.SYNTHETIC and given.days is None else given.days
-    data = load(given.source, days, run.test_fraction)
-    trained = [(f"{epsilon:g}", private(run, data, epsilon)) for epsilon in given.epsilon]
-    if not given.no_reference:
+    options = parser.parse_args()
+    run = config.load_arguments(Path("arguments.yaml"), options.set)
+    days = 10 if options.source == sources.SYNTHETIC and options.days is None else options.days
+    data = load(options.source, days, run.test_fraction)
+    trained = [(f"{epsilon:g}", private(run, data, epsilon)) for epsilon in options.epsilon]
+    if not options.no_reference:
         trained.append(("none", non_private(run, data)))
     print(f"{run.model}, {run.task}, {len(data.train)} training and {len(data.test)} test reviews")
     for name, module in trained:

@@ -109,9 +109,9 @@ def one_by_one(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str
     world.wait_for_blocks()
     before, waited = world.writes(), []
     for number in range(n_claims):
-        made = world.store.create(claim(f"single-{number}", "few", demand, range(n_blocks)))
+        created = world.store.create(claim(f"single-{number}", "few", demand, range(n_blocks)))
         began = time.perf_counter()
-        while not (stored := world.store.get_claim(made.id)) or not stored.status.acquired:
+        while not (stored := world.store.get_claim(created.id)) or not stored.status.acquired:
             time.sleep(0.002)
         waited.append(time.perf_counter() - began)
         if number == 19:
@@ -176,28 +176,28 @@ def world() -> Iterator[World]:
             controller.stop()
 
 
-def measured(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def measure(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Yield each figure when it is measured."""
     with world() as running:
-        yield from one_by_one(running, given.singles, 100)
-        yield from burst(running, given.burst, 100)
-        yield from come_and_go(running, given.claims, given.blocks)
+        yield from one_by_one(running, options.singles, 100)
+        yield from burst(running, options.burst, 100)
+        yield from come_and_go(running, options.claims, options.blocks)
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--singles", type=at_least_one, default=100, metavar="CLAIMS", help="one by one")
-    options.add_argument("--burst", type=at_least_one, default=1000, metavar="CLAIMS")
-    options.add_argument("--claims", type=at_least_one, default=10_000, help="that come and go")
-    options.add_argument("--blocks", type=at_least_one, default=1000, help="over which they do")
-    given = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--singles", type=at_least_one, default=100, metavar="CLAIMS", help="one by one")
+    parser.add_argument("--burst", type=at_least_one, default=1000, metavar="CLAIMS")
+    parser.add_argument("--claims", type=at_least_one, default=10_000, help="that come and go")
+    parser.add_argument("--blocks", type=at_least_one, default=1000, help="over which they do")
+    options = parser.parse_args()
     table, console = Table("what", "figure"), Console(width=None if Console().is_terminal else 140)
     try:
-        for what, figure in measured(given):
-            console.print(f"{what}: {figure}", style="dim")
-            table.add_row(what, figure)
+        for name, figure in measure(options):
+            console.print(f"{name}: {figure}", style="dim")
+            table.add_row(name, figure)
     except errors.PrivateKubeError as error:
-        options.error(str(error))
+        parser.error(str(error))
     console.print(table)
 
 

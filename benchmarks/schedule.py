@@ -3,7 +3,7 @@
 Prints tables; asserts nothing.
 
     python benchmarks/schedule.py --scenario tests/samples/scenarios/*.json.gz --order fcfs dpf
-    python benchmarks/schedule.py --sizes 1000 10000 100000 1000000         growth of time and memory, made-up claims
+    python benchmarks/schedule.py --sizes 1000 10000 100000 1000000         growth of time and memory, generated claims
     python benchmarks/schedule.py --accountings 3000                        Renyi against epsilon-delta, the same claims
 
 The peers are the schedulers of PrivateKube (dpsched, the files named online) and DPack (privacypacking, offline). Their
@@ -65,7 +65,7 @@ def play(read: scenario.Scenario, unlock: str, order: str, repeats: int = 1) -> 
     return min(played, key=lambda result: result.wall_seconds)
 
 
-def recorded(paths: list[Path], orders: list[str], repeats: int) -> Iterator[Row]:
+def replay_recorded(paths: list[Path], orders: list[str], repeats: int) -> Iterator[Row]:
     """Replay scenarios that have results of peers, with the same policies."""
     for path in paths:
         document = scenario.document(path)
@@ -161,30 +161,34 @@ def at_least_one(text: str) -> int:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--scenario", type=Path, nargs="+", default=[], metavar="FILE")
-    options.add_argument("--sizes", type=at_least_one, nargs="+", default=[], metavar="CLAIMS")
-    options.add_argument("--accountings", type=at_least_one, metavar="CLAIMS")
-    options.add_argument("--order", nargs="+", choices=list(ordering.ORDERINGS), default=["fcfs", "dpf", "dpack"])
-    options.add_argument("--repeats", type=at_least_one, default=3, help="of each scenario; the fastest counts")
-    options.add_argument("--json", action="store_true", help="a JSON object per row instead of tables")
-    given = options.parse_args()
-    if not (given.scenario or given.sizes or given.accountings):
-        options.error("nothing to do; name --scenario, --sizes or --accountings")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenario", type=Path, nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--sizes", type=at_least_one, nargs="+", default=[], metavar="CLAIMS")
+    parser.add_argument("--accountings", type=at_least_one, metavar="CLAIMS")
+    parser.add_argument("--order", nargs="+", choices=list(ordering.ORDERINGS), default=["fcfs", "dpf", "dpack"])
+    parser.add_argument("--repeats", type=at_least_one, default=3, help="of each scenario; the fastest counts")
+    parser.add_argument("--json", action="store_true", help="a JSON object per row instead of tables")
+    options = parser.parse_args()
+    if not (options.scenario or options.sizes or options.accountings):
+        parser.error("nothing to do; name --scenario, --sizes or --accountings")
     try:
-        report(given)
+        report(options)
     except errors.PrivateKubeError as error:
-        options.error(str(error))
+        parser.error(str(error))
 
 
-def report(given: argparse.Namespace) -> None:
+def report(options: argparse.Namespace) -> None:
     """Print the requested tables."""
-    if given.scenario:
-        show("Recorded scenarios", recorded(given.scenario, given.order, given.repeats), as_json=given.json)
-    if given.sizes:
-        show("Growth", growth(given.sizes, given.order), as_json=given.json)
-    if given.accountings:
-        show("Granted in either accounting", accountings(given.accountings, given.order), as_json=given.json)
+    if options.scenario:
+        show(
+            "Recorded scenarios",
+            replay_recorded(options.scenario, options.order, options.repeats),
+            as_json=options.json,
+        )
+    if options.sizes:
+        show("Growth", growth(options.sizes, options.order), as_json=options.json)
+    if options.accountings:
+        show("Granted in either accounting", accountings(options.accountings, options.order), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ CLIP, NOISE, LEARNING_RATE = 0.5, 1.0, 0.01
 
 
 class Stock(nn.Module):
-    """The same classifier out of layers that are given: torch's, or Opacus'."""
+    """The same classifier, built from the given layers: torch's, or Opacus'."""
 
     def __init__(self, config: models.ModelConfig, lstm: type[nn.Module]) -> None:
         super().__init__()
@@ -112,30 +112,30 @@ def measure(config: models.ModelConfig, batch_size: int, repeats: int) -> dict[s
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--batch-size", type=int, nargs="+", default=[64, 256])
-    options.add_argument("--length", type=int, default=100, help="tokens of a text")
-    options.add_argument("--embedding-dim", type=int, default=100)
-    options.add_argument("--hidden-dim", type=int, default=100)
-    options.add_argument("--vocab-size", type=int, default=5000)
-    options.add_argument("--classes", type=int, default=11)
-    options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--threads", type=int, default=1)
-    given = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--length", type=int, default=100, help="tokens of a text")
+    parser.add_argument("--embedding-dim", type=int, default=100)
+    parser.add_argument("--hidden-dim", type=int, default=100)
+    parser.add_argument("--vocab-size", type=int, default=5000)
+    parser.add_argument("--classes", type=int, default=11)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
     warnings.simplefilter("ignore")  # of Opacus' hooks
     torch.manual_seed(0)
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(options.threads)
     config = models.ModelConfig(
         architecture="lstm",
-        vocab_size=given.vocab_size,
-        max_text_len=given.length,
-        embedding_dim=given.embedding_dim,
-        hidden_dim=given.hidden_dim,
-        n_classes=given.classes,
+        vocab_size=options.vocab_size,
+        max_text_len=options.length,
+        embedding_dim=options.embedding_dim,
+        hidden_dim=options.hidden_dim,
+        n_classes=options.classes,
     )
     print(f"{'batch':>6}  {'step':<28}{'milliseconds':>13}{'times plain':>13}")
-    for batch_size in given.batch_size:
-        seconds = measure(config, batch_size, given.repeats)
+    for batch_size in options.batch_size:
+        seconds = measure(config, batch_size, options.repeats)
         base = seconds["plain nn.LSTM, not private"]
         for name, median in seconds.items():
             print(f"{batch_size:>6}  {name:<28}{1000 * median:>13.1f}{median / base:>13.2f}")

@@ -1,4 +1,4 @@
-"""Made-up scenarios of any size, in the format that `privatekube simulate` reads.
+"""Generated scenarios of any size, in the format that `privatekube simulate` reads.
 
 python benchmarks/workloads.py offline 100000 > offline.json
 python benchmarks/workloads.py online 100000 > online.json
@@ -37,7 +37,6 @@ def offline(n_claims: int, seed: int = 0) -> dict[str, Any]:
     that about half of them can be granted by a good policy.
     """
     chance = np.random.default_rng(seed)
-    chance = np.random.default_rng(seed)
     capacity = np.array(budget.to_renyi(WHOLE, ORDERS).values)
     curves = []
     for place in range(N_CURVES):
@@ -67,12 +66,12 @@ def mechanisms(n_claims: int, seed: int = 0, *, renyi: bool) -> dict[str, Any]:
         return np.where(chance.random(n_claims) < TRAINING_SHARE, training, statistic)
 
     claims = _claims(n_claims, chance, which)
-    every = [*statistics, *trainings]
+    priced_events = [*statistics, *trainings]
     if renyi:
         whole = budget.to_renyi(WHOLE)
-        curves = [list(accounting.renyi_cost(event).values) for event, _ in every]
+        curves = [list(accounting.renyi_cost(event).values) for event, _ in priced_events]
         return _at_once(f"renyi-{n_claims}", list(whole.values), curves, claims, whole.orders)
-    costs = [[accounting.epsilon(event, delta or TRAINING_DELTA), delta] for event, delta in every]
+    costs = [[accounting.epsilon(event, delta or TRAINING_DELTA), delta] for event, delta in priced_events]
     return _at_once(f"epsilon-delta-{n_claims}", list(WHOLE.values), costs, claims)
 
 
@@ -157,5 +156,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=list(KINDS))
     parser.add_argument("claims", type=int)
-    given = parser.parse_args()
-    json.dump(KINDS[given.kind](given.claims), sys.stdout)
+    options = parser.parse_args()
+    json.dump(KINDS[options.kind](options.claims), sys.stdout)
