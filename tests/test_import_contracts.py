@@ -17,7 +17,7 @@ CONTRACTS = [
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 ]
 VIOLATIONS = {
-    "The project stands on the library, never the other way round": ("privatekube/data/declare.py", "blocks.record"),
+    "The project imports the library, never the other way round": ("privatekube/data/declare.py", "blocks.record"),
     "The library's layers": ("privatekube/resources/block.py", "privatekube.store.base"),
     "Components don't know each other": ("components/consume/__main__.py", "components.upload.__main__"),
     "Stores don't know each other": ("privatekube/store/memory.py", "privatekube.store.sqlite.store"),

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs" / "architecture.svg"
 LIBRARY = "privatekube"
-HALVES, LAYERS = "The project stands on the library, never the other way round", "The library's layers"
+HALVES, LAYERS = "The project imports the library, never the other way round", "The library's layers"
 
 WIDTH, MARGIN, GAP = 800, 12, 8
 TITLE_HEIGHT, NAME_HEIGHT, LINE_HEIGHT, PADDING = 34, 18, 14, 8
