@@ -68,12 +68,11 @@ class InterruptingCluster(Cluster):
         self.expiring = {"privatedatablocks", "privacybudgetclaims"}
 
     def watch(self, plural: str, version: str, *, seconds: int) -> Iterator[tuple[str, Any]]:
-        """Watch as the base class does, from an expired version if asked to."""
-        expires = plural in self.expiring
-        self.expiring.discard(plural)
+        """Watch as the base class does, from an expired version if asked to, until the server has refused that one."""
         try:
-            yield from super().watch(plural, "1" if expires else version, seconds=seconds)
+            yield from super().watch(plural, "1" if plural in self.expiring else version, seconds=seconds)
         except errors.Conflict:
+            self.expiring.discard(plural)
             self.expired += 1
             raise
 

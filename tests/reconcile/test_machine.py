@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -210,7 +211,7 @@ class Machine(RuleBasedStateMachine):
         self.store.close()
 
 
-TestMachine = Machine.TestCase
+TestMachine = pytest.mark.slow(Machine.TestCase)
 
 
 def walks(*, examples: int, steps: int) -> hypothesis.settings:
