@@ -47,7 +47,7 @@ def test_it_compiles_for_a_cluster_with_its_own_image(laptop: Laptop) -> None:
         (
             "inputs:\n",
             "inputs:\n- {name: extra, type: String}\n",
-            "input extra is not passed by the pipeline; give it a default",
+            "input extra is not passed by the pipeline; declare a default for it",
         ),
     ],
 )
