@@ -80,6 +80,7 @@ def available_after(snapshot: Snapshot, decisions: Decisions) -> dict[str, Priva
     return left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unlock", UNLOCKS)
 @pytest.mark.parametrize("order", sorted(ordering.ORDERINGS))
 @given(snapshot=snapshots())
