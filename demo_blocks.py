@@ -79,7 +79,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
             created = []
     n_existing = len(blocks) - len(created)
     existing = f"; {n_existing} existed already and are unchanged" if n_existing else ""
-    message = f"created {len(created)} blocks of {declaration.initial_budget} in {namespace}{existing}"
+    noun = "block" if len(created) == 1 else "blocks"
+    message = f"created {len(created)} {noun} of {declaration.initial_budget} in {namespace}{existing}"
     terminal.print(message, highlight=False, soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from kfp import components, dsl
 from kfp.dsl.base_component import BaseComponent
 
+from privatekube import config
 from privatekube.images import component_yaml
 
 STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
@@ -23,8 +24,14 @@ GPU_TYPE = "nvidia.com/gpu"
 
 
 def load(folder: Path) -> BaseComponent:
-    """Load the component in `folder`."""
-    return components.load_component_from_file(str(folder / component_yaml.FILE))
+    """Load the component in `folder`.
+
+    Raises:
+        InvalidInput: its `component.yaml` cannot be read, or is not a YAML mapping.
+    """
+    path = folder / component_yaml.FILE
+    config.read_mapping(path)  # kfp answers a missing or malformed file with a traceback
+    return components.load_component_from_file(str(path))
 
 
 def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -> BaseComponent:

@@ -72,7 +72,7 @@ def test_the_same_reviews_cut_otherwise_are_refused(laptop: Laptop) -> None:
 
 def test_more_days_add_the_missing_blocks(laptop: Laptop) -> None:
     one_day(laptop)
-    assert "created 1 blocks" in laptop.run("demo_blocks.py", "create", "--days", "2")
+    assert "created 1 block of" in laptop.run("demo_blocks.py", "create", "--days", "2")
     assert len(laptop.blocks()) == 2
 
 
@@ -117,7 +117,7 @@ def test_a_bad_line_of_a_source_is_counted_and_reported(laptop: Laptop) -> None:
     (laptop.folder / "Music.json").write_text(f"{json.dumps(good)}\nbroken\n")
     written = laptop.run("demo_blocks.py", "create", "--source", "Music.json")
     assert "1 lines of" in written
-    assert "created 1 blocks" in written
+    assert "created 1 block of" in written
 
 
 @pytest.mark.parametrize(

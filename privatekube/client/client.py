@@ -38,7 +38,8 @@ class BudgetClient(ControlPlane):
     Example:
         >>> from privatekube.privacy.budget import EpsilonDelta
         >>> from privatekube.resources.block import BlockSpec, PrivateDataBlock
-        >>> from privatekube.resources.requests import BudgetDemand
+        >>> from privatekube.resources.meta import ObjectMeta
+        >>> from privatekube.resources.requests import AllocateRequest, BudgetDemand
         >>> from privatekube.store.memory import MemoryStore
         >>> spec = BlockSpec(dataset="reviews", data_source="reviews.h5", initial_budget=EpsilonDelta(10.0, 1e-6))
         >>> request = AllocateRequest(dataset="reviews", expected_budget=BudgetDemand(EpsilonDelta(1.0, 1e-9)))

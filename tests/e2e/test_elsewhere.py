@@ -37,7 +37,7 @@ def test_a_source_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> None:
     line = {"reviewerID": "u", "asin": "p", "overall": 5, "reviewText": "good", "unixReviewTime": 1356998400}
     for name in ("Music", "Office"):
         uris.write_bytes(f"{bucket}/reviews/{name}.json", json.dumps(line).encode())
-    assert "created 1 blocks" in laptop.run("demo_blocks.py", "create", "--source", f"{bucket}/reviews")
+    assert "created 1 block of" in laptop.run("demo_blocks.py", "create", "--source", f"{bucket}/reviews")
 
 
 def write_published_block(path: Path, seed: int) -> None:

@@ -106,3 +106,11 @@ def test_pinned_images_are_accepted_and_one_that_was_not_pushed_only_on_this_mac
         StepComponents(ROOT, here).require_images(pushed=True)
     with pytest.raises(errors.InvalidInput, match="was not built"):
         StepComponents(ROOT, {"c": pinned_to(tmp_path / "c", "host:5000/c")}).require_images(pushed=False)
+
+
+@pytest.mark.parametrize("text", [None, "{", "a list"])
+def test_a_component_that_cannot_be_read_is_a_line(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "component.yaml").write_text(text)
+    with pytest.raises(errors.InvalidInput, match=r"component\.yaml: "):
+        dp_lstm.load(tmp_path)
