@@ -1,4 +1,4 @@
-"""End a command the same way everywhere: one line for a known error, and nothing about the data for an unknown one.
+"""End every command in the same way: a known error is one line, and an unknown one reveals nothing about the data.
 
 Commands that read private data run `scrubbed`: the message of an unexpected exception may quote a record, so only its
 type and location are shown.
@@ -19,14 +19,14 @@ INTERRUPTED = 130
 
 
 def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | None = None) -> NoReturn:
-    """Call `command` and exit the process with the status that belongs to how it ended.
+    """Call `command` and exit the process with the status for its outcome.
 
     0 for success and for a closed output pipe, the `exit_status` of an error of this library, 130 for Ctrl-C, and 1
     with a traceback for an unexpected error.
 
     Args:
         command: what to run.
-        scrubbed: whether to show the type and the location of an unexpected error in place of its message.
+        scrubbed: whether to show only the type and the location of an unexpected error, without its message.
         extra: the extra that the command needs, for the message about a missing package.
 
     Raises:

@@ -8,10 +8,10 @@
     |   |   +-- NotServed         the store refuses the operation for any object
     |   |   +-- MissingExtra      a package that an extra installs is missing
     |   +-- NotFound              no such block, claim or file                  exit status 2
-    |   +-- AlreadyExists         the name or the data is taken                 exit status 2
-    |   +-- BudgetUnavailable     the requested budget is not there             exit status 3
+    |   +-- AlreadyExists         the name or the data is registered already    exit status 2
+    |   +-- BudgetUnavailable     the requested budget is not available         exit status 3
     |   +-- BudgetExceeded        a run used more than it was granted           exit status 4
-    |   +-- DeadlineExceeded      the allowed time to wait is over              exit status 2
+    |   +-- DeadlineExceeded      the time limit for waiting has passed         exit status 2
     +-- Temporary                 the same call may succeed later               exit status 1
         +-- Conflict              another writer changed the object first
         +-- Deposed               another controller has taken over
@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 
 class ResourceName(NamedTuple):
-    """Names a block or a claim: its kind, and its id `namespace/name`.
+    """The name of a block or a claim: its kind, and its id `namespace/name`.
 
     >>> str(ResourceName("block", "ns/day-1"))
     'block ns/day-1'
@@ -44,8 +44,8 @@ class PrivateKubeError(Exception):
     """The base of every error of this library.
 
     Attributes:
-        exit_status: what a command that ends with this error exits with.
-        resource: the block or claim that the error is about; None where it is not about a single one.
+        exit_status: the exit status of a command that fails with this error.
+        resource: the block or claim that the error is about; None if it is not about a single one.
     """
 
     exit_status = 1
@@ -95,7 +95,7 @@ class AlreadyExists(Permanent):
 
 
 class BudgetUnavailable(Permanent):
-    """Raised when the requested budget is not there and waiting would not bring it."""
+    """Raised when the requested budget is not available and waiting would not help."""
 
     exit_status = 3
 
@@ -107,7 +107,7 @@ class BudgetExceeded(Permanent):
 
 
 class DeadlineExceeded(Permanent):
-    """Raised when the allowed time to wait is over."""
+    """Raised when the time limit for waiting has passed."""
 
     exit_status = 2
 
@@ -117,7 +117,7 @@ class Conflict(Temporary):
 
 
 class Deposed(Temporary):
-    """Raised in a controller when another one has taken over: nothing may be written any more."""
+    """Raised in a controller when another one has taken over: this one must not write any more."""
 
 
 class StoreBusy(Temporary):

@@ -1,17 +1,17 @@
 """Retry with exponential back-off and jitter: the one place that decides how long to pause between attempts.
 
-Three forms, for three needs:
+There are three forms:
 
 - `call` repeats an action that raised an error, by default one that is `errors.Temporary`;
-- `poll` reads a value again until it is as wanted;
-- `Pauses` is for a loop that goes on by itself, such as a watch, and starts over after a success.
+- `poll` reads a value again until it meets a condition;
+- `Pauses` is for a loop that never ends, such as a watch; a success makes the next pause short again.
 
 >>> answers = iter([errors.StoreBusy("store: is locked"), "done"])
->>> def ask() -> str:
+>>> def fetch() -> str:
 ...     if isinstance(answer := next(answers), Exception):
 ...         raise answer
 ...     return answer
->>> call(ask, attempts=3, back_off=BackOff(first_seconds=0.001))
+>>> call(fetch, attempts=3, back_off=BackOff(first_seconds=0.001))
 'done'
 """
 
@@ -35,7 +35,7 @@ class BackOff:
     """How long to pause between attempts: twice as long each time, up to a bound.
 
     Each pause is drawn uniformly between half of that length and all of it, so that processes that failed together
-    do not come back together.
+    do not all retry at the same time.
 
     Args:
         first_seconds: upper bound of the first pause.
@@ -51,7 +51,7 @@ class BackOff:
             raise errors.invalid("back-off", value, "must grow from a positive pause", "set 0 < first <= longest")
 
     def pause_seconds(self, failures: int) -> float:
-        """Return how long to pause after so many failures in a row, counted from 1."""
+        """Return how long to pause after this number of consecutive failures, counted from 1."""
         doublings = min(failures - 1, 60)  # a float cannot hold 2**1024
         bound = min(self.first_seconds * 2.0**doublings, self.longest_seconds)
         return bound * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, protects nothing
@@ -68,13 +68,13 @@ def call(
     timeout_seconds: float | None = None,
     back_off: BackOff = STANDARD,
 ) -> T:
-    """Call `action` until it does not raise one of the errors `on`, and return what it returns.
+    """Call `action` until it raises none of the errors `on`, and return its result.
 
     Args:
         action: what to do; it must tolerate being repeated.
         on: errors after which to repeat it; every other one is raised at once.
-        attempts: how often to call it at most; None for no limit.
-        timeout_seconds: after how long to call it for the last time; None for no limit.
+        attempts: the largest number of calls; None for no limit.
+        timeout_seconds: how long to repeat it; the last call is made at the end of this time; None for no limit.
         back_off: how long to pause.
 
     Raises:
@@ -103,18 +103,18 @@ def poll(
     pause_at_most: Callable[[T], float] | None = None,
     back_off: BackOff = STANDARD,
 ) -> T:
-    """Call `read` until `is_done` of the value that it returns, and return that value.
+    """Call `read` until `is_done` accepts the value that it returns, and return that value.
 
     Args:
         read: reads the value.
-        is_done: whether the value is as wanted.
-        timeout_seconds: after how long to read it for the last time; None for no limit.
-        error: raised when it is not as wanted by then.
-        pause_at_most: an upper bound of the next pause in seconds, where the value tells when it will change.
+        is_done: returns whether to accept a value.
+        timeout_seconds: how long to repeat it; the last read is made at the end of this time; None for no limit.
+        error: raised if no value was accepted by then.
+        pause_at_most: returns an upper bound of the next pause, in seconds, for a value that says when it will change.
         back_off: how long to pause.
 
     Raises:
-        PrivateKubeError: `error`, at the end of the time.
+        PrivateKubeError: `error`, when the time is over.
 
     Example:
         >>> counter = iter(range(10))
@@ -183,7 +183,7 @@ def _stop(attempts: int | None, timeout_seconds: float | None) -> Callable[[tena
 
 
 def _until_timeout(pause: float, state: tenacity.RetryCallState, timeout_seconds: float | None) -> float:
-    """Return `pause`, cut so that the last attempt is made when the time is over and not later."""
+    """Return `pause`, shortened so that the last attempt is not made later than the end of the time."""
     if timeout_seconds is None:
         return pause
     return max(0.0, min(pause, timeout_seconds - (state.seconds_since_start or 0.0)))

@@ -1,4 +1,4 @@
-"""Bounded types of arguments and settings, each in one place, and the one-line message for a value out of bounds.
+"""Bounded types of arguments and settings, each declared once, and the one-line message for a value out of bounds.
 
 Pydantic checks them wherever they annotate a field of a model or a parameter of a component:
 
@@ -75,7 +75,7 @@ Delta = OpenShare
 """The delta of (epsilon, delta)-DP."""
 
 BlockCount = Annotated[str, pydantic.BeforeValidator(_block_count)]
-"""A number of blocks as text: a whole number of at least 1, or `all` that match."""
+"""A number of blocks as text: a whole number of at least 1, or `all` for every matching block."""
 
 Conditions = list[dict[str, str]]
 """Conditions on the dimensions of blocks, each as in an allocate request."""

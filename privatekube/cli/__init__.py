@@ -1,1 +1,1 @@
-"""The command line `privatekube`, and what the scripts of a project share with it."""
+"""The command line `privatekube`, and helpers that other scripts share with it."""

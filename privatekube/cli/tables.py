@@ -124,7 +124,7 @@ def claim_details(claim: PrivacyBudgetClaim) -> Iterator[Table]:
 
 
 def replay_result(scenario: Scenario, result: Replay, policy: Mapping[str, str]) -> Iterator[Table]:
-    """Yield how many claims of a scenario were granted, what that used of each block, and when each was granted."""
+    """Yield how many claims of a scenario were granted, how much of each block that used, and when each was granted."""
     yield _facts(
         ("scenario", scenario.name),
         *policy.items(),

@@ -66,15 +66,15 @@ class BudgetClient(ControlPlane):
         timeout_seconds: float,
         settle_after_seconds: int | None = None,
     ) -> PrivacyBudgetClaim:
-        """Claim budget and wait until it is granted; a repetition under the same name finds its claim and pays once.
+        """Claim budget and wait until it is granted; a repeated call with the same name finds its claim and pays once.
 
         Args:
             namespace: of the claim and its blocks.
             name: of the claim.
             request: what to claim.
             timeout_seconds: how long to wait.
-            settle_after_seconds: after how long without a sign of life of its run the control plane settles the
-                claim; None for never.
+            settle_after_seconds: how long after the last progress of its run the control plane settles the claim; None
+                for never.
 
         Returns:
             The claim, which holds the budget.
@@ -133,7 +133,7 @@ class BudgetClient(ControlPlane):
         self._update_spec(claim_id, open_data)
 
     def consume(self, claim_id: str, *, mechanisms: Sequence[str] = ()) -> dict[str, PrivacyBudget]:
-        """Commit everything that a claim holds; a repetition commits once.
+        """Commit everything that a claim holds; a repeated call commits nothing more.
 
         Args:
             claim_id: `namespace/name`.
@@ -155,7 +155,7 @@ class BudgetClient(ControlPlane):
             return dict(claim.status.committed)
 
     def release(self, claim_id: str) -> None:
-        """Return everything that a claim holds and withdraw what it waits for; a repetition changes nothing.
+        """Return everything that a claim holds and withdraw what it waits for; a repeated call changes nothing.
 
         Args:
             claim_id: `namespace/name`.
@@ -178,7 +178,7 @@ class BudgetClient(ControlPlane):
             claim_id: `namespace/name`.
 
         Returns:
-            What was done; `Outcome.NOTHING` also where no such claim exists.
+            What was done; `Outcome.NOTHING` also if no such claim exists.
         """
         with self.store.transaction():
             claim = self.store.get_claim(claim_id)
@@ -194,7 +194,7 @@ class BudgetClient(ControlPlane):
     def _ensure_claim(
         self, namespace: str, name: str, request: AllocateRequest, settle_after_seconds: int | None
     ) -> PrivacyBudgetClaim:
-        """Create the claim if it is missing and could be granted at some time; return it as it is after a pass."""
+        """Create the claim if it is missing and could be granted at some time; return its state after a pass."""
         with self.store.transaction():
             claim = self.store.get_claim(f"{namespace}/{name}")
             if claim is None:
@@ -210,7 +210,7 @@ class BudgetClient(ControlPlane):
             return self.get_claim(claim.id)
 
     def _create_or_get(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        """Create a claim, or return the one of its name that another process has just created."""
+        """Create a claim, or return the one of the same name that another process has just created."""
         try:
             return self.store.create(claim)
         except errors.AlreadyExists:
@@ -257,7 +257,7 @@ class BudgetClient(ControlPlane):
         return retries.poll(read, is_done, timeout_seconds=self.answer_timeout_seconds, error=no_answer)
 
     def _update_spec(self, claim_id: str, change: Callable[[PrivacyBudgetClaim], PrivacyBudgetClaim]) -> None:
-        """Apply `change` to a claim and write it; read it again and repeat where another writer was faster."""
+        """Apply `change` to a claim and write it; read it again and retry if another writer was faster."""
 
         def write() -> None:
             with self.store.transaction():
@@ -299,7 +299,7 @@ def _is_decided(claim: PrivacyBudgetClaim) -> bool:
 
 
 def _seconds_left(claim: PrivacyBudgetClaim, timeout_ms: int, *, now_ms: int) -> float:
-    """Return how long until a waiting request times out, and a little more so that the next pass finds it so."""
+    """Return how long until a waiting request times out, with a margin so that the next pass sees the timeout."""
     detail = (
         claim.status.responses[0].detail if claim.status.responses else None
     )  # none if it was deleted and recreated

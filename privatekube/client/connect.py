@@ -1,6 +1,6 @@
 """Connect to the control plane that PRIVATEKUBE_STORE names: a file on this machine, or a cluster.
 
-The store that is named is imported when it is used: not every installation has the packages of both.
+A store is imported only when it is used: not every installation has the packages of both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FILE, _CLUSTER = "sqlite:///", "kubernetes"
 
 
 def connect(uri: str | None = None) -> BudgetClient:
-    """Return a client of a control plane; a context manager that closes the connection.
+    """Return a client of a control plane, which is a context manager that closes the connection.
 
     Args:
         uri: `sqlite:///path/to/state.db`, `kubernetes` (the service account of this pod, or the current context of
@@ -29,7 +29,7 @@ def connect(uri: str | None = None) -> BudgetClient:
             `.privatekube/state.db`.
 
     Raises:
-        InvalidInput: no such kind of store, a file that cannot be a store, or no such cluster.
+        InvalidInput: the kind of store is unknown, the file cannot be a store, or the cluster does not exist.
         MissingExtra: the store needs a package that is not installed.
 
     Example:

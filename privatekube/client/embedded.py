@@ -1,4 +1,4 @@
-"""The embedded control plane: a store, the policy that it keeps, and the passes over it."""
+"""The embedded control plane: a store, its policy, and the passes over it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from privatekube.store.clock import SYSTEM, Clock
 class ControlPlane:
     """The control plane in this process: it registers blocks, reads what is stored, and runs passes itself.
 
-    It knows nothing of how a run claims budget: that is `client.BudgetClient`, which builds on it. A context manager
-    that closes the store.
+    It does not know how a run claims budget; `client.BudgetClient` adds that. It is a context manager that closes the
+    store.
 
     Args:
         store: where blocks and claims are.
@@ -48,7 +48,7 @@ class ControlPlane:
         """Register the blocks that do not exist yet, all of them or none.
 
         Args:
-            blocks: what to register; a block that exists with the same data is left as it is.
+            blocks: what to register; a block that exists with the same data is left unchanged.
 
         Returns:
             The blocks that were created.
@@ -65,7 +65,7 @@ class ControlPlane:
             return created
 
     def delete_block(self, namespace: str, name: str) -> None:
-        """Delete a block; what was committed on its data stays on record.
+        """Delete a block; the record of what was committed on its data is kept.
 
         Args:
             namespace: of the block.
@@ -157,13 +157,13 @@ class ControlPlane:
         return {**policy.DEFAULTS, **self.store.settings()}
 
     def set_policy(self, **settings: str) -> None:
-        """Change the scheduling policy of this store; settings that are not given stay as they are.
+        """Change the scheduling policy of this store; other settings are kept.
 
         Args:
             **settings: any of unlock, order and default_timeout_ms; see docs/scheduling.md.
 
         Raises:
-            InvalidInput: a value is unknown, or the combination makes no sense.
+            InvalidInput: a value is unknown, or the combination cannot be used.
         """
         with self.store.transaction():
             for name, value in settings.items():

@@ -1,6 +1,6 @@
-"""The controller of a cluster: passes over its store for as long as it leads, no matter what single objects contain.
+"""The controller of a cluster: it runs passes over its store while it leads, and no single bad object stops it.
 
-A pass runs after a change, at a deadline, and once per period; what it does follows from what is stored.
+A pass runs after a change, at a deadline, and once per period; what it does depends on what is stored.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 
 _QUIET_SECONDS, _LONGEST_UNWRITTEN_SECONDS = 1.0, 300.0
-"""How long nothing must be decided before writes that may wait are made, and how long they wait at most."""
+"""How long no decision must have been made before deferred writes are made, and how long they are deferred at most."""
 _GATHER_SECONDS = 0.01
-"""How long to wait after a change for others that belong to it."""
+"""How long to wait after a change for related changes."""
 _BACK_OFF = retries.BackOff(first_seconds=0.4, longest_seconds=10.0)
 _TAKE_OVER_BACK_OFF = retries.BackOff(first_seconds=0.2, longest_seconds=0.2)
 _LONGEST_PASS_SECONDS = 300.0
@@ -58,7 +58,7 @@ class Settings:
 
 
 class Controller:
-    """One replica: `run` does all the work; the other methods are called from the threads around it."""
+    """One replica: `run` does all the work; other threads call the other methods."""
 
     def __init__(self, cluster: Cluster, core: CoreObjects, settings: Settings, *, clock: Clock = SYSTEM) -> None:
         self._settings, self._policy, self._clock = settings, Policy.parse(settings.policy), clock
@@ -83,7 +83,7 @@ class Controller:
         return self.store.is_filled and not self._stopped.is_set()
 
     def stop(self) -> None:
-        """Make `run` end at the next write, anywhere in a pass; nothing is lost by it."""
+        """Make `run` end at the next write, anywhere in a pass; no data is lost."""
         self._stopped.set()
         self.store.halt()
         self._woken.set()
@@ -107,7 +107,7 @@ class Controller:
         self._woken.set()
 
     def on_write(self, before: Resource | None, after: Resource) -> None:
-        """Count, record and log what a write of a status means."""
+        """Count, record and log the events of a status write."""
         kind: Kind[Any] = kinds.kind_of(after)
         self._wrote = time.monotonic()
         self.metrics.writes.labels(kind.name).inc()
@@ -167,7 +167,7 @@ class Controller:
         return True
 
     def _take_over(self, term: Term) -> Term | None:
-        """Make sure that no earlier leader can write any more; return the term, None if it has ended."""
+        """Make sure that no earlier leader can still write; return the term, or None if it has ended."""
         latest_epoch = self.store.refresh()
         current = term if term.epoch > latest_epoch else self.elector.raise_epoch(latest_epoch + 1)
         if current is None:
@@ -211,7 +211,7 @@ class Controller:
             self.on_change()
 
     def _report_refused_blocks(self) -> None:
-        """Record once for each block that was not admitted, why."""
+        """Record, once for each block that was not admitted, why it was not."""
         blocks = self.store.list_blocks()
         for block in blocks:
             if block.status is None and block.meta.uid not in self._reported_blocks:

@@ -1,4 +1,4 @@
-"""Write Events of blocks and claims in a separate thread: nothing waits for them, and none is worth a failure."""
+"""Write Events of blocks and claims in a separate thread; an Event that cannot be written is only logged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class EventRecorder:
-    """Writes Events in the name of one replica.
+    """Writes the Events of one replica.
 
     Args:
         core: writes them.

@@ -1,7 +1,7 @@
 """Elect a leading replica: it holds a Lease and renews it; any replica may take a Lease that was not renewed in time.
 
 As in Kubernetes' own leader election, a lease expires by the reader's clock, counted from when the reader last saw it
-change: the clocks of replicas may differ. A replaced leader may still be in the middle of a pass; the epoch, see
+change, because the clocks of replicas may differ. A replaced leader may still be in a pass; the epoch, see
 `store.kubernetes.controller_store`, keeps it from writing.
 """
 
@@ -59,9 +59,9 @@ class LeaderElector:
 
     Args:
         core: reads and writes the lease.
-        identity: of this replica, for people; each start of it is a separate holder.
+        identity: of this replica, for people; each process has a unique suffix.
         namespace: of the lease.
-        on_change: called when it begins or stops to lead.
+        on_change: called when it starts or stops leading.
         timing: of the lease.
     """
 

@@ -12,7 +12,7 @@ _SOONEST_SECONDS = 0.01
 
 
 def seconds_until(store: ResourceStore, policy: Policy, *, now_ms: int) -> float:
-    """Return how long it is until then, in seconds; infinite if nothing is due."""
+    """Return how long until the next pass has work to do, in seconds; infinite if nothing is due."""
     due_ms = [time_ms for claim in store.list_claims(open_only=True) for time_ms in _due_ms(claim, policy)]
     period_ms = policy.unlocking.period_ms
     if period_ms is not None:

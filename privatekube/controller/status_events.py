@@ -1,4 +1,4 @@
-"""What a write of status means to a person: the Events of blocks and claims, which the metrics count."""
+"""The Events of blocks and claims that follow from a write of their status; the metrics count them, too."""
 
 from __future__ import annotations
 

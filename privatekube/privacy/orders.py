@@ -9,7 +9,7 @@ from privatekube import errors
 from privatekube.privacy import rounding
 
 INFINITE_ORDER = 1e6
-"""The order that stands for infinity, at which the Renyi epsilon of a pure mechanism is its epsilon."""
+"""The order that represents infinity, at which the Renyi epsilon of a pure mechanism is its epsilon."""
 
 
 @functools.lru_cache(maxsize=256)

@@ -40,22 +40,22 @@ class RunPlan:
 
     @property
     def statistics(self) -> DpEvent:
-        """Return the event of the statistics."""
+        """The event of the statistics."""
         return events.discrete_laplace(self.statistics_scale, self.sensitivity)
 
     @property
     def training(self) -> DpEvent:
-        """Return the event of training, on the units of the training part."""
+        """The event of training, on the units of the training part."""
         return events.poisson_gaussian(self.sampling_rate, self.noise_multiplier, self.steps)
 
     @property
     def evaluation(self) -> DpEvent:
-        """Return the event of evaluation, on the units of the test part."""
+        """The event of evaluation, on the units of the test part."""
         return events.discrete_laplace(self.evaluation_scale, self.sensitivity)
 
     @property
     def composition(self) -> accounting.Composition:
-        """Return the composition of the whole run."""
+        """The composition of the whole run."""
         return accounting.Composition((self.statistics,), ((self.training,), (self.evaluation,)))
 
 

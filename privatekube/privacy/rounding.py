@@ -1,11 +1,11 @@
-"""The tolerances of budget arithmetic: how far sums of floats may miss an exact result, and no further."""
+"""The tolerances of budget arithmetic: how far a sum of floats may deviate from the exact result."""
 
 from __future__ import annotations
 
 import math
 
 RELATIVE_TOLERANCE = 1e-12
-"""The fraction of a capacity by which sums of floats may miss an exact fit."""
+"""The fraction of a capacity by which a sum of floats may deviate from an exact fit."""
 
 _EQUAL_ORDERS = 1e-9
 _EQUAL_VALUES = 1e-9

@@ -8,7 +8,7 @@ from privatekube import errors
 
 
 class PrivacyUnit(enum.StrEnum):
-    """What one unit of protection is; the values are what documents, data files and blocks state.
+    """What one unit of protection is; its values are those of documents, data files and blocks.
 
     >>> PrivacyUnit.parse("user-day") is PrivacyUnit.USER_DAY
     True
@@ -21,7 +21,7 @@ class PrivacyUnit(enum.StrEnum):
 
     @property
     def is_one_record(self) -> bool:
-        """Return whether a unit is a single record, so that its contribution is bounded by 1."""
+        """Whether a unit is a single record, so that its contribution is bounded by 1."""
         return self is PrivacyUnit.EVENT
 
     @classmethod
@@ -29,7 +29,7 @@ class PrivacyUnit(enum.StrEnum):
         """Return the unit with that value.
 
         Raises:
-            InvalidInput: there is no such unit.
+            InvalidInput: the unit is unknown.
         """
         try:
             return cls(text)

@@ -1,4 +1,4 @@
-"""Check that the ledger is complete, and adds up to what the blocks record as committed."""
+"""Check that the ledger is complete and adds up to what the blocks record as committed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Audit:
     """The result for a ledger that is complete.
 
     Args:
-        entries: how many entries it has.
-        data: on the data of how many blocks.
-        digest: of the last entry. Keep it outside the store: a ledger that was written again has another digest.
+        entries: number of entries.
+        data: number of blocks on whose data the entries are.
+        digest: of the last entry. Keep it outside the store: a ledger that was rewritten has another digest.
     """
 
     entries: int

@@ -1,7 +1,7 @@
-"""Settle claims whose run did not return, as the run's exit task would have done.
+"""Settle claims that their run did not settle, as the run's exit task would have done.
 
-Budget of data that was never opened is released; budget of opened data is consumed, since nobody can prove that nothing
-was revealed.
+Budget of data that was never opened is released; budget of opened data is consumed, since it cannot be proved that
+nothing was revealed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def held_on_known_blocks(
 
 
 def _has_record_of(block: PrivateDataBlock | None, claim_id: str) -> bool:
-    """Whether a block records that the claim holds budget there, even if only in a lock that is not completed yet."""
+    """Return whether a block records that the claim holds budget there, even if only in an unfinished lock."""
     if block is None or block.status is None:
         return False
     locks = transitions.unfinished_locks(block)

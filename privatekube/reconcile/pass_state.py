@@ -1,8 +1,8 @@
-"""What one pass has read and changed; every write is conditional and keeps the invariant.
+"""The state of one pass: what it has read and changed. Every write is conditional and keeps the invariant.
 
 Changes of blocks are staged here and written together, all of them before the next answer: the answer is the decision,
-and what it decides must be locked by then. What an answer leaves to complete may wait for the block's next write. A
-crash loses nothing, since lock and answer together say what is to be completed.
+and what it decides must be locked by then. Completing a lock after its answer may wait for the block's next write. A
+crash loses nothing, since lock and answer together determine what remains to be completed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class PassState:
         return claim or self._closed_claims.get(claim_id)
 
     def is_readable(self, claim_id: str) -> bool:
-        """Whether the claim with that id can be read or does not exist; what cannot be read stays as it is."""
+        """Return whether the claim with that id can be read or does not exist; an unreadable one is left unchanged."""
         try:
             self.claim(claim_id)
         except errors.NotServed:  # says nothing about the claim

@@ -1,6 +1,6 @@
-"""One pass of the control plane: read the store, decide, write; start again when another writer interferes.
+"""One pass of the control plane: read the store, decide, write; start again if another writer interferes.
 
-Level-triggered and idempotent: what a pass does follows from what is stored, not from what happened before.
+Level-triggered and idempotent: what a pass does depends on what is stored, not on what happened before.
 """
 
 from __future__ import annotations

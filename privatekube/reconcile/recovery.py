@@ -92,7 +92,7 @@ def _resolve_grant(state: PassState, request_id: RequestId, amounts: dict[str, P
     unlocked for it.
     """
     index = request_id.index
-    claim = state.open_claims.get(request_id.claim)  # a claim in quarantine stays as it is
+    claim = state.open_claims.get(request_id.claim)  # a quarantined claim is left unchanged
     if claim is not None and claim.response_at(index) is None:
         request = claim.spec.requests[index].action
         assert isinstance(request, AllocateRequest)  # noqa: S101 - no other request has a lock that grants

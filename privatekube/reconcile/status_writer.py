@@ -1,4 +1,4 @@
-"""Writes of status, each conditional on what was read, that tolerate unrelated concurrent changes.
+"""Conditional writes of status that tolerate unrelated concurrent changes.
 
 A change of an object's labels, or one more request in a claim, does not affect what was decided: the write is repeated
 on the current version of the object. After any other change the decision has to be made again.
@@ -29,15 +29,15 @@ class StatusWriter:
     _claims: dict[str, PrivacyBudgetClaim] = field(default_factory=dict)
 
     def remember_blocks(self, blocks: Iterable[PrivateDataBlock]) -> None:
-        """Remember blocks as they were read or written."""
+        """Remember blocks that were just read or written."""
         self._blocks.update({block.id: block for block in blocks})
 
     def remember_claims(self, claims: Iterable[PrivacyBudgetClaim]) -> None:
-        """Remember claims as they were read or written."""
+        """Remember claims that were just read or written."""
         self._claims.update({claim.id: claim for claim in claims})
 
     def is_written(self, block: PrivateDataBlock) -> bool:
-        """Whether the block is stored exactly as it is here."""
+        """Return whether the block equals the stored one."""
         return self._blocks.get(block.id) == block
 
     def write_block(self, block: PrivateDataBlock) -> PrivateDataBlock:
@@ -62,12 +62,12 @@ class StatusWriter:
 
     def _write(self, resource: R, rebase: Callable[[R], R]) -> R:
         """Write a status; after a conflict, on the current version that `rebase` returns, which raises Conflict."""
-        for _ in range(_ATTEMPTS):  # at once: a conflict here says that the other write is already done
+        for _ in range(_ATTEMPTS):  # without a pause: after a conflict the other write is already complete
             try:
                 return self.store.update_status(resource)
             except errors.Conflict:
                 resource = rebase(resource)
-            except errors.NotServed:  # says nothing about the resource
+            except errors.NotServed:  # not caused by the resource
                 raise
             except errors.Permanent as error:
                 error.resource = kinds.name_of(resource)

@@ -44,7 +44,7 @@ class ReleaseMode(enum.StrEnum):
 
 
 class ReturnPolicy(enum.StrEnum):
-    """Which part of the block released budget is added to."""
+    """The part of the block to which released budget is added."""
 
     TO_PENDING = "toPending"
     TO_AVAILABLE = "toAvailable"

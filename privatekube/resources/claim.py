@@ -17,10 +17,10 @@ from privatekube.resources.responses import AllocateResponse, ConsumeResponse, R
 
 @dataclass(frozen=True, slots=True)
 class SettleAfter:
-    """When the control plane settles a claim whose run did not; the run postpones it while it makes progress.
+    """When the control plane settles a claim that its run did not settle; a run that makes progress postpones it.
 
     Args:
-        seconds: by how much it is postponed each time.
+        seconds: how long it is postponed each time.
         at_ms: the time, unix milliseconds.
     """
 
@@ -52,7 +52,7 @@ class ClaimSpec:
     settle_after: SettleAfter | None = None
 
     def renew(self, *, now_ms: int, seconds: int | None = None) -> ClaimSpec:
-        """Return the spec with its time to settle postponed by the same seconds as before, or else by `seconds`."""
+        """Return the spec with its settle-after time postponed: by as long as before, or else by `seconds`."""
         after = seconds if self.settle_after is None else self.settle_after.seconds
         return self if after is None else replace(self, settle_after=SettleAfter.from_now(after, now_ms=now_ms))
 
@@ -127,11 +127,11 @@ class PrivacyBudgetClaim:
         return self.status.responses[index] if index < len(self.status.responses) else None
 
     def has_budget_on(self, block_id: str) -> bool:
-        """Whether it holds or has reserved budget on a block."""
+        """Return whether it holds or has reserved budget on a block."""
         return block_id in self.status.acquired or block_id in self.status.reserved
 
     def was_made_for(self, request: AllocateRequest) -> bool:
-        """Whether its first request equals `request`, apart from the time-out."""
+        """Return whether its first request equals `request`, apart from the time-out."""
         first = self.spec.requests[0].action if self.spec.requests else None
         return isinstance(first, AllocateRequest) and replace(first, timeout_ms=request.timeout_ms) == request
 

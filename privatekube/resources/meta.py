@@ -28,7 +28,7 @@ class ObjectMeta:
         resource_version: changes with every write; a conditional write names the one it read. Empty when new.
         creation_time_ms: unix milliseconds; None before the first write.
         generation: number of changes of the spec.
-        other: metadata that this project does not read, preserved as it is.
+        other: metadata that this project does not read, preserved unchanged.
     """
 
     name: str
@@ -54,7 +54,7 @@ class ObjectMeta:
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it is being deleted: it exists only until what must outlive it is recorded."""
+        """Whether it is marked for deletion; it is removed once its committed budget is recorded."""
         return "deletionTimestamp" in self.other
 
 

@@ -69,7 +69,7 @@ class Response:
 
 
 def covers(response: Response, block_id: str) -> bool:
-    """Whether an answer moved budget on a block."""
+    """Return whether an answer moved budget on a block."""
     match response.detail:
         case AllocateResponse(budgets=budgets):
             return block_id in budgets

@@ -45,7 +45,7 @@ class RetiredData:
         )
 
     def holds_more_than(self, other: RetiredData) -> bool:
-        """Whether more is committed here than in `other`, at some component or order."""
+        """Return whether more is committed here than in `other`, at some component or order."""
         own_total = budget.total(self.committed.values(), start=self.initial_budget * 0.0)
         other_total = budget.total(other.committed.values(), start=other.initial_budget * 0.0)
         return not budget.is_close(own_total, other_total) and any(v > 0 for v in (own_total - other_total).values)

@@ -1,1 +1,1 @@
-"""Who gets budget next: pure decisions over an immutable snapshot."""
+"""Scheduling: pure decisions over an immutable snapshot about who gets budget next."""

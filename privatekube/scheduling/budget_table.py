@@ -1,7 +1,7 @@
 """Budgets of blocks as arrays: one row per block or demand, one column per component of a budget.
 
 A component is epsilon, delta, or one Renyi order. A component that a budget does not have is NaN: it never fits, and it
-stays NaN whatever is subtracted. Both components of an epsilon-delta block must fit a demand, but only one order of a
+stays NaN in every subtraction. Both components of an epsilon-delta block must fit a demand, but only one order of a
 Renyi block; that is the only difference between the two. The arithmetic is that of `privacy.budget`, operation by
 operation, so that both always agree.
 """
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-_EPSILON_DELTA: tuple[float, ...] = (-2.0, -1.0)  # stand for epsilon and delta, and sort before all orders
+_EPSILON_DELTA: tuple[float, ...] = (-2.0, -1.0)  # represent epsilon and delta, and sort before all orders
 
 
 class BudgetColumns:

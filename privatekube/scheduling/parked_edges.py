@@ -26,7 +26,7 @@ class ParkedEdges:
         self.limit = 64
 
     def position_after(self, key: SortKey) -> int:
-        """Return the position of the first edge of a larger key."""
+        """Return the position of the first edge with a larger key."""
         return bisect_right(self.keys, key)
 
     def insert(self, key: SortKey, edge: int) -> None:
@@ -45,7 +45,7 @@ class ParkedEdges:
         return edge, self.keys.pop(position)
 
     def retain(self, is_waiting: Booleans) -> None:
-        """Remove all other edges."""
+        """Keep only these edges."""
         positions = is_waiting.nonzero()[0]
         self.keys = [self.keys[position] for position in positions]
         self.edges = np.resize(self.edges[positions], max(8, len(positions)))

@@ -26,7 +26,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     ORDER: ordering.parse,
     TIMEOUT: _timeout_ms,
 }
-"""Parse one setting each; raise InvalidInput."""
+"""The parser of each setting; it raises InvalidInput."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The seam between a decision and an ordering policy: a queue of waiting requests."""
+"""The interface between a decision and an ordering policy: a queue of waiting requests."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class UnlockSchedule:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """A block as the scheduler sees it: its initial budget, and what of it is still locked and what is available."""
+    """A block as the scheduler sees it: its initial budget, and the parts of it that are locked and available."""
 
     id: str
     capacity: PrivacyBudget
@@ -44,7 +44,7 @@ class WaitingRequest:
         id: identifies the request in the decisions.
         demand: the demand on each candidate block, by block id.
         n_blocks: how many of the candidates it needs; None for all.
-        arrival_ms: when it came, in unix milliseconds.
+        arrival_ms: when it arrived, in unix milliseconds.
         priority: for policies that use priorities.
     """
 

@@ -28,7 +28,7 @@ class SortKeys(Protocol):
         """Return the key of one request that gets these edges."""
 
     def smallest_keys(self, requests: RequestTable, positions: Integers) -> Sequence[SortKey]:
-        """Return the smallest key that each of the requests at these positions can have, whatever blocks it gets."""
+        """Return the smallest key that each of the requests at these positions can have on any blocks."""
 
 
 class SortedQueue:
@@ -178,7 +178,7 @@ class SortedQueue:
                 self._new.append(request)
 
     def _park(self, request: int) -> bool:
-        """Park a request on so many blocks that it cannot fit before one of them changes; return False if it fits."""
+        """Park a request on enough blocks that it cannot fit until one of them changes; return False if it fits."""
         edges = self._requests.edges(request)
         lacking = (~self._requests.fits(self._table, edges)).nonzero()[0]
         spare = edges.stop - edges.start - int(self._requests.needed[request])

@@ -21,15 +21,15 @@ class UnlockingPolicy(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the name that `parse` reads."""
+        """The name that `parse` reads."""
 
     @property
     def period_ms(self) -> int | None:
-        """Return how often time unlocks, in milliseconds; None if it never does."""
+        """How often time unlocks, in milliseconds; None if it never does."""
 
     @property
     def on_arrival(self) -> float:
-        """Return the fraction of the initial budget that a request unlocks on each candidate, up to what is pending."""
+        """The fraction of the initial budget that a request unlocks on each candidate, up to what is pending."""
 
     def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:
         """Return the fraction of the pending budget that is unlocked now."""
@@ -64,12 +64,12 @@ class PerArrival:
 
     @property
     def name(self) -> str:
-        """Return the name that `parse` reads."""
+        """The name that `parse` reads."""
         return f"n={self.n}"
 
     @property
     def on_arrival(self) -> float:
-        """Return 1 / N."""
+        """1 / N."""
         return 1 / self.n
 
     def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:  # noqa: ARG002 - part of the protocol
@@ -91,7 +91,7 @@ class PerTime:
 
     @property
     def name(self) -> str:
-        """Return the name that `parse` reads."""
+        """The name that `parse` reads."""
         return f"t={self.period_ms}ms,{self.duration_ms}ms"
 
     def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:

@@ -45,7 +45,7 @@ def replay(scenario: Scenario, policy: Policy) -> Replay:
     """Return what the policy grants of a scenario's claims.
 
     Args:
-        scenario: blocks and claims with the times at which they come.
+        scenario: blocks and claims with their times of arrival.
         policy: its unlocking and its ordering; the default timeout is not used.
 
     Raises:
@@ -114,7 +114,7 @@ class _Simulation:
         self._grant(rows.tolist(), 0.0)
 
     def run_online(self) -> None:
-        """Make one decision at each moment at which something happens."""
+        """Make one decision at each moment of the timeline."""
         for moment in timeline.moments(self._scenario, self._unlocking.period_ms):
             touched: dict[int, None] = {}
             for row in moment.blocks:
@@ -144,11 +144,11 @@ class _Simulation:
             self.grants.append((request, seconds))
 
     def _unlock(self, rows: Integers, *, times: Integers | int = 1) -> None:
-        """Unlock what this many arrivals unlock on each of the blocks."""
+        """Unlock what `times` arrivals unlock on each of the blocks."""
         self._table.unlock(rows, np.minimum(self._fair_share[rows] * times, self._table.pending[rows]))
 
     def _unlock_by_time(self, now_ms: int) -> list[int]:
-        """Unlock what time unlocks; return the rows of the blocks on which it did."""
+        """Unlock what time unlocks; return the rows of these blocks."""
         fractions = {row: self._unlocking.on_tick(schedule, now_ms) for row, schedule in self._locked.items()}
         touched = [row for row, fraction in fractions.items() if fraction > 0]
         rows = np.array(touched, dtype=np.int64)

@@ -89,7 +89,7 @@ def name_of(resource: Resource) -> errors.ResourceName:
 
 
 def is_open(resource: Resource) -> bool:
-    """Whether a pass has to look at a resource: every block, and each claim that waits or can become overdue."""
+    """Return whether a pass has to look at a resource: every block, and each claim that waits or can become overdue."""
     return isinstance(resource, PrivateDataBlock) or resource.is_waiting or resource.is_settled_when_overdue
 
 

@@ -27,7 +27,7 @@ class Reader:
         return f"{self.path}.{name}" if self.path else name
 
     def raw(self, name: str) -> Any:
-        """Return the field as it is, or None."""
+        """Return the field unparsed, or None."""
         return self._document.get(name)
 
     def text(self, name: str, default: str | None = None) -> str:

@@ -41,7 +41,7 @@ def document_of(resource: Resource) -> Json:
 
 
 def with_finalizer(resource: R) -> R:
-    """Return a block with the finalizer, unless it is being deleted; claims are returned as they are."""
+    """Return a block with the finalizer, unless it is being deleted; a claim is returned unchanged."""
     finalizers: list[str] = list(resource.meta.other.get("finalizers", ()))
     if not isinstance(resource, PrivateDataBlock) or FINALIZER in finalizers or resource.meta.is_deleted:
         return resource
@@ -74,7 +74,7 @@ def custom_object(kind: str, name: str, spec: Json) -> Json:
 
 
 def entry_name(sequence: int) -> str:
-    """Return the name of the ledger entry at a place in the ledger."""
+    """Return the name of the ledger entry with that sequence number."""
     return f"entry-{sequence:012d}"
 
 

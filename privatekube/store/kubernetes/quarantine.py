@@ -38,7 +38,7 @@ class UnreadableBlock:
         return cls(f"{namespace}/{name}", namespace, dataset, bool(document.get("status")))
 
     def may_concern(self, claim: PrivacyBudgetClaim) -> bool:
-        """Whether a claim may depend on the block, judged by its known facts; see `matching.depends_on`."""
+        """Return whether a claim may depend on the block, judged by its known facts; see `matching.depends_on`."""
         if claim.has_budget_on(self.id):
             return True
         datasets = {request.dataset for request in claim.open_allocate_requests}
