@@ -41,3 +41,30 @@ def test_an_unexpected_error_elsewhere_keeps_its_traceback() -> None:
 
 def test_ctrl_c_ends_with_130() -> None:
     assert run("def f(): raise KeyboardInterrupt\nentrypoint.run(f)").returncode == 130
+
+
+APP = "import sys, typer\nfrom privatekube.cli import console, typer_app\napp = typer.Typer()\n"
+
+
+def test_ctrl_c_in_a_typer_command_says_that_it_was_interrupted() -> None:
+    done = run(APP + "@app.command()\ndef f(): raise KeyboardInterrupt\nsys.argv[1:] = []\ntyper_app.run(app)")
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_closed_pipe_ends_a_typer_command_with_status_0() -> None:
+    body = "    while True: console.console().print('line')\n"
+    program = APP + "@app.command()\ndef f():\n" + body + "sys.argv[1:] = []\ntyper_app.run(app)"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0
+
+
+def test_a_typer_command_exits_with_the_status_that_it_returns() -> None:
+    done = run(APP + "@app.command()\ndef f() -> int: return 3\nsys.argv[1:] = []\ntyper_app.run(app)")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")

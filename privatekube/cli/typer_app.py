@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -26,11 +27,25 @@ def run(app: typer.Typer, *, extra: str | None = None) -> NoReturn:
 
 
 def _call(app: typer.Typer) -> None:
+    """Invoke the command itself: typer would end the process for Ctrl-C and a closed pipe in another way."""
+    command = typer.main.get_command(app)
     try:
-        status = app(standalone_mode=False)
+        with command.make_context(_program_name(), sys.argv[1:]) as context:
+            status = command.invoke(context)
+    except typer.Exit as error:
+        status = error.exit_code
     except exceptions.TyperException as error:
-        raise errors.InvalidInput(f"{error.format_message().rstrip('.')}; see --help") from error
+        message = error.format_message().rstrip(".").replace("Value error, ", "")
+        if not message:  # the help was printed because there was no argument
+            sys.exit(errors.InvalidInput.exit_status)
+        raise errors.InvalidInput(f"{message}{'' if message.endswith('?') else ';'} see --help") from error
     except exceptions.Abort as error:
         raise KeyboardInterrupt from error
     if isinstance(status, int) and status:
         sys.exit(status)
+
+
+def _program_name() -> str:
+    """Return how the program was called: the name of the script, or `python -m PACKAGE`."""
+    name, package = Path(sys.argv[0]).name, sys.modules["__main__"].__package__
+    return f"python -m {package}" if name == "__main__.py" else name
