@@ -50,7 +50,8 @@ def connect(uri: str | None = None) -> BudgetClient:
         if missing is None:
             raise
         raise missing from error
-    raise errors.invalid(STORE, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
+    source = STORE if uri is None else "store"
+    raise errors.invalid(source, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
 
 
 def claim_name(run_id: str) -> str:
