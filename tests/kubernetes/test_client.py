@@ -101,7 +101,7 @@ def test_a_claim_that_waits_is_settled_by_withdrawing_it(by: As, start: Starter)
         assert client.settle("ns/c") is Outcome.RELEASED
         with pytest.raises(errors.InvalidInput, match="its time to settle is over"):
             waiting.result(30)
-    assert not transitions.status_of(client.get_block("ns/a")).reserved
+    wait_until(lambda: not transitions.status_of(client.get_block("ns/a")).reserved, 20)  # the claim is answered first
 
 
 def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:

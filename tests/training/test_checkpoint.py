@@ -43,6 +43,7 @@ def test_a_model_comes_back_as_it_was(architecture: str, tmp_path: Path) -> None
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
 
+@pytest.mark.slow
 def test_torch_alone_reads_it_with_weights_only(tmp_path: Path) -> None:
     path, _, _ = saved(tmp_path)
     command = [sys.executable, "-c", READ_WITHOUT_THE_PACKAGE, str(path)]
