@@ -87,6 +87,13 @@ class ResourceStore(Protocol):
     def set_setting(self, name: str, value: str) -> None:
         """Change one setting."""
 
+    def ensure_secret(self, name: str, value: bytes) -> bytes:
+        """Return the secret of that name; where there is none, store `value` first.
+
+        Of several processes that offer a value at once, all return the one that was stored first. Only the data owner
+        and the control plane may read secrets.
+        """
+
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context whose writes are made together or not at all, isolated from other processes; it nests.
 

@@ -30,6 +30,7 @@ class MemoryStore(Backend):
         resources: by name of their kind and id.
         records: of deleted data, by dataset and digest.
         named_settings: of the control plane.
+        secrets: of the data owner and the control plane, by name.
         entries: of the ledger.
         last_version: of all resources.
     """
@@ -38,6 +39,7 @@ class MemoryStore(Backend):
     resources: dict[tuple[str, str], Any] = field(default_factory=dict)
     records: dict[tuple[str, str], RetiredData] = field(default_factory=dict)
     named_settings: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, bytes] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     last_version: int = 0
     _depth: int = 0
@@ -98,8 +100,13 @@ class MemoryStore(Backend):
         self.named_settings[name] = value
 
     @override
+    def ensure_secret(self, name: str, value: bytes) -> bytes:
+        return self.secrets.setdefault(name, value)
+
+    @override
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
+        secrets = dict(self.secrets)
         before = (dict(self.resources), dict(self.records), dict(self.named_settings), self.entries)
         self._depth += 1
         try:
@@ -107,6 +114,7 @@ class MemoryStore(Backend):
         except BaseException:
             if self._depth == 1:
                 self.resources, self.records, self.named_settings, self.entries = before
+                self.secrets = secrets
             raise
         finally:
             self._depth -= 1
@@ -122,6 +130,7 @@ class MemoryStore(Backend):
             resources=dict(self.resources),
             records=dict(self.records),
             named_settings=dict(self.named_settings),
+            secrets=dict(self.secrets),
         )
 
     @override

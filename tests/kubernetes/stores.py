@@ -28,6 +28,9 @@ def clear(server: ApiServer) -> None:
         for config_map in CoreV1Api(api).list_namespaced_config_map(store.SYSTEM_NAMESPACE).items:
             if config_map.metadata.name == store.SETTINGS:
                 CoreV1Api(api).delete_namespaced_config_map(config_map.metadata.name, store.SYSTEM_NAMESPACE)
+        for secret in CoreV1Api(api).list_namespaced_secret(store.SYSTEM_NAMESPACE).items:
+            if secret.metadata.name.startswith("privatekube-"):
+                CoreV1Api(api).delete_namespaced_secret(secret.metadata.name, store.SYSTEM_NAMESPACE)
         for lease in CoordinationV1Api(api).list_namespaced_lease(store.SYSTEM_NAMESPACE).items:
             CoordinationV1Api(api).delete_namespaced_lease(lease.metadata.name, store.SYSTEM_NAMESPACE)
 

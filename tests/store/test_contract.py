@@ -191,6 +191,25 @@ def test_settings_are_shared(opener: Opener) -> None:
     assert opener().settings() == {"order": "fcfs"}
 
 
+def test_the_first_value_of_a_secret_is_kept(opener: Opener) -> None:
+    assert opener().ensure_secret("card-key", b"first") == b"first"
+    assert opener().ensure_secret("card-key", b"second") == b"first"
+
+
+@pytest.mark.usefixtures("transactional")
+def test_a_failed_transaction_stores_no_secret(opener: Opener) -> None:
+    store = opener()
+
+    def half_way() -> None:
+        with store.transaction():
+            store.ensure_secret("card-key", b"lost")
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half_way()
+    assert opener().ensure_secret("card-key", b"kept") == b"kept"
+
+
 @pytest.mark.usefixtures("transactional")
 def test_a_failed_transaction_writes_nothing(opener: Opener) -> None:
     store = opener()

@@ -19,6 +19,7 @@ from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.responses import ResponseState
 from privatekube.store import kinds
 from privatekube.store.kinds import Kind
+from privatekube.store.sqlite import schema
 from privatekube.store.sqlite.store import SqliteStore
 from tests.clock import FakeClock
 
@@ -54,6 +55,16 @@ def test_every_resource_is_written_as_the_last_version_wrote_it(path: Path) -> N
         assert kind.encode(kinds.at_version(resource, stored_version)) == body
         assert kinds.name_of(resource) == (kind_name, resource_id)
         assert kinds.is_open(resource) == bool(is_open)
+
+
+def test_the_tables_of_the_last_version_are_brought_up_to_date(path: Path) -> None:
+    database = sqlite3.connect(path)
+    assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    store = SqliteStore(path)
+    assert store.ensure_secret("card-key", b"key") == b"key"
+    store.close()
+    assert database.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
+    database.close()
 
 
 def test_the_ledger_is_complete_and_its_digests_hold(client: BudgetClient) -> None:

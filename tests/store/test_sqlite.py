@@ -6,6 +6,7 @@ import _thread
 import multiprocessing
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -80,13 +81,18 @@ def test_a_store_of_version_1_gets_a_ledger_that_adds_up(tmp_path: Path) -> None
     store.retire(RetiredData("d", "sha256:1", "ns/old", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.5)}))
     store.close()
     with sqlite3.connect(path) as database:
-        database.execute("DROP TABLE ledger")
+        database.executescript("DROP TABLE ledger; DROP TABLE secrets")
         database.execute("PRAGMA user_version = 1")
     database.close()
     store = SqliteStore(path)
     assert [entry.amount.epsilon for entry in store.ledger()] == [0.4, 0.5]  # type: ignore[union-attr]
     assert ledger_audit.verify(store).entries == 2
     store.close()
+
+
+def test_a_new_store_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "state.db").close()
+    assert stat.S_IMODE((tmp_path / "state.db").stat().st_mode) == 0o600
 
 
 def test_a_database_of_another_program_is_refused_unchanged(tmp_path: Path) -> None:

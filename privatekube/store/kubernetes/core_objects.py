@@ -1,7 +1,8 @@
-"""Kubernetes' own objects that the control plane uses: a ConfigMap for its policy, its Lease, its Events."""
+"""Kubernetes' own objects that the control plane uses: a ConfigMap for its policy, Secrets, its Lease, its Events."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from kubernetes import client
@@ -11,9 +12,12 @@ from privatekube import errors
 from privatekube.resources.wire.common import Json
 from privatekube.store.kubernetes.custom_objects import TIMEOUT_SECONDS, call_patiently, translated
 
+_VALUE = "value"
+"""The key of a Secret's only value."""
+
 
 class CoreObjects:
-    """Access to ConfigMaps, Leases and Events as JSON; its methods raise the errors of `custom_objects.Cluster`.
+    """Access to ConfigMaps, Secrets, Leases and Events; its methods raise the errors of `custom_objects.Cluster`.
 
     Args:
         api: the connection.
@@ -49,6 +53,28 @@ class CoreObjects:
                 if error.status != 404:
                     raise
                 self._core.create_namespaced_config_map(namespace, body, **options)
+
+    def ensure_secret(self, name: str, namespace: str, value: bytes) -> bytes:
+        """Return the value in a Secret; it is created with `value` if it does not exist."""
+        data = {_VALUE: base64.b64encode(value).decode()}
+        with translated(f"secret {namespace}/{name}"):
+            try:
+                secret = self._core.read_namespaced_secret(name, namespace, _request_timeout=TIMEOUT_SECONDS)
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+                secret = self._create_or_read_secret(name, namespace, data)
+        return base64.b64decode(secret.data[_VALUE])
+
+    def _create_or_read_secret(self, name: str, namespace: str, data: dict[str, str]) -> Any:
+        """Create a Secret, or read the one that another process created first."""
+        body = {"metadata": {"name": name, "namespace": namespace}, "data": data, "immutable": True}
+        try:
+            return self._core.create_namespaced_secret(namespace, body, _request_timeout=TIMEOUT_SECONDS)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+            return self._core.read_namespaced_secret(name, namespace, _request_timeout=TIMEOUT_SECONDS)
 
     def lease(self, name: str, namespace: str, *, timeout_seconds: float) -> Json | None:
         """Return a Lease, or None."""

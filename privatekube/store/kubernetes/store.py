@@ -150,6 +150,10 @@ class KubernetesStore(Backend):
         self._core.set_config_map(SETTINGS, SYSTEM_NAMESPACE, {name: value})
 
     @override
+    def ensure_secret(self, name: str, value: bytes) -> bytes:
+        return self._core.ensure_secret(f"privatekube-{name}", SYSTEM_NAMESPACE, value)
+
+    @override
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """Return a context that does nothing: an API server has no transactions."""
         return contextlib.nullcontext()

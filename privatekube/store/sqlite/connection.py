@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from privatekube import errors, retries
 
 BUSY_SECONDS = 60.0
 _LOCK_SECONDS = 0.2  # how long SQLite waits for a lock; it does not react to Ctrl-C in the meantime
+_OWNER_ONLY = 0o600
 _BACK_OFF = retries.BackOff(first_seconds=0.01, longest_seconds=0.01)
 
 
@@ -27,6 +29,8 @@ class Connection:
         self._path, self._depth = path, 0
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY))  # it will hold secrets
             self._db = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
 
     def rows(self, statement: str, *values: object) -> list[Any]:

@@ -24,6 +24,9 @@ CREATE INDEX ledger_by_claim ON ledger (claim, sequence);
 CREATE TRIGGER ledger_is_not_changed BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'append-only'); END;
 CREATE TRIGGER ledger_is_not_shortened BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'append-only'); END;
 """,
+    """
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+""",
 )
 """What each version adds to the one before."""
 

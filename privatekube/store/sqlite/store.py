@@ -135,6 +135,12 @@ class SqliteStore(Backend):
             self._rows("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, value)
 
     @override
+    def ensure_secret(self, name: str, value: bytes) -> bytes:
+        with self.transaction():
+            self._rows("INSERT OR IGNORE INTO secrets VALUES (?, ?)", name, value)
+            return bytes(self._rows("SELECT value FROM secrets WHERE name = ?", name)[0][0])
+
+    @override
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         return self._db.transaction(before_commit=self._save, on_rollback=self._forget)
 
