@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pydantic
 
-from privatekube import validation
+from privatekube import config, validation
 from privatekube.client import connect, run_demand
+from privatekube.client.client import BudgetClient
 from privatekube.privacy import budget, planning
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, public_log
 from privatekube.storage import uris
@@ -29,8 +31,17 @@ def allocate(
     settle_after_seconds: validation.Count,
     statistics_fraction: validation.OpenShare,
     test_fraction: validation.OpenShare,
+    task: config.Task,
+    model: config.Architecture,
     n_epochs: validation.Count,
     sampling_rate: validation.Rate,
+    max_grad_norm: validation.Positive,
+    learning_rate: validation.Positive,
+    vocab_size: validation.VocabularySize,
+    max_text_len: validation.Count,
+    embedding_dim: validation.Count,
+    hidden_dim: validation.Count,
+    seed: validation.Seed,
     prefix: validation.Text,
     grant: Path,
 ) -> None:
@@ -39,9 +50,19 @@ def allocate(
     Writes the Grant to the path `grant`. Refuses, before anything is claimed, a `prefix` that cannot be written.
     """
     uris.require_writable(prefix)
+    training = documents.TrainingSettings(
+        task=task,
+        model=model,
+        max_grad_norm=max_grad_norm,
+        learning_rate=learning_rate,
+        vocab_size=vocab_size,
+        max_text_len=max_text_len,
+        embedding_dim=embedding_dim,
+        hidden_dim=hidden_dim,
+        seed=seed,
+    )
     with connect.connect() as client:
-        request = run_demand.request_for(dataset, n_blocks, conditions)
-        candidates = client.matching_blocks(namespace, request)
+        candidates = client.matching_blocks(namespace, run_demand.request_for(dataset, n_blocks, conditions))
         unit, max_contribution = run_demand.privacy_unit(candidates)
         plan = planning.plan_run(
             epsilon=epsilon,
@@ -52,29 +73,34 @@ def allocate(
             sensitivity=max_contribution,
         )
         amount = run_demand.price(plan, budget.EpsilonDelta(epsilon, delta), candidates)
-        name = connect.claim_name(run_id)
-        public_log.say("claiming", demand=amount, blocks=n_blocks, claim=f"{namespace}/{name}")
-        granted = client.allocate(
-            namespace,
-            name,
-            run_demand.request_for(dataset, n_blocks, conditions, amount),
-            timeout_seconds=timeout_seconds,
-            settle_after_seconds=settle_after_seconds,
-        )
-        blocks = [client.get_block(block_id) for block_id in sorted(granted.status.acquired)]
+        claim_id = f"{namespace}/{connect.claim_name(run_id)}"
+        public_log.say("claiming", demand=amount, blocks=n_blocks, claim=claim_id)
+        request = run_demand.request_for(dataset, n_blocks, conditions, amount)
+        blocks = _claim(client, claim_id, request, wait=timeout_seconds, settle_after=settle_after_seconds)
     document = documents.Grant(
         run_id=run_id,
-        claim=granted.id,
+        claim=claim_id,
         epsilon=epsilon,
         delta=delta,
         unit=unit,
         max_contribution=max_contribution,
         test_fraction=test_fraction,
-        blocks=tuple(_granted_block(block, granted) for block in blocks),
+        blocks=blocks,
         plan=documents.PlannedNoise.of(plan),
+        training=training,
     )
     documents.write(document, grant)
-    public_log.say("granted", blocks=len(blocks), claim=granted.id)
+    public_log.say("granted", blocks=len(blocks), claim=claim_id)
+
+
+def _claim(
+    client: BudgetClient, claim_id: str, request: AllocateRequest, *, wait: int, settle_after: int
+) -> tuple[documents.GrantedBlock, ...]:
+    """Claim the budget and return what was granted of each block; `wait` and `settle_after` are in seconds."""
+    namespace, _, name = claim_id.partition("/")
+    granted = client.allocate(namespace, name, request, timeout_seconds=wait, settle_after_seconds=settle_after)
+    blocks = [client.get_block(block_id) for block_id in sorted(granted.status.acquired)]
+    return tuple(_granted_block(block, granted) for block in blocks)
 
 
 def _granted_block(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> documents.GrantedBlock:

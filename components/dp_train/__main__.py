@@ -5,72 +5,66 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from privatekube import config, validation
+from privatekube import config
 from privatekube.data import block_file
 from privatekube.steps import arguments, documents, dp_step, public_log
 from privatekube.training import checkpoint, loop, models, split
 
 
 def dp_train(
-    *,
-    grant: Path,
-    dataset: Path,
-    statistics: Path,
-    task: config.Task,
-    model: config.Architecture,
-    max_grad_norm: validation.Positive,
-    learning_rate: validation.Positive,
-    vocab_size: validation.VocabularySize,
-    max_text_len: validation.Count,
-    embedding_dim: validation.Count,
-    hidden_dim: validation.Count,
-    device: config.Device,
-    seed: validation.Seed,
-    checkpoint: Path,
-    spend: Path,
+    *, grant: Path, dataset: Path, statistics: Path, device: config.Device, checkpoint: Path, spend: Path
 ) -> None:
-    """Train by DP-SGD with the Grant's noise, sampling rate and number of steps.
+    """Train by DP-SGD with the Grant's noise, sampling rate, number of steps and training settings.
 
     Adjacency: one privacy unit of the Grant added or removed; its clipped gradient moves a step's sum by at most
     `max_grad_norm` (L2). Each unit is in each step's sample independently, with the Grant's sampling rate. Gradients
     are normalised by the expected batch size, taken from the noisy `statistics`. Writes the model to `checkpoint` and
     what the steps taken cost to `spend`.
     """
-
-    def release(granted: documents.Grant) -> dp_step.Release:
-        block, plan = block_file.read(dataset), granted.plan
-        shape = models.ModelConfig(
-            architecture=model,
-            vocab_size=vocab_size,
-            max_text_len=max_text_len,
-            embedding_dim=embedding_dim,
-            hidden_dim=hidden_dim,
-            n_classes=len(block.metadata.categories) if task == "product" else 2,
-        )
-        trained = loop.train(
-            block.reviews.select(~split.is_test(block.reviews.user, granted.test_fraction)),
-            task=task,
-            unit=granted.unit,
-            max_contribution=granted.max_contribution,
-            model=shape,
-            noise_multiplier=plan.noise_multiplier,
-            sampling_rate=plan.sampling_rate,
-            steps=plan.steps,
-            max_grad_norm=max_grad_norm,
-            learning_rate=learning_rate,
-            expected_batch_size=_expected_batch_size(granted, statistics),
-            seed=seed,
-            device=device,
-            progress=partial(_report, every=max(1, plan.steps // 20)),
-        )
-        return _release(trained, shape, task=task, vocabulary_digest=block.metadata.vocabulary_digest)
-
-    dp_step.run("dp_train", release, grant=grant, noisy_inputs=(statistics,), outputs=(checkpoint,), spend=spend)
+    dp_step.run(
+        "dp_train",
+        lambda granted: _release(granted, dataset=dataset, statistics=statistics, device=device),
+        grant=grant,
+        noisy_inputs=(statistics,),
+        outputs=(checkpoint,),
+        spend=spend,
+    )
 
 
-def _release(trained: loop.Trained, shape: models.ModelConfig, *, task: str, vocabulary_digest: str) -> dp_step.Release:
-    content, _ = checkpoint.encode(trained.module, shape, task=task, vocabulary_digest=vocabulary_digest)
+def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, device: config.Device) -> dp_step.Release:
+    block, plan, settings = block_file.read(dataset), granted.plan, granted.training
+    shape = _model_config(settings, n_categories=len(block.metadata.categories))
+    trained = loop.train(
+        block.reviews.select(~split.is_test(block.reviews.user, granted.test_fraction)),
+        task=settings.task,
+        unit=granted.unit,
+        max_contribution=granted.max_contribution,
+        model=shape,
+        noise_multiplier=plan.noise_multiplier,
+        sampling_rate=plan.sampling_rate,
+        steps=plan.steps,
+        max_grad_norm=settings.max_grad_norm,
+        learning_rate=settings.learning_rate,
+        expected_batch_size=_expected_batch_size(granted, statistics),
+        seed=settings.seed,
+        device=device,
+        progress=partial(_report, every=max(1, plan.steps // 20)),
+    )
+    content, _ = checkpoint.encode(
+        trained.module, shape, task=settings.task, vocabulary_digest=block.metadata.vocabulary_digest
+    )
     return dp_step.Release(trained.event, (content,))
+
+
+def _model_config(settings: documents.TrainingSettings, *, n_categories: int) -> models.ModelConfig:
+    return models.ModelConfig(
+        architecture=settings.model,
+        vocab_size=settings.vocab_size,
+        max_text_len=settings.max_text_len,
+        embedding_dim=settings.embedding_dim,
+        hidden_dim=settings.hidden_dim,
+        n_classes=n_categories if settings.task == "product" else 2,
+    )
 
 
 def _expected_batch_size(granted: documents.Grant, statistics: Path) -> float:

@@ -1,7 +1,7 @@
 """The JSON documents that the steps of a run exchange, validated on reading.
 
-Grant: what allocate obtained and the noise planned for each step. Statistics and Metrics: the noisy values that the run
-publishes. Spend: what a step used. Receipt: what was committed.
+Grant: the approved run: what allocate obtained, the noise of each step and how to train. Statistics and Metrics: the
+noisy values that the run publishes. Spend: what a step used. Receipt: what was committed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import pydantic
 
-from privatekube import errors, validation
+from privatekube import config, errors, validation
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.storage import local_files
 
 if TYPE_CHECKING:
     from privatekube.privacy import planning
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 Json = dict[str, Any]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Adjacency = Literal["add or remove one unit"]
+ADJACENCY: Adjacency = "add or remove one unit"
+"""The neighbouring relation of every mechanism here."""
 
 StepName = Literal["dp_preprocess", "dp_train", "dp_evaluate"]
 Part = Literal["all", "train", "test"]
@@ -35,9 +38,20 @@ class _Frozen(pydantic.BaseModel):
 
 
 class Document(_Frozen):
-    """Base of the documents: immutable, of one schema version, unknown fields are errors."""
+    """Base of the documents: immutable, of one schema version, unknown fields are errors.
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    A run does not outlive an upgrade: a document of another version is refused.
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+
+    @pydantic.field_validator("schema_version", mode="before")
+    @classmethod
+    def _require_this_version(cls, version: object) -> object:
+        if version != SCHEMA_VERSION:
+            bound = f"must be {SCHEMA_VERSION}, as this version of privatekube writes it"
+            raise errors.invalid(f"{cls.__name__}: schema_version", version, bound, "start a new run")
+        return version
 
 
 class GrantedBlock(_Frozen):
@@ -72,16 +86,44 @@ class PlannedNoise(_Frozen):
         return cls(**dataclasses.asdict(plan))
 
 
+class TrainingSettings(_Frozen):
+    """How dp_train trains; the noise, the sampling rate and the number of steps are in the plan.
+
+    Args:
+        task: what to predict.
+        model: architecture.
+        max_grad_norm: L2 norm that a unit's gradient is clipped to: the sensitivity of a training step.
+        learning_rate: of the optimizer.
+        vocab_size: token ids from this number on are read as unknown words.
+        max_text_len: tokens read of each review.
+        embedding_dim: size of a token's embedding.
+        hidden_dim: size of the hidden layer.
+        seed: of the initial weights, never of noise or sampling.
+    """
+
+    task: config.Task
+    model: config.Architecture
+    max_grad_norm: validation.Positive
+    learning_rate: validation.Positive
+    vocab_size: validation.VocabularySize
+    max_text_len: validation.Count
+    embedding_dim: validation.Count
+    hidden_dim: validation.Count
+    seed: validation.Seed
+
+
 class Grant(Document):
-    """What allocate obtained for a run.
+    """The approved run: what allocate obtained for it, and everything that its steps do with it.
 
     Args:
         claim: id `namespace/name` of the claim.
         epsilon: what the whole run may cost, by PLD, at `delta`.
         unit: the privacy unit of all blocks.
+        adjacency: how neighbouring data sets differ.
         max_contribution: how many reviews a unit has at most in a block.
         test_fraction: share of users held out from training.
         plan: the noise of each step.
+        training: how the model is trained.
     """
 
     run_id: str
@@ -89,10 +131,12 @@ class Grant(Document):
     epsilon: validation.Epsilon
     delta: validation.Delta
     unit: PrivacyUnit
+    adjacency: Adjacency = ADJACENCY
     max_contribution: validation.Count
     test_fraction: validation.OpenShare
     blocks: tuple[GrantedBlock, ...] = pydantic.Field(min_length=1)
     plan: PlannedNoise
+    training: TrainingSettings
 
 
 class CountNoise(_Frozen):
@@ -119,7 +163,7 @@ class Statistics(Published):
     counts: dict[str, dict[str, int]]
     noise: CountNoise
     unit: PrivacyUnit
-    adjacency: Literal["add or remove one unit"] = "add or remove one unit"
+    adjacency: Adjacency = ADJACENCY
 
     @property
     def total(self) -> int:

@@ -31,6 +31,7 @@ from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.steps import documents
+from privatekube.training import checkpoint
 
 
 def synthetic_block(path: Path, day: int, *, unit: PrivacyUnit = PrivacyUnit.EVENT, bound: int = 1) -> str:
@@ -76,8 +77,17 @@ class Run:
             "settle_after_seconds": 60,
             "statistics_fraction": 0.05,
             "test_fraction": 0.3,
+            "task": "product",
+            "model": "bow",
             "n_epochs": 1,
             "sampling_rate": 0.5,
+            "max_grad_norm": 1.0,
+            "learning_rate": 0.01,
+            "vocab_size": 100,
+            "max_text_len": 5,
+            "embedding_dim": 4,
+            "hidden_dim": 4,
+            "seed": 0,
             "prefix": str(self.folder / "out"),
             "grant": self.path("grant"),
         }
@@ -96,16 +106,7 @@ class Run:
             grant=self.path("grant"),
             dataset=self.path("dataset"),
             statistics=self.path("statistics"),
-            task="product",
-            model="bow",
-            max_grad_norm=1.0,
-            learning_rate=0.01,
-            vocab_size=100,
-            max_text_len=5,
-            embedding_dim=4,
-            hidden_dim=4,
             device="cpu",
-            seed=0,
             checkpoint=self.path("checkpoint"),
             spend=self.path("s2"),
         )
@@ -299,6 +300,15 @@ def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
     condition = {"attribute": "unit", "operation": "is", "stringValue": "user-day"}
     granted = run.allocate(conditions=[condition])
     assert (granted.unit, granted.max_contribution, granted.plan.sensitivity) == ("user-day", 2, 2)
+
+
+def test_the_model_is_trained_as_the_grant_says(run: Run) -> None:
+    run.allocate(task="sentiment", model="feedforward", hidden_dim=7)
+    for step in (run.download, run.preprocess, run.train):
+        step()
+    trained = checkpoint.load(run.path("checkpoint"))
+    assert (trained.task, trained.config.n_classes) == ("sentiment", 2)
+    assert (trained.config.architecture, trained.config.hidden_dim) == ("feedforward", 7)
 
 
 def test_conditions_choose_blocks(run: Run) -> None:

@@ -17,6 +17,17 @@ def grant(**changes: Any) -> documents.Grant:
         "evaluation_scale": 5.0,
         "sensitivity": 1,
     }
+    training = {
+        "task": "product",
+        "model": "bow",
+        "max_grad_norm": 1.0,
+        "learning_rate": 0.01,
+        "vocab_size": 100,
+        "max_text_len": 5,
+        "embedding_dim": 4,
+        "hidden_dim": 4,
+        "seed": 0,
+    }
     fields: dict[str, Any] = {
         "run_id": "r1",
         "claim": "ns/run-r1",
@@ -26,6 +37,7 @@ def grant(**changes: Any) -> documents.Grant:
         "max_contribution": 1,
         "test_fraction": 0.2,
         "plan": plan,
+        "training": training,
         "blocks": [{"id": "ns/a", "uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}],
     }
     return documents.Grant.model_validate(fields | changes)

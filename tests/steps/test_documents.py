@@ -28,7 +28,7 @@ def test_a_document_survives_writing_and_reading(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, r"schema_version: 2"),
+        ({"schema_version": 1}, r"Grant: schema_version: 1 must be 2.*; start a new run"),
         ({"epsilon": 0}, r"epsilon: 0 must be greater than 0"),
         ({"delta": 1}, r"delta: 1 must be less than 1"),
         ({"unit": "user"}, r"unit: 'user'"),
@@ -68,7 +68,7 @@ def test_the_grant_has_every_field_of_the_plan() -> None:
 def test_the_json_of_statistics_is_fixed() -> None:
     statistics = documents.Statistics(counts={"a": {"1": -3, "2": 5}}, noise=NOISE, unit=PrivacyUnit.USER_DAY)
     assert json.loads(documents.encode(statistics)) == {
-        "schema_version": 1,
+        "schema_version": 2,
         "counts": {"a": {"1": -3, "2": 5}},
         "noise": {"mechanism": "discrete Laplace", "scale": 20.0, "sensitivity": 1},
         "unit": "user-day",
@@ -81,7 +81,7 @@ def test_the_json_of_metrics_is_fixed_and_leaves_out_what_a_component_does_not_m
     estimate = {"estimate": 0.5, "low": 0.25, "high": 0.75}
     few = documents.Metrics(accuracy=ESTIMATE, task="product", model="lstm", noise=NOISE)
     json_of_few = {
-        "schema_version": 1,
+        "schema_version": 2,
         "accuracy": estimate,
         "task": "product",
         "model": "lstm",

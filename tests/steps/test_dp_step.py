@@ -52,7 +52,7 @@ def test_the_outputs_and_the_spend_are_written(paths: dict[str, Any]) -> None:
     assert documents.read(documents.Metrics, metrics) == METRICS
     assert content.read_bytes() == b"bytes"
     assert json.loads(paths["spend"].read_text()) == {
-        "schema_version": 1,
+        "schema_version": 2,
         "step": "dp_evaluate",
         "claim": "ns/run-r1",
         "part": "test",
