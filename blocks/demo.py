@@ -1,4 +1,4 @@
-"""Blocks of a source for a demo: PrivateKube's published files where they are, or slices cut and written here."""
+"""Blocks of a source for a demo: PrivateKube's published files copied, or slices cut and written here."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_blocks_are_listed_as_a_table_and_as_json(laptop: Laptop) -> None:
     assert json.loads(laptop.run("demo_blocks.py", "list", "-o", "json"))["kind"] == "List"
 
 
-def test_privatekubes_published_blocks_are_declared_where_they_are(laptop: Laptop) -> None:
+def test_privatekubes_published_blocks_are_copied_with_a_digest_that_confirms_no_guess(laptop: Laptop) -> None:
     rows = np.zeros((5, 150), np.int32)
     rows[:, 0], rows[:, 1], rows[:, 3], rows[:, 4] = 1356998400, range(5), 1, 5
     rows[:, 5], rows[:, 6], rows[:, 7:] = 3, 4, 1
@@ -109,7 +109,11 @@ def test_privatekubes_published_blocks_are_declared_where_they_are(laptop: Lapto
     laptop.run("demo_blocks.py", "create", "--source", "published", "--dataset", "old")
     (block,) = laptop.blocks().values()
     assert block["metadata"]["name"] == "old-0-7"
-    assert block["spec"]["dataSource"].endswith("published/0-7.h5")
+    assert block["spec"]["dataSource"].endswith("old/old-0-7.h5")
+    stated = block["metadata"]["annotations"]["privacy.columbia.github.com/content-digest"]
+    assert stated.startswith("hmac-sha256:")
+    path = Path(block["spec"]["dataSource"].removeprefix("file://"))
+    assert block_file.read_privatekube(path, digest=stated).reviews.user.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_bad_line_of_a_source_is_counted_and_reported(laptop: Laptop) -> None:

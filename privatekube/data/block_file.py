@@ -1,6 +1,8 @@
-"""The block file: reviews and their public metadata in HDF5, with a digest of the content.
+"""The block file: reviews and their public metadata in HDF5, with a random key and a digest of the content under it.
 
 The digest is over the content, not over the file's bytes, so that another compression or HDF5 version is the same data.
+Who has the file can check the digest; who has only the digest cannot test a guess of the data, see `commitment`.
+Files of earlier versions, and PrivateKube's, have no key: their digest is a plain one, and is still checked.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
@@ -20,12 +23,25 @@ import numpy as np
 from privatekube import errors
 from privatekube.data import published_format
 from privatekube.data.columns import COLUMNS, Reviews
-from privatekube.data.metadata import FORMAT, Block, Metadata, content_digest, require_consistent
+from privatekube.data.metadata import FORMAT, Block, Metadata, commitment, content_digest, require_consistent
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.storage import local_files
 
-__all__ = ["Block", "Metadata", "decode", "encode", "merge", "read", "read_privatekube", "require_bound", "write"]
+__all__ = [
+    "Block",
+    "Metadata",
+    "decode",
+    "encode",
+    "is_copy",
+    "merge",
+    "read",
+    "read_privatekube",
+    "require_bound",
+    "write",
+]
 
+_KEY = "digest_key"
+_KEY_BYTES = 32
 _GZIP_LEVEL = 4
 _MOST_INFLATION = 1100
 """A gzip stream grows by a factor of 1032 at most: a file that declares more data than that is not a block file."""
@@ -74,17 +90,19 @@ def read_privatekube(path: str | os.PathLike[str], *, digest: str | None = None)
 
 
 def encode(reviews: Reviews, metadata: Metadata) -> tuple[bytes, str]:
-    """Return the bytes of a block file, and the digest of its content.
+    """Return the bytes of a block file with a new random key, and the digest of its content under that key.
 
     Raises:
         InvalidInput: the reviews contradict the metadata.
     """
     require_consistent(reviews, metadata)
-    digest = content_digest(reviews, metadata)
+    key = secrets.token_bytes(_KEY_BYTES)
+    digest = commitment(key, content_digest(reviews, metadata))
     image = io.BytesIO()
     with h5py.File(image, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = digest
+        file.attrs[_KEY] = key.hex()
         for name, value in asdict(metadata).items():
             file.attrs[name] = _attribute(value)
         for name, dtype in COLUMNS.items():
@@ -106,12 +124,18 @@ def decode(data: bytes, *, name: str, digest: str | None = None) -> Block:
         _require_plausible(file, len(data))
         stated = file.attrs.get("digest")
         block = _own_format(file) if file.attrs.get("format") == FORMAT else _published_format(file, name)
+        known = {block.digest, content_digest(block.reviews, block.metadata)}  # the plain one is of an earlier version
     for expected in (digest, stated):
-        if expected is not None and expected != block.digest:
+        if expected is not None and expected not in known:
             raise errors.CorruptData(
-                f"block: {name} has digest {block.digest}, not {expected}: altered, or another block; fetch it again"
+                f"block: {name} does not have the digest {expected}: altered, or another block; fetch it again"
             )
     return block
+
+
+def is_copy(block: Block, reviews: Reviews, metadata: Metadata) -> bool:
+    """Return whether a block file that was read has exactly these reviews and this metadata."""
+    return content_digest(block.reviews, block.metadata) == content_digest(reviews, metadata)
 
 
 def merge(blocks: Sequence[Block]) -> Block:
@@ -187,7 +211,9 @@ def _own_format(file: h5py.File) -> Block:
     metadata = Metadata(**plain, unit=unit, categories=tuple(str(name) for name in names))  # type: ignore[arg-type]  # checked there
     reviews = Reviews(**{name: file[name][()] for name in COLUMNS})
     require_consistent(reviews, metadata)
-    return Block(reviews, metadata, content_digest(reviews, metadata))
+    digest = content_digest(reviews, metadata)
+    key = file.attrs.get(_KEY)
+    return Block(reviews, metadata, digest if key is None else commitment(bytes.fromhex(key), digest))
 
 
 def _published_format(file: h5py.File, name: str) -> Block:

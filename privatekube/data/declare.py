@@ -82,7 +82,8 @@ def contribution_bound(unit: PrivacyUnit, max_contribution: int | None) -> int:
 def write_slice(source: Source, days: Slice, declaration: Declaration) -> Iterator[PrivateDataBlock]:
     """Write one slice of a source as a file per bucket, and yield the declaration of each, also of empty buckets.
 
-    Which blocks exist must not depend on single reviews. A file that already has the same content is kept.
+    Which blocks exist must not depend on single reviews. A file that already has the same content is kept, so that its
+    digest stays; only one of an earlier version, without a key, is written again.
 
     Raises:
         AlreadyExists: a file of that name has other data.
@@ -99,15 +100,16 @@ def write_slice(source: Source, days: Slice, declaration: Declaration) -> Iterat
 
 
 def _write(location: str, part: columns.Reviews, metadata: block_file.Metadata) -> str:
-    data, digest = block_file.encode(part, metadata)
     try:
-        if block_file.decode(uris.read_bytes(location), name=location).digest == digest:
-            return digest
-        raise errors.AlreadyExists(
-            f"file: {location} has other data; use another --dataset or --data-dir, or remove the file"
-        )
+        existing = block_file.decode(uris.read_bytes(location), name=location)
     except (errors.NotFound, errors.CorruptData):
-        uris.write_bytes(location, data, overwrite=True)
+        existing = None
+    if existing is not None and not block_file.is_copy(existing, part, metadata):
+        raise errors.AlreadyExists(f"file: {location} has other data; use another --data-dir, or remove the file")
+    if existing is not None and existing.has_key:
+        return existing.digest
+    data, digest = block_file.encode(part, metadata)
+    uris.write_bytes(location, data, overwrite=True)
     return digest
 
 
@@ -144,11 +146,16 @@ def _resource(
 
 
 def published_block(file: str, declaration: Declaration) -> PrivateDataBlock:
-    """Return the declaration of one of PrivateKube's published files, which stays where it is.
+    """Copy one of PrivateKube's published files as a block file, and return its declaration.
+
+    The published format has no place for the key of a digest.
 
     Raises:
         CorruptData: the file cannot be read.
+        AlreadyExists: a file of that name has other data.
     """
     content = block_file.decode(uris.read_bytes(file), name=file)
     name = f"{declaration.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
-    return _resource(name, uris.to_uri(file), content.digest, content.metadata, declaration)
+    location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
+    digest = _write(location, content.reviews, content.metadata)
+    return _resource(name, location, digest, content.metadata, declaration)

@@ -1,8 +1,9 @@
-"""What the owner of a block declares about it in public, and the digest of its content."""
+"""What the owner of a block declares about it in public, and the commitment to its content."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from dataclasses import asdict, dataclass
 
@@ -14,6 +15,8 @@ from privatekube.privacy.unit import PrivacyUnit
 
 FORMAT = "privatekube-reviews/1"
 """Name and version of the canonical content and of the file format."""
+COMMITMENT = "hmac-sha256:"
+"""How the text form of a digest under a key begins."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,24 @@ class Block:
     """The content of a block file.
 
     Args:
-        digest: `sha256:<hex>` over the canonical content.
+        digest: the commitment to the content, see `commitment`; `sha256:<hex>` where the file has no key.
     """
 
     reviews: Reviews
     metadata: Metadata
     digest: str
 
+    @property
+    def has_key(self) -> bool:
+        """Whether its file has a key, so that the digest may be published."""
+        return self.digest.startswith(COMMITMENT)
+
 
 def content_digest(reviews: Reviews, metadata: Metadata) -> str:
-    """Return `sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata."""
+    """Return `sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata.
+
+    Keep it with the data: whoever reads it can test guesses of the data against it.
+    """
     columns = {name: np.asarray(getattr(reviews, name), dtype=dtype) for name, dtype in COLUMNS.items()}
     header = {
         "format": FORMAT,
@@ -91,6 +102,19 @@ def content_digest(reviews: Reviews, metadata: Metadata) -> str:
     for column in columns.values():
         digest.update(column.tobytes())
     return f"sha256:{digest.hexdigest()}"
+
+
+def commitment(key: bytes, content: str) -> str:
+    """Return the digest by which a block states its data in public: `hmac-sha256:<hex>` of the content's digest.
+
+    It is binding: who has the file, and so the key in it, can check that it holds what was stated. It is hiding: who
+    has only the resource, a Grant or a privacy card lacks the key, and cannot test a guess of the data against it.
+
+    Args:
+        key: random, of 32 bytes, in the block file and nowhere else.
+        content: see `content_digest`.
+    """
+    return f"{COMMITMENT}{hmac.digest(key, content.encode(), 'sha256').hex()}"
 
 
 def require_consistent(reviews: Reviews, metadata: Metadata) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.data import block_file, columns, published_format
+from privatekube.data import metadata as data_metadata
 from privatekube.privacy.unit import PrivacyUnit
 
 
@@ -60,9 +63,36 @@ def test_a_block_comes_back_as_it_was_with_its_unit_as_a_type(tmp_path: Path) ->
         assert file.attrs["digest"] == digest
 
 
-def test_the_digest_of_a_content_is_fixed() -> None:
-    _, digest = block_file.encode(reviews(), metadata())
-    assert digest == "sha256:40540084ec118fbf0b62cfcef129d14c1ae7fa40aa4959cc5689b1d9c0c39d65"
+PLAIN = "sha256:40540084ec118fbf0b62cfcef129d14c1ae7fa40aa4959cc5689b1d9c0c39d65"
+
+
+def test_the_digest_of_a_content_under_a_key_is_fixed() -> None:
+    assert data_metadata.content_digest(reviews(), metadata()) == PLAIN
+    expected = "hmac-sha256:" + hmac.new(bytes(32), PLAIN.encode(), hashlib.sha256).hexdigest()
+    assert data_metadata.commitment(bytes(32), PLAIN) == expected
+
+
+def test_a_digest_confirms_no_guess_of_the_data(tmp_path: Path) -> None:
+    digests = [block_file.write(tmp_path / f"{number}.h5", reviews(), metadata()) for number in range(2)]
+    assert digests[0] != digests[1]
+    guess = block_file.encode(reviews(), metadata())[1]
+    assert guess not in digests
+    assert PLAIN not in digests
+    assert all(digest.startswith("hmac-sha256:") for digest in digests)
+
+
+def test_a_file_and_a_digest_of_the_last_version_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "b.h5"
+    block_file.write(path, reviews(), metadata())
+    assert block_file.read(path, digest=PLAIN).has_key
+    with h5py.File(path, "a") as file:
+        del file.attrs["digest_key"]
+        file.attrs["digest"] = PLAIN
+    block = block_file.read(path, digest=PLAIN)
+    assert block.digest == PLAIN
+    assert not block.has_key
+    with pytest.raises(errors.CorruptData, match="altered, or another block"):
+        block_file.read(path, digest="sha256:" + "0" * 64)
 
 
 def test_an_empty_block_is_a_block(tmp_path: Path) -> None:
@@ -86,7 +116,7 @@ def test_an_altered_review_and_another_block_are_refused(tmp_path: Path) -> None
         block_file.read(path, digest="sha256:other")
     with h5py.File(path, "a") as file:
         file["stars"][0] = 5
-    with pytest.raises(errors.CorruptData, match=f"not {digest}: altered"):
+    with pytest.raises(errors.CorruptData, match=f"the digest {digest}: altered"):
         block_file.read(path)
 
 
