@@ -29,8 +29,9 @@ def test_a_plan_fits_its_target_and_uses_nearly_all_of_it(epsilon: float, sensit
     assert 0.995 * epsilon < used <= epsilon
 
 
-def test_evaluation_makes_no_renyi_order_dearer() -> None:
-    made = plan()
+@pytest.mark.parametrize("sensitivity", [1, 3])
+def test_evaluation_makes_no_renyi_order_dearer(sensitivity: int) -> None:
+    made = plan(sensitivity=sensitivity)
     training = accounting.renyi_cost(made.training)
     evaluation = accounting.renyi_cost(made.evaluation)
     assert all(e <= t for e, t in zip(evaluation.values, training.values, strict=True))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats  # type: ignore[import-untyped]  # no types
 
 from privatekube import errors
 from privatekube.data import columns
@@ -89,6 +92,24 @@ def test_samples_that_come_out_empty_take_their_noisy_step_all_the_same() -> Non
         assert result.steps == 4
         before = models.build(builders.config(n_classes=3), 0).state_dict()
         assert all(not torch.equal(before[name], tensor) for name, tensor in result.module.state_dict().items())
+
+
+def test_each_step_draws_a_poisson_sample_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two independent samples at rate 0.3, a share of 0.09 of the units is in both."""
+    samples: list[np.ndarray] = []
+    add_up = loop.clipped_sums
+
+    def recording(module: Any, data: Any, chosen: np.ndarray, **named: Any) -> Any:
+        samples.append(chosen)
+        return add_up(module, data, chosen, **named)
+
+    monkeypatch.setattr(loop, "clipped_sums", recording)
+    units = 2000
+    trained(builders.learnable_reviews(units), model=builders.config("bow", n_classes=3), sampling_rate=0.3, steps=4)
+    for first, second in itertools.pairwise(samples):
+        in_both = len(np.intersect1d(first, second))
+        assert stats.binomtest(in_both, units, 0.3**2).pvalue > 1e-9, "two steps share one sample"
+        assert stats.binomtest(len(first), units, 0.3).pvalue > 1e-9
 
 
 def test_two_runs_with_the_same_seed_differ_by_their_noise() -> None:
