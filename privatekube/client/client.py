@@ -16,6 +16,7 @@ from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
+from privatekube.resources.statement import SignedStatement
 from privatekube.scheduling.policy import UNLOCK
 
 _ALLOCATE, _SETTLE = "allocate", "settle"
@@ -153,6 +154,29 @@ class BudgetClient(ControlPlane):
             if not claim.status.committed:
                 raise errors.BudgetUnavailable(f"claim {claim_id}: holds no budget to consume; was it released?")
             return dict(claim.status.committed)
+
+    def sign_card(self, claim_id: str, card: str) -> SignedStatement:
+        """Have the control plane sign what it knows about a claim, together with the digest of its privacy card.
+
+        Args:
+            claim_id: `namespace/name`.
+            card: digest of the card; a repeated call with the same one returns the same statement.
+
+        Raises:
+            NotFound: no such claim exists.
+            BudgetUnavailable: the claim has committed nothing.
+        """
+
+        def request_statement(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+            if not claim.status.committed:
+                raise errors.BudgetUnavailable(f"claim {claim_id}: has committed nothing; consume it first")
+            return claim if claim.spec.card == card else replace(claim, spec=replace(claim.spec, card=card))
+
+        self._update_spec(claim_id, request_statement)
+        signed = self._wait_for(claim_id, lambda claim: not claim.awaits_statement).status.statement
+        if signed is None or signed.card != card:
+            raise errors.Conflict(f"claim {claim_id}: another run asked for a statement meanwhile; try again")
+        return signed
 
     def release(self, claim_id: str) -> None:
         """Return everything that a claim holds and withdraw what it waits for; a repeated call changes nothing.

@@ -7,7 +7,7 @@ from typing import Self
 
 from privatekube import errors
 from privatekube.privacy import budget
-from privatekube.reconcile import block_admission, ledger_audit, reconcile
+from privatekube.reconcile import block_admission, card_statements, ledger_audit, reconcile
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -154,7 +154,12 @@ class ControlPlane:
 
     def policy_settings(self) -> Mapping[str, str]:
         """Return the scheduling policy of this store as text: unlock, order, default_timeout_ms."""
-        return {**policy.DEFAULTS, **self.store.settings()}
+        stored = self.store.settings()
+        return {**policy.DEFAULTS, **{name: stored[name] for name in policy.PARSERS if name in stored}}
+
+    def card_public_key(self) -> str | None:
+        """Return the public key that checks the privacy cards of this store; None before the first was signed."""
+        return self.store.settings().get(card_statements.PUBLIC_KEY)
 
     def set_policy(self, **settings: str) -> None:
         """Change the scheduling policy of this store; other settings are kept.

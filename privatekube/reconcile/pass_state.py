@@ -117,6 +117,14 @@ class PassState:
         self._newly_pending.clear()
         return bool(self._staged)
 
+    def write_claim(self, claim: PrivacyBudgetClaim) -> None:
+        """Write a claim's status, where that answers no request.
+
+        Raises:
+            Conflict: another writer changed it first.
+        """
+        self.open_claims[claim.id] = self._writer.write_claim(claim)
+
     def update_spec(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
         """Write a claim's spec, for requests that the control plane appends itself; return the claim as stored.
 

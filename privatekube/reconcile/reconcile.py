@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from privatekube import errors, retries
-from privatekube.reconcile import allocate_requests, consume_release, overdue_claims, recovery
+from privatekube.reconcile import allocate_requests, card_statements, consume_release, overdue_claims, recovery
 from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import refusals, transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -33,11 +33,12 @@ def reconcile(
     3. Complete or undo what an interrupted pass began.
     4. Delete the blocks that are marked for deletion, and record what was committed on their data.
     5. Settle overdue claims.
-    6. Answer new requests; an allocate request begins to wait.
-    7. Fail the allocate requests that timed out.
-    8. Unlock budget by time.
-    9. Grant waiting requests and answer those behind them, until nothing changes.
-    10. Write what is still unwritten.
+    6. Sign the statements about privacy cards that claims ask for.
+    7. Answer new requests; an allocate request begins to wait.
+    8. Fail the allocate requests that timed out.
+    9. Unlock budget by time.
+    10. Grant waiting requests and answer those behind them, until nothing changes.
+    11. Write what is still unwritten.
 
     When another writer interferes, the pass starts again from what is stored then, up to `ATTEMPTS` times in all.
 
@@ -60,6 +61,7 @@ def reconcile(
             recovery.recover_locks(state, policy)
             recovery.delete_blocks(state)
             overdue_claims.settle_overdue(state)
+            card_statements.sign_requested(state)
             _answer_requests(state, policy)
             allocate_requests.expire(state, policy)
             if tick is not False:

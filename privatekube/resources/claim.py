@@ -13,6 +13,7 @@ from privatekube.resources.block import Budgets
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Response, ResponseState
+from privatekube.resources.statement import SignedStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ClaimSpec:
         priority: for ordering policies that use it.
         owned_by: references to other objects; not used.
         settle_after: when the control plane settles the claim; None for never.
+        card: digest of the privacy card about which the control plane is to sign a statement; None for none.
     """
 
     requests: tuple[Request, ...] = ()
@@ -50,6 +52,7 @@ class ClaimSpec:
     priority: int | None = None
     owned_by: tuple[Mapping[str, object], ...] = ()
     settle_after: SettleAfter | None = None
+    card: str | None = None
 
     def renew(self, *, now_ms: int, seconds: int | None = None) -> ClaimSpec:
         """Return the spec with its settle-after time postponed: by as long as before, or else by `seconds`."""
@@ -59,13 +62,14 @@ class ClaimSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClaimStatus:
-    """What the control plane writes. Maps are by block id."""
+    """What the control plane writes. Maps are by block id; `statement` is about the card in the spec."""
 
     acquired: Budgets = field(default_factory=lambda: MappingProxyType({}))
     reserved: Budgets = field(default_factory=lambda: MappingProxyType({}))
     committed: Budgets = field(default_factory=lambda: MappingProxyType({}))
     responses: tuple[Response, ...] = ()
     conditions: tuple[meta.Condition, ...] = ()
+    statement: SignedStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,13 @@ class PrivacyBudgetClaim:
     def is_settled_when_overdue(self) -> bool:
         """Whether it holds budget that the control plane settles when its settle-after time has passed."""
         return bool(self.status.acquired) and self.spec.settle_after is not None
+
+    @property
+    def awaits_statement(self) -> bool:
+        """Whether it has committed budget and the statement about its card is not signed yet."""
+        card, statement = self.spec.card, self.status.statement
+        is_signed = statement is not None and statement.card == card
+        return card is not None and not is_signed and bool(self.status.committed)
 
     @property
     def holds_its_grant(self) -> bool:

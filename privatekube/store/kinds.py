@@ -89,8 +89,10 @@ def name_of(resource: Resource) -> errors.ResourceName:
 
 
 def is_open(resource: Resource) -> bool:
-    """Return whether a pass has to look at a resource: every block, and each claim that waits or can become overdue."""
-    return isinstance(resource, PrivateDataBlock) or resource.is_waiting or resource.is_settled_when_overdue
+    """Return whether a pass has to look at a resource: every block, and each claim that needs or may need an action."""
+    if isinstance(resource, PrivateDataBlock):
+        return True
+    return resource.is_waiting or resource.is_settled_when_overdue or resource.awaits_statement
 
 
 def at_version(resource: R, version: int | str) -> R:

@@ -59,6 +59,19 @@ def test_a_claim_is_granted_opened_and_paid(by: As, start: Starter) -> None:
     assert client.verify_ledger().entries == 2
 
 
+def test_the_controller_signs_the_card_of_a_claim_and_everybody_can_read_its_public_key(by: As, start: Starter) -> None:
+    start()
+    by("data-owner").create_blocks([builders.block("a")])
+    client = by("claimant")
+    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+    client.consume("ns/c")
+    signed = client.sign_card("ns/c", f"sha256:{'1' * 64}")
+    assert signed.signature.is_of(signed.text)
+    for user in ("viewer", "claimant", "data-owner", "nobody"):
+        assert by(user).card_public_key() == signed.signature.key
+    assert client.sign_card("ns/c", f"sha256:{'1' * 64}") == signed
+
+
 @pytest.mark.parametrize(("opened", "outcome"), [(False, Outcome.RELEASED), (True, Outcome.CONSUMED)])
 def test_what_a_run_left_is_settled_by_whether_its_data_was_opened(
     by: As, start: Starter, opened: bool, outcome: Outcome

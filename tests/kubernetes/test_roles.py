@@ -11,7 +11,9 @@ from kubernetes.client import AuthorizationV1Api
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import meta, transitions
+from privatekube.reconcile import card_statements
+from privatekube.resources import meta, signature, transitions
+from privatekube.resources.statement import SignedStatement
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
@@ -66,6 +68,29 @@ def by(apiserver: ApiServer) -> Iterator[dict[str, KubernetesStore]]:
     yield opened
     for store in opened.values():
         store.close()
+
+
+def test_only_the_controller_can_read_the_key_that_signs_privacy_cards(by: dict[str, KubernetesStore]) -> None:
+    key = by["controller"].ensure_secret(card_statements.PRIVATE_KEY, b"first")
+    assert by["controller"].ensure_secret(card_statements.PRIVATE_KEY, b"second") == key == b"first"
+    with pytest.raises(errors.InvalidInput, match="forbidden"):
+        by["controller"].ensure_secret("another", b"key")
+    for role in ("viewer", "claimant", "data-owner"):
+        with pytest.raises(errors.InvalidInput, match="forbidden"):
+            by[role].ensure_secret(card_statements.PRIVATE_KEY, b"forged")
+        with pytest.raises(errors.InvalidInput, match="forbidden"):
+            by[role].set_setting(card_statements.PUBLIC_KEY, "forged")
+
+
+def test_a_claimant_writes_no_statement(by: dict[str, KubernetesStore]) -> None:
+    claim = by["claimant"].create(builders.claim())
+    forged = SignedStatement("sha256:1", "{}", signature.sign(bytes(32), "{}"))
+    with pytest.raises(errors.InvalidInput, match="forbidden"):
+        by["claimant"].update_status(replace(claim, status=replace(claim.status, statement=forged)))
+    by["claimant"].update(replace(claim, status=replace(claim.status, statement=forged)))
+    stored = by["viewer"].get_claim(claim.id)
+    assert stored is not None
+    assert stored.status.statement is None
 
 
 def test_a_claimant_claims_and_appends_but_answers_nothing_and_makes_no_budget(by: dict[str, KubernetesStore]) -> None:

@@ -16,6 +16,8 @@ from privatekube.resources.requests import (
     ReleaseRequest,
     Request,
 )
+from privatekube.resources.signature import Signature
+from privatekube.resources.statement import SignedStatement
 from privatekube.resources.wire import common, responses
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
@@ -52,6 +54,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             priority=spec.whole("priority"),
             owned_by=tuple(dict(fields.document) for fields in spec.children("ownedBy")),
             settle_after=_settle_after(spec.child("settleAfter")) if "settleAfter" in spec else None,
+            card=spec.optional_text("privacyCard"),
         ),
         status=ClaimStatus(
             acquired=common.read_budgets(status, "acquiredBudgets"),
@@ -59,6 +62,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             committed=common.read_budgets(status, "committedBudgets"),
             responses=tuple(responses.from_wire(fields) for fields in status.children("responses")),
             conditions=common.conditions_from_wire(status.children("conditions")),
+            statement=_statement(status.child("statement")) if "statement" in status else None,
         ),
     )
 
@@ -77,6 +81,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "priority": spec.priority,
                 "ownedBy": [dict(reference) for reference in spec.owned_by],
                 "settleAfter": _settle_after_to_wire(spec.settle_after),
+                "privacyCard": spec.card,
             }
         ),
         "status": common.present(
@@ -86,6 +91,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "committedBudgets": common.budgets_to_wire(status.committed),
                 "responses": [responses.to_wire(response) for response in status.responses],
                 "conditions": common.conditions_to_wire(status.conditions),
+                "statement": _statement_to_wire(status.statement),
             }
         ),
     }
@@ -102,6 +108,18 @@ def _settle_after(document: Reader) -> SettleAfter:
 
 def _settle_after_to_wire(after: SettleAfter | None) -> Json | None:
     return None if after is None else {"seconds": after.seconds, "time": after.at_ms}
+
+
+def _statement(document: Reader) -> SignedStatement:
+    signature = Signature(document.text("key"), document.text("signature"))
+    return SignedStatement(document.text("privacyCard"), document.text("text"), signature)
+
+
+def _statement_to_wire(signed: SignedStatement | None) -> Json | None:
+    if signed is None:
+        return None
+    signature = signed.signature
+    return {"privacyCard": signed.card, "text": signed.text, "key": signature.key, "signature": signature.value}
 
 
 def condition_from_wire(document: object) -> BlockCondition:

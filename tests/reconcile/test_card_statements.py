@@ -1,0 +1,105 @@
+"""The control plane signs what it knows about a claim whose run publishes a privacy card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.client.client import BudgetClient
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.signature import Signature
+from privatekube.store.sqlite.store import SqliteStore
+from tests import builders
+
+CARD, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[BudgetClient]:
+    with BudgetClient(SqliteStore(tmp_path / "state.db")) as client:
+        client.create_blocks([builders.block("a"), builders.block("b", day=3)])
+        yield client
+
+
+def consumed(client: BudgetClient, name: str = "c") -> str:
+    claim = client.allocate("ns", name, builders.allocate(0.25), timeout_seconds=5)
+    client.consume(claim.id)
+    return claim.id
+
+
+def test_a_statement_says_what_the_claim_committed_what_is_left_and_where_the_ledger_has_it(
+    client: BudgetClient,
+) -> None:
+    signed = client.sign_card(consumed(client), CARD)
+    stated = json.loads(signed.text)
+    assert (stated["claim"], stated["card"]) == ("ns/c", CARD)
+    first = stated["blocks"][0]
+    assert first["block"] == "ns/a"
+    assert first["lifetime"]["epsDel"]["epsilon"] == 1.0
+    assert first["committed"]["epsDel"]["epsilon"] == 0.25
+    assert first["left"]["epsDel"]["epsilon"] == 0.75
+    entry = client.ledger(block_id="ns/a")[0]
+    assert (first["ledger_sequence"], first["ledger_digest"]) == (entry.sequence, entry.digest)
+
+
+def test_the_signature_is_of_the_stores_public_key_and_of_every_byte_of_the_text(client: BudgetClient) -> None:
+    assert client.card_public_key() is None
+    signed = client.sign_card(consumed(client), CARD)
+    assert signed.signature.key == client.card_public_key()
+    assert signed.signature.is_of(signed.text)
+    assert not signed.signature.is_of(signed.text.replace("0.75", "0.85"))
+    other = f"{'0' if signed.signature.value[0] != '0' else '1'}{signed.signature.value[1:]}"
+    assert not replace(signed.signature, value=other).is_of(signed.text)
+
+
+def test_all_cards_of_a_store_are_signed_with_one_key_and_a_repetition_gives_the_same_statement(
+    client: BudgetClient,
+) -> None:
+    first = client.sign_card(consumed(client, "c"), CARD)
+    second = client.sign_card(consumed(client, "d"), CARD)
+    assert first.signature.key == second.signature.key
+    assert client.sign_card("ns/c", CARD) == first
+    assert client.sign_card("ns/c", OTHER).card == OTHER
+
+
+def test_a_claim_that_committed_nothing_gets_no_statement(client: BudgetClient) -> None:
+    claim = client.allocate("ns", "c", builders.allocate(), timeout_seconds=5)
+    with pytest.raises(errors.BudgetUnavailable, match="has committed nothing"):
+        client.sign_card(claim.id, CARD)
+    client.store.update(replace(claim, spec=replace(claim.spec, card=CARD)))
+    client.run_pass()
+    assert client.get_claim(claim.id).status.statement is None
+
+
+def test_a_statement_is_made_without_a_block_that_was_deleted_meanwhile(client: BudgetClient) -> None:
+    claim_id = consumed(client)
+    client.delete_block("ns", "a")
+    first, second = json.loads(client.sign_card(claim_id, CARD).text)["blocks"]
+    assert (first["lifetime"], first["left"]) == (None, None)
+    assert second["left"]["epsDel"]["epsilon"] == 0.75
+
+
+def test_the_key_is_kept_and_is_not_a_setting_of_the_policy(client: BudgetClient) -> None:
+    before = client.policy_settings()
+    client.sign_card(consumed(client), CARD)
+    assert client.policy_settings() == before
+    client.policy()
+
+
+def test_a_malformed_key_or_signature_is_refused() -> None:
+    with pytest.raises(errors.InvalidInput, match="public key"):
+        Signature("ed25519:00", "0" * 128)
+    with pytest.raises(errors.InvalidInput, match="signature"):
+        Signature(f"ed25519:{'0' * 64}", "0" * 127)
+
+
+def test_amounts_are_of_the_claim_alone(client: BudgetClient) -> None:
+    consumed(client, "first")
+    stated = json.loads(client.sign_card(consumed(client, "second"), CARD).text)["blocks"][0]
+    assert stated["committed"]["epsDel"]["epsilon"] == EpsilonDelta(0.25).epsilon
+    assert stated["left"]["epsDel"]["epsilon"] == pytest.approx(0.5)
