@@ -12,6 +12,8 @@ from typing import Any
 from privatekube import errors, retries
 
 BUSY_SECONDS = 60.0
+IN_MEMORY = Path(":memory:")
+"""Not a file: SQLite keeps the database in memory."""
 _LOCK_SECONDS = 0.2  # how long SQLite waits for a lock; it does not react to Ctrl-C in the meantime
 _OWNER_ONLY = 0o600
 _BACK_OFF = retries.BackOff(first_seconds=0.01, longest_seconds=0.01)
@@ -28,9 +30,8 @@ class Connection:
     def __init__(self, path: Path) -> None:
         self._path, self._depth = path, 0
         with self._translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY))  # it will hold secrets
+            if path != IN_MEMORY:
+                _create_private(path)
             self._db = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
 
     def rows(self, statement: str, *values: object) -> list[Any]:
@@ -91,6 +92,13 @@ class Connection:
         except (sqlite3.DatabaseError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise self.invalid(f"is not a store ({reason})", "name another file") from error
+
+
+def _create_private(path: Path) -> None:
+    """Create a file that its owner alone can read, for it will hold secrets; one that exists is left unchanged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY))
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
