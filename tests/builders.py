@@ -6,7 +6,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
-from privatekube.resources.requests import AllocateRequest, BudgetDemand, Request
+from privatekube.resources.requests import AllocateRequest, BudgetDemand, RegisterRequest, Request
 
 NAMESPACE = "ns"
 
@@ -31,6 +31,11 @@ def block(
         ObjectMeta(name, NAMESPACE, annotations=annotations),
         BlockSpec(budget or EpsilonDelta(1.0, 1e-7), dataset, f"file:///{name}", dimensions),
     )
+
+
+def release(step: str = "dp_train", output: str = "1", event: str | None = "noise") -> RegisterRequest:
+    """Return the registration of a step whose output has a digest of the hexadecimal digit `output`."""
+    return RegisterRequest(step, (f"sha256:{output * 64}",), event=event)
 
 
 def allocate(

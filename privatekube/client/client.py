@@ -10,16 +10,23 @@ from privatekube import errors, retries
 from privatekube.client.embedded import ControlPlane
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import overdue_claims, reconcile
-from privatekube.resources import matching, shortages
+from privatekube.resources import matching, refusals, shortages
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.refusals import RefusalReason
-from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
+from privatekube.resources.requests import (
+    ALL_OR_NOTHING,
+    AllocateRequest,
+    ConsumeRequest,
+    RegisterRequest,
+    ReleaseRequest,
+    Request,
+)
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
 from privatekube.resources.statement import SignedStatement
 from privatekube.scheduling.policy import UNLOCK
 
-_ALLOCATE, _SETTLE = "allocate", "settle"
+_ALLOCATE, _REGISTER, _SETTLE = "allocate", "register", "settle"
 
 
 class Outcome(enum.StrEnum):
@@ -178,6 +185,27 @@ class BudgetClient(ControlPlane):
             raise errors.Conflict(f"claim {claim_id}: another run asked for a statement meanwhile; try again")
         return signed
 
+    def register_release(self, claim_id: str, release: RegisterRequest) -> None:
+        """Register what a step releases, before it leaves the step; a repeated call changes nothing.
+
+        Args:
+            claim_id: `namespace/name`.
+            release: the step, its outputs and inputs, and what ran.
+
+        Raises:
+            NotFound: no such claim exists.
+            BudgetExceeded: the step has released something else under the claim, or the claim cannot pay for it.
+            StoreBusy: the control plane did not answer.
+        """
+        with self.store.transaction():
+            claim = self.get_claim(claim_id)
+            if release.step not in claim.releases:  # else a refused step that is repeated would fill the claim
+                claim = self._append_request(claim, release)
+        accepted = claim.releases.get(release.step)
+        if accepted != release:
+            refusal = claim.refusal_of(release) if accepted is None else refusals.second_release(release.step)
+            raise errors.BudgetExceeded(f"claim {claim_id}: {refusal}")
+
     def release(self, claim_id: str) -> None:
         """Return everything that a claim holds and withdraw what it waits for; a repeated call changes nothing.
 
@@ -258,14 +286,19 @@ class BudgetClient(ControlPlane):
         answered_claim.require_committed(held)
         return answered_claim
 
-    def _append_request(self, claim: PrivacyBudgetClaim, action: ConsumeRequest | ReleaseRequest) -> PrivacyBudgetClaim:
+    def _append_request(
+        self, claim: PrivacyBudgetClaim, action: ConsumeRequest | ReleaseRequest | RegisterRequest
+    ) -> PrivacyBudgetClaim:
         """Append a request, unless it is the last one and not answered yet, and return the claim with its answer."""
 
         def append(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
             if claim.is_waiting and claim.spec.requests[-1].action == action:
                 return claim
-            request = Request(f"{_SETTLE}-{len(claim.spec.requests)}", action)
-            return replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request)))
+            is_progress = isinstance(action, RegisterRequest)
+            name = _REGISTER if is_progress else _SETTLE
+            request = Request(f"{name}-{len(claim.spec.requests)}", action)
+            spec = replace(claim.spec, requests=(*claim.spec.requests, request))
+            return replace(claim, spec=spec.renew(now_ms=self.clock.now_ms()) if is_progress else spec)
 
         self._update_spec(claim.id, append)
         return self._wait_for(claim.id, lambda claim: not claim.is_waiting)

@@ -11,11 +11,12 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest
-from privatekube.resources.responses import AllocateResponse, Response, ResponseState
+from privatekube.resources.responses import AllocateResponse, RegisterResponse, Response, ResponseState
 from privatekube.store.base import Resource
 
 ADMITTED, NOT_ADMITTED, EXHAUSTED = "Admitted", "NotAdmitted", "Exhausted"
-GRANTED, WAITING, CONSUMED, RELEASED, FAILED = "Granted", "Waiting", "Consumed", "Released", "Failed"
+GRANTED, WAITING, CONSUMED, RELEASED = "Granted", "Waiting", "Consumed", "Released"
+REGISTERED, FAILED = "Registered", "Failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> S
         if response.state is ResponseState.PENDING:
             return StatusEvent(WAITING, f"waits for {summary.demand(claim)} on {n_blocks} blocks")
         return StatusEvent(GRANTED, f"granted {summary.demand(claim)} on {n_blocks} blocks")
+    if isinstance(response.detail, RegisterResponse):
+        return StatusEvent(REGISTERED, f"registered what {response.detail.step} releases")
     cause = "; its time to settle was over" if request.identifier == overdue_claims.IDENTIFIER else ""
     if isinstance(request.action, ConsumeRequest):
         return StatusEvent(CONSUMED, f"committed permanently on {len(request.action.consume)} blocks{cause}")

@@ -21,11 +21,9 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
-from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ReleaseResponse, Response, ResponseState
+from privatekube.resources.responses import Detail, Response, ResponseState
 from privatekube.store import kinds
 from privatekube.store.base import ResourceStore
-
-Detail = AllocateResponse | ConsumeResponse | ReleaseResponse
 
 
 @dataclass

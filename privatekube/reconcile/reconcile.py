@@ -8,12 +8,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from privatekube import errors, retries
-from privatekube.reconcile import allocate_requests, card_statements, consume_release, overdue_claims, recovery
+from privatekube.reconcile import (
+    allocate_requests,
+    card_statements,
+    consume_release,
+    overdue_claims,
+    recovery,
+    register_releases,
+)
 from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import refusals, transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
-from privatekube.resources.requests import AllocateRequest, ConsumeRequest, MalformedRequest, ReleaseRequest, Request
+from privatekube.resources.requests import (
+    AllocateRequest,
+    ConsumeRequest,
+    MalformedRequest,
+    RegisterRequest,
+    ReleaseRequest,
+    Request,
+)
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import cycle, unlocking
 from privatekube.scheduling.policy import Policy
@@ -108,6 +122,8 @@ def _answer(state: PassState, claim: PrivacyBudgetClaim, index: int, request: Re
             consume_release.consume(state, claim, index, action)
         case ReleaseRequest() as action:
             consume_release.release(state, claim, index, action)
+        case RegisterRequest() as action:
+            register_releases.register(state, claim, index, action)
         case MalformedRequest() as action:
             state.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(action.fault))
 

@@ -10,8 +10,9 @@ from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.resources import meta
 from privatekube.resources.block import Budgets
+from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
-from privatekube.resources.requests import AllocateRequest, Request
+from privatekube.resources.requests import AllocateRequest, RegisterRequest, Request
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Response, ResponseState
 from privatekube.resources.statement import SignedStatement
 
@@ -133,6 +134,25 @@ class PrivacyBudgetClaim:
         holds_any = any(value > 0 for amount in self.status.acquired.values() for value in amount.values)
         return holds_any and granted <= set(self.status.acquired)
 
+    @property
+    def releases(self) -> dict[str, RegisterRequest]:
+        """What was registered under the claim, by step, in the order of the answers."""
+        answered = zip(self.spec.requests, self.status.responses, strict=False)
+        return {
+            request.action.step: request.action
+            for request, response in answered
+            if isinstance(request.action, RegisterRequest) and response.state is ResponseState.SUCCESS
+        }
+
+    def refusal_of(self, release: RegisterRequest) -> Refusal | None:
+        """Return why the last attempt to register `release` was refused; None if it was not."""
+        refusals = [
+            response.refusal
+            for request, response in zip(self.spec.requests, self.status.responses, strict=False)
+            if request.action == release
+        ]
+        return refusals[-1] if refusals else None
+
     def response_at(self, index: int) -> Response | None:
         """Return the answer to the request at `index`, final or pending; None if there is no answer yet."""
         return self.status.responses[index] if index < len(self.status.responses) else None
@@ -147,18 +167,21 @@ class PrivacyBudgetClaim:
         return isinstance(first, AllocateRequest) and replace(first, timeout_ms=request.timeout_ms) == request
 
     def require_committed(self, amounts: Budgets) -> None:
-        """Check that the last request committed exactly `amounts`.
+        """Check that the last consume request committed exactly `amounts`.
 
         Raises:
             BudgetExceeded: it committed another amount on a block; the message has both amounts.
         """
-        response = self.status.responses[-1]
-        outcomes = response.detail.blocks if isinstance(response.detail, ConsumeResponse) else {}
+        answers = [response for response in self.status.responses if isinstance(response.detail, ConsumeResponse)]
+        response = answers[-1] if answers else None
+        outcomes = response.detail.blocks if response and isinstance(response.detail, ConsumeResponse) else {}
         for block_id, amount in amounts.items():
             outcome = outcomes.get(block_id)
-            committed = None if outcome is None or response.state is not ResponseState.SUCCESS else outcome.budget
+            is_refused = response is None or response.state is not ResponseState.SUCCESS
+            committed = None if outcome is None or is_refused else outcome.budget
             if committed is None or not budget.is_close(committed, amount):
-                reason = response.refusal or (outcome.error if outcome else None) or "it was interrupted"
+                refusal = None if response is None else response.refusal
+                reason = refusal or (outcome.error if outcome else None) or "it was interrupted"
                 raise errors.BudgetExceeded(
                     f"block {block_id}: asked to commit {amount}, committed {committed}: {reason}"
                 )

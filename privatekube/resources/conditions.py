@@ -15,7 +15,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import Condition
 from privatekube.resources.refusals import Refusal
-from privatekube.resources.responses import AllocateResponse, Response, ResponseState
+from privatekube.resources.responses import AllocateResponse, RegisterResponse, Response, ResponseState
 
 EXHAUSTED, GRANTED, SETTLED = "Exhausted", "Granted", "Settled"
 WAITING = "Waiting"
@@ -37,7 +37,8 @@ def update_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClai
     answered = [
         response
         for response in claim.status.responses
-        if isinstance(response.detail, AllocateResponse) or response.refusal
+        if isinstance(response.detail, AllocateResponse)
+        or (response.refusal and not isinstance(response.detail, RegisterResponse))
     ]
     conditions = []
     if answered:

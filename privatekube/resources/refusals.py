@@ -51,6 +51,11 @@ OVERDUE = Refusal.parse("settled: its time to settle is over")
 TIMED_OUT = Refusal.parse("timeout")
 
 
+def second_release(step: str) -> Refusal:
+    """Return the refusal of another release of a step than the one that is registered."""
+    return Refusal.parse(f"{step} has released something else; a second release is not paid for: start a new run")
+
+
 def timed_out(cause: str) -> Refusal:
     """Return the refusal of a request that could not have been granted at any time, because of `cause`."""
     return Refusal.parse(f"{TIMED_OUT}: {cause}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import Budgets
 
@@ -96,6 +98,57 @@ class ReleaseRequest:
     policy: str | None = None
 
 
+MAX_FILES = 16
+"""Number of outputs, and of inputs, of a registration."""
+_MAX_STEP, _MAX_EVENT = 253, 2048
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterRequest:
+    """State what a step releases under the claim, before it leaves the step.
+
+    The control plane accepts one registration for each step of a claim, so that the claim pays for these outputs alone.
+
+    Args:
+        step: name of the step.
+        outputs: the digest of each released file, `sha256:` and 64 hexadecimal digits; never of un-noised data.
+        inputs: likewise of each file that the step read: approved or released earlier, never un-noised data.
+        event: the DpEvent that ran, as JSON text; None if no noise was drawn. The control plane does not read it.
+
+    Raises:
+        InvalidInput: a field is too long or malformed.
+    """
+
+    step: str
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    event: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_length("step", self.step, _MAX_STEP)
+        if self.event is not None:
+            _require_length("event", self.event, _MAX_EVENT)
+        _require_digests("outputs", self.outputs, least=1)
+        _require_digests("inputs", self.inputs, least=0)
+
+
+def _require_length(name: str, text: str, most: int) -> None:
+    if not 1 <= len(text) <= most:
+        bound = f"must be 1 to {most}"
+        raise errors.invalid(f"registerRequest.{name}", f"{len(text)} characters", bound, "change it")
+
+
+def _require_digests(name: str, digests: tuple[str, ...], *, least: int) -> None:
+    if not least <= len(digests) <= MAX_FILES:
+        bound = f"must be {least} to {MAX_FILES}"
+        raise errors.invalid(f"registerRequest.{name}", f"{len(digests)} digests", bound, "change it")
+    for digest in digests:
+        if not _DIGEST.fullmatch(digest):
+            bound = "must be sha256: and 64 hexadecimal digits"
+            raise errors.invalid(f"registerRequest.{name}", digest[:80], bound, "change it")
+
+
 @dataclass(frozen=True, slots=True)
 class MalformedRequest:
     """A request that cannot be read: its document, and the fault with which it is answered."""
@@ -109,4 +162,4 @@ class Request:
     """One entry of spec.requests; its index is part of its id, see `RequestId`."""
 
     identifier: str
-    action: AllocateRequest | ConsumeRequest | ReleaseRequest | MalformedRequest
+    action: AllocateRequest | ConsumeRequest | ReleaseRequest | RegisterRequest | MalformedRequest

@@ -59,13 +59,24 @@ class ReleaseResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class RegisterResponse:
+    """Answer to a register request: the step that it was about."""
+
+    step: str
+
+
+Detail = AllocateResponse | ConsumeResponse | ReleaseResponse | RegisterResponse
+"""What an answer says beyond its state."""
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """The answer to the request of the same index."""
 
     identifier: str
     state: ResponseState
     refusal: Refusal | None = None
-    detail: AllocateResponse | ConsumeResponse | ReleaseResponse | None = None
+    detail: Detail | None = None
 
 
 def covers(response: Response, block_id: str) -> bool:
@@ -75,5 +86,5 @@ def covers(response: Response, block_id: str) -> bool:
             return block_id in budgets
         case ConsumeResponse(blocks=blocks) | ReleaseResponse(blocks=blocks):
             return block_id in blocks and blocks[block_id].budget is not None
-        case None:
+        case RegisterResponse() | None:
             return False

@@ -9,7 +9,7 @@ from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest
-from privatekube.resources.responses import ResponseState
+from privatekube.resources.responses import RegisterResponse, ResponseState
 from privatekube.resources.wire.common import Json
 
 
@@ -29,7 +29,7 @@ _STATE_BY_ANSWER = {
     ResponseState.SUCCESS: ClaimState.RELEASED,
     ResponseState.FAILURE: ClaimState.FAILURE,
 }
-"""The state of a claim without budget, by the state of its last answer."""
+"""The state of a claim without budget, by the state of its last answer about budget."""
 
 
 def block_columns(block: PrivateDataBlock) -> Json:
@@ -78,9 +78,8 @@ def state(claim: PrivacyBudgetClaim) -> ClaimState:
         return ClaimState.ACQUIRED
     if claim.status.committed:
         return ClaimState.CONSUMED
-    if not claim.status.responses:
-        return ClaimState.NEW
-    return _STATE_BY_ANSWER[claim.status.responses[-1].state]
+    moving = [answer for answer in claim.status.responses if not isinstance(answer.detail, RegisterResponse)]
+    return _STATE_BY_ANSWER[moving[-1].state] if moving else ClaimState.NEW
 
 
 def demand(claim: PrivacyBudgetClaim) -> str:

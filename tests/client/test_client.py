@@ -13,7 +13,7 @@ from privatekube.client import connect
 from privatekube.client.client import BudgetClient, Outcome
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import transitions
+from privatekube.resources import summary, transitions
 from privatekube.resources.claim import ClaimStatus, SettleAfter
 from tests import builders
 from tests.clock import FakeClock
@@ -128,6 +128,46 @@ def test_opened_data_cannot_give_its_budget_back(client: BudgetClient) -> None:
     assert client.settle("ns/c") is Outcome.NOTHING
     (block,) = client.list_blocks()
     assert transitions.status_of(block).committed == {"ns/c": EpsilonDelta(0.8)}
+
+
+def test_a_second_release_under_a_claim_is_refused_and_the_same_one_is_registered_once(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    client.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
+    client.mark_opened("ns/c")
+    for _ in range(3):
+        client.register_release("ns/c", builders.release(output="1"))
+    assert len(client.get_claim("ns/c").spec.requests) == 2
+    with pytest.raises(errors.BudgetExceeded, match=r"claim ns/c: dp_train has released something else.* new run"):
+        client.register_release("ns/c", builders.release(output="2"))
+    assert len(client.get_claim("ns/c").spec.requests) == 2
+    assert client.consume("ns/c") == {"ns/b": EpsilonDelta(0.8)}
+    client.register_release("ns/c", builders.release(output="1"))
+    with pytest.raises(errors.BudgetExceeded, match="consumed; start a new run"):
+        client.register_release("ns/c", builders.release("dp_evaluate"))
+    assert client.settle("ns/c") is Outcome.NOTHING
+
+
+def test_a_registration_postpones_settling(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    granted = client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=5, settle_after_seconds=60)
+    assert granted.spec.settle_after is not None
+    client.clock = FakeClock(granted.spec.settle_after.at_ms - 1)
+    client.register_release("ns/c", builders.release("allocate", event=None))
+    assert client.get_claim("ns/c").spec.settle_after == SettleAfter(60, client.clock.now_ms() + 60_000)
+
+
+def test_a_claim_whose_last_request_is_a_registration_can_be_settled(client: BudgetClient) -> None:
+    client.create_blocks([builders.block()])
+    for name in ("c", "d"):
+        client.allocate("ns", name, builders.allocate(0.25), timeout_seconds=5)
+        client.register_release(f"ns/{name}", builders.release("allocate", event=None))
+    client.mark_opened("ns/d")
+    assert client.settle("ns/c") is Outcome.RELEASED
+    assert client.settle("ns/d") is Outcome.CONSUMED
+    for name, state in (("c", "released"), ("d", "consumed")):
+        with pytest.raises(errors.BudgetExceeded):
+            client.register_release(f"ns/{name}", builders.release())
+        assert summary.state(client.get_claim(f"ns/{name}")) == state
 
 
 def test_data_is_not_opened_without_budget(client: BudgetClient) -> None:

@@ -108,7 +108,7 @@ def test_a_request_asks_for_one_thing(apiserver: ApiServer) -> None:
     document = claims.to_wire(builders.claim())
     document["spec"]["requests"][0]["consumeRequest"] = {"consume": {}}
     refused = apiserver.kubectl("create", "-f", "-", stdin=json.dumps(document), status=1)
-    assert "give one of allocateRequest, consumeRequest and releaseRequest" in refused
+    assert "give one of allocateRequest, consumeRequest, releaseRequest and registerRequest" in refused
 
 
 def test_the_ledger_is_not_changed(apiserver: ApiServer, store: KubernetesStore) -> None:

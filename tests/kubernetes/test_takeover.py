@@ -17,27 +17,34 @@ QUARTER = EpsilonDelta(0.25)
 
 
 def prepare(apiserver: ApiServer) -> Plane:
-    """Create two blocks; a claim that consumes, one that releases, one that is new, and one that waits."""
+    """Create two blocks; claims that consume, release, register two releases of a step, wait, and are new."""
     plane = Plane(stores.open_empty(apiserver), unlock="all")
     for name in "ab":
         plane.block(name)
     plane.ask("pays", builders.allocate(0.25))
     plane.ask("returns", builders.allocate(0.25))
+    plane.ask("registers", builders.allocate(0.125))
+    plane.open_data("registers")
     plane.ask("waits", builders.allocate(0.75))
     plane.append("pays", ConsumeRequest({"ns/a": QUARTER, "ns/b": QUARTER}))
     plane.append("returns", ReleaseRequest({"ns/a": QUARTER, "ns/b": QUARTER}))
+    for output in "12":
+        plane.append("registers", builders.release(output=output))
     plane.store.create(plane.claim_of("new", builders.allocate(0.125)))
     return plane
 
 
 def world(plane: Plane) -> object:
-    """Return what every claim holds, and what is left."""
+    """Return what every claim holds and has registered, and what is left."""
     blocks = plane.blocks().values()
     claims = plane.store.list_claims()
     held = [(claim.id, dict(claim.status.acquired), dict(claim.status.committed)) for claim in claims]
-    return sorted(held), [
-        (b.id, b.status and (b.status.available, b.status.acquired, b.status.committed)) for b in blocks
-    ]
+    assert plane.claim("registers").releases in ({}, {"dp_train": builders.release(output="1")})
+    return (
+        sorted(held),
+        [claim.releases for claim in claims],
+        [(b.id, b.status and (b.status.available, b.status.acquired, b.status.committed)) for b in blocks],
+    )
 
 
 def finished(plane: Plane) -> object:

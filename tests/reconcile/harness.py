@@ -10,7 +10,7 @@ from privatekube.reconcile import ledger_audit, reconcile
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockStatus, Budgets, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
-from privatekube.resources.requests import AllocateRequest, ConsumeRequest, ReleaseRequest, Request
+from privatekube.resources.requests import AllocateRequest, ConsumeRequest, RegisterRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.policy import Policy
@@ -18,7 +18,7 @@ from privatekube.store.base import ResourceStore
 from tests import builders
 from tests.clock import FakeClock
 
-Action = AllocateRequest | ConsumeRequest | ReleaseRequest
+Action = AllocateRequest | ConsumeRequest | ReleaseRequest | RegisterRequest
 
 
 @dataclass

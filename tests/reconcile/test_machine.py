@@ -20,7 +20,14 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.reconcile import block_admission, ledger_audit, reconcile
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock, ReturnPolicy
-from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest, ReleaseRequest, Request
+from privatekube.resources.requests import (
+    AllocateRequest,
+    BudgetDemand,
+    ConsumeRequest,
+    RegisterRequest,
+    ReleaseRequest,
+    Request,
+)
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.policy import Policy
@@ -55,6 +62,7 @@ class Machine(RuleBasedStateMachine):
         self.policy = Policy(unlocking.parse(unlock), ordering.parse(order), default_timeout_ms=5000)
         self.store = CrashingStore(self.opened())
         self.committed: dict[str, PrivacyBudget] = {}
+        self.releases: dict[tuple[str, str], RegisterRequest] = {}
 
     def opened(self) -> ResourceStore:
         """An empty store with the machine's clock."""
@@ -138,6 +146,10 @@ class Machine(RuleBasedStateMachine):
             requests = (*found.spec.requests, Request(str(len(found.spec.requests)), action))
             self.plain.update(replace(found, spec=replace(found.spec, requests=requests)))
 
+    @rule(name=st.sampled_from(CLAIMS), step=st.sampled_from(["dp_train", "dp_evaluate"]), output=st.sampled_from("12"))
+    def append_register(self, name: str, step: str, output: str) -> None:
+        self._append(name, builders.release(step, output))
+
     @rule(name=st.sampled_from(CLAIMS))
     def open_data(self, name: str) -> None:
         found = self.plain.get_claim(f"ns/{name}")
@@ -188,6 +200,9 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         ledger_audit.verify(self.plain)
+        for claim in self.plain.list_claims():
+            for step, release in claim.releases.items():
+                assert self.releases.setdefault((claim.meta.uid, step), release) == release
         for block in self.plain.list_blocks():
             if block.status is not None:
                 transitions.require_balance(block)

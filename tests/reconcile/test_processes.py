@@ -68,6 +68,42 @@ def test_nothing_is_lost_when_processes_are_killed_at_random(tmp_path: Path) -> 
     check(uri)
 
 
+def register(uri: str, output: str) -> None:
+    with connect.connect(uri) as plane:
+        while True:
+            try:
+                plane.register_release("ns/c", builders.release(output=output))
+            except errors.BudgetExceeded:
+                continue
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_at_random_register_one_release_of_a_step(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/state.db"
+    chance = random.Random(0)
+    with connect.connect(uri) as plane:
+        plane.create_blocks([builders.block()])
+        plane.allocate("ns", "c", builders.allocate(), timeout_seconds=5)
+        plane.mark_opened("ns/c")
+        start_process = multiprocessing.get_context("spawn").Process
+        accepted = set()
+        for round_number in range(3):
+            outputs = "123" if round_number % 2 else "321"
+            running = [start_process(target=register, args=(uri, output), daemon=True) for output in outputs]
+            for process in running:
+                process.start()
+            while not accepted or chance.random() < 0.7:
+                time.sleep(0.1)
+                accepted |= set(plane.get_claim("ns/c").releases.values())
+            for process in running:
+                process.kill()
+                process.join(10)
+            accepted |= set(plane.get_claim("ns/c").releases.values())
+        plane.run_pass()
+        assert accepted == set(plane.get_claim("ns/c").releases.values())
+        assert len(accepted) == 1
+
+
 def check(uri: str) -> None:
     """Check that claims and blocks agree, and that what is left can be settled."""
     with connect.connect(uri) as plane:

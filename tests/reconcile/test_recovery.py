@@ -37,6 +37,8 @@ def steps() -> Iterator[Step]:
     yield lambda plane: plane.append("paid", ReleaseRequest({"ns/a": QUARTER, "ns/b": QUARTER}))
     yield lambda plane: plane.append("one", ConsumeRequest({"ns/a": QUARTER, "ns/x": QUARTER}, "allOrNothing=true"))
     yield lambda plane: plane.store.delete(plane.claim("one"))
+    yield lambda plane: plane.open_data("paid")
+    yield lambda plane: [plane.append("paid", builders.release(output=output)) for output in "121"]
     yield lambda plane: setattr(plane.clock, "time_ms", plane.clock.time_ms + 10_000)
 
 

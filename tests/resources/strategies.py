@@ -26,6 +26,7 @@ from privatekube.resources.requests import (
     BlockCondition,
     BudgetDemand,
     ConsumeRequest,
+    RegisterRequest,
     ReleaseRequest,
     Request,
 )
@@ -33,6 +34,7 @@ from privatekube.resources.responses import (
     AllocateResponse,
     Allocation,
     ConsumeResponse,
+    RegisterResponse,
     ReleaseResponse,
     Response,
     ResponseState,
@@ -110,6 +112,7 @@ demands = (
     | st.builds(BudgetDemand, function=texts)
 )
 selections = st.builds(BlockCondition, texts, st.sampled_from([">=", "is"]), st.none() | decimals, st.none() | texts)
+digests = st.lists(st.text("0123456789abcdef", min_size=64, max_size=64).map("sha256:{}".format), max_size=3).map(tuple)
 requests = st.builds(
     Request,
     st.just("") | texts,
@@ -124,7 +127,8 @@ requests = st.builds(
         timeout_ms=optional_time,
     )
     | st.builds(ConsumeRequest, maps, st.none() | texts)
-    | st.builds(ReleaseRequest, maps, st.none() | texts),
+    | st.builds(ReleaseRequest, maps, st.none() | texts)
+    | st.builds(RegisterRequest, texts, digests.filter(bool), digests, st.none() | texts),
 )
 settlements = st.dictionaries(
     texts, st.builds(Settlement, st.none() | budgets, st.none() | texts), min_size=1, max_size=2
@@ -142,6 +146,7 @@ answers = st.builds(
     )
     | st.builds(ConsumeResponse, settlements)
     | st.builds(ReleaseResponse, settlements)
+    | st.builds(RegisterResponse, texts)
     | st.none(),
 )
 owners = st.lists(st.dictionaries(texts, texts, min_size=1, max_size=2), max_size=2).map(tuple)

@@ -13,6 +13,7 @@ from privatekube.resources.requests import (
     BudgetDemand,
     ConsumeRequest,
     MalformedRequest,
+    RegisterRequest,
     ReleaseRequest,
     Request,
 )
@@ -156,6 +157,8 @@ def _request(document: Reader) -> Request:
         case "consumeRequest":
             consume, policy = common.read_budgets(inner, "consume"), inner.optional_text("policy")
             return Request(identifier, ConsumeRequest(consume, policy, inner.text_list("mechanisms")))
+        case "registerRequest":
+            return Request(identifier, _register(inner))
         case _:
             return Request(
                 identifier, ReleaseRequest(common.read_budgets(inner, "release"), inner.optional_text("policy"))
@@ -170,7 +173,7 @@ def _request_or_fault(document: Reader) -> Request:
         return Request(str(identifier or ""), MalformedRequest(dict(document.document), str(error)))
 
 
-_ACTIONS = ("allocateRequest", "consumeRequest", "releaseRequest")
+_ACTIONS = ("allocateRequest", "consumeRequest", "releaseRequest", "registerRequest")
 
 
 def _allocate(document: Reader) -> AllocateRequest:
@@ -182,6 +185,15 @@ def _allocate(document: Reader) -> AllocateRequest:
         min_blocks=document.count("minNumberOfBlocks", least=-1),
         max_blocks=document.count("maxNumberOfBlocks"),
         timeout_ms=document.count("timeout"),
+    )
+
+
+def _register(document: Reader) -> RegisterRequest:
+    return RegisterRequest(
+        step=document.text("step"),
+        outputs=document.text_list("outputs"),
+        inputs=document.text_list("inputs"),
+        event=document.optional_text("event"),
     )
 
 
@@ -203,6 +215,9 @@ def _request_to_wire(request: Request) -> Json:
     elif isinstance(action, ConsumeRequest):
         options = {"policy": action.policy, "mechanisms": list(action.mechanisms)}
         wire["consumeRequest"] = common.present(options) | {"consume": common.budgets_to_wire(action.consume)}
+    elif isinstance(action, RegisterRequest):
+        digests = {"outputs": list(action.outputs), "inputs": list(action.inputs)}
+        wire["registerRequest"] = common.present({"step": action.step, **digests, "event": action.event})
     else:
         wire["releaseRequest"] = common.present({"policy": action.policy}) | {
             "release": common.budgets_to_wire(action.release)

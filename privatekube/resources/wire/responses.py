@@ -7,6 +7,8 @@ from privatekube.resources.responses import (
     AllocateResponse,
     Allocation,
     ConsumeResponse,
+    Detail,
+    RegisterResponse,
     ReleaseResponse,
     Response,
     ResponseState,
@@ -27,7 +29,7 @@ def from_wire(document: Reader) -> Response:
     )
 
 
-def _detail(document: Reader) -> AllocateResponse | ConsumeResponse | ReleaseResponse | None:
+def _detail(document: Reader) -> Detail | None:
     if "allocateResponse" in document:
         inner = document.child("allocateResponse")
         allocations = {
@@ -39,6 +41,8 @@ def _detail(document: Reader) -> AllocateResponse | ConsumeResponse | ReleaseRes
         return ConsumeResponse(_settlements(document, "consumeResponse"))
     if "releaseResponse" in document:
         return ReleaseResponse(_settlements(document, "releaseResponse"))
+    if "registerResponse" in document:
+        return RegisterResponse(document.child("registerResponse").text("step"))
     return None
 
 
@@ -66,6 +70,8 @@ def to_wire(response: Response) -> Json:
         }
         times = {"startTime": detail.start_time_ms, "finishTime": detail.finish_time_ms}
         wire["allocateResponse"] = common.present({"budgets": allocations, **times})
+    elif isinstance(detail, RegisterResponse):
+        wire["registerResponse"] = {"step": detail.step}
     elif detail is not None:
         name = "consumeResponse" if isinstance(detail, ConsumeResponse) else "releaseResponse"
         wire[name] = {
