@@ -20,6 +20,7 @@ from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import ledger_audit
 from privatekube.resources import transitions
+from privatekube.resources.requests import RegisterRequest
 from tests import builders
 
 SECONDS = float(os.environ.get("PRIVATEKUBE_SOAK_SECONDS", "8"))
@@ -86,7 +87,7 @@ def test_processes_that_are_killed_at_random_register_one_release_of_a_step(tmp_
         plane.allocate("ns", "c", builders.allocate(), timeout_seconds=5)
         plane.mark_opened("ns/c")
         start_process = multiprocessing.get_context("spawn").Process
-        accepted = set()
+        accepted: set[RegisterRequest] = set()
         for round_number in range(3):
             outputs = "123" if round_number % 2 else "321"
             running = [start_process(target=register, args=(uri, output), daemon=True) for output in outputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,7 +39,8 @@ def steps() -> Iterator[Step]:
     yield lambda plane: plane.append("one", ConsumeRequest({"ns/a": QUARTER, "ns/x": QUARTER}, "allOrNothing=true"))
     yield lambda plane: plane.store.delete(plane.claim("one"))
     yield lambda plane: plane.open_data("paid")
-    yield lambda plane: [plane.append("paid", builders.release(output=output)) for output in "121"]
+    for output in ("1", "2", "1"):
+        yield partial(Plane.append, name="paid", action=builders.release(output=output))
     yield lambda plane: setattr(plane.clock, "time_ms", plane.clock.time_ms + 10_000)
 
 
