@@ -2,15 +2,21 @@
 
 Commands that read private data run `scrubbed`: the message of an unexpected exception may quote a record, so only its
 type and location are shown.
+
+SIGTERM, and SIGHUP when the terminal is closed, interrupt a command as Ctrl-C does, so that it cleans up. The first one
+counts: cleaning up is not interrupted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import NoReturn
 
 from privatekube import errors
@@ -21,8 +27,8 @@ INTERRUPTED = 130
 def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | None = None) -> NoReturn:
     """Call `command` and exit the process with the status for its outcome.
 
-    0 for success and for a closed output pipe, the `exit_status` of an error of this library, 130 for Ctrl-C, and 1
-    with a traceback for an unexpected error.
+    0 for success and for a closed output pipe, the `exit_status` of an error of this library, 130 for Ctrl-C, SIGTERM
+    and SIGHUP, and 1 with a traceback for an unexpected error.
 
     Args:
         command: what to run.
@@ -33,7 +39,8 @@ def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | N
         SystemExit: always.
     """
     try:
-        command()
+        with _interruptible():
+            command()
     except errors.PrivateKubeError as error:
         _exit(f"error: {error}", error.exit_status)
     except KeyboardInterrupt:
@@ -48,6 +55,34 @@ def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | N
             raise
         _exit(f"error: {_location(error)}; its message is withheld, because it may quote private data", 1)
     sys.exit(0)
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals besides SIGINT that end this process: SIGHUP is not among them under nohup."""
+    return [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt for the first signal that ends this process, and ignore further ones from then on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handled = ending_signals()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        handled.append(signal.SIGINT)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        for number in handled:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -75,5 +110,6 @@ def _location(error: BaseException) -> str:
 
 
 def _exit(line: str, status: int) -> NoReturn:
-    print(line.replace("\n", " "), file=sys.stderr, flush=True)  # noqa: T201 - the one place that ends a command
+    with contextlib.suppress(OSError):  # the terminal has been closed
+        print(line.replace("\n", " "), file=sys.stderr, flush=True)  # noqa: T201 - the one place that ends a command
     sys.exit(status)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,6 +45,53 @@ def test_an_unexpected_error_elsewhere_keeps_its_traceback() -> None:
 
 def test_ctrl_c_ends_with_130() -> None:
     assert run("def f(): raise KeyboardInterrupt\nentrypoint.run(f)").returncode == 130
+
+
+WAITING = """
+import signal, sys, time
+from privatekube import entrypoint
+
+def work():
+    print("started", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        time.sleep(1)
+        print("clean", flush=True)
+
+entrypoint.run(work)
+"""
+
+
+def start_waiting(preexec: Callable[[], object] | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WAITING]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=preexec)  # noqa: PLW1509
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_interrupts_and_a_second_one_does_not_disturb_the_cleaning_up(number: signal.Signals) -> None:
+    with start_waiting() as process:
+        process.send_signal(number)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "cleaning\n"
+        for other in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            process.send_signal(other)
+        assert process.communicate(timeout=60) == ("clean\n", "interrupted\n")
+        assert process.returncode == 130
+
+
+def test_a_command_under_nohup_survives_its_terminal() -> None:
+    with start_waiting(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60)[0] == "cleaning\nclean\n"
 
 
 APP = "import sys, typer\nfrom privatekube.cli import console, typer_app\napp = typer.Typer()\n"

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from pythonjsonlogger.json import JsonFormatter
 
-from privatekube import errors
+from privatekube import entrypoint, errors
 from privatekube.cli import typer_app
 from privatekube.controller import http_endpoints
 from privatekube.controller.controller import Controller, Settings
@@ -68,7 +68,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     api = login.log_in(in_cluster=in_cluster, kubeconfig=kubeconfig, context=context)
     controller = Controller(Cluster(api), CoreObjects(api), settings)
     _log_as_json()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, *entrypoint.ending_signals()):
         signal.signal(number, lambda *_: controller.stop())
     server = http_endpoints.serve(
         host,

@@ -7,7 +7,6 @@ import io
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -78,7 +77,7 @@ def _run_steps(
     console: Console,
 ) -> StepFailure | None:
     """Run the steps and return the first failure; unless all succeed, settle the claim."""
-    with _work_folder() as work, progress.RunView(console, components.steps) as view, _interrupt_on_sigterm():
+    with _work_folder() as work, progress.RunView(console, components.steps) as view:
         try:
             failure = kfp_local.run(
                 pipeline,
@@ -143,25 +142,11 @@ def _point_latest(folder: Path, run_id: str) -> None:
 
 
 def _settle_claim(namespace: str, run_id: str) -> str:
-    """Do what the exit task does, and return the outcome; a second Ctrl-C does not interrupt it."""
+    """Do what the exit task does, and return the outcome."""
     claim = connect.claim_name(run_id)
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with connect.connect() as client:
-            outcome = client.settle(f"{namespace}/{claim}")
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    with connect.connect() as client:
+        outcome = client.settle(f"{namespace}/{claim}")
     return f"claim {claim}: {outcome}"
-
-
-@contextlib.contextmanager
-def _interrupt_on_sigterm() -> Iterator[None]:
-    """Handle SIGTERM as Ctrl-C."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,12 @@
 """Read and write files by URI: plain paths and file://, gs://, s3://.
 
 Remote stores are reached through fsspec, which imports their drivers when they are used; local files through
-`local_files`. Errors of a store are translated here.
+`local_files`. Errors of a store are translated by `remote_errors`.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +15,15 @@ from typing import Any, TypeVar
 import fsspec
 
 from privatekube import errors, retries
-from privatekube.storage import local_files
+from privatekube.storage import local_files, remote_errors
 
 FILE = "file://"
 REMOTE = ("gs://", "s3://")
-DRIVERS = {"gs": "gcsfs", "s3": "s3fs"}
-"""The package that fsspec needs for a scheme."""
 ATTEMPTS = 4
+TIMEOUT_SECONDS = 20.0
+"""No attempt starts later: a driver that takes so long has tried several times itself."""
 BACK_OFF = retries.BackOff(first_seconds=0.5, longest_seconds=4.0)
+_SILENT = logging.NullHandler()
 
 T = TypeVar("T")
 
@@ -56,9 +58,9 @@ def read_bytes(uri: str) -> bytes:
 
     Raises:
         NotFound: the file does not exist.
-        InvalidInput: it cannot be read.
+        InvalidInput: it cannot be read, or the store refuses the request.
         MissingExtra: the driver of the store is not installed.
-        Temporary: the store does not answer, after several attempts.
+        Temporary: the store is busy or does not answer, after several attempts.
     """
     place = absolute(uri)
     if place.startswith(REMOTE):
@@ -75,9 +77,9 @@ def write_bytes(uri: str, data: bytes, *, overwrite: bool = False) -> None:
 
     Raises:
         AlreadyExists: it exists and `overwrite` is not set.
-        InvalidInput: it cannot be written.
+        InvalidInput: it cannot be written, or the store refuses the request.
         MissingExtra: the driver of the store is not installed.
-        Temporary: the store does not answer, after several attempts.
+        Temporary: the store is busy or does not answer, after several attempts.
     """
     place = absolute(uri)
     if not place.startswith(REMOTE):
@@ -150,20 +152,16 @@ def require_writable(prefix: str) -> None:
 
 def _remote(place: str, action: Callable[[Any], T]) -> T:
     """Do something on a remote store; repeat it a few times if the store does not answer."""
-    return retries.call(lambda: _attempt(place, action), attempts=ATTEMPTS, back_off=BACK_OFF)
+    return retries.call(
+        lambda: _attempt(place, action), attempts=ATTEMPTS, timeout_seconds=TIMEOUT_SECONDS, back_off=BACK_OFF
+    )
 
 
 def _attempt(place: str, action: Callable[[Any], T]) -> T:
     scheme = place.partition("://")[0]
+    # without a handler, Python would print the traceback of each failed request that a driver logs
+    logging.getLogger(remote_errors.DRIVERS[scheme]).addHandler(_SILENT)
     try:
         return action(fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False))
-    except FileNotFoundError as error:
-        raise errors.NotFound(f"file: {place} does not exist; check the name") from error
-    except PermissionError as error:
-        raise errors.invalid("file", place, "may not be accessed", "check credentials and permissions") from error
-    except ImportError as error:
-        missing = errors.missing_extra(ImportError(name=DRIVERS[scheme]))
-        raise missing or errors.invalid("file", place, f"needs a driver ({error})", "install it") from error
-    except (OSError, RuntimeError, ValueError) as error:  # what drivers raise when a store fails
-        reason = type(error).__name__
-        raise errors.Temporary(f"file: {place} cannot be reached ({reason}); check the network") from error
+    except Exception as error:
+        raise remote_errors.translation(error, place) from error

@@ -34,11 +34,14 @@ def is_step(process: Path, step: str, parent: int) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_training_consumes_the_claim(laptop_with_blocks: Laptop) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_while_training_consumes_the_claim_and_leaves_no_data(
+    laptop_with_blocks: Laptop, number: signal.Signals
+) -> None:
     laptop = laptop_with_blocks
     process = laptop.start_pipeline(*LONG)
     wait_for(process, "dp_train: noisy step")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
