@@ -32,8 +32,10 @@ def classes() -> Iterator[type[Exception]]:
 
 def made(kind: type[Exception]) -> Exception:
     """Return an exception of this class, with a message if its class takes one."""
-    with contextlib.suppress(Exception):
-        return kind("a message\nof two lines")
+    arguments: tuple[tuple[object, ...], ...] = (("a message\nof two lines",), (None, ()))  # the last for aiohttp
+    for positional in arguments:
+        with contextlib.suppress(Exception):
+            return kind(*positional)
     return kind.__new__(kind)
 
 
