@@ -1,5 +1,6 @@
 # make demo: set up, create data blocks, run the pipeline on them.   make test: set up, run all tests.
 # make check: ruff, mypy and the import contracts.   make docs: build the documentation site into build/site.
+# make mutants: run the tests on a sample of small defects; MUTANTS sets --sample, --seed and --minutes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 3
 
 .PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-images containers-tools image-scan
-.PHONY: test-node node-tools requirements check docs nightly clean
+.PHONY: test-node node-tools requirements check docs nightly mutants clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -60,6 +61,10 @@ image-scan:
 
 nightly: $(STAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200
+
+MUTANTS ?= --sample 100 --minutes 60
+mutants: $(STAMP)
+	$(BIN)/uv run --quiet --isolated --no-project --python $(BIN)/python --with-requirements tools/mutants/requirements.txt tools/mutants/mutate.py $(MUTANTS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
