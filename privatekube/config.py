@@ -1,12 +1,13 @@
 """Read YAML into frozen and checked objects: a run's arguments, and the connection to a cluster.
 
-Unknown keys are errors. PyYAML reads `1e-9`, without a dot, as text: text that is a number is taken as that number.
+Unknown keys and keys given twice are errors. PyYAML reads `1e-9`, without a dot, as text: text that is a number is
+taken as that number.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -18,6 +19,9 @@ from privatekube import errors, validation
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward"]
 Device = Literal["auto", "cpu", "cuda"]
+
+MOST_STEPS = 1_000_000
+"""How many noisy steps a run may take: as many as the accounting covers in seconds."""
 
 
 class _Settings(pydantic.BaseModel):
@@ -68,15 +72,15 @@ class RunArguments(_Settings):
     conditions: validation.Conditions = []
     epsilon: validation.Epsilon = 1.0
     delta: validation.Delta = 1e-9
-    timeout_seconds: validation.Count = 300
-    settle_after_seconds: validation.Count = 86_400
+    timeout_seconds: validation.Seconds = 300
+    settle_after_seconds: validation.Seconds = 86_400
     statistics_fraction: validation.OpenShare = 0.05
     test_fraction: validation.OpenShare = 0.2
     task: Task = "product"
     model: Architecture = "lstm"
     n_epochs: validation.Count = 15
     sampling_rate: validation.Rate = 0.2
-    max_grad_norm: validation.Positive = 1.0
+    max_grad_norm: validation.ClippingNorm = 1.0
     learning_rate: validation.Positive = 0.015
     vocab_size: validation.VocabularySize = 3000
     max_text_len: validation.Count = 60
@@ -91,6 +95,14 @@ class RunArguments(_Settings):
         if self.settle_after_seconds <= self.timeout_seconds:
             bound = f"must be above timeout_seconds, which is {self.timeout_seconds}"
             raise errors.invalid("settle_after_seconds", self.settle_after_seconds, bound, "raise it")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _bound_steps(self) -> Self:
+        if self.n_epochs / self.sampling_rate > MOST_STEPS:
+            steps = self.n_epochs / self.sampling_rate
+            bound = f"takes {steps:,.0f} steps at sampling_rate {self.sampling_rate}, above {MOST_STEPS:,}"
+            raise errors.invalid("n_epochs", self.n_epochs, bound, "lower it, or raise sampling_rate")
         return self
 
 
@@ -119,6 +131,8 @@ class ClusterSecrets(_Settings):
 
 
 S = TypeVar("S", bound=_Settings)
+SET = "--set"
+"""The option of the command line that overrides one argument of a run."""
 
 
 def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
@@ -129,15 +143,10 @@ def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
         overrides: `key=value` each; they take precedence over the file.
 
     Raises:
-        InvalidInput: no such file, not a YAML mapping, an unknown key, or a value out of bounds.
+        InvalidInput: no such file, not a YAML mapping, an unknown key, a key given twice, or a value out of bounds.
     """
-    values = read_mapping(path)
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise errors.invalid("--set", override, "has no '='", "write --set key=value")
-        values[key.strip()] = _parsed(text, "--set " + key)
-    return checked(RunArguments, values, source=path.name)
+    given = _overridden(overrides)
+    return _checked(RunArguments, read_mapping(path) | given, source=lambda name: SET if name in given else path.name)
 
 
 def load_secrets(path: Path) -> ClusterSecrets:
@@ -157,13 +166,26 @@ def load_secrets(path: Path) -> ClusterSecrets:
         raise errors.InvalidInput(f"{path.name}: {name}: {fault['msg']}; see client_secrets.example.yaml") from None
 
 
-def checked(kind: type[S], values: Mapping[str, Any], *, source: str) -> S:
+def _overridden(overrides: Iterable[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        name = key.strip()
+        if not separator:
+            raise errors.invalid(SET, override, "has no '='", f"write {SET} key=value")
+        if name in values:
+            raise errors.InvalidInput(f"{SET}: {name} is given twice; give it one value")
+        values[name] = _parsed(text, f"{SET} {key}")
+    return values
+
+
+def _checked(kind: type[S], values: Mapping[str, Any], *, source: Callable[[str], str]) -> S:
     """Return `values` as a `kind` after checking them as a whole.
 
     Args:
         kind: the model.
         values: by field.
-        source: what to name in an error message, such as the file.
+        source: returns where a value is from, such as a file, for an error message.
 
     Raises:
         InvalidInput: the first fault: name, value, bound and what to do.
@@ -172,18 +194,19 @@ def checked(kind: type[S], values: Mapping[str, Any], *, source: str) -> S:
         if name not in kind.model_fields:
             close = difflib.get_close_matches(str(name), kind.model_fields, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(kind.model_fields)}"
-            raise errors.InvalidInput(f"{source}: {name}: unknown argument; {hint}")
+            raise errors.InvalidInput(f"{source(name)}: {name}: unknown argument; {hint}")
     try:
         return kind.model_validate(dict(values))
     except pydantic.ValidationError as error:
-        raise errors.InvalidInput(f"{source}: {validation.first_fault(error)}") from None
+        name = str(error.errors(include_url=False)[0]["loc"][0])
+        raise errors.InvalidInput(f"{source(name)}: {validation.first_fault(error)}") from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
     Raises:
-        InvalidInput: the file is missing, unreadable, not YAML, or not a mapping.
+        InvalidInput: the file is missing, unreadable, not YAML, not a mapping, or has a key twice.
     """
     try:
         document = _parsed(path.read_text(encoding="utf-8"), path.name)
@@ -199,8 +222,25 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.YAMLError as error:
+        if isinstance(error, _GivenTwice):
+            raise errors.InvalidInput(f"{where}: {error}; give it one value") from error
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise errors.InvalidInput(f"{where}:{line} is not valid YAML; check indentation and quotes") from error
+
+
+class _GivenTwice(yaml.YAMLError):
+    """A key of a mapping is given twice; YAML 1.2 forbids it, and PyYAML would keep the last value."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with an error for a key that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise _GivenTwice(f"{name} is given twice")
+        return super().construct_mapping(node, deep=deep)

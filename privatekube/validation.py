@@ -56,20 +56,26 @@ Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 """A finite number above 0."""
 
-Rate = Annotated[float, pydantic.Field(gt=0, le=1)]
-"""A number above 0 and up to 1."""
+Rate = Annotated[float, pydantic.Field(ge=1e-6, le=1)]
+"""A Poisson sampling rate: from a millionth, below which training would take too many steps, to 1."""
 
 OpenShare = Annotated[float, pydantic.Field(gt=0, lt=1)]
 """A number above 0 and below 1."""
 
-Count = Annotated[int, pydantic.Field(ge=1)]
-"""A whole number of at least 1."""
+Count = Annotated[int, pydantic.Field(ge=1, le=2**53)]
+"""A whole number of at least 1, up to the largest one that a float and JSON hold exactly."""
+
+Seconds = Annotated[int, pydantic.Field(ge=1, le=10 * 366 * 86_400)]
+"""A number of seconds from 1, up to ten years."""
+
+ClippingNorm = Annotated[float, pydantic.Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+"""A norm that gradients are clipped to; float32 gradients of far smaller or larger norms lose their precision."""
 
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
 """A seed of a random generator: a whole number from 0, below 2**63."""
 
-Epsilon = Positive
-"""The epsilon of (epsilon, delta)-DP."""
+Epsilon = Annotated[float, pydantic.Field(gt=0, le=1000, allow_inf_nan=False)]
+"""The epsilon of (epsilon, delta)-DP; beyond a thousand it promises nothing."""
 
 Delta = OpenShare
 """The delta of (epsilon, delta)-DP."""
@@ -80,5 +86,5 @@ BlockCount = Annotated[str, pydantic.BeforeValidator(_block_count)]
 Conditions = list[dict[str, str]]
 """Conditions on the dimensions of blocks, each as in an allocate request."""
 
-VocabularySize = Annotated[int, pydantic.Field(ge=8)]
-"""A number of token ids: at least 8, a few of which are reserved."""
+VocabularySize = Annotated[int, pydantic.Field(ge=8, lt=2**31)]
+"""A number of token ids, which are int32: at least 8, a few of which are reserved."""

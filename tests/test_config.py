@@ -57,7 +57,17 @@ def test_a_block_count_may_be_a_number_or_all(tmp_path: Path) -> None:
         ("delta: 0", r"delta: 0 must be greater than 0"),
         ("delta: 1", r"delta: 1 must be less than 1"),
         ("sampling_rate: 1.5", r"sampling_rate: 1.5 must be less than or equal to 1"),
-        ("sampling_rate: 0", r"sampling_rate: 0 must be greater than 0"),
+        ("sampling_rate: 0", r"sampling_rate: 0 must be greater than or equal to 0.000001"),
+        ("sampling_rate: 1e-300", r"sampling_rate: '1e-300' must be greater than or equal to 0.000001"),
+        ("n_epochs: 200001", r"n_epochs: 200001 takes 1,000,005 steps at sampling_rate 0.2, above 1,000,000"),
+        ("n_epochs: 1" + "0" * 400, r"n_epochs: .* must be less than or equal to 9007199254740992"),
+        ("vocab_size: 2147483648", r"vocab_size: 2147483648 must be less than 2147483648"),
+        ("max_grad_norm: 1e38", r"max_grad_norm: '1e38' must be less than or equal to 1000000"),
+        ("max_grad_norm: 1e-40", r"max_grad_norm: '1e-40' must be greater than or equal to 0.000001"),
+        ("timeout_seconds: 99999999999", r"timeout_seconds: 99999999999 must be less than or equal to 316224000"),
+        ("epsilon: 1e300", r"epsilon: '1e300' must be less than or equal to 1000"),
+        ("epsilon: 1.0\nepsilon: 9.0", r"arguments.yaml: epsilon is given twice; give it one value"),
+        ("conditions: [{attribute: a, attribute: b}]", r"arguments.yaml: attribute is given twice"),
         ("n_epochs: 1.5", r"n_epochs: 1.5 must be a valid integer"),
         ("n_blocks: 0", r"n_blocks: 0 must be 'all' or a whole number of at least 1"),
         ("n_blocks: 2.5", r"n_blocks: 2.5 must be 'all' or a whole number"),
@@ -84,6 +94,27 @@ def test_a_missing_file_and_a_malformed_override_are_refused(tmp_path: Path) -> 
         config.load_arguments(tmp_path / "none.yaml")
     with pytest.raises(errors.InvalidInput, match=r"--set: 'epsilon' has no '='"):
         load(tmp_path, "", "epsilon")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["epsilon=0"], r"^--set: epsilon: 0 must be greater than 0; change it$"),
+        (["epsilonn=1"], r"^--set: epsilonn: unknown argument; did you mean epsilon\?$"),
+        (["epsilon=1", "epsilon=2"], r"^--set: epsilon is given twice; give it one value$"),
+        (["n_blocks={a: 1, a: 2}"], r"^--set n_blocks: a is given twice; give it one value$"),
+    ],
+)
+def test_a_bad_override_is_blamed_on_the_option_and_not_on_the_file(
+    tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match=message):
+        load(tmp_path, "epsilon: 1", *overrides)
+
+
+def test_a_bad_value_of_the_file_is_blamed_on_the_file_although_another_is_overridden(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"^arguments.yaml: epsilon: 0 must"):
+        load(tmp_path, "epsilon: 0", "delta=1e-9")
 
 
 def test_the_example_connection_is_valid() -> None:

@@ -9,7 +9,6 @@ import pydantic
 from privatekube import config, validation
 from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
-from privatekube.privacy import budget, planning
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest
@@ -27,15 +26,15 @@ def allocate(
     conditions: pydantic.Json[validation.Conditions],
     epsilon: validation.Epsilon,
     delta: validation.Delta,
-    timeout_seconds: validation.Count,
-    settle_after_seconds: validation.Count,
+    timeout_seconds: validation.Seconds,
+    settle_after_seconds: validation.Seconds,
     statistics_fraction: validation.OpenShare,
     test_fraction: validation.OpenShare,
     task: config.Task,
     model: config.Architecture,
     n_epochs: validation.Count,
     sampling_rate: validation.Rate,
-    max_grad_norm: validation.Positive,
+    max_grad_norm: validation.ClippingNorm,
     learning_rate: validation.Positive,
     vocab_size: validation.VocabularySize,
     max_text_len: validation.Count,
@@ -50,9 +49,21 @@ def allocate(
     Writes the Grant to the path `grant`. Refuses, before anything is claimed, a `prefix` that cannot be written.
     """
     uris.require_writable(prefix)
-    training = documents.TrainingSettings(
+    run = config.RunArguments(
+        dataset=dataset,
+        namespace=namespace,
+        n_blocks=n_blocks,
+        conditions=conditions,
+        epsilon=epsilon,
+        delta=delta,
+        timeout_seconds=timeout_seconds,
+        settle_after_seconds=settle_after_seconds,
+        statistics_fraction=statistics_fraction,
+        test_fraction=test_fraction,
         task=task,
         model=model,
+        n_epochs=n_epochs,
+        sampling_rate=sampling_rate,
         max_grad_norm=max_grad_norm,
         learning_rate=learning_rate,
         vocab_size=vocab_size,
@@ -60,34 +71,24 @@ def allocate(
         embedding_dim=embedding_dim,
         hidden_dim=hidden_dim,
         seed=seed,
+        prefix=prefix,
     )
     with connect.connect() as client:
-        candidates = client.matching_blocks(namespace, run_demand.request_for(dataset, n_blocks, conditions))
-        unit, max_contribution = run_demand.privacy_unit(candidates)
-        plan = planning.plan_run(
-            epsilon=epsilon,
-            delta=delta,
-            statistics_fraction=statistics_fraction,
-            sampling_rate=sampling_rate,
-            steps=planning.steps_of(n_epochs, sampling_rate),
-            sensitivity=max_contribution,
-        )
-        amount = run_demand.price(plan, budget.EpsilonDelta(epsilon, delta), candidates)
+        demand = run_demand.of_run(client, run)
         claim_id = f"{namespace}/{connect.claim_name(run_id)}"
-        public_log.say("claiming", demand=amount, blocks=n_blocks, claim=claim_id)
-        request = run_demand.request_for(dataset, n_blocks, conditions, amount)
-        blocks = _claim(client, claim_id, request, wait=timeout_seconds, settle_after=settle_after_seconds)
+        public_log.say("claiming", demand=demand.price, blocks=n_blocks, claim=claim_id)
+        blocks = _claim(client, claim_id, demand.request, wait=timeout_seconds, settle_after=settle_after_seconds)
     document = documents.Grant(
         run_id=run_id,
         claim=claim_id,
         epsilon=epsilon,
         delta=delta,
-        unit=unit,
-        max_contribution=max_contribution,
+        unit=demand.unit,
+        max_contribution=demand.max_contribution,
         test_fraction=test_fraction,
         blocks=blocks,
-        plan=documents.PlannedNoise.of(plan),
-        training=training,
+        plan=documents.PlannedNoise.of(demand.plan),
+        training=documents.TrainingSettings.of(run),
     )
     documents.write(document, grant)
     public_log.say("granted", blocks=len(blocks), claim=claim_id)

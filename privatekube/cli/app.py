@@ -61,6 +61,7 @@ def _options(
     ] = False,
 ) -> None:
     if store is not None:
+        connect.require_store(store, source="--store")
         os.environ[connect.STORE] = store
 
 
@@ -99,18 +100,30 @@ def plan(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one argument of the run.")
     ] = None,
     output_format: Output = output.Format.TABLE,
-) -> None:
-    """Show whether a run would be granted its budget now, and if not, what is missing. Nothing is charged."""
-    from privatekube.client import run_demand  # noqa: PLC0415 - see the module's docstring
-    from privatekube.forecast import forecast  # noqa: PLC0415
+) -> int:
+    """Show whether a run would be granted its budget now, at what price and noise, and how many such runs fit.
+
+    Nothing is charged. A run's step allocate makes the same plan. Exit status: 0 granted or waiting, 2 bad input, 3 it
+    would be refused.
+    """
+    from privatekube.forecast import forecast  # noqa: PLC0415 - see the module's docstring
 
     with connect.connect() as client:
         if claim is not None:
-            namespace, request = run_demand.read_claim(claim)
+            from privatekube.client import claim_file  # noqa: PLC0415
+
+            namespace, request = claim_file.read_claim(claim)
+            prediction = forecast.forecast_request(client, namespace, request)
+            output.show_forecast(prediction, request, output_format)
         else:
+            from privatekube.client import run_demand  # noqa: PLC0415 - the accounting takes a second to import
+
             run = config.load_arguments(arguments, set_ or [])
-            namespace, request = run.namespace, run_demand.request_of_run(client, run)
-        output.show_forecast(forecast.forecast_request(client, namespace, request), request, output_format)
+            demand = run_demand.of_run(client, run)
+            prediction = forecast.forecast_request(client, run.namespace, demand.request)
+            blocks = [client.get_block(block_id) for block_id in prediction.blocks]
+            output.show_plan(demand, prediction, blocks, output_format)
+    return 0 if prediction.refusal is None else errors.BudgetUnavailable.exit_status
 
 
 @app.command()

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from privatekube.forecast import repetitions
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.resources import summary
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import format_time
 from privatekube.resources.requests import AllocateRequest
@@ -26,6 +28,15 @@ def lines(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
         return
     yield f"would be refused: {forecast.refusal}" if forecast.refusal else "would wait"
     yield from _details(forecast, request)
+
+
+def fitting(forecast: Forecast, noun: str) -> Iterator[str]:
+    """Yield how many such requests or runs, as `noun` says, fit what is left of the blocks."""
+    if forecast.repetitions:
+        more = "or more " if forecast.repetitions == repetitions.MOST else ""
+        noun = noun.removesuffix("s") if forecast.repetitions == 1 else noun
+        fit = "fits" if forecast.repetitions == 1 else "fit"
+        yield f"{forecast.repetitions:,} {more}such {noun} {fit} in what is left of the blocks"
 
 
 def explanation(claim: PrivacyBudgetClaim, state: str, forecast: Forecast | None) -> Iterator[str]:
@@ -59,6 +70,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
             "fittingShare": forecast.fitting_share,
             "fittingDemand": common.budget_to_wire(forecast.fitting_demand),
             "fittingBlocks": list(forecast.fitting_blocks),
+            "repetitions": forecast.repetitions,
         }
     )
 
@@ -67,7 +79,7 @@ def _details(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
     for shortage in forecast.shortages[:_SHOWN]:
         yield str(shortage)
     if len(forecast.shortages) > _SHOWN:
-        yield f"... and {len(forecast.shortages) - _SHOWN} more of its {len(forecast.blocks)} blocks"
+        yield f"... and {len(forecast.shortages) - _SHOWN} more of its {summary.number_of_blocks(len(forecast.blocks))}"
     if not forecast.shortages and not forecast.refusal:
         yield "its blocks have room for it, but it exceeds an equal share"
     if not forecast.refusal:
@@ -104,7 +116,7 @@ def _part(share: float, amount: PrivacyBudget | None) -> str:
 def _names(blocks: tuple[str, ...]) -> str:
     shown = ", ".join(blocks[:_SHOWN])
     more = f", ... and {len(blocks) - _SHOWN} more" if len(blocks) > _SHOWN else ""
-    return f"{len(blocks)} block{'s' if len(blocks) != 1 else ''}: {shown}{more}"
+    return f"{summary.number_of_blocks(len(blocks))}: {shown}{more}"
 
 
 def _granted_blocks(claim: PrivacyBudgetClaim) -> tuple[str, ...]:

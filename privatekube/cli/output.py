@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from rich.table import Table
 
-from privatekube.cli import console, forecast_text, tables
+from privatekube.cli import console, forecast_text, plan_text, tables
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -20,6 +20,7 @@ from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.wire import blocks, claims, common
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
+    from privatekube.client.run_demand import RunDemand
     from privatekube.forecast.forecast import Forecast
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
@@ -72,8 +73,26 @@ def show_replay(scenario: Scenario, result: Replay, policy: Mapping[str, str], o
 
 
 def show_forecast(forecast: Forecast, request: AllocateRequest, output_format: Format) -> None:
-    """Print what would happen to a request."""
-    _show_document(forecast_text.to_json(forecast), forecast_text.lines(forecast, request), output_format)
+    """Print what would happen to a request, and how many such requests fit."""
+    lines = [*forecast_text.lines(forecast, request), *forecast_text.fitting(forecast, "requests")]
+    _show_document(forecast_text.to_json(forecast), lines, output_format)
+
+
+def show_plan(demand: RunDemand, forecast: Forecast, blocks: Sequence[PrivateDataBlock], output_format: Format) -> None:
+    """Print what a run would do and cost, what would happen to its request, what is left, and how many such runs fit.
+
+    Args:
+        demand: of the run.
+        forecast: for its request.
+        blocks: the blocks of the forecast.
+        output_format: how to print.
+    """
+    lines = [
+        *forecast_text.lines(forecast, demand.request),
+        *plan_text.lines(demand, blocks),
+        *forecast_text.fitting(forecast, "runs"),
+    ]
+    _show_document(forecast_text.to_json(forecast) | plan_text.to_json(demand, blocks), lines, output_format)
 
 
 def show_explanation(claim: PrivacyBudgetClaim, forecast: Forecast | None, output_format: Format) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 from privatekube.resources import summary, transitions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
 
 def block_list(blocks: Sequence[PrivateDataBlock]) -> Table:
     """Return a row for each block: its dataset, what is left, how much is committed, how many claims wait."""
-    table = Table("namespace", "name", "dataset", "left", "committed", "waiting", "age", box=None)
+    table = Table("namespace", _name_column("name"), "dataset", "left", "committed", "waiting", "age", box=None)
     for block in blocks:
         table.add_row(
             block.meta.namespace,
@@ -40,7 +40,7 @@ def block_list(blocks: Sequence[PrivateDataBlock]) -> Table:
 
 def claim_list(claims: Sequence[PrivacyBudgetClaim]) -> Table:
     """Return a row for each claim: its state, demand, number of blocks, and why it waits or was refused."""
-    table = Table("namespace", "name", "state", "demand", "blocks", "opened", "reason", "age", box=None)
+    table = Table("namespace", _name_column("name"), "state", "demand", "blocks", "opened", "reason", "age", box=None)
     for claim in claims:
         responses = claim.status.responses
         held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
@@ -59,7 +59,9 @@ def claim_list(claims: Sequence[PrivacyBudgetClaim]) -> Table:
 
 def ledger_entries(entries: Sequence[Entry]) -> Table:
     """Return a row for each entry of the ledger."""
-    table = Table("#", "time", "block", "claim", "committed", "reason", "mechanisms", box=None)
+    table = Table(
+        "#", "time", _name_column("block"), _name_column("claim"), "committed", "reason", "mechanisms", box=None
+    )
     for entry in entries:
         table.add_row(
             str(entry.sequence),
@@ -131,7 +133,7 @@ def replay_result(scenario: Scenario, result: Replay, policy: Mapping[str, str])
         ("granted", f"{len(result.granted)} of {len(scenario.claims)} claims"),
         ("seconds spent deciding", f"{result.wall_seconds:.3f}"),
     )
-    block_table = Table("block", "used", "unlocked", box=None)
+    block_table = Table(_name_column("block"), "used", "unlocked", box=None)
     for block, used, unlocked in zip(scenario.blocks, result.used_share, result.unlocked_share, strict=True):
         block_table.add_row(str(block.id), f"{used:.1%}", f"{unlocked:.1%}")
     yield block_table
@@ -139,6 +141,11 @@ def replay_result(scenario: Scenario, result: Replay, policy: Mapping[str, str])
     for claim, seconds in zip(result.granted, result.grant_seconds, strict=True):
         claim_table.add_row(str(claim), f"{seconds:.6g}")
     yield claim_table
+
+
+def _name_column(title: str) -> Column:
+    """Return a column of names, which are wrapped where they are too wide, and never cut: they are copied from here."""
+    return Column(title, overflow="fold")
 
 
 def _facts(*rows: tuple[str, object]) -> Table:
@@ -172,7 +179,7 @@ def _reason(request: Request, response: Response | None) -> str:
         outcomes = response.detail.blocks.items()
         return "; ".join(f"{block_id}: {outcome.error}" for block_id, outcome in outcomes if outcome.error)
     if isinstance(request.action, AllocateRequest) and isinstance(response.detail, AllocateResponse):
-        return f"{len(response.detail.budgets)} blocks"
+        return summary.number_of_blocks(len(response.detail.budgets))
     return ""
 
 

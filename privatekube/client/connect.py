@@ -39,19 +39,27 @@ def connect(uri: str | None = None) -> BudgetClient:
         []
     """
     name = uri or os.environ.get(STORE) or DEFAULT_STORE
+    require_store(name, source=STORE if uri is None else "store")
     scheme, _, context = name.partition("://")
     try:
-        if name.startswith(_FILE) and name != _FILE:
-            return _connect_to_file(Path(name.removeprefix(_FILE)))
         if scheme == _CLUSTER:
             return _connect_to_cluster(context or None)
+        return _connect_to_file(Path(name.removeprefix(_FILE)))
     except ImportError as error:
         missing = errors.missing_extra(error, extra="cluster" if scheme == _CLUSTER else None)
         if missing is None:
             raise
         raise missing from error
-    source = STORE if uri is None else "store"
-    raise errors.invalid(source, name, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
+
+
+def require_store(uri: str, *, source: str) -> None:
+    """Check that `uri` names a kind of store that exists; `source` is the option or variable that it is from.
+
+    Raises:
+        InvalidInput: it does not.
+    """
+    if uri.partition("://")[0] != _CLUSTER and uri.removeprefix(_FILE) in ("", uri):
+        raise errors.invalid(source, uri, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
 
 
 def claim_name(run_id: str) -> str:

@@ -13,7 +13,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.requests import AllocateRequest
-from privatekube.scheduling import policy
+from privatekube.scheduling import policy, unlocking
 from privatekube.store.base import ResourceStore
 from privatekube.store.clock import SYSTEM, Clock
 
@@ -171,6 +171,8 @@ class ControlPlane:
             InvalidInput: a value is unknown, or the combination cannot be used.
         """
         with self.store.transaction():
+            if policy.UNLOCK in settings:
+                unlocking.require_explicit(settings[policy.UNLOCK])
             for name, value in settings.items():
                 policy.PARSERS[name](value)
                 self.store.set_setting(name, value)

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from privatekube import config, errors
 from privatekube.client.embedded import ControlPlane
-from privatekube.privacy import budget
+from privatekube.privacy import budget, planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.wire import claims
 
-if TYPE_CHECKING:  # it imports scipy, which only Renyi budgets need
-    from privatekube.privacy.planning import RunPlan
-
 ALL = "all"
 """The number of blocks that stands for every block that matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDemand:
+    """What a run does under DP, and what it requests for it.
+
+    Args:
+        unit: the privacy unit of all blocks that match.
+        max_contribution: how many reviews a unit has at most in a block.
+        plan: the mechanisms of all steps.
+        price: what they cost each block, in the accounting of the blocks.
+        request: the claim's request, for this price on each block.
+    """
+
+    unit: PrivacyUnit
+    max_contribution: int
+    plan: planning.RunPlan
+    price: budget.PrivacyBudget
+    request: AllocateRequest
 
 
 def request_for(
@@ -62,7 +77,9 @@ def privacy_unit(blocks: Sequence[PrivateDataBlock]) -> tuple[PrivacyUnit, int]:
     return unit, 1 if unit.is_one_record else int(bound)
 
 
-def price(plan: RunPlan, demand: budget.EpsilonDelta, blocks: Sequence[PrivateDataBlock]) -> budget.PrivacyBudget:
+def price(
+    plan: planning.RunPlan, demand: budget.EpsilonDelta, blocks: Sequence[PrivateDataBlock]
+) -> budget.PrivacyBudget:
     """Return what a plan costs each block, in the accounting of the blocks.
 
     Args:
@@ -83,20 +100,15 @@ def price(plan: RunPlan, demand: budget.EpsilonDelta, blocks: Sequence[PrivateDa
     return plan.composition.renyi(curves[0].orders)
 
 
-def request_of_run(client: ControlPlane, run: config.RunArguments) -> AllocateRequest:
-    """Return the request that the step allocate would make for a run.
+def of_run(client: ControlPlane, run: config.RunArguments) -> RunDemand:
+    """Plan a run for the blocks that match now: the step allocate and the command `plan` both call this.
 
     Raises:
-        InvalidInput: too few blocks match, or they have different units or accountings.
+        InvalidInput: too few blocks match, they have different units or accountings, no noise meets the target, or an
+            argument would let a later step fail.
     """
-    request = request_for(run.dataset, run.n_blocks, run.conditions)
-    blocks = client.matching_blocks(run.namespace, request)
-    _, max_contribution = privacy_unit(blocks)
-    demand = budget.EpsilonDelta(run.epsilon, run.delta)
-    if all(isinstance(block.spec.initial_budget, budget.EpsilonDelta) for block in blocks):
-        return request_for(run.dataset, run.n_blocks, run.conditions, demand)
-    from privatekube.privacy import planning  # noqa: PLC0415 - see above
-
+    blocks = client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions))
+    unit, max_contribution = privacy_unit(blocks)
     plan = planning.plan_run(
         epsilon=run.epsilon,
         delta=run.delta,
@@ -105,20 +117,9 @@ def request_of_run(client: ControlPlane, run: config.RunArguments) -> AllocateRe
         steps=planning.steps_of(run.n_epochs, run.sampling_rate),
         sensitivity=max_contribution,
     )
-    return request_for(run.dataset, run.n_blocks, run.conditions, price(plan, demand, blocks))
-
-
-def read_claim(path: Path) -> tuple[str, AllocateRequest]:
-    """Read a claim's manifest and return its namespace and its first allocate request.
-
-    Raises:
-        InvalidInput: the file cannot be read, is not a claim, or requests no budget.
-    """
-    claim = claims.from_wire(config.read_mapping(path))
-    for request in claim.spec.requests:
-        if isinstance(request.action, AllocateRequest):
-            return claim.meta.namespace, request.action
-    raise errors.InvalidInput(f"{path}: has no allocateRequest; name a claim that requests budget")
+    amount = price(plan, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
+    request = request_for(run.dataset, run.n_blocks, run.conditions, amount)
+    return RunDemand(unit=unit, max_contribution=max_contribution, plan=plan, price=amount, request=request)
 
 
 def _declared(block: PrivateDataBlock, attribute: str, default: str) -> str:

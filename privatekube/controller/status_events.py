@@ -64,13 +64,14 @@ def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> S
         refusal = response.refusal or Refusal.parse("")
         return StatusEvent(str(refusal.reason) if is_allocation else FAILED, str(refusal), is_warning=True)
     if isinstance(response.detail, AllocateResponse):
-        n_blocks = len(response.detail.budgets)
+        blocks = summary.number_of_blocks(len(response.detail.budgets))
         if response.state is ResponseState.PENDING:
-            return StatusEvent(WAITING, f"waits for {summary.demand(claim)} on {n_blocks} blocks")
-        return StatusEvent(GRANTED, f"granted {summary.demand(claim)} on {n_blocks} blocks")
+            return StatusEvent(WAITING, f"waits for {summary.demand(claim)} on {blocks}")
+        return StatusEvent(GRANTED, f"granted {summary.demand(claim)} on {blocks}")
     if isinstance(response.detail, RegisterResponse):
         return StatusEvent(REGISTERED, f"registered what {response.detail.step} releases")
     cause = "; its time to settle was over" if request.identifier == overdue_claims.IDENTIFIER else ""
     if isinstance(request.action, ConsumeRequest):
-        return StatusEvent(CONSUMED, f"committed permanently on {len(request.action.consume)} blocks{cause}")
+        blocks = summary.number_of_blocks(len(request.action.consume))
+        return StatusEvent(CONSUMED, f"committed permanently on {blocks}{cause}")
     return StatusEvent(RELEASED, f"released its budget{cause}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.client.embedded import ControlPlane
+from privatekube.forecast import repetitions
 from privatekube.forecast.sandbox import Sandbox
 from privatekube.privacy import bisection
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
@@ -38,6 +39,8 @@ class Forecast:
             epsilon, with the same delta, or of each Renyi epsilon.
         fitting_demand: this part of the demand.
         fitting_blocks: on which blocks the whole demand would be granted now, if it asked for fewer.
+        repetitions: how many such requests fit what is left of the blocks that it would get, this one included, and
+            also what is locked; 0 if it would be refused.
     """
 
     granted: bool
@@ -49,6 +52,7 @@ class Forecast:
     fitting_share: float | None = None
     fitting_demand: PrivacyBudget | None = None
     fitting_blocks: tuple[str, ...] = ()
+    repetitions: int = 0
 
 
 def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequest) -> Forecast:
@@ -57,12 +61,14 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
     try:
         candidates = matching.candidates(request, namespace, sandbox.blocks())
         matching.require_enough(request, len(candidates))
-        matching.demand(request, candidates)
+        demands = matching.demand(request, candidates)
     except errors.InvalidInput as error:
         return Forecast(granted=False, refusal=str(error))
     granted = sandbox.would_grant(namespace, request)
     if granted is not None:
-        return Forecast(granted=True, blocks=granted)
+        chosen = [block for block in candidates if block.id in granted]
+        fitting = repetitions.of_request(chosen, demands, needed=len(chosen))
+        return Forecast(granted=True, blocks=granted, repetitions=fitting)
     waiting = sandbox.copy()
     claim_id = waiting.submit(namespace, request)
     try:
@@ -70,7 +76,9 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
     except errors.BudgetUnavailable as error:
         forecast = replace(_lacking(waiting, claim_id, 0), refusal=str(error))
     else:
-        forecast = _waiting(waiting, claim_id, 0)
+        needed = matching.needed(request, len(candidates))
+        fitting = repetitions.of_request(candidates, demands, needed=needed)
+        forecast = replace(_waiting(waiting, claim_id, 0), repetitions=fitting)
     return _with_alternatives(forecast, sandbox, namespace, request)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from privatekube import errors
 from privatekube.resources import summary
@@ -16,6 +16,8 @@ from privatekube.resources.wire import common
 from privatekube.steps import documents
 
 MOST_BLOCKS = 12
+_NAME_WIDTH = 40
+"""Up to how many characters a block's name is in one line, however narrow the terminal is."""
 
 
 def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], after: Sequence[PrivateDataBlock]) -> None:
@@ -32,11 +34,14 @@ def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], aft
 def _block_table(
     receipt: documents.Receipt, before: Mapping[str, PrivateDataBlock], after: Mapping[str, PrivateDataBlock]
 ) -> Table:
-    table = Table("block", "left before", "committed", "left after", title="Privacy budget", box=None)
     block_ids = sorted(receipt.committed)
-    for block_id in block_ids[:MOST_BLOCKS]:
+    names = [block_id.rpartition("/")[2] for block_id in block_ids[:MOST_BLOCKS]]
+    width = min(_NAME_WIDTH, max(map(len, names), default=0))
+    name_column = Column("block", overflow="fold", min_width=width)
+    table = Table(name_column, "left before", "committed", "left after", title="Privacy budget", box=None)
+    for name, block_id in zip(names, block_ids, strict=False):
         table.add_row(
-            block_id.rpartition("/")[2],
+            name,
             _left(before.get(block_id)),
             _short(receipt.committed[block_id]),
             _left(after.get(block_id)),

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from privatekube.privacy import rounding
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import Condition
@@ -44,7 +45,7 @@ def update_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClai
     if answered:
         conditions.append(_granted(answered[0], now_ms, claim.meta.generation))
     if claim.status.acquired:
-        message = f"holds budget on {len(claim.status.acquired)} blocks"
+        message = f"holds budget on {summary.number_of_blocks(len(claim.status.acquired))}"
         conditions.append(Condition(SETTLED, False, "Holding", message, now_ms, claim.meta.generation))
     elif any(condition.status for condition in conditions):
         reason = "Consumed" if claim.status.committed else "Released"

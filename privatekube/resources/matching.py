@@ -128,7 +128,7 @@ def require_possible(request: AllocateRequest, chosen: Collection[PrivateDataBlo
         first, others = too_small[0], len(too_small) - 1
         raise errors.InvalidBudget(
             f"demand on {first.id}: asked {demands[first.id]}, more than its initial budget {first.spec.initial_budget}"
-            + (f" (and {others} more blocks)" if others else "")
+            + (f" (and {others} more)" if others else "")
             + "; ask for less, or for fewer blocks"
         )
 

@@ -66,7 +66,7 @@ def require_possible(blocks: Sequence[PrivateDataBlock], request: AllocateReques
         if not left.admits(demands[block.id], capacity=block.spec.initial_budget):
             lacking.append(f"block {block.id} lacks budget: asked {demands[block.id]}, left {left}")
     if len(blocks) - len(lacking) < matching.needed(request, len(blocks)):
-        others = f" (and {len(lacking) - 1} more blocks)" if len(lacking) > 1 else ""
+        others = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
         raise errors.BudgetUnavailable(
             f"{lacking[0]}{others}; ask for less, for fewer blocks, or create blocks of new data"
         )

@@ -50,6 +50,15 @@ def claim_columns(claim: PrivacyBudgetClaim) -> Json:
     return {"state": str(state(claim)), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}
 
 
+def number_of_blocks(number: int) -> str:
+    """Return a number of blocks in words.
+
+    >>> number_of_blocks(1), number_of_blocks(2)
+    ('1 block', '2 blocks')
+    """
+    return f"{number} block" if number == 1 else f"{number} blocks"
+
+
 def left(block: PrivateDataBlock) -> str:
     """Describe the budget that is not granted yet: epsilon and delta, or the Renyi order with most left."""
     status = block.status

@@ -142,6 +142,18 @@ def parse(text: str) -> UnlockingPolicy:
     return _POLICIES[name](rest)
 
 
+def require_explicit(text: str) -> None:
+    """Refuse a policy that leaves its numbers to a default; a store may still hold such a one.
+
+    Raises:
+        InvalidInput: the text is the name of a policy that has numbers, without them, or `all=`.
+
+    >>> require_explicit("t=10s,30s")
+    """
+    if not text.partition("=")[2] and text != "all":
+        raise errors.invalid("unlock", text, "leaves out its numbers", "write all, n=100 or t=10s,30s")
+
+
 def _without_value(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPolicy:
     if text:
         raise errors.invalid("unlock", f"{name}={text}", "takes no value", f"write {name}")

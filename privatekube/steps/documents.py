@@ -103,13 +103,18 @@ class TrainingSettings(_Frozen):
 
     task: config.Task
     model: config.Architecture
-    max_grad_norm: validation.Positive
+    max_grad_norm: validation.ClippingNorm
     learning_rate: validation.Positive
     vocab_size: validation.VocabularySize
     max_text_len: validation.Count
     embedding_dim: validation.Count
     hidden_dim: validation.Count
     seed: validation.Seed
+
+    @classmethod
+    def of(cls, run: config.RunArguments) -> TrainingSettings:
+        """Return the settings that are arguments of `run`."""
+        return cls(**run.model_dump(include=set(cls.model_fields)))
 
 
 class Grant(Document):

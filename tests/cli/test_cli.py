@@ -35,7 +35,9 @@ def uri(tmp_path: Path) -> str:
     return uri
 
 
-def run(uri: str, *arguments: str, status: int = 0) -> str:
+def run(uri: str, *arguments: str, status: int = 0, refused: bool = False) -> str:
+    """Return what a command prints: its result, also where it says that a run would be refused, or its error."""
+    status = 3 if refused else status
     done = subprocess.run(
         [sys.executable, "-m", "privatekube.cli", *arguments],
         capture_output=True,
@@ -46,7 +48,7 @@ def run(uri: str, *arguments: str, status: int = 0) -> str:
     )
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
-    return done.stdout if status == 0 else done.stderr
+    return done.stdout if status == 0 or refused else done.stderr
 
 
 def test_blocks_as_json_are_a_list_in_wire_form(uri: str) -> None:
@@ -105,21 +107,54 @@ def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> Non
     assert "2 entries on the data of 2 blocks are unchanged and add up" in run(uri, "ledger", "--verify")
 
 
+WHERE = ("--set", "dataset=d", "--set", "namespace=ns")
+
+
 def test_a_run_is_planned_and_nothing_is_charged(uri: str) -> None:
-    where = ("--set", "dataset=d", "--set", "namespace=ns")
+    where = WHERE
     before = run(uri, "get", "blocks", "-o", "json")
     assert "would be granted now, on 2 blocks: ns/a, ns/b" in run(uri, "plan", *where, "--set", "epsilon=0.25")
-    refused = run(uri, "plan", *where, "--set", "epsilon=0.5")
+    refused = run(uri, "plan", *where, "--set", "epsilon=0.5", refused=True)
     assert "would be refused: block ns/a lacks budget: asked epsilon 0.5" in refused
     assert "would fit now: epsilon 0.25 (50.0% of it) with the same delta" in refused
     assert run(uri, "get", "blocks", "-o", "json") == before
     assert len(json.loads(run(uri, "get", "claims", "-o", "json"))["items"]) == 2
 
 
+def test_a_plan_has_the_price_the_noise_of_each_step_what_is_left_and_how_many_such_runs_fit(uri: str) -> None:
+    text = run(uri, "plan", *WHERE, "--set", "epsilon=0.1")
+    for line in (
+        "price on each block: epsilon 0.1, delta 1e-09",
+        "noise of dp_preprocess: discrete Laplace, scale 200",
+        "noise of dp_train: 75 steps of Gaussian noise, multiplier",
+        "noise of dp_evaluate: discrete Laplace, scale",
+        "left of ns/a: epsilon 0.25, delta 1e-07",
+        "2 such runs fit in what is left of the blocks",
+    ):
+        assert line in text
+    plan = json.loads(run(uri, "plan", *WHERE, "--set", "epsilon=0.1", "-o", "json"))
+    assert plan["repetitions"] == 2
+    assert plan["price"] == {"epsDel": {"epsilon": 0.1, "delta": 1e-9}}
+    assert plan["plan"]["statistics_scale"] == pytest.approx(200)
+    assert set(plan["left"]) == {"ns/a", "ns/b"}
+
+
+def test_a_plan_for_a_delta_above_what_the_blocks_hold_is_refused_with_exit_status_3(uri: str) -> None:
+    refused = run(uri, "plan", *WHERE, "--set", "epsilon=0.1", "--set", "delta=1e-6", refused=True)
+    assert "would be refused" in refused
+    assert "such run" not in refused
+
+
+def test_a_plan_that_no_noise_can_meet_is_refused_as_the_run_refuses_it(uri: str) -> None:
+    line = run(uri, "plan", *WHERE, "--set", "epsilon=1e-300", status=2)
+    assert line.startswith("error: ")
+    assert len(line.splitlines()) == 1
+
+
 def test_a_claim_is_planned_from_its_manifest(uri: str, tmp_path: Path) -> None:
     manifest = tmp_path / "claim.yaml"
     manifest.write_text(yaml.safe_dump(claims.to_wire(builders.claim("c", builders.allocate(0.3, blocks=1)))))
-    forecast = json.loads(run(uri, "plan", str(manifest), "-o", "json"))
+    forecast = json.loads(run(uri, "plan", str(manifest), "-o", "json", refused=True))
     assert forecast["granted"] is False
     assert forecast["shortages"][0]["component"] == "epsilon"
     manifest.write_text(yaml.safe_dump(blocks.to_wire(builders.block())))
@@ -161,7 +196,10 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
         (("get", "pods"), "pods"),
         (("policy", "--unlock", "n=0"), "n=0"),
         (("policy", "--order", "lottery"), "'lottery' is unknown; use one of"),
-        (("--store", "mysql://x", "get", "blocks"), "is not a store"),
+        (("--store", "mysql://x", "get", "blocks"), "--store: 'mysql://x' is not a store"),
+        (("policy", "--unlock", "t"), "unlock: 't' leaves out its numbers"),
+        (("policy", "--unlock", "t="), "unlock: 't=' leaves out its numbers"),
+        (("plan", "--set", "epsilon=0"), "--set: epsilon: 0 must be greater than 0"),
         (("get", "blocks", "-o", "xml"), "xml"),
         (("policy", "--order", "rr"), "'rr' with unlock 'all'"),
         (("simulate", "/nowhere.json"), "cannot be read"),

@@ -145,6 +145,37 @@ def test_the_largest_part_fits_and_one_percent_more_does_not(world: World) -> No
     assert world.is_granted("c")
 
 
+@pytest.mark.parametrize(
+    ("budget", "demand"),
+    [
+        (EpsilonDelta(1.0, 1e-7), EpsilonDelta(0.1, 1e-9)),
+        (EpsilonDelta(10.0, 1e-7), EpsilonDelta(0.7, 3e-8)),
+        (builders.curve(1.0, 4.0, 0.0), builders.curve(0.3, 0.4, 0.1)),
+        (builders.curve(1.0, 1.0), builders.curve(0.1, 0.3)),
+    ],
+)
+def test_as_many_requests_are_granted_as_fit_by_the_forecast_and_not_one_more(
+    world: World, budget: PrivacyBudget, demand: PrivacyBudget
+) -> None:
+    world.client.create_blocks([builders.block("a", budget), builders.block("b", budget)])
+    request = builders.allocate(demand=demand)
+    fitting = world.forecast(request).repetitions
+    assert fitting > 0
+    for number in range(fitting):
+        assert world.forecast(request).repetitions == fitting - number
+        world.make(f"c{number}", request)
+        assert world.is_granted(f"c{number}")
+    refused = world.forecast(request)
+    assert (refused.repetitions, refused.granted) == (0, False)
+
+
+def test_what_is_locked_counts_for_how_many_requests_fit(world: World) -> None:
+    world.client.set_policy(unlock="n=10")
+    world.client.create_blocks([builders.block()])
+    waiting = world.forecast(builders.allocate(0.25))
+    assert (waiting.granted, waiting.repetitions) == (False, 4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [0.034, 0.04, 0.5, 1.0])
 def test_with_time_it_is_granted_at_the_foretold_tick_and_not_one_before(world: World, asked: float) -> None:

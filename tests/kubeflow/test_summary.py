@@ -53,6 +53,16 @@ def summary_of(folder: Path) -> str:
     return written.getvalue()
 
 
+def test_a_narrow_terminal_does_not_cut_the_name_of_a_block(tmp_path: Path) -> None:
+    folder = published(tmp_path, 1)
+    name = "amazon-electronics-2013-01-01-0"
+    receipt = folder / "receipt.json"
+    receipt.write_text(receipt.read_text().replace("b-00", name))
+    written = io.StringIO()
+    summary.show(Console(file=written, width=80), folder, [], [])
+    assert name in written.getvalue()
+
+
 def lines_of(text: str) -> dict[str, str]:
     """The rest of each line by the words in its first column."""
     rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in text.splitlines()]
