@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,10 +24,12 @@ Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks
 
 @app.command()
 def create(  # noqa: PLR0917 - typer reads the options off the signature
-    days: Annotated[int | None, typer.Option(help="Number of days. Default for files: all of the data.")] = None,
     start_day: Annotated[
-        int | None, typer.Option(help="First day, counted from 2013-01-01. Default: 0, or the first day of the data.")
+        str | None,
+        typer.Option(help="First day: YYYY-MM-DD, or counted from 2013-01-01. Files need it; default of synthetic: 0."),
     ] = None,
+    end_day: Annotated[str | None, typer.Option(help="Last day, likewise. Reviews outside are left out.")] = None,
+    days: Annotated[int | None, typer.Option(help="Number of days, in place of --end-day.")] = None,
     users: Annotated[int, typer.Option(min=1, help="Number of buckets that users are hashed into.")] = 1,
     source: Annotated[
         str,
@@ -46,18 +49,41 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     dataset: Annotated[str, typer.Option(help="Name of the dataset, by which claims select blocks.")] = "amazon",
     seed: Annotated[int, typer.Option(help="Seed of the synthetic reviews.")] = 0,
     data_dir: Annotated[str, typer.Option(help="Where to write the files: a folder, gs:// or s3:// prefix.")] = FOLDER,
+    keep_copies: Annotated[
+        bool,
+        typer.Option(
+            "--keep-copies",
+            help="Keep exact copies of a review. The promise for one review then covers only one of its copies.",
+        ),
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option(help="Local file for exact numbers of what was read and left out. Private: for its owner alone."),
+    ] = None,
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if all the blocks exist already.")] = False,
 ) -> None:
-    """Cut reviews into blocks, write their files, and register them with their budget."""
+    """Cut reviews into blocks, write their files, and register them with their budget.
+
+    The days are public, so they are declared, never read off the data. What is printed depends on no review.
+    """
     for option, value in (("dataset", dataset), ("namespace", namespace)):
         if not NAME.fullmatch(value):
             raise errors.invalid(
                 option, value, "must be at most 42 lower-case letters, digits and '-'", "choose another name"
             )
-    from blocks import demo  # noqa: PLC0415 - not needed for --help
-    from privatekube.data import declare  # noqa: PLC0415
+    if report is not None and "://" in report:
+        raise errors.invalid("report", report, "is not a local file", "name a file on this machine")
+    from blocks import demo, sources  # noqa: PLC0415 - not needed for --help
+    from privatekube.data import day_range, declare  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
+    first = "0" if source == sources.SYNTHETIC and start_day is None else start_day
+    choice = demo.Choice(
+        source=source,
+        days=day_range.declared(start_day=first, end_day=end_day, days=days),
+        seed=seed,
+        keep_copies=keep_copies,
+    )
     declaration = declare.Declaration(
         dataset=dataset,
         namespace=namespace,
@@ -69,7 +95,9 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         folder=uris.join(uris.absolute(data_dir), namespace, dataset),
     )
     with connect.connect() as client:
-        blocks = demo.write_blocks(source, declaration, start_day=start_day, days=days, seed=seed, console=terminal)
+        blocks = demo.write_blocks(choice, declaration, terminal)
+        if report is not None:
+            choice.report.write(Path(report))
         try:
             created = client.create_blocks(blocks)
         except errors.AlreadyExists:

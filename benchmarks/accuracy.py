@@ -18,9 +18,10 @@ import torch
 
 from blocks import sources
 from privatekube import config
-from privatekube.data import partition
+from privatekube.data import day_range, json_lines
 from privatekube.data.columns import Reviews
-from privatekube.data.sources import span
+from privatekube.data.partition import Slice
+from privatekube.data.sources import Source
 from privatekube.privacy import planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models, split
@@ -37,10 +38,11 @@ class Data:
     categories: tuple[str, ...]
 
 
-def load(source: str, days: int | None, test_fraction: float) -> Data:
-    opened = sources.open_source(source, seed=0)
-    start, count = span(opened, None, days)
-    whole = opened.reviews(partition.Slice(start, start + count - 1))
+def load(source: str, days: Slice, test_fraction: float) -> Data:
+    opened: Source = sources.Synthetic(seed=0)
+    if source != sources.SYNTHETIC:
+        opened = sources.Files(json_lines.files_by_category(source), days)
+    whole = opened.reviews(days)
     held_out = split.is_test(whole.user, test_fraction)
     return Data(whole.select(~held_out), whole.select(held_out), opened.categories)
 
@@ -118,13 +120,14 @@ def accuracy(run: config.RunArguments, data: Data, module: models.Classifier) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default=sources.SYNTHETIC, help="synthetic, a file or a folder of reviews")
-    parser.add_argument("--days", type=int, help="days to read; default: all, or 10 synthetic ones")
+    parser.add_argument("--start-day", default="2013-01-01", help="first day to read")
+    parser.add_argument("--days", type=int, default=10, help="how many days to read")
     parser.add_argument("--epsilon", type=float, nargs="*", default=[1.0, 3.0, 8.0])
     parser.add_argument("--no-reference", action="store_true", help="leave out the non-private model")
     parser.add_argument("--set", action="append", default=[], help="key=value, as run_pipeline.py takes it")
     options = parser.parse_args()
     run = config.load_arguments(Path("arguments.yaml"), options.set)
-    days = 10 if options.source == sources.SYNTHETIC and options.days is None else options.days
+    days = day_range.declared(start_day=options.start_day, end_day=None, days=options.days)
     data = load(options.source, days, run.test_fraction)
     trained = [(f"{epsilon:g}", private(run, data, epsilon)) for epsilon in options.epsilon]
     if not options.no_reference:

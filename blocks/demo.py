@@ -1,56 +1,104 @@
-"""Blocks of a source for a demo: PrivateKube's published files copied, or slices cut and written here."""
+"""Blocks of a source for a demo: copies of PrivateKube's published files, or slices cut and written here."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from blocks import sources
-from privatekube.data import declare, partition
-from privatekube.data.sources import span
+from privatekube import errors
+from privatekube.data import declare, json_lines, partition, published_format
+from privatekube.data.partition import Slice
+from privatekube.data.read_report import ReadReport
+from privatekube.data.sources import Source
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.storage import uris
 
 PUBLISHED_SUFFIX = ".h5"
 
 
-def write_blocks(
-    source: str,
-    declaration: declare.Declaration,
-    *,
-    start_day: int | None,
-    days: int | None,
-    seed: int,
-    console: Console,
-) -> list[PrivateDataBlock]:
-    """Return the blocks of a source after writing the files that are missing; nothing is registered.
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which reviews become blocks.
 
     Args:
         source: `synthetic`, or a file, folder or prefix of reviews or of published blocks.
-        declaration: what the owner states about all blocks.
-        start_day: the first day to cut; None for the first of the data.
-        days: how many days to cut; None for all of the data.
+        days: the declared range.
         seed: of synthetic reviews.
-        console: gets the progress and the warnings.
+        keep_copies: keep exact copies of a review.
+        report: gets the exact numbers of what was read, for the data owner alone.
+    """
+
+    source: str
+    days: Slice
+    seed: int = 0
+    keep_copies: bool = False
+    report: ReadReport = field(default_factory=ReadReport)
+
+
+def write_blocks(choice: Choice, declaration: declare.Declaration, console: Console) -> list[PrivateDataBlock]:
+    """Return the blocks of a source after writing the files that are missing; nothing is registered.
+
+    Args:
+        choice: which reviews.
+        declaration: what the owner states about all blocks.
+        console: gets the progress and the warnings; nothing that depends on a review.
 
     Raises:
-        InvalidInput: the source cannot be read, or has no such days.
+        InvalidInput: the source cannot be read, or the range has too many blocks.
         AlreadyExists: a file of a block's name has other data.
     """
-    published = [] if source == sources.SYNTHETIC else _published_files(source)
-    if published:
-        return [declare.published_block(file, declaration) for file in published]
-    reviews = sources.open_source(source, seed=seed)
-    slices = list(partition.slices(declaration.kind, *span(reviews, start_day, days)))
-    blocks: list[PrivateDataBlock] = []
-    columns = (TextColumn("writing blocks"), BarColumn(), MofNCompleteColumn())
+    slices = partition.slices(declaration.kind, choice.days, n_buckets=declaration.n_buckets)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        for days_of_block in progress.track(slices):
-            blocks += declare.write_slice(reviews, days_of_block, declaration)
-    for file, count in reviews.faults.lines.items():
-        console.print(f"warning: {count} lines of {file} are not reviews and were skipped", soft_wrap=True)
-    return blocks
+        published = [] if choice.source == sources.SYNTHETIC else _published_files(choice.source, choice.days)
+        if published:
+            return [
+                declare.published_block(
+                    file, declaration, keep_copies=choice.keep_copies, counts=choice.report.of(file)
+                )
+                for file in progress.track(published, description="copying blocks")
+            ]
+        source = _open(choice, progress)
+        return [
+            block
+            for days in progress.track(slices, description="writing blocks")
+            for block in declare.write_slice(source, days, declaration)
+        ]
 
 
-def _published_files(source: str) -> list[str]:
-    return [file for file in uris.list_files(source) if file.endswith(PUBLISHED_SUFFIX)]
+def _open(choice: Choice, progress: Progress) -> Source:
+    if choice.source == sources.SYNTHETIC:
+        return sources.Synthetic(choice.seed)
+
+    def track(files: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+        return progress.track(list(files), description="reading files")
+
+    opened = sources.Files(
+        json_lines.files_by_category(choice.source),
+        choice.days,
+        keep_copies=choice.keep_copies,
+        report=choice.report,
+        track=track,
+    )
+    for warning in opened.warnings:
+        progress.console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+    return opened
+
+
+def _published_files(source: str, days: Slice) -> list[str]:
+    """Return the published files of the declared days; their names, which are public, say which those are."""
+    files = [file for file in uris.list_files(source) if file.endswith(PUBLISHED_SUFFIX)]
+    chosen: list[str] = []
+    for file in files:
+        day = published_format.declared_day(file)
+        if day is None:
+            raise errors.invalid("file", file, "is not named {day}-{bucket}.h5", "declare its day by such a name")
+        if days.start_day <= day <= days.end_day:
+            chosen.append(file)
+    if files and not chosen:
+        raise errors.invalid("source", source, "has no file of the declared days", "declare the days of its files")
+    return chosen

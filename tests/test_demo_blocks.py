@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -19,6 +22,8 @@ from tests.e2e.conftest import ROOT, Laptop
 
 pytestmark = pytest.mark.slow  # each test runs commands in processes of their own
 FIRST = "privacy-example/amazon-2013-01-01-0"
+FIRST_SECOND = 1_356_998_400
+"""Unix seconds of 2013-01-01."""
 
 
 @pytest.fixture
@@ -98,15 +103,28 @@ def test_blocks_are_listed_as_a_table_and_as_json(laptop: Laptop) -> None:
     assert json.loads(laptop.run("demo_blocks.py", "list", "-o", "json"))["kind"] == "List"
 
 
-def test_privatekubes_published_blocks_are_copied_with_a_digest_that_confirms_no_guess(laptop: Laptop) -> None:
+def published_rows(day: int) -> np.ndarray:
+    """Return five reviews of a day in PrivateKube's published layout."""
     rows = np.zeros((5, 150), np.int32)
-    rows[:, 0], rows[:, 1], rows[:, 3], rows[:, 4] = 1356998400, range(5), 1, 5
+    rows[:, 0], rows[:, 1], rows[:, 3], rows[:, 4] = FIRST_SECOND + day * 86_400, range(5), 1, 5
     rows[:, 5], rows[:, 6], rows[:, 7:] = 3, 4, 1
     rows[:, 7:10], rows[:, 23:27] = [2, 10, 3], [2, 11, 12, 3]
-    (laptop.folder / "published").mkdir()
-    with h5py.File(laptop.folder / "published" / "0-7.h5", "w") as file:
+    return rows
+
+
+def write_published(laptop: Laptop, name: str, rows: np.ndarray) -> None:
+    (laptop.folder / "published").mkdir(exist_ok=True)
+    with h5py.File(laptop.folder / "published" / name, "w") as file:
         file.create_dataset("block", data=rows, compression="gzip")
-    laptop.run("demo_blocks.py", "create", "--source", "published", "--dataset", "old")
+
+
+PUBLISHED = ("--source", "published", "--dataset", "old", "--start-day", "0", "--end-day", "4")
+
+
+def test_published_blocks_of_the_declared_days_are_copied_with_a_digest_that_confirms_no_guess(laptop: Laptop) -> None:
+    write_published(laptop, "0-7.h5", published_rows(0).repeat(2, axis=0))
+    write_published(laptop, "5-7.h5", published_rows(5))
+    laptop.run("demo_blocks.py", "create", *PUBLISHED, "--report", "report.json")
     (block,) = laptop.blocks().values()
     assert block["metadata"]["name"] == "old-0-7"
     assert block["spec"]["dataSource"].endswith("old/old-0-7.h5")
@@ -114,21 +132,120 @@ def test_privatekubes_published_blocks_are_copied_with_a_digest_that_confirms_no
     assert stated.startswith("hmac-sha256:")
     path = Path(block["spec"]["dataSource"].removeprefix("file://"))
     assert block_file.read_privatekube(path, digest=stated).reviews.user.tolist() == [0, 1, 2, 3, 4]
+    (counts,) = json.loads((laptop.folder / "report.json").read_text())["files"].values()
+    assert (counts["kept"], counts["exact_copies"]) == (5, 5)
 
 
-def test_a_bad_line_of_a_source_is_counted_and_reported(laptop: Laptop) -> None:
-    good = {"reviewerID": "u", "asin": "p", "overall": 5, "reviewText": "good", "unixReviewTime": 1356998400}
-    (laptop.folder / "Music.json").write_text(f"{json.dumps(good)}\nbroken\n")
-    written = laptop.run("demo_blocks.py", "create", "--source", "Music.json")
-    assert "1 lines of" in written
-    assert "created 1 block of" in written
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("4-7.h5", "4-7.h5 has reviews of another day than its name says"),
+        ("merged.h5", "merged.h5' is not named {day}-{bucket}.h5"),
+        ("5-7.h5", "has no file of the declared days"),
+    ],
+)
+def test_a_published_file_that_does_not_declare_the_day_of_its_reviews_is_refused(
+    laptop: Laptop, name: str, message: str
+) -> None:
+    write_published(laptop, name, published_rows(3))
+    assert message in laptop.run("demo_blocks.py", "create", *PUBLISHED, status=2)
+    assert laptop.blocks() == {}
+    assert not list((laptop.folder / ".privatekube").rglob("*.h5"))
+
+
+GOOD = [
+    {
+        "reviewerID": f"u{n}",
+        "asin": "p",
+        "overall": 5,
+        "reviewText": "good",
+        "unixReviewTime": FIRST_SECOND + n * 40_000,
+    }
+    for n in range(9)
+]
+FILES = ("--source", "reviews", "--start-day", "2013-01-01", "--end-day", "4", "--users", "2", "--accounting", "epsdel")
+
+
+CREATED = "created 10 blocks of epsilon 10, delta 1e-07 in privacy-example\n"
+BY_CHANCE = re.compile(
+    r"hmac-sha256:[0-9a-f]{64}|\d{4}-\d\d-\d\dT[0-9:.]+Z|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+"""Digests under a random key, times and random ids."""
+
+
+def created(laptop: Laptop, lines: Sequence[object], *options: str) -> tuple[str, list[str], str]:
+    """Create blocks of a source; return what is printed, the names of all files, and the resources."""
+    (laptop.folder / "reviews").mkdir(parents=True)
+    (laptop.folder / "reviews" / "Empty.json").touch()
+    text = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
+    (laptop.folder / "reviews" / "Music.json").write_text(text)
+    printed = laptop.run("demo_blocks.py", "create", *FILES, *options)
+    resources = BY_CHANCE.sub("...", json.dumps(laptop.blocks())).replace(str(laptop.folder), "")
+    return printed, sorted(str(path.relative_to(laptop.folder)) for path in laptop.folder.rglob("*")), resources
+
+
+@pytest.fixture(scope="module")
+def without_neighbour(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str], str]:
+    """Return what creating blocks of nine good reviews prints, names and declares."""
+    return created(Laptop(tmp_path_factory.mktemp("one")), GOOD)
+
+
+@pytest.mark.parametrize(
+    "neighbour",
+    [
+        GOOD[:-1],
+        [*GOOD, {**GOOD[0], "reviewerID": "other"}],
+        [*GOOD, GOOD[0]],
+        [{**GOOD[0], "unixReviewTime": 0}, *GOOD],
+        [*GOOD, {**GOOD[0], "unixReviewTime": FIRST_SECOND - 365 * 86_400}],
+        ["broken", *GOOD],
+        [*GOOD, {**GOOD[0], "overall": 9}],
+        [GOOD[0]],
+        [],
+    ],
+    ids=["one less", "one more", "a copy", "time 0", "another year", "a bad line", "a bad field", "one", "none"],
+)
+def test_nothing_that_creating_prints_names_or_declares_depends_on_a_review(
+    laptop: Laptop, neighbour: Sequence[object], without_neighbour: tuple[str, list[str], str]
+) -> None:
+    assert created(laptop, neighbour) == without_neighbour
+    assert without_neighbour[0] == CREATED
+
+
+def test_the_owner_gets_exact_numbers_in_a_private_file_and_nothing_on_the_terminal(laptop: Laptop) -> None:
+    lines = [*GOOD, GOOD[0], "broken", {**GOOD[0], "unixReviewTime": FIRST_SECOND - 1}]
+    printed, _, _ = created(laptop, lines, "--report", "private/report.json")
+    assert printed == CREATED
+    path = laptop.folder / "private" / "report.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    counts = {"kept": 9, "exact_copies": 1, "outside_days": 1, "not_reviews": {"not JSON": 1}}
+    assert counts in json.loads(path.read_text())["files"].values()
+
+
+def test_copies_are_kept_where_the_owner_asks_for_them(laptop: Laptop) -> None:
+    created(laptop, [*GOOD, GOOD[0]], "--keep-copies")
+    files = list((laptop.folder / ".privatekube").rglob("*.h5"))
+    assert sum(len(block_file.read(file).reviews) for file in files) == len(GOOD) + 1
+
+
+def test_a_file_with_something_behind_its_compressed_data_is_read_with_a_warning(laptop: Laptop) -> None:
+    data = gzip.compress("\n".join(map(json.dumps, GOOD)).encode()) + b"garbage"
+    (laptop.folder / "Music.jsonl.gz").write_bytes(data)
+    options = ("--source", "Music.jsonl.gz", "--start-day", "0", "--days", "5", "--slice", "month")
+    printed = laptop.run("demo_blocks.py", "create", *options)
+    assert "warning: " in printed
+    assert "Music.jsonl.gz: ignored what follows the compressed data\ncreated 1 block of" in printed
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (("--days", "0"), "days: 0 must be at least 1"),
-        ((), "days: None is missing"),
+        ((), "end-day: is missing; set --start-day 2013-01-01 --end-day 2014-12-31, say"),
+        (("--source", "nowhere"), "start-day: is missing; set --start-day 2013-01-01 --end-day 2014-12-31, say"),
+        (("--source", "nowhere", "--start-day", "0"), "end-day: is missing"),
+        (("--start-day", "1970-01-01", "--end-day", "2013-01-01"), "15707 blocks, more than 5000 at once"),
+        (("--days", "1", "--report", "gs://b/x"), "report: 'gs://b/x' is not a local file"),
         (("--days", "1", "--epsilon", "0"), "epsilon: 0.0 must be greater than 0"),
         (("--days", "1", "--epsilon", "nan"), "epsilon: nan must be greater than 0"),
         (("--days", "1", "--delta", "1"), "delta: 1.0 must lie in (0, 1)"),
@@ -139,7 +256,7 @@ def test_a_bad_line_of_a_source_is_counted_and_reported(laptop: Laptop) -> None:
         (("--days", "1", "--accounting", "gdp"), "accounting: 'gdp' is not one of epsdel, renyi"),
         (("--days", "1", "--dataset", "My Data"), "dataset: 'My Data' must be at most 42 lower-case"),
         (("--days", "1", "--users", "0"), "--users"),
-        (("--source", "nowhere"), "nowhere does not exist"),
+        (("--source", "nowhere", "--start-day", "0", "--days", "1"), "nowhere does not exist"),
         (("--days", "1.5"), "--days"),
     ],
 )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from privatekube import errors
 from privatekube.data import block_file, columns, partition
 from privatekube.data.partition import Slice
+from privatekube.data.read_report import FileCounts
 from privatekube.data.sources import Source
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
@@ -145,17 +146,26 @@ def _resource(
     )
 
 
-def published_block(file: str, declaration: Declaration) -> PrivateDataBlock:
+def published_block(file: str, declaration: Declaration, *, keep_copies: bool, counts: FileCounts) -> PrivateDataBlock:
     """Copy one of PrivateKube's published files as a block file, and return its declaration.
 
     The published format has no place for the key of a digest.
 
+    Args:
+        file: named `{day}-{bucket}.h5`; the name is public and declares both.
+        declaration: what the owner states about all blocks.
+        keep_copies: keep exact copies of a review.
+        counts: gets the numbers of reviews, for the data owner alone.
+
     Raises:
-        CorruptData: the file cannot be read.
+        CorruptData: the file cannot be read, or has reviews of another day than its name says.
         AlreadyExists: a file of that name has other data.
     """
     content = block_file.decode(uris.read_bytes(file), name=file)
+    kept = content.reviews if keep_copies else partition.without_copies(content.reviews)
+    counts.kept += len(kept)
+    counts.exact_copies += len(content.reviews) - len(kept)
     name = f"{declaration.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
     location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
-    digest = _write(location, content.reviews, content.metadata)
+    digest = _write(location, kept, content.metadata)
     return _resource(name, location, digest, content.metadata, declaration)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,39 +13,54 @@ from privatekube.data.columns import Reviews
 from privatekube.privacy.unit import PrivacyUnit
 
 FIRST_DAY = date(2013, 1, 1)
+MOST_BLOCKS = 5_000
+"""How many blocks are made at once: about two minutes of work, and as many files and resources."""
+
 _CHOICE_KEY = b"privatekube contribution bound, key 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Days, counted from 2013-01-01, both inclusive."""
+    """Days, counted from 2013-01-01, both inclusive.
+
+    Raises:
+        InvalidInput: the end is before the start.
+    """
 
     start_day: int
     end_day: int
 
+    def __post_init__(self) -> None:
+        if self.end_day < self.start_day:
+            raise errors.invalid("end_day", self.end_day, f"is before start_day {self.start_day}", "swap them")
 
-def slices(kind: str, start_day: int, days: int) -> Iterator[Slice]:
-    """Generate the slices of a public range of days, on public boundaries: calendar weeks from Monday, calendar months.
+
+def slices(kind: str, days: Slice, *, n_buckets: int) -> list[Slice]:
+    """Return the slices of a public range of days, on public boundaries: calendar weeks from Monday, calendar months.
 
     The first and the last are cut at the range, so that no block has days outside it.
 
     Args:
         kind: day, week or month.
-        start_day: first day, counted from 2013-01-01.
-        days: how many.
+        days: the range.
+        n_buckets: how many blocks each slice becomes.
 
     Raises:
-        InvalidInput: an unknown kind, or less than one day.
+        InvalidInput: an unknown kind, or more than MOST_BLOCKS blocks.
     """
-    if days < 1:
-        raise errors.invalid("days", days, "must be at least 1", "set one day or more")
     if kind not in _NEXT:
         raise errors.invalid("slice", kind, f"is not one of {', '.join(_NEXT)}", "choose one of them")
-    end = start_day + days
-    while start_day < end:
-        following = min((_NEXT[kind](date_of(start_day)) - FIRST_DAY).days, end)
-        yield Slice(start_day, following - 1)
-        start_day = following
+    cut: list[Slice] = []
+    start, end = days.start_day, days.end_day + 1
+    while start < end:
+        following = min((_NEXT[kind](date_of(start)) - FIRST_DAY).days, end)
+        cut.append(Slice(start, following - 1))
+        start = following
+    if len(cut) * n_buckets > MOST_BLOCKS:
+        bound = f"in {n_buckets} user buckets make {len(cut) * n_buckets} blocks, more than {MOST_BLOCKS} at once"
+        remedy = "set --slice month, fewer --users, or a part of the range at a time"
+        raise errors.invalid("days", f"{date_of(days.start_day)} to {date_of(days.end_day)}", bound, remedy)
+    return cut
 
 
 def date_of(day: int) -> date:
@@ -72,6 +86,15 @@ def bound_contributions(reviews: Reviews, *, unit: PrivacyUnit, max_contribution
         units.setdefault(key, []).append(row)
     kept = [row for rows in units.values() for row in sorted(rows, key=priority.__getitem__)[:max_contribution]]
     return reviews.select(np.array(sorted(kept), dtype=np.int64))
+
+
+def without_copies(reviews: Reviews) -> Reviews:
+    """Return the reviews less exact copies: one of those with the same user, product, time, category, stars and tokens.
+
+    One review must not count as often as it was copied, or the promise for one review would not cover it.
+    """
+    first = {_priority(reviews, row): row for row in reversed(range(len(reviews)))}
+    return reviews.select(np.array(sorted(first.values()), dtype=np.int64))
 
 
 def in_order(reviews: Reviews) -> Reviews:

@@ -37,15 +37,15 @@ _N_BUCKETS = 100
 def block(name: str, datasets: Mapping[str, npt.NDArray[np.int32]]) -> Block:
     """Return the content of a published file.
 
-    Days and bucket are those of the file's name. If the name has neither, as that of a merged file, the days are those
-    of the data and the bucket is 0 of 1.
+    Day and bucket are those that the file's name declares. If the name has neither, as that of a merged file, the days
+    are those of the data and the bucket is 0 of 1: such a file can be read, and not be declared as a block.
 
     Args:
         name: name of the file.
         datasets: its int32 [n, 150] arrays, by name.
 
     Raises:
-        CorruptData: a value out of its range.
+        CorruptData: a value out of its range, or a review of another day than the name declares.
     """
     parts = [datasets[key] for key in sorted(datasets)]
     reviews = Reviews.concatenate([_reviews(name, part) for part in parts])
@@ -75,12 +75,25 @@ def _reviews(name: str, rows: npt.NDArray[np.int32]) -> Reviews:
         raise errors.CorruptData(f"block: {name}: {error}") from error
 
 
+def declared_day(file: str) -> int | None:
+    """Return the day that a file's name declares, counted from 2013-01-01; None if it is not `{day}-{bucket}.h5`."""
+    named = _named(file)
+    return None if named is None else int(named[1])
+
+
+def _named(file: str) -> re.Match[str] | None:
+    named = _BLOCK_NAME.fullmatch(PurePath(file).stem)
+    return named if named is not None and int(named[2]) < _N_BUCKETS else None
+
+
 def _metadata(name: str, reviews: Reviews) -> Metadata:
-    named = _BLOCK_NAME.fullmatch(PurePath(name).stem)
+    named = _named(name)
     days = reviews.day
     first, last = (int(days.min()), int(days.max())) if len(reviews) else (0, 0)
     bucket, n_buckets = 0, 1
-    if named is not None and int(named[2]) < _N_BUCKETS:
+    if named is not None:
+        if bool((days != int(named[1])).any()):
+            raise errors.CorruptData(f"block: {name} has reviews of another day than its name says; correct the name")
         first = last = int(named[1])
         bucket, n_buckets = int(named[2]), _N_BUCKETS
     return Metadata(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import secrets
 from pathlib import Path
@@ -12,10 +13,16 @@ from privatekube import errors
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
-def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
+def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False, mode: int = 0o666) -> None:
     """Write `data` to `path` in one step: a temporary file in the same folder, fsync, then its final name.
 
     Missing folders are created. On any error the temporary file is removed and `path` is unchanged.
+
+    Args:
+        path: where the file goes.
+        data: its content.
+        overwrite: replace a file that is there.
+        mode: permissions of the file, less the umask.
 
     Raises:
         AlreadyExists: `path` exists and `overwrite` is not set.
@@ -33,7 +40,7 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{target.name[:80]}.{secrets.token_hex(8)}.part"
         try:
-            with temporary.open("xb") as file:
+            with open(temporary, "xb", opener=functools.partial(os.open, mode=mode)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,20 +1,22 @@
-"""Reviews from files and synthetic ones; a bad line is counted, not hidden."""
+"""Reviews from files and synthetic ones; what is left out is counted for the data owner alone."""
 
 from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from blocks import readers, record, sources, synthetic, vocabulary
+from blocks import record, sources, synthetic, vocabulary
 from privatekube import errors
-from privatekube.data.columns import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK
-from privatekube.data.json_lines import Faults
+from privatekube.data import json_lines
+from privatekube.data.columns import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK, Reviews
 from privatekube.data.partition import Slice
+from privatekube.data.read_report import FileCounts
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "amazon-reviews-sample"
 
@@ -29,9 +31,27 @@ def line_2023(**changes: Any) -> dict[str, Any]:
     return {**fields, "timestamp": FIRST_DAY_SECONDS * 1000 + 999, **changes}
 
 
-def read(path: Path) -> tuple[list[record.Record], int]:
-    faults = Faults()
-    return list(readers.read(str(path), "Music", faults)), faults.total
+DAYS = Slice(0, 9)
+
+
+def opened(path: Path, *, days: Slice = DAYS, keep_copies: bool = False) -> sources.Files:
+    return sources.Files(json_lines.files_by_category(str(path)), days, keep_copies=keep_copies)
+
+
+def read(path: Path) -> tuple[Reviews, FileCounts]:
+    files = opened(path)
+    return files.reviews(DAYS), files.report.of(str(path))
+
+
+def write(path: Path, *lines: dict[str, Any] | str) -> Path:
+    path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
+    return path
+
+
+def words(reviews: Reviews) -> list[str]:
+    """Return the words of all reviews that are in the public list, and `UNK` for the others."""
+    known = {number: word for word, number in vocabulary.ids().items()} | {UNK: "UNK"}
+    return [known[token] for token in reviews.tokens.tolist() if token not in {BOS, EOS}]
 
 
 @pytest.mark.parametrize("line", [line_2018(), line_2023()])
@@ -40,68 +60,168 @@ def test_both_layouts_give_the_same_review_plain_or_gzip(tmp_path: Path, line: d
     text = (json.dumps(line) + "\n").encode()
     path = tmp_path / "Music.jsonl"
     path.write_bytes(gzip.compress(text) if packed else text)
-    expected = record.Record("U1", "P1", "Music", 4, FIRST_DAY_SECONDS, "nice", "a good song")
-    assert read(path) == ([expected], 0)
+    reviews, counts = read(path)
+    expected = record.columns(
+        [record.Record("U1", "P1", "Music", 4, FIRST_DAY_SECONDS, "nice", "a good song")], ["Music"]
+    )
+    assert all(
+        getattr(reviews, name).tolist() == getattr(expected, name).tolist() for name in ("user", "time", "tokens")
+    )
+    assert counts == FileCounts(kept=1)
+
+
+HALF_A_PAIR = r"great \ud83d song"
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "reason"),
     [
-        "{",
-        "no json",
-        "[]",
-        "3",
-        "{}",
-        json.dumps(line_2018(overall=9)),
-        json.dumps(line_2018(overall="many")),
-        json.dumps(line_2018(reviewerID=None)),
-        json.dumps(line_2018(unixReviewTime="soon")),
-        json.dumps(line_2018(reviewText=["a"])),
+        ("{", "not JSON"),
+        ("no json", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"time": ' + "9" * 5_000 + "}", "not JSON"),
+        ('{"reviewerID": "U1", "reviewerID": "U2"}', "not JSON"),
+        ("\0" * 100, "not JSON"),
+        ("[]", "neither reviewerID nor user_id"),
+        ("3", "neither reviewerID nor user_id"),
+        ("{}", "neither reviewerID nor user_id"),
+        (line_2018(overall=9), "field overall"),
+        (line_2018(overall="many"), "field overall"),
+        (line_2023(rating=0), "field rating"),
+        (line_2023(rating=float("nan")), "field rating"),
+        (line_2018(reviewerID=None), "field reviewerID"),
+        (line_2018(reviewText=["a"]), "field reviewText"),
+        (json.dumps(line_2018()).replace("a good song", HALF_A_PAIR), "field reviewText"),
+        (json.dumps(line_2018()).replace("U1", HALF_A_PAIR), "field reviewerID"),
+        (line_2018(unixReviewTime="soon"), "field unixReviewTime"),
+        (line_2018(unixReviewTime=FIRST_DAY_SECONDS * 1000), "field unixReviewTime"),
+        (line_2023(timestamp=FIRST_DAY_SECONDS), "field timestamp"),
+        (line_2023(timestamp=10**40), "field timestamp"),
+        (line_2023(timestamp=float("inf")), "field timestamp"),
+        (line_2023(timestamp=0), "field timestamp"),
+        (line_2023(timestamp=-1000), "field timestamp"),
     ],
+    ids=str,
 )
-def test_a_bad_line_is_counted_and_the_rest_goes_on(tmp_path: Path, bad: str) -> None:
+def test_a_bad_line_is_counted_by_its_fault_and_the_rest_is_kept(
+    tmp_path: Path, bad: dict[str, Any] | str, reason: str
+) -> None:
+    good = [line_2018(reviewerID=f"U{number}") for number in range(5)]
+    reviews, counts = read(write(tmp_path / "Music.json", good[0], bad, "", *good[1:]))
+    assert len(reviews) == 5
+    assert counts == FileCounts(kept=5, not_reviews=Counter({reason: 1}))
+
+
+def test_a_line_that_is_not_utf8_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "Music.json"
-    path.write_text("\n".join([json.dumps(line_2018()), bad, "", json.dumps(line_2018())]))
-    records, faults = read(path)
-    assert (len(records), faults) == (2, 1)
+    path.write_bytes(
+        json.dumps(line_2018()).encode()
+        + b"\n"
+        + json.dumps(line_2018(asin="\xe9"), ensure_ascii=False).encode("latin-1")
+    )
+    assert read(path)[1] == FileCounts(kept=1, not_reviews=Counter({"not JSON": 1}))
 
 
 def test_a_review_without_text_is_a_review(tmp_path: Path) -> None:
-    path = tmp_path / "Music.json"
-    line = line_2018()
+    line = line_2018(summary=None)
     del line["reviewText"]
-    del line["summary"]
-    path.write_text(json.dumps(line))
-    records, faults = read(path)
-    assert (records[0].text, faults) == ("", 0)
-    assert record.columns(records, ["Music"]).lengths.tolist() == [0]
+    reviews, counts = read(write(tmp_path / "Music.json", line))
+    assert reviews.lengths.tolist() == [0]
+    assert counts == FileCounts(kept=1)
 
 
-def test_a_cut_gzip_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "Music.json.gz"
-    path.write_bytes(gzip.compress(json.dumps(line_2018()).encode() * 50)[:-20])
-    with pytest.raises(errors.CorruptData, match=r"Music\.json\.gz is not a whole gzip file"):
-        read(path)
+def test_reviews_outside_the_declared_days_are_left_out_whatever_the_slice(tmp_path: Path) -> None:
+    times = [FIRST_DAY_SECONDS + seconds for seconds in (-1, 0, 10 * SECONDS_PER_DAY - 1, 10 * SECONDS_PER_DAY)]
+    path = write(tmp_path / "Music.json", *(line_2018(unixReviewTime=time) for time in times))
+    files = opened(path)
+    assert files.reviews(Slice(-9, 99)).time.tolist() == times[1:3]
+    assert files.reviews(Slice(1, 9)).time.tolist() == times[2:3]
+    assert files.report.of(str(path)) == FileCounts(kept=2, outside_days=2)
 
 
-def test_a_folder_gives_a_category_for_each_file(tmp_path: Path) -> None:
+def test_exact_copies_are_left_out_in_all_files_unless_they_are_to_be_kept(tmp_path: Path) -> None:
+    line = line_2023()
+    others = [
+        line_2023(**{name: value}) for name, value in (("text", "a"), ("rating", 5), ("timestamp", 1356998401000))
+    ]
+    variant = line_2023(asin="V2")  # the same product
+    write(tmp_path / "Music.json", line, *others, line, variant, line)
+    write(tmp_path / "Office.json", line, line_2023(user_id="U2"))
+    files = opened(tmp_path)
+    assert len(files.reviews(DAYS)) == 5
+    assert files.report.of(str(tmp_path / "Music.json")) == FileCounts(kept=4, exact_copies=3)
+    assert files.report.of(str(tmp_path / "Office.json")) == FileCounts(kept=1, exact_copies=1)
+    assert len(opened(tmp_path, keep_copies=True).reviews(DAYS)) == 9
+
+
+def test_html_becomes_text_before_it_becomes_words(tmp_path: Path) -> None:
+    marked = (
+        "&#34;Don&#39;t&#34; buy &amp; return&nbsp;it<br />great &quot;song&quot;<br />bad [[VIDEOID:abc1]] a &lt;3"
+    )
+    lines = line_2018(reviewText=marked, summary=""), line_2023(text=marked, title="")
+    expected = ["don", "t", "buy", "return", "it", "great", "song", "bad", "a"]
+    assert words(read(write(tmp_path / "Music.json", *lines))[0]) == [
+        word if word in vocabulary.ids() else "UNK" for word in expected
+    ]
+    assert opened(tmp_path).encoding.tokeniser != record.encoding().tokeniser
+
+
+@pytest.mark.parametrize(
+    ("line", "look"),
+    [
+        (str(line_2018()), "looks like Python dictionaries, not JSON lines; write each line again as json.dumps"),
+        ("[" + json.dumps(line_2023()) + ",", "looks like one JSON array, not JSON lines; write one review a line"),
+        ("reviewerID,asin", "is not JSON lines of reviews; write one JSON object a line"),
+        (json.dumps({"stars": 5}), "is not JSON lines of reviews; write one JSON object a line"),
+    ],
+)
+def test_a_file_without_a_single_review_is_refused_with_what_is_read(tmp_path: Path, line: str, look: str) -> None:
+    path = write(tmp_path / "Music.jsonl", line, line)
+    with pytest.raises(errors.CorruptData) as caught:
+        opened(path)
+    assert str(caught.value).startswith(f"source: {path} {look}")
+    assert "with the fields reviewerID, asin, overall, unixReviewTime, summary, reviewText; or user_id" in str(
+        caught.value
+    )
+
+
+def test_what_follows_the_data_of_a_gzip_file_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "trail.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(line_2023()).encode()) + b"garbage")
+    files = opened(path)
+    assert len(files.reviews(DAYS)) == 1
+    assert files.warnings == [f"{path}: ignored what follows the compressed data"]
+
+
+def test_a_folder_gives_a_category_for_each_file_also_for_one_without_reviews(tmp_path: Path) -> None:
     for name in ("Office.json", "Music.jsonl.gz", "notes.txt"):
-        text = json.dumps(line_2018()).encode()
+        text = json.dumps(line_2018(asin=name)).encode()
         (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
-    opened = sources.open_source(str(tmp_path), seed=0)
-    assert opened.categories == ("Music", "Office")
-    assert opened.days() == (0, 1)
-    assert opened.reviews(Slice(0, 0)).category.tolist() == [0, 1]
+    write(tmp_path / "Empty.json")
+    files = opened(tmp_path)
+    assert files.categories == ("Empty", "Music", "Office")
+    assert files.reviews(Slice(0, 0)).category.tolist() == [1, 2]
 
 
-def test_sources_without_reviews_are_refused(tmp_path: Path) -> None:
+def test_sources_without_files_of_reviews_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.NotFound, match="missing does not exist"):
-        sources.open_source(str(tmp_path / "missing"), seed=0)
+        opened(tmp_path / "missing")
     with pytest.raises(errors.InvalidInput, match="has no review file"):
-        sources.open_source(str(tmp_path), seed=0)
-    (tmp_path / "Music.json").write_text("nothing\nhere\n")
-    with pytest.raises(errors.InvalidInput, match="has no reviews; 2 of its lines are not reviews"):
-        sources.open_source(str(tmp_path), seed=0)
+        opened(tmp_path)
+
+
+def test_the_report_for_the_owner_is_readable_by_the_owner_alone(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "Music.json", line_2018(), line_2018(), "bad", line_2018(unixReviewTime=FIRST_DAY_SECONDS - 1)
+    )
+    files = opened(path)
+    files.report.write(tmp_path / "report.json")
+    assert (tmp_path / "report.json").stat().st_mode & 0o777 == 0o600
+    written = json.loads((tmp_path / "report.json").read_text())
+    counts = {"kept": 1, "exact_copies": 1, "outside_days": 1, "not_reviews": {"not JSON": 1}}
+    assert written["files"] == {str(path): counts}
+    assert "publish nothing" in written["notice"]
+    assert "kept" not in f"{files.report!r} {files.report.of(str(path))!r}"
 
 
 def test_text_becomes_marked_tokens_of_bounded_length() -> None:
@@ -150,8 +270,8 @@ def test_synthetic_reviews_have_the_published_shape(synthetic_reviews: list[reco
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of real reviews is not here")
 def test_the_real_sample_is_read_without_a_fault() -> None:
-    opened = sources.open_source(str(SAMPLE), seed=0)
-    assert len(opened.categories) == 9
-    first, days = opened.days() or (0, 0)
-    assert len(opened.reviews(Slice(first, first + days - 1))) == 19_026
-    assert opened.faults.total == 0
+    days = Slice(-6000, 6000)
+    files = opened(SAMPLE, days=days)
+    assert len(files.categories) == 9
+    assert len(files.reviews(days)) == 19_026
+    assert not any(counts.not_reviews or counts.outside_days for counts in files.report.files.values())

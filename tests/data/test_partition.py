@@ -38,23 +38,40 @@ def rows(part: Reviews) -> set[tuple[int, int, int]]:
 
 @given(st.sampled_from(["day", "week", "month"]), st.integers(-2000, 3000), st.integers(1, 200))
 def test_slices_cover_the_range_without_gap_or_overlap(kind: str, start: int, days: int) -> None:
-    cut = list(partition.slices(kind, start, days))
+    cut = partition.slices(kind, Slice(start, start + days - 1), n_buckets=1)
     assert cut[0].start_day == start
     assert cut[-1].end_day == start + days - 1
     assert all(a.end_day + 1 == b.start_day for a, b in itertools.pairwise(cut))
 
 
 def test_months_begin_on_the_first_and_weeks_on_mondays() -> None:
-    months = list(partition.slices("month", 0, 365))
+    months = partition.slices("month", Slice(0, 364), n_buckets=1)
     assert [partition.date_of(month.start_day).day for month in months] == [1] * 12
-    weeks = list(partition.slices("week", 0, 60))
+    weeks = partition.slices("week", Slice(0, 59), n_buckets=1)
     assert {partition.date_of(week.start_day).weekday() for week in weeks[1:]} == {0}
 
 
-@pytest.mark.parametrize(("kind", "days"), [("year", 10), ("day", 0), ("day", -1)])
-def test_an_unknown_slice_or_no_days_is_refused(kind: str, days: int) -> None:
-    with pytest.raises(errors.InvalidInput):
-        list(partition.slices(kind, 0, days))
+def test_an_unknown_slice_and_days_before_their_start_are_refused() -> None:
+    with pytest.raises(errors.InvalidInput, match="slice: 'year' is not one of day, week, month"):
+        partition.slices("year", Slice(0, 9), n_buckets=1)
+    with pytest.raises(errors.InvalidInput, match="end_day: 2 is before start_day 3"):
+        Slice(3, 2)
+
+
+def test_a_range_of_too_many_blocks_is_refused_before_any_is_written() -> None:
+    whole = Slice(0, partition.MOST_BLOCKS - 1)
+    assert len(partition.slices("day", whole, n_buckets=1)) == partition.MOST_BLOCKS
+    with pytest.raises(
+        errors.InvalidInput, match="2 user buckets make 10000 blocks, more than 5000 at once; set --sli"
+    ):
+        partition.slices("day", whole, n_buckets=2)
+
+
+def test_of_exact_copies_one_stays() -> None:
+    whole = reviews([1, 1, 2])
+    kept = partition.without_copies(whole.select(np.array([0, 1, 0, 2, 2, 0])))
+    assert rows(kept) == rows(whole)
+    assert len(kept) == len(whole)
 
 
 def test_a_users_bucket_is_the_same_in_every_process() -> None:

@@ -1,0 +1,55 @@
+"""What was read of a source, and what was left out of its blocks: exact numbers, for the data owner alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from privatekube.storage import local_files
+
+_OWNER_ALONE = 0o600
+_NOTICE = "exact numbers of private data: keep this file with the data, and publish nothing of it"
+
+
+@dataclass(repr=False)
+class FileCounts:
+    """Numbers of the lines of one file.
+
+    Args:
+        kept: reviews that went into a block.
+        exact_copies: reviews left out since all their fields are those of one that was kept.
+        outside_days: reviews left out since their day is not in the declared range.
+        not_reviews: lines left out, by what is wrong with them.
+    """
+
+    kept: int = 0
+    exact_copies: int = 0
+    outside_days: int = 0
+    not_reviews: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(repr=False)
+class ReadReport:
+    """Numbers by file. Nothing here is noised, so it goes into no log and no message; its `repr` shows nothing.
+
+    Args:
+        files: the numbers of each file.
+    """
+
+    files: dict[str, FileCounts] = field(default_factory=dict)
+
+    def of(self, file: str) -> FileCounts:
+        """Return the numbers of a file, to be counted up."""
+        return self.files.setdefault(file, FileCounts())
+
+    def write(self, path: Path) -> None:
+        """Write the numbers as JSON into a file that its owner alone can read.
+
+        Raises:
+            InvalidInput: the file cannot be written.
+        """
+        document = {"notice": _NOTICE, "files": {name: vars(counts) for name, counts in self.files.items()}}
+        data = json.dumps(document, indent=2).encode() + b"\n"
+        local_files.write(path, data, overwrite=True, mode=_OWNER_ALONE)
