@@ -67,7 +67,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         return 0
     if where is None:
         terminal.print(f"{SECRETS} does not exist: running on this machine")
-    pipeline = build(retries=0)  # no pod can be lost on this machine
+    pipeline = build(retries=0, in_images=runner is Runner.DOCKER)  # no pod can be lost on this machine
     return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=terminal)
 
 

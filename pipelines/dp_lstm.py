@@ -34,15 +34,17 @@ def load(folder: Path) -> BaseComponent:
     return components.load_component_from_file(str(path))
 
 
-def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -> BaseComponent:
+def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3, in_images: bool = True) -> BaseComponent:
     """Build the pipeline; its parameters are the fields of `config.RunArguments`.
 
     Args:
         folders: folder of the component of each of `STEPS`.
         gpu: whether the steps that run the model request a GPU of the cluster.
         retries: how often a step that only moves data is retried, with pauses of 10 s and more.
+        in_images: whether the steps run in their images, which the privacy card then states.
     """
     steps = {name: load(folders[name]) for name in STEPS}
+    images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
         name="dp-lstm", description="Train and publish a model of private reviews under a privacy budget"
@@ -70,6 +72,9 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
         hidden_dim: int,
         device: str,
         seed: int,
+        organisation: str,
+        purpose: str,
+        hyperparameters_chosen: str,
         prefix: str,
     ) -> None:
         release = steps["release"](run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace)
@@ -98,6 +103,9 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
                 embedding_dim=embedding_dim,
                 hidden_dim=hidden_dim,
                 seed=seed,
+                organisation=organisation,
+                purpose=purpose,
+                hyperparameters_chosen=hyperparameters_chosen,
                 prefix=prefix,
             )
             grant = allocate.outputs["grant"]
@@ -127,6 +135,7 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3) -
                 statistics=preprocess.outputs["statistics"],
                 checkpoint=train.outputs["checkpoint"],
                 metrics=evaluate.outputs["metrics"],
+                images=images,
                 prefix=prefix,
             )
             for step, limits in (

@@ -63,6 +63,9 @@ class RunArguments(_Settings):
         hidden_dim: size of the hidden layer.
         device: where to train; `auto` uses a GPU if the machine has one.
         seed: of the initial weights, never of noise or sampling.
+        organisation: who is responsible for the run; in the privacy card.
+        purpose: what the model is for; in the privacy card.
+        hyperparameters_chosen: how the values of these arguments were chosen; in the privacy card.
         prefix: directory, or gs:// or s3:// prefix, that gets the published results, one folder per run.
     """
 
@@ -88,6 +91,9 @@ class RunArguments(_Settings):
     hidden_dim: validation.Count = 32
     device: Device = "auto"
     seed: validation.Seed = 0
+    organisation: validation.Line = "not stated"
+    purpose: validation.Line = "not stated"
+    hyperparameters_chosen: validation.Line = "stated by the run's arguments; not tuned on these data by this pipeline"
     prefix: validation.Text = "out"
 
     @pydantic.model_validator(mode="after")

@@ -50,6 +50,9 @@ def _block_count(value: object) -> object:
 Text = Annotated[str, pydantic.Field(min_length=1)]
 """A string that is not empty."""
 
+Line = Annotated[str, pydantic.Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
+"""Text of one line, that is not empty."""
+
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
 """A name that Kubernetes accepts: lower-case letters, digits, '-' and '.'."""
 

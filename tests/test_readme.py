@@ -41,6 +41,6 @@ def test_it_is_short_and_its_links_lead_somewhere() -> None:
 
 
 def test_it_names_the_published_files_and_the_exit_statuses() -> None:
-    for name in ("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"):
+    for name in ("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"):
         assert name in README
     assert "3 the budget is not available" in README

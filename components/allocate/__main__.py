@@ -41,6 +41,9 @@ def allocate(
     embedding_dim: validation.Count,
     hidden_dim: validation.Count,
     seed: validation.Seed,
+    organisation: validation.Line,
+    purpose: validation.Line,
+    hyperparameters_chosen: validation.Line,
     prefix: validation.Text,
     grant: Path,
 ) -> None:
@@ -71,6 +74,9 @@ def allocate(
         embedding_dim=embedding_dim,
         hidden_dim=hidden_dim,
         seed=seed,
+        organisation=organisation,
+        purpose=purpose,
+        hyperparameters_chosen=hyperparameters_chosen,
         prefix=prefix,
     )
     with connect.connect() as client:
@@ -89,6 +95,7 @@ def allocate(
         blocks=blocks,
         plan=documents.PlannedNoise.of(demand.plan),
         training=documents.TrainingSettings.of(run),
+        declared=documents.Declarations.of(run),
     )
     documents.write(document, grant)
     public_log.say("granted", blocks=len(blocks), claim=claim_id)

@@ -1,12 +1,16 @@
-"""Publish the results of a run that has paid."""
+"""Publish the results of a run that has paid, with a privacy card that the control plane has signed."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
+import pydantic
+
 from privatekube import errors, validation
-from privatekube.steps import arguments, documents, privacy_card, public_log
+from privatekube.client import connect
+from privatekube.resources.statement import SignedStatement
+from privatekube.steps import arguments, card_markdown, documents, privacy_card, public_log
 from privatekube.storage import local_files, uris
 
 
@@ -17,10 +21,11 @@ def upload(
     statistics: Path,
     checkpoint: Path,
     metrics: Path,
+    images: pydantic.Json[dict[str, str]],
     prefix: validation.Text,
     location: Path,
 ) -> None:
-    """Write the five published files to a folder of the run below `prefix`, never over another run's.
+    """Write the six published files to a folder of the run below `prefix`, never over another run's.
 
     The Receipt is an input, so that publishing before paying cannot be wired. Writes the folder's URI to `location`.
     """
@@ -31,20 +36,28 @@ def upload(
             f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; pass the receipt of this run"
         )
     folder = uris.join(prefix, paid.run_id)
+    results = {"statistics.json": statistics, "model.pt": checkpoint, "metrics.json": metrics, "receipt.json": receipt}
+    facts = privacy_card.of_run(granted, paid, results, images)
+    card = privacy_card.sign(facts, _signed_statement(facts))
     with tempfile.TemporaryDirectory() as scratch:
-        card = Path(scratch) / "privacy-card.md"
-        local_files.write(card, privacy_card.render(granted, paid).encode())
-        files = {
-            "statistics.json": statistics,
-            "model.pt": checkpoint,
-            "metrics.json": metrics,
-            "privacy-card.md": card,
-            "receipt.json": receipt,  # last: a folder with a receipt is complete
-        }
+        document, page = Path(scratch) / "card.json", Path(scratch) / "card.md"
+        local_files.write(document, card.encode())
+        local_files.write(page, card_markdown.render(card).encode())
+        last = results.pop("receipt.json")  # a folder with a receipt is complete
+        files = {**results, privacy_card.FILE: document, "privacy-card.md": page, "receipt.json": last}
         for name, path in files.items():
             uris.publish(path, uris.join(folder, name))
     local_files.write(location, folder.encode(), overwrite=True)
     public_log.say("published", location=folder)
+
+
+def _signed_statement(facts: privacy_card.RunFacts) -> SignedStatement | None:
+    """Have the control plane sign the card; None if the claim was deleted: what was paid for is published anyway."""
+    with connect.connect() as client:
+        try:
+            return client.sign_card(facts.claim, facts.digest())
+        except errors.NotFound:
+            return None
 
 
 if __name__ == "__main__":

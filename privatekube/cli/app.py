@@ -167,6 +167,24 @@ def ledger(
 
 
 @app.command()
+def verify_card(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The published privacy-card.json.")],
+    model: Annotated[Path | None, typer.Option(help="The published model. Default: model.pt beside FILE.")] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="File with the public key of the store. Default: that of the store.")
+    ] = None,
+) -> None:
+    """Check a privacy card: its signature, the model's digest and, where the store is reachable, the ledger."""
+    from privatekube.cli import verify_card as verification  # noqa: PLC0415 - see the module's docstring
+
+    checks = list(verification.verify(file, model or file.parent / "model.pt", public_key))
+    for check in checks:
+        typer.echo(f"{check.name}: {check.result}")
+    if not all(check.is_passed for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
 def policy(
     unlock: Annotated[str | None, typer.Option(help=UNLOCK_HELP)] = None,
     order: Annotated[str | None, typer.Option(help=ORDER_HELP)] = None,

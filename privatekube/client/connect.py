@@ -62,6 +62,18 @@ def require_store(uri: str, *, source: str) -> None:
         raise errors.invalid(source, uri, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
 
 
+def require_existing_store() -> None:
+    """Check that there is a store, for those that only read: `connect` creates a file that is missing.
+
+    Raises:
+        NotFound: it is a file that does not exist.
+    """
+    name = os.environ.get(STORE) or DEFAULT_STORE
+    path = Path(name.removeprefix(_FILE))
+    if name.startswith(_FILE) and not path.exists():
+        raise errors.NotFound(f"store: {path} does not exist; name another with --store")
+
+
 def claim_name(run_id: str) -> str:
     """Return the name of a run's claim: the same for every repetition of its steps."""
     return f"run-{run_id}"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from privatekube.images import git_revision
 from privatekube.kubeflow.step_components import StepComponents
-from privatekube.steps import arguments
+from privatekube.steps import arguments, privacy_card
 
 _STOP_SECONDS = 10
 _THREADS = {"OMP_WAIT_POLICY": "passive"}
@@ -87,9 +90,11 @@ class Steps:
         self.observer.on_end(step, exit_status)
 
     def _step_environment(self) -> dict[str, str]:
-        """Return the variables that tell a step where its module is and which process it must not outlive."""
+        """Return the variables that tell a step its module, its commit, and which process it must not outlive."""
+        commit = _commit(self.components.project)
         folders = [*map(str, self.components.search_path), os.environ.get("PYTHONPATH", "")]
-        return {"PYTHONPATH": os.pathsep.join(filter(None, folders)), arguments.PARENT: str(os.getpid())}
+        place = {"PYTHONPATH": os.pathsep.join(filter(None, folders)), arguments.PARENT: str(os.getpid())}
+        return place if commit is None else {**place, privacy_card.REVISION: commit}
 
     def stop(self) -> None:
         """Terminate the steps that still run; kill those that do not end in time."""
@@ -100,3 +105,9 @@ class Steps:
                 process.wait(_STOP_SECONDS)
             process.kill()
             process.wait()
+
+
+@functools.cache
+def _commit(project: Path) -> str | None:
+    """Return the commit of the project that runs here; None if it is not in a repository."""
+    return git_revision.revision(project, [Path()]).commit

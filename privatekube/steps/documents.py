@@ -117,6 +117,25 @@ class TrainingSettings(_Frozen):
         return cls(**run.model_dump(include=set(cls.model_fields)))
 
 
+class Declarations(_Frozen):
+    """What a person says about the run, for the privacy card.
+
+    Args:
+        organisation: who is responsible for it.
+        purpose: what the model is for.
+        hyperparameters_chosen: how the values in the run's arguments were chosen.
+    """
+
+    organisation: validation.Line
+    purpose: validation.Line
+    hyperparameters_chosen: validation.Line
+
+    @classmethod
+    def of(cls, run: config.RunArguments) -> Declarations:
+        """Return what the arguments of `run` say."""
+        return cls(**run.model_dump(include=set(cls.model_fields)))
+
+
 class Grant(Document):
     """The approved run: what allocate obtained for it, and everything that its steps do with it.
 
@@ -129,6 +148,7 @@ class Grant(Document):
         test_fraction: share of users held out from training.
         plan: the noise of each step.
         training: how the model is trained.
+        declared: what the privacy card says about the run.
     """
 
     run_id: str
@@ -142,6 +162,7 @@ class Grant(Document):
     blocks: tuple[GrantedBlock, ...] = pydantic.Field(min_length=1)
     plan: PlannedNoise
     training: TrainingSettings
+    declared: Declarations
 
 
 class CountNoise(_Frozen):

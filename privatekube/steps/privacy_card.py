@@ -1,82 +1,333 @@
-"""The privacy card: what a published model promises, in terms that a reader can check."""
+"""The privacy card of a run, as one document: what a published model promises, in terms that a reader can check.
+
+`of_run` collects what the run states. The control plane adds and signs what it knows (`resources.statement`);
+`card_markdown.render` writes the same document as a page, and `card_verification` checks it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
 
-from privatekube import __version__
+import pydantic
+
+from privatekube import __version__, errors, validation
+from privatekube.privacy import group_privacy
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.steps.documents import Grant, Receipt
+from privatekube.resources.signature import Signature
+from privatekube.resources.statement import SignedStatement, Statement
+from privatekube.steps import documents
+from privatekube.storage import local_files
 
-LIBRARIES = ("dp-accounting", "opendp", "opacus", "torch")
+REVISION = "PRIVATEKUBE_REVISION"
+"""Environment variable: the commit that the program was built from; images set it."""
+FILE = "privacy-card.json"
+NOT_STATED = "not stated"
+GROUP_SIZES = (2, 5, 10)
+"""Numbers of units of one person for which a card states the guarantee."""
 
-UNITS = {
-    PrivacyUnit.EVENT: "one review",
-    PrivacyUnit.USER_DAY: "all reviews of one user on one day",
-}
-
-
-def render(grant: Grant, receipt: Receipt) -> str:
-    """Return the card of a run as Markdown; everything in it is public or an output of the mechanisms."""
-    return "\n".join([*_promise(grant, receipt), "", *_mechanisms(grant), "", *_blocks(grant, receipt), ""])
+_LIBRARIES = ("dp-accounting", "opendp", "opacus", "torch")
+_UNITS = {PrivacyUnit.EVENT: "one review", PrivacyUnit.USER_DAY: "all reviews of one user on one day"}
 
 
-def _promise(grant: Grant, receipt: Receipt) -> Iterator[str]:
+class _Part(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class GroupGuarantee(_Part):
+    """What the guarantee of one unit means for a person with several units, by group privacy.
+
+    Args:
+        units: how many units of the claimed blocks are the person's.
+        epsilon: units times the epsilon of the run.
+        delta: None where it would be 1 or more: then nothing is promised.
+    """
+
+    units: validation.Count
+    epsilon: validation.Epsilon
+    delta: validation.Delta | None
+
+
+class Guarantee(_Part):
+    """What everything that the run published promises together.
+
+    Args:
+        unit: the privacy unit.
+        unit_description: the same in words, with its bound.
+        adjacency: how neighbouring data sets differ.
+        epsilon: what the steps cost together, by the accountant, at `delta`.
+        granted_epsilon: what the run was allowed to cost.
+        accountant: how the cost of the steps was computed.
+        groups: for a person with several units.
+    """
+
+    unit: PrivacyUnit
+    unit_description: str
+    adjacency: documents.Adjacency
+    epsilon: validation.Epsilon
+    delta: validation.Delta
+    granted_epsilon: validation.Epsilon
+    accountant: str
+    groups: tuple[GroupGuarantee, ...]
+
+
+class StepMechanism(_Part):
+    """The mechanism of one step.
+
+    Args:
+        step: its name.
+        data: the units that it ran on.
+        mechanism: in words, with its sensitivity.
+        sampling: how units are sampled.
+        noise: its distribution and scale.
+    """
+
+    step: documents.StepName
+    data: str
+    mechanism: str
+    sampling: str
+    noise: str
+
+
+class Hyperparameters(_Part):
+    """How the model was trained, and how that was chosen.
+
+    Args:
+        training: settings of the training step.
+        steps: how many steps it took.
+        sampling_rate: the rate at which a unit joins a step.
+        test_fraction: the share of users that were held out.
+        chosen: how these values were chosen, as the run's arguments say.
+    """
+
+    training: documents.TrainingSettings
+    steps: validation.Count
+    sampling_rate: validation.Rate
+    test_fraction: validation.OpenShare
+    chosen: str
+
+
+class Software(_Part):
+    """What the run was made with.
+
+    Args:
+        versions: of Python and of the libraries, by name, where the card was made.
+        commit: the commit that the program was built from; None if it was not stated.
+        images: the images of the steps with their digests, by step; empty if no image was pinned.
+    """
+
+    versions: dict[str, str]
+    commit: str | None
+    images: dict[str, str]
+
+
+class RunFacts(_Part):
+    """What the run states about itself.
+
+    Args:
+        summary: the promise in plain sentences.
+        organisation: who is responsible for the run.
+        purpose: what the model is for.
+        run_id: id of the run.
+        claim: id of its claim, `namespace/name`.
+        mechanisms: one for each step.
+        files: the digests of the published files, `sha256:` and 64 hexadecimal digits, by name.
+    """
+
+    summary: tuple[str, ...]
+    organisation: str
+    purpose: str
+    run_id: str
+    claim: str
+    guarantee: Guarantee
+    mechanisms: tuple[StepMechanism, ...]
+    hyperparameters: Hyperparameters
+    files: dict[str, str]
+    software: Software
+
+    def digest(self) -> str:
+        """Return the digest of the facts, which the control plane's statement names."""
+        return _digest(self.model_dump_json().encode())
+
+
+class PrivacyCard(_Part):
+    """The published document `privacy-card.json`; docs/privacy-card.md explains it.
+
+    Args:
+        schema_version: of this document.
+        run: what the run states.
+        statement: what the control plane knows; None if the claim was deleted before the card was made.
+        signature: of the statement, which names the digest of `run`; None likewise.
+    """
+
+    schema_version: Literal[1] = 1
+    run: RunFacts
+    statement: Statement | None
+    signature: Signature | None
+
+    def encode(self) -> bytes:
+        """Return the only text of this document that `decode` accepts: JSON, indented, in UTF-8."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+def decode(content: bytes) -> PrivacyCard:
+    """Read a card.
+
+    Raises:
+        InvalidInput: it is not a card, or not as `PrivacyCard.encode` writes it, byte for byte.
+    """
+    try:
+        card = PrivacyCard.model_validate_json(content)
+    except pydantic.ValidationError as error:
+        raise errors.InvalidInput(f"privacy card: {validation.first_fault(error)}") from None
+    if card.encode() != content:
+        raise errors.InvalidInput("privacy card: is not written as it was published; restore the original")
+    return card
+
+
+def sign(run: RunFacts, signed: SignedStatement | None) -> PrivacyCard:
+    """Return the card of a run with the control plane's statement about it."""
+    if signed is None:
+        return PrivacyCard(run=run, statement=None, signature=None)
+    statement = pydantic.TypeAdapter(Statement).validate_json(signed.text)
+    return PrivacyCard(run=run, statement=statement, signature=signed.signature)
+
+
+def of_run(
+    grant: documents.Grant, receipt: documents.Receipt, files: Mapping[str, Path], images: Mapping[str, str]
+) -> RunFacts:
+    """Collect what a run states about itself; everything in it is public or an output of the mechanisms.
+
+    Args:
+        grant: the approved run.
+        receipt: what it paid.
+        files: paths of the published files, by name.
+        images: images of the steps, by step; only references with a digest are stated.
+    """
+    plan, declared = grant.plan, grant.declared
+    guarantee = _guarantee(grant, receipt)
+    return RunFacts(
+        summary=tuple(_summary(grant, guarantee)),
+        organisation=declared.organisation,
+        purpose=declared.purpose,
+        run_id=grant.run_id,
+        claim=grant.claim,
+        guarantee=guarantee,
+        mechanisms=tuple(_mechanisms(grant)),
+        hyperparameters=Hyperparameters(
+            training=grant.training,
+            steps=plan.steps,
+            sampling_rate=plan.sampling_rate,
+            test_fraction=grant.test_fraction,
+            chosen=declared.hyperparameters_chosen,
+        ),
+        files={name: file_digest(path) for name, path in sorted(files.items())},
+        software=Software(
+            versions=dict(_versions()),
+            commit=os.environ.get(REVISION) or None,
+            images={step: image for step, image in sorted(images.items()) if "@sha256:" in image},
+        ),
+    )
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest of a published file.
+
+    Raises:
+        NotFound: it does not exist.
+        InvalidInput: it cannot be read.
+    """
+    try:
+        return _digest(path.read_bytes())
+    except OSError as error:
+        raise local_files.translation(error, path) from error
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _summary(grant: documents.Grant, guarantee: Guarantee) -> Iterator[str]:
+    training = grant.training
+    yield (f"This model predicts {_TASKS[training.task]}. It was trained on personal data under differential privacy.")
+    yield (
+        f"With or without {guarantee.unit_description}, the probability of any outcome differs by at most a factor of "
+        f"e^{guarantee.epsilon:.6g}, plus {guarantee.delta:.3g}."
+    )
+    yield (
+        "This holds for the model, its statistics and its metrics together, against every attacker, without a time "
+        "limit. Runs on the same data add up: what the blocks below have left bounds all later runs."
+    )
+    yield "A person with several units is protected less, as the table of groups says."
+
+
+_TASKS = {"product": "the product category of a review", "sentiment": "whether a review gives five stars"}
+
+
+def _guarantee(grant: documents.Grant, receipt: documents.Receipt) -> Guarantee:
     bound = f", at most {grant.max_contribution} of them per block" if not grant.unit.is_one_record else ""
-    yield "# Privacy card"
-    yield ""
-    yield f"Run `{grant.run_id}`, claim `{grant.claim}`."
-    yield ""
-    yield "| | |"
-    yield "|---|---|"
-    yield f"| privacy unit | {grant.unit}: {UNITS[grant.unit]}{bound} |"
-    yield "| adjacency | add or remove one unit |"
-    yield f"| guarantee of everything published here | epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g} |"
-    yield f"| granted | epsilon {grant.epsilon:.6g}, delta {grant.delta:.3g} |"
-    yield "| accountant | privacy loss distributions (PLD, dp_accounting); blocks are charged as listed below |"
-    yield (
-        f"| split | users by keyed hash, {grant.test_fraction:.0%} held out; training and evaluation are on disjoint "
-        "users and compose in parallel, statistics in sequence with both |"
+    return Guarantee(
+        unit=grant.unit,
+        unit_description=f"{_UNITS[grant.unit]}{bound}",
+        adjacency=grant.adjacency,
+        epsilon=receipt.epsilon,
+        delta=receipt.delta,
+        granted_epsilon=grant.epsilon,
+        accountant=(
+            "privacy loss distributions (PLD, dp_accounting); training and evaluation are on disjoint users and "
+            "compose in parallel, statistics in sequence with both"
+        ),
+        groups=tuple(_group(receipt, size) for size in GROUP_SIZES),
     )
 
 
-def _mechanisms(grant: Grant) -> Iterator[str]:
+def _group(receipt: documents.Receipt, size: int) -> GroupGuarantee:
+    delta = group_privacy.delta_of_group(receipt.epsilon, receipt.delta, size=size)
+    return GroupGuarantee(units=size, epsilon=size * receipt.epsilon, delta=delta)
+
+
+def _mechanisms(grant: documents.Grant) -> Iterator[StepMechanism]:
     plan = grant.plan
-    yield "| step | mechanism | sampling | noise |"
-    yield "|---|---|---|---|"
-    yield (
-        f"| statistics | counts per category and star, L1 sensitivity {plan.sensitivity} | none "
-        f"| discrete Laplace, scale {plan.statistics_scale:.6g} |"
+    counts = f"L1 sensitivity {plan.sensitivity}"
+    yield StepMechanism(
+        step="dp_preprocess",
+        data="all users",
+        mechanism=f"counts per category and star, {counts}",
+        sampling="none",
+        noise=f"discrete Laplace (OpenDP), scale {plan.statistics_scale:.6g}",
     )
-    yield (
-        f"| training | DP-SGD, {plan.steps} steps | Poisson, rate {plan.sampling_rate:.6g} "
-        f"| Gaussian, noise multiplier {plan.noise_multiplier:.6g} |"
+    yield StepMechanism(
+        step="dp_train",
+        data=f"training users, {1 - grant.test_fraction:.0%} by keyed hash",
+        mechanism=f"DP-SGD, {plan.steps} steps, each unit's gradient clipped to L2 norm "
+        f"{grant.training.max_grad_norm:.6g}",
+        sampling=f"Poisson, rate {plan.sampling_rate:.6g}",
+        noise=f"Gaussian from a stream cipher, noise multiplier {plan.noise_multiplier:.6g}",
     )
-    yield (
-        f"| evaluation | counts of correct and wrong predictions per class, L1 sensitivity {plan.sensitivity} | none "
-        f"| discrete Laplace, scale {plan.evaluation_scale:.6g} |"
-    )
-    yield ""
-    yield (
-        "Statistics and evaluation use OpenDP's exact samplers. Training's noise and sampling come from a stream "
-        "cipher keyed by the operating system; its sums are floating-point numbers, a residual risk not accounted for."
+    yield StepMechanism(
+        step="dp_evaluate",
+        data=f"held-out users, {grant.test_fraction:.0%} by keyed hash",
+        mechanism=f"counts of correct and wrong predictions per class, {counts}",
+        sampling="none",
+        noise=f"discrete Laplace (OpenDP), scale {plan.evaluation_scale:.6g}",
     )
 
 
-def _blocks(grant: Grant, receipt: Receipt) -> Iterator[str]:
-    yield "| block | data digest | committed by this run |"
-    yield "|---|---|---|"
-    for block in grant.blocks:
-        yield f"| {block.id} | {block.digest or 'none stated'} | `{receipt.committed.get(block.id)}` |"
-    yield ""
-    yield f"Made with privatekube {__version__}, Python {platform.python_version()}{''.join(_versions())}."
-
-
-def _versions() -> Iterator[str]:
-    for library in LIBRARIES:
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "privatekube", __version__
+    yield "python", platform.python_version()
+    for library in _LIBRARIES:
         try:
-            yield f", {library} {metadata.version(library)}"
+            yield library, metadata.version(library)
         except metadata.PackageNotFoundError:
             continue  # an image has only the packages that its component imports
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the card; `docs/privacy-card.schema.json` is a copy."""
+    return PrivacyCard.model_json_schema(mode="serialization")

@@ -35,9 +35,11 @@ from privatekube.steps import documents
 from privatekube.training import checkpoint
 
 
-def synthetic_block(path: Path, day: int, *, unit: PrivacyUnit = PrivacyUnit.EVENT, bound: int = 1) -> str:
+def synthetic_block(
+    path: Path, day: int, *, unit: PrivacyUnit = PrivacyUnit.EVENT, bound: int = 1, n: int = 200
+) -> str:
     chance = np.random.default_rng(day)
-    n, length = 200, 5
+    length = 5
     made = columns.Reviews(
         user=np.arange(n) + 1000 * day,
         product=chance.integers(0, 50, n),
@@ -89,6 +91,9 @@ class Run:
             "embedding_dim": 4,
             "hidden_dim": 4,
             "seed": 0,
+            "organisation": "Example",
+            "purpose": "a test",
+            "hyperparameters_chosen": "by hand",
             "prefix": str(self.folder / "out"),
             "grant": self.path("grant"),
         }
@@ -124,7 +129,7 @@ class Run:
 
     def upload(self) -> Path:
         names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
-        upload(prefix=str(self.folder / "out"), **{name: self.path(name) for name in names})
+        upload(images={}, prefix=str(self.folder / "out"), **{name: self.path(name) for name in names})
         return Path(self.path("location").read_text())
 
     def to_the_end(self) -> None:

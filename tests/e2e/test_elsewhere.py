@@ -27,7 +27,7 @@ def test_blocks_and_results_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> N
     assert f"{bucket}/out/{run_id}" in shown
     files = uris.list_files(f"{bucket}/out/{run_id}")
     assert {file.rsplit("/", 1)[-1] for file in files} == {
-        *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"),
+        *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"),
     }
     assert json.loads(uris.read_bytes(f"{bucket}/out/{run_id}/receipt.json"))["run_id"] == run_id
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Laptop, committed
 
-FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"}
+FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"}
 
 
 def latest(laptop: Laptop) -> Path:
@@ -23,7 +23,7 @@ def receipt(laptop: Laptop) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_run_publishes_five_files_and_commits_what_its_receipt_says(laptop_with_blocks: Laptop) -> None:
+def test_a_run_publishes_six_files_and_commits_what_its_receipt_says(laptop_with_blocks: Laptop) -> None:
     laptop = laptop_with_blocks
     shown = laptop.pipeline()
     assert {path.name for path in latest(laptop).iterdir()} == FILES
@@ -35,6 +35,9 @@ def test_a_run_publishes_five_files_and_commits_what_its_receipt_says(laptop_wit
         assert held["epsDel"]["epsilon"] == pytest.approx(budget["epsDel"]["epsilon"], abs=1e-9)
         assert held["epsDel"]["delta"] == pytest.approx(budget["epsDel"]["delta"], abs=1e-9)
     metrics = json.loads((latest(laptop) / "metrics.json").read_text())
+    card = latest(laptop) / "privacy-card.json"
+    assert "valid, by ed25519:" in laptop.run("privatekube", "verify-card", str(card))
+    assert json.loads(card.read_text())["run"]["software"]["commit"]
     assert {"estimate", "low", "high"} <= metrics["accuracy"].keys()
     for expected in (paid["claim"], "accuracy", "Privacy budget", str(latest(laptop))):
         assert expected in shown.replace("\n", "")

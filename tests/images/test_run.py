@@ -30,10 +30,10 @@ def test_it_publishes_pays_and_leaves_no_container(laptop: ContainerLaptop) -> N
     assert "release: run ended SUCCEEDED" in written
     published = laptop.folder / "out" / "latest"
     assert {path.name for path in published.iterdir()} == {
-        *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"),
+        *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"),
     }
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
-    assert "Python 3.11.2," in (published / "privacy-card.md").read_text()  # the image's, not this machine's
+    assert "python 3.11.2," in (published / "privacy-card.md").read_text()  # the image's, not this machine's
     assert containers() == before
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from privatekube.training import checkpoint as checkpoints
 from tests.node.node import Json
 
-FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md"}
+FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"}
 
 
 def read(path: Path) -> Json:

@@ -38,6 +38,7 @@ def grant(**changes: Any) -> documents.Grant:
         "test_fraction": 0.2,
         "plan": plan,
         "training": training,
+        "declared": {"organisation": "Example", "purpose": "a test", "hyperparameters_chosen": "by hand"},
         "blocks": [{"id": "ns/a", "uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}],
     }
     return documents.Grant.model_validate(fields | changes)

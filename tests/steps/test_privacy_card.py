@@ -1,14 +1,24 @@
-"""The privacy card states what a reader must know to check the promise."""
+"""The privacy card states what a reader must know to check the promise, in JSON and as a page of the same content."""
 
 from __future__ import annotations
 
-from privatekube.steps import documents, privacy_card
+import json
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.resources import signature
+from privatekube.resources.statement import ChargedBlock, SignedStatement, Statement
+from privatekube.steps import card_markdown, documents, privacy_card
+from privatekube.steps.privacy_card import PrivacyCard, RunFacts
 from tests.steps.builders import grant, spend
 
+ROOT = Path(__file__).resolve().parents[2]
+SEED = bytes(32)
 
-def test_the_card_names_unit_adjacency_accountant_sampling_noise_blocks_and_digests() -> None:
-    block = {"id": "ns/a", "uri": "file:///a", "digest": "sha256:77", "budget": {"epsDel": {"epsilon": 1.0}}}
-    given = grant(unit="user-day", max_contribution=3, blocks=[block])
+
+def facts(tmp_path: Path, granted: documents.Grant | None = None, **images: str) -> RunFacts:
     paid = documents.Receipt(
         run_id="r1",
         claim="ns/run-r1",
@@ -17,15 +27,109 @@ def test_the_card_names_unit_adjacency_accountant_sampling_noise_blocks_and_dige
         delta=1e-9,
         spends=(spend(),),
     )
-    text = privacy_card.render(given, paid)
+    model = tmp_path / "model.pt"
+    model.write_bytes(b"weights")
+    return privacy_card.of_run(granted or grant(), paid, {"model.pt": model}, images)
+
+
+def signed(run: RunFacts) -> PrivacyCard:
+    budget = {"epsDel": {"epsilon": 1.0, "delta": 1e-9}}
+    life, left = {"epsDel": {"epsilon": 10.0, "delta": 1e-7}}, {"epsDel": {"epsilon": 9.0, "delta": 9.9e-8}}
+    block = ChargedBlock("ns/a", budget, 1, "sha256:entry", life, left)
+    text = Statement(run.claim, run.digest(), 1_700_000_000_000, (block,)).to_text()
+    return privacy_card.sign(run, SignedStatement(run.digest(), text, signature.sign(SEED, text)))
+
+
+def test_the_page_says_what_a_regulator_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(privacy_card.REVISION, "0123abc")
+    image = f"registry.example/dp-train@sha256:{'7' * 64}"
+    given = grant(unit="user-day", max_contribution=3)
+    page = card_markdown.render(signed(facts(tmp_path, given, dp_train=image, upload="privatekube/upload")))
     for expected in (
+        "| organisation | Example |",
+        "| purpose | a test |",
+        "| date | 2023-11-14 |",
         "user-day: all reviews of one user on one day, at most 3 of them per block",
         "add or remove one unit",
         "epsilon 0.9999 at delta 1e-09",
         "PLD",
         "Poisson, rate 0.1",
         "noise multiplier 1.2",
-        "| ns/a | sha256:77 | `{'epsDel': {'epsilon': 1.0, 'delta': 1e-09}}` |",
+        "| how they were chosen | by hand |",
+        "| learning_rate | 0.01 |",
+        "| ns/a | epsilon 10, delta 1e-07 | epsilon 1, delta 1e-09 | epsilon 9, delta 9.9e-08 | 1 `sha256:entry` |",
+        "| 10 | 9.999 | 1.28e-05 |",
+        "| commit | 0123abc |",
+        f"| image of dp_train | {image} |",
         "dp-accounting 0.6",
     ):
-        assert expected in text
+        assert expected in page
+    assert "privatekube/upload" not in page
+
+
+def test_the_page_starts_with_plain_sentences(tmp_path: Path) -> None:
+    page = card_markdown.render(signed(facts(tmp_path)))
+    assert page.startswith("# Privacy card\n\nThis model predicts the product category of a review.")
+    assert page.index("factor of e^0.9999, plus 1e-09") < page.index("|")
+
+
+def test_what_was_not_stated_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(privacy_card.REVISION, raising=False)
+    page = card_markdown.render(signed(facts(tmp_path)))
+    assert "| commit | not stated |" in page
+    assert "| images | not stated |" in page
+
+
+def test_text_of_a_person_cannot_start_another_row_or_column(tmp_path: Path) -> None:
+    declared = {"organisation": "A | B", "purpose": "<b>[x](y)</b>", "hyperparameters_chosen": "by hand"}
+    page = card_markdown.render(signed(facts(tmp_path, grant(declared=declared))))
+    assert "| organisation | A \\| B |" in page
+    assert "<b>" not in page
+    with pytest.raises(ValueError, match="organisation"):
+        grant(declared={**declared, "organisation": "A\n| granted | epsilon 0 |"})
+
+
+def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
+    card = signed(facts(tmp_path))
+    again = privacy_card.decode(card.encode())
+    assert again == card
+    assert again.signature is not None
+    assert again.statement is not None
+    assert again.signature.is_of(again.statement.to_text())
+
+
+def test_a_card_of_a_deleted_claim_is_not_signed_and_says_so(tmp_path: Path) -> None:
+    card = privacy_card.sign(facts(tmp_path), None)
+    assert privacy_card.decode(card.encode()) == card
+    assert "Not signed: the claim was deleted" in card_markdown.render(card)
+
+
+def test_other_text_with_the_same_values_is_refused(tmp_path: Path) -> None:
+    content = signed(facts(tmp_path)).encode()
+    for changed in (content + b"\n", json.dumps(json.loads(content)).encode(), content.replace(b"0.9999", b"0.99990")):
+        with pytest.raises(errors.InvalidInput, match="not written as it was published"):
+            privacy_card.decode(changed)
+    with pytest.raises(errors.InvalidInput, match="privacy card: "):
+        privacy_card.decode(b"{}")
+
+
+def test_the_documented_schema_is_that_of_the_card() -> None:
+    documented = json.loads((ROOT / "docs" / "privacy-card.schema.json").read_text())
+    assert documented == privacy_card.json_schema(), "run tools/docs/privacy_card_schema.py"
+
+
+def test_every_field_of_the_card_is_explained() -> None:
+    text = (ROOT / "docs" / "privacy-card.md").read_text()
+    schema = privacy_card.json_schema()
+    tables = [schema["properties"], *(part.get("properties", {}) for part in schema["$defs"].values())]
+    settings = documents.TrainingSettings.model_fields
+    names = {name for table in tables for name in table} - settings.keys()
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
+def test_nothing_that_confirms_a_guess_of_the_data_is_in_the_card(tmp_path: Path) -> None:
+    digest = f"sha256:{'9' * 64}"
+    block = {"id": "ns/a", "uri": "file:///secret", "digest": digest, "budget": {"epsDel": {"epsilon": 1.0}}}
+    content = signed(facts(tmp_path, grant(blocks=[block]))).encode().decode()
+    assert digest not in content
+    assert "secret" not in content

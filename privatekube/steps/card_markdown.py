@@ -1,0 +1,144 @@
+"""The privacy card as a page in Markdown: plain sentences first, then the figures of the same document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from privatekube.resources import summary
+from privatekube.resources.statement import ChargedBlock
+from privatekube.resources.wire import common
+from privatekube.steps.privacy_card import NOT_STATED, Guarantee, PrivacyCard, RunFacts
+
+
+def render(card: PrivacyCard) -> str:
+    """Return the page."""
+    run = card.run
+    sections = (
+        ("Privacy card", _introduction(card)),
+        ("Guarantee", _guarantee(run.guarantee)),
+        ("A person with several units", _groups(run.guarantee)),
+        ("Mechanisms", _mechanisms(run)),
+        ("Hyper-parameters", _hyperparameters(run)),
+        ("Budget", _budget(card)),
+        ("Files and software", _files(run)),
+        ("Signature", _signature(card)),
+    )
+    lines = []
+    for level, (title, content) in enumerate(sections):
+        lines += [f"{'#' if level == 0 else '##'} {title}", "", *content, ""]
+    return "\n".join(lines)
+
+
+def _introduction(card: PrivacyCard) -> Iterator[str]:
+    yield from card.run.summary
+    yield ""
+    yield from _table(
+        {
+            "organisation": card.run.organisation,
+            "purpose": card.run.purpose,
+            "date": _date(card),
+            "run": card.run.run_id,
+            "claim": card.run.claim,
+        }.items()
+    )
+
+
+def _date(card: PrivacyCard) -> str:
+    if card.statement is None:
+        return NOT_STATED
+    return f"{datetime.fromtimestamp(card.statement.time_ms / 1000, UTC):%Y-%m-%d}"
+
+
+def _guarantee(guarantee: Guarantee) -> Iterator[str]:
+    yield from _table(
+        {
+            "privacy unit": f"{guarantee.unit}: {guarantee.unit_description}",
+            "adjacency": guarantee.adjacency,
+            "everything published here": f"epsilon {guarantee.epsilon:.6g} at delta {guarantee.delta:.3g}",
+            "granted": f"epsilon {guarantee.granted_epsilon:.6g} at delta {guarantee.delta:.3g}",
+            "accountant": guarantee.accountant,
+        }.items()
+    )
+
+
+def _groups(guarantee: Guarantee) -> Iterator[str]:
+    yield f"A unit is {guarantee.unit_description}. By group privacy, a person with several units in these blocks has:"
+    yield ""
+    rows = [
+        (str(group.units), f"{group.epsilon:.6g}", "no promise" if group.delta is None else f"{group.delta:.3g}")
+        for group in guarantee.groups
+    ]
+    yield from _table(rows, heads=("units", "epsilon", "delta"))
+
+
+def _mechanisms(run: RunFacts) -> Iterator[str]:
+    rows = [(step.step, step.data, step.mechanism, step.sampling, step.noise) for step in run.mechanisms]
+    yield from _table(rows, heads=("step", "data", "mechanism", "sampling", "noise"))
+    yield ""
+    yield ("Training's sums are floating-point numbers, a residual risk that the accountant does not count.")
+
+
+def _hyperparameters(run: RunFacts) -> Iterator[str]:
+    values = run.hyperparameters
+    settings = {**values.training.model_dump(), **values.model_dump(exclude={"training", "chosen"})}
+    yield from _table([("how they were chosen", values.chosen), *((name, str(settings[name])) for name in settings)])
+
+
+def _budget(card: PrivacyCard) -> Iterator[str]:
+    if card.statement is None:
+        yield "The claim was deleted before the control plane was asked."
+        return
+    rows = [_block_row(block) for block in card.statement.blocks]
+    yield from _table(rows, heads=("block", "for its whole life", "committed by this run", "left", "ledger entry"))
+
+
+def _block_row(block: ChargedBlock) -> tuple[str, ...]:
+    entry = f"{block.ledger_sequence} `{block.ledger_digest}`"
+    return block.block, _budget_text(block.lifetime), _budget_text(block.committed), _budget_text(block.left), entry
+
+
+def _budget_text(wire: Mapping[str, Any] | None) -> str:
+    amount = common.budget_from_wire(wire)
+    if wire is None:
+        return "the block was deleted"
+    return "nothing" if amount is None else summary.short(amount)
+
+
+def _files(run: RunFacts) -> Iterator[str]:
+    software = run.software
+    rows = [(name, f"`{digest}`") for name, digest in run.files.items()]
+    rows += [("commit", software.commit or NOT_STATED)]
+    rows += [(f"image of {step}", image) for step, image in software.images.items()] or [("images", NOT_STATED)]
+    rows += [("made with", ", ".join(f"{name} {version}" for name, version in software.versions.items()))]
+    yield from _table(rows)
+
+
+def _signature(card: PrivacyCard) -> Iterator[str]:
+    if card.signature is None:
+        yield "Not signed: the claim was deleted before the control plane was asked."
+        return
+    yield (
+        "The control plane has signed the table of budgets together with the digest of this card's JSON: "
+        "`privatekube verify-card privacy-card.json` checks it."
+    )
+    yield ""
+    yield from _table({"public key": f"`{card.signature.key}`", "signature": f"`{card.signature.value}`"}.items())
+
+
+def _table(rows: Iterable[Iterable[str]], heads: Iterable[str] = ("", "")) -> Iterator[str]:
+    yield _row(heads)
+    yield "|" + "---|" * len(tuple(heads))
+    for row in rows:
+        yield _row(_escaped(cell) for cell in row)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(cell: str) -> str:
+    """Return the text of a cell, in which nobody can start another row, column or link."""
+    text = " ".join(cell.split())
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")

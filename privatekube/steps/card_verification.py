@@ -1,0 +1,102 @@
+"""Check a published privacy card: who signed it, whether the files are those it names, and what the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from privatekube import errors
+from privatekube.privacy import budget
+from privatekube.resources import ledger
+from privatekube.resources.ledger import Entry
+from privatekube.resources.statement import ChargedBlock
+from privatekube.resources.wire import common
+from privatekube.steps import privacy_card
+from privatekube.steps.privacy_card import PrivacyCard
+
+MODEL = "model.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one check.
+
+    Args:
+        name: what was checked.
+        result: what was found, in one line.
+        is_passed: whether it is as the card says.
+    """
+
+    name: str
+    result: str
+    is_passed: bool = True
+
+
+def check_signature(card: PrivacyCard, trusted_key: str | None) -> Check:
+    """Check that the owner of the trusted key signed a statement about this card and its claim.
+
+    Args:
+        card: the card.
+        trusted_key: the public key of the store that the run used; None if it is not known, which fails the check: a
+            card that names its own key proves nothing.
+    """
+    statement, signature = card.statement, card.signature
+    fault = None
+    if statement is None or signature is None:
+        fault = "the card is not signed; its claim was deleted before"
+    elif not signature.is_of(statement.to_text()):
+        fault = "it is not of this statement; the card was changed"
+    elif (statement.card, statement.claim) != (card.run.digest(), card.run.claim):
+        fault = "the statement is about another card; the card was changed"
+    elif trusted_key is None:
+        fault = f"nothing says whose key {signature.key} is; name the store with --store, or its key with --public-key"
+    elif signature.key != trusted_key:
+        fault = f"it is by {signature.key}, not by {trusted_key}"
+    if fault is not None:
+        return Check("signature", fault, is_passed=False)
+    return Check("signature", f"valid, by {trusted_key}")
+
+
+def check_model(card: PrivacyCard, model: Path) -> Check:
+    """Check that a file is the model that the card names."""
+    expected = card.run.files.get(MODEL)
+    try:
+        digest = privacy_card.file_digest(model)
+    except errors.PrivateKubeError as error:
+        return Check("model", str(error), is_passed=False)
+    if digest != expected:
+        return Check("model", f"{model} has digest {digest}, the card names {expected}", is_passed=False)
+    return Check("model", f"{model} is the one that the card names")
+
+
+def check_ledger(card: PrivacyCard, entries: Sequence[Entry]) -> Check:
+    """Check that a ledger is unchanged and has each charge that the card states.
+
+    Args:
+        card: the card.
+        entries: the whole ledger.
+    """
+    statement = card.statement
+    if statement is None:
+        return Check("ledger", "the card states no charge", is_passed=False)
+    try:
+        chained = list(ledger.require_chain(entries))
+    except errors.CorruptData as error:
+        return Check("ledger", str(error), is_passed=False)
+    for charged in statement.blocks:
+        if not _is_entered(charged, statement.claim, chained):
+            fault = f"has no entry {charged.ledger_sequence} of claim {statement.claim} on {charged.block} as stated"
+            return Check("ledger", fault, is_passed=False)
+    return Check("ledger", f"has the entries of claim {statement.claim} on {len(statement.blocks)} blocks")
+
+
+def _is_entered(charged: ChargedBlock, claim: str, entries: Sequence[Entry]) -> bool:
+    entry = next(iter(entries[charged.ledger_sequence - 1 : charged.ledger_sequence]), None)
+    amount = common.budget_from_wire(charged.committed)
+    return (
+        entry is not None
+        and amount is not None
+        and (entry.digest, entry.block, entry.claim) == (charged.ledger_digest, charged.block, claim)
+        and budget.is_close(entry.amount, amount)
+    )
