@@ -81,19 +81,20 @@ def record(line: bytes, category: str) -> Record:
     )
 
 
-def format_fault(file: str, first_line: bytes) -> str:
-    """Return the message for a file of which no line is a review: what it looks like, and what is read."""
-    look, remedy = "is not JSON lines of reviews", "write one JSON object a line"
+def format_fault(file: str, *, first_line: bytes, reason: str) -> str:
+    """Return the message for a file of which no line is a review: what is wrong with the first, and what is read."""
+    look, remedy = f"has not one review, and the fault of its first line is: {reason}", "write one JSON object a line"
     if first_line.lstrip().startswith(b"["):
         look, remedy = "looks like one JSON array, not JSON lines", "write one review a line: jq -c '.[]'"
     elif first_line.lstrip().startswith(b"{'"):
         look = "looks like Python dictionaries, not JSON lines"
         remedy = "write each line again as json.dumps(ast.literal_eval(line))"
-    known = "; or ".join(
-        ", ".join((layout.user, layout.product[0], layout.stars, layout.time, layout.summary, layout.text))
-        for layout in _LAYOUTS
-    )
-    return f"source: {file} {look}; {remedy}, with the fields {known}"
+    return f"source: {file} {look}; {remedy}, with {'; or '.join(map(_field_names, _LAYOUTS))}"
+
+
+def _field_names(layout: _Layout) -> str:
+    time = f"{layout.time} (in {'seconds' if layout.seconds == 1 else 'milliseconds'})"
+    return ", ".join((layout.user, layout.product[0], layout.stars, time, layout.summary, layout.text))
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

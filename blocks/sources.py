@@ -114,7 +114,8 @@ class Files:
                 counts.kept += 1
                 yield record
         if lines and not n_reviews:
-            raise errors.CorruptData(readers.format_fault(file, lines[0]))
+            reason = next(iter(counts.not_reviews))
+            raise errors.CorruptData(readers.format_fault(file, first_line=lines[0], reason=reason))
 
     def _is_wanted(self, record: Record, counts: FileCounts) -> bool:
         if not _first_second(self._days.start_day) <= record.time < _first_second(self._days.end_day + 1):

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+import demo_blocks
 from privatekube.scheduling import ordering
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +47,14 @@ def test_every_policy_is_explained() -> None:
     text = (ROOT / "docs" / "scheduling.md").read_text()
     for name in (*ordering.ORDERINGS, "all", "n=100", "t=10s,30d"):
         assert f"| `{name}` |" in text
+
+
+def test_every_option_of_creating_blocks_is_explained() -> None:
+    text = (ROOT / "docs" / "data.md").read_text()
+    options = typer.main.get_command(demo_blocks.app).commands["create"].params  # type: ignore[attr-defined]  # a group
+    names = [name for option in options for name in option.opts]
+    assert len(names) > 15
+    assert [name for name in names if not re.search(rf"`{name}[` ]", text)] == []
 
 
 @pytest.mark.slow

@@ -171,8 +171,15 @@ def test_html_becomes_text_before_it_becomes_words(tmp_path: Path) -> None:
     [
         (str(line_2018()), "looks like Python dictionaries, not JSON lines; write each line again as json.dumps"),
         ("[" + json.dumps(line_2023()) + ",", "looks like one JSON array, not JSON lines; write one review a line"),
-        ("reviewerID,asin", "is not JSON lines of reviews; write one JSON object a line"),
-        (json.dumps({"stars": 5}), "is not JSON lines of reviews; write one JSON object a line"),
+        ("reviewerID,asin", "has not one review, and the fault of its first line is: not JSON; write one JSON object"),
+        (
+            json.dumps({"stars": 5}),
+            "has not one review, and the fault of its first line is: neither reviewerID nor",
+        ),
+        (
+            json.dumps(line_2023(timestamp=FIRST_DAY_SECONDS)),
+            "has not one review, and the fault of its first line is: field ti",
+        ),
     ],
 )
 def test_a_file_without_a_single_review_is_refused_with_what_is_read(tmp_path: Path, line: str, look: str) -> None:
@@ -180,7 +187,7 @@ def test_a_file_without_a_single_review_is_refused_with_what_is_read(tmp_path: P
     with pytest.raises(errors.CorruptData) as caught:
         opened(path)
     assert str(caught.value).startswith(f"source: {path} {look}")
-    assert "with the fields reviewerID, asin, overall, unixReviewTime, summary, reviewText; or user_id" in str(
+    assert "with reviewerID, asin, overall, unixReviewTime (in seconds), summary, reviewText; or user_id" in str(
         caught.value
     )
 
