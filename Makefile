@@ -52,7 +52,7 @@ test-node: $(STAMP) node-tools
 PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c constraints.txt
 requirements: $(STAMP)
 	$(PIN) pyproject.toml --extra control -o components/bases/control/requirements.txt
-	$(PIN) pyproject.toml --extra training -o components/bases/training/requirements.txt
+	$(PIN) pyproject.toml --extra training --extra cluster -o components/bases/training/requirements.txt
 	$(PIN) pyproject.toml --extra controller -o manifests/controller/requirements.txt
 	echo opendp | $(PIN) - -o components/dp_preprocess/requirements.txt
 

@@ -11,9 +11,9 @@ from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.requests import AllocateRequest
+from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.wire import common
-from privatekube.steps import arguments, documents, public_log
+from privatekube.steps import arguments, documents, paid_releases, public_log
 from privatekube.storage import uris
 
 
@@ -49,7 +49,8 @@ def allocate(
 ) -> None:
     """Claim budget for a run under a name made from `run_id`: a repetition finds its own claim and pays once.
 
-    Writes the Grant to the path `grant`. Refuses, before anything is claimed, a `prefix` that cannot be written.
+    Registers the Grant with the claim and writes it to the path `grant`. Refuses, before anything is claimed, a
+    `prefix` that cannot be written.
     """
     uris.require_writable(prefix)
     run = config.RunArguments(
@@ -97,8 +98,16 @@ def allocate(
         training=documents.TrainingSettings.of(run),
         declared=documents.Declarations.of(run),
     )
+    _approve(document)
     documents.write(document, grant)
     public_log.say("granted", blocks=len(blocks), claim=claim_id)
+
+
+def _approve(document: documents.Grant) -> None:
+    """Register the Grant with its claim, so that the claim pays for no other run."""
+    digest = documents.digest(documents.encode(document))
+    with connect.connect() as client:
+        client.register_release(document.claim, RegisterRequest(paid_releases.APPROVAL, (digest,)))
 
 
 def _claim(

@@ -10,7 +10,7 @@ from privatekube import errors
 from privatekube.client import connect
 from privatekube.privacy import accounting, budget, events, rounding
 from privatekube.resources.wire import common
-from privatekube.steps import arguments, documents, public_log
+from privatekube.steps import arguments, documents, paid_releases, public_log
 
 
 def consume(
@@ -18,20 +18,29 @@ def consume(
 ) -> None:
     """Commit the Grant's budget on each of its blocks, or fail and leave the claim to the exit task.
 
-    The spends compose as they ran: statistics on all units, training and evaluation on disjoint parts. Together they
-    must fit the Grant in the accounting of the blocks. The whole Grant is committed: it was planned to be used in full.
+    The releases that are registered with the claim must be those of the Grant's plan, and the Grant that of the claim.
+    They compose as they ran: statistics on all units, training and evaluation on disjoint parts. Together they must fit
+    the Grant in the accounting of the blocks. The whole Grant is committed: it was planned to be used in full.
     """
-    granted = documents.read(documents.Grant, grant)
+    granted, digest = documents.read(documents.Grant, grant), documents.digest(grant.read_bytes())
     paths = (spend_statistics, spend_training, spend_evaluation)
     spends = tuple(documents.read(documents.Spend, path) for path in paths)
     _require_spends_of_run(granted, spends)
-    epsilon = _epsilon_within_grant(granted, spends)
     with connect.connect() as client:
+        claim = client.get_claim(granted.claim)
+        blocks = [client.get_block(block.id) for block in granted.blocks]
+        paid_releases.require_known_inputs(claim, (digest,))
+        paid_releases.require_grant_of_claim(granted, claim, blocks)
+        paid_releases.require_planned_releases(granted, claim.releases)
+        paid_releases.require_registered(spends, claim.releases)
+        epsilon = _epsilon_within_grant(granted, spends)
         committed = client.consume(granted.claim, mechanisms=[_mechanism(spend) for spend in spends])
+        paid_releases.require_planned_releases(granted, client.get_claim(granted.claim).releases)  # none came between
     _require_all_committed(granted, committed)
     document = documents.Receipt(
         run_id=granted.run_id,
         claim=granted.claim,
+        grant=digest,
         committed={block_id: common.budget_to_wire(amount) for block_id, amount in sorted(committed.items())},
         epsilon=epsilon,
         delta=granted.delta,

@@ -23,9 +23,9 @@ def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path,
         merged = _merge_blocks(granted, blocks)
         content, _ = block_file.encode(merged.reviews, merged.metadata)
         released = _noisy_counts(merged, granted)
-        return dp_step.Release(released.event, (content, _statistics(released.value, granted)))
+        return dp_step.Release(released.event, (_statistics(released.value, granted),), private=(content,))
 
-    dp_step.run("dp_preprocess", release, grant=grant, outputs=(dataset, statistics), spend=spend)
+    dp_step.run("dp_preprocess", release, grant=grant, outputs=(statistics,), private_outputs=(dataset,), spend=spend)
 
 
 def _merge_blocks(granted: documents.Grant, folder: Path) -> block_file.Block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pydantic
@@ -27,7 +28,8 @@ def upload(
 ) -> None:
     """Write the six published files to a folder of the run below `prefix`, never over another run's.
 
-    The Receipt is an input, so that publishing before paying cannot be wired. Writes the folder's URI to `location`.
+    The Receipt is an input, so that publishing before paying cannot be wired, and only what it names is published. The
+    same files may be published again, and below another prefix as well. Writes the folder's URI to `location`.
     """
     granted = documents.read(documents.Grant, grant)
     paid = documents.read(documents.Receipt, receipt)
@@ -35,6 +37,9 @@ def upload(
         raise errors.InvalidInput(
             f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; pass the receipt of this run"
         )
+    _require_paid(
+        paid, grant=grant, released={"dp_preprocess": statistics, "dp_train": checkpoint, "dp_evaluate": metrics}
+    )
     folder = uris.join(prefix, paid.run_id)
     results = {"statistics.json": statistics, "model.pt": checkpoint, "metrics.json": metrics, "receipt.json": receipt}
     facts = privacy_card.of_run(granted, paid, results, images)
@@ -58,6 +63,19 @@ def _signed_statement(facts: privacy_card.RunFacts) -> SignedStatement | None:
             return client.sign_card(facts.claim, facts.digest())
         except errors.NotFound:
             return None
+
+
+def _require_paid(paid: documents.Receipt, released: Mapping[documents.StepName, Path], *, grant: Path) -> None:
+    """Check that the Receipt paid for exactly these files.
+
+    Raises:
+        BudgetExceeded: it paid for something else.
+    """
+    outputs = {spend.step: spend.outputs for spend in paid.spends}
+    expected = [(grant, (paid.grant,)), *((path, outputs.get(step, ())) for step, path in released.items())]
+    for path, digests in expected:
+        if documents.digest(path.read_bytes()) not in digests:
+            raise errors.BudgetExceeded(f"file: {path} is not what the receipt paid for; pass the files of this run")
 
 
 if __name__ == "__main__":

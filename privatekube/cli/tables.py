@@ -15,7 +15,13 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.meta import ObjectMeta, format_time
 from privatekube.resources.requests import AllocateRequest, Request
-from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ReleaseResponse, Response
+from privatekube.resources.responses import (
+    AllocateResponse,
+    ConsumeResponse,
+    RegisterResponse,
+    ReleaseResponse,
+    Response,
+)
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
     from privatekube.simulation.replay import Replay
@@ -178,6 +184,8 @@ def _reason(request: Request, response: Response | None) -> str:
     if isinstance(response.detail, ConsumeResponse | ReleaseResponse):
         outcomes = response.detail.blocks.items()
         return "; ".join(f"{block_id}: {outcome.error}" for block_id, outcome in outcomes if outcome.error)
+    if isinstance(response.detail, RegisterResponse):
+        return f"release of {response.detail.step}"
     if isinstance(request.action, AllocateRequest) and isinstance(response.detail, AllocateResponse):
         return summary.number_of_blocks(len(response.detail.budgets))
     return ""

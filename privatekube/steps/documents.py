@@ -7,6 +7,7 @@ noisy values that the run publishes. Spend: what a step used. Receipt: what was 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Literal[2] = 2
 Json = dict[str, Any]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Digest = Annotated[str, pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Adjacency = Literal["add or remove one unit"]
 ADJACENCY: Adjacency = "add or remove one unit"
 """The neighbouring relation of every mechanism here."""
@@ -233,33 +235,37 @@ class Metrics(Published):
 
 
 class Spend(Document):
-    """What one step used.
+    """What one step used and released, as it is registered with the claim.
 
     Args:
         part: the units it ran on.
         event: the DpEvent that ran, as `events.to_json` writes it.
-        inputs: digest of the Grant and of the noisy outputs that the step read, which tells a repetition from a second
-            release; never of private data, for the Spend is published. The Grant has the data's digests.
+        inputs: the digest of the Grant, then of each noisy file that the step read; never of private data, for the
+            Spend is published. The Grant has the data's digests.
+        outputs: the digest of each released file.
     """
 
     step: StepName
     claim: str
     part: Part
     event: Json
-    inputs: str
+    inputs: tuple[Digest, ...] = pydantic.Field(min_length=1)
+    outputs: tuple[Digest, ...] = pydantic.Field(min_length=1)
 
 
 class Receipt(Document):
-    """What a run committed; publishing needs it.
+    """What a run committed, and for which releases; publishing needs it.
 
     Args:
+        grant: digest of the Grant.
         committed: budget by block id, in the wire's JSON.
         epsilon: what the spends cost together, by PLD, at `delta`.
-        spends: the spends that it paid for.
+        spends: what each step used and released, as the claim has it: nothing else was paid for.
     """
 
     run_id: str
     claim: str
+    grant: Digest
     committed: dict[str, Json]
     epsilon: float
     delta: validation.Delta
@@ -283,6 +289,15 @@ def read(kind: type[D], path: Path) -> D:
         raise local_files.translation(error, path) from error
     except pydantic.ValidationError as error:
         raise errors.InvalidInput(f"{kind.__name__} {path.name}: {validation.first_fault(error)}") from None
+
+
+def digest(content: bytes) -> str:
+    """Return the digest of a file's content; for documents and noisy outputs, never for private data.
+
+    >>> digest(b"")
+    'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    """
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def encode(document: Document) -> bytes:

@@ -1,6 +1,6 @@
-"""The frame of a DP step: release once, write the outputs, then state in the Spend what the release cost.
+"""The frame of a DP step: release once, register the release with the claim, and only then let the outputs leave.
 
-A component of your own gives its mechanism as a function of the Grant:
+A component of your own gives its mechanism as a function of the Grant, and need not know about the registration:
 
     def my_component(*, grant: Path, checkpoint: Path, metrics: Path, spend: Path) -> None:
         def release(granted: documents.Grant) -> dp_step.Release:
@@ -12,14 +12,15 @@ A component of your own gives its mechanism as a function of the Grant:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from privatekube import errors
+from privatekube.client import connect
 from privatekube.privacy import events
-from privatekube.steps import documents, public_log
+from privatekube.steps import documents, paid_releases, public_log
+from privatekube.steps.staged_release import StagedRelease
 from privatekube.storage import local_files
 
 
@@ -30,10 +31,12 @@ class Release:
     Args:
         event: the DpEvent that the mechanism returned together with its noisy value.
         contents: what to write to each output, in the order of `outputs`.
+        private: what to write to each private output: un-noised data for later steps, which stays in the workspace.
     """
 
     event: events.DpEvent
     contents: tuple[documents.Document | bytes, ...]
+    private: tuple[bytes, ...] = ()
 
 
 def run(
@@ -43,43 +46,65 @@ def run(
     grant: Path,
     noisy_inputs: Sequence[Path] = (),
     outputs: Sequence[Path],
+    private_outputs: Sequence[Path] = (),
     spend: Path,
 ) -> None:
     """Run a DP step, unless its Spend shows that it finished before.
+
+    1. Check that the claim can pay for the step. 2. Draw the noise, and keep the release in a folder of the step. 3.
+    Register it with the claim. 4. Write the outputs, then the Spend. A step that is run again goes on with the release
+    that it kept.
 
     Args:
         name: the step, or the one that this component replaces; it says which units the step runs on.
         release: draws the noise that the Grant planned. It is called at most once.
         grant: path of the Grant.
-        noisy_inputs: released values of earlier steps that this one reads. Never private data: their digest is
+        noisy_inputs: released values of earlier steps that this one reads. Never private data: their digests are
             published.
         outputs: where to write what is released, each file whole or not at all.
+        private_outputs: where to write un-noised data for later steps; nothing about it is registered.
         spend: where to write the Spend, after all outputs: a step that was interrupted before has not finished.
 
     Raises:
-        BudgetExceeded: the step released before, from other inputs.
+        BudgetExceeded: the step has released something else under the claim, or an input was not released under it.
+        BudgetUnavailable: the claim does not hold what it was granted.
         InvalidInput: the Grant does not fit, an output cannot be written, or `release` has another number of contents.
     """
     granted = documents.read(documents.Grant, grant)
-    inputs = digest(grant, *noisy_inputs)
-    if is_finished(spend, claim=granted.claim, inputs=inputs, outputs=outputs):
+    inputs = tuple(documents.digest(path.read_bytes()) for path in (grant, *noisy_inputs))
+    if is_finished(spend, claim=granted.claim, inputs=inputs, outputs=(*outputs, *private_outputs)):
         public_log.say("kept")
         return
-    released = release(granted)
-    if len(released.contents) != len(outputs):
-        raise errors.invalid("contents", len(released.contents), f"must be {len(outputs)}", "give one for each output")
-    for path, content in zip(outputs, released.contents, strict=True):
-        data = content if isinstance(content, bytes) else documents.encode(content)
-        local_files.write(path, data, overwrite=True)
-    event = events.to_json(released.event)
-    used = documents.Spend(step=name, claim=granted.claim, part=documents.PARTS[name], event=event, inputs=inputs)
-    documents.write(used, spend)
+    staged = StagedRelease.beside(spend)
+    used = _kept_spend(staged, step=name, claim=granted.claim, inputs=inputs)
+    if used is None:
+        _require_payable(granted.claim, name, inputs)
+        released = release(granted)
+        contents = _contents(released, count=len(outputs))
+        _write_private(released, private_outputs)
+        used = documents.Spend(
+            step=name,
+            claim=granted.claim,
+            part=documents.PARTS[name],
+            event=events.to_json(released.event),
+            inputs=inputs,
+            outputs=tuple(map(documents.digest, contents)),
+        )
+        staged.write(contents, used)
+    _register(staged, used)
+    staged.hand_over(outputs, spend)
 
 
-def is_finished(spend: Path, *, claim: str, inputs: str, outputs: Sequence[Path]) -> bool:
+def is_finished(spend: Path, *, claim: str, inputs: tuple[str, ...], outputs: Sequence[Path]) -> bool:
     """Whether the Spend shows that this step finished before, for this claim with these inputs.
 
     A repeated DP step must keep its first output: a second noisy release would not be paid for.
+
+    Args:
+        spend: path of the Spend.
+        claim: id of the claim.
+        inputs: the digest of the Grant, then of the noisy inputs.
+        outputs: what the step writes, the released files first.
 
     Raises:
         BudgetExceeded: the step released before for this claim, from other inputs or with an output that is gone.
@@ -89,15 +114,52 @@ def is_finished(spend: Path, *, claim: str, inputs: str, outputs: Sequence[Path]
     earlier = documents.read(documents.Spend, spend)
     if earlier.claim != claim:
         return False
-    if earlier.inputs != inputs or not all(output.exists() for output in outputs):
+    if earlier.inputs != inputs or not all(output.exists() for output in outputs) or not _is_kept(earlier, outputs):
         raise errors.BudgetExceeded(
-            f"spend {spend.name}: {earlier.step} has released already for claim {claim} from other inputs; "
-            "a second release would not be paid for: start a new run"
+            f"spend {spend.name}: {earlier.step} has released already for claim {claim}, from other inputs or another "
+            "output; a second release would not be paid for: start a new run"
         )
     return True
 
 
-def digest(*paths: Path) -> str:
-    """Return the digest of the content of files, in their order; for documents and noisy outputs, not private data."""
-    digests = (hashlib.sha256(path.read_bytes()).digest() for path in paths)
-    return f"sha256:{hashlib.sha256(b''.join(digests)).hexdigest()}"
+def _is_kept(spend: documents.Spend, outputs: Sequence[Path]) -> bool:
+    released = outputs[: len(spend.outputs)]
+    return spend.outputs == tuple(documents.digest(output.read_bytes()) for output in released)
+
+
+def _kept_spend(
+    staged: StagedRelease, *, step: documents.StepName, claim: str, inputs: tuple[str, ...]
+) -> documents.Spend | None:
+    """Return the Spend of a release that this step drew before and may not have handed over; None if there is none."""
+    spend = staged.spend()
+    return spend if spend and (spend.step, spend.claim, spend.inputs) == (step, claim, inputs) else None
+
+
+def _require_payable(claim_id: str, step: documents.StepName, inputs: tuple[str, ...]) -> None:
+    with connect.connect() as client:
+        claim = client.get_claim(claim_id)
+    paid_releases.require_first_release(claim, step)
+    paid_releases.require_known_inputs(claim, inputs)
+
+
+def _contents(released: Release, *, count: int) -> list[bytes]:
+    if len(released.contents) != count:
+        raise errors.invalid("contents", len(released.contents), f"must be {count}", "give one for each output")
+    return [item if isinstance(item, bytes) else documents.encode(item) for item in released.contents]
+
+
+def _write_private(released: Release, outputs: Sequence[Path]) -> None:
+    if len(released.private) != len(outputs):
+        raise errors.invalid("private", len(released.private), f"must be {len(outputs)}", "give one for each output")
+    for path, content in zip(outputs, released.private, strict=True):
+        local_files.write(path, content, overwrite=True)
+
+
+def _register(staged: StagedRelease, used: documents.Spend) -> None:
+    """Register a release; one that is refused is removed, because it must not leave the step."""
+    try:
+        with connect.connect() as client:
+            client.register_release(used.claim, paid_releases.registration(used))
+    except errors.BudgetExceeded:
+        staged.remove()
+        raise

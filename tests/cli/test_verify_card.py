@@ -60,7 +60,13 @@ def published(tmp_path: Path) -> Published:
         client.allocate("ns", "run-r1", builders.allocate(0.5), timeout_seconds=5)
         client.consume("ns/run-r1")
         paid = documents.Receipt(
-            run_id="r1", claim="ns/run-r1", committed={}, epsilon=0.49, delta=1e-9, spends=(spend(),)
+            grant=f"sha256:{0:064}",
+            run_id="r1",
+            claim="ns/run-r1",
+            committed={},
+            epsilon=0.49,
+            delta=1e-9,
+            spends=(spend(),),
         )
         facts = privacy_card.of_run(grant(), paid, {"model.pt": run.model}, {})
         run.card.write_bytes(privacy_card.sign(facts, client.sign_card("ns/run-r1", facts.digest())).encode())

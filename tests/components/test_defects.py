@@ -16,7 +16,7 @@ import pytest
 from privatekube.data import block_file
 from privatekube.privacy import events, mechanisms, planning
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.steps import dp_step
+from privatekube.steps import dp_step, paid_releases
 from privatekube.training import dpsgd, evaluation, loop, randomness, split
 from tests.components import test_units
 from tests.privacy import test_planning
@@ -111,16 +111,30 @@ def a_spend_of_more_noise_than_was_drawn(patch: Patch) -> None:
 
 def a_second_release(patch: Patch) -> None:
     patch.setattr(dp_step, "is_finished", lambda *_spend, **_named: False)
+    patch.setattr(paid_releases, "require_first_release", lambda *_claim: None)
 
 
 def a_published_digest(patch: Patch) -> None:
-    digest = dp_step.digest
+    run = dp_step.run
 
-    def mutant(*paths: Path) -> str:
-        dataset = paths[0].with_name("dataset")
-        return block_file.read(dataset).digest if dataset.exists() else digest(*paths)
+    def mutant(name: Any, release: Any, **paths: Any) -> None:
+        dataset = paths["spend"].with_name("dataset")
 
-    patch.setattr(dp_step, "digest", mutant)
+        def with_digest(granted: Any) -> dp_step.Release:
+            released: dp_step.Release = release(granted)
+            named = [
+                content if isinstance(content, bytes) else content.model_copy(update={"data": _digest_of(dataset)})
+                for content in released.contents
+            ]
+            return replace(released, contents=tuple(named))
+
+        run(name, with_digest, **paths)
+
+    patch.setattr(dp_step, "run", mutant)
+
+
+def _digest_of(dataset: Path) -> str | None:
+    return block_file.read(dataset).digest if dataset.exists() else None
 
 
 def with_patch(test: Callable[[Patch], None]) -> Callable[[Path], None]:

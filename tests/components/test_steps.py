@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,14 +27,15 @@ from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.data import block_file, columns
 from privatekube.data.metadata import content_digest
-from privatekube.privacy import planning
+from privatekube.privacy import events, planning
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
-from privatekube.steps import documents
+from privatekube.steps import documents, dp_step
 from privatekube.training import checkpoint
+from tests import builders
 
 
 def synthetic_block(
@@ -189,6 +192,9 @@ def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> No
     documents.write(granted.model_copy(update={"blocks": granted.blocks[:1]}), run.path("grant"))
     with pytest.raises(errors.BudgetExceeded, match="second release"):
         run.preprocess()
+    run.path("s1").unlink()
+    with pytest.raises(errors.BudgetExceeded, match="dp_preprocess has released already"):
+        run.preprocess()
 
 
 def test_a_step_reads_the_granted_blocks_and_no_others(run: Run) -> None:
@@ -211,26 +217,98 @@ def test_nothing_published_is_a_digest_of_the_merged_data(run: Run) -> None:
 
 
 def test_two_runs_draw_different_noise(run: Run) -> None:
-    run.allocate()
-    run.download()
     released = set()
     for attempt in range(3):
         run.path("s1").unlink(missing_ok=True)
+        run.allocate(run_id=f"r{attempt}")
+        run.download()
         run.preprocess()
         released.add(run.path("statistics").read_text())
         assert len(released) == attempt + 1
 
 
-def test_spends_that_cost_more_than_the_grant_are_refused_and_nothing_is_committed(run: Run) -> None:
-    run.to_the_end()
-    spend = json.loads(run.path("s2").read_text())
-    gaussian = spend["event"]["event"]["event"]
-    gaussian["noise_multiplier"] *= 0.9
-    run.path("s2").write_text(json.dumps(spend))
-    with pytest.raises(errors.BudgetExceeded, match="is more than ns/b0 grants"):
+MADE_UP: dict[str, Callable[[documents.Json], documents.Json]] = {
+    "nothing": lambda _event: {"type": "composed", "events": []},
+    "more noise": lambda event: event | {"event": gaussian(0.5, 100.0)},
+    "less noise": lambda event: event | {"event": gaussian(0.5, 1.0)},
+    "another rate": lambda event: event | {"event": event["event"] | {"sampling_probability": 0.25}},
+    "fewer steps": lambda event: event | {"count": 1},
+    "another mechanism": lambda _event: events.to_json(events.discrete_laplace(1e6, 1)),
+}
+
+
+def gaussian(rate: float, noise: float) -> documents.Json:
+    return documents.Json(events.to_json(events.poisson_gaussian(rate, noise, 1))["event"])
+
+
+@pytest.mark.parametrize("change", list(MADE_UP.values()), ids=list(MADE_UP))
+def test_training_that_ran_another_event_than_planned_is_not_paid_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, change: Callable[[documents.Json], documents.Json]
+) -> None:
+    for step in (run.allocate, run.download, run.preprocess):
+        step()
+    with monkeypatch.context() as patch:
+        patch.setattr(dp_step, "events", SimpleNamespace(to_json=lambda event: change(events.to_json(event))))
+        run.train()
+    run.evaluate()
+    with pytest.raises(errors.BudgetExceeded, match="event of dp_train: the run states"):
         run.consume()
     assert committed(run.client) == [0, 0]
     assert not run.path("receipt").exists()
+
+
+@pytest.mark.parametrize("change", list(MADE_UP.values()), ids=list(MADE_UP))
+def test_a_spend_that_states_something_else_than_was_registered_is_refused(
+    run: Run, change: Callable[[documents.Json], documents.Json]
+) -> None:
+    run.to_the_end()
+    spend = documents.read(documents.Spend, run.path("s2"))
+    documents.write(spend.model_copy(update={"event": change(spend.event)}), run.path("s2"))
+    with pytest.raises(errors.BudgetExceeded, match="spend of dp_train: is not what the step registered"):
+        run.consume()
+    assert committed(run.client) == [0, 0]
+
+
+def test_a_run_that_registered_something_beside_its_plan_is_not_paid_for(run: Run) -> None:
+    run.to_the_end()
+    run.client.register_release("ns/run-r1", builders.release("dp_more"))
+    with pytest.raises(errors.BudgetExceeded, match=r"registered steps: .*dp_more"):
+        run.consume()
+    assert committed(run.client) == [0, 0]
+
+
+def test_of_two_runs_from_one_grant_the_second_is_refused_at_its_first_step(run: Run) -> None:
+    run.allocate()
+    run.download()
+    copied = Run(run.folder / "copy", run.client)
+    shutil.copytree(run.path(""), copied.path(""))
+    run.preprocess()
+    with pytest.raises(errors.BudgetExceeded, match=r"dp_preprocess has released already.*: start a new run"):
+        copied.preprocess()
+    assert not copied.path("statistics").exists()
+    for step in (run.train, run.evaluate, run.consume, run.upload):
+        step()
+    assert committed(run.client) == [1.0, 1.0]
+
+
+def test_a_run_that_was_copied_with_its_releases_publishes_the_same_release(run: Run) -> None:
+    run.to_the_end()
+    copied = Run(run.folder / "copy", run.client)
+    shutil.copytree(run.path(""), copied.path(""))
+    assert run.consume() == copied.consume()
+    assert committed(run.client) == [1.0, 1.0]
+    first, second = ({file.name: file.read_bytes() for file in each.upload().iterdir()} for each in (run, copied))
+    assert first == second
+
+
+@pytest.mark.parametrize("name", ["grant", "statistics", "checkpoint", "metrics"])
+def test_what_the_receipt_did_not_pay_for_is_not_published(run: Run, name: str) -> None:
+    run.to_the_end()
+    run.consume()
+    run.path(name).write_bytes(run.path(name).read_bytes() + b" ")
+    with pytest.raises(errors.BudgetExceeded, match=f"{name} is not what the receipt paid for"):
+        run.upload()
+    assert not list((run.folder / "out").iterdir())
 
 
 @pytest.mark.parametrize(("field", "value"), [("claim", "ns/run-other"), ("part", "all")])

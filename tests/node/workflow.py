@@ -12,8 +12,6 @@ from tests.node import accounts, pods, volume
 from tests.node.compiled import Compiled, Scope, Step
 from tests.node.node import Json, Node
 
-IN_CLUSTER = {"allocate", "download", "consume", "release"}
-"""Steps that use the control plane; the others get neither a token nor its address."""
 DELETED = "Deleted"
 _END_SECONDS = 300  # the first pod of the training image waits until 3 GB are unpacked
 _REQUESTS = {"cpu": "50m", "memory": "16Mi"}
@@ -88,13 +86,12 @@ class Run:
         return endings
 
     def _pod(self, name: str, step: Step, command: list[str]) -> Json:
-        has_token = step.name in IN_CLUSTER
         document = pods.pod(
             name,
             step.container["image"],
             "",
-            automountServiceAccountToken=has_token,
-            serviceAccountName=accounts.CLAIMANT if has_token else "default",
+            automountServiceAccountToken=True,
+            serviceAccountName=accounts.CLAIMANT,
             enableServiceLinks=False,
             volumes=[
                 {"name": "temporary", "emptyDir": {}},
@@ -104,7 +101,7 @@ class Run:
         limits = step.limits | ({"memory": self.memory[step.name]} if step.name in self.memory else {})
         document["spec"]["containers"][0] |= {
             "command": command,
-            "env": [{"name": "PRIVATEKUBE_STORE", "value": "kubernetes"}] if has_token else [],
+            "env": [{"name": "PRIVATEKUBE_STORE", "value": "kubernetes"}],
             "resources": {"limits": limits, "requests": _REQUESTS},
             "volumeMounts": [
                 {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, see docs/images.md

@@ -44,7 +44,12 @@ def grant(**changes: Any) -> documents.Grant:
     return documents.Grant.model_validate(fields | changes)
 
 
-def spend(inputs: str = "sha256:1", claim: str = "ns/run-r1") -> documents.Spend:
+DIGEST = f"sha256:{'1' * 64}"
+
+
+def spend(inputs: str = DIGEST, claim: str = "ns/run-r1", output: str = DIGEST) -> documents.Spend:
     """What dp_preprocess spent under the claim."""
     event = {"type": "discrete_laplace", "noise_parameter": 0.05, "sensitivity": 1}
-    return documents.Spend(step="dp_preprocess", claim=claim, part="all", event=event, inputs=inputs)
+    return documents.Spend(
+        step="dp_preprocess", claim=claim, part="all", event=event, inputs=(inputs,), outputs=(output,)
+    )

@@ -1,17 +1,25 @@
-"""A DP step releases once: a repetition keeps the first output, and a second release is refused."""
+"""A DP step releases once: it registers its release before the outputs leave, and a repetition keeps the first one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from privatekube import errors
+from privatekube.client import connect
+from privatekube.client.client import BudgetClient
 from privatekube.privacy import events
-from privatekube.steps import documents, dp_step
-from tests.steps.builders import grant, spend
+from privatekube.resources.requests import RegisterRequest
+from privatekube.steps import documents, dp_step, paid_releases
+from privatekube.steps.staged_release import StagedRelease
+from privatekube.storage import local_files
+from tests import builders
+from tests.steps.builders import DIGEST, grant, spend
 
 EVENT = events.discrete_laplace(20.0, 1)
 METRICS = documents.Metrics(
@@ -20,24 +28,45 @@ METRICS = documents.Metrics(
     model="lstm",
     noise=documents.CountNoise(scale=20.0, sensitivity=1),
 )
+CLAIM = "ns/run-r1"
+
+
+def digest(path: Path) -> str:
+    return documents.digest(path.read_bytes())
 
 
 class Mechanism:
-    """Counts how often it is called."""
+    """Draws an output that differs from call to call, like noise, and counts its calls."""
 
-    def __init__(self, *contents: documents.Document | bytes) -> None:
-        self.contents, self.calls = contents, 0
+    def __init__(self, *contents: documents.Document | bytes, private: tuple[bytes, ...] = ()) -> None:
+        self.contents, self.private, self.calls = contents, private, 0
 
     def __call__(self, granted: documents.Grant) -> dp_step.Release:
-        assert granted.claim == "ns/run-r1"
+        assert granted.claim == CLAIM
         self.calls += 1
-        return dp_step.Release(EVENT, self.contents)
+        noise = f"{self.calls}".encode()
+        drawn = tuple(content + noise if isinstance(content, bytes) else content for content in self.contents)
+        return dp_step.Release(EVENT, drawn, self.private)
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> dict[str, Any]:
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BudgetClient]:
+    """A store with a claim that was granted, whose run was approved, and whose data is opened."""
+    monkeypatch.setenv(connect.STORE, f"sqlite:///{tmp_path}/state.db")
+    with connect.connect() as client:
+        client.create_blocks([builders.block()])
+        client.allocate("ns", "run-r1", builders.allocate(0.5), timeout_seconds=5)
+        approved = documents.digest(documents.encode(grant()))
+        client.register_release(CLAIM, RegisterRequest(paid_releases.APPROVAL, (approved,)))
+        client.mark_opened(CLAIM)
+        yield client
+
+
+@pytest.fixture
+def paths(client: BudgetClient, tmp_path: Path) -> dict[str, Any]:
     documents.write(grant(), tmp_path / "grant")
     (tmp_path / "checkpoint").write_text("noisy")
+    client.register_release(CLAIM, RegisterRequest("dp_train", (digest(tmp_path / "checkpoint"),), event="noise"))
     return {
         "grant": tmp_path / "grant",
         "noisy_inputs": (tmp_path / "checkpoint",),
@@ -46,45 +75,200 @@ def paths(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_the_outputs_and_the_spend_are_written(paths: dict[str, Any]) -> None:
+def release_of(client: BudgetClient, step: str = "dp_evaluate") -> RegisterRequest | None:
+    return client.get_claim(CLAIM).releases.get(step)
+
+
+def test_the_outputs_and_the_spend_are_written_and_registered(client: BudgetClient, paths: dict[str, Any]) -> None:
     dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
     metrics, content = paths["outputs"]
     assert documents.read(documents.Metrics, metrics) == METRICS
-    assert content.read_bytes() == b"bytes"
+    assert content.read_bytes() == b"bytes1"
+    inputs = [digest(paths["grant"]), digest(paths["noisy_inputs"][0])]
     assert json.loads(paths["spend"].read_text()) == {
         "schema_version": 2,
         "step": "dp_evaluate",
-        "claim": "ns/run-r1",
+        "claim": CLAIM,
         "part": "test",
         "event": events.to_json(EVENT),
-        "inputs": dp_step.digest(paths["grant"], *paths["noisy_inputs"]),
+        "inputs": inputs,
+        "outputs": [digest(metrics), digest(content)],
     }
     assert sorted(file.name for file in metrics.parent.iterdir()) == ["bytes", "metrics", "spend"]
+    registered = release_of(client)
+    assert registered is not None
+    assert (registered.inputs, registered.outputs) == (tuple(inputs), (digest(metrics), digest(content)))
+    assert json.loads(registered.event or "") == events.to_json(EVENT)
+
+
+def test_private_outputs_are_written_and_nothing_about_them_is_registered(
+    client: BudgetClient, paths: dict[str, Any], tmp_path: Path
+) -> None:
+    private = tmp_path / "out" / "dataset"
+    dp_step.run("dp_evaluate", Mechanism(METRICS, b"x", private=(b"secret",)), **paths, private_outputs=(private,))
+    assert private.read_bytes() == b"secret"
+    assert documents.digest(b"secret") not in str(client.get_claim(CLAIM))
 
 
 def test_a_repetition_draws_no_noise_and_keeps_the_first_output(
     paths: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mechanism = Mechanism(METRICS, b"first")
-    dp_step.run("dp_evaluate", mechanism, **paths)
-    mechanism.contents = (METRICS, b"second")
-    dp_step.run("dp_evaluate", mechanism, **paths)
+    mechanism = Mechanism(METRICS, b"bytes")
+    for _ in range(2):
+        dp_step.run("dp_evaluate", mechanism, **paths)
     assert mechanism.calls == 1
-    assert paths["outputs"][1].read_bytes() == b"first"
+    assert paths["outputs"][1].read_bytes() == b"bytes1"
     assert capsys.readouterr().out == "finished before with the same inputs: its output is kept\n"
 
 
-def test_other_noisy_inputs_or_a_lost_output_are_a_second_release(paths: dict[str, Any]) -> None:
+class Died(Exception):  # noqa: N818 - not an error of the step
+    """The process died."""
+
+
+def die(*_given: Any, **_named: Any) -> None:
+    raise Died
+
+
+@contextlib.contextmanager
+def dying_at(place: object, name: str, call: Callable[..., Any]) -> Iterator[None]:
+    """Have the process die in a function, and go on after that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, name, call)
+        try:
+            yield
+        except Died:
+            return
+    raise AssertionError("it did not die")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (StagedRelease, "write"),
+        (BudgetClient, "register_release"),
+        (StagedRelease, "hand_over"),
+        (StagedRelease, "remove"),
+    ],
+    ids=["while it keeps its release", "before it registers", "before the outputs", "after the outputs"],
+)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_step_that_dies_anywhere_releases_what_it_registered(
+    client: BudgetClient, paths: dict[str, Any], place: type, name: str, after: bool
+) -> None:
+    mechanism, call = Mechanism(METRICS, b"bytes"), getattr(place, name)
+    with dying_at(place, name, lambda *given: die(call(*given) if after else None)):
+        dp_step.run("dp_evaluate", mechanism, **paths)
+    before = release_of(client)
+    dp_step.run("dp_evaluate", mechanism, **paths)
+    registered = release_of(client)
+    assert registered is not None
+    assert registered.outputs == tuple(map(digest, paths["outputs"]))
+    assert before in (None, registered)
+    assert sorted(file.name for file in paths["spend"].parent.iterdir()) == ["bytes", "metrics", "spend"]
+
+
+@pytest.mark.parametrize("n_files", [0, 1, 2])
+def test_a_step_that_dies_between_two_outputs_writes_the_same_ones_again(paths: dict[str, Any], n_files: int) -> None:
+    mechanism, write = Mechanism(METRICS, b"bytes"), local_files.write
+    written: list[Path] = []
+
+    def dying(path: Path, *given: Any, **named: Any) -> None:
+        if path in (*paths["outputs"], paths["spend"]):
+            if len(written) == n_files:
+                raise Died
+            written.append(path)
+        write(path, *given, **named)
+
+    with dying_at(local_files, "write", dying):
+        dp_step.run("dp_evaluate", mechanism, **paths)
+    dp_step.run("dp_evaluate", mechanism, **paths)
+    assert mechanism.calls == 1
+    assert paths["outputs"][1].read_bytes() == b"bytes1"
+
+
+def test_a_step_in_a_second_folder_is_refused_and_leaves_nothing(paths: dict[str, Any], tmp_path: Path) -> None:
+    dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
+    second = {"outputs": (tmp_path / "2" / "metrics", tmp_path / "2" / "bytes"), "spend": tmp_path / "2" / "spend"}
+    mechanism = Mechanism(METRICS, b"bytes")
+    with pytest.raises(errors.BudgetExceeded, match=r"dp_evaluate has released already.*: start a new run"):
+        dp_step.run("dp_evaluate", mechanism, **paths | second)
+    assert mechanism.calls == 0
+    assert not (tmp_path / "2").exists()
+
+
+def test_of_two_folders_that_draw_at_the_same_time_one_is_refused_and_leaves_nothing(
+    client: BudgetClient, paths: dict[str, Any], tmp_path: Path
+) -> None:
+    second = {"outputs": (tmp_path / "2" / "metrics", tmp_path / "2" / "bytes"), "spend": tmp_path / "2" / "spend"}
+
+    def overtaken(granted: documents.Grant) -> dp_step.Release:
+        dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
+        return dp_step.Release(EVENT, (METRICS, b"other"))
+
+    with pytest.raises(errors.BudgetExceeded, match=r"dp_evaluate has released something else.*: start a new run"):
+        dp_step.run("dp_evaluate", overtaken, **paths | second)
+    assert list((tmp_path / "2").iterdir()) == []
+    registered = release_of(client)
+    assert registered is not None
+    assert registered.outputs == tuple(map(digest, paths["outputs"]))
+
+
+@pytest.mark.parametrize("change", [{"delta": 1e-5}, {"epsilon": 9.0}, {"claim": "ns/other"}, {"test_fraction": 0.5}])
+def test_a_changed_grant_is_refused_before_noise_is_drawn(
+    client: BudgetClient, paths: dict[str, Any], change: dict[str, Any]
+) -> None:
+    client.allocate("ns", "other", builders.allocate(0.1), timeout_seconds=5)
+    documents.write(grant(**change), paths["grant"])
+    mechanism = Mechanism(METRICS, b"bytes")
+    with pytest.raises(errors.BudgetExceeded, match="grant: is not the one that was approved"):
+        dp_step.run("dp_evaluate", mechanism, **paths)
+    assert mechanism.calls == 0
+
+
+def test_an_input_that_was_not_released_is_refused_and_its_digest_is_not_published(
+    client: BudgetClient, paths: dict[str, Any]
+) -> None:
+    paths["noisy_inputs"][0].write_text("un-noised")
+    mechanism = Mechanism(METRICS, b"bytes")
+    with pytest.raises(errors.BudgetExceeded, match="input: one was not released under claim"):
+        dp_step.run("dp_evaluate", mechanism, **paths)
+    assert mechanism.calls == 0
+    assert documents.digest(b"un-noised") not in str(client.get_claim(CLAIM))
+
+
+def test_a_claim_that_holds_nothing_pays_for_no_step(client: BudgetClient, paths: dict[str, Any]) -> None:
+    client.consume(CLAIM)
+    mechanism = Mechanism(METRICS, b"bytes")
+    with pytest.raises(errors.BudgetUnavailable, match="holds no budget"):
+        dp_step.run("dp_evaluate", mechanism, **paths)
+    assert mechanism.calls == 0
+
+
+def test_a_lost_or_a_changed_output_or_other_inputs_are_a_second_release(paths: dict[str, Any]) -> None:
     mechanism = Mechanism(METRICS, b"bytes")
     dp_step.run("dp_evaluate", mechanism, **paths)
-    paths["outputs"][1].unlink()
-    with pytest.raises(errors.BudgetExceeded, match="second release"):
-        dp_step.run("dp_evaluate", mechanism, **paths)
-    paths["outputs"][1].write_bytes(b"bytes")
+    first = paths["outputs"][1].read_bytes()
+    for content in (None, b"other"):
+        paths["outputs"][1].unlink()
+        if content is not None:
+            paths["outputs"][1].write_bytes(content)
+        with pytest.raises(errors.BudgetExceeded, match="second release"):
+            dp_step.run("dp_evaluate", mechanism, **paths)
+        paths["outputs"][1].write_bytes(first)
     paths["noisy_inputs"][0].write_text("other")
     with pytest.raises(errors.BudgetExceeded, match="second release"):
         dp_step.run("dp_evaluate", mechanism, **paths)
     assert mechanism.calls == 1
+
+
+def test_a_kept_release_that_was_changed_does_not_leave(paths: dict[str, Any]) -> None:
+    with dying_at(BudgetClient, "register_release", die):
+        dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
+    kept = StagedRelease.beside(paths["spend"]).folder
+    assert kept.stat().st_mode & 0o777 == 0o700
+    (kept / "1").write_bytes(b"other")
+    with pytest.raises(errors.CorruptData, match="is not what dp_evaluate released"):
+        dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
 
 
 def test_an_output_that_cannot_be_written_leaves_no_spend(paths: dict[str, Any]) -> None:
@@ -94,40 +278,29 @@ def test_an_output_that_cannot_be_written_leaves_no_spend(paths: dict[str, Any])
     assert not paths["spend"].exists()
 
 
-def test_every_output_needs_its_content(paths: dict[str, Any]) -> None:
+def test_every_output_needs_its_content(client: BudgetClient, paths: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match="contents: 1 must be 2"):
         dp_step.run("dp_evaluate", Mechanism(METRICS), **paths)
+    with pytest.raises(errors.InvalidInput, match="private: 0 must be 1"):
+        dp_step.run("dp_evaluate", Mechanism(METRICS, b"x"), **paths, private_outputs=(tmp_path / "dataset",))
     assert not paths["spend"].exists()
+    assert release_of(client) is None
 
 
 def test_a_step_without_a_spend_has_not_finished(tmp_path: Path) -> None:
     path = tmp_path / "spend"
-    assert not dp_step.is_finished(path, claim="c", inputs="i", outputs=())
+    assert not dp_step.is_finished(path, claim="c", inputs=("i",), outputs=())
     path.touch()
-    assert not dp_step.is_finished(path, claim="c", inputs="i", outputs=())
+    assert not dp_step.is_finished(path, claim="c", inputs=("i",), outputs=())
 
 
 def test_a_step_with_its_spend_and_outputs_is_not_repeated(tmp_path: Path) -> None:
     output = tmp_path / "statistics.json"
     output.write_text("{}")
-    documents.write(spend(), tmp_path / "spend")
-    assert dp_step.is_finished(tmp_path / "spend", claim="ns/run-r1", inputs="sha256:1", outputs=(output,))
+    documents.write(spend(output=digest(output)), tmp_path / "spend")
+    assert dp_step.is_finished(tmp_path / "spend", claim=CLAIM, inputs=(DIGEST,), outputs=(output,))
 
 
 def test_a_spend_of_another_claim_does_not_count(tmp_path: Path) -> None:
     documents.write(spend(claim="ns/run-r0"), tmp_path / "spend")
-    assert not dp_step.is_finished(tmp_path / "spend", claim="ns/run-r1", inputs="sha256:1", outputs=())
-
-
-def test_a_second_release_from_other_inputs_is_refused(tmp_path: Path) -> None:
-    documents.write(spend(), tmp_path / "spend")
-    with pytest.raises(errors.BudgetExceeded, match="second release"):
-        dp_step.is_finished(tmp_path / "spend", claim="ns/run-r1", inputs="sha256:2", outputs=())
-
-
-def test_a_digest_depends_on_content_and_order_alone(tmp_path: Path) -> None:
-    for name, text in (("a", "1"), ("b", "2"), ("c", "1")):
-        (tmp_path / name).write_text(text)
-    a, b, c = (tmp_path / name for name in "abc")
-    assert dp_step.digest(a, b) == dp_step.digest(c, b)
-    assert dp_step.digest(a, b) != dp_step.digest(b, a)
+    assert not dp_step.is_finished(tmp_path / "spend", claim=CLAIM, inputs=(DIGEST,), outputs=())

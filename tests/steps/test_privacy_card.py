@@ -12,7 +12,7 @@ from privatekube.resources import signature
 from privatekube.resources.statement import ChargedBlock, SignedStatement, Statement
 from privatekube.steps import card_markdown, documents, privacy_card
 from privatekube.steps.privacy_card import PrivacyCard, RunFacts
-from tests.steps.builders import grant, spend
+from tests.steps.builders import DIGEST, grant, spend
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = bytes(32)
@@ -22,6 +22,7 @@ def facts(tmp_path: Path, granted: documents.Grant | None = None, **images: str)
     paid = documents.Receipt(
         run_id="r1",
         claim="ns/run-r1",
+        grant=DIGEST,
         committed={"ns/a": {"epsDel": {"epsilon": 1.0, "delta": 1e-9}}},
         epsilon=0.9999,
         delta=1e-9,

@@ -1,0 +1,160 @@
+"""What a claim pays for, compared with what its run was approved for; every difference is refused.
+
+The registrations of the claim, which the control plane keeps, are compared with the Grant, and the Grant with what the
+control plane knows: its own registration, the budget that the claim holds, and what the blocks state.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from privatekube import errors
+from privatekube.client import run_demand
+from privatekube.privacy import budget, events, planning
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.requests import RegisterRequest
+from privatekube.resources.wire import common
+from privatekube.steps import documents
+
+APPROVAL = "allocate"
+"""The step whose registration is the digest of the Grant."""
+_ROUNDING = 1e-9
+
+
+def registration(spend: documents.Spend) -> RegisterRequest:
+    """Return the registration of what a step released."""
+    event = json.dumps(spend.event, separators=(",", ":"), sort_keys=True)
+    return RegisterRequest(spend.step, spend.outputs, spend.inputs, event)
+
+
+def require_first_release(claim: PrivacyBudgetClaim, step: str) -> None:
+    """Check, before noise is drawn, that the claim can pay for a release of `step`.
+
+    Raises:
+        BudgetExceeded: the step has released before, and that output is lost.
+        BudgetUnavailable: the claim does not hold what it was granted.
+    """
+    if step in claim.releases:
+        raise errors.BudgetExceeded(
+            f"claim {claim.id}: {step} has released already, and what it released is not here; a second release is not "
+            "paid for: start a new run"
+        )
+    if not claim.holds_its_grant:
+        raise errors.BudgetUnavailable(
+            f"claim {claim.id}: holds no budget, or not all it was granted, so {step} must not release; start a new run"
+        )
+
+
+def require_known_inputs(claim: PrivacyBudgetClaim, inputs: Sequence[str]) -> None:
+    """Check that a step reads the Grant that was approved, and beside it only what was released under the claim.
+
+    Args:
+        claim: as the store has it.
+        inputs: the digest of the Grant, then of the noisy inputs.
+
+    Raises:
+        BudgetExceeded: the Grant was changed or is of another claim, or an input was not released under this claim.
+    """
+    grant, *noisy = inputs
+    approval = claim.releases.get(APPROVAL)
+    if approval is None or approval.outputs != (grant,):
+        raise errors.BudgetExceeded(
+            f"grant: is not the one that was approved under claim {claim.id}; pass what allocate wrote"
+        )
+    released = {digest for step, release in claim.releases.items() if step != APPROVAL for digest in release.outputs}
+    for digest in noisy:
+        if digest not in released:
+            raise errors.BudgetExceeded(
+                f"input: one was not released under claim {claim.id}; pass the outputs of this run's earlier steps"
+            )
+
+
+def require_grant_of_claim(
+    granted: documents.Grant, claim: PrivacyBudgetClaim, blocks: Sequence[PrivateDataBlock]
+) -> None:
+    """Check a Grant against what the claim holds, or has committed, and what its blocks state.
+
+    Args:
+        granted: the Grant.
+        claim: as the store has it.
+        blocks: the blocks of the Grant, as the store has them.
+
+    Raises:
+        BudgetExceeded: blocks, budget, delta, privacy unit or contribution bound differ.
+    """
+    held = claim.status.acquired or claim.status.committed
+    amounts = {block.id: common.budget_from_wire(block.budget) for block in granted.blocks}
+    _require_equal("blocks", sorted(amounts), sorted(held))
+    for block_id, amount in amounts.items():
+        if amount is None or not budget.is_close(amount, held[block_id]):
+            raise _difference(f"budget of {block_id}", amount, held[block_id])
+        _require_price(granted, block_id, held[block_id])
+    unit, bound = run_demand.privacy_unit(blocks)
+    _require_equal("unit", granted.unit, unit)
+    _require_equal("max_contribution", granted.max_contribution, bound)
+    _require_equal("sensitivity", granted.plan.sensitivity, bound)
+
+
+def require_planned_releases(granted: documents.Grant, releases: Mapping[str, RegisterRequest]) -> None:
+    """Check that a claim's registrations are those of the Grant's plan: each step once, with its event and its inputs.
+
+    Args:
+        granted: the Grant.
+        releases: what was registered, by step.
+
+    Raises:
+        BudgetExceeded: a step is missing or unknown, ran another mechanism, or read something else than was planned.
+    """
+    _require_equal("registered steps", sorted(releases), sorted((APPROVAL, *documents.PARTS)))
+    approved = releases[APPROVAL].outputs
+    earlier: tuple[str, ...] = ()
+    for step, event in planned_events(granted).items():
+        release = releases[step]
+        ran = json.loads(release.event or "null")
+        _require_equal(f"event of {step}", ran, events.to_json(event))
+        grant, *noisy = release.inputs or ("",)
+        if (grant,) != approved or (earlier and not noisy) or not set(noisy) <= set(earlier):
+            raise errors.BudgetExceeded(
+                f"inputs of {step}: are not the Grant and what the step before it released; nothing is published"
+            )
+        earlier = release.outputs
+
+
+def planned_events(granted: documents.Grant) -> dict[documents.StepName, events.DpEvent]:
+    """Return the event that the Grant plans for each step, in the order in which they run."""
+    plan = planning.RunPlan(**granted.plan.model_dump())
+    return {"dp_preprocess": plan.statistics, "dp_train": plan.training, "dp_evaluate": plan.evaluation}
+
+
+def require_registered(spends: Sequence[documents.Spend], releases: Mapping[str, RegisterRequest]) -> None:
+    """Check that the Spends state what was registered.
+
+    Raises:
+        BudgetExceeded: one states something else.
+    """
+    for spend in spends:
+        if releases.get(spend.step) != registration(spend):
+            raise errors.BudgetExceeded(
+                f"spend of {spend.step}: is not what the step registered under claim {spend.claim}; "
+                "pass the spends of this run"
+            )
+
+
+def _require_price(granted: documents.Grant, block_id: str, held: budget.PrivacyBudget) -> None:
+    """Check that a block with an epsilon-delta budget holds the Grant's epsilon and delta."""
+    if isinstance(held, budget.EpsilonDelta):
+        for name, stated, value in (("epsilon", granted.epsilon, held.epsilon), ("delta", granted.delta, held.delta)):
+            if not math.isclose(stated, value, rel_tol=_ROUNDING):
+                raise _difference(f"{name} of {block_id}", stated, value)
+
+
+def _require_equal(name: str, stated: object, known: object) -> None:
+    if stated != known:
+        raise _difference(name, stated, known)
+
+
+def _difference(name: str, stated: object, known: object) -> errors.BudgetExceeded:
+    return errors.BudgetExceeded(f"{name}: the run states {stated}, and {known} was approved; nothing is published")
