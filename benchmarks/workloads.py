@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from privatekube.privacy import accounting, budget, events
+from privatekube.privacy import accounting, budget, calibration, events, renyi_filter
 
 ORDERS = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64)
 WHOLE = budget.EpsilonDelta(10, 1e-7)
@@ -68,7 +68,7 @@ def mechanisms(n_claims: int, seed: int = 0, *, renyi: bool) -> dict[str, Any]:
     claims = _claims(n_claims, chance, which)
     priced_events = [*statistics, *trainings]
     if renyi:
-        whole = budget.to_renyi(WHOLE)
+        whole = renyi_filter.capacity(WHOLE)
         curves = [list(accounting.renyi_cost(event).values) for event, _ in priced_events]
         return _at_once(f"renyi-{n_claims}", list(whole.values), curves, claims, whole.orders)
     costs = [[accounting.epsilon(event, delta or TRAINING_DELTA), delta] for event, delta in priced_events]
@@ -131,7 +131,7 @@ def _at_once(
 def _training(sampling_rate: float, epochs: int, epsilon: float) -> events.DpEvent:
     """DP-SGD with the least noise for that epsilon."""
     make = functools.partial(_dp_sgd, sampling_rate, round(epochs / sampling_rate))
-    return make(accounting.calibrate_noise_multiplier(make, target_epsilon=epsilon, delta=TRAINING_DELTA))
+    return make(calibration.noise_multiplier(make, target_epsilon=epsilon, delta=TRAINING_DELTA))
 
 
 def _dp_sgd(sampling_rate: float, steps: int, noise_multiplier: float) -> events.DpEvent:

@@ -10,7 +10,7 @@ from privatekube.data import block_file, columns, partition
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import FileCounts
 from privatekube.data.sources import Source
-from privatekube.privacy import budget
+from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
@@ -48,10 +48,11 @@ class Declaration:
 
 
 def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudget:
-    """Return a block's budget, as an (epsilon, delta) or as the Renyi curve that implies it.
+    """Return a block's budget, as an (epsilon, delta) or as the Renyi capacities that guarantee it.
 
     Raises:
         InvalidInput: epsilon is not positive, delta is outside (0, 1), or the accounting is unknown.
+        InvalidBudget: epsilon is too small for delta at every Renyi order.
     """
     if not epsilon > 0:
         raise errors.invalid("epsilon", epsilon, "must be greater than 0", "a block needs a budget: set --epsilon 10")
@@ -60,7 +61,7 @@ def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudg
     if accounting not in ACCOUNTINGS:
         raise errors.invalid("accounting", accounting, f"is not one of {', '.join(ACCOUNTINGS)}", "choose one")
     whole = EpsilonDelta(epsilon, delta)
-    return budget.to_renyi(whole) if accounting == "renyi" else whole
+    return renyi_filter.capacity(whole) if accounting == "renyi" else whole
 
 
 def contribution_bound(unit: PrivacyUnit, max_contribution: int | None) -> int:

@@ -254,10 +254,11 @@ B = TypeVar("B", EpsilonDelta, RenyiCurve)
 
 
 def to_renyi(budget: EpsilonDelta, orders: Iterable[float] = STANDARD_ORDERS) -> RenyiCurve:
-    """Return the Renyi capacity of an (epsilon, delta) budget: max(0, epsilon + ln(delta) / (alpha - 1)).
+    """Return PrivateKube's Renyi form of an (epsilon, delta) budget: max(0, epsilon + ln(delta) / (alpha - 1)).
 
-    A mechanism that stays within this curve at any single order is (epsilon, delta)-DP; Mironov (2017), Prop. 3. At
-    the infinite order the capacity is epsilon.
+    Kept for blocks that PrivateKube's tools declare, which have these numbers: Mironov (2017), Prop. 3, at one order
+    that is fixed beforehand; epsilon at the infinite order. `renyi_filter.capacity` gives the budget of a block that
+    grants at any order, and `renyi_filter.guarantee` tells what these numbers mean on such a block.
 
     Args:
         budget: the lifetime guarantee of the data.

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import accounting, bisection, budget, events, rounding
+from privatekube.privacy import accounting, bisection, budget, calibration, events, rounding
 from privatekube.privacy.events import DpEvent
 
 _HALVINGS = 30
@@ -94,7 +94,7 @@ def plan_run(
         raise errors.invalid("statistics_fraction", statistics_fraction, "must lie in (0, 1)", "0.05 is a good start")
     statistics_scale = sensitivity / (statistics_fraction * epsilon)
     statistics = events.discrete_laplace(statistics_scale, sensitivity)
-    noise_multiplier = accounting.calibrate_noise_multiplier(
+    noise_multiplier = calibration.noise_multiplier(
         lambda noise: events.composition(statistics, events.poisson_gaussian(sampling_rate, noise, steps)),
         target_epsilon=epsilon * (1 - _MARGIN),
         delta=delta,

@@ -9,7 +9,7 @@ import torch
 from opacus.grad_sample import GradSampleModule
 from opacus.layers import DPLSTM
 from opacus.optimizers import DPOptimizer
-from scipy import stats  # type: ignore[import-untyped]  # no types
+from scipy import stats
 from torch import nn
 
 from privatekube import errors

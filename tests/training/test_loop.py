@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import stats  # type: ignore[import-untyped]  # no types
+from scipy import stats
 
 from privatekube import errors
 from privatekube.data import columns
