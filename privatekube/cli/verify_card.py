@@ -11,6 +11,7 @@ from privatekube.resources import signature
 from privatekube.resources.ledger import Entry
 from privatekube.steps import card_verification, privacy_card
 from privatekube.steps.card_verification import Check
+from privatekube.steps.privacy_card import PrivacyCard
 from privatekube.storage import uris
 
 
@@ -36,13 +37,26 @@ def verify(file: Path, model: Path, public_key: Path | None) -> Iterator[Check]:
     try:
         stored_key, entries = _read_store()
     except errors.PrivateKubeError as error:
-        yield card_verification.check_signature(card, given_key)
-        yield card_verification.check_model(card, model)
-        yield Check("ledger", f"not checked: {error}")
+        stored_key, ledger = None, Check("ledger", f"not checked: {error}")
     else:
-        yield card_verification.check_signature(card, given_key or stored_key)
-        yield card_verification.check_model(card, model)
-        yield card_verification.check_ledger(card, entries)
+        ledger = card_verification.check_ledger(card, entries)
+    yield card_verification.check_signature(card, given_key or stored_key)
+    yield card_verification.check_model(card, model)
+    yield card_verification.check_releases(card)
+    yield _check_epsilon(card)
+    yield ledger
+
+
+def _check_epsilon(card: PrivacyCard) -> Check:
+    """Check the card's epsilon where the packages for it are installed."""
+    try:
+        from privatekube.steps import card_accounting  # noqa: PLC0415 - needs the extra `accounting`
+    except ImportError as error:
+        missing = errors.missing_extra(error, extra="accounting")
+        if missing is None:
+            raise
+        return Check("epsilon", f"not checked: {missing}")
+    return card_accounting.check_epsilon(card)
 
 
 def _read_store() -> tuple[str | None, Sequence[Entry]]:

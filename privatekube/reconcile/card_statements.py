@@ -10,7 +10,7 @@ from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import ledger, signature
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
-from privatekube.resources.statement import ChargedBlock, SignedStatement, Statement
+from privatekube.resources.statement import ChargedBlock, SignedStatement, StatedRelease, Statement
 from privatekube.resources.wire import common
 from privatekube.store.base import ResourceStore
 
@@ -32,7 +32,9 @@ def _sign(state: PassState, claim: PrivacyBudgetClaim) -> None:
     entries = {entry.block: entry for entry in state.store.ledger(claim_id=claim.id) if _is_commit(entry)}
     if claim.spec.card is None or not claim.status.committed.keys() <= entries.keys():
         return
-    text = Statement(claim.id, claim.spec.card, state.now_ms, _charged(state, claim, entries)).to_text()
+    releases = tuple(StatedRelease(item.step, item.outputs, item.event) for item in claim.releases.values())
+    charged = _charged(state, claim, entries)
+    text = Statement(claim.id, claim.spec.card, state.now_ms, charged, releases).to_text()
     signed = SignedStatement(claim.spec.card, text, signature.sign(_private_key(state.store), text))
     state.write_claim(replace(claim, status=replace(claim.status, statement=signed)))
 

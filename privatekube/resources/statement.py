@@ -1,7 +1,8 @@
 """What the control plane states, and signs, about a claim whose run publishes a privacy card.
 
 A run can write anything into its card. So the control plane adds what it knows itself: what the claim committed, on
-which blocks, what is left of them, and where the ledger has it. It signs this together with the card's digest.
+which blocks, what is left of them, where the ledger has it, and what was released under it. It signs this together
+with the card's digest.
 """
 
 from __future__ import annotations
@@ -37,6 +38,21 @@ class ChargedBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class StatedRelease:
+    """What one step released under a claim, as it was registered before it left the step.
+
+    Args:
+        step: its name.
+        outputs: the digest of each released file.
+        event: the DpEvent that ran, as JSON text; None if no noise was drawn.
+    """
+
+    step: str
+    outputs: tuple[str, ...]
+    event: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """What the control plane knows about a claim.
 
@@ -45,12 +61,14 @@ class Statement:
         card: digest of the card that the run asked to have signed.
         time_ms: when it was made, unix milliseconds.
         blocks: all blocks that the claim was charged on.
+        releases: all that the claim paid for, in the order in which they were registered.
     """
 
     claim: str
     card: str
     time_ms: int
     blocks: tuple[ChargedBlock, ...]
+    releases: tuple[StatedRelease, ...]
 
     def to_text(self) -> str:
         """Return the text that is signed: JSON with sorted keys, without spaces."""

@@ -16,6 +16,8 @@ from privatekube.steps import privacy_card
 from privatekube.steps.privacy_card import PrivacyCard
 
 MODEL = "model.pt"
+RELEASED = {"dp_preprocess": "statistics.json", "dp_train": MODEL, "dp_evaluate": "metrics.json"}
+"""The published file of each DP step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,16 @@ def check_model(card: PrivacyCard, model: Path) -> Check:
     if digest != expected:
         return Check("model", f"{model} has digest {digest}, the card names {expected}", is_passed=False)
     return Check("model", f"{model} is the one that the card names")
+
+
+def check_releases(card: PrivacyCard) -> Check:
+    """Check that each published file was registered as the release of its step: a claim pays for these alone."""
+    registered = {} if card.statement is None else {item.step: item.outputs for item in card.statement.releases}
+    for step, name in RELEASED.items():
+        if card.run.files.get(name, "") not in registered.get(step, ()):
+            fault = f"{name} is not what {step} registered under claim {card.run.claim}"
+            return Check("releases", fault, is_passed=False)
+    return Check("releases", f"the files are those that were registered under claim {card.run.claim}")
 
 
 def check_ledger(card: PrivacyCard, entries: Sequence[Entry]) -> Check:

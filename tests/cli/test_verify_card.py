@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,14 @@ from privatekube import errors
 from privatekube.cli import app
 from privatekube.client.client import BudgetClient
 from privatekube.resources import signature
+from privatekube.resources.requests import RegisterRequest
 from privatekube.steps import card_verification, documents, privacy_card
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.steps.builders import grant, spend
+
+EVENT = {"type": "discrete_laplace", "noise_parameter": 0.2, "sensitivity": 1}
+"""What every step ran: together epsilon 0.4, for two of them run on disjoint users."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,14 @@ def _no_store_from_the_command_line_is_left(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def published(tmp_path: Path) -> Published:
     run = Published(tmp_path)
-    run.model.write_bytes(b"weights")
     with BudgetClient(SqliteStore(run.store)) as client:
         client.create_blocks([builders.block("a"), builders.block("b", day=3)])
         client.allocate("ns", "run-r1", builders.allocate(0.5), timeout_seconds=5)
+        client.mark_opened("ns/run-r1")
+        for step, name in card_verification.RELEASED.items():
+            (tmp_path / name).write_bytes(b"weights" if name == "model.pt" else name.encode())
+            digest = privacy_card.file_digest(tmp_path / name)
+            client.register_release("ns/run-r1", RegisterRequest(step, (digest,), (), json.dumps(EVENT)))
         client.consume("ns/run-r1")
         paid = documents.Receipt(
             grant=f"sha256:{0:064}",
@@ -68,16 +77,19 @@ def published(tmp_path: Path) -> Published:
             delta=1e-9,
             spends=(spend(),),
         )
-        facts = privacy_card.of_run(grant(), paid, {"model.pt": run.model}, {})
+        facts = privacy_card.of_run(
+            grant(), paid, {name: tmp_path / name for name in card_verification.RELEASED.values()}, {}
+        )
         run.card.write_bytes(privacy_card.sign(facts, client.sign_card("ns/run-r1", facts.digest())).encode())
     return run
 
 
 def test_a_card_as_it_was_published_passes_every_check(published: Published) -> None:
     lines = published.verify().splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["signature", "model", "ledger"]
+    assert [line.partition(":")[0] for line in lines] == ["signature", "model", "releases", "epsilon", "ledger"]
     assert "valid, by ed25519:" in lines[0]
-    assert "2 blocks" in lines[2]
+    assert "cost epsilon 0.4 at delta 1e-09" in lines[3]
+    assert "2 blocks" in lines[4]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -132,6 +144,32 @@ def test_a_changed_byte_of_the_model_is_noticed(published: Published) -> None:
     assert "the card names sha256:" in published.verify(status=1)
     published.model.unlink()
     assert "does not exist" in published.verify(status=1)
+
+
+def resigned(published: Published, card: privacy_card.PrivacyCard, **changes: object) -> None:
+    """Let the control plane sign the card again after the run changed what it says."""
+    run = card.run.model_copy(update=changes)
+    with BudgetClient(SqliteStore(published.store)) as client:
+        published.card.write_bytes(privacy_card.sign(run, client.sign_card(run.claim, run.digest())).encode())
+
+
+def test_a_second_model_under_the_same_claim_is_noticed_though_its_card_is_signed(published: Published) -> None:
+    card = privacy_card.decode(published.card.read_bytes())
+    published.model.write_bytes(b"a second model")
+    resigned(published, card, files={**card.run.files, "model.pt": privacy_card.file_digest(published.model)})
+    output = published.verify(status=1)
+    assert "signature: valid" in output
+    assert "releases: model.pt is not what dp_train registered under claim ns/run-r1" in output
+
+
+def test_a_lower_epsilon_than_the_registered_mechanisms_cost_is_noticed_though_the_card_is_signed(
+    published: Published,
+) -> None:
+    card = privacy_card.decode(published.card.read_bytes())
+    resigned(published, card, guarantee=card.run.guarantee.model_copy(update={"epsilon": 0.3}))
+    output = published.verify(status=1)
+    assert "signature: valid" in output
+    assert "epsilon: the registered mechanisms cost epsilon 0.4 at delta 1e-09, the card says 0.3" in output
 
 
 def test_the_model_may_be_elsewhere(published: Published) -> None:

@@ -37,7 +37,7 @@ def signed(run: RunFacts) -> PrivacyCard:
     budget = {"epsDel": {"epsilon": 1.0, "delta": 1e-9}}
     life, left = {"epsDel": {"epsilon": 10.0, "delta": 1e-7}}, {"epsDel": {"epsilon": 9.0, "delta": 9.9e-8}}
     block = ChargedBlock("ns/a", budget, 1, "sha256:entry", life, left)
-    text = Statement(run.claim, run.digest(), 1_700_000_000_000, (block,)).to_text()
+    text = Statement(run.claim, run.digest(), 1_700_000_000_000, (block,), ()).to_text()
     return privacy_card.sign(run, SignedStatement(run.digest(), text, signature.sign(SEED, text)))
 
 
