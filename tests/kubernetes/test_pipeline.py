@@ -52,6 +52,10 @@ def test_a_run_pays_in_custom_resources_and_publishes_the_same(
         assert committed(blocks[block_id]) == pytest.approx(1.0)
     assert paid["claim"] in shown.replace("\n", "")
     assert "entries" in runner.run("privatekube", "ledger", "--verify")
+    card = str(latest(runner) / "privacy-card.json")
+    checks = user(apiserver, tmp_path, "viewer").run("privatekube", "verify-card", card)
+    assert "signature: valid" in checks
+    assert "ledger: has the entries of claim" in checks
     on_this_machine = Laptop(tmp_path / "elsewhere")
     os.mkdir(on_this_machine.folder)
     on_this_machine.run("demo_blocks.py", "create", "--days", "2")
