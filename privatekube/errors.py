@@ -125,7 +125,7 @@ class StoreBusy(Temporary):
 
 
 EXTRAS = {
-    "cryptography": "training",
+    "cryptography": "scheduling",
     "docker": "images",
     "dp_accounting": "accounting",
     "gcsfs": "gcs",
