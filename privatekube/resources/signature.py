@@ -1,12 +1,12 @@
-"""Ed25519 signatures (RFC 8032), as text: whoever has the public key can tell who signed and that nothing changed."""
+"""Ed25519 signatures (RFC 8032), as text: whoever has the public key can tell who signed and that nothing changed.
+
+`cryptography` is imported when it is used: the types of the library need no extra.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from privatekube import errors
 
@@ -37,6 +37,9 @@ class Signature:
 
     def is_of(self, message: str) -> bool:
         """Return whether the owner of the key signed `message`."""
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - see the module's docstring
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+
         key = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key.partition(":")[2]))
         try:
             key.verify(bytes.fromhex(self.value), message.encode())
@@ -58,6 +61,8 @@ def require_key(text: str) -> str:
 
 def public_key(seed: bytes) -> str:
     """Return the public key of a private key of `SEED_BYTES` random bytes."""
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - see the module's docstring
+
     key = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key()
     return f"ed25519:{key.public_bytes_raw().hex()}"
 
@@ -69,5 +74,7 @@ def sign(seed: bytes, message: str) -> Signature:
     >>> signature.is_of("message"), signature.is_of("massage")
     (True, False)
     """
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - see the module's docstring
+
     key = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
     return Signature(public_key(seed), key.sign(message.encode()).hex())
