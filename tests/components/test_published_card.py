@@ -39,6 +39,7 @@ def published_card(folder: Path, monkeypatch: pytest.MonkeyPatch, *, day: int, n
     for name in ("card", "time_ms"):
         card["statement"].pop(name)
     card["statement"]["blocks"][0].pop("ledger_digest")
+    assert all(release.pop("outputs") for release in card["statement"]["releases"])
     return card
 
 
