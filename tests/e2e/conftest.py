@@ -79,7 +79,8 @@ class Laptop:
 
     @staticmethod
     def _options(settings: tuple[str, ...]) -> list[str]:
-        options = [option for setting in (*QUICK, *settings) for option in ("--set", setting)]
+        chosen = {setting.partition("=")[0]: setting for setting in (*QUICK, *settings)}
+        options = [option for setting in chosen.values() for option in ("--set", setting)]
         return ["--local", "--arguments", str(ROOT / "arguments.yaml"), *options]
 
 

@@ -1,0 +1,73 @@
+"""Give every run of a test the same noise: Python imports this where the folder is on PYTHONPATH, and nowhere else.
+
+The streams depend on nothing but the number of draws before, so that two runs over neighbouring data differ by the data
+alone. Keys, names of runs and times stay as they are.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+
+def repeat_laplace_noise(mechanisms: ModuleType) -> None:
+    """Draw the noise of counts from a generator that is seeded by the scale."""
+
+    def laplace_measurement(scale: float) -> Callable[[list[int]], list[int]]:
+        import numpy as np
+
+        noise = np.random.default_rng(round(1e6 * scale))
+        return lambda counts: [count + round(noise.laplace(scale=scale)) for count in counts]
+
+    mechanisms._laplace_measurement = laplace_measurement  # type: ignore[attr-defined]
+
+
+def repeat_training_noise(randomness: ModuleType) -> None:
+    """Seed each draw by its number: a draw of n + 1 uniforms begins with the n of a draw over one unit less."""
+
+    def uniforms(self: Any, count: int) -> Any:
+        import numpy as np
+
+        self.draws = getattr(self, "draws", 0) + 1
+        return np.random.default_rng(self.draws).random(count)
+
+    randomness.SecureGenerator.uniforms = uniforms
+
+
+PATCHES = {
+    "privatekube.privacy.mechanisms": repeat_laplace_noise,
+    "privatekube.training.randomness": repeat_training_noise,
+}
+
+
+class PatchingLoader(importlib.abc.Loader):
+    """Executes a module as its own loader does, then patches it."""
+
+    def __init__(self, loader: importlib.abc.Loader) -> None:
+        self.loader = loader
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute and patch the module."""
+        self.loader.exec_module(module)
+        PATCHES[module.__name__](module)
+
+
+class PatchingFinder(importlib.abc.MetaPathFinder):
+    """Finds the modules to patch where Python finds them."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return the spec of a module to patch, None for any other."""
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target) if name in PATCHES else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = PatchingLoader(spec.loader)
+        return spec
+
+
+sys.meta_path.insert(0, PatchingFinder())
