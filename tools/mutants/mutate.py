@@ -102,7 +102,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_repository(Path(folder))
         mutants = sample(copy, options.sample, options.seed)
-        if not all(passes(copy, options.python, tests) for tests in TESTS.values()):
+        if not run_tests(copy, options.python, sorted(set(itertools.chain(*TESTS.values()))), timeout_seconds=3600):
             print("the tests fail without any defect: make them pass first")
             return 1
         end = time.monotonic() + 60 * options.minutes
@@ -201,16 +201,17 @@ def noticed(copy: Path, python: str, mutants: Iterable[Mutant], *, end: float) -
 def passes(copy: Path, python: str, tests: Sequence[str], *, first: Path | None = None) -> bool:
     """Whether all tests in `tests` pass, those of the module `first` before the others and slow ones last."""
     mirror = [str(path) for path in (copy / "tests").rglob(f"test_{first.stem}.py")] if first else []
-    return all(run_tests(copy, python, options) for options in (mirror, [*tests, "-m", "not slow"], tests) if options)
+    rounds = (mirror, [*tests, "-m", "not slow"], [*tests, "-m", "slow"])
+    return all(run_tests(copy, python, options) for options in rounds if options)
 
 
-def run_tests(copy: Path, python: str, options: Sequence[str]) -> bool:
+def run_tests(copy: Path, python: str, options: Sequence[str], *, timeout_seconds: float = TEST_SECONDS) -> bool:
     """Whether pytest succeeds in time; a run without any test counts as a success."""
     command = [python, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *options]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(  # noqa: S603 - the tests of this repository
-            command, cwd=copy, env=environment, capture_output=True, timeout=TEST_SECONDS, check=False
+            command, cwd=copy, env=environment, capture_output=True, timeout=timeout_seconds, check=False
         )
     except subprocess.TimeoutExpired:
         return False
