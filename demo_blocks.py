@@ -95,11 +95,12 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         folder=uris.join(uris.absolute(data_dir), namespace, dataset),
     )
     with connect.connect() as client:
-        blocks = demo.write_blocks(choice, declaration, terminal)
+        declared = demo.write_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal)
+        blocks = [block for slice_of_days in declared for block in slice_of_days.blocks]
         if report is not None:
             choice.report.write(Path(report))
         try:
-            created = client.create_blocks(blocks)
+            created = client.create_blocks(blocks, [slice_of_days.identity for slice_of_days in declared])
         except errors.AlreadyExists:
             registered = {block.id for block in client.list_blocks()}
             if not exist_ok or any(block.id not in registered for block in blocks):

@@ -14,7 +14,6 @@ from privatekube.data import declare, json_lines, partition, published_format
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import ReadReport
 from privatekube.data.sources import Source
-from privatekube.resources.block import PrivateDataBlock
 from privatekube.storage import uris
 
 PUBLISHED_SUFFIX = ".h5"
@@ -39,12 +38,15 @@ class Choice:
     report: ReadReport = field(default_factory=ReadReport)
 
 
-def write_blocks(choice: Choice, declaration: declare.Declaration, console: Console) -> list[PrivateDataBlock]:
-    """Return the blocks of a source after writing the files that are missing; nothing is registered.
+def write_blocks(
+    choice: Choice, declaration: declare.Declaration, *, owner_key: bytes, console: Console
+) -> list[declare.DeclaredSlice]:
+    """Return the blocks of a source, slice by slice, after writing the files that are missing; nothing is registered.
 
     Args:
         choice: which reviews.
         declaration: what the owner states about all blocks.
+        owner_key: of the data owner, to identify the data.
         console: gets the progress and the warnings; nothing that depends on a review.
 
     Raises:
@@ -58,15 +60,18 @@ def write_blocks(choice: Choice, declaration: declare.Declaration, console: Cons
         if published:
             return [
                 declare.published_block(
-                    file, declaration, keep_copies=choice.keep_copies, counts=choice.report.of(file)
+                    file,
+                    declaration,
+                    owner_key=owner_key,
+                    keep_copies=choice.keep_copies,
+                    counts=choice.report.of(file),
                 )
                 for file in progress.track(published, description="copying blocks")
             ]
         source = _open(choice, progress)
         return [
-            block
+            declare.write_slice(source, days, declaration, owner_key=owner_key)
             for days in progress.track(slices, description="writing blocks")
-            for block in declare.write_slice(source, days, declaration)
         ]
 
 

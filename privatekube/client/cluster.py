@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from privatekube import errors, retries
@@ -10,6 +10,7 @@ from privatekube.client.client import BudgetClient, Outcome, require_unopened
 from privatekube.reconcile import ledger_audit, overdue_claims
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.store.kubernetes import login
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
@@ -46,9 +47,11 @@ class ClusterClient(BudgetClient):
     def run_pass(self) -> None:
         """Do nothing: the controller runs the passes."""
 
-    def create_blocks(self, blocks: Sequence[PrivateDataBlock]) -> list[PrivateDataBlock]:
+    def create_blocks(
+        self, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity] = ()
+    ) -> list[PrivateDataBlock]:
         """Register the blocks that do not exist yet, and wait until the controller has admitted them."""
-        created = super().create_blocks(blocks)
+        created = super().create_blocks(blocks, identities)
         for block in created:
             self._wait_for_block(block.id, lambda block: block is not None and block.status is not None)
         return created

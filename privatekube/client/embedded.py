@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from privatekube import errors
@@ -11,6 +11,7 @@ from privatekube.reconcile import block_admission, card_statements, ledger_audit
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.requests import AllocateRequest
 from privatekube.scheduling import policy, unlocking
@@ -44,11 +45,21 @@ class ControlPlane:
     def __exit__(self, *_: object) -> None:
         self.store.close()
 
-    def create_blocks(self, blocks: Sequence[PrivateDataBlock]) -> list[PrivateDataBlock]:
+    def owner_key(self) -> bytes:
+        """Return the secret key of the data owner, with which the records of blocks are hashed; created on first use.
+
+        Keep it and the identities made with it from everybody else: they could test guesses of a record.
+        """
+        return block_admission.owner_key(self.store)
+
+    def create_blocks(
+        self, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity] = ()
+    ) -> list[PrivateDataBlock]:
         """Register the blocks that do not exist yet, all of them or none.
 
         Args:
             blocks: what to register; a block that exists with the same data is left unchanged.
+            identities: of their data, by which the same data is recognised under another name.
 
         Returns:
             The blocks that were created.
@@ -60,7 +71,7 @@ class ControlPlane:
         for block in blocks:
             budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)
         with self.store.transaction():
-            created = block_admission.register(self.store, blocks)
+            created = block_admission.register(self.store, blocks, identities)
             self.run_pass()
             return created
 

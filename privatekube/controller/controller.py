@@ -18,6 +18,7 @@ from privatekube.controller.leader_election import LeaderElector, Term
 from privatekube.controller.metrics import Metrics
 from privatekube.controller.status_events import StatusEvent
 from privatekube.reconcile import block_admission, reconcile
+from privatekube.reconcile.earlier_data import Catalogue
 from privatekube.scheduling.policy import Policy
 from privatekube.store import kinds
 from privatekube.store.base import Resource
@@ -175,6 +176,7 @@ class Controller:
         self.store.take_over(current.epoch, fence=not current.was_released)
         for name, value in self._settings.policy.items():
             self.store.set_setting(name, value)
+        block_admission.owner_key(self.store)  # data owners may read it, but not create Secrets
         return current
 
     def _run_pass(self, *, completely: bool) -> bool | None:
@@ -213,14 +215,17 @@ class Controller:
     def _report_refused_blocks(self) -> None:
         """Record, once for each block that was not admitted, why it was not."""
         blocks = self.store.list_blocks()
-        for block in blocks:
-            if block.status is None and block.meta.uid not in self._reported_blocks:
-                self._reported_blocks.add(block.meta.uid)
-                try:
-                    block_admission.require_admissible(self.store, block, block_admission.admitted_by_data(blocks))
-                except errors.PrivateKubeError as error:
-                    event = StatusEvent(status_events.NOT_ADMITTED, str(error), is_warning=True)
-                    self._recorder.record(kinds.BLOCK.api_kind, block.meta, event)
+        new_blocks = [block for block in blocks if block.status is None and block.meta.uid not in self._reported_blocks]
+        if not new_blocks:
+            return
+        catalogue = Catalogue.of_admitted(self.store, blocks)
+        for block in new_blocks:
+            self._reported_blocks.add(block.meta.uid)
+            try:
+                block_admission.require_admissible(block, catalogue)
+            except errors.PrivateKubeError as error:
+                event = StatusEvent(status_events.NOT_ADMITTED, str(error), is_warning=True)
+                self._recorder.record(kinds.BLOCK.api_kind, block.meta, event)
 
     def _end(self) -> None:
         self.store.drain()  # the next leader need not fence off a write that arrives late

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from privatekube import errors
-from privatekube.data import block_file, columns, partition
+from privatekube.data import block_file, columns, identify, partition
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import FileCounts
 from privatekube.data.sources import Source
@@ -14,7 +13,8 @@ from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
-from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
+from privatekube.resources.data_identity import DataIdentity
+from privatekube.resources.meta import CONTENT_DIGEST, DATA_IDENTITY, ObjectMeta
 from privatekube.storage import uris
 
 ACCOUNTINGS = ("epsdel", "renyi")
@@ -81,8 +81,21 @@ def contribution_bound(unit: PrivacyUnit, max_contribution: int | None) -> int:
     return max_contribution
 
 
-def write_slice(source: Source, days: Slice, declaration: Declaration) -> Iterator[PrivateDataBlock]:
-    """Write one slice of a source as a file per bucket, and yield the declaration of each, also of empty buckets.
+@dataclass(frozen=True, slots=True)
+class DeclaredSlice:
+    """The blocks of one slice of a source.
+
+    Args:
+        blocks: one for each bucket.
+        identity: of all reviews of the slice; private to the data owner and the control plane.
+    """
+
+    blocks: tuple[PrivateDataBlock, ...]
+    identity: DataIdentity
+
+
+def write_slice(source: Source, days: Slice, declaration: Declaration, *, owner_key: bytes) -> DeclaredSlice:
+    """Write one slice of a source as a file per bucket, and return the declaration of each, also of empty buckets.
 
     Which blocks exist must not depend on single reviews. A file that already has the same content is kept, so that its
     digest stays; only one of an earlier version, without a key, is written again.
@@ -91,6 +104,8 @@ def write_slice(source: Source, days: Slice, declaration: Declaration) -> Iterat
         AlreadyExists: a file of that name has other data.
     """
     whole = partition.in_order(source.reviews(days))
+    identity = identify.identify(whole, key=owner_key, partition_key_id=source.encoding.partition_key_id)
+    blocks = []
     bucket = partition.bucket_of(whole.user, declaration.n_buckets)
     for number in range(declaration.n_buckets):
         part = whole.select(bucket == number)
@@ -98,7 +113,8 @@ def write_slice(source: Source, days: Slice, declaration: Declaration) -> Iterat
         metadata = _metadata(source, days, number, declaration)
         name = f"{declaration.dataset}-{partition.date_of(days.start_day).isoformat()}-{number}"
         location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
-        yield _resource(name, location, _write(location, kept, metadata), metadata, declaration)
+        blocks.append(_resource(name, location, _write(location, kept, metadata), metadata, declaration, identity))
+    return DeclaredSlice(tuple(blocks), identity)
 
 
 def _write(location: str, part: columns.Reviews, metadata: block_file.Metadata) -> str:
@@ -129,8 +145,13 @@ def _metadata(source: Source, days: Slice, bucket: int, declaration: Declaration
     )
 
 
-def _resource(
-    name: str, location: str, digest: str, metadata: block_file.Metadata, declaration: Declaration
+def _resource(  # noqa: PLR0917 - the parts of one resource
+    name: str,
+    location: str,
+    digest: str,
+    metadata: block_file.Metadata,
+    declaration: Declaration,
+    identity: DataIdentity,
 ) -> PrivateDataBlock:
     numbers = {
         "startTime": metadata.start_day,
@@ -142,12 +163,14 @@ def _resource(
     dimensions = [Dimension(attribute, numeric_value=str(value)) for attribute, value in numbers.items()]
     dimensions.append(Dimension("unit", string_value=metadata.unit.value))
     return PrivateDataBlock(
-        meta=ObjectMeta(name, declaration.namespace, annotations={CONTENT_DIGEST: digest}),
+        meta=ObjectMeta(name, declaration.namespace, annotations={CONTENT_DIGEST: digest, DATA_IDENTITY: identity.id}),
         spec=BlockSpec(declaration.initial_budget, declaration.dataset, location, tuple(dimensions)),
     )
 
 
-def published_block(file: str, declaration: Declaration, *, keep_copies: bool, counts: FileCounts) -> PrivateDataBlock:
+def published_block(
+    file: str, declaration: Declaration, *, owner_key: bytes, keep_copies: bool, counts: FileCounts
+) -> DeclaredSlice:
     """Copy one of PrivateKube's published files as a block file, and return its declaration.
 
     The published format has no place for the key of a digest.
@@ -155,6 +178,7 @@ def published_block(file: str, declaration: Declaration, *, keep_copies: bool, c
     Args:
         file: named `{day}-{bucket}.h5`; the name is public and declares both.
         declaration: what the owner states about all blocks.
+        owner_key: of the data owner, to identify the data.
         keep_copies: keep exact copies of a review.
         counts: gets the numbers of reviews, for the data owner alone.
 
@@ -169,4 +193,5 @@ def published_block(file: str, declaration: Declaration, *, keep_copies: bool, c
     name = f"{declaration.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
     location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
     digest = _write(location, kept, content.metadata)
-    return _resource(name, location, digest, content.metadata, declaration)
+    identity = identify.identify(kept, key=owner_key, partition_key_id=content.metadata.partition_key_id)
+    return DeclaredSlice((_resource(name, location, digest, content.metadata, declaration, identity),), identity)

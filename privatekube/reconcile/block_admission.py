@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 from privatekube import errors
 from privatekube.privacy import budget
-from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import ledger_entries
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.reconcile import earlier_data, ledger_entries
+from privatekube.reconcile.earlier_data import Catalogue
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.data_identity import DataIdentity, Overlap
+from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.base import ResourceStore
 
+OWNER_KEY, _OWNER_KEY_BYTES = "data-owner-key", 32
+"""Name of the store's secret with which a data owner hashes records, and its length."""
 
-def register(store: ResourceStore, blocks: Sequence[PrivateDataBlock]) -> list[PrivateDataBlock]:
+
+def owner_key(store: ResourceStore) -> bytes:
+    """Return the secret key of the data owner; it is created on first use."""
+    return store.ensure_secret(OWNER_KEY, secrets.token_bytes(_OWNER_KEY_BYTES))
+
+
+def register(
+    store: ResourceStore, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity] = ()
+) -> list[PrivateDataBlock]:
     """Create those of `blocks` that do not exist yet, and return them; in one transaction if the store supports them.
 
-    Data whose earlier block was deleted starts from the record of what was committed on it: the next pass writes that
-    into the block's first status.
+    Data that was in an earlier block starts from what was committed on it: the next pass writes that into the block's
+    first status.
+
+    Args:
+        store: where they go.
+        blocks: what to create.
+        identities: of their data; those that created blocks name are stored first.
 
     Raises:
-        AlreadyExists: all exist already, or a name, the same data or overlapping data belongs to another block.
-        InvalidBudget: the data has or had another initial budget.
+        AlreadyExists: all exist already, or a name or the same data belongs to another block.
+        InvalidBudget: the data has or had another initial budget or privacy unit.
     """
     with store.transaction():
         existing = store.list_blocks()
@@ -34,12 +52,19 @@ def register(store: ResourceStore, blocks: Sequence[PrivateDataBlock]) -> list[P
                 f"block {blocks[0].id}: its data is registered already, and a budget is never refreshed; "
                 "create other days, or use what is left: privatekube get blocks"
             )
-        created: list[PrivateDataBlock] = []
+        by_id = {identity.id: identity for identity in identities}
+        catalogue = Catalogue(store, by_id)
+        catalogue.add([*existing, *store.list_retired()])
+        names = {block.id for block in existing}
         for block in missing:
-            _require_new(block, [*existing, *created])
-            record_of(store, block)
-            created.append(store.create(replace(block, status=None)))
-        return created
+            require_new_name(block, names)
+            require_admissible(block, catalogue)
+            catalogue.add([block])
+            names.add(block.id)
+        for identity_id in dict.fromkeys(block.identity_id for block in missing):
+            if identity_id in by_id:
+                store.keep_identity(by_id[identity_id])
+        return [store.create(replace(block, status=None)) for block in missing]
 
 
 def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> None:
@@ -51,55 +76,100 @@ def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> Non
         unsettled = tuple(ledger_entries.unsettled_entries(block, now_ms))
         if block.status is not None:  # a block that was never admitted has nothing to add to an earlier record
             initial, committed = block.spec.initial_budget, transitions.charges(block)
-            store.retire(
-                RetiredData(block.spec.dataset, ledger.data_key(block), block.id, initial, committed, unsettled)
-            )
+            place = (block.spec.dataset, ledger.data_key(block), block.id)
+            store.retire(RetiredData(*place, initial, committed, unsettled, DeclaredData.of(block)))
         store.delete(block)
         for entry in unsettled:
             store.append(entry)
 
 
-def record_of(store: ResourceStore, block: PrivateDataBlock) -> RetiredData | None:
-    """Return the record of what was committed on a block's data under an earlier block; None if it had none.
-
-    Raises:
-        InvalidBudget: the block declares another initial budget than its data had then.
-    """
-    record = store.retired(block.spec.dataset, ledger.data_key(block))
-    if record is not None:
-        _require_same_budget(block, record.initial_budget)
-    return record
-
-
-def admitted_by_data(blocks: Iterable[PrivateDataBlock]) -> dict[tuple[str, str], PrivateDataBlock]:
-    """Return the blocks that have a status, by dataset and data key."""
-    return {(block.spec.dataset, ledger.data_key(block)): block for block in blocks if block.status is not None}
-
-
-def require_admissible(
-    store: ResourceStore, block: PrivateDataBlock, admitted: Mapping[tuple[str, str], PrivateDataBlock]
-) -> RetiredData | None:
-    """Check that a new block may be admitted, and return the record of its data as `record_of` does.
+def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[RetiredData]:
+    """Check that a new block may be admitted beside the blocks of a catalogue.
 
     Args:
-        store: holds the records.
         block: the new block.
-        admitted: the admitted blocks, see `admitted_by_data`.
+        catalogue: the blocks that it may not share a record with, and the records of deleted ones.
+
+    Returns:
+        The records of the deleted blocks with some of its data on which something was committed.
 
     Raises:
-        AlreadyExists: its data already has a block, and so a budget.
-        InvalidBudget: see `record_of`.
+        AlreadyExists: some of its data has a block, and so a budget, or it cannot be told whether it has.
+        InvalidBudget: its data had another initial budget or privacy unit.
     """
-    other = admitted.get((block.spec.dataset, ledger.data_key(block)))
-    if other is not None:
-        raise _duplicate_data(block, other)
-    return record_of(store, block)
+    if block.identity_id is not None and catalogue.identity_of(DeclaredData.of(block)) is None:
+        raise errors.AlreadyExists(
+            f"block {block.id}: the identity of its data is not in the store, so it cannot be told which budget the "
+            "data had; delete it, and create it again"
+        )
+    records = []
+    for match in catalogue.matches(block):
+        earlier = match.earlier
+        if match.overlap is Overlap.UNKNOWN and not (isinstance(earlier, RetiredData) and _is_unused(earlier)):
+            raise _unknown(block, earlier)
+        if isinstance(earlier, PrivateDataBlock):
+            raise errors.AlreadyExists(
+                f"block {block.id}: some of its data is registered as {earlier.id}, and a budget is never refreshed; "
+                "use that block, or create other days"
+            )
+        if match.overlap is Overlap.SAME:
+            _require_same_terms(block, earlier)
+            records += [] if _is_unused(earlier) else [earlier]
+    return records
 
 
-def _duplicate_data(block: PrivateDataBlock, other: PrivateDataBlock) -> errors.AlreadyExists:
+def require_new_name(block: PrivateDataBlock, names: Iterable[str]) -> None:
+    """Check that the name of a new block is not taken.
+
+    Raises:
+        AlreadyExists: it is.
+    """
+    if block.id in names:
+        raise errors.AlreadyExists(
+            f"block {block.id}: exists with other data; use that block, create other days, or delete it first"
+        )
+
+
+def _unknown(block: PrivateDataBlock, earlier: PrivateDataBlock | RetiredData) -> errors.AlreadyExists:
+    if isinstance(earlier, PrivateDataBlock):
+        name, remedy = f"block {earlier.id}", "use that block"
+    else:
+        name = f"the deleted block {earlier.block_id}"
+        remedy = f"create it in its dataset {earlier.dataset!r}, where it bears what was committed"
     return errors.AlreadyExists(
-        f"block {block.id}: the same data is registered as {other.id}, and a budget is never refreshed; use that block"
+        f"block {block.id}: it cannot be told whether {name} has some of the same data, and a budget is never "
+        f"refreshed; {remedy}, or create other days"
     )
+
+
+def _require_same_terms(block: PrivateDataBlock, record: RetiredData) -> None:
+    """Check that a new block has the budget and the unit that its data had.
+
+    The cost of one unit cannot be told from that of another, nor that in Renyi from that in epsilon-delta: they may
+    change only as long as nothing was committed.
+    """
+    is_unused = _is_unused(record)
+    if not (is_unused and _is_equivalent(record.initial_budget, block.spec.initial_budget)):
+        _require_same_budget(block, record.initial_budget)
+    unit, unit_before = DeclaredData.of(block).unit, None if record.declared is None else record.declared.unit
+    if None not in (unit, unit_before) and unit != unit_before and not is_unused:
+        raise errors.InvalidBudget(
+            f"block {block.id}: its unit is {unit}, but budget was committed on its data per {unit_before}; "
+            f"create it with --unit {unit_before}"
+        )
+
+
+def _is_unused(record: RetiredData) -> bool:
+    """Return whether nothing was committed on deleted data."""
+    return not earlier_data.exceeds(record.total, record.initial_budget * 0.0)
+
+
+def _is_equivalent(before: PrivacyBudget, now: PrivacyBudget) -> bool:
+    """Return whether one budget is the Renyi form of the other."""
+    match before, now:
+        case (EpsilonDelta() as whole, RenyiCurve() as curve) | (RenyiCurve() as curve, EpsilonDelta() as whole):
+            return budget.is_close(budget.to_renyi(whole, curve.orders), curve)
+    return False
 
 
 def _require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
@@ -123,40 +193,10 @@ def _exists(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> bo
     return False
 
 
-def _is_same_data(block: PrivateDataBlock, other: PrivateDataBlock) -> bool:
-    return block.content_digest is not None and block.content_digest == other.content_digest
-
-
-def _require_new(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> None:
-    for other in existing:
-        if other.spec.dataset == block.spec.dataset and _is_same_data(other, block):
-            raise _duplicate_data(block, other)
-        if other.id == block.id:
-            raise errors.AlreadyExists(
-                f"block {block.id}: exists with other data; use another --dataset or --namespace, or delete it first"
-            )
-        if other.meta.namespace == block.meta.namespace and _may_overlap(block, other):
-            raise errors.AlreadyExists(
-                f"block {block.id}: its days and users overlap those of {other.id} in dataset "
-                f"{block.spec.dataset!r}, so the same records would get a second budget; use another --dataset"
-            )
-
-
-def _may_overlap(block: PrivateDataBlock, other: PrivateDataBlock) -> bool:
-    """Whether two blocks of a dataset may hold the same records, according to their dimensions."""
-    if block.spec.dataset != other.spec.dataset:
+def _is_same_data(other: PrivateDataBlock, block: PrivateDataBlock) -> bool:
+    """Return whether a block of the same name holds the same data; an earlier version stated a plain digest of it."""
+    if other.content_digest is None or block.content_digest is None:
         return False
-    start, end = _number(block, "startTime"), _number(block, "endTime")
-    other_start, other_end = _number(other, "startTime"), _number(other, "endTime")
-    if start is None or end is None or other_start is None or other_end is None:
-        return False
-    if end < other_start or other_end < start:
-        return False
-    counts = [_number(block, "userBuckets"), _number(other, "userBuckets")]
-    buckets = [_number(block, "userBucket"), _number(other, "userBucket")]
-    return None in [*counts, *buckets] or counts[0] != counts[1] or buckets[0] == buckets[1]
-
-
-def _number(block: PrivateDataBlock, attribute: str) -> Decimal | None:
-    dimension = block.dimension(attribute)
-    return None if dimension is None or dimension.numeric_value is None else Decimal(dimension.numeric_value)
+    if other.identity_id is None and block.identity_id is not None:
+        return (other.spec.data_source, other.spec.dimensions) == (block.spec.data_source, block.spec.dimensions)
+    return other.content_digest == block.content_digest

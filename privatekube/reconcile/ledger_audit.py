@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import block_admission
+from privatekube.reconcile import earlier_data
+from privatekube.reconcile.earlier_data import Catalogue
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import LockState, PrivateDataBlock
+from privatekube.resources.data_identity import Overlap
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.base import ResourceStore
@@ -32,24 +34,75 @@ class Audit:
 
 
 def verify(store: ResourceStore) -> Audit:
-    """Check the ledger's chain, and its totals against the blocks and the records of deleted data.
+    """Check the ledger's chain, its totals against the blocks and the records of deleted data, and both per data.
+
+    Per data: no block that may hold records of a deleted block says that less was committed than the record of that
+    one, no two blocks with budget may hold the same records, and what the ledger has is on a block or a record.
 
     Raises:
-        CorruptData: names the entry, or the block with both totals.
+        CorruptData: names the entry, or the block with both totals, or two blocks.
     """
     with store.transaction():
         entries = list(ledger.require_chain(store.ledger()))
         by_data: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:
             by_data.setdefault((entry.dataset, entry.data), []).append(entry)
-        admitted = block_admission.admitted_by_data(store.list_blocks())
+        blocks, records = store.list_blocks(), store.list_retired()
+        admitted = {_data_of(block): block for block in blocks if block.status is not None}
         for data, block in admitted.items():
             _require_equal(block.id, _committed_amounts(block, by_data.get(data, [])), by_data.get(data, []))
-        for record in store.list_retired():
+        for record in records:
             data = (record.dataset, record.digest)
             if data not in admitted:
                 _require_record(record, by_data.get(data, []))
+        _require_known(by_data, {*map(_data_of, blocks), *((record.dataset, record.digest) for record in records)})
+        _require_one_budget(store, blocks)
     return Audit(len(entries), len(by_data), entries[-1].digest if entries else ledger.GENESIS)
+
+
+def _data_of(block: PrivateDataBlock) -> tuple[str, str]:
+    return block.spec.dataset, ledger.data_key(block)
+
+
+def _require_known(by_data: Mapping[tuple[str, str], list[Entry]], known: Set[tuple[str, str]]) -> None:
+    """Check that all data of the ledger still has a block or a record."""
+    for data, entries in by_data.items():
+        if data not in known:
+            raise errors.CorruptData(
+                f"ledger: budget was committed on block {entries[-1].block}, which has neither a block nor a record "
+                "any more; one of them was removed: restore a backup, and find out who wrote to the store"
+            )
+
+
+def _require_one_budget(store: ResourceStore, blocks: list[PrivateDataBlock]) -> None:
+    """Check that no data has a second budget beside or after its first one."""
+    catalogue = Catalogue.of_admitted(store, blocks)
+    for block in blocks:
+        for match in catalogue.matches(block) if block.status is not None else ():
+            if match.overlap is Overlap.SAME and not _is_charged(block, match.earlier):
+                raise errors.CorruptData(
+                    f"ledger: block {block.id} has data of {_name_of(match.earlier)}, but not what was committed "
+                    "there: its budget was refreshed; claim nothing on it, and find out who wrote to the store"
+                )
+
+
+def _is_charged(block: PrivateDataBlock, earlier: PrivateDataBlock | RetiredData) -> bool:
+    """Return whether a block bears what was committed on an earlier one with the same data."""
+    if isinstance(earlier, PrivateDataBlock):
+        return False
+    nothing = earlier.initial_budget * 0.0
+    if not earlier_data.exceeds(earlier.total, nothing):
+        return True
+    if earlier.declared is None and earlier.digest != ledger.data_key(block):
+        return True  # an earlier version deleted it, and did not record its days
+    if type(earlier.initial_budget) is not type(block.spec.initial_budget):
+        return False
+    charged = budget.total(transitions.charges(block).values(), start=block.spec.initial_budget * 0.0)
+    return not earlier_data.exceeds(earlier.total, charged)
+
+
+def _name_of(earlier: PrivateDataBlock | RetiredData) -> str:
+    return earlier.id if isinstance(earlier, PrivateDataBlock) else f"the deleted block {earlier.block_id}"
 
 
 def _committed_amounts(block: PrivateDataBlock, entries: Iterable[Entry]) -> list[PrivacyBudget]:

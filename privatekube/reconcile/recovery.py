@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import allocate_requests, block_admission
+from privatekube.reconcile import allocate_requests, block_admission, earlier_data
+from privatekube.reconcile.earlier_data import Catalogue
 from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import matching, responses, transitions
 from privatekube.resources.block import LockState, PrivateDataBlock
@@ -17,28 +18,50 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import ResponseState
+from privatekube.resources.retired_data import RetiredData
 from privatekube.scheduling.policy import Policy
 
 _GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
 
 
 def admit_blocks(state: PassState) -> None:
-    """Give new blocks a status: all of their budget is locked, except what was committed on their data before.
+    """Give blocks without a status one: all of their budget is locked, except what was committed on their data before.
 
-    A block whose data already has a block, or had another budget before, is not admitted: nothing can be claimed on it.
+    Such a block is new, or its status was lost. A block with data of another block, or with data that had another
+    budget before, is not admitted: nothing can be claimed on it.
     """
     new_blocks = [block for block in state.blocks.values() if block.status is None and not block.meta.is_deleted]
-    admitted = block_admission.admitted_by_data(state.blocks.values()) if new_blocks else {}
+    if not new_blocks:
+        return
+    catalogue = Catalogue.of_admitted(state.store, state.blocks.values())
+    admissible: list[tuple[PrivateDataBlock, list[RetiredData]]] = []
     for block in new_blocks:
         try:
-            record = block_admission.require_admissible(state.store, block, admitted)
+            admissible.append((block, block_admission.require_admissible(block, catalogue)))
         except (errors.InvalidBudget, errors.AlreadyExists):
             del state.blocks[block.id]
+        else:
+            catalogue.add([block])
+    if admissible:
+        _initialize_statuses(state, admissible)
+
+
+def _initialize_statuses(state: PassState, admissible: list[tuple[PrivateDataBlock, list[RetiredData]]]) -> None:
+    """Give blocks their first status, given the records of deleted blocks that had their data; see `earlier_data`."""
+    for _, records in admissible:
+        for unsettled in (entry for record in records for entry in record.unsettled):
+            state.store.append(unsettled)
+    entries, claims = state.store.ledger(), state.store.list_claims()
+    for block, records in admissible:
+        try:
+            inheritance = earlier_data.inherited(block, records, entries, claims)
+        except errors.InvalidBudget:
+            del state.blocks[block.id]
             continue
-        for entry in () if record is None else record.unsettled:
+        entry = inheritance.entry(block, state.now_ms)
+        if entry is not None:
             state.store.append(entry)
-        state.stage_block(transitions.initialize_status(block, {} if record is None else record.committed))
-        admitted |= block_admission.admitted_by_data([state.blocks[block.id]])
+        state.stage_block(transitions.initialize_status(block, inheritance.committed))
 
 
 def delete_blocks(state: PassState) -> None:

@@ -148,6 +148,11 @@ class PrivateDataBlock:
         """Digest of the data behind the block; None if its owner did not state one."""
         return self.meta.annotations.get(meta.CONTENT_DIGEST)
 
+    @property
+    def identity_id(self) -> str | None:
+        """Name of the identity of the data; None if the block was not made by this library."""
+        return self.meta.annotations.get(meta.DATA_IDENTITY)
+
     def dimension(self, attribute: str) -> Dimension | None:
         """Return the dimension with that name, or None."""
         return next((dimension for dimension in self.spec.dimensions if dimension.attribute == attribute), None)

@@ -22,7 +22,9 @@ from privatekube.resources.wire.reader import Reader
 GENESIS = "sha256:" + "0" * 64
 """The digest to which the first entry is chained."""
 
-CONSUMED, UNSETTLED, OPENING = "consumed", "unsettled", "opening"
+BY_NAME = "name:"
+"""How the key of data begins whose owner states no digest."""
+CONSUMED, UNSETTLED, OPENING, INHERITED = "consumed", "unsettled", "opening", "inherited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Entry:
         claim: id of the claim.
         request: id of the request; None where no request committed it.
         amount: what was committed.
-        reason: `consumed`; `unsettled`: held by a claim when the block was deleted; `opening`: before the ledger.
+        reason: `consumed`; `unsettled`: held by a claim when the block was deleted; `opening`: before the ledger;
+            `inherited`: committed on other blocks that had the same records, see `transitions.INHERITED`.
         mechanisms: the mechanisms that ran for it, as the claimant stated.
         sequence: position in the ledger, from 1; 0 before it is entered.
         digest: of this entry and all before it; empty before it is entered.
@@ -152,5 +155,8 @@ def select(entries: Iterable[Entry], *, block_id: str | None, claim_id: str | No
 
 
 def data_key(block: PrivateDataBlock) -> str:
-    """Return the key of a block's data: its digest or, if none is stated, the block's name."""
-    return block.content_digest or f"name:{block.id}"
+    """Return the key of a block's data: its digest or, if none is stated, the block's name.
+
+    Blocks with other keys may have the same records: then the later one has an entry with what it inherited.
+    """
+    return block.content_digest or f"{BY_NAME}{block.id}"

@@ -15,6 +15,8 @@ GROUP = "columbia.github.com"
 API_VERSION = f"{GROUP}/v1"
 CONTENT_DIGEST = "privacy.columbia.github.com/content-digest"
 """Annotation of a block: the digest of the data behind it."""
+DATA_IDENTITY = "privacy.columbia.github.com/data-identity"
+"""Annotation of a block: the name of the identity of its data; the identity itself is private."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.ledger import Entry
 from privatekube.resources.wire import common
 from privatekube.resources.wire.reader import Reader
@@ -25,6 +26,7 @@ class RetiredData:
         initial_budget: the lifetime budget of the data.
         committed: by claim id.
         unsettled: ledger entries of what claims held when the block was deleted; part of `committed`.
+        declared: what the block declared about its data; None in a record of an earlier version.
     """
 
     dataset: str
@@ -33,6 +35,12 @@ class RetiredData:
     initial_budget: PrivacyBudget
     committed: Mapping[str, PrivacyBudget]
     unsettled: tuple[Entry, ...] = ()
+    declared: DeclaredData | None = None
+
+    @property
+    def total(self) -> PrivacyBudget:
+        """All that was committed on the data."""
+        return budget.total(self.committed.values(), start=self.initial_budget * 0.0)
 
     def to_json(self) -> str:
         """Return the text that a store keeps under dataset and digest."""
@@ -40,15 +48,13 @@ class RetiredData:
             "initialBudget": common.budget_to_wire(self.initial_budget),
             "committedBudgetMap": common.budgets_to_wire(self.committed),
         }
-        return json.dumps(
-            {"blockId": self.block_id, **budgets, "unsettled": [entry.to_json() for entry in self.unsettled]}
-        )
+        declared = {} if self.declared is None else {"declared": self.declared.to_json()}
+        unsettled = [entry.to_json() for entry in self.unsettled]
+        return json.dumps({"blockId": self.block_id, **budgets, "unsettled": unsettled, **declared})
 
     def holds_more_than(self, other: RetiredData) -> bool:
         """Return whether more is committed here than in `other`, at some component or order."""
-        own_total = budget.total(self.committed.values(), start=self.initial_budget * 0.0)
-        other_total = budget.total(other.committed.values(), start=other.initial_budget * 0.0)
-        return not budget.is_close(own_total, other_total) and any(v > 0 for v in (own_total - other_total).values)
+        return not budget.is_close(self.total, other.total) and any(v > 0 for v in (self.total - other.total).values)
 
     @classmethod
     def from_json(cls, dataset: str, digest: str, text: str) -> RetiredData:
@@ -63,4 +69,5 @@ class RetiredData:
             raise errors.CorruptData(f"store: the record of deleted data {digest} has no budget; restore a backup")
         committed = common.read_budgets(body, "committedBudgetMap")
         unsettled = tuple(Entry.from_json(dict(fields.document), "") for fields in body.children("unsettled"))
-        return cls(dataset, digest, body.text("blockId"), initial, committed, unsettled)
+        declared = DeclaredData.from_json(body.child("declared")) if "declared" in body else None
+        return cls(dataset, digest, body.text("blockId"), initial, committed, unsettled, declared)

@@ -23,6 +23,8 @@ HOLDING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING, LockState.CO
 
 FOLDED = "folded"
 """Key of the total that finished claims committed. It has no namespace, so it is never the id of a claim."""
+INHERITED = "inherited"
+"""Key of what was committed on earlier blocks that had the same records, beyond what claims committed on this data."""
 MAX_COMMITTED_ENTRIES = 64
 """Number of claims that a block's committed map lists; above it they are folded into one total to bound its size."""
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 
@@ -92,6 +93,16 @@ class ResourceStore(Protocol):
 
         Of several processes that offer a value at once, all return the one that was stored first. Only the data owner
         and the control plane may read secrets.
+        """
+
+    def keep_identity(self, identity: DataIdentity) -> None:
+        """Store the identity of data; it is never changed or removed. Only data owner and control plane may read it."""
+
+    def identity(self, identity_id: str) -> DataIdentity | None:
+        """Return the identity of that id, or None.
+
+        Raises:
+            CorruptData: it cannot be read.
         """
 
     def transaction(self) -> AbstractContextManager[None]:

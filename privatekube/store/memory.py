@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
@@ -31,6 +32,7 @@ class MemoryStore(Backend):
         records: of deleted data, by dataset and digest.
         named_settings: of the control plane.
         secrets: of the data owner and the control plane, by name.
+        identities: of data, by id.
         entries: of the ledger.
         last_version: of all resources.
     """
@@ -40,6 +42,7 @@ class MemoryStore(Backend):
     records: dict[tuple[str, str], RetiredData] = field(default_factory=dict)
     named_settings: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, bytes] = field(default_factory=dict)
+    identities: dict[str, DataIdentity] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     last_version: int = 0
     _depth: int = 0
@@ -104,9 +107,17 @@ class MemoryStore(Backend):
         return self.secrets.setdefault(name, value)
 
     @override
+    def keep_identity(self, identity: DataIdentity) -> None:
+        self.identities.setdefault(identity.id, identity)
+
+    @override
+    def identity(self, identity_id: str) -> DataIdentity | None:
+        return self.identities.get(identity_id)
+
+    @override
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        secrets = dict(self.secrets)
+        private = (dict(self.secrets), dict(self.identities))
         before = (dict(self.resources), dict(self.records), dict(self.named_settings), self.entries)
         self._depth += 1
         try:
@@ -114,7 +125,7 @@ class MemoryStore(Backend):
         except BaseException:
             if self._depth == 1:
                 self.resources, self.records, self.named_settings, self.entries = before
-                self.secrets = secrets
+                self.secrets, self.identities = private
             raise
         finally:
             self._depth -= 1
@@ -131,6 +142,7 @@ class MemoryStore(Backend):
             records=dict(self.records),
             named_settings=dict(self.named_settings),
             secrets=dict(self.secrets),
+            identities=dict(self.identities),
         )
 
     @override

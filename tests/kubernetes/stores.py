@@ -20,7 +20,7 @@ from tests.kubernetes.apiserver import ApiServer
 def clear(server: ApiServer) -> None:
     """Delete everything that tests created, the lease of a killed controller too."""
     cluster = Cluster(server.api())
-    for plural in (*(kind.plural for kind in kinds.KINDS), store.ENTRIES, store.RETIRED):
+    for plural in (*(kind.plural for kind in kinds.KINDS), store.ENTRIES, store.RETIRED, store.DATA_IDENTITIES):
         for document in cluster.list_objects(plural):
             _delete(cluster, plural, document)
     cluster.close()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from kubernetes.client import AuthorizationV1Api
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.reconcile import card_statements
+from privatekube.reconcile import block_admission, card_statements
 from privatekube.resources import meta, signature, transitions
+from privatekube.resources.data_identity import DataIdentity, DaySketch
 from privatekube.resources.statement import SignedStatement
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
@@ -30,16 +32,19 @@ BLOCKS, CLAIMS, LEDGER, RECORDS = (
     "privacyledgerentries",
     "retiredprivatedata",
 )
-EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS)
+IDENTITIES = "dataidentities"
+EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS, IDENTITIES)
 READ_ALL = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS, LEDGER, RECORDS)}
 ALLOWED = {
     "viewer": READ_ALL,
     "claimant": READ_ALL | {(verb, CLAIMS) for verb in ("create", "update", "patch")},
-    "data-owner": READ_ALL | {("create", BLOCKS), ("delete", BLOCKS)},
+    "data-owner": READ_ALL
+    | {("create", BLOCKS), ("delete", BLOCKS)}
+    | {(verb, IDENTITIES) for verb in ("get", "list", "create")},
     "controller": READ_ALL
     | {(verb, kind) for verb in ("update", "patch") for kind in (BLOCKS, CLAIMS)}
     | {(verb, f"{kind}/status") for verb in ("get", "update", "patch") for kind in (BLOCKS, CLAIMS)}
-    | {("create", LEDGER), ("create", RECORDS), ("update", RECORDS)},
+    | {("create", LEDGER), ("create", RECORDS), ("update", RECORDS), ("get", IDENTITIES), ("list", IDENTITIES)},
     "nobody": set(),
 }
 
@@ -111,3 +116,18 @@ def test_a_claimant_claims_and_appends_but_answers_nothing_and_makes_no_budget(b
         with pytest.raises(errors.InvalidInput, match="forbidden"):
             forbidden()
     assert by["controller"].update_status(more).status.acquired == {block.id: EpsilonDelta(1.0)}
+
+
+def test_only_data_owner_and_controller_read_what_would_confirm_a_guess_of_a_record(
+    by: dict[str, KubernetesStore],
+) -> None:
+    key = block_admission.owner_key(by["controller"])
+    assert block_admission.owner_key(by["data-owner"]) == key
+    identity = DataIdentity("1" * 32, "key", "partition", {0: DaySketch((1, 2))})
+    by["data-owner"].keep_identity(identity)
+    assert by["data-owner"].identity(identity.id) == identity
+    assert by["controller"].identity(identity.id) == identity
+    for role in ("viewer", "claimant"):
+        for secret in (partial(block_admission.owner_key, by[role]), partial(by[role].identity, identity.id)):
+            with pytest.raises(errors.InvalidInput, match="forbidden"):
+                secret()

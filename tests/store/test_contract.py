@@ -12,6 +12,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger
 from privatekube.resources.block import BlockStatus
+from privatekube.resources.data_identity import DataIdentity, DaySketch
 from privatekube.resources.ledger import Entry
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import Response, ResponseState
@@ -267,3 +268,28 @@ def test_a_resource_that_could_not_be_read_again_is_not_written(store: ResourceS
     with pytest.raises(errors.InvalidInput, match=r"spec.initialBudget: -1.0 is negative"):
         store.create(builders.block(budget=EpsilonDelta(-1.0)))
     assert store.list_blocks() == []
+
+
+def test_an_identity_is_kept_as_it_was_first_stored(opener: Opener) -> None:
+    days = {day: DaySketch(tuple(range(day, day + 1024)), 2000) for day in range(32)}  # as large as they get
+    identity = DataIdentity("1" * 32, "key", "partition", days)
+    opener().keep_identity(identity)
+    opener().keep_identity(replace(identity, key_id="other"))
+    assert opener().identity(identity.id) == identity
+    assert opener().identity("2" * 32) is None
+
+
+@pytest.mark.usefixtures("transactional")
+def test_a_failed_transaction_stores_no_identity(opener: Opener) -> None:
+    store = opener()
+    identity = DataIdentity("1" * 32, "key", "partition", {})
+
+    def half_way() -> None:
+        with store.transaction():
+            store.keep_identity(identity)
+            assert store.identity(identity.id) == identity
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half_way()
+    assert store.identity(identity.id) is None

@@ -17,6 +17,7 @@ from typing_extensions import override
 from privatekube import errors
 from privatekube.resources import ledger, summary
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
@@ -29,7 +30,7 @@ from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 
-ENTRIES, RETIRED = "privacyledgerentries", "retiredprivatedata"
+ENTRIES, RETIRED, DATA_IDENTITIES = "privacyledgerentries", "retiredprivatedata", "dataidentities"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
 
 
@@ -45,7 +46,8 @@ class KubernetesStore(Backend):
     def __init__(self, cluster: Cluster, core: CoreObjects, *, clock: Clock = SYSTEM) -> None:
         self._cluster, self._core, self._clock = cluster, core, clock
         self._entries: list[Entry] = []
-        self._identities: set[str] = set()
+        self._entered: set[str] = set()
+        self._identities: dict[str, DataIdentity] = {}
 
     @override
     def create(self, resource: R) -> R:
@@ -122,7 +124,7 @@ class KubernetesStore(Backend):
         """Add an entry under the name of its place: of two processes that append at once, one has to repeat it."""
         if not self._entries:
             self._read_new_entries()
-        while entry.identity not in self._identities:
+        while entry.identity not in self._entered:
             previous = self._entries[-1].digest if self._entries else ledger.GENESIS
             chained = ledger.chain_to(previous, entry, sequence=len(self._entries) + 1)
             spec = {**chained.to_json(), "digest": chained.digest}
@@ -152,6 +154,22 @@ class KubernetesStore(Backend):
     @override
     def ensure_secret(self, name: str, value: bytes) -> bytes:
         return self._core.ensure_secret(f"privatekube-{name}", SYSTEM_NAMESPACE, value)
+
+    @override
+    def keep_identity(self, identity: DataIdentity) -> None:
+        document = documents.custom_object("DataIdentity", identity.id, identity.to_json())
+        with contextlib.suppress(errors.AlreadyExists):  # an identity never changes
+            self._cluster.create(DATA_IDENTITIES, document)
+
+    @override
+    def identity(self, identity_id: str) -> DataIdentity | None:
+        """Return the identity of that id, read once: it never changes."""
+        if identity_id not in self._identities:
+            document = self._cluster.get(DATA_IDENTITIES, identity_id)
+            if document is None:
+                return None
+            self._identities[identity_id] = DataIdentity.from_json(identity_id, document["spec"])
+        return self._identities[identity_id]
 
     @override
     def transaction(self) -> contextlib.AbstractContextManager[None]:
@@ -198,4 +216,4 @@ class KubernetesStore(Backend):
 
     def _remember(self, entry: Entry) -> None:
         self._entries.append(entry)
-        self._identities.add(entry.identity)
+        self._entered.add(entry.identity)

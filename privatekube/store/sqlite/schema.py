@@ -26,6 +26,7 @@ CREATE TRIGGER ledger_is_not_shortened BEFORE DELETE ON ledger BEGIN SELECT rais
 """,
     """
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE identities (id TEXT PRIMARY KEY, body TEXT NOT NULL);
 """,
 )
 """What each version adds to the one before."""

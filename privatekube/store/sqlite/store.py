@@ -14,6 +14,7 @@ from typing_extensions import override
 from privatekube import errors
 from privatekube.resources import ledger
 from privatekube.resources.block import Budgets
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
@@ -44,6 +45,7 @@ class SqliteStore(Backend):
         self._clock = clock
         self._decoded: dict[tuple[str, str], Any] = {}
         self._unsaved: dict[tuple[str, str], Any] = {}
+        self._identities: dict[str, DataIdentity] = {}
         self._db = Connection(path)
         self._rows = self._db.rows
         try:
@@ -141,6 +143,21 @@ class SqliteStore(Backend):
             return bytes(self._rows("SELECT value FROM secrets WHERE name = ?", name)[0][0])
 
     @override
+    def keep_identity(self, identity: DataIdentity) -> None:
+        with self.transaction():
+            self._rows("INSERT OR IGNORE INTO identities VALUES (?, ?)", identity.id, identity.to_text())
+
+    @override
+    def identity(self, identity_id: str) -> DataIdentity | None:
+        """Return the identity of that id, decoded once: it never changes."""
+        if identity_id not in self._identities:
+            rows = self._rows("SELECT body FROM identities WHERE id = ?", identity_id)
+            if not rows:
+                return None
+            self._identities[identity_id] = DataIdentity.from_json(identity_id, json.loads(rows[0][0]))
+        return self._identities[identity_id]
+
+    @override
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         return self._db.transaction(before_commit=self._save, on_rollback=self._forget)
 
@@ -232,3 +249,4 @@ class SqliteStore(Backend):
         """Forget what a transaction that was rolled back read and wrote."""
         self._decoded.clear()
         self._unsaved.clear()
+        self._identities.clear()

@@ -1,0 +1,217 @@
+"""What was committed on the data of a new block before: under earlier blocks with the same records, and by its claims.
+
+Records are recognised by `KnownData.overlap`, across names, namespaces and datasets.
+
+A new block inherits, component by component, the largest total of all deleted blocks that may have a record in common
+with it. That is enough for every privacy unit. Proof, by induction over the blocks that ever held a unit, in order of
+creation: at any time at most one admitted block holds the unit, since a block that may share a record with another one
+is not admitted beside it, and each cut puts a unit (a review, or a user's reviews of a day) into one block. The total
+of the first block is what was committed on the unit. A later one starts at no less than the total of the block before
+it, and adds what is committed while it lives. So the total of the last block is at least the sum of everything that was
+committed on the unit, and that total never exceeds the initial budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+from privatekube import errors
+from privatekube.privacy import budget, rounding
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import ledger, transitions
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.data_identity import DataIdentity, Overlap
+from privatekube.resources.declared_data import DeclaredData, KnownData
+from privatekube.resources.ledger import Entry
+from privatekube.resources.retired_data import RetiredData
+from privatekube.store.base import ResourceStore
+
+Earlier = PrivateDataBlock | RetiredData
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An earlier block, alive or deleted, that may hold records of a new one.
+
+    Args:
+        earlier: the block, or the record of a deleted one.
+        overlap: `Overlap.SAME` or `Overlap.UNKNOWN`.
+    """
+
+    earlier: Earlier
+    overlap: Overlap
+
+
+class Catalogue:
+    """The data of all blocks, alive and deleted, by what it is looked up by.
+
+    Args:
+        store: has the identities.
+        identities: more of them, by id, that are not stored yet.
+    """
+
+    def __init__(self, store: ResourceStore, identities: Mapping[str, DataIdentity] | None = None) -> None:
+        self._store, self._identities = store, identities or {}
+        self._by_key: dict[object, list[tuple[int, Earlier, KnownData]]] = {}
+        self._others: list[tuple[int, Earlier, KnownData]] = []
+        self._all: list[tuple[int, Earlier, KnownData]] = []
+
+    @classmethod
+    def of_admitted(cls, store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Catalogue:
+        """Return the catalogue of those of `blocks` that have a status, and of all deleted blocks."""
+        catalogue = cls(store)
+        catalogue.add([block for block in blocks if block.status is not None])
+        catalogue.add(store.list_retired())
+        return catalogue
+
+    def identity_of(self, declared: DeclaredData | None) -> DataIdentity | None:
+        """Return the identity that a block names; None if it names none, or one that is not there or is unreadable."""
+        if declared is None or declared.identity_id is None:
+            return None
+        try:
+            return self._identities.get(declared.identity_id) or self._store.identity(declared.identity_id)
+        except errors.CorruptData:  # one unreadable identity must not stop the pass; the data cannot be compared
+            return None
+
+    def add(self, earlier: Iterable[Earlier]) -> None:
+        """Add blocks, or records of deleted ones."""
+        for item in earlier:
+            known = self._known(item)
+            place = (len(self._all), item, known)
+            self._all.append(place)
+            keys = known.keys()
+            if keys is None:
+                self._others.append(place)
+            for key in keys or ():
+                self._by_key.setdefault(key, []).append(place)
+
+    def matches(self, item: Earlier) -> Iterator[Match]:
+        """Yield what may hold records of a block or record, in the order in which it was added."""
+        known = self._known(item)
+        keys = known.keys()
+        if keys is None:
+            candidates = self._all
+        else:
+            places = {place[0]: place for key in keys for place in self._by_key.get(key, ())}
+            candidates = [places[number] for number in sorted(places)]
+            candidates += self._others
+        for _, other, other_known in candidates:
+            overlap = known.overlap(other_known)
+            if other is not item and overlap is not Overlap.DIFFERENT:
+                yield Match(other, overlap)
+
+    def _known(self, item: Earlier) -> KnownData:
+        if isinstance(item, RetiredData):
+            digest = None if item.digest.startswith(ledger.BY_NAME) else item.digest
+            return KnownData(item.dataset, digest, item.declared, self.identity_of(item.declared))
+        declared = DeclaredData.of(item)
+        return KnownData(item.spec.dataset, item.content_digest, declared, self.identity_of(declared))
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a new block starts with.
+
+    Args:
+        committed: for its status: by claim id where that is known, and under `transitions.INHERITED`.
+        missing: what of it is not in the ledger yet under the block's data.
+    """
+
+    committed: Mapping[str, PrivacyBudget] = field(default_factory=dict)
+    missing: PrivacyBudget | None = None
+
+    def entry(self, block: PrivateDataBlock, time_ms: int) -> Entry | None:
+        """Return the ledger entry for what is missing there; None if nothing is."""
+        if self.missing is None:
+            return None
+        place = (block.spec.dataset, ledger.data_key(block), block.id)
+        identity = f"{block.meta.uid}/{ledger.INHERITED}"
+        return Entry(identity, time_ms, *place, transitions.INHERITED, None, self.missing, ledger.INHERITED)
+
+
+def inherited(
+    block: PrivateDataBlock,
+    records: Sequence[RetiredData],
+    entries: Sequence[Entry],
+    claims: Iterable[PrivacyBudgetClaim],
+) -> Inheritance:
+    """Return what a block without a status starts with: the largest of its records, the ledger and its claims.
+
+    Args:
+        block: a new block, or one whose status was lost.
+        records: of the deleted blocks that may have records in common with it.
+        entries: of the whole ledger.
+        claims: all of them.
+
+    Raises:
+        InvalidBudget: they are not of the type of the block's budget.
+    """
+    nothing = block.spec.initial_budget * 0.0
+    own = [entry for entry in entries if (entry.dataset, entry.data) == (block.spec.dataset, ledger.data_key(block))]
+    in_ledger = _total((entry.amount for entry in own), nothing)
+    unentered = _total(_unentered(block, records, entries, claims), nothing)
+    largest = reduce(_maximum, [record.total for record in records], in_ledger + unentered)
+    committed = _by_claim(block, records, own, nothing)
+    listed = _total(committed.values(), nothing)
+    if exceeds(largest, listed):
+        committed[transitions.INHERITED] = committed.get(transitions.INHERITED, nothing) + (largest - listed)
+    return Inheritance(committed, largest - in_ledger if exceeds(largest, in_ledger) else None)
+
+
+def _by_claim(
+    block: PrivateDataBlock, records: Sequence[RetiredData], own: Sequence[Entry], nothing: PrivacyBudget
+) -> dict[str, PrivacyBudget]:
+    """Return what was committed on exactly this data, by claim id.
+
+    It is in its record; the ledger has more where a later status was lost.
+    """
+    by_claim: dict[str, PrivacyBudget] = {}
+    for entry in own:
+        by_claim[entry.claim] = by_claim.get(entry.claim, nothing) + entry.amount
+    in_ledger = _total(by_claim.values(), nothing)
+    for record in records:
+        if (record.dataset, record.digest) == (block.spec.dataset, ledger.data_key(block)):
+            return by_claim if exceeds(in_ledger, record.total) else dict(record.committed)
+    return by_claim
+
+
+def _unentered(
+    block: PrivateDataBlock,
+    records: Sequence[RetiredData],
+    entries: Sequence[Entry],
+    claims: Iterable[PrivacyBudgetClaim],
+) -> Iterator[PrivacyBudget]:
+    """Yield what claims hold or have committed on the block that neither the ledger nor a record has.
+
+    It is more than nothing only where the status of the block was lost.
+    """
+    pending = [entry for record in records for entry in record.unsettled]
+    entered = {entry.identity: entry for entry in [*pending, *entries] if entry.block == block.id}
+    for claim in claims:
+        parts = (claim.status.committed.get(block.id), claim.status.acquired.get(block.id))
+        amounts = [amount for amount in parts if amount is not None]
+        if amounts:
+            nothing = amounts[0] * 0.0
+            known = _total((entry.amount for entry in entered.values() if entry.claim == claim.id), nothing)
+            if exceeds(total := _total(amounts, nothing), known):
+                yield _maximum(total - known, nothing)
+
+
+def exceeds(left: PrivacyBudget, right: PrivacyBudget) -> bool:
+    """Return whether the left amount is larger in some component or at some common order, beyond float rounding."""
+    more, scale = left - right, _maximum(left, right)
+    return any(
+        value > rounding.RELATIVE_TOLERANCE * abs(whole) for value, whole in zip(more.values, scale.values, strict=True)
+    )
+
+
+def _maximum(left: PrivacyBudget, right: PrivacyBudget) -> PrivacyBudget:
+    """Return the larger of both, component by component or at each common order."""
+    return left + (right - right.minimum(left))
+
+
+def _total(amounts: Iterable[PrivacyBudget], start: PrivacyBudget) -> PrivacyBudget:
+    return budget.total(amounts, start=start)

@@ -1,0 +1,159 @@
+"""What a block declares about its data in public, and whether two blocks may hold the same records.
+
+Blocks of any dataset, namespace and name are compared, and so are those that were deleted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.data_identity import DataIdentity, Overlap
+from privatekube.resources.wire import common
+from privatekube.resources.wire.common import Json
+from privatekube.resources.wire.reader import Reader
+
+START, END, BUCKET, BUCKETS = "startTime", "endTime", "userBucket", "userBuckets"
+_NUMBERS = (START, END, BUCKET, BUCKETS)
+_MOST_DAYS = 4000
+"""A longer range of days is compared with everything, instead of being looked up day by day."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredData:
+    """What a block declares about its data.
+
+    Args:
+        source: the URI of the data.
+        numbers: its days and its bucket of users, by attribute, as far as it declares them.
+        unit: privacy unit; None if it declares none.
+        identity_id: of the identity of the data; None for a block that was not made by this library.
+    """
+
+    source: str
+    numbers: tuple[tuple[str, str], ...] = ()
+    unit: str | None = None
+    identity_id: str | None = None
+
+    @classmethod
+    def of(cls, block: PrivateDataBlock) -> DeclaredData:
+        """Return what a block declares."""
+        dimensions = {name: block.dimension(name) for name in (*_NUMBERS, "unit")}
+        numbers = [(name, dimensions[name]) for name in _NUMBERS]
+        given = tuple((name, item.numeric_value) for name, item in numbers if item and item.numeric_value is not None)
+        unit = dimensions["unit"]
+        return cls(block.spec.data_source, given, unit.string_value if unit else None, block.identity_id)
+
+    def number(self, attribute: str) -> Decimal | None:
+        """Return a declared number; None if it is not declared."""
+        return next((Decimal(value) for name, value in self.numbers if name == attribute), None)
+
+    @property
+    def days(self) -> tuple[Decimal, Decimal] | None:
+        """The first and the last day; None if either is not declared."""
+        start, end = self.number(START), self.number(END)
+        return None if start is None or end is None else (start, end)
+
+    @property
+    def bucket(self) -> tuple[Decimal, Decimal] | None:
+        """The bucket of users and the number of buckets; None if either is not declared."""
+        bucket, buckets = self.number(BUCKET), self.number(BUCKETS)
+        return None if bucket is None or buckets is None else (bucket, buckets)
+
+    def to_json(self) -> Json:
+        """Return the form in which the record of deleted data keeps it."""
+        given = {"dataSource": self.source, "numbers": dict(self.numbers)}
+        return common.present({**given, "unit": self.unit, "identity": self.identity_id})
+
+    @classmethod
+    def from_json(cls, fields: Reader) -> DeclaredData:
+        """Read what `to_json` wrote."""
+        numbers = fields.child("numbers")
+        given = [(name, numbers.optional_text(name)) for name in _NUMBERS]
+        present = tuple((name, value) for name, value in given if value is not None)
+        return cls(fields.text("dataSource"), present, fields.optional_text("unit"), fields.optional_text("identity"))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownData:
+    """All that the control plane knows of the data of a block, alive or deleted.
+
+    Args:
+        dataset: of the block.
+        digest: of the data, as the block states it; None if it states none.
+        declared: None for a block that an earlier version deleted: its record has no more than dataset and digest.
+        identity: None if the data has none.
+    """
+
+    dataset: str
+    digest: str | None
+    declared: DeclaredData | None
+    identity: DataIdentity | None
+
+    def overlap(self, other: KnownData) -> Overlap:
+        """Return whether the two have a record in common, as far as that can be told.
+
+        1. The same digest: the same data.
+        2. Disjoint buckets of users, by one partition: different records.
+        3. A shared record hash: the same data, whatever is declared.
+        4. Disjoint days: different records.
+        5. The same URI, or one dataset and overlapping days: the same data.
+        6. Otherwise the identities decide; without them, blocks that state a digest cannot be told apart.
+
+        The record of a block that an earlier version deleted does not say which days it had: it may overlap with all
+        blocks of its dataset, and cannot be compared with others.
+        """
+        if self.digest is not None and self.digest == other.digest:
+            return Overlap.SAME
+        if self.declared is None or other.declared is None:
+            return Overlap.SAME if self.dataset == other.dataset else Overlap.UNKNOWN
+        if self._is_apart_by_users(other):
+            return Overlap.DIFFERENT
+        by_identity = None
+        if self.identity is not None and other.identity is not None:
+            by_identity = self.identity.overlap(other.identity)
+        if by_identity is Overlap.SAME:
+            return Overlap.SAME
+        return self._overlap_by_declaration(other, self.declared, other.declared) or by_identity or Overlap.DIFFERENT
+
+    def _overlap_by_declaration(self, other: KnownData, mine: DeclaredData, theirs: DeclaredData) -> Overlap | None:
+        """Return what rules 4 to 6 say of data without a shared record hash; None where the identities decide."""
+        if _are_disjoint(mine.days, theirs.days):
+            return Overlap.DIFFERENT
+        if "://" in mine.source and mine.source == theirs.source:
+            return Overlap.SAME
+        are_overlapping = mine.days is not None and theirs.days is not None
+        if self.dataset == other.dataset:
+            return Overlap.SAME if are_overlapping else None
+        has_both = self.identity is not None and other.identity is not None
+        return Overlap.UNKNOWN if are_overlapping and not has_both and self._has_digest(other) else None
+
+    def keys(self) -> Iterator[object] | None:
+        """Yield what this data is looked up by: data without a common key is different; None: compare with all."""
+        declared = self.declared
+        if declared is None or declared.days is None or declared.days[1] - declared.days[0] > _MOST_DAYS:
+            return None
+        first, last = declared.days
+        days = set(range(math.floor(first), math.floor(last) + 1)) | set(self.identity.days if self.identity else ())
+        return iter([*days, *([] if self.digest is None else [self.digest])])
+
+    def _is_apart_by_users(self, other: KnownData) -> bool:
+        """Return whether both are buckets of one partition of the users, and not the same bucket."""
+        mine = None if self.declared is None else self.declared.bucket
+        theirs = None if other.declared is None else other.declared.bucket
+        if mine is None or theirs is None or mine[1] != theirs[1] or mine[0] == theirs[0]:
+            return False
+        if self.identity is None or other.identity is None:
+            return self.dataset == other.dataset
+        return self.identity.partition_key_id == other.identity.partition_key_id
+
+    def _has_digest(self, other: KnownData) -> bool:
+        """Return whether the one without an identity states a digest: then it was cut by an earlier version."""
+        return all(data.identity is not None or data.digest is not None for data in (self, other))
+
+
+def _are_disjoint(mine: tuple[Decimal, Decimal] | None, theirs: tuple[Decimal, Decimal] | None) -> bool:
+    return mine is not None and theirs is not None and (mine[1] < theirs[0] or theirs[1] < mine[0])

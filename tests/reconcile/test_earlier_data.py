@@ -1,0 +1,268 @@
+"""A budget belongs to people's data: whatever blocks are cut from it, they meet what was spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.privacy import budget
+from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+from privatekube.privacy.unit import PrivacyUnit
+from privatekube.reconcile import block_admission, ledger_audit
+from privatekube.resources import transitions
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest
+from privatekube.store.memory import MemoryStore
+from privatekube.store.sqlite.store import SqliteStore
+from tests import builders
+from tests.clock import FakeClock
+from tests.kubernetes import stores
+from tests.reconcile.cuts import FIRST_BUDGET, Cut, Made, make, source
+from tests.reconcile.harness import Plane
+
+SPENT = EpsilonDelta(0.75, 1e-7)
+EARLIER = Cut(start_day=0, end_day=2)
+ANOTHER_CUT = {
+    "as it was": EARLIER,
+    "two buckets of users": replace(EARLIER, buckets=2),
+    "one slice": replace(EARLIER, width=3),
+    "another dataset": replace(EARLIER, dataset="other"),
+    "another namespace": replace(EARLIER, namespace="elsewhere"),
+    "another namespace and dataset": replace(EARLIER, namespace="elsewhere", dataset="other"),
+    "one review less": replace(EARLIER, left_out=1 / 240),
+    "a tenth left out, renamed": replace(EARLIER, left_out=0.1, dataset="other", seed=5),
+    "reordered, renamed, other slices and buckets": replace(EARLIER, dataset="other", width=2, buckets=3, seed=9),
+    "more days": replace(EARLIER, end_day=5, width=6, dataset="other"),
+}
+
+
+@pytest.fixture(params=["sqlite", "memory", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])
+def plane(request: pytest.FixtureRequest) -> Iterator[Plane]:
+    clock = FakeClock()
+    if request.param == "kubernetes":
+        store = stores.open_empty(request.getfixturevalue("apiserver"), clock)
+        yield Plane(store, clock=clock)
+        store.close()
+    elif request.param == "memory":
+        yield Plane(MemoryStore(clock), clock=clock)
+    else:
+        yield Plane(SqliteStore(Path(":memory:"), clock=clock), clock=clock)
+
+
+def register(plane: Plane, cut: Cut) -> Made:
+    """Register blocks, and admit them."""
+    made = make(source(), cut)
+    block_admission.register(plane.store, made.blocks, made.identities)
+    plane.run()
+    return made
+
+
+def spend(plane: Plane, name: str, blocks: list[PrivateDataBlock], amount: budget.PrivacyBudget = SPENT) -> None:
+    """Commit an amount on each of some blocks of one namespace."""
+    demand = BudgetDemand(by_block={block.id: amount for block in blocks})
+    request = AllocateRequest(blocks[0].spec.dataset, demand)
+    claim = plane.claim_of(name, request, ConsumeRequest({block.id: amount for block in blocks}))
+    namespace = blocks[0].meta.namespace
+    plane.store.create(replace(claim, meta=replace(claim.meta, namespace=namespace)))
+    plane.run()
+
+
+def delete_all(plane: Plane) -> None:
+    for block in plane.blocks().values():
+        block_admission.remove(plane.store, block, now_ms=plane.clock.time_ms)
+
+
+def committed(plane: Plane) -> list[float]:
+    """Return the epsilon that is committed on each block."""
+    totals = []
+    for block in plane.blocks().values():
+        total = budget.total(transitions.status_of(block).committed.values(), start=EpsilonDelta(0.0))
+        totals.append(total.values[0])
+    return totals
+
+
+@pytest.mark.parametrize("name", ANOTHER_CUT)
+def test_the_same_reviews_meet_what_was_spent_on_them_however_they_are_cut(plane: Plane, name: str) -> None:
+    first = register(plane, EARLIER)
+    spend(plane, "c", first.blocks)
+    delete_all(plane)
+    register(plane, ANOTHER_CUT[name])
+    assert committed(plane) == pytest.approx([0.75] * len(plane.blocks()))
+    plane.require_sound()
+
+
+@pytest.mark.parametrize("name", [name for name in ANOTHER_CUT if name != "as it was"])
+def test_the_same_reviews_get_no_second_block_however_they_are_cut(plane: Plane, name: str) -> None:
+    first = register(plane, EARLIER)
+    made = make(source(), ANOTHER_CUT[name])
+    with pytest.raises(errors.AlreadyExists, match=r"never refreshed|exists with other data") as caught:
+        block_admission.register(plane.store, made.blocks, made.identities)
+    assert len(str(caught.value).splitlines()) == 1
+    assert "--dataset" not in str(caught.value)
+    assert "--namespace" not in str(caught.value)
+    assert set(plane.blocks()) == {block.id for block in first.blocks}
+
+
+def test_a_block_that_was_created_past_the_check_is_not_admitted(plane: Plane) -> None:
+    register(plane, EARLIER)
+    made = make(source(), replace(EARLIER, dataset="other"))
+    plane.store.keep_identity(made.identities[0])
+    plane.store.create(made.blocks[0])
+    plane.store.create(made.blocks[1])  # its identity is nowhere
+    plane.run()
+    assert [block.id for block in plane.blocks().values() if block.status is None] == ["ns/other-0-0", "ns/other-1-0"]
+
+
+def test_a_new_block_inherits_the_largest_total_of_those_it_overlaps(plane: Plane) -> None:
+    first = register(plane, EARLIER)
+    for number, amount in enumerate([0.25, 0.5, 0.125]):
+        spend(plane, f"c{number}", [first.blocks[number]], EpsilonDelta(amount, (3 - number) * 1e-8))
+    delete_all(plane)
+    register(plane, replace(EARLIER, width=3))
+    (block,) = plane.blocks().values()
+    total = budget.total(transitions.status_of(block).committed.values(), start=EpsilonDelta(0.0))
+    assert total.values == pytest.approx((0.5, 3e-8))
+    (entry,) = plane.store.ledger(block_id=block.id)[1:]
+    assert entry.reason == "inherited"
+    plane.require_sound()
+
+
+def test_what_was_inherited_is_inherited_again(plane: Plane) -> None:
+    spend(plane, "c", register(plane, EARLIER).blocks, EpsilonDelta(0.5))
+    delete_all(plane)
+    spend(plane, "d", register(plane, replace(EARLIER, width=3)).blocks, EpsilonDelta(0.25))
+    delete_all(plane)
+    register(plane, replace(EARLIER, buckets=2, dataset="other"))
+    assert committed(plane) == pytest.approx([0.75] * 6)
+    delete_all(plane)
+    register(plane, EARLIER)
+    assert committed(plane) == pytest.approx([0.75] * 3)
+    plane.require_sound()
+
+
+def test_other_reviews_and_other_days_start_full(plane: Plane) -> None:
+    spend(plane, "c", register(plane, EARLIER).blocks)
+    delete_all(plane)
+    register(plane, Cut(start_day=3, end_day=5))
+    other = make(source(seed=1), replace(EARLIER, dataset="other"))
+    block_admission.register(plane.store, other.blocks, other.identities)
+    plane.run()
+    assert committed(plane) == [0.0] * 6
+
+
+@pytest.mark.parametrize(
+    ("again", "message"),
+    [
+        (replace(EARLIER, unit=PrivacyUnit.USER_DAY), "its unit is user-day, but budget was committed on its data per"),
+        (replace(EARLIER, budget=EpsilonDelta(2.0, 1e-6)), "a budget is for the data's whole lifetime"),
+        (replace(EARLIER, budget=budget.to_renyi(FIRST_BUDGET)), "a budget is for the data's whole lifetime"),
+    ],
+)
+def test_unit_and_accounting_stay_once_something_was_committed(plane: Plane, again: Cut, message: str) -> None:
+    first = register(plane, EARLIER)
+    spend(plane, "c", first.blocks[:1])
+    delete_all(plane)
+    made = make(source(), replace(again, dataset="other"))
+    with pytest.raises(errors.InvalidBudget, match=message):
+        block_admission.register(plane.store, made.blocks, made.identities)
+
+
+@pytest.mark.parametrize("changes", [{"unit": PrivacyUnit.USER_DAY}, {"budget": budget.to_renyi(FIRST_BUDGET)}])
+def test_unit_and_accounting_of_unused_data_may_change(plane: Plane, changes: dict[str, object]) -> None:
+    register(plane, EARLIER)
+    delete_all(plane)
+    register(plane, replace(EARLIER, **changes))  # type: ignore[arg-type]  # fields of a cut
+    assert committed(plane) == [0.0] * 3
+
+
+def test_a_curve_is_inherited_order_by_order(plane: Plane) -> None:
+    whole = RenyiCurve((2, 4), (1.0, 1.0))
+    first = register(plane, replace(EARLIER, budget=whole))
+    spend(plane, "a", first.blocks[:1], RenyiCurve((2, 4), (0.75, 0.25)))
+    spend(plane, "b", first.blocks[1:2], RenyiCurve((2, 4), (0.25, 0.5)))
+    delete_all(plane)
+    register(plane, replace(EARLIER, budget=whole, width=3))
+    (block,) = plane.blocks().values()
+    total = budget.total(transitions.status_of(block).committed.values(), start=whole * 0.0)
+    assert total.values == pytest.approx((0.75, 0.5))
+    plane.require_sound()
+
+
+def lose_status(plane: Plane, block_id: str) -> None:
+    """Write a block without its status, as a backup of the specs restores it."""
+    block = plane.blocks()[block_id]
+    plane.store.update_status(replace(block, status=None))
+
+
+def test_a_block_whose_status_was_lost_starts_with_what_the_ledger_has(plane: Plane) -> None:
+    (block, *_) = register(plane, EARLIER).blocks
+    spend(plane, "c", [block])
+    lose_status(plane, block.id)
+    plane.run()
+    assert transitions.status_of(plane.blocks()[block.id]).committed == {"ns/c": SPENT}
+    plane.require_sound()
+
+
+def test_a_block_whose_status_was_lost_bears_what_claims_hold(plane: Plane) -> None:
+    (block, *_) = register(plane, EARLIER).blocks
+    spend(plane, "c", [block], EpsilonDelta(0.25))
+    request = AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)}))
+    plane.ask("held", request)
+    assert plane.claim("held").status.acquired == {block.id: EpsilonDelta(0.5)}
+    lose_status(plane, block.id)
+    plane.run()
+    status = transitions.status_of(plane.blocks()[block.id])
+    assert budget.total(status.committed.values(), start=EpsilonDelta(0.0)).values[0] == pytest.approx(0.75)
+    plane.ask("more", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)})))
+    assert plane.states("more") == ["pending"]
+    ledger_audit.verify(plane.store)
+
+
+def test_the_audit_finds_a_budget_that_was_refreshed(plane: Plane) -> None:
+    first = register(plane, EARLIER)
+    spend(plane, "c", first.blocks)
+    delete_all(plane)
+    made = make(source(), replace(EARLIER, dataset="other"))
+    for identity in made.identities:
+        plane.store.keep_identity(identity)
+    full = transitions.initialize_status(plane.store.create(made.blocks[0]))
+    plane.store.update_status(full)
+    with pytest.raises(errors.CorruptData, match="has data of the deleted block ns/d-0-0, but not what was committed"):
+        ledger_audit.verify(plane.store)
+
+
+def test_the_audit_finds_two_budgets_of_the_same_data(plane: Plane) -> None:
+    register(plane, EARLIER)
+    made = make(source(), replace(EARLIER, dataset="other"))
+    plane.store.keep_identity(made.identities[0])
+    plane.store.update_status(transitions.initialize_status(plane.store.create(made.blocks[0])))
+    with pytest.raises(errors.CorruptData, match="its budget was refreshed"):
+        ledger_audit.verify(plane.store)
+
+
+def test_the_audit_finds_a_block_that_was_removed_without_a_record(plane: Plane) -> None:
+    first = register(plane, EARLIER)
+    spend(plane, "c", first.blocks[:1])
+    plane.store.delete(plane.blocks()[first.blocks[0].id])
+    with pytest.raises(errors.CorruptData, match="block ns/d-0-0, which has neither a block nor a record"):
+        ledger_audit.verify(plane.store)
+
+
+def test_a_block_without_an_identity_is_known_by_uri_digest_dataset_and_days(plane: Plane) -> None:
+    day = {"day": 3, "digest": "sha256:1"}
+    plane.store.create(builders.block("a", **day))  # type: ignore[arg-type]  # keyword arguments
+    plane.run()
+    same_uri = builders.block("b", dataset="other")
+    same_uri = replace(same_uri, spec=replace(same_uri.spec, data_source="file:///a"))
+    other_namespace = builders.block("b", day=3, digest="sha256:2")
+    other_namespace = replace(other_namespace, meta=replace(other_namespace.meta, namespace="elsewhere"))
+    same_digest = builders.block("b", dataset="other", digest="sha256:1")
+    cannot_be_told = builders.block("b", dataset="other", digest="sha256:3", day=3)
+    for refused in (same_uri, other_namespace, same_digest, cannot_be_told):
+        with pytest.raises(errors.AlreadyExists, match="never refreshed"):
+            block_admission.register(plane.store, [refused])
+    block_admission.register(plane.store, [builders.block("b", digest="sha256:4", day=4)])
