@@ -168,7 +168,7 @@ FILES = ("--source", "reviews", "--start-day", "2013-01-01", "--end-day", "4", "
 
 CREATED = "created 10 blocks of epsilon 10, delta 1e-07 in privacy-example\n"
 BY_CHANCE = re.compile(
-    r"hmac-sha256:[0-9a-f]{64}|\d{4}-\d\d-\d\dT[0-9:.]+Z|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"hmac-sha256:[0-9a-f]{64}|\"[0-9a-f]{32}\"|\d{4}-\d\d-\d\dT[0-9:.]+Z|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
 """Digests under a random key, times and random ids."""
 

@@ -56,9 +56,10 @@ def register(
         catalogue = Catalogue(store, by_id)
         catalogue.add([*existing, *store.list_retired()])
         names = {block.id for block in existing}
-        for block in missing:
+        for number, block in enumerate(missing):
             require_new_name(block, names)
             require_admissible(block, catalogue)
+            _require_other_days(block, [*existing, *missing[:number]])
             catalogue.add([block])
             names.add(block.id)
         for identity_id in dict.fromkeys(block.identity_id for block in missing):
@@ -116,6 +117,19 @@ def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[Re
             _require_same_terms(block, earlier)
             records += [] if _is_unused(earlier) else [earlier]
     return records
+
+
+def _require_other_days(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> None:
+    """Check that a block without a digest declares other days or users than those of its dataset and namespace."""
+    for other in existing if block.content_digest is None else ():
+        place = (other.meta.namespace, other.spec.dataset)
+        if place == (block.meta.namespace, block.spec.dataset) and DeclaredData.of(block).overlaps(
+            DeclaredData.of(other)
+        ):
+            raise errors.AlreadyExists(
+                f"block {block.id}: its days and users overlap those of {other.id}, and a budget is never refreshed; "
+                "use that block, or create other days"
+            )
 
 
 def require_new_name(block: PrivateDataBlock, names: Iterable[str]) -> None:

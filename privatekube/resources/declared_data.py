@@ -63,6 +63,17 @@ class DeclaredData:
         bucket, buckets = self.number(BUCKET), self.number(BUCKETS)
         return None if bucket is None or buckets is None else (bucket, buckets)
 
+    def overlaps(self, other: DeclaredData) -> bool:
+        """Return whether both declare days, some of them in common, and not disjoint users."""
+        if self.days is None or other.days is None or _are_disjoint(self.days, other.days):
+            return False
+        return not self.is_apart_by_users(other)
+
+    def is_apart_by_users(self, other: DeclaredData) -> bool:
+        """Return whether both are buckets of as many, and not the same bucket."""
+        mine, theirs = self.bucket, other.bucket
+        return mine is not None and theirs is not None and mine[1] == theirs[1] and mine[0] != theirs[0]
+
     def to_json(self) -> Json:
         """Return the form in which the record of deleted data keeps it."""
         given = {"dataSource": self.source, "numbers": dict(self.numbers)}
@@ -93,6 +104,11 @@ class KnownData:
     declared: DeclaredData | None
     identity: DataIdentity | None
 
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether nothing is stated of the content, as in PrivateKube's manifests."""
+        return self.digest is None and self.identity is None
+
     def overlap(self, other: KnownData) -> Overlap:
         """Return whether the two have a record in common, as far as that can be told.
 
@@ -103,8 +119,9 @@ class KnownData:
         5. The same URI, or one dataset and overlapping days: the same data.
         6. Otherwise the identities decide; without them, blocks that state a digest cannot be told apart.
 
-        The record of a block that an earlier version deleted does not say which days it had: it may overlap with all
-        blocks of its dataset, and cannot be compared with others.
+        Two blocks that were declared by hand, with neither digest nor identity, are compared by URI alone: what else
+        they declare may tell them apart. The record of a block that an earlier version deleted does not say which days
+        it had: it may overlap with all blocks of its dataset, and cannot be compared with others.
         """
         if self.digest is not None and self.digest == other.digest:
             return Overlap.SAME
@@ -127,7 +144,7 @@ class KnownData:
             return Overlap.SAME
         are_overlapping = mine.days is not None and theirs.days is not None
         if self.dataset == other.dataset:
-            return Overlap.SAME if are_overlapping else None
+            return Overlap.SAME if are_overlapping and not (self.is_by_hand and other.is_by_hand) else None
         has_both = self.identity is not None and other.identity is not None
         return Overlap.UNKNOWN if are_overlapping and not has_both and self._has_digest(other) else None
 
@@ -142,9 +159,7 @@ class KnownData:
 
     def _is_apart_by_users(self, other: KnownData) -> bool:
         """Return whether both are buckets of one partition of the users, and not the same bucket."""
-        mine = None if self.declared is None else self.declared.bucket
-        theirs = None if other.declared is None else other.declared.bucket
-        if mine is None or theirs is None or mine[1] != theirs[1] or mine[0] == theirs[0]:
+        if self.declared is None or other.declared is None or not self.declared.is_apart_by_users(other.declared):
             return False
         if self.identity is None or other.identity is None:
             return self.dataset == other.dataset
