@@ -52,7 +52,8 @@ def created(
     )
     printed = io.StringIO()
     choice = demo.Choice(source=str(folder / "Music.json"), days=Slice(-3, 4))
-    blocks = demo.write_blocks(choice, declaration, Console(file=printed))
+    declared = demo.write_blocks(choice, declaration, owner_key=bytes(32), console=Console(file=printed))
+    blocks = [block for slice_of_days in declared for block in slice_of_days.blocks]
     public = [replace(block, meta=replace(block.meta, annotations={})) for block in blocks]
     names = sorted(uris.list_files(str(folder / "blocks")))
     for file in (folder / "blocks").iterdir():
