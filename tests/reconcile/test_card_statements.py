@@ -13,8 +13,10 @@ from privatekube import errors
 from privatekube.client.client import BudgetClient
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.signature import Signature
+from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
+from tests.reconcile.crashing import CrashError, CrashingStore
 
 CARD, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
@@ -103,3 +105,21 @@ def test_amounts_are_of_the_claim_alone(client: BudgetClient) -> None:
     stated = json.loads(client.sign_card(consumed(client, "second"), CARD).text)["blocks"][0]
     assert stated["committed"]["epsDel"]["epsilon"] == EpsilonDelta(0.25).epsilon
     assert stated["left"]["epsDel"]["epsilon"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_pass_that_dies_while_it_signs_is_repeated_by_the_next(after: bool) -> None:
+    store = CrashingStore(MemoryStore())
+    client = BudgetClient(store)
+    client.create_blocks([builders.block("a")])
+    claim = client.get_claim(consumed(client))
+    store.update(replace(claim, spec=replace(claim.spec, card=CARD)))
+    store.arm(1, after=after)
+    with pytest.raises(CrashError):
+        client.run_pass()
+    store.arm(None)
+    client.run_pass()
+    signed = client.sign_card(claim.id, CARD)
+    assert signed.signature.is_of(signed.text)
+    assert signed.signature.key == client.card_public_key()
+    assert len(client.ledger()) == 1
