@@ -100,7 +100,8 @@ def check_ledger(card: PrivacyCard, entries: Sequence[Entry]) -> Check:
         if not _is_entered(charged, statement.claim, chained):
             fault = f"has no entry {charged.ledger_sequence} of claim {statement.claim} on {charged.block} as stated"
             return Check("ledger", fault, is_passed=False)
-    return Check("ledger", f"has the entries of claim {statement.claim} on {len(statement.blocks)} blocks")
+    n_blocks = len(statement.blocks)
+    return Check("ledger", f"has the entries of claim {statement.claim} on {n_blocks} block{'s' * (n_blocks != 1)}")
 
 
 def _is_entered(charged: ChargedBlock, claim: str, entries: Sequence[Entry]) -> bool:
