@@ -5,7 +5,8 @@ gradient of that example's loss with respect to a. A model's forward therefore r
 each such map: its parameters, z and a. One backward pass gives all deltas: examples do not interact inside a model, so
 the gradient of the summed loss with respect to an example's a is the gradient of that example's loss.
 
-Per-unit gradients are formed a few units at a time, so that memory does not grow with the batch.
+Per-unit gradients are formed a few units at a time, so that memory does not grow with the batch. From there on, all is
+in float64: in float32, the norm of a unit is off by up to 1e-4, and so is the sum of many.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from privatekube import errors
 Sums = dict[nn.Parameter, torch.Tensor]
 
 _ELEMENTS = 1 << 21
-"""How many elements of per-unit gradients exist at a time (8 MiB of float32, so that they stay in cache)."""
+"""How many elements of per-unit gradients exist at a time (16 MiB of float64, so that they stay in cache)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +73,8 @@ def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_gra
         max_grad_norm: the clipping norm C; the factor of a unit is min(1, C / norm).
 
     Returns:
-        For each tapped parameter the clipped sum, in the parameter's shape. A unit whose gradient is not finite adds
-        nothing.
+        For each tapped parameter the clipped sum, in the parameter's shape and in float64. A unit whose gradient is not
+        finite adds nothing.
 
     Raises:
         InvalidInput: a parameter is in two taps; their contributions would have to be added before the norm.
@@ -84,7 +85,7 @@ def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_gra
     outputs = list({id(tap.outputs): tap.outputs for tap in taps}.values())
     gradients = torch.autograd.grad(loss, outputs)
     deltas = {id(output): _by_unit(delta, units) for output, delta in zip(outputs, gradients, strict=True)}
-    sums = {p: torch.zeros_like(p, requires_grad=False) for p in parameters}
+    sums = {p: zeros_for(p) for p in parameters}
     for chunk in _chunks(taps, units):
         parts = [_part(tap, deltas[id(tap.outputs)][chunk], units, chunk) for tap in taps]
         norms = torch.stack([part.squared_norms() for part in parts]).sum(0).sqrt()
@@ -93,6 +94,11 @@ def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_gra
         for part in parts:
             part.add(sums, factors, finite)
     return sums
+
+
+def zeros_for(parameter: nn.Parameter) -> torch.Tensor:
+    """Return a sum of no gradients: float64 zeros of the parameter's shape."""
+    return torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +142,9 @@ class _EmbeddingPart:
 
 def _part(tap: Tap, delta: torch.Tensor, units: int, chunk: slice) -> _LinearPart | _EmbeddingPart:
     if isinstance(tap, EmbeddingTap):
-        return _EmbeddingPart(tap, _by_unit(tap.tokens, units)[chunk], delta)
+        return _EmbeddingPart(tap, _by_unit(tap.tokens, units)[chunk], delta.double())
     weights = torch.bmm(delta.transpose(1, 2), _by_unit(tap.inputs.detach(), units)[chunk])
-    return _LinearPart(tap, weights.flatten(1), delta.sum(1))
+    return _LinearPart(tap, weights.flatten(1).double(), delta.double().sum(1))
 
 
 def _by_unit(rows: torch.Tensor, units: int) -> torch.Tensor:

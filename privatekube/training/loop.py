@@ -105,7 +105,7 @@ def clipped_sums(
     module: models.Classifier, data: examples.Examples, chosen: np.ndarray, *, max_grad_norm: float
 ) -> clipping.Sums:
     """Return the sum of the chosen units' clipped gradients for each parameter; zeros if none was chosen."""
-    sums: clipping.Sums = {p: torch.zeros_like(p, requires_grad=False) for p in module.parameters()}
+    sums: clipping.Sums = {p: clipping.zeros_for(p) for p in module.parameters()}
     for batch in data.batches(chosen, next(module.parameters()).device):
         logits, taps = module(batch.tokens, batch.lengths)
         loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")

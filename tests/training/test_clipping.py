@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from privatekube import errors
-from privatekube.training import clipping, models
+from privatekube.training import clipping, dpsgd, models
 from tests.training import builders
 
 Gradients = list[torch.Tensor]
@@ -114,6 +114,25 @@ def by_example(loss: torch.Tensor, taps: list[clipping.Tap], units: int, bound: 
 @given(seed=st.integers(0, 10_000), per_unit=st.sampled_from([1, 3]))
 def test_one_unit_moves_the_sums_by_no_more_than_the_clipping_norm(seed: int, per_unit: int) -> None:
     assert sensitivity(right, per_unit=per_unit, seed=seed) <= 0.1 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_in_float32_models_never_moves_the_sum_by_more_than_the_noise_is_scaled_for(seed: int) -> None:
+    """Units whose gradients lie in one direction, far above the clipping norm, where rounding errors add up."""
+    width, others, bound = 3000, 400, 1.0
+    torch.manual_seed(seed)
+    directions = (1 + torch.rand(1, width) * 1e-3).expand(others + 1, width).contiguous()
+    weight = nn.Parameter(torch.randn(1, width))
+
+    def total(units: int) -> torch.Tensor:
+        inputs = directions[:units].unsqueeze(1)
+        outputs = inputs @ weight.T
+        tap = clipping.LinearTap(weight, (), inputs, outputs)
+        return clipping.clipped_sums(1e3 * outputs.sum(), [tap], units=units, max_grad_norm=bound)[weight]
+
+    moved = float((total(others + 1).double() - total(others).double()).norm())
+    assert moved <= bound * (1 + 1e-9)
+    assert dpsgd.SENSITIVITY_SLACK > 1e-9
 
 
 @pytest.mark.parametrize(("wrong", "per_unit"), [(doubled, 1), (skipped, 1), (by_example, 3)])
