@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from privatekube import config
+from privatekube import config, errors
 from privatekube.cli import console, typer_app
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-terminal = console.console(stderr=True)
+terminal = console.progress_console()
 
 
 class Runner(enum.StrEnum):
@@ -43,12 +44,17 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     compile_only: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the compiled pipeline to this file and stop.")
     ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a local run that was cut off; see privatekube runs.")
+    ] = None,
 ) -> int:
     """Train and publish a model of private reviews within a privacy budget.
 
     Exit status: 0 published, 2 bad input or waited too long, 3 the budget is not available, 4 a step used more than
     it was granted, 130 interrupted.
     """
+    if resume is not None:
+        return _resume(resume, output_dir, others=[tuple(set_ or ()), where, tuple(component or ()), compile_only])
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = config.load_arguments(arguments, overrides)
     # kfp takes seconds to import: arguments are checked first
@@ -69,6 +75,15 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         terminal.print(f"{SECRETS} does not exist: running on this machine")
     pipeline = build(retries=0, in_images=runner is Runner.DOCKER)  # no pod can be lost on this machine
     return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=terminal)
+
+
+def _resume(run_id: str, output_dir: str | None, *, others: Sequence[object]) -> int:
+    """Go on with a run, which has its arguments already."""
+    if any(option not in {None, ()} for option in others):
+        raise errors.invalid("--resume", run_id, "goes with --output-dir alone", "leave out the other options")
+    from privatekube.kubeflow import run_local  # noqa: PLC0415 - see main
+
+    return run_local.resume(run_id, console=terminal, output_dir=output_dir)
 
 
 if __name__ == "__main__":

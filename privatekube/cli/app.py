@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from privatekube import __version__, config, errors
-from privatekube.cli import output, tables, typer_app
+from privatekube.cli import console, output, tables, typer_app
 from privatekube.client import connect
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -142,6 +142,36 @@ def settle(claim: Name, namespace: Namespace = None) -> None:
     with connect.connect() as client:
         claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
         typer.echo(f"{claim_id}: {client.settle(claim_id)}")
+
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as `privatekube runs` shows it.")]
+
+
+@app.command()
+def runs(output_format: Output = output.Format.TABLE) -> None:
+    """List the local runs of this folder that are not published, and whether they can go on."""
+    from privatekube.kubeflow import kept_runs  # noqa: PLC0415 - see the module's docstring
+
+    output.show_runs(kept_runs.kept(), output_format)
+
+
+@app.command()
+def publish(
+    run: Run,
+    output_dir: Annotated[str | None, typer.Option(help="Publish there, not where the run was to publish.")] = None,
+) -> int:
+    """Go on with a run of this folder from the first step that did not end, up to its publication; pay only once."""
+    from privatekube.kubeflow import run_local  # noqa: PLC0415 - kfp takes seconds to import
+
+    return run_local.resume(run, console=console.progress_console(), output_dir=output_dir)
+
+
+@app.command()
+def discard(run: Run) -> None:
+    """Remove what is kept of a run, paid or not, after settling its claim."""
+    from privatekube.kubeflow import kept_runs  # noqa: PLC0415 - see the module's docstring
+
+    typer.echo(f"run {run}: removed; claim: {kept_runs.discard(run)}")
 
 
 @app.command()

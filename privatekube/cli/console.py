@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
+from typing import IO, TextIO, cast
 
 from rich.console import Console
 
@@ -23,3 +26,40 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console for standard output or standard error that wraps lines only on a terminal."""
     stream = sys.stderr if stderr else sys.stdout
     return _Console(stderr=stderr, width=None if stream.isatty() else FILE_COLUMNS)
+
+
+class _OptionalReader(io.TextIOBase):
+    """A text stream whose reader may go away: what is written afterwards is lost, without an error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a property there too, but mypy sees a variable
+        """The encoding of the stream."""
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the number of the stream."""
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Write `text` if anyone reads."""
+        with contextlib.suppress(OSError, ValueError):  # closed: EPIPE, EIO of a terminal, or a closed file
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream if anyone reads."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def progress_console() -> Console:
+    """Return a console on standard error for a command that must end well even if nobody reads its progress."""
+    width = None if sys.stderr.isatty() else FILE_COLUMNS
+    return Console(file=cast("IO[str]", _OptionalReader(sys.stderr)), width=width)

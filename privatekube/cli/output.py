@@ -22,6 +22,7 @@ from privatekube.resources.wire import blocks, claims, common
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
     from privatekube.client.run_demand import RunDemand
     from privatekube.forecast.forecast import Forecast
+    from privatekube.kubeflow.kept_runs import KeptRun
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
 
@@ -109,6 +110,14 @@ def show_ledger(entries: Sequence[Entry], output_format: Format) -> None:
         _print(tables.ledger_entries(entries))
         return
     write({"entries": [{**entry.to_json(), "digest": entry.digest} for entry in entries]}, output_format)
+
+
+def show_runs(runs: Sequence[KeptRun], output_format: Format) -> None:
+    """Print the runs that are not published."""
+    if output_format is Format.TABLE:
+        _print(tables.run_list(runs))
+        return
+    write({"runs": [tables.run_fields(run) for run in runs]}, output_format)
 
 
 def write(document: Mapping[str, Any], output_format: Format) -> None:

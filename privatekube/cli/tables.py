@@ -24,6 +24,7 @@ from privatekube.resources.responses import (
 )
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
+    from privatekube.kubeflow.kept_runs import KeptRun
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
 
@@ -60,6 +61,27 @@ def claim_list(claims: Sequence[PrivacyBudgetClaim]) -> Table:
             str(responses[-1].refusal or "") if responses else "",
             _age(claim.meta),
         )
+    return table
+
+
+def run_fields(run: KeptRun) -> dict[str, str]:
+    """Return what is said about a run that is not published, by column."""
+    record, ended = run.folder.record, run.folder.ended_steps
+    after = [step for step in record.steps if step not in ended]
+    return {
+        "run": record.run_id,
+        "state": str(run.state),
+        "next": after[0] if after else "",
+        "claim": record.claim,
+        "folder": str(run.folder.path),
+    }
+
+
+def run_list(runs: Sequence[KeptRun]) -> Table:
+    """Return a row for each run: what can become of it, the next step, its claim and its folder."""
+    table = Table("run", "state", "next step", "claim", "folder", box=None)
+    for run in runs:
+        table.add_row(*run_fields(run).values())
     return table
 
 

@@ -140,6 +140,21 @@ class BudgetClient(ControlPlane):
 
         self._update_spec(claim_id, open_data)
 
+    def postpone_settling(self, claim_id: str) -> None:
+        """Postpone the time after which the control plane settles a claim: its run goes on.
+
+        Args:
+            claim_id: `namespace/name`.
+
+        Raises:
+            NotFound: no such claim exists.
+        """
+
+        def renew(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+            return replace(claim, spec=claim.spec.renew(now_ms=self.clock.now_ms()))
+
+        self._update_spec(claim_id, renew)
+
     def consume(self, claim_id: str, *, mechanisms: Sequence[str] = ()) -> dict[str, PrivacyBudget]:
         """Commit everything that a claim holds; a repeated call commits nothing more.
 

@@ -32,6 +32,8 @@ def replacement(steps: Steps) -> Callable[..., int]:
             steps.observer.on_line(step, line)
 
         steps.observer.on_start(step)
+        if steps.skip(step):
+            return 0
         try:
             exit_status = container_run.follow(client, image, command, {"volumes": volumes, **options}, on_line)
         except errors.PrivateKubeError as error:

@@ -1,10 +1,11 @@
 """Run the pipeline on this machine through kfp.local: each component's command in this Python, or in its image.
 
 kfp.local 2.17 has no runner for container components in the current environment, and its DockerRunner reports some
-failed containers as success. Therefore four names of that pinned version are replaced during a run:
+failed containers as success. Therefore five names of that pinned version are replaced during a run:
 SubprocessTaskHandler (runs the command here), get_outputs_for_task (a declared artifact exists once its step has ended,
-as on a cluster), make_random_id (the run's id is ours), run_docker_container (keeps a container until its exit status
-has been read). A test checks each of them against the installed version of kfp.
+as on a cluster), make_random_id (the run's id is ours), get_local_pipeline_resource_name (a run that goes on in another
+process finds its artifacts), run_docker_container (keeps a container until its exit status has been read). A test
+checks each of them against the installed version of kfp.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any, TextIO
 from kfp import local
 from kfp.local import (
     docker_task_handler,
+    executor_input_utils,
     executor_output_utils,
     placeholder_utils,
     status,
     subprocess_task_handler,
 )
 
-from privatekube.kubeflow import container_steps
+from privatekube.kubeflow import container_steps, run_folder
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.subprocess_steps import Observer, StepFailure, Steps
 
@@ -38,6 +40,7 @@ def run(
     components: StepComponents,
     observer: Observer,
     log: TextIO,
+    ended: frozenset[str] = frozenset(),
     container_arguments: Mapping[str, Any] | None = None,
 ) -> StepFailure | None:
     """Run `pipeline` here and wait for it; its exit task runs even when a step fails.
@@ -50,12 +53,13 @@ def run(
         components: names of the steps, and the folders that their modules are found in.
         observer: receives the start, the lines and the end of each step.
         log: receives the output of kfp.local itself.
+        ended: steps that ended well in an earlier process, whose artifacts are in `work`: they are not run again.
         container_arguments: if given, run the images, with these arguments of docker's `containers.run`.
 
     Returns:
         None on success, else the first step that failed.
     """
-    steps = Steps(components, observer)
+    steps = Steps(components, observer, ended)
     runner = (
         local.SubprocessRunner(use_venv=False)
         if container_arguments is None
@@ -77,11 +81,12 @@ def run(
 
 @contextlib.contextmanager
 def _patch_kfp(steps: Steps, run_id: str) -> Iterator[None]:
-    """Replace the four names of kfp.local, and restore them at the end."""
+    """Replace the five names of kfp.local, and restore them at the end."""
     replacements = (
         (subprocess_task_handler, "SubprocessTaskHandler", _handler_class(steps)),
         (executor_output_utils, "get_outputs_for_task", _declared_outputs),
         (placeholder_utils, "make_random_id", lambda: run_id),
+        (executor_input_utils, "get_local_pipeline_resource_name", lambda _name: run_folder.STEPS),
         (docker_task_handler, "run_docker_container", container_steps.replacement(steps)),
     )
     with contextlib.ExitStack() as stack:

@@ -1,31 +1,35 @@
-"""Run a pipeline on this machine, from checked arguments to published results."""
+"""Run a pipeline on this machine, from checked arguments to published results; go on with a run that was cut off.
+
+What was paid for is kept until it is published: the folder of a run (`run_folder`) is removed when its results are out,
+or when nothing of it can be published any more.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import secrets
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kfp import compiler
+from kfp import components as kfp_components
 from kfp.dsl.base_component import BaseComponent
 from rich.console import Console
 
-from privatekube import entrypoint
+from privatekube import entrypoint, errors
 from privatekube.client import connect
 from privatekube.config import RunArguments
-from privatekube.kubeflow import container_steps, kfp_local, progress, summary
+from privatekube.kubeflow import container_steps, kept_runs, kfp_local, progress, run_graph, summary
+from privatekube.kubeflow.run_folder import RunFolder, RunRecord
 from privatekube.kubeflow.step_components import StepComponents
-from privatekube.kubeflow.subprocess_steps import StepFailure
+from privatekube.kubeflow.subprocess_steps import Observer, StepFailure
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.storage import uris
 
-WORK = Path(".privatekube") / "runs"
 LATEST = "latest"
 
 
@@ -40,7 +44,8 @@ def run(
     """Run `pipeline` here, show its progress and return the exit status.
 
     1. Check that the run can start. 2. Run the steps. 3. Settle the claim of a run that failed or was interrupted, as
-    the exit task does: the budget returns if the data was not opened, else it is consumed. 4. Show the results.
+    the exit task does: the budget returns if the data was not opened, else it is consumed. 4. Keep what was paid for
+    and is not published yet. 5. Show the results.
 
     Raises:
         InvalidInput: the results cannot be written, the store cannot be opened or, `in_containers`, an image cannot be
@@ -48,56 +53,175 @@ def run(
     """
     if arguments.device == "cuda":
         _require_gpu()
-    engine = container_steps.prepare(components.require_images(pushed=False)) if in_containers else None
-    arguments = arguments.model_copy(update={"prefix": uris.absolute(arguments.prefix)})
-    uris.require_writable(arguments.prefix)
-    before = _list_blocks(arguments.namespace)
-    options = None
-    if engine is not None:
-        gpu = arguments.device != "cpu"
-        options = container_steps.arguments(arguments.prefix, before, container_engine=engine, gpu=gpu)
+    arguments = arguments.model_copy(update={"prefix": _checked_prefix(arguments.prefix)})
+    graph = run_graph.read(pipeline.pipeline_spec, components.step_of)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    record = RunRecord(
+        run_id=run_id,
+        claim=f"{arguments.namespace}/{connect.claim_name(run_id)}",
+        store=kept_runs.store(),
+        arguments=arguments.model_dump(mode="json"),
+        project=components.project,
+        folders=dict(components.folders),
+        in_containers=in_containers,
+        steps=graph.steps,
+        paying=graph.paying,
+        kept=graph.kept,
+        last_readers=graph.last_readers,
+    )
+    session = _Session.of(record, arguments, console)
+    with kept_runs.created(record) as folder:
+        compiler.Compiler().compile(pipeline, str(folder.pipeline))
+        return _follow(folder, session)
+
+
+def resume(run_id: str, *, console: Console, output_dir: str | None = None) -> int:
+    """Go on with a run from the first step that did not end, with its claim and its outputs; return the exit status.
+
+    Args:
+        run_id: id of the run.
+        console: where to show its progress.
+        output_dir: where to publish, in place of the prefix that the run was started with.
+
+    Raises:
+        NotFound: no such run is kept here.
+        InvalidInput: it is running, or the results cannot be written.
+        BudgetUnavailable: its claim was settled before the run had computed all, so it cannot go on.
+    """
+    location = kept_runs.published().get(run_id)
+    if location is not None:
+        console.print(f"run {run_id}: is published already in {location}", soft_wrap=True)
+        return 0
+    with kept_runs.opened(run_id) as folder:
+        record = folder.record
+        os.environ[connect.STORE] = record.store  # the steps connect to it too
+        prefix = _checked_prefix(output_dir or record.arguments["prefix"])
+        arguments = RunArguments.model_validate({**record.arguments, "prefix": prefix})
+        if not folder.is_computed:
+            with connect.connect() as client:
+                client.postpone_settling(record.claim)
+        return _follow(folder, _Session.of(record, arguments, console))
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One process that works on a run.
+
+    Args:
+        arguments: the pipeline's parameters.
+        components: the steps and their components.
+        console: where to show progress.
+        before: the blocks of the namespace before the steps ran.
+        container_options: how to run containers; None to run the steps in this Python.
+    """
+
+    arguments: RunArguments
+    components: StepComponents
+    console: Console
+    before: list[PrivateDataBlock]
+    container_options: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, record: RunRecord, arguments: RunArguments, console: Console) -> _Session:
+        """Check the engine and the images, if they are needed, and list the blocks."""
+        components = StepComponents(record.project, record.folders)
+        engine = container_steps.prepare(components.require_images(pushed=False)) if record.in_containers else None
+        before, options = _list_blocks(arguments.namespace), None
+        if engine is not None:
+            gpu = arguments.device != "cpu"
+            options = container_steps.arguments(arguments.prefix, before, container_engine=engine, gpu=gpu)
+        return cls(arguments, components, console, before, options)
+
+    def say(self, line: str) -> None:
+        """Print a line as it is."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _follow(folder: RunFolder, session: _Session) -> int:
+    """Run the steps that have not ended, settle the claim unless all do, and return the exit status."""
     try:
-        failure = _run_steps(pipeline, arguments, components, run_id=run_id, options=options, console=console)
-    except KeyboardInterrupt:
+        failure = _run_steps(folder, session)
+    except BaseException as error:
+        outcome = _settle_and_keep(folder, session, failure=None)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        session.say(f"interrupted; {outcome}")
         return entrypoint.INTERRUPTED
     if failure is not None:
-        return _show_failure(console, failure)
-    _show_results(console, arguments.prefix, run_id, before, _list_blocks(arguments.namespace))
+        status = _show_failure(session, failure)
+        _settle_and_keep(folder, session, failure=failure)  # the exit task may have failed too
+        return status
+    kept_runs.record_published(folder, uris.join(session.arguments.prefix, folder.record.run_id))
+    _show_results(session, folder.record.run_id)
     return 0
 
 
-def _run_steps(
-    pipeline: BaseComponent,
-    arguments: RunArguments,
-    components: StepComponents,
-    *,
-    run_id: str,
-    options: Mapping[str, Any] | None,
-    console: Console,
-) -> StepFailure | None:
-    """Run the steps and return the first failure; unless all succeed, settle the claim."""
-    with _work_folder() as work, progress.RunView(console, components.steps) as view:
-        try:
-            failure = kfp_local.run(
-                pipeline,
-                arguments.model_dump(),
-                run_id=run_id,
-                work=work,
-                components=components,
-                observer=view.observer,
-                log=io.StringIO(),
-                container_arguments=options,
+def _run_steps(folder: RunFolder, session: _Session) -> StepFailure | None:
+    """Run the steps that have not ended yet and return the first failure."""
+    components = session.components
+    with progress.RunView(session.console, components.steps) as view:
+        return kfp_local.run(
+            kfp_components.load_component_from_file(str(folder.pipeline)),
+            session.arguments.model_dump(mode="json"),
+            run_id=folder.record.run_id,
+            work=folder.work,
+            components=components,
+            observer=_recording(folder, view.observer),
+            log=io.StringIO(),
+            ended=folder.ended_steps,
+            container_arguments=session.container_options,
+        )
+
+
+def _recording(folder: RunFolder, observer: Observer) -> Observer:
+    """Return an observer that also records in the folder which steps have ended."""
+
+    def on_end(step: str, exit_status: int) -> None:
+        if step in folder.record.steps:
+            folder.record_end(step, exit_status)
+        observer.on_end(step, exit_status)
+
+    return replace(observer, on_end=on_end)
+
+
+def _settle_and_keep(folder: RunFolder, session: _Session, *, failure: StepFailure | None) -> str:
+    """Settle the claim as the exit task does, keep what can still be published, and return the outcome."""
+    record = folder.record
+    try:
+        with connect.connect() as client:
+            outcome = client.settle(record.claim)
+    finally:
+        if folder.is_computed and not _is_refused_payment(folder, failure):
+            folder.remove_unkept()
+            session.say(
+                f"run {record.run_id}: its outputs are kept in {folder.path} until they are published: "
+                f"privatekube publish {record.run_id}"
             )
-        except KeyboardInterrupt:
-            console.print(f"interrupted; {_settle_claim(arguments.namespace, run_id)}", soft_wrap=True)
-            raise
-        except BaseException:
-            _settle_claim(arguments.namespace, run_id)
-            raise
-    if failure is not None:
-        _settle_claim(arguments.namespace, run_id)  # the exit task may have failed too
-    return failure
+        else:
+            folder.remove()
+    return f"claim {record.claim.rpartition('/')[2]}: {outcome}"
+
+
+def _is_refused_payment(folder: RunFolder, failure: StepFailure | None) -> bool:
+    """Whether the paying step found that the run must not be published; repeating it could not help."""
+    refused = {error.exit_status for error in (errors.InvalidInput, errors.BudgetUnavailable, errors.BudgetExceeded)}
+    return failure is not None and failure.step == folder.record.paying and failure.exit_status in refused
+
+
+def _checked_prefix(prefix: str) -> str:
+    """Return where to publish as an absolute URI.
+
+    Raises:
+        InvalidInput: it cannot be written, or what is called `latest` there is not a link.
+    """
+    absolute = uris.absolute(prefix)
+    uris.require_writable(absolute)
+    latest = Path(absolute) / LATEST
+    if "://" not in absolute and latest.exists() and not latest.is_symlink():
+        raise errors.invalid(
+            "prefix", str(latest), "must be a link to the latest run", "move it, or choose another prefix"
+        )
+    return absolute
 
 
 def _list_blocks(namespace: str) -> list[PrivateDataBlock]:
@@ -112,60 +236,30 @@ def _require_gpu() -> None:
     loop.resolve("cuda")
 
 
-def _show_failure(console: Console, failure: StepFailure) -> int:
+def _show_failure(session: _Session, failure: StepFailure) -> int:
     """Print why the run failed and return its exit status."""
     reason = failure.line.removeprefix("error: ") or f"ended with exit status {failure.exit_status}"
-    console.print(f"error: {failure.step}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    session.say(f"error: {failure.step}: {reason}")
     return failure.exit_status if failure.exit_status > 0 else 1
 
 
-def _show_results(
-    console: Console,
-    prefix: str,
-    run_id: str,
-    before: list[PrivateDataBlock],
-    after: list[PrivateDataBlock],
-) -> None:
+def _show_results(session: _Session, run_id: str) -> None:
+    prefix = session.arguments.prefix
     if "://" in prefix:
-        console.print(f"results: {uris.join(prefix, run_id)}")
+        session.console.print(f"results: {uris.join(prefix, run_id)}")
         return
-    _point_latest(Path(prefix), run_id)
-    summary.show(console, Path(prefix) / run_id, before, after)
+    try:
+        _point_latest(Path(prefix), run_id)
+    except OSError as error:  # the results are out: a link that cannot be made is not a failure of the run
+        session.say(f"warning: {Path(prefix) / LATEST} does not lead to this run: {(error.strerror or '').lower()}")
+    summary.show(session.console, Path(prefix) / run_id, session.before, _list_blocks(session.arguments.namespace))
 
 
 def _point_latest(folder: Path, run_id: str) -> None:
     """Point the link `latest` at the results of this run, in one step."""
-    scratch = folder / f".{LATEST}.{os.getpid()}"
-    scratch.unlink(missing_ok=True)
+    scratch = folder / f".{LATEST}.{secrets.token_hex(6)}"
     scratch.symlink_to(run_id)
-    scratch.replace(folder / LATEST)
-
-
-def _settle_claim(namespace: str, run_id: str) -> str:
-    """Do what the exit task does, and return the outcome."""
-    claim = connect.claim_name(run_id)
-    with connect.connect() as client:
-        outcome = client.settle(f"{namespace}/{claim}")
-    return f"claim {claim}: {outcome}"
-
-
-@contextlib.contextmanager
-def _work_folder() -> Iterator[Path]:
-    """Create a private folder for the artifacts of a run and remove it at the end; remove those of killed runs too."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    for leftover in WORK.iterdir():
-        process = leftover.name.partition("-")[0]
-        if process.isdigit() and not _is_alive(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=WORK.resolve()) as folder:
-        yield Path(folder)
-
-
-def _is_alive(process: int) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        scratch.replace(folder / LATEST)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -51,12 +51,14 @@ class Steps:
     Args:
         components: names of the steps, and the folders that their modules are found in.
         observer: receives the start, the lines and the end of each step.
+        ended: steps that ended well in an earlier process: they are not run again.
         failure: the first step that failed.
         running: the processes of the steps that run now.
     """
 
     components: StepComponents
     observer: Observer
+    ended: frozenset[str] = frozenset()
     failure: StepFailure | None = None
     running: set[subprocess.Popen[str]] = field(default_factory=set)
 
@@ -64,6 +66,8 @@ class Steps:
         """Run one component's command in this Python and return its exit status."""
         step = self.components.step_of(command)
         self.observer.on_start(step)
+        if self.skip(step):
+            return 0
         last_line = ""
         process = subprocess.Popen(  # noqa: S603 - the command comes from the component's own component.yaml
             [sys.executable, *command[1:]],
@@ -82,6 +86,13 @@ class Steps:
         self.running.discard(process)
         self.record_end(step, process.returncode, last_line)
         return process.returncode
+
+    def skip(self, step: str) -> bool:
+        """Return whether a step ended in an earlier process, after telling the observer so."""
+        if step in self.ended:
+            self.observer.on_line(step, "ended before: its outputs are kept")
+            self.observer.on_end(step, 0)
+        return step in self.ended
 
     def record_end(self, step: str, exit_status: int, last_line: str) -> None:
         """Record how a step ended, and tell the observer."""

@@ -1,0 +1,190 @@
+"""A run that is cut off goes on with its claim and its outputs: what was paid for is published, and paid for once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from privatekube.storage import uris
+from tests.e2e.conftest import Laptop, committed
+from tests.e2e.gates import Gate
+from tests.storage import bad_stores
+from tests.storage.test_uris import bucket
+
+__all__ = ["bucket"]
+
+PRIVATE = {"blocks", "dataset"}
+NOISY = {
+    "statistics": "statistics.json",
+    "checkpoint": "model.pt",
+    "metrics": "metrics.json",
+    "receipt": "receipt.json",
+}
+
+
+def run_folder(laptop: Laptop) -> Path:
+    (folder,) = (laptop.folder / ".privatekube" / "runs").iterdir()
+    return folder
+
+
+def artifacts(laptop: Laptop) -> dict[str, str]:
+    """Return the digest of each noisy artifact of the kept run that exists, by the name under which it is published."""
+    paths = [path for path in run_folder(laptop).rglob("*") if path.is_file() and path.name in NOISY]
+    return {NOISY[path.name]: digest(path.read_bytes()) for path in paths}
+
+
+def private_data(laptop: Laptop) -> set[str]:
+    return {path.name for path in run_folder(laptop).rglob("*")} & PRIVATE
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def require_published(laptop: Laptop, before: dict[str, str]) -> None:
+    """Check that the only run is published with these files, that it paid once, and that nothing else is left."""
+    (claim,) = laptop.claims()
+    folder = laptop.folder / "out" / "latest"
+    assert {name: digest((folder / name).read_bytes()) for name in before} == before
+    assert json.loads((folder / "receipt.json").read_text())["claim"] == claim
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+    assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
+    run_id = claim.removeprefix("privacy-example/run-")
+    assert "is published already in" in laptop.run("privatekube", "publish", run_id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "has_data"),
+    [("dp_preprocess", {"blocks"}), ("dp_train", {"dataset"}), ("consume", set()), ("upload", set())],
+)
+def test_a_run_that_is_killed_between_two_steps_goes_on_and_pays_once(
+    laptop_with_blocks: Laptop, step: str, has_data: set[str]
+) -> None:
+    laptop = laptop_with_blocks
+    Gate.of(laptop, step).cut_off(laptop, signal.SIGKILL)
+    before, run_id = artifacts(laptop), run_folder(laptop).name
+    assert private_data(laptop) == has_data
+    assert len(before) == {"dp_preprocess": 0, "dp_train": 1, "consume": 3, "upload": 4}[step]
+    assert run_id in laptop.run("privatekube", "runs")
+    laptop.run("privatekube", "publish", run_id)
+    require_published(laptop, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "number"), [("consume", signal.SIGTERM), ("upload", signal.SIGINT)])
+def test_an_interrupted_run_that_has_computed_all_is_kept_and_published(
+    laptop_with_blocks: Laptop, step: str, number: signal.Signals
+) -> None:
+    laptop = laptop_with_blocks
+    written = Gate.of(laptop, step).cut_off(laptop, number)
+    before, folder = artifacts(laptop), run_folder(laptop)
+    assert f"are kept in {folder} until they are published: privatekube publish {folder.name}" in written
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert private_data(laptop) == set()
+    laptop.run("run_pipeline.py", "--resume", folder.name)
+    require_published(laptop, before)
+
+
+@pytest.mark.slow
+def test_a_run_whose_upload_fails_is_published_elsewhere_after_another_run(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    gate = Gate.of(laptop, "upload")
+    process = gate.start_run(laptop)
+    shutil.rmtree(laptop.folder / "out")
+    (laptop.folder / "out").write_text("in the way: no folder can be written any more")
+    gate.open()
+    written = process.communicate(timeout=100)[1]
+    assert process.returncode == 2, written
+    assert "error: upload: file: " in written
+    before, run_id = artifacts(laptop), run_folder(laptop).name
+    laptop.pipeline("prefix=other")
+    assert run_id in laptop.run("privatekube", "publish", run_id, status=2)
+    laptop.run("privatekube", "publish", run_id, "--output-dir", "saved")
+    published = {name: digest((laptop.folder / "saved" / run_id / name).read_bytes()) for name in before}
+    assert published == before
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([2.0, 2.0])
+
+
+@pytest.mark.slow
+def test_a_bucket_that_fails_after_its_probe_loses_nothing(
+    laptop_with_blocks: Laptop, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, healthy = laptop_with_blocks, os.environ["STORAGE_EMULATOR_HOST"]
+    refusal = bad_stores.Refusal(503, "Backend Error", "backendError")
+    with bad_stores.serving(refusal, n_deletions=2) as (address, _requests):
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        written = laptop.pipeline(f"prefix={bucket}/kept", status=1)
+    assert "error: upload: file: gs://bucket/kept/" in written
+    assert "503 Backend Error" in written
+    before, run_id = artifacts(laptop), run_folder(laptop).name
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", healthy)
+    laptop.run("privatekube", "publish", run_id)
+    folder = uris.join(bucket, "kept", run_id)
+    assert {name: digest(uris.read_bytes(uris.join(folder, name))) for name in before} == before
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.slow
+def test_a_run_whose_claim_was_settled_cannot_go_on(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    Gate.of(laptop, "dp_train").cut_off(laptop, signal.SIGKILL)
+    run_id = run_folder(laptop).name
+    laptop.run("privatekube", "settle", f"run-{run_id}")
+    line = laptop.run("privatekube", "publish", run_id, status=3)
+    assert "holds no budget any more" in line
+    assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
+
+
+@pytest.mark.slow
+def test_a_killed_run_can_be_discarded(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    Gate.of(laptop, "dp_preprocess").cut_off(laptop, signal.SIGKILL)
+    run_id = run_folder(laptop).name
+    assert laptop.run("privatekube", "discard", run_id) == f"run {run_id}: removed; claim: consumed\n"
+    assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
+    assert "run_pipeline.py" not in laptop.run("run_pipeline.py", "--resume", run_id, status=2)
+
+
+@pytest.mark.slow
+def test_a_folder_in_the_place_of_the_latest_link_is_refused_before_the_claim(laptop_with_blocks: Laptop) -> None:
+    laptop = laptop_with_blocks
+    (laptop.folder / "out" / "latest").mkdir(parents=True)
+    written = laptop.pipeline(status=2)
+    assert len(written.splitlines()) == 1
+    assert "out/latest" in written
+    assert laptop.claims() == {}
+
+
+@pytest.mark.slow
+def test_a_run_that_nobody_watches_any_more_publishes_and_a_link_in_the_way_is_a_warning(
+    laptop_with_blocks: Laptop,
+) -> None:
+    laptop = laptop_with_blocks
+    gate = Gate.of(laptop, "upload")
+    process = gate.start_run(laptop)
+    (laptop.folder / "out" / "latest").mkdir()
+    assert process.stderr is not None
+    process.stderr.close()
+    gate.open()
+    assert process.wait(100) == 0
+    (run_id,) = laptop.claims()
+    folder = laptop.folder / "out" / run_id.removeprefix("privacy-example/run-")
+    assert (folder / "receipt.json").exists()
+
+
+def test_resuming_takes_no_other_arguments(laptop: Laptop) -> None:
+    line = laptop.run("run_pipeline.py", "--resume", "x", "--set", "epsilon=2", status=2)
+    assert line.startswith("error: --resume: 'x' goes with --output-dir alone")
+
+
+def test_an_unknown_run_is_one_line(laptop: Laptop) -> None:
+    line = laptop.run("privatekube", "publish", "nowhere", status=2)
+    assert line == "error: run nowhere: does not exist in .privatekube/runs; none is kept here\n"
