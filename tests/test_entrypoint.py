@@ -52,8 +52,8 @@ import signal, sys, time
 from privatekube import entrypoint
 
 def work():
-    print("started", flush=True)
     try:
+        print("started", flush=True)
         time.sleep(60)
     finally:
         print("cleaning", flush=True)

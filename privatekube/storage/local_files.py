@@ -36,8 +36,8 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False,
         b'data'
     """
     target = Path(path)
+    _make_folder(target.parent)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{target.name[:80]}.{secrets.token_hex(8)}.part"
         try:
             with open(temporary, "xb", opener=functools.partial(os.open, mode=mode)) as file:
@@ -51,6 +51,16 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False,
         raise errors.AlreadyExists(f"file: {target} exists; choose another name") from error
     except OSError as error:
         raise translation(error, target) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder; a file in its place does not mean that the file to be written exists."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise translation(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), folder) from error
+    except OSError as error:
+        raise translation(error, folder) from error
 
 
 def translation(error: OSError, path: object) -> errors.PrivateKubeError:

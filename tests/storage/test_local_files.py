@@ -89,3 +89,9 @@ def test_a_file_system_without_hard_links_is_written_too(
     assert (tmp_path / "file").read_bytes() == b"data"
     with pytest.raises(errors.AlreadyExists):
         local_files.write(tmp_path / "file", b"other")
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(errors.InvalidInput, match=r"out cannot be used, not a directory"):
+        local_files.write(tmp_path / "out" / "file", b"data")
