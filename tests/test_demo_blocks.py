@@ -94,7 +94,7 @@ def test_renyi_blocks_have_the_standard_orders(laptop: Laptop) -> None:
     one_day(laptop, "--accounting", "renyi")
     curve = laptop.blocks()[FIRST]["spec"]["initialBudget"]["renyi"]
     assert [point["alpha"] for point in curve] == [1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1e6]
-    assert curve[-1]["epsilon"] == 10.0
+    assert 9.9999 < curve[-1]["epsilon"] < 10  # less its share of delta
 
 
 def test_blocks_are_listed_as_a_table_and_as_json(laptop: Laptop) -> None:
