@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         Temporary,
     )
     from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
-    from privatekube.resources.requests import AllocateRequest, BudgetDemand
+    from privatekube.resources.requests import AllocateRequest, BudgetDemand, RegisterRequest
     from privatekube.steps.documents import Grant, Metrics, Receipt, Spend, Statistics
 
 __version__ = "0.1.0"
@@ -73,6 +73,7 @@ __all__ = [
     "Permanent",
     "PrivateKubeError",
     "Receipt",
+    "RegisterRequest",
     "RenyiCurve",
     "Spend",
     "Statistics",
@@ -91,6 +92,7 @@ _MODULES = {
     "Metrics": "steps.documents",
     "Outcome": "client.client",
     "Receipt": "steps.documents",
+    "RegisterRequest": "resources.requests",
     "RenyiCurve": "privacy.budget",
     "Spend": "steps.documents",
     "Statistics": "steps.documents",

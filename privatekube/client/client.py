@@ -47,7 +47,7 @@ class BudgetClient(ControlPlane):
         >>> from privatekube.privacy.budget import EpsilonDelta
         >>> from privatekube.resources.block import BlockSpec, PrivateDataBlock
         >>> from privatekube.resources.meta import ObjectMeta
-        >>> from privatekube.resources.requests import AllocateRequest, BudgetDemand
+        >>> from privatekube.resources.requests import AllocateRequest, BudgetDemand, RegisterRequest
         >>> from privatekube.store.memory import MemoryStore
         >>> spec = BlockSpec(dataset="reviews", data_source="reviews.h5", initial_budget=EpsilonDelta(10.0, 1e-6))
         >>> request = AllocateRequest(dataset="reviews", expected_budget=BudgetDemand(EpsilonDelta(1.0, 1e-9)))
@@ -55,6 +55,7 @@ class BudgetClient(ControlPlane):
         ...     created = client.create_blocks([PrivateDataBlock(ObjectMeta("monday", "team"), spec)])
         ...     claim = client.allocate("team", "run-1", request, timeout_seconds=60)
         ...     client.mark_opened(claim.id)
+        ...     client.register_release(claim.id, RegisterRequest("histogram", (f"sha256:{1:064x}",), event="noise"))
         ...     committed = client.consume(claim.id, mechanisms=["noisy histogram"])
         >>> committed
         {'team/monday': EpsilonDelta(epsilon=1.0, delta=1e-09)}
@@ -209,12 +210,18 @@ class BudgetClient(ControlPlane):
 
         Raises:
             NotFound: no such claim exists.
-            BudgetExceeded: the step has released something else under the claim, or the claim cannot pay for it.
+            BudgetUnavailable: the claim does not hold all that it was granted.
+            BudgetExceeded: the step has released something else under the claim, or its data was not opened.
             StoreBusy: the control plane did not answer.
         """
         with self.store.transaction():
             claim = self.get_claim(claim_id)
             if release.step not in claim.releases:  # else a refused step that is repeated would fill the claim
+                if not claim.holds_its_grant:
+                    raise errors.BudgetUnavailable(
+                        f"claim {claim_id}: holds no budget, or not all it was granted, so {release.step} must not "
+                        "release; start a new run"
+                    )
                 claim = self._append_request(claim, release)
         accepted = claim.releases.get(release.step)
         if accepted != release:

@@ -160,6 +160,6 @@ def _register(staged: StagedRelease, used: documents.Spend) -> None:
     try:
         with connect.connect() as client:
             client.register_release(used.claim, paid_releases.registration(used))
-    except errors.BudgetExceeded:
+    except (errors.BudgetExceeded, errors.BudgetUnavailable):
         staged.remove()
         raise

@@ -60,6 +60,14 @@ def synthetic_block(
     )
 
 
+def declared_block(folder: Path, day: int) -> PrivateDataBlock:
+    """Write the data of a day to a file in `folder` and return its block."""
+    path = folder / f"{day}.h5"
+    meta = ObjectMeta(f"b{day}", "ns", annotations={CONTENT_DIGEST: synthetic_block(path, day)})
+    dimensions = (Dimension("startTime", numeric_value=str(day)), Dimension("unit", string_value="event"))
+    return PrivateDataBlock(meta, BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{path}", dimensions))
+
+
 @dataclass
 class Run:
     """The artifacts of a run, and its steps with fitting arguments."""
@@ -155,14 +163,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan_run: Callable[...,
     uri = f"sqlite:///{tmp_path}/state.db"
     monkeypatch.setenv(connect.STORE, uri)
     with connect.connect(uri) as client:
-        blocks = []
-        for day in range(2):
-            path = tmp_path / f"{day}.h5"
-            digest = synthetic_block(path, day)
-            meta = ObjectMeta(f"b{day}", "ns", annotations={CONTENT_DIGEST: digest})
-            dimensions = (Dimension("startTime", numeric_value=str(day)), Dimension("unit", string_value="event"))
-            blocks.append(PrivateDataBlock(meta, BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{path}", dimensions)))
-        client.create_blocks(blocks)
+        client.create_blocks([declared_block(tmp_path, day) for day in range(2)])
         yield Run(tmp_path, client)
 
 

@@ -213,6 +213,18 @@ def test_of_two_folders_that_draw_at_the_same_time_one_is_refused_and_leaves_not
     assert registered.outputs == tuple(map(digest, paths["outputs"]))
 
 
+def test_a_claim_that_is_settled_while_noise_is_drawn_lets_nothing_leave(
+    client: BudgetClient, paths: dict[str, Any]
+) -> None:
+    def settled_meanwhile(granted: documents.Grant) -> dp_step.Release:
+        client.settle(granted.claim)
+        return dp_step.Release(EVENT, (METRICS, b"bytes"))
+
+    with pytest.raises(errors.BudgetUnavailable, match="dp_evaluate must not release"):
+        dp_step.run("dp_evaluate", settled_meanwhile, **paths)
+    assert list(paths["spend"].parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("change", [{"delta": 1e-5}, {"epsilon": 9.0}, {"claim": "ns/other"}, {"test_fraction": 0.5}])
 def test_a_changed_grant_is_refused_before_noise_is_drawn(
     client: BudgetClient, paths: dict[str, Any], change: dict[str, Any]
