@@ -77,7 +77,10 @@ def _mechanisms(run: RunFacts) -> Iterator[str]:
     rows = [(step.step, step.data, step.mechanism, step.sampling, step.noise) for step in run.mechanisms]
     yield from _table(rows, heads=("step", "data", "mechanism", "sampling", "noise"))
     yield ""
-    yield ("Training's sums are floating-point numbers, a residual risk that the accountant does not count.")
+    yield (
+        "Training computes in floating point. The noise covers rounding as it was measured. That the noise itself has "
+        "finitely many values is a residual risk that the accountant does not count."
+    )
 
 
 def _hyperparameters(run: RunFacts) -> Iterator[str]:
