@@ -132,8 +132,9 @@ class RunFolder:
             return
         with contextlib.suppress(errors.PrivateKubeError):  # the disk is full: if need be the step runs again
             local_files.write(self.path / "ended" / step, b"", overwrite=True)
+        ended = self.ended_steps | {step}  # a process that was killed may have removed less
         for artifact, reader in self.record.last_readers.items():
-            if reader == step:
+            if reader in ended:
                 _remove(self.work / STEPS / artifact)
 
     def remove_unkept(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -14,7 +15,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False, mode: int = 0o666) -> None:
-    """Write `data` to `path` in one step: a temporary file in the same folder, fsync, then its final name.
+    """Write `data` to `path` in one step: a temporary file in the same folder, fsync, then its final name, fsync.
 
     Missing folders are created. On any error the temporary file is removed and `path` is unchanged.
 
@@ -45,12 +46,23 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False,
                 file.flush()
                 os.fsync(file.fileno())
             _rename(temporary, target, overwrite=overwrite)
+            _sync_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except FileExistsError as error:
         raise errors.AlreadyExists(f"file: {target} exists; choose another name") from error
     except OSError as error:
         raise translation(error, target) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the name of a new file survive a power cut, where the file system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_folder(folder: Path) -> None:
