@@ -119,3 +119,14 @@ def test_a_closed_pipe_ends_a_typer_command_with_status_0() -> None:
 def test_a_typer_command_exits_with_the_status_that_it_returns() -> None:
     done = run(APP + "@app.command()\ndef f() -> int: return 3\nsys.argv[1:] = []\ntyper_app.run(app)")
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+
+
+def test_a_command_whose_progress_nobody_reads_any_more_goes_on_to_its_end(tmp_path: Path) -> None:
+    body = "    terminal = console.progress_console()\n    [terminal.print('line') for _ in range(100)]\n"
+    end = f"    open({str(tmp_path / 'end')!r}, 'w').close()\n"
+    program = APP + "@app.command()\ndef f():\n" + body + end + "sys.argv[1:] = []\ntyper_app.run(app)"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(30) == 0
+    assert (tmp_path / "end").exists()

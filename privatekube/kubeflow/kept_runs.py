@@ -103,7 +103,12 @@ def published() -> dict[str, str]:
         lines = PUBLISHED.read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
-    return {entry["run"]: entry["location"] for entry in map(json.loads, lines)}
+    locations = {}
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError):  # a power cut has torn the line
+            entry = json.loads(line)
+            locations[entry["run"]] = entry["location"]
+    return locations
 
 
 def record_published(folder: RunFolder, location: str) -> None:
@@ -178,8 +183,6 @@ def _state_of_any(folder: RunFolder) -> RunState:
 
 def _state(folder: RunFolder) -> RunState:
     """Return the state of a run that no process runs: a run whose claim holds nothing cannot open its data again."""
-    if folder.is_published:
-        return RunState.ENDED
     if folder.is_computed:
         return RunState.UNPUBLISHED
     try:

@@ -115,16 +115,6 @@ class RunFolder:
         before = self.record.steps[: self.record.steps.index(self.record.paying)]
         return self.ended_steps.issuperset(before)
 
-    @property
-    def is_paid(self) -> bool:
-        """Whether the paying step has ended."""
-        return self.record.paying in self.ended_steps
-
-    @property
-    def is_published(self) -> bool:
-        """Whether the last step has ended."""
-        return self.record.steps[-1] in self.ended_steps
-
     def record_end(self, step: str, exit_status: int) -> None:
         """Record how a step ended, and remove the data that no later step reads: after a failure, none does."""
         if exit_status:

@@ -202,6 +202,7 @@ def test_what_is_kept_can_be_discarded_and_its_claim_is_settled(client: BudgetCl
 
 def test_where_a_run_was_published_is_remembered() -> None:
     with kept_runs.created(record("first")) as folder:
+        kept_runs.PUBLISHED.write_text('{"run": "torn\n')
         kept_runs.record_published(folder, "gs://bucket/first")
     assert kept_runs.published() == {"first": "gs://bucket/first"}
     assert states() == {}

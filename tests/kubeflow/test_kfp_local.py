@@ -65,7 +65,9 @@ def pipeline(body: Callable[[str], None]) -> BaseComponent:
     return compiled
 
 
-def run(body: Callable[[str], None], tmp_path: Path, events: list[Any]) -> StepFailure | None:
+def run(
+    body: Callable[[str], None], tmp_path: Path, events: list[Any], ended: frozenset[str] = frozenset()
+) -> StepFailure | None:
     observer = Observer(
         on_start=lambda step: events.append(("begun", step)),
         on_line=lambda step, line: events.append(("wrote", line)),
@@ -79,6 +81,7 @@ def run(body: Callable[[str], None], tmp_path: Path, events: list[Any]) -> StepF
         components=COMPONENTS,
         observer=observer,
         log=io.StringIO(),
+        ended=ended,
     )
 
 
@@ -110,19 +113,36 @@ def test_the_run_id_is_ours_in_every_step(tmp_path: Path) -> None:
     assert (tmp_path / "notes").read_text() == "id run-7\nsettle run-7\n"
 
 
+def test_a_step_that_ended_before_is_not_run_again_and_its_artifact_is_found(tmp_path: Path) -> None:
+    text = tmp_path / "work" / "steps" / "start" / "text"
+    text.parent.mkdir(parents=True)
+    text.write_text("kept")
+    start = components.load_component_from_text(
+        "name: start\noutputs: [{name: text, type: Artifact}]\nimplementation:\n  container:\n    image: probe\n"
+        "    command: [python3, -m, tests.kubeflow.nowhere]\n    args: [{outputPath: text}]\n"
+    )
+    events: list[Any] = []
+    failure = run(lambda file: COPY(given=start().outputs["text"]), tmp_path, events, frozenset({"nowhere"}))
+    assert failure is None
+    assert ("begun", "nowhere") in events
+    assert (tmp_path / "work" / "steps" / "copy" / "text").read_text() == "kept+"
+
+
 def test_kfp_is_as_it_was_after_a_run(tmp_path: Path) -> None:
-    from kfp.local import executor_output_utils, placeholder_utils, subprocess_task_handler
+    from kfp.local import executor_input_utils, executor_output_utils, placeholder_utils, subprocess_task_handler
 
     before = (
         subprocess_task_handler.SubprocessTaskHandler,
         executor_output_utils.get_outputs_for_task,
         placeholder_utils.make_random_id,
+        executor_input_utils.get_local_pipeline_resource_name,
     )
     run(lambda file: START(), tmp_path, [])
     assert before == (
         subprocess_task_handler.SubprocessTaskHandler,
         executor_output_utils.get_outputs_for_task,
         placeholder_utils.make_random_id,
+        executor_input_utils.get_local_pipeline_resource_name,
     )
 
 
