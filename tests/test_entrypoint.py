@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -130,3 +132,26 @@ def test_a_command_whose_progress_nobody_reads_any_more_goes_on_to_its_end(tmp_p
         process.stderr.close()
         assert process.wait(30) == 0
     assert (tmp_path / "end").exists()
+
+
+def test_closing_the_terminal_interrupts_a_command_which_cleans_up_without_it(tmp_path: Path) -> None:
+    body = "    terminal = console.progress_console()\n    try:\n        terminal.print('started')\n"
+    body += "        time.sleep(60)\n    finally:\n        terminal.print('cleaning')\n"
+    body += f"        open({str(tmp_path / 'clean')!r}, 'w').close()\n"
+    program = "import time\n" + APP + "@app.command()\ndef f():\n" + body + "sys.argv[1:] = []\ntyper_app.run(app)"
+    main, secondary = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import fcntl, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{program}"],
+        cwd=ROOT,
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        start_new_session=True,
+    )
+    os.close(secondary)
+    with process:
+        while b"started" not in os.read(main, 1024):
+            pass
+        os.close(main)
+        assert process.wait(30) == 130
+    assert (tmp_path / "clean").exists()
