@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from privatekube import config, errors
+from privatekube import config, errors, validation
 from privatekube.cli import console, typer_app
 
 ROOT = Path(__file__).resolve().parent
@@ -60,6 +60,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     # kfp takes seconds to import: arguments are checked first
     from pipelines import dp_lstm  # noqa: PLC0415
     from privatekube.kubeflow import run_local, step_components, submit  # noqa: PLC0415
+    from privatekube.training import feasibility, machine  # noqa: PLC0415
 
     components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])
     build = partial(dp_lstm.build, components.folders, gpu=run.device == "cuda")
@@ -68,11 +69,18 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         terminal.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
+        feasibility.require_memory(
+            run, available_bytes=validation.parse_bytes(dp_lstm.TRAINING[1]), where="a pod that trains"
+        )
         url = submit.submit(build(), run, components, config.load_secrets(SECRETS))
         terminal.print(f"submitted: {url}", soft_wrap=True)
         return 0
     if where is None:
         terminal.print(f"{SECRETS} does not exist: running on this machine")
+    memory = machine.available_memory()
+    if memory is not None:
+        feasibility.require_memory(run, available_bytes=memory, where="this machine")
+        build = partial(build, training_memory=f"{memory >> 20}Mi")
     pipeline = build(retries=0, in_images=runner is Runner.DOCKER)  # no pod can be lost on this machine
     return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=terminal)
 

@@ -34,7 +34,14 @@ def load(folder: Path) -> BaseComponent:
     return components.load_component_from_file(str(path))
 
 
-def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3, in_images: bool = True) -> BaseComponent:
+def build(
+    folders: Mapping[str, Path],
+    *,
+    gpu: bool = False,
+    retries: int = 3,
+    in_images: bool = True,
+    training_memory: str = TRAINING[1],
+) -> BaseComponent:
     """Build the pipeline; its parameters are the fields of `config.RunArguments`.
 
     Args:
@@ -42,6 +49,7 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3, i
         gpu: whether the steps that run the model request a GPU of the cluster.
         retries: how often a step that only moves data is retried, with pauses of 10 s and more.
         in_images: whether the steps run in their images, which the privacy card then states.
+        training_memory: what the steps that run the model have, such as 8Gi; allocate refuses a model that needs more.
     """
     steps = {name: load(folders[name]) for name in STEPS}
     images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
@@ -107,6 +115,7 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3, i
                 purpose=purpose,
                 hyperparameters_chosen=hyperparameters_chosen,
                 prefix=prefix,
+                training_memory=training_memory,
             )
             grant = allocate.outputs["grant"]
             download = steps["download"](grant=grant)
@@ -142,8 +151,8 @@ def build(folders: Mapping[str, Path], *, gpu: bool = False, retries: int = 3, i
                 (allocate, CONTROL),
                 (download, DATA),
                 (preprocess, DATA),
-                (train, TRAINING),
-                (evaluate, TRAINING),
+                (train, (TRAINING[0], training_memory)),
+                (evaluate, (TRAINING[0], training_memory)),
                 (consume, CONTROL),
                 (upload, CONTROL),
             ):

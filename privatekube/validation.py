@@ -47,6 +47,23 @@ def _block_count(value: object) -> object:
     return text
 
 
+def parse_bytes(value: object) -> int:
+    """Return an amount of memory in bytes.
+
+    >>> parse_bytes("8Gi"), parse_bytes("500M")
+    (8589934592, 500000000)
+    """
+    match = re.fullmatch(r"(\d{1,15})([KMGT]i?)?", str(value))
+    if match is None:
+        raise ValueError("must be a number of bytes, or one with a unit, such as 8Gi or 500M")
+    unit = match[2] or ""
+    base = 1024 if unit.endswith("i") else 1000
+    return int(match[1]) * int(base ** " KMGT".index(unit[:1] or " "))
+
+
+Bytes = Annotated[int, pydantic.BeforeValidator(parse_bytes)]
+"""An amount of memory in bytes, written as Kubernetes does: 8Gi, 500M or 1000000."""
+
 Text = Annotated[str, pydantic.Field(min_length=1)]
 """A string that is not empty."""
 

@@ -269,6 +269,15 @@ def test_bad_input_is_one_line_and_nothing_is_left(laptop: Laptop, options: tupl
     assert not list(laptop.folder.rglob("*.h5"))
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused_at_creation(laptop: Laptop) -> None:
+    folder = os.fsdecode(os.fsencode(laptop.folder) + b"/caf\xe9")
+    line = one_day(laptop, "--data-dir", folder, status=2)
+    assert len(line.splitlines()) == 1
+    assert "is not UTF-8 text; use a folder with another name" in line
+    assert list(laptop.folder.iterdir()) in ([], [laptop.folder / ".privatekube"])
+    assert laptop.blocks() == {}
+
+
 def test_a_full_disk_leaves_nothing_half_written(laptop: Laptop) -> None:
     script = f"ulimit -f 20; exec {sys.executable} {ROOT / 'demo_blocks.py'} create --days 1"
     done = subprocess.run(

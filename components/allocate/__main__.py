@@ -14,7 +14,11 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, paid_releases, public_log
-from privatekube.storage import uris
+from privatekube.storage import local_files, uris
+from privatekube.training import feasibility
+
+_COPIES = 3
+"""How often the workspace holds the model: what the step writes, its output, and a file on the way."""
 
 
 def allocate(
@@ -45,12 +49,14 @@ def allocate(
     purpose: validation.Line,
     hyperparameters_chosen: validation.Line,
     prefix: validation.Text,
+    training_memory: validation.Bytes,
     grant: Path,
 ) -> None:
     """Claim budget for a run under a name made from `run_id`: a repetition finds its own claim and pays once.
 
-    Registers the Grant with the claim and writes it to the path `grant`. Refuses, before anything is claimed, a
-    `prefix` that cannot be written.
+    Registers the Grant with the claim and writes it to the path `grant`. Refuses, before anything is claimed, what would
+    let a later step fail: a `prefix` that cannot be written, a model that needs more than `training_memory`, a disk that
+    is too full, and what `run_demand.of_run` refuses.
     """
     uris.require_writable(prefix)
     run = config.RunArguments(
@@ -81,7 +87,9 @@ def allocate(
         prefix=prefix,
     )
     with connect.connect() as client:
-        demand = run_demand.of_run(client, run)
+        demand = run_demand.of_run(client, run, memory_bytes=training_memory)
+        if uris.is_local(prefix):
+            _require_space(run, workspace=grant.parent)
         claim_id = f"{namespace}/{connect.claim_name(run_id)}"
         public_log.say("claiming", demand=demand.price, blocks=n_blocks, claim=claim_id)
         blocks = _claim(client, claim_id, demand.request, wait=timeout_seconds, settle_after=settle_after_seconds)
@@ -108,6 +116,13 @@ def _approve(document: documents.Grant) -> None:
     digest = documents.digest(documents.encode(document))
     with connect.connect() as client:
         client.register_release(document.claim, RegisterRequest(paid_releases.APPROVAL, (digest,)))
+
+
+def _require_space(run: config.RunArguments, *, workspace: Path) -> None:
+    """Refuse a run on this machine whose model does not fit the disks of its results and of its workspace."""
+    published = feasibility.checkpoint_bytes(run)
+    local_files.require_space(Path(uris.absolute(run.prefix)), n_bytes=published)
+    local_files.require_space(workspace, n_bytes=_COPIES * published)
 
 
 def _claim(

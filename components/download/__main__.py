@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from privatekube import errors
 from privatekube.client import connect
-from privatekube.data import block_file
+from privatekube.data import block_file, columns
 from privatekube.steps import arguments, documents, public_log
 from privatekube.storage import uris
 
@@ -15,21 +17,37 @@ def download(*, grant: Path, blocks: Path) -> None:
     """Fetch every block of the Grant, check its digest and format, mark the claim's data as opened, and hand it on.
 
     Writes one HDF5 file per block into the folder `blocks`, numbered in the Grant's order. The mark comes after the
-    checks and before any other step can read a block: a block that is missing or was altered costs nothing.
+    checks and before any other step can read a block: a block that is missing, was altered, or cannot be trained on as
+    the Grant says, costs nothing.
     """
     granted = documents.read(documents.Grant, grant)
     blocks.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=blocks.parent) as scratch:
         fetched = [Path(scratch) / f"{number:05d}.h5" for number in range(len(granted.blocks))]
+        metas = []
         for number, (block, path) in enumerate(zip(granted.blocks, fetched, strict=True)):
             uris.copy_to(block.uri, path)
-            block_file.read(path, digest=block.digest)
+            metas.append(block_file.read(path, digest=block.digest).metadata)
             public_log.say("fetched", done=number + 1, total=len(granted.blocks))
+        _require_trainable(granted, metas)
         with connect.connect() as client:
             client.mark_opened(granted.claim)
         blocks.mkdir(exist_ok=True)
         for path in fetched:
             path.replace(blocks / path.name)
+
+
+def _require_trainable(granted: documents.Grant, metas: Sequence[block_file.Metadata]) -> None:
+    """Check, by what is declared of the blocks alone, that the later steps can use them."""
+    block_file.require_one_kind(metas)
+    declared, training = metas[0], granted.training
+    if declared.unit != granted.unit:
+        raise errors.invalid(
+            "unit", str(declared.unit), f"is that of the files, not {granted.unit}", "create the blocks again"
+        )
+    if training.task == "product" and len(declared.categories) < 2:
+        raise errors.invalid("task", training.task, "needs blocks of two categories or more", "set task=sentiment")
+    columns.require_vocabulary(training.vocab_size, declared.vocabulary_size)
 
 
 if __name__ == "__main__":

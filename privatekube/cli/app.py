@@ -117,9 +117,11 @@ def plan(
             output.show_forecast(prediction, request, output_format)
         else:
             from privatekube.client import run_demand  # noqa: PLC0415 - the accounting takes a second to import
+            from privatekube.training import machine  # noqa: PLC0415
 
             run = config.load_arguments(arguments, set_ or [])
-            demand = run_demand.of_run(client, run)
+            memory_bytes = machine.available_memory() if client.is_embedded else None
+            demand = run_demand.of_run(client, run, memory_bytes=memory_bytes)
             prediction = forecast.forecast_request(client, run.namespace, demand.request)
             blocks = [client.get_block(block_id) for block_id in prediction.blocks]
             output.show_plan(demand, prediction, blocks, output_format)

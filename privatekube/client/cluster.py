@@ -38,6 +38,7 @@ class ClusterClient(BudgetClient):
     What the role of the user does not allow is refused by the API server, and raised as InvalidInput.
     """
 
+    is_embedded = False
     store: KubernetesStore
     answer_timeout_seconds = ANSWER_TIMEOUT_SECONDS
     no_answer = (

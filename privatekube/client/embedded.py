@@ -36,6 +36,9 @@ class ControlPlane:
         []
     """
 
+    is_embedded = True
+    """Whether the control plane is in this process, so that its runs are on this machine."""
+
     def __init__(self, store: ResourceStore, *, clock: Clock = SYSTEM) -> None:
         self.store, self.clock = store, clock
 

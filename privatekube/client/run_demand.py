@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from privatekube import config, errors
 from privatekube.client.embedded import ControlPlane
+from privatekube.data import columns
 from privatekube.privacy import budget, planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.wire import claims
+from privatekube.training import feasibility
+
+_LARGEST_SCALE = 1e12
 
 ALL = "all"
 """The number of blocks that stands for every block that matches."""
@@ -100,14 +104,24 @@ def price(
     return plan.composition.renyi(curves[0].orders)
 
 
-def of_run(client: ControlPlane, run: config.RunArguments) -> RunDemand:
+def of_run(client: ControlPlane, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:
     """Plan a run for the blocks that match now: the step allocate and the command `plan` both call this.
+
+    What can be known of the later steps is checked here, before a claim is made.
+
+    Args:
+        client: of the control plane.
+        run: its arguments.
+        memory_bytes: what the step that trains has; None where this is unknown.
 
     Raises:
         InvalidInput: too few blocks match, they have different units or accountings, no noise meets the target, or an
             argument would let a later step fail.
     """
     blocks = client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions))
+    _require_vocabulary(run, blocks)
+    if memory_bytes is not None:
+        feasibility.require_memory(run, available_bytes=memory_bytes, where="the step dp_train")
     unit, max_contribution = privacy_unit(blocks)
     plan = planning.plan_run(
         epsilon=run.epsilon,
@@ -117,9 +131,31 @@ def of_run(client: ControlPlane, run: config.RunArguments) -> RunDemand:
         steps=planning.steps_of(run.n_epochs, run.sampling_rate),
         sensitivity=max_contribution,
     )
+    feasibility.require_finite(
+        learning_rate=run.learning_rate,
+        max_grad_norm=run.max_grad_norm,
+        noise_multiplier=plan.noise_multiplier,
+        steps=plan.steps,
+        width=max(run.embedding_dim, run.hidden_dim),
+    )
+    _require_scale("statistics_fraction", run.statistics_fraction, plan.statistics_scale)
+    _require_scale("epsilon", run.epsilon, plan.evaluation_scale)
     amount = price(plan, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
     request = request_for(run.dataset, run.n_blocks, run.conditions, amount)
     return RunDemand(unit=unit, max_contribution=max_contribution, plan=plan, price=amount, request=request)
+
+
+def _require_vocabulary(run: config.RunArguments, blocks: Sequence[PrivateDataBlock]) -> None:
+    """Check the model's vocabulary against that of the blocks; those that declare none are checked when fetched."""
+    sizes = [int(size) for block in blocks if (size := _declared(block, "vocabularySize", ""))]
+    if sizes:
+        columns.require_vocabulary(run.vocab_size, min(sizes))
+
+
+def _require_scale(name: str, value: float, scale: float) -> None:
+    """Refuse noise so large that the counts, which are int64, hold nothing else."""
+    if scale > _LARGEST_SCALE:
+        raise errors.invalid(name, value, f"gives counts noise of scale {scale:.2g}, above 1e12", "raise it")
 
 
 def _declared(block: PrivateDataBlock, attribute: str, default: str) -> str:

@@ -43,6 +43,11 @@ __all__ = [
 _KEY = "digest_key"
 _KEY_BYTES = 32
 _GZIP_LEVEL = 4
+_OF_ONE_KIND = (
+    *("dataset", "partition_key_id", "vocabulary_digest", "tokeniser", "unit", "max_contribution", "categories"),
+)
+"""What blocks that are merged have in common."""
+
 _MOST_INFLATION = 1100
 """A gzip stream grows by a factor of 1032 at most: a file that declares more data than that is not a block file."""
 
@@ -138,6 +143,23 @@ def is_copy(block: Block, reviews: Reviews, metadata: Metadata) -> bool:
     return content_digest(block.reviews, block.metadata) == content_digest(reviews, metadata)
 
 
+def require_one_kind(metas: Sequence[Metadata]) -> None:
+    """Check by what is declared of blocks that they can be merged.
+
+    Raises:
+        InvalidInput: no blocks, or blocks that differ in dataset, vocabulary, tokeniser, unit, bound or categories.
+    """
+    if not metas:
+        raise errors.InvalidInput("blocks: none to merge; give at least one")
+    for other in metas:
+        for name in _OF_ONE_KIND:
+            values = getattr(metas[0], name), getattr(other, name)
+            if values[0] != values[1]:
+                raise errors.InvalidInput(
+                    f"blocks: {name} differs: {values[0]!r} and {values[1]!r}; merge blocks of one kind"
+                )
+
+
 def merge(blocks: Sequence[Block]) -> Block:
     """Return one block with the reviews of all `blocks`, in their order.
 
@@ -146,25 +168,9 @@ def merge(blocks: Sequence[Block]) -> Block:
     Raises:
         InvalidInput: no blocks, or blocks that differ in dataset, vocabulary, tokeniser, unit, bound or categories.
     """
-    if not blocks:
-        raise errors.InvalidInput("blocks: none to merge; give at least one")
     metas = [block.metadata for block in blocks]
+    require_one_kind(metas)
     first = metas[0]
-    for other in metas:
-        for name in (
-            "dataset",
-            "partition_key_id",
-            "vocabulary_digest",
-            "tokeniser",
-            "unit",
-            "max_contribution",
-            "categories",
-        ):
-            values = getattr(first, name), getattr(other, name)
-            if values[0] != values[1]:
-                raise errors.InvalidInput(
-                    f"blocks: {name} differs: {values[0]!r} and {values[1]!r}; merge blocks of one kind"
-                )
     same_bucket = len({(meta.bucket, meta.n_buckets) for meta in metas}) == 1
     metadata = replace(
         first,

@@ -34,6 +34,21 @@ COLUMNS: dict[str, np.dtype[Any]] = {
 """The columns in the order of the digest, little-endian."""
 
 
+def require_vocabulary(vocab_size: int, words: int) -> None:
+    """Refuse a model with more token ids than the data can have: it would learn nothing of them.
+
+    Args:
+        vocab_size: number of token ids of the model.
+        words: size of the vocabulary of the data.
+
+    Raises:
+        InvalidInput: names both.
+    """
+    if vocab_size > words + FIRST_WORD:
+        bound = f"is above the {words + FIRST_WORD} token ids of the blocks"
+        raise errors.invalid("vocab_size", vocab_size, bound, "lower it")
+
+
 @dataclass(frozen=True, eq=False)
 class Reviews:
     """Columns over N reviews.
@@ -110,11 +125,12 @@ class Reviews:
         """Return the first `max_text_len` tokens of each review as a rectangle.
 
         Args:
-            max_text_len: T, at least 1.
+            max_text_len: at least 1.
             vocab_size: ids of at least this become UNK; at least FIRST_WORD.
 
         Returns:
-            int64 [N, T], padded on the right with PAD, and the real lengths int64 [N], 1 to T: a review without tokens
+            int64 [N, T], padded on the right with PAD, and the real lengths int64 [N], 1 to T. T is `max_text_len`, or
+            the length of the longest review if that is less: a large argument costs no memory. A review without tokens
             gets one UNK.
         """
         if max_text_len < 1:
@@ -122,8 +138,9 @@ class Reviews:
         if vocab_size < FIRST_WORD:
             raise errors.invalid("vocab_size", vocab_size, f"must be at least {FIRST_WORD}", "set a larger one")
         lengths = np.minimum(self.lengths, max_text_len)
-        filled = np.arange(max_text_len) < lengths[:, None]
-        places = (self.offsets[:-1, None] + np.arange(max_text_len))[filled]
+        positions = np.arange(lengths.max(initial=1))
+        filled = positions < lengths[:, None]
+        places = (self.offsets[:-1, None] + positions)[filled]
         tokens = self.tokens[places]
         text = np.full(filled.shape, PAD, dtype=np.int64)
         text[filled] = np.where(tokens < vocab_size, tokens, UNK)

@@ -159,6 +159,7 @@ def _resource(  # noqa: PLR0917 - the parts of one resource
         "userBucket": metadata.bucket,
         "userBuckets": metadata.n_buckets,
         "maxContribution": metadata.max_contribution,
+        "vocabularySize": metadata.vocabulary_size,
     }
     dimensions = [Dimension(attribute, numeric_value=str(value)) for attribute, value in numbers.items()]
     dimensions.append(Dimension("unit", string_value=metadata.unit.value))

@@ -7,6 +7,7 @@ import errno
 import functools
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 from privatekube import errors
@@ -73,6 +74,23 @@ def _make_folder(folder: Path) -> None:
         raise translation(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), folder) from error
     except OSError as error:
         raise translation(error, folder) from error
+
+
+def require_space(folder: Path, *, n_bytes: int) -> None:
+    """Check that a disk has room for what a run will write.
+
+    Args:
+        folder: where it will be written; it may not exist yet.
+        n_bytes: an estimate from public numbers alone, since the message has it.
+
+    Raises:
+        InvalidInput: it has not.
+    """
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < n_bytes:
+        bound = f"has {free / 2**20:,.0f} MiB free, and the run may write {n_bytes / 2**20:,.0f} MiB"
+        raise errors.invalid("folder", str(folder), bound, "free some space or choose another folder")
 
 
 def translation(error: OSError, path: object) -> errors.PrivateKubeError:

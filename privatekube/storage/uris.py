@@ -32,14 +32,36 @@ def absolute(uri: str) -> str:
     """Return a path or file:// URI as an absolute path, and a remote URI without a slash at its end.
 
     Raises:
-        InvalidInput: the URI has another scheme.
+        InvalidInput: the URI has another scheme, or is not text that a store and a command line can hold.
     """
+    _require_storable(uri)
     if uri.startswith(REMOTE):
         return uri.rstrip("/")
     if "://" in uri and not uri.startswith(FILE):
         known = ", ".join(("a path", FILE, *REMOTE))
         raise errors.invalid("URI", uri, "has an unknown scheme", f"use {known}")
-    return str(Path(uri.removeprefix(FILE)).absolute())
+    path = str(Path(uri.removeprefix(FILE)).absolute())
+    _require_storable(path)
+    return path
+
+
+def _require_storable(text: str) -> None:
+    if "\0" in text or not _is_utf8(text):
+        raise errors.invalid("path", text, "is not UTF-8 text", "use a folder with another name")
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a path has no bytes that Python could not decode; it keeps those as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_local(uri: str) -> bool:
+    """Whether a path or URI is of a file system of this machine."""
+    return not uri.startswith(REMOTE)
 
 
 def join(uri: str, *names: str) -> str:

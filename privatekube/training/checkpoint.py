@@ -61,7 +61,11 @@ def encode(
     """Return the bytes of a checkpoint, and the digest of its content.
 
     The digest is "sha256:<hex>". The bytes may differ between versions of torch, the digest does not.
+
+    Raises:
+        InvalidInput: a weight is not finite.
     """
+    models.require_finite(module.state_dict())
     about = json.dumps(
         {"format": FORMAT, "config": asdict(config), "task": task, "vocabulary_digest": vocabulary_digest},
         sort_keys=True,

@@ -18,11 +18,9 @@ import torch
 from torch import nn
 
 from privatekube import errors
+from privatekube.training import feasibility
 
 Sums = dict[nn.Parameter, torch.Tensor]
-
-_ELEMENTS = 1 << 21
-"""How many elements of per-unit gradients exist at a time (16 MiB of float64, so that they stay in cache)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +152,7 @@ def _by_unit(rows: torch.Tensor, units: int) -> torch.Tensor:
 
 def _chunks(taps: Sequence[Tap], units: int) -> Iterator[slice]:
     formed = sum(tap.weight.numel() for tap in taps if isinstance(tap, LinearTap))
-    step = max(1, _ELEMENTS // max(1, formed))
+    step = max(1, feasibility.GRADIENT_ELEMENTS // max(1, formed))
     return (slice(start, start + step) for start in range(0, units, step))
 
 

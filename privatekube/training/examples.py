@@ -12,12 +12,9 @@ import torch
 from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import models
+from privatekube.training import feasibility, models
 
 Int64s = npt.NDArray[np.int64]
-
-BATCH_POSITIONS = 1 << 15
-"""Token positions of a physical batch: it bounds memory and has no effect on the result."""
 
 LABELS: dict[str, Callable[[columns.Reviews], npt.NDArray[np.integer]]] = {
     "product": lambda data: data.category,
@@ -81,7 +78,7 @@ class Examples:
         order = np.lexsort((-longest, counts))
         while len(order):
             count, length = int(counts[order[0]]), int(longest[order[0]])
-            same = order[: max(1, BATCH_POSITIONS // (count * length))]
+            same = order[: max(1, feasibility.BATCH_POSITIONS // (count * length))]
             same = same[counts[same] == count]
             order = order[len(same) :]
             rows = self.members[(firsts[same, None] + np.arange(count)).ravel()]

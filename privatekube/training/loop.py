@@ -18,7 +18,7 @@ from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import clipping, dpsgd, examples, models, randomness
+from privatekube.training import clipping, dpsgd, examples, feasibility, models, randomness
 
 Progress = Callable[[int, int], None]
 
@@ -77,10 +77,18 @@ def train(
         The model and the DpEvent of the steps taken.
 
     Raises:
-        InvalidInput: an argument is out of its range, or the device is "cuda" on a machine without a GPU.
+        InvalidInput: an argument is out of its range, a weight is not finite at the end, or the device is "cuda" on a
+            machine without a GPU.
     """
     _require_positive("learning_rate", learning_rate)
     _require_positive("steps", steps)
+    feasibility.require_finite(
+        learning_rate=learning_rate,
+        max_grad_norm=max_grad_norm,
+        noise_multiplier=noise_multiplier,
+        steps=steps,
+        width=max(model.embedding_dim, model.hidden_dim),
+    )
     torch_device = resolve(device)
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
     module = models.build(model, seed).to(torch_device)
@@ -98,6 +106,7 @@ def train(
         optimizer.take(clipped_sums(module, prepared, chosen, max_grad_norm=max_grad_norm))
         if progress is not None:
             progress(taken, steps)
+    models.require_finite(module.state_dict())
     return Trained(module.cpu(), optimizer.event(), optimizer.steps)
 
 

@@ -5,6 +5,7 @@ Each is a class and an entry in `ARCHITECTURES`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -145,6 +146,22 @@ def build(config: ModelConfig, seed: int) -> Classifier:
         for name, parameter in module.named_parameters():
             _initialise(name, parameter, generator)
     return module
+
+
+def require_finite(state: Mapping[str, torch.Tensor]) -> None:
+    """Check that all weights of a trained model are finite, before it is released.
+
+    Args:
+        state: of the module. The weights are the noisy ones, so that the answer reveals nothing more.
+
+    Raises:
+        InvalidInput: names a tensor that is not.
+    """
+    for name, tensor in state.items():
+        if not bool(tensor.isfinite().all()):
+            raise errors.InvalidInput(
+                f"weights: {name} is not finite; lower learning_rate or max_grad_norm and train again"
+            )
 
 
 def _initialise(name: str, parameter: nn.Parameter, generator: torch.Generator) -> None:

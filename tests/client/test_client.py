@@ -296,3 +296,19 @@ def test_a_claim_that_is_deleted_while_it_waits_is_claimed_again(tmp_path: Path)
         client.create_blocks([builders.block()])
         with pytest.raises(errors.DeadlineExceeded):
             SlowController(client.store).allocate("ns", "waiting", builders.allocate(0.5), timeout_seconds=0.2)
+
+
+def test_a_policy_without_its_numbers_is_refused_where_it_is_set_and_read_where_it_is_stored(tmp_path: Path) -> None:
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        for text in ("t", "t=", "all="):
+            with pytest.raises(errors.InvalidInput, match=f"^unlock: {text!r} leaves out its numbers; write all"):
+                client.set_policy(unlock=text)
+        client.store.set_setting("unlock", "t")
+        assert client.policy().unlocking.period_ms == 10_000
+
+
+def test_a_single_block_is_counted_as_one(tmp_path: Path) -> None:
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        client.create_blocks([builders.block()])
+        claim = client.allocate("ns", "c", builders.allocate(), timeout_seconds=5)
+    assert "holds budget on 1 block" in [condition.message for condition in claim.status.conditions]

@@ -6,7 +6,7 @@ import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +64,11 @@ def declared_block(folder: Path, day: int) -> PrivateDataBlock:
     """Write the data of a day to a file in `folder` and return its block."""
     path = folder / f"{day}.h5"
     meta = ObjectMeta(f"b{day}", "ns", annotations={CONTENT_DIGEST: synthetic_block(path, day)})
-    dimensions = (Dimension("startTime", numeric_value=str(day)), Dimension("unit", string_value="event"))
+    dimensions = (
+        Dimension("startTime", numeric_value=str(day)),
+        Dimension("unit", string_value="event"),
+        Dimension("vocabularySize", numeric_value="100"),
+    )
     return PrivateDataBlock(meta, BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{path}", dimensions))
 
 
@@ -106,6 +110,7 @@ class Run:
             "purpose": "a test",
             "hyperparameters_chosen": "by hand",
             "prefix": str(self.folder / "out"),
+            "training_memory": 8 << 30,
             "grant": self.path("grant"),
         }
         allocate(**arguments | changes)
@@ -408,3 +413,60 @@ def test_a_results_prefix_that_cannot_be_written_is_found_before_the_claim(run: 
     with pytest.raises(errors.InvalidInput):
         run.allocate(prefix=str(run.folder / "file" / "out"))
     assert run.client.list_claims() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"model": "lstm", "hidden_dim": 200_000}, "model: 'lstm' with .* the step dp_train has 8.0 GiB"),
+        ({"training_memory": 1 << 20}, "the step dp_train has 0.0 GiB"),
+        ({"learning_rate": 1e38}, "learning_rate: 1e\\+38 may move weights"),
+        ({"vocab_size": 105}, "vocab_size: 105 is above the 104 token ids of the blocks; lower it"),
+        ({"statistics_fraction": 1e-13}, "statistics_fraction: 1e-13 gives counts noise of scale 1e\\+13"),
+        ({"n_epochs": 600_000}, "n_epochs: 600000 takes 1,200,000 steps"),
+        ({"prefix": "caf\udce9"}, "is not UTF-8 text"),
+    ],
+)
+def test_what_would_let_a_later_step_fail_is_refused_before_the_claim(
+    run: Run, changes: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match=expected):
+        run.allocate(**changes)
+    assert run.client.list_claims() == []
+
+
+def test_a_disk_that_is_too_full_for_the_model_is_found_before_the_claim(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage(run.folder)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(errors.InvalidInput, match=r"folder: .* has 0 MiB free, and the run may write 1 MiB; free some"):
+        run.allocate()
+    assert run.client.list_claims() == []
+
+
+def test_blocks_that_cannot_be_merged_are_found_before_their_data_counts_as_opened(run: Run) -> None:
+    path = run.folder / "other.h5"
+    content = block_file.read(run.folder / "0.h5")
+    block_file.write(path, content.reviews, replace(content.metadata, categories=("a", "b", "c", "d")))
+    dimensions = (Dimension("startTime", numeric_value="9"), Dimension("unit", string_value="event"))
+    spec = BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{path}", dimensions)
+    run.client.create_blocks([PrivateDataBlock(ObjectMeta("other", "ns"), spec)])
+    run.allocate()
+    with pytest.raises(errors.InvalidInput, match="categories differs"):
+        run.download()
+    assert not run.client.get_claim("ns/run-r1").spec.data_opened
+
+
+def test_a_task_without_two_classes_is_found_before_the_data_counts_as_opened(run: Run) -> None:
+    path = run.folder / "0.h5"
+    content = block_file.read(path)
+    one = content.reviews.select(content.reviews.category == 0)
+    block_file.write(run.folder / "one.h5", one, replace(content.metadata, dataset="one", categories=("a",)))
+    dimensions = (Dimension("unit", string_value="event"),)
+    spec = BlockSpec(EpsilonDelta(3, 1e-7), "one", f"file://{run.folder}/one.h5", dimensions)
+    run.client.create_blocks([PrivateDataBlock(ObjectMeta("one", "ns"), spec)])
+    run.allocate(dataset="one")
+    with pytest.raises(errors.InvalidInput, match="task: 'product' needs blocks of two categories or more"):
+        run.download()
+    assert not run.client.get_claim("ns/run-r1").spec.data_opened

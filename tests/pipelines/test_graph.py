@@ -50,6 +50,11 @@ def test_the_edges_are_the_design(compiled: dict[str, Any]) -> None:
     assert edges["release"] == {"exit-handler-1"}
 
 
+def test_allocate_knows_the_memory_that_the_steps_of_the_model_have(compiled: dict[str, Any]) -> None:
+    told = tasks(compiled)["allocate"]["inputs"]["parameters"]["training_memory"]
+    assert told == {"runtimeValue": {"constant": dp_lstm.TRAINING[1]}}
+
+
 def test_publishing_takes_the_receipt_as_an_input(compiled: dict[str, Any]) -> None:
     receipt = tasks(compiled)["upload"]["inputs"]["artifacts"]["receipt"]["taskOutputArtifact"]
     assert receipt == {"outputArtifactKey": "receipt", "producerTask": "consume"}

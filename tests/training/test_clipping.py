@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from privatekube import errors
-from privatekube.training import clipping, dpsgd, models
+from privatekube.training import clipping, dpsgd, feasibility, models
 from tests.training import builders
 
 Gradients = list[torch.Tensor]
@@ -56,7 +56,7 @@ def relative_error(got: Gradients, wanted: Gradients) -> float:
 def test_clipped_sums_equal_autograd_one_example_at_a_time(
     architecture: str, per_unit: int, quantile: float, elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clipping, "_ELEMENTS", elements)  # one unit at a time, and all at once
+    monkeypatch.setattr(feasibility, "GRADIENT_ELEMENTS", elements)  # one unit at a time, and all at once
     module = builders.model(architecture)
     units = one_by_one(module, 6, per_unit)
     norms = norms_of(units)

@@ -9,7 +9,7 @@ import torch
 from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import examples
+from privatekube.training import examples, feasibility
 from tests.training import builders
 
 CPU = torch.device("cpu")
@@ -26,7 +26,7 @@ def prepared(data: columns.Reviews, **changes: object) -> examples.Examples:
 
 
 def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examples, "BATCH_POSITIONS", 40)
+    monkeypatch.setattr(feasibility, "BATCH_POSITIONS", 40)
     data = builders.learnable_reviews(200, users=30)
     ready = prepared(data, unit=PrivacyUnit.USER_DAY, max_contribution=3)
     chosen = np.flatnonzero(np.arange(ready.units) % 3)

@@ -1,0 +1,142 @@
+"""Whether a training can end well, from its public arguments alone: finite weights, and the memory that it needs.
+
+Nothing here loads torch, so that a run is checked before its budget is claimed. The number of reviews is private, so no
+estimate depends on it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from privatekube import config, errors
+
+BATCH_POSITIONS = 1 << 15
+"""Token positions of a physical batch: it bounds memory and has no effect on the result."""
+
+GRADIENT_ELEMENTS = 1 << 21
+"""How many elements of per-unit gradients exist at a time (16 MiB of float64, so that they stay in cache)."""
+
+FLOAT32_MAX = 3.4028234663852886e38
+_LARGEST_INITIAL_WEIGHT = 50.0
+"""Ten standard deviations of the output layer's weights, which start largest."""
+
+_ADAM_STEP = 0.1 / math.sqrt(0.001) / math.sqrt(1 - 0.81 / 0.999)
+"""How far Adam moves a weight in a step at most, in learning rates: 7.3.
+
+Its step is the learning rate times m / sqrt(v), where m and v are weighted sums over the steps before of gradients with
+weights 0.1 * 0.9^i, and of squared gradients with weights 0.001 * 0.999^i (Kingma and Ba 2015, algorithm 1). By the
+inequality of Cauchy and Schwarz, m^2 is at most v times the sum of (0.1 * 0.9^i)^2 / (0.001 * 0.999^i). The corrections
+for the bias make the step smaller.
+"""
+
+_LARGEST_NOISE = 20.0
+"""Standard deviations: the noise of `randomness.gaussians` is below 17.2, since its uniforms have 53 bits."""
+
+_MOST_UNITS = 2.0**40
+"""More units than any sample has; each adds at most the clipping norm."""
+
+_MOST_CLASSES = 64
+"""Room for the names of categories, of which there are a few dozen; the last layer is small beside the others."""
+
+_LIBRARIES = 768 << 20
+"""Bytes of a process that has loaded torch and Opacus, and some reviews."""
+
+_BYTES_OF_A_WEIGHT = 56
+"""The weight, its gradient and two sums in float64, Adam's two averages, their intermediate values, and two copies."""
+
+_BYTES_OF_NOISE = 28
+"""For each weight of the largest tensor: three arrays of float64 and one of float32."""
+
+_BYTES_OF_A_GRADIENT = 24
+"""For each element of the per-unit gradients that exist at a time: three copies in float64."""
+
+
+def require_finite(
+    *, learning_rate: float, max_grad_norm: float, noise_multiplier: float, steps: int, width: int
+) -> None:
+    """Refuse a training whose weights, or their products in a forward pass, may exceed the range of float32.
+
+    Args:
+        learning_rate: of Adam.
+        max_grad_norm: the clipping norm.
+        noise_multiplier: noise standard deviation over the clipping norm.
+        steps: how many are taken.
+        width: the largest number of inputs of a layer.
+
+    Raises:
+        InvalidInput: names the argument to lower.
+    """
+    weight = _LARGEST_INITIAL_WEIGHT + _ADAM_STEP * learning_rate * steps
+    if width * weight * weight > FLOAT32_MAX:
+        bound = f"may move weights up to {weight:.2g} in {steps} steps, beyond what float32 multiplies"
+        raise errors.invalid("learning_rate", learning_rate, bound, "lower it, such as to 0.015")
+    gradient = max_grad_norm * (_MOST_UNITS + _LARGEST_NOISE * noise_multiplier)
+    if gradient > math.sqrt(FLOAT32_MAX):
+        bound = f"gives gradients up to {gradient:.2g} at noise multiplier {noise_multiplier:.3g}, beyond float32"
+        raise errors.invalid("max_grad_norm", max_grad_norm, bound, "lower it, such as to 1")
+
+
+def require_memory(run: config.RunArguments, *, available_bytes: int, where: str) -> None:
+    """Refuse a model that needs more memory than there is.
+
+    Args:
+        run: its model and sizes.
+        available_bytes: for the process that trains.
+        where: whose memory it is, for the message.
+
+    Raises:
+        InvalidInput: names the model, what it needs and what there is.
+    """
+    needed = memory_bytes(run)
+    if needed > available_bytes:
+        sizes = f"vocab_size {run.vocab_size}, embedding_dim {run.embedding_dim}, hidden_dim {run.hidden_dim}"
+        bound = (
+            f"with {sizes} needs about {_gibibytes(needed)} of memory, and {where} has {_gibibytes(available_bytes)}"
+        )
+        raise errors.invalid("model", run.model, bound, "lower these sizes")
+
+
+def memory_bytes(run: config.RunArguments) -> int:
+    """Estimate the memory of training from above, in bytes; see the constants of this module for its parts."""
+    tensors = tensor_sizes(run)
+    per_unit = max(GRADIENT_ELEMENTS, sum(tensors) - tensors[0])
+    return (
+        _LIBRARIES
+        + _BYTES_OF_A_WEIGHT * sum(tensors)
+        + _BYTES_OF_NOISE * max(tensors)
+        + _BYTES_OF_A_GRADIENT * per_unit
+        + 4 * BATCH_POSITIONS * _floats_of_a_position(run)
+    )
+
+
+def checkpoint_bytes(run: config.RunArguments) -> int:
+    """Return the size of the trained model on disk from above, in bytes."""
+    return 4 * sum(tensor_sizes(run)) + (1 << 20)
+
+
+def tensor_sizes(run: config.RunArguments) -> list[int]:
+    """Return the numbers of weights of the model's tensors: first the embedding, then each layer with its biases."""
+    embedding, hidden = run.embedding_dim, run.hidden_dim
+    match run.model:
+        case "lstm":
+            layers = [4 * hidden * (embedding + 2), 4 * hidden * hidden, _MOST_CLASSES * (hidden + 1)]
+        case "feedforward":
+            layers = [hidden * (embedding + 1), _MOST_CLASSES * (hidden + 1)]
+        case "bow":
+            layers = [_MOST_CLASSES * (embedding + 1)]
+    return [run.vocab_size * embedding, *layers]
+
+
+def _floats_of_a_position(run: config.RunArguments) -> int:
+    """Return how many numbers a token position of a batch needs, forward and backward."""
+    match run.model:
+        case "lstm":
+            return 8 * run.embedding_dim + 26 * run.hidden_dim
+        case "feedforward":
+            return 8 * run.embedding_dim + run.hidden_dim  # of each of the four tokens or more of a text, four
+        case "bow":
+            return 8 * run.embedding_dim
+
+
+def _gibibytes(number: int) -> str:
+    return f"{number / 2**30:,.1f} GiB"
