@@ -54,9 +54,9 @@ def allocate(
 ) -> None:
     """Claim budget for a run under a name made from `run_id`: a repetition finds its own claim and pays once.
 
-    Registers the Grant with the claim and writes it to the path `grant`. Refuses, before anything is claimed, what would
-    let a later step fail: a `prefix` that cannot be written, a model that needs more than `training_memory`, a disk that
-    is too full, and what `run_demand.of_run` refuses.
+    Registers the Grant with the claim and writes it to the path `grant`. Refuses, before anything is claimed, what
+    would let a later step fail: a `prefix` that cannot be written, a model that needs more than `training_memory`, a
+    disk that is too full, and what `run_demand.of_run` refuses.
     """
     uris.require_writable(prefix)
     run = config.RunArguments(
