@@ -9,6 +9,7 @@ import pydantic
 from privatekube import config, validation
 from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
+from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
@@ -91,7 +92,8 @@ def allocate(
         if uris.is_local(prefix):
             _require_space(run, workspace=grant.parent)
         claim_id = f"{namespace}/{connect.claim_name(run_id)}"
-        public_log.say("claiming", demand=demand.price, blocks=n_blocks, claim=claim_id)
+        wanted = "all blocks" if n_blocks == run_demand.ALL else summary.number_of_blocks(int(n_blocks))
+        public_log.say("claiming", demand=demand.price, blocks=wanted, claim=claim_id)
         blocks = _claim(client, claim_id, demand.request, wait=timeout_seconds, settle_after=settle_after_seconds)
     document = documents.Grant(
         run_id=run_id,
@@ -108,7 +110,7 @@ def allocate(
     )
     _approve(document)
     documents.write(document, grant)
-    public_log.say("granted", blocks=len(blocks), claim=claim_id)
+    public_log.say("granted", blocks=summary.number_of_blocks(len(blocks)), claim=claim_id)
 
 
 def _approve(document: documents.Grant) -> None:

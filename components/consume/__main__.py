@@ -9,6 +9,7 @@ from pathlib import Path
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.privacy import accounting, budget, events, rounding
+from privatekube.resources import summary
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, paid_releases, public_log
 
@@ -47,7 +48,7 @@ def consume(
         spends=spends,
     )
     documents.write(document, receipt)
-    public_log.say("committed", budget=next(iter(committed.values())), blocks=len(committed))
+    public_log.say("committed", budget=next(iter(committed.values())), blocks=summary.number_of_blocks(len(committed)))
 
 
 def _mechanism(spend: documents.Spend) -> str:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import sys
 
 MESSAGES = {
-    "claiming": "claiming {demand} on {blocks} blocks as {claim}",
+    "claiming": "claiming {demand} on {blocks} as {claim}",
     "waiting": "waiting for budget, {seconds} s left before the deadline",
-    "granted": "granted {blocks} blocks to {claim}",
+    "granted": "granted {blocks} to {claim}",
     "fetched": "fetched block {done} of {total}",
     "counted": "released noisy counts at scale {scale:.4g}",
     "training": "noisy step {done} of {total}",
     "evaluated": "released noisy test counts at scale {scale:.4g}",
     "kept": "finished before with the same inputs: its output is kept",
-    "committed": "committed {budget} on {blocks} blocks",
+    "committed": "committed {budget} on {blocks}",
     "published": "published to {location}",
     "settled": "run ended {state}; settled {claim}: {outcome}",
 }
