@@ -72,6 +72,6 @@ class Gate:
         """Start a run, send it a signal at the gate, open the gate, and return what the run wrote."""
         process = self.start_run(laptop, *settings)
         os.kill(process.pid, number)
-        written = process.communicate(timeout=100)[1]
+        written = process.communicate(timeout=200)[1]
         self.open()
         return written
