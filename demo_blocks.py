@@ -11,6 +11,7 @@ import typer
 from privatekube import errors
 from privatekube.cli import console, output, tables, typer_app
 from privatekube.client import connect
+from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
 
 app = typer.Typer(
@@ -40,7 +41,9 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     slice_: Annotated[str, typer.Option("--slice", help="Days in a block: day, week or month.")] = "day",
     epsilon: Annotated[float, typer.Option(help="Epsilon of each block's lifetime budget.")] = 10.0,
     delta: Annotated[float, typer.Option(help="Delta of each block's lifetime budget.")] = 1e-7,
-    accounting: Annotated[str, typer.Option(help="epsdel or renyi.")] = "epsdel",
+    accounting: Annotated[
+        str, typer.Option(help="How the budget is kept: renyi (many more runs fit) or epsdel.")
+    ] = "renyi",
     unit: Annotated[str, typer.Option(help="Privacy unit: event (one review) or user-day.")] = "event",
     max_contribution: Annotated[
         int | None, typer.Option(help="Reviews of a user-day that are kept. Default: 2.")
@@ -109,7 +112,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     n_existing = len(blocks) - len(created)
     existing = f"; {n_existing} existed already and are unchanged" if n_existing else ""
     noun = "block" if len(created) == 1 else "blocks"
-    message = f"created {len(created)} {noun} of {declaration.initial_budget} in {namespace}{existing}"
+    kept = "" if isinstance(declaration.initial_budget, EpsilonDelta) else " in Renyi accounting"
+    message = f"created {len(created)} {noun} of {EpsilonDelta(epsilon, delta)}{kept} in {namespace}{existing}"
     terminal.print(message, highlight=False, soft_wrap=True)
 
 

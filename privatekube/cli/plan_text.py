@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import summary, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
@@ -53,8 +53,4 @@ def _left(block: PrivateDataBlock) -> PrivacyBudget:
 def _at_best_order(amount: PrivacyBudget, price: PrivacyBudget, blocks: Sequence[PrivateDataBlock]) -> str:
     """Describe an amount: a Renyi curve at the order at which the first block has room for most such prices."""
     left = _left(blocks[0]) if blocks else price
-    if not isinstance(amount, RenyiCurve) or not isinstance(price, RenyiCurve) or not isinstance(left, RenyiCurve):
-        return summary.short(amount)
-    room = {order: (left.at(order) or 0.0) / value for order, value in price.as_pairs() if value > 0}
-    order = max(room, key=room.__getitem__, default=price.orders[0])
-    return f"renyi {amount.at(order) or 0.0:.4g} at order {order:g}"
+    return summary.short_at_best_order(amount, price=price, left=left)

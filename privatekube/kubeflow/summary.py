@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from privatekube import errors
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
@@ -40,12 +41,7 @@ def _block_table(
     name_column = Column("block", overflow="fold", min_width=width)
     table = Table(name_column, "left before", "committed", "left after", title="Privacy budget", box=None)
     for name, block_id in zip(names, block_ids, strict=False):
-        table.add_row(
-            name,
-            _left(before.get(block_id)),
-            _short(receipt.committed[block_id]),
-            _left(after.get(block_id)),
-        )
+        table.add_row(name, *_row(receipt.committed[block_id], before.get(block_id), after.get(block_id)))
     if len(block_ids) > MOST_BLOCKS:
         table.caption = f"and {len(block_ids) - MOST_BLOCKS} more: privatekube get blocks"
     return table
@@ -79,10 +75,22 @@ def _interval(share: documents.Estimate, confidence: float) -> str:
     return f"{share.estimate:.3f} ({100 * confidence:.0f} %: {share.low:.3f} to {share.high:.3f})"
 
 
+def _row(
+    wire: Mapping[str, Any], before: PrivateDataBlock | None, after: PrivateDataBlock | None
+) -> tuple[str, str, str]:
+    """Return what was left, what was committed and what is left, of a Renyi block at the order that lasts longest."""
+    price = common.budget_from_wire(wire)
+    if price is None:
+        return _left(before), "nothing", _left(after)
+    known = before or after
+    room = price if known is None else summary.left_amount(known)
+
+    def at_best_order(amount: PrivacyBudget) -> str:
+        return summary.short_at_best_order(amount, price=price, left=room)
+
+    left = ["unknown" if block is None else at_best_order(summary.left_amount(block)) for block in (before, after)]
+    return left[0], at_best_order(price), left[1]
+
+
 def _left(block: PrivateDataBlock | None) -> str:
     return "unknown" if block is None else summary.left(block)
-
-
-def _short(wire: Mapping[str, Any]) -> str:
-    committed = common.budget_from_wire(wire)
-    return "nothing" if committed is None else summary.short(committed)

@@ -61,8 +61,13 @@ def number_of_blocks(number: int) -> str:
 
 def left(block: PrivateDataBlock) -> str:
     """Describe the budget that is not granted yet: epsilon and delta, or the Renyi order with most left."""
+    return short(left_amount(block))
+
+
+def left_amount(block: PrivateDataBlock) -> PrivacyBudget:
+    """Return the budget that is not granted yet, locked or not."""
     status = block.status
-    return short(block.spec.initial_budget if status is None else status.pending + status.available)
+    return block.spec.initial_budget if status is None else status.pending + status.available
 
 
 def short(amount: PrivacyBudget) -> str:
@@ -71,6 +76,15 @@ def short(amount: PrivacyBudget) -> str:
         alpha, epsilon = amount.best_order()
         return f"renyi {epsilon:.4g} at order {alpha:g}"
     return f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
+
+
+def short_at_best_order(amount: PrivacyBudget, *, price: PrivacyBudget, left: PrivacyBudget) -> str:
+    """Describe a budget as `short` does, but a Renyi curve at the order at which `left` has room for most prices."""
+    if not isinstance(amount, RenyiCurve) or not isinstance(price, RenyiCurve) or not isinstance(left, RenyiCurve):
+        return short(amount)
+    room = {order: (left.at(order) or 0.0) / value for order, value in price.as_pairs() if value > 0}
+    order = max(room, key=room.__getitem__, default=price.orders[0])
+    return f"renyi {amount.at(order) or 0.0:.4g} at order {order:g}"
 
 
 def committed_share(block: PrivateDataBlock) -> float:

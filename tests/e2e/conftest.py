@@ -92,8 +92,8 @@ def laptop(tmp_path: Path) -> Laptop:
 
 @pytest.fixture
 def laptop_with_blocks(laptop: Laptop) -> Laptop:
-    """Return a laptop with two blocks of a day of synthetic reviews, epsilon 10 each."""
-    laptop.run("demo_blocks.py", "create", "--days", "2")
+    """Return a laptop with two blocks of a day of synthetic reviews, (10, 1e-7) each, in epsilon-delta accounting."""
+    laptop.run("demo_blocks.py", "create", "--days", "2", "--accounting", "epsdel")
     return laptop
 
 

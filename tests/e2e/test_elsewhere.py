@@ -41,7 +41,18 @@ def test_a_source_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> None:
     assert "created 1 block of" in laptop.run("demo_blocks.py", "create", *options)
 
 
-PUBLISHED = ("--source", "published", "--dataset", "old", "--start-day", "0", "--end-day", "0")
+PUBLISHED = (
+    "--source",
+    "published",
+    "--dataset",
+    "old",
+    "--start-day",
+    "0",
+    "--end-day",
+    "0",
+    "--accounting",
+    "epsdel",
+)
 
 
 def write_published_block(path: Path, seed: int) -> None:
@@ -63,7 +74,7 @@ def test_privatekubes_published_blocks_are_trained_on_as_they_are(laptop: Laptop
     folder.mkdir()
     for bucket_number in (3, 7):
         write_published_block(folder / f"0-{bucket_number}.h5", bucket_number)
-    laptop.run("demo_blocks.py", "create", *PUBLISHED)
+    laptop.run("demo_blocks.py", "create", *PUBLISHED, "--accounting", "epsdel")
     laptop.pipeline("dataset=old")
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
     statistics = json.loads((laptop.folder / "out" / "latest" / "statistics.json").read_text())

@@ -52,7 +52,7 @@ def test_an_interruption_while_training_consumes_the_claim_and_leaves_no_data(
 @pytest.mark.slow
 def test_ctrl_c_before_the_data_was_opened_returns_the_budget(laptop: Laptop) -> None:
     laptop.run("privatekube", "policy", "--unlock", "n=100")
-    laptop.run("demo_blocks.py", "create", "--days", "1")
+    laptop.run("demo_blocks.py", "create", "--days", "1", "--accounting", "epsdel")
     process = laptop.start_pipeline("timeout_seconds=100")
     wait_for(process, "allocate: claiming")
     waiting.until(lambda: len(laptop.claims()) == 1)

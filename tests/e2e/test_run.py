@@ -46,7 +46,7 @@ def test_a_run_publishes_six_files_and_commits_what_its_receipt_says(laptop_with
 
 @pytest.mark.slow
 def test_runs_go_on_until_the_budget_is_gone_and_the_refusal_changes_nothing(laptop: Laptop) -> None:
-    laptop.run("demo_blocks.py", "create", "--days", "1", "--epsilon", "2")
+    laptop.run("demo_blocks.py", "create", "--days", "1", "--epsilon", "2", "--accounting", "epsdel")
     laptop.pipeline()
     first = receipt(laptop)
     laptop.pipeline()
@@ -64,7 +64,7 @@ def test_runs_go_on_until_the_budget_is_gone_and_the_refusal_changes_nothing(lap
 
 @pytest.mark.slow
 def test_renyi_blocks_are_charged_the_curve_of_the_mechanisms(laptop: Laptop) -> None:
-    laptop.run("demo_blocks.py", "create", "--days", "1", "--accounting", "renyi")
+    laptop.run("demo_blocks.py", "create", "--days", "1")
     laptop.pipeline()
     paid = receipt(laptop)
     (block_id, budget) = next(iter(paid["committed"].items()))

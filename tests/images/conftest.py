@@ -153,7 +153,7 @@ class ContainerLaptop(Laptop):
 def laptop_with_blocks(folder: Path, build_host: BuildHost) -> ContainerLaptop:
     """Create a laptop with two blocks of epsilon 10."""
     laptop = ContainerLaptop(folder, build_host)
-    laptop.run("demo_blocks.py", "create", "--days", "2")
+    laptop.run("demo_blocks.py", "create", "--days", "2", "--accounting", "epsdel")
     return laptop
 
 

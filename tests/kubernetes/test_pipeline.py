@@ -39,7 +39,7 @@ def test_a_run_pays_in_custom_resources_and_publishes_the_same(
 ) -> None:
     start("a", "--unlock", "all")
     owner, runner = user(apiserver, tmp_path, "data-owner"), user(apiserver, tmp_path, "claimant")
-    owner.run("demo_blocks.py", "create", "--days", "2")
+    owner.run("demo_blocks.py", "create", "--days", "2", "--accounting", "epsdel")
     shown = runner.pipeline()
     assert {path.name for path in latest(runner).iterdir()} == FILES
     paid = receipt(runner)

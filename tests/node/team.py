@@ -14,7 +14,7 @@ from tests.node.compiled import Compiled
 from tests.node.node import Json, Node
 from tests.node.workflow import Ending, Run
 
-BLOCKS = ("create", "--days", "2", "--namespace", pods.NAMESPACE)
+BLOCKS = ("create", "--days", "2", "--accounting", "epsdel", "--namespace", pods.NAMESPACE)
 SETTINGS = (*QUICK, "timeout_seconds=60", f"namespace={pods.NAMESPACE}")
 
 

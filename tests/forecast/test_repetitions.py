@@ -1,0 +1,55 @@
+"""How many equal runs fit on a block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from privatekube import config
+from privatekube.data import declare
+from privatekube.forecast import repetitions
+from privatekube.privacy import budget, planning
+from privatekube.resources import transitions
+from privatekube.resources.block import PrivateDataBlock
+from tests import builders
+
+ARGUMENTS = Path(__file__).parents[2] / "arguments.yaml"
+
+
+def block_of(accounting: str) -> PrivateDataBlock:
+    block = builders.block("b", declare.initial_budget(10, 1e-7, accounting))
+    return transitions.initialize_status(block)
+
+
+@pytest.fixture(scope="module")
+def plan() -> planning.RunPlan:
+    run = config.load_arguments(ARGUMENTS)
+    return planning.plan_run(
+        epsilon=1.0,
+        delta=1e-9,
+        statistics_fraction=run.statistics_fraction,
+        sampling_rate=run.sampling_rate,
+        steps=planning.steps_of(run.n_epochs, run.sampling_rate),
+        sensitivity=1,
+    )
+
+
+def granted_one_by_one(block: PrivateDataBlock, price: budget.PrivacyBudget) -> int:
+    """Grant the price again and again, as the scheduler does, until it does not fit."""
+    left, count = block.spec.initial_budget, 0
+    while left.admits(price, capacity=block.spec.initial_budget):
+        left, count = left - price, count + 1
+    return count
+
+
+def test_seven_times_as_many_epsilon_one_runs_fit_in_renyi_as_in_epsilon_delta_accounting(
+    plan: planning.RunPlan,
+) -> None:
+    renyi, epsdel = block_of("renyi"), block_of("epsdel")
+    curve, pair = plan.composition.renyi(), budget.EpsilonDelta(1.0, 1e-9)
+    assert plan.composition.epsilon(1e-9) <= 1.0
+    assert 73 <= repetitions.of_block(renyi, curve) <= 83
+    assert repetitions.of_block(epsdel, pair) == 10
+    assert granted_one_by_one(renyi, curve) == repetitions.of_block(renyi, curve)
+    assert granted_one_by_one(epsdel, pair) == 10
