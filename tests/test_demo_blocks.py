@@ -17,7 +17,11 @@ import h5py
 import numpy as np
 import pytest
 
+from privatekube.client.client import BudgetClient
 from privatekube.data import block_file
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.requests import AllocateRequest, BudgetDemand
+from privatekube.store.sqlite.store import SqliteStore
 from tests.e2e.conftest import ROOT, Laptop
 
 pytestmark = pytest.mark.slow  # each test runs commands in processes of their own
@@ -306,3 +310,44 @@ def test_ctrl_c_registers_nothing_and_creating_again_works(laptop: Laptop) -> No
     assert laptop.blocks() == {}
     laptop.run("demo_blocks.py", "create", "--days", "2")
     assert len(laptop.blocks()) == 2
+
+
+RECUTS = {
+    "buckets": ("--users", "2"),
+    "slices": ("--slice", "week"),
+    "dataset": ("--dataset", "other"),
+    "namespace": ("--namespace", "other"),
+    "all": ("--users", "3", "--slice", "month", "--dataset", "other", "--namespace", "other"),
+}
+
+
+def spend(laptop: Laptop, amount: EpsilonDelta) -> None:
+    """Commit an amount on all blocks, as a run does."""
+    with BudgetClient(SqliteStore(laptop.folder / ".privatekube" / "state.db")) as client:
+        blocks = client.list_blocks()
+        demand = BudgetDemand(by_block={block.id: amount for block in blocks})
+        request = AllocateRequest(blocks[0].spec.dataset, demand)
+        claim = client.allocate(blocks[0].meta.namespace, "run", request, timeout_seconds=30)
+        client.consume(claim.id)
+
+
+@pytest.mark.parametrize("name", RECUTS)
+def test_deleted_reviews_that_are_cut_and_named_otherwise_bear_what_was_spent(laptop: Laptop, name: str) -> None:
+    laptop.run("demo_blocks.py", "create", "--days", "3")
+    assert laptop.run("demo_blocks.py", "create", "--days", "3", *RECUTS[name], "--data-dir", "x", status=2)
+    spend(laptop, EpsilonDelta(4.0, 1e-8))
+    laptop.run("demo_blocks.py", "delete", "--all")
+    laptop.run("demo_blocks.py", "create", "--days", "3", *RECUTS[name], "--data-dir", "again")
+    blocks = laptop.blocks()
+    assert blocks
+    for block in blocks.values():
+        amounts = block["status"]["committedBudgetMap"].values()
+        assert sum(amount["epsDel"]["epsilon"] for amount in amounts) == pytest.approx(4.0)
+
+
+def test_a_unit_is_not_changed_after_budget_was_spent(laptop: Laptop) -> None:
+    one_day(laptop)
+    spend(laptop, EpsilonDelta(4.0, 1e-8))
+    laptop.run("demo_blocks.py", "delete", "--all")
+    line = one_day(laptop, "--unit", "user-day", "--data-dir", "again", status=2)
+    assert "budget was committed on its data per event; create it with --unit event" in line

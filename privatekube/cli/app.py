@@ -190,6 +190,8 @@ def ledger(
         if verify:
             audit = client.verify_ledger()
             typer.echo(f"{audit.entries} entries on the data of {audit.data} blocks are unchanged and add up")
+            if not audit.is_compared:
+                typer.echo("blocks were not compared by their data: only a data owner may read what tells it apart")
             typer.echo(f"latest digest {audit.digest}: keep it elsewhere, to recognize this ledger later")
             return
         entries = [

@@ -118,33 +118,29 @@ class Inheritance:
     Args:
         committed: for its status: by claim id where that is known, and under `transitions.INHERITED`.
         missing: what of it is not in the ledger yet under the block's data.
+        n_entries: how many entries the ledger has under the block's data.
     """
 
     committed: Mapping[str, PrivacyBudget] = field(default_factory=dict)
     missing: PrivacyBudget | None = None
+    n_entries: int = 0
 
     def entry(self, block: PrivateDataBlock, time_ms: int) -> Entry | None:
         """Return the ledger entry for what is missing there; None if nothing is."""
         if self.missing is None:
             return None
         place = (block.spec.dataset, ledger.data_key(block), block.id)
-        identity = f"{block.meta.uid}/{ledger.INHERITED}"
+        identity = f"{block.meta.uid}/{ledger.INHERITED}/{self.n_entries}"  # a status may be lost more than once
         return Entry(identity, time_ms, *place, transitions.INHERITED, None, self.missing, ledger.INHERITED)
 
 
-def inherited(
-    block: PrivateDataBlock,
-    records: Sequence[RetiredData],
-    entries: Sequence[Entry],
-    claims: Iterable[PrivacyBudgetClaim],
-) -> Inheritance:
-    """Return what a block without a status starts with: the largest of its records, the ledger and its claims.
+def inherited(block: PrivateDataBlock, records: Sequence[RetiredData], entries: Iterable[Entry]) -> Inheritance:
+    """Return what a block without a status starts with: the larger of its records and the ledger.
 
     Args:
         block: a new block, or one whose status was lost.
         records: of the deleted blocks that may have records in common with it.
-        entries: of the whole ledger.
-        claims: all of them.
+        entries: of the whole ledger, with `lost_holdings`.
 
     Raises:
         InvalidBudget: they are not of the type of the block's budget.
@@ -152,13 +148,37 @@ def inherited(
     nothing = block.spec.initial_budget * 0.0
     own = [entry for entry in entries if (entry.dataset, entry.data) == (block.spec.dataset, ledger.data_key(block))]
     in_ledger = _total((entry.amount for entry in own), nothing)
-    unentered = _total(_unentered(block, records, entries, claims), nothing)
-    largest = reduce(_maximum, [record.total for record in records], in_ledger + unentered)
+    largest = reduce(_maximum, [record.total for record in records], in_ledger)
     committed = _by_claim(block, records, own, nothing)
     listed = _total(committed.values(), nothing)
     if exceeds(largest, listed):
         committed[transitions.INHERITED] = committed.get(transitions.INHERITED, nothing) + (largest - listed)
-    return Inheritance(committed, largest - in_ledger if exceeds(largest, in_ledger) else None)
+    return Inheritance(committed, largest - in_ledger if exceeds(largest, in_ledger) else None, len(own))
+
+
+def lost_holdings(
+    block: PrivateDataBlock, entries: Sequence[Entry], claims: Iterable[PrivacyBudgetClaim], time_ms: int
+) -> Iterator[Entry]:
+    """Yield ledger entries for what claims hold or have committed on a block without a status that the ledger lacks.
+
+    There is some only where the status was lost: what claims held on a deleted block is in the ledger already. It
+    counts as committed, for nobody can prove that the data was not read.
+
+    Raises:
+        InvalidBudget: it is not of the type of the block's budget.
+    """
+    place = (block.spec.dataset, ledger.data_key(block), block.id)
+    for claim in claims:
+        parts = (claim.status.committed.get(block.id), claim.status.acquired.get(block.id))
+        entered = [entry.amount for entry in entries if (entry.block, entry.claim) == (block.id, claim.id)]
+        amounts = [amount for amount in parts if amount is not None]
+        if not amounts:
+            continue
+        total, known = _total(amounts[1:], amounts[0]), _total(entered, amounts[0] * 0.0)
+        if exceeds(total, known):
+            identity = f"{block.meta.uid}/lost/{claim.meta.uid}/{len(entered)}"
+            amount = _maximum(total - known, block.spec.initial_budget * 0.0)
+            yield Entry(identity, time_ms, *place, claim.id, None, amount, ledger.UNSETTLED)
 
 
 def _by_claim(
@@ -176,28 +196,6 @@ def _by_claim(
         if (record.dataset, record.digest) == (block.spec.dataset, ledger.data_key(block)):
             return by_claim if exceeds(in_ledger, record.total) else dict(record.committed)
     return by_claim
-
-
-def _unentered(
-    block: PrivateDataBlock,
-    records: Sequence[RetiredData],
-    entries: Sequence[Entry],
-    claims: Iterable[PrivacyBudgetClaim],
-) -> Iterator[PrivacyBudget]:
-    """Yield what claims hold or have committed on the block that neither the ledger nor a record has.
-
-    It is more than nothing only where the status of the block was lost.
-    """
-    pending = [entry for record in records for entry in record.unsettled]
-    entered = {entry.identity: entry for entry in [*pending, *entries] if entry.block == block.id}
-    for claim in claims:
-        parts = (claim.status.committed.get(block.id), claim.status.acquired.get(block.id))
-        amounts = [amount for amount in parts if amount is not None]
-        if amounts:
-            nothing = amounts[0] * 0.0
-            known = _total((entry.amount for entry in entered.values() if entry.claim == claim.id), nothing)
-            if exceeds(total := _total(amounts, nothing), known):
-                yield _maximum(total - known, nothing)
 
 
 def exceeds(left: PrivacyBudget, right: PrivacyBudget) -> bool:

@@ -26,11 +26,13 @@ class Audit:
         entries: number of entries.
         data: number of blocks on whose data the entries are.
         digest: of the last entry. Keep it outside the store: a ledger that was rewritten has another digest.
+        is_compared: whether blocks were compared by their data; in a cluster, a viewer may not read the identities.
     """
 
     entries: int
     data: int
     digest: str
+    is_compared: bool = True
 
 
 def verify(store: ResourceStore) -> Audit:
@@ -56,8 +58,12 @@ def verify(store: ResourceStore) -> Audit:
             if data not in admitted:
                 _require_record(record, by_data.get(data, []))
         _require_known(by_data, {*map(_data_of, blocks), *((record.dataset, record.digest) for record in records)})
-        _require_one_budget(store, blocks)
-    return Audit(len(entries), len(by_data), entries[-1].digest if entries else ledger.GENESIS)
+        try:
+            _require_one_budget(store, blocks)
+            is_compared = True
+        except errors.NotServed:
+            is_compared = False
+    return Audit(len(entries), len(by_data), entries[-1].digest if entries else ledger.GENESIS, is_compared)
 
 
 def _data_of(block: PrivateDataBlock) -> tuple[str, str]:

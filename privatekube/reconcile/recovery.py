@@ -51,15 +51,16 @@ def _initialize_statuses(state: PassState, admissible: list[tuple[PrivateDataBlo
     for _, records in admissible:
         for unsettled in (entry for record in records for entry in record.unsettled):
             state.store.append(unsettled)
-    entries, claims = state.store.ledger(), state.store.list_claims()
+    entries, claims = list(state.store.ledger()), state.store.list_claims()
     for block, records in admissible:
         try:
-            inheritance = earlier_data.inherited(block, records, entries, claims)
+            lost = list(earlier_data.lost_holdings(block, entries, claims, state.now_ms))
+            inheritance = earlier_data.inherited(block, records, [*entries, *lost])
         except errors.InvalidBudget:
             del state.blocks[block.id]
             continue
-        entry = inheritance.entry(block, state.now_ms)
-        if entry is not None:
+        inherited = inheritance.entry(block, state.now_ms)
+        for entry in [*lost, *([] if inherited is None else [inherited])]:
             state.store.append(entry)
         state.stage_block(transitions.initialize_status(block, inheritance.committed))
 

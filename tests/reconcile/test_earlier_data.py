@@ -222,6 +222,17 @@ def test_a_block_whose_status_was_lost_bears_what_claims_hold(plane: Plane) -> N
     ledger_audit.verify(plane.store)
 
 
+def test_a_status_that_is_lost_twice_is_restored_twice(plane: Plane) -> None:
+    (block, *_) = register(plane, EARLIER).blocks
+    for name in ("a", "b"):
+        plane.ask(name, AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.25)})))
+        lose_status(plane, block.id)
+        plane.run()
+    total = budget.total(transitions.status_of(plane.blocks()[block.id]).committed.values(), start=EpsilonDelta(0.0))
+    assert total.values[0] == pytest.approx(0.5)
+    ledger_audit.verify(plane.store)
+
+
 def test_the_audit_finds_a_budget_that_was_refreshed(plane: Plane) -> None:
     first = register(plane, EARLIER)
     spend(plane, "c", first.blocks)
