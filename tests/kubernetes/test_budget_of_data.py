@@ -28,4 +28,4 @@ def test_no_review_gets_more_than_its_first_budget(apiserver: ApiServer) -> None
             return stores.open_empty(apiserver, FakeClock())
 
     examples = hypothesis.settings.default.max_examples // SHARE if hypothesis.settings.default else 1
-    run_state_machine_as_test(OnCluster, settings=walks(examples=examples, steps=12))  # type: ignore[no-untyped-call]  # hypothesis is untyped here
+    run_state_machine_as_test(OnCluster, settings=walks(examples=examples, steps=12))

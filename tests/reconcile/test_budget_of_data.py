@@ -28,7 +28,7 @@ from tests.reconcile.harness import Plane, require_within
 
 MOST_ENTRIES_A_DAY = identify.MOST_ENTRIES_A_DAY
 SOURCES = [source(0), source(1)]
-BUDGETS = [FIRST_BUDGET, budget.to_renyi(FIRST_BUDGET), FIRST_BUDGET * 2]
+BUDGETS: list[PrivacyBudget] = [FIRST_BUDGET, budget.to_renyi(FIRST_BUDGET), FIRST_BUDGET * 2]
 parts = st.sampled_from([0.1, 0.25, 0.4, 0.5, 0.9, 1.0])
 places = st.integers(0, 20)
 
