@@ -132,3 +132,9 @@ def test_a_class_without_examples_gets_the_whole_interval() -> None:
     noisy = {(0, True): 700, (0, False): 300, (1, True): 3, (1, False): -2}
     result = evaluation.metrics(noisy, n_classes=2, scale=20.0, max_contribution=1)
     assert (result.per_class[1].low, result.per_class[1].high) == (0.0, 1.0)
+
+
+def test_noise_that_leaves_no_interval_leaves_all_shares() -> None:
+    """A quadratic that opens downwards, or is a line, has no bounded interval at or below zero."""
+    assert evaluation._at_most_zero(-1.0, 1.0, 0.0) == (0.0, 1.0)
+    assert evaluation._at_most_zero(0.0, 1.0, -0.5) == (0.0, 1.0)
