@@ -33,11 +33,15 @@ VARYING = {
     "UID": re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
     "COMMIT": re.compile(r"\b[0-9a-f]{40}(-modified)?\b"),
     "COMMITMENT": re.compile(r"hmac-sha256:[0-9a-f]{64}"),
+    "IDENTITY": re.compile(r'(?<=/data-identity": ")[0-9a-f]{32}'),
     "KEY": re.compile(r"ed25519:[0-9a-f]{64}"),
     "SIGNATURE": re.compile(r"\b[0-9a-f]{128}\b"),
-    "TIME": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z|\b1\d{12}\b"),
+    "TIME": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z|\b0?1\d{12}(\d{6})?\b"),
 }
-"""What is random or a time, and differs between two runs over the same data: keys of commitments are random."""
+"""What is random or a time, and differs between two runs over the same data.
+
+The key of a commitment is random and private, the name of a data identity is random.
+"""
 
 
 def data_sets() -> dict[str, dict[str, list[str]]]:
@@ -106,19 +110,23 @@ def published(laptop: Laptop) -> dict[str, str]:
     return texts
 
 
-def public_digests(laptop: Laptop, ledger: Mapping[str, Any]) -> dict[str, str]:
+def public_digests(laptop: Laptop, owner: Laptop) -> dict[str, str]:
     """Return names of the digests of what is published itself, which confirm no more than that says.
 
     They are of the published files, of the privacy card and of the entries of the ledger: `verify-card` and
-    `ledger --verify` compute them again from these alone. One more is of the Grant, which allocate writes before the
+    `ledger --verify` compute them again. One more is of the Grant, which allocate writes before the
     run reads any data.
+
+    Args:
+        laptop: that of the run.
+        owner: that of the data's owner, who alone may check the ledger against the data.
     """
     folder = (laptop.folder / "out" / "latest").resolve()
     card = json.loads((folder / "privacy-card.json").read_text())
     laptop.run("privatekube", "verify-card", str(folder / "privacy-card.json"))
-    laptop.run("privatekube", "ledger", "--verify")
+    owner.run("privatekube", "ledger", "--verify")
     files = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in folder.iterdir()}
-    entries = {entry["digest"]: f"entry {entry['sequence']}" for entry in ledger["entries"]}
+    entries = {entry["digest"]: f"entry {entry['sequence']}" for entry in laptop.json("ledger")["entries"]}
     grant = json.loads((folder / "receipt.json").read_text())["grant"]
     return {**files, **entries, card["statement"]["card"]: "the card", grant: "the Grant"}
 

@@ -28,7 +28,7 @@ def everything_seen(laptop: Laptop, lines: dict[str, list[str]]) -> dict[str, st
     (claim,) = laptop.claims()
     commands = ("get blocks -o json", "get claims -o json", "ledger -o json", f"explain {claim}")
     answers = {command: laptop.run("privatekube", *command.split()) for command in commands}
-    digests = neighbours.public_digests(laptop, json.loads(answers["ledger -o json"]))
+    digests = neighbours.public_digests(laptop, laptop)
     run = {"create": created, "run": neighbours.SHOWN.sub("NOISY", written)}
     texts = {**run, **answers, **neighbours.published(laptop)}
     return {

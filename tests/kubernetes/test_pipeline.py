@@ -51,7 +51,7 @@ def test_a_run_pays_in_custom_resources_and_publishes_the_same(
         assert held["epsDel"] == pytest.approx(budget["epsDel"], abs=1e-9)
         assert committed(blocks[block_id]) == pytest.approx(1.0)
     assert paid["claim"] in shown.replace("\n", "")
-    assert "entries" in runner.run("privatekube", "ledger", "--verify")
+    assert "entries" in owner.run("privatekube", "ledger", "--verify")
     card = str(latest(runner) / "privacy-card.json")
     checks = user(apiserver, tmp_path, "viewer").run("privatekube", "verify-card", card)
     assert "signature: valid" in checks

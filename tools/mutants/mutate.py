@@ -128,16 +128,18 @@ def sample(copy: Path, count: int, seed: int) -> list[Mutant]:
 
 def choices(text: str) -> Iterator[tuple[Place, tuple[Any, int]]]:
     """Generate the places of a module that operators apply to, each with the operator and its count there."""
+    lines = text.split("\n")
     nodes, kept = list(ast_nodes(get_ast(text))), list(spans_without_behaviour(ast.parse(text)))
     for operator in operators():
         places = (span for node in nodes for span in operator.mutation_positions(node))
         for occurrence, (start, end) in enumerate(places):
-            if not any(first <= start and end <= last for first, last in kept):
+            is_signature = lines[start[0] - 1][start[1] :].startswith("*,")
+            if not is_signature and not any(first <= start and end <= last for first, last in kept):
                 yield start, (operator, occurrence)
 
 
 def mutant(copy: Path, path: Path, place: Place, operator: Any, occurrence: int) -> Mutant | None:
-    """Return the defect, or None if the result is not Python: cosmic-ray takes the * of a signature for a product."""
+    """Return the defect, or None if the result is not Python."""
     before = (copy / path).read_text()
     after = mutate_code(before, operator, occurrence)
     try:
