@@ -33,7 +33,7 @@ def test_gaussians_have_the_tails_of_a_gaussian() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, (1 << 16) - 1, 1 << 16, (1 << 16) + 1])
 def test_every_gaussian_is_drawn_and_none_left_as_the_memory_was(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A coordinate that gets no noise would be published as it is."""
-    monkeypatch.setattr(randomness.np, "empty", lambda size: np.full(size, np.nan))
+    monkeypatch.setattr(np, "empty", lambda size: np.full(size, np.nan))
     assert np.isfinite(randomness.SecureGenerator().gaussians(count)).all()
 
 
