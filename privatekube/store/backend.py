@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from typing_extensions import override
@@ -11,7 +12,7 @@ from typing_extensions import override
 from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.store import kinds
+from privatekube.store import changes, kinds
 from privatekube.store.base import R, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
 
@@ -57,3 +58,11 @@ class Backend(ResourceStore):
         if stored.meta.resource_version != resource.meta.resource_version:
             raise errors.Conflict(f"{kinds.name_of(resource)}: was changed meanwhile; read it again")
         return stored
+
+    def _updated(self, resource: R) -> R:
+        """Return the stored resource with the metadata and spec of `resource`, if that change is allowed."""
+        current = self._current(resource)
+        changes.require_allowed(current, resource)
+        generation = current.meta.generation + (current.spec != resource.spec)
+        updated: R = replace(resource, meta=replace(resource.meta, generation=generation), status=current.status)
+        return updated

@@ -54,7 +54,7 @@ class ResourceStore(Protocol):
         """Replace metadata and spec; the status stays as it is stored.
 
         Raises:
-            InvalidInput: the resource could not be read again.
+            InvalidInput: the resource could not be read again, or what was decided is changed (see `changes`).
         """
 
     def update_status(self, resource: R) -> R:

@@ -57,10 +57,7 @@ class MemoryStore(Backend):
 
     @override
     def update(self, resource: R) -> R:
-        current = self._current(resource)
-        generation = current.meta.generation + (current.spec != resource.spec)
-        updated: R = replace(resource, meta=replace(resource.meta, generation=generation), status=current.status)
-        return self._write(updated)
+        return self._write(self._updated(resource))
 
     @override
     def update_status(self, resource: R) -> R:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger
-from privatekube.resources.block import BlockStatus
+from privatekube.resources.block import BlockStatus, Dimension
 from privatekube.resources.data_identity import DataIdentity, DaySketch
 from privatekube.resources.ledger import Entry
 from privatekube.resources.request_id import RequestId
@@ -163,6 +164,35 @@ def test_status_and_spec_are_written_separately(store: ResourceStore) -> None:
     assert written.meta.generation == opened.meta.generation
     again = store.update(replace(written, status=created.status))
     assert again.status.acquired == {"ns/b": EpsilonDelta(0.1)}
+
+
+def test_a_claim_takes_nothing_back_that_was_answered_or_opened(store: ResourceStore) -> None:
+    created = store.create(builders.claim("c", builders.allocate(0.1), builders.allocate(0.2)))
+    opened = store.update(replace(created, spec=replace(created.spec, data_opened=True)))
+    for requests in (opened.spec.requests[:1], opened.spec.requests[::-1], ()):
+        with pytest.raises(errors.InvalidInput, match="append-only"):
+            store.update(replace(opened, spec=replace(opened.spec, requests=requests)))
+    with pytest.raises(errors.InvalidInput, match="cannot be taken back"):
+        store.update(replace(opened, spec=replace(opened.spec, data_opened=False)))
+    assert store.get_claim("ns/c") == opened
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"initial_budget": EpsilonDelta(2.0, 1e-7)},
+        {"dataset": "other"},
+        {"data_source": "file:///other"},
+        {"dimensions": (Dimension("startTime", numeric_value="7"),)},
+    ],
+)
+def test_what_a_block_says_of_its_data_and_budget_cannot_be_changed(
+    store: ResourceStore, change: dict[str, Any]
+) -> None:
+    created = store.create(builders.block())
+    with pytest.raises(errors.InvalidInput, match="cannot be changed"):
+        store.update(replace(created, spec=replace(created.spec, **change)))
+    assert store.get_block("ns/b") == created
 
 
 def test_a_write_to_a_deleted_resource_raises_not_found(store: ResourceStore) -> None:

@@ -186,5 +186,5 @@ def test_a_process_killed_in_a_transaction_leaves_nothing_and_no_lock(tmp_path: 
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run(command, cwd=root, check=False, timeout=60).returncode == -signal.SIGKILL
     assert store.list_blocks() == [kept]
-    store.update(replace(kept, spec=replace(kept.spec, data_source="file:///elsewhere")))
+    store.update(replace(kept, meta=replace(kept.meta, annotations={"note": "written"})))
     store.close()

@@ -72,9 +72,7 @@ class SqliteStore(Backend):
     @override
     def update(self, resource: R) -> R:
         with self.transaction():
-            current = self._current(resource)
-            generation = current.meta.generation + (current.spec != resource.spec)
-            updated: R = replace(resource, meta=replace(resource.meta, generation=generation), status=current.status)
+            updated = self._updated(resource)
             kinds.require_readable(updated)
             return self._write(updated)
 
