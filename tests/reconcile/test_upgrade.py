@@ -1,0 +1,54 @@
+"""A store that the last version wrote, whose blocks have no identity: what it knows of spending still counts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.client.client import BudgetClient
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import transitions
+from privatekube.store.sqlite.store import SqliteStore
+from tests.reconcile.cuts import Cut, make, source
+
+STORE = Path(__file__).parent.parent / "samples" / "stores" / "0.1-a1db444.db"
+AGAIN = Cut(namespace="privacy-example", dataset="amazon", end_day=0, budget=EpsilonDelta(10.0, 1e-7))
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[BudgetClient]:
+    path = Path(shutil.copyfile(STORE, tmp_path / "state.db"))
+    with BudgetClient(SqliteStore(path)) as client:
+        yield client
+
+
+def test_the_ledger_of_the_last_version_adds_up(client: BudgetClient) -> None:
+    client.run_pass()
+    assert client.verify_ledger().entries == 2
+
+
+@pytest.mark.parametrize("cut", [AGAIN, replace(AGAIN, buckets=2), replace(AGAIN, namespace="other")])
+def test_data_that_the_last_version_deleted_bears_what_was_committed(client: BudgetClient, cut: Cut) -> None:
+    made = make(source(), cut)
+    for block in client.create_blocks(made.blocks, made.identities):
+        status = transitions.status_of(client.get_block(block.id))
+        assert sum(amount.values[0] for amount in status.committed.values()) == pytest.approx(4.0)
+    client.verify_ledger()
+
+
+@pytest.mark.parametrize("start_day", [0, 1])
+def test_data_of_the_last_version_gets_no_budget_under_another_name(client: BudgetClient, start_day: int) -> None:
+    made = make(source(), replace(AGAIN, dataset="other", start_day=start_day, end_day=start_day))
+    with pytest.raises(errors.AlreadyExists, match="it cannot be told whether"):
+        client.create_blocks(made.blocks, made.identities)
+
+
+def test_blocks_of_the_last_version_are_not_cut_again_beside_themselves(client: BudgetClient) -> None:
+    made = make(source(), replace(AGAIN, start_day=1, end_day=2, width=2))
+    with pytest.raises(errors.AlreadyExists, match=r"never refreshed|exists with other data"):
+        client.create_blocks(made.blocks, made.identities)
