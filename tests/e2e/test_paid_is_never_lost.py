@@ -172,8 +172,9 @@ def test_a_run_that_nobody_watches_any_more_publishes_and_a_link_in_the_way_is_a
     gate = Gate.of(laptop, "upload")
     process = gate.start_run(laptop)
     (laptop.folder / "out" / "latest").mkdir()
-    assert process.stderr is not None
-    process.stderr.close()
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
     gate.open()
     assert process.wait(200) == 0
     (run_id,) = laptop.claims()
