@@ -17,6 +17,7 @@ from privatekube.steps import documents
 from tests import builders
 
 CLAIM = f"{builders.NAMESPACE}/run-7"
+DIGEST = documents.digest(b"content")
 LAPLACE = {"type": "discrete_laplace", "noise_parameter": 0.05, "sensitivity": 1}
 GAUSSIAN = {"type": "gaussian", "noise_multiplier": 10.06}
 SGD = {"type": "self_composed", "count": 75, "event": {"type": "poisson_sampled", "event": GAUSSIAN}}
@@ -29,11 +30,12 @@ def published(folder: Path, blocks: int, **metrics: Any) -> Path:
     receipt = {
         "run_id": "7",
         "claim": CLAIM,
+        "grant": DIGEST,
         "committed": {block: common.budget_to_wire(amount) for block, amount in committed.items()},
         "epsilon": 0.999987,
         "delta": 1e-9,
         "spends": [
-            {"step": step, "claim": CLAIM, "part": part, "event": event, "inputs": "sha256:00"}
+            {"step": step, "claim": CLAIM, "part": part, "event": event, "inputs": (DIGEST,), "outputs": (DIGEST,)}
             for step, (part, event) in events.items()
         ],
     }
