@@ -140,6 +140,18 @@ def test_published_blocks_of_the_declared_days_are_copied_with_a_digest_that_con
     assert (counts["kept"], counts["exact_copies"]) == (5, 5)
 
 
+def test_a_published_file_under_the_name_of_another_bucket_gets_no_second_budget(laptop: Laptop) -> None:
+    others = published_rows(0)
+    others[:, 1] += 100
+    for bucket, rows in {7: published_rows(0), 8: others, 9: published_rows(0)[1:]}.items():
+        write_published(laptop, f"0-{bucket}.h5", rows)
+    refused = laptop.run("demo_blocks.py", "create", *PUBLISHED, status=2)
+    assert "block privacy-example/old-0-9: some of its data is registered as privacy-example/old-0-7" in refused
+    (laptop.folder / "published" / "0-9.h5").unlink()
+    laptop.run("demo_blocks.py", "create", *PUBLISHED)
+    assert sorted(laptop.blocks()) == ["privacy-example/old-0-7", "privacy-example/old-0-8"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

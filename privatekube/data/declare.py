@@ -194,5 +194,6 @@ def published_block(
     name = f"{declaration.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
     location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
     digest = _write(location, kept, content.metadata)
-    identity = identify.identify(kept, key=owner_key, partition_key_id=content.metadata.partition_key_id)
+    key_id = content.metadata.partition_key_id
+    identity = identify.identify(kept, key=owner_key, partition_key_id=key_id, covers_all_users=False)
     return DeclaredSlice((_resource(name, location, digest, content.metadata, declaration, identity),), identity)

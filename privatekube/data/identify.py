@@ -18,7 +18,7 @@ neither has more than 1,024 of a day.
 """
 
 
-def identify(reviews: Reviews, *, key: bytes, partition_key_id: str) -> DataIdentity:
+def identify(reviews: Reviews, *, key: bytes, partition_key_id: str, covers_all_users: bool = True) -> DataIdentity:
     """Return the identity of the reviews of a slice.
 
     A review is its user, product and time: what is not changed by another tokeniser, list of categories, dataset name,
@@ -28,13 +28,14 @@ def identify(reviews: Reviews, *, key: bytes, partition_key_id: str) -> DataIden
         reviews: all of the slice, before they are spread over buckets and before contributions are bounded.
         key: of the data owner.
         partition_key_id: name of the public key that users and products are hashed with.
+        covers_all_users: False if these are the reviews of one bucket of users, which somebody else cut.
     """
     hashes = _hashes(reviews, key)
     days = np.unique(reviews.day)
     most = max(1, min(MOST_ENTRIES_A_DAY, MOST_ENTRIES // max(1, len(days))))
     by_day = {int(day): _sketch(hashes[reviews.day == day], most) for day in days}
     key_id = hashlib.blake2b(b"id of the key", key=key, digest_size=8).hexdigest()
-    return DataIdentity(secrets.token_hex(16), key_id, partition_key_id, by_day)
+    return DataIdentity(secrets.token_hex(16), key_id, partition_key_id, by_day, covers_all_users)
 
 
 def _sketch(hashes: np.ndarray, most: int) -> DaySketch:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import budget, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.reconcile import earlier_data, ledger_entries
 from privatekube.reconcile.earlier_data import Catalogue
@@ -103,6 +103,7 @@ def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[Re
             f"block {block.id}: the identity of its data is not in the store, so it cannot be told which budget the "
             "data had; delete it, and create it again"
         )
+    _require_record_stays(block, catalogue.record_of(block))
     records = []
     for match in catalogue.matches(block):
         earlier = match.earlier
@@ -117,6 +118,22 @@ def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[Re
             _require_same_terms(block, earlier)
             records += [] if _is_unused(earlier) else [earlier]
     return records
+
+
+def _require_record_stays(block: PrivateDataBlock, record: RetiredData | None) -> None:
+    """Check that a block that will replace a record says as much of the data as the record does.
+
+    Otherwise deleting it would lose what the data of the record is recognised by.
+    """
+    before, now = None if record is None else record.declared, DeclaredData.of(block)
+    if record is None or before is None or _is_unused(record):
+        return
+    is_moved = block.content_digest is None and now.source != before.source
+    if is_moved or now.numbers != before.numbers or (now.identity_id is None and before.identity_id is not None):
+        raise errors.AlreadyExists(
+            f"block {block.id}: the record of the deleted block {record.block_id} would be replaced by one that says "
+            "something else of its data; create it as it was, or under another name"
+        )
 
 
 def _require_other_days(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> None:
@@ -182,7 +199,8 @@ def _is_equivalent(before: PrivacyBudget, now: PrivacyBudget) -> bool:
     """Return whether one budget is the Renyi form of the other."""
     match before, now:
         case (EpsilonDelta() as whole, RenyiCurve() as curve) | (RenyiCurve() as curve, EpsilonDelta() as whole):
-            return budget.is_close(budget.to_renyi(whole, curve.orders), curve)
+            forms = (budget.to_renyi(whole, curve.orders), renyi_filter.capacity(whole, curve.orders))
+            return any(budget.is_close(form, curve) for form in forms)
     return False
 
 

@@ -76,6 +76,10 @@ class Catalogue:
         except errors.CorruptData:  # one unreadable identity must not stop the pass; the data cannot be compared
             return None
 
+    def record_of(self, block: PrivateDataBlock) -> RetiredData | None:
+        """Return the record of deleted data that deleting this block would replace."""
+        return self._store.retired(block.spec.dataset, ledger.data_key(block))
+
     def add(self, earlier: Iterable[Earlier]) -> None:
         """Add blocks, or records of deleted ones."""
         for item in earlier:

@@ -78,12 +78,15 @@ class DataIdentity:
         key_id: of the secret key that the records were hashed with.
         partition_key_id: name of the public key that users are hashed with; another one makes other records of them.
         days: the sketch of each day that has records, by day.
+        covers_all_users: whether it is of the whole slice. False for one block of a data set that another program cut:
+            its bucket is what the owner declares.
     """
 
     id: str
     key_id: str
     partition_key_id: str
     days: Mapping[int, DaySketch]
+    covers_all_users: bool = True
 
     def overlap(self, other: DataIdentity) -> Overlap:
         """Return whether two slices have a record in common."""
@@ -106,7 +109,8 @@ class DataIdentity:
             str(day): {"limit": str(sketch.limit), "hashes": _packed(sketch.hashes)}
             for day, sketch in sorted(self.days.items())
         }
-        return {"keyId": self.key_id, "partitionKeyId": self.partition_key_id, "days": days}
+        keys = {"keyId": self.key_id, "partitionKeyId": self.partition_key_id}
+        return {**keys, "coversAllUsers": self.covers_all_users, "days": days}
 
     @classmethod
     def from_json(cls, identity_id: str, document: Json) -> DataIdentity:
@@ -117,7 +121,8 @@ class DataIdentity:
         """
         try:
             days = {int(day): _sketch(fields) for day, fields in document["days"].items()}
-            return cls(identity_id, str(document["keyId"]), str(document["partitionKeyId"]), days)
+            keys = str(document["keyId"]), str(document["partitionKeyId"])
+            return cls(identity_id, *keys, days, covers_all_users=bool(document.get("coversAllUsers", True)))
         except (KeyError, ValueError, TypeError, AttributeError, struct.error, errors.InvalidInput) as error:
             raise errors.CorruptData(f"identity {identity_id}: cannot be read; restore a backup") from error
 

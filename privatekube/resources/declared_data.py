@@ -113,7 +113,8 @@ class KnownData:
         """Return whether the two have a record in common, as far as that can be told.
 
         1. The same digest: the same data.
-        2. Disjoint buckets of users, by one partition: different records.
+        2. Disjoint buckets of users, by one partition: different records, unless both identities are of one bucket and
+           share a record hash: then a bucket was declared wrongly.
         3. A shared record hash: the same data, whatever is declared.
         4. Disjoint days: different records.
         5. The same URI, or one dataset and overlapping days: the same data.
@@ -127,11 +128,12 @@ class KnownData:
             return Overlap.SAME
         if self.declared is None or other.declared is None:
             return Overlap.SAME if self.dataset == other.dataset else Overlap.UNKNOWN
-        if self._is_apart_by_users(other):
-            return Overlap.DIFFERENT
-        by_identity = None
+        by_identity, is_of_slices = None, True
         if self.identity is not None and other.identity is not None:
             by_identity = self.identity.overlap(other.identity)
+            is_of_slices = self.identity.covers_all_users or other.identity.covers_all_users
+        if self._is_apart_by_users(other) and (is_of_slices or by_identity is not Overlap.SAME):
+            return Overlap.DIFFERENT
         if by_identity is Overlap.SAME:
             return Overlap.SAME
         return self._overlap_by_declaration(other, self.declared, other.declared) or by_identity or Overlap.DIFFERENT

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import budget, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.meta import CONTENT_DIGEST
 from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
@@ -171,7 +172,14 @@ def test_unit_and_accounting_stay_once_something_was_committed(plane: Plane, aga
         block_admission.register(plane.store, made.blocks, made.identities)
 
 
-@pytest.mark.parametrize("changes", [{"unit": PrivacyUnit.USER_DAY}, {"budget": budget.to_renyi(FIRST_BUDGET)}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unit": PrivacyUnit.USER_DAY},
+        {"budget": budget.to_renyi(FIRST_BUDGET)},
+        {"budget": renyi_filter.capacity(FIRST_BUDGET)},
+    ],
+)
 def test_unit_and_accounting_of_unused_data_may_change(plane: Plane, changes: dict[str, object]) -> None:
     register(plane, EARLIER)
     delete_all(plane)
@@ -231,6 +239,36 @@ def test_a_status_that_is_lost_twice_is_restored_twice(plane: Plane) -> None:
     total = budget.total(transitions.status_of(plane.blocks()[block.id]).committed.values(), start=EpsilonDelta(0.0))
     assert total.values[0] == pytest.approx(0.5)
     ledger_audit.verify(plane.store)
+
+
+def test_a_block_made_by_hand_does_not_replace_what_the_data_of_a_record_is_recognised_by(plane: Plane) -> None:
+    first = register(plane, EARLIER)
+    spend(plane, "c", first.blocks[:1])
+    delete_all(plane)
+    stated = first.blocks[0]
+    digest_alone = {CONTENT_DIGEST: stated.content_digest or ""}
+    for by_hand in (
+        replace(stated, meta=replace(stated.meta, annotations=digest_alone)),
+        replace(stated, spec=replace(stated.spec, dimensions=())),
+    ):
+        with pytest.raises(errors.AlreadyExists, match="would be replaced by one that says something else of its data"):
+            block_admission.register(plane.store, [by_hand])
+    register(plane, replace(EARLIER, dataset="other"))
+    assert committed(plane) == [0.75, 0.0, 0.0]
+
+
+def test_a_name_is_not_used_again_for_other_data_that_states_no_digest(plane: Plane) -> None:
+    first = builders.block("b")
+    block_admission.register(plane.store, [first])
+    plane.run()
+    spend(plane, "c", [first])
+    delete_all(plane)
+    with pytest.raises(errors.AlreadyExists, match="create it as it was, or under another name"):
+        block_admission.register(plane.store, [replace(first, spec=replace(first.spec, data_source="file:///other"))])
+    renamed = replace(first, meta=replace(first.meta, name="renamed"))
+    block_admission.register(plane.store, [renamed])
+    plane.run()
+    assert committed(plane) == [0.75]
 
 
 def test_the_audit_finds_a_budget_that_was_refreshed(plane: Plane) -> None:
