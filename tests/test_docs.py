@@ -70,14 +70,23 @@ def test_the_picture_of_the_architecture_is_what_the_import_contracts_say() -> N
     assert done.returncode == 0, done.stderr
 
 
+def test_the_home_page_names_every_page() -> None:
+    text = (ROOT / "docs" / "index.md").read_text()
+    pages = [page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md"]
+    assert [name for name in pages if f"]({name})" not in text] == []
+
+
 def test_every_folder_of_tests_is_described() -> None:
     text = (ROOT / "tests" / "README.md").read_text()
     folders = [path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert [name for name in folders if f"| `{name}` |" not in text] == []
 
 
-def test_a_decision_starts_with_the_number_in_its_file_name() -> None:
-    for decision in (ROOT / "docs" / "decisions").glob("*.md"):
+def test_a_decision_starts_with_the_number_in_its_file_name_and_no_other_has_it() -> None:
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [decision.name[:4] for decision in decisions]
+    assert numbers == sorted(set(numbers))
+    for decision in decisions:
         text = decision.read_text()
         assert re.match(r"# \d{4} ", text), decision.name
         assert decision.name.startswith(text[2:6]), decision.name
