@@ -19,7 +19,6 @@ import pytest
 
 from privatekube.client.client import BudgetClient
 from privatekube.data import block_file
-from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.store.sqlite.store import SqliteStore
 from tests.e2e.conftest import ROOT, Laptop
@@ -40,7 +39,7 @@ def one_day(laptop: Laptop, *options: str, status: int = 0) -> str:
 
 
 def test_a_block_states_its_data_dimensions_digest_and_budget(laptop: Laptop) -> None:
-    one_day(laptop, "--users", "2")
+    one_day(laptop, "--users", "2", "--accounting", "epsdel")
     blocks = laptop.blocks()
     assert sorted(blocks) == [FIRST, FIRST[:-1] + "1"]
     block = blocks[FIRST]
@@ -333,11 +332,11 @@ RECUTS = {
 }
 
 
-def spend(laptop: Laptop, amount: EpsilonDelta) -> None:
-    """Commit an amount on all blocks, as a run does."""
+def spend(laptop: Laptop, share: float) -> None:
+    """Commit a share of the initial budget on all blocks, as a run does."""
     with BudgetClient(SqliteStore(laptop.folder / ".privatekube" / "state.db")) as client:
         blocks = client.list_blocks()
-        demand = BudgetDemand(by_block={block.id: amount for block in blocks})
+        demand = BudgetDemand(by_block={block.id: block.spec.initial_budget * share for block in blocks})
         request = AllocateRequest(blocks[0].spec.dataset, demand)
         claim = client.allocate(blocks[0].meta.namespace, "run", request, timeout_seconds=30)
         client.consume(claim.id)
@@ -347,19 +346,21 @@ def spend(laptop: Laptop, amount: EpsilonDelta) -> None:
 def test_deleted_reviews_that_are_cut_and_named_otherwise_bear_what_was_spent(laptop: Laptop, name: str) -> None:
     laptop.run("demo_blocks.py", "create", "--days", "3")
     assert laptop.run("demo_blocks.py", "create", "--days", "3", *RECUTS[name], "--data-dir", "x", status=2)
-    spend(laptop, EpsilonDelta(4.0, 1e-8))
+    spend(laptop, 0.4)
     laptop.run("demo_blocks.py", "delete", "--all")
     laptop.run("demo_blocks.py", "create", "--days", "3", *RECUTS[name], "--data-dir", "again")
     blocks = laptop.blocks()
     assert blocks
     for block in blocks.values():
-        amounts = block["status"]["committedBudgetMap"].values()
-        assert sum(amount["epsDel"]["epsilon"] for amount in amounts) == pytest.approx(4.0)
+        initial = [order["epsilon"] for order in block["spec"]["initialBudget"]["renyi"]]
+        committed = [amount["renyi"] for amount in block["status"]["committedBudgetMap"].values()]
+        totals = [sum(order["epsilon"] for order in orders) for orders in zip(*committed, strict=True)]
+        assert totals == pytest.approx([0.4 * epsilon for epsilon in initial])
 
 
 def test_a_unit_is_not_changed_after_budget_was_spent(laptop: Laptop) -> None:
     one_day(laptop)
-    spend(laptop, EpsilonDelta(4.0, 1e-8))
+    spend(laptop, 0.4)
     laptop.run("demo_blocks.py", "delete", "--all")
     line = one_day(laptop, "--unit", "user-day", "--data-dir", "again", status=2)
     assert "budget was committed on its data per event; create it with --unit event" in line
