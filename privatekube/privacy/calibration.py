@@ -12,6 +12,8 @@ from privatekube.privacy.events import DpEvent
 RELATIVE_TOLERANCE = 0.01
 """How far the epsilon of calibrated noise may stay below its target, as a fraction of it; it is never above.
 
+Where epsilon falls steeply with the noise, as for a delta near the sampling rate, this bounds the noise instead.
+
 It is usually below 0.1 %; see `accounting.epsilon` for where the grid of the privacy losses is coarser.
 """
 
@@ -29,7 +31,8 @@ _MOST_EVALUATIONS = 40
 def noise_multiplier(make: Callable[[float], DpEvent], *, target_epsilon: float, delta: float) -> float:
     """Return the smallest noise multiplier for which `make(noise_multiplier)` meets the target.
 
-    Its epsilon is at most the target, and within `RELATIVE_TOLERANCE` below it unless the noise is `LEAST_NOISE`.
+    Its epsilon is at most the target. It is within `RELATIVE_TOLERANCE` below it, or the noise is within the same
+    tolerance above the least that suffices, or is `LEAST_NOISE`.
 
     Args:
         make: returns the composition of all mechanisms for a noise multiplier, which is in units of the clipping norm.

@@ -221,4 +221,5 @@ def test_every_command_is_documented() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         assert command.callback.__doc__
-        assert f"privatekube {command.callback.__name__}" in text
+        name = command.callback.__name__.replace("_", "-")
+        assert f"privatekube {name}" in text

@@ -44,7 +44,7 @@ def test_no_block_at_all_is_refused(laptop: Laptop) -> None:
 
 @pytest.mark.slow
 def test_waiting_too_long_ends_with_a_reason_and_charges_nothing(laptop: Laptop) -> None:
-    laptop.run("privatekube", "policy", "--unlock", "n=100")
+    laptop.run("privatekube", "policy", "--unlock", "n=1000")
     laptop.run("demo_blocks.py", "create", "--days", "1")
     line = laptop.pipeline("timeout_seconds=2", status=2).splitlines()[-1]
     assert line.startswith("error: allocate:")
