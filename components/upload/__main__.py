@@ -74,7 +74,7 @@ def _require_paid(paid: documents.Receipt, released: Mapping[documents.StepName,
     outputs = {spend.step: spend.outputs for spend in paid.spends}
     expected = [(grant, (paid.grant,)), *((path, outputs.get(step, ())) for step, path in released.items())]
     for path, digests in expected:
-        if documents.digest(path.read_bytes()) not in digests:
+        if (documents.digest(path.read_bytes()),) != digests:
             raise errors.BudgetExceeded(f"file: {path} is not what the receipt paid for; pass the files of this run")
 
 

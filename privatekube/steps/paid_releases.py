@@ -101,12 +101,15 @@ def require_grant_of_claim(
 def require_planned_releases(granted: documents.Grant, releases: Mapping[str, RegisterRequest]) -> None:
     """Check that a claim's registrations are those of the Grant's plan: each step once, with its event and its inputs.
 
+    A step of the plan releases one file: of two, either could be published as the one that was paid for.
+
     Args:
         granted: the Grant.
         releases: what was registered, by step.
 
     Raises:
-        BudgetExceeded: a step is missing or unknown, ran another mechanism, or read something else than was planned.
+        BudgetExceeded: a step is missing or unknown, ran another mechanism, released several files, or read something
+            else than was planned.
     """
     _require_equal("registered steps", sorted(releases), sorted((APPROVAL, *documents.PARTS)))
     approved = releases[APPROVAL].outputs
@@ -115,6 +118,7 @@ def require_planned_releases(granted: documents.Grant, releases: Mapping[str, Re
         release = releases[step]
         ran = json.loads(release.event or "null")
         _require_equal(f"event of {step}", ran, events.to_json(event))
+        _require_equal(f"number of outputs of {step}", len(release.outputs), 1)
         grant, *noisy = release.inputs or ("",)
         if (grant,) != approved or (earlier and not noisy) or not set(noisy) <= set(earlier):
             raise errors.BudgetExceeded(

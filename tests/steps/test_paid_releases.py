@@ -149,6 +149,14 @@ def test_an_invented_digest_in_the_chain_is_refused(step: str, inputs: tuple[int
         paid_releases.require_planned_releases(granted(), releases)
 
 
+@pytest.mark.parametrize("step", documents.PARTS)
+def test_a_step_that_released_two_files_is_refused(step: documents.StepName) -> None:
+    releases = planned(granted())
+    releases[step] = replace(releases[step], outputs=(*releases[step].outputs, digest(7)))
+    with pytest.raises(errors.BudgetExceeded, match=f"number of outputs of {step}"):
+        paid_releases.require_planned_releases(granted(), releases)
+
+
 @pytest.mark.parametrize("change", [{"inputs": (digest(7),)}, {"outputs": (digest(7),)}, {"event": {}}])
 def test_a_spend_that_states_something_else_than_was_registered_is_refused(change: dict[str, Any]) -> None:
     given = granted()
