@@ -16,6 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("model=bow", "n_epochs=1", "sampling_rate=0.2", "timeout_seconds=5")
 
 
+def latest(*settings: str) -> list[str]:
+    """Return the settings, each `key=value`, without those that a later one of the same key replaces."""
+    return list({setting.partition("=")[0]: setting for setting in settings}.values())
+
+
 @dataclass(frozen=True)
 class Laptop:
     """Runs commands in `folder`; the store and the data are below it."""
@@ -79,8 +84,7 @@ class Laptop:
 
     @staticmethod
     def _options(settings: tuple[str, ...]) -> list[str]:
-        chosen = {setting.partition("=")[0]: setting for setting in (*QUICK, *settings)}
-        options = [option for setting in chosen.values() for option in ("--set", setting)]
+        options = [option for setting in latest(*QUICK, *settings) for option in ("--set", setting)]
         return ["--local", "--arguments", str(ROOT / "arguments.yaml"), *options]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privatekube import config
-from tests.e2e.conftest import QUICK
+from tests.e2e.conftest import QUICK, latest
 from tests.node import accounts, images, pods, volume
 from tests.node.compiled import Compiled
 from tests.node.node import Json, Node
@@ -45,7 +45,7 @@ class Team:
         faults: Mapping[str, Callable[[str], None]] | None = None,
     ) -> list[Ending]:
         """Run the pipeline to its end with quick arguments, overridden by `settings`; see `workflow.Run`."""
-        overrides = (*SETTINGS, f"prefix={self.published}", *settings)
+        overrides = latest(*SETTINGS, f"prefix={self.published}", *settings)
         parameters = config.load_arguments(images.ROOT / "arguments.yaml", overrides).model_dump()
         return Run(self.node, self.compiled, run_id, self.shared, parameters, memory or {}, faults or {}).run()
 
