@@ -11,7 +11,7 @@ import pydantic
 from privatekube import errors, validation
 from privatekube.client import connect
 from privatekube.resources.statement import SignedStatement
-from privatekube.steps import arguments, card_markdown, documents, privacy_card, public_log
+from privatekube.steps import arguments, card_markdown, card_verification, documents, privacy_card, public_log
 from privatekube.storage import local_files, uris
 
 
@@ -49,7 +49,7 @@ def upload(
         local_files.write(document, card.encode())
         local_files.write(page, card_markdown.render(card).encode())
         last = results.pop("receipt.json")  # a folder with a receipt is complete
-        files = {**results, privacy_card.FILE: document, "privacy-card.md": page, "receipt.json": last}
+        files = {**results, privacy_card.FILE: document, card_verification.PAGE: page, "receipt.json": last}
         for name, path in files.items():
             uris.publish(path, uris.join(folder, name))
     local_files.write(location, folder.encode(), overwrite=True)

@@ -123,8 +123,8 @@ def _signature(card: PrivacyCard) -> Iterator[str]:
         yield "Not signed: the claim was deleted before the control plane was asked."
         return
     yield (
-        "The control plane has signed the table of budgets together with the digest of this card's JSON: "
-        "`privatekube verify-card privacy-card.json` checks it."
+        "The control plane has signed the table of budgets together with the digest of this card's JSON. "
+        "`privatekube verify-card privacy-card.json` checks it, and that this page says what the JSON says."
     )
     yield ""
     yield from _table({"public key": f"`{card.signature.key}`", "signature": f"`{card.signature.value}`"}.items())

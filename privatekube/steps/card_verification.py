@@ -12,10 +12,11 @@ from privatekube.resources import ledger
 from privatekube.resources.ledger import Entry
 from privatekube.resources.statement import ChargedBlock
 from privatekube.resources.wire import common
-from privatekube.steps import privacy_card
+from privatekube.steps import card_markdown, privacy_card
 from privatekube.steps.privacy_card import PrivacyCard
+from privatekube.storage import local_files
 
-MODEL = "model.pt"
+MODEL, PAGE = "model.pt", "privacy-card.md"
 RELEASED = {"dp_preprocess": "statistics.json", "dp_train": MODEL, "dp_evaluate": "metrics.json"}
 """The published file of each DP step."""
 
@@ -58,6 +59,21 @@ def check_signature(card: PrivacyCard, trusted_key: str | None) -> Check:
     if fault is not None:
         return Check("signature", fault, is_passed=False)
     return Check("signature", f"valid, by {trusted_key}")
+
+
+def check_page(card: PrivacyCard, page: Path) -> Check:
+    """Check that a file is the page of the card, byte for byte."""
+    try:
+        content = page.read_bytes()
+    except OSError as error:
+        return Check("page", str(local_files.translation(error, page)), is_passed=False)
+    try:
+        expected = card_markdown.render(card).encode()
+    except (errors.PrivateKubeError, ValueError, OverflowError, OSError):  # the date or a budget of a forged card
+        return Check("page", "no page can be made of this card; the card was changed", is_passed=False)
+    if content != expected:
+        return Check("page", f"{page} does not say what the card says; read the card", is_passed=False)
+    return Check("page", f"{page} says what the card says")
 
 
 def check_model(card: PrivacyCard, model: Path) -> Check:

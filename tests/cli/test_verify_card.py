@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from privatekube.cli import app
 from privatekube.client.client import BudgetClient
 from privatekube.resources import signature
 from privatekube.resources.requests import RegisterRequest
-from privatekube.steps import card_verification, documents, privacy_card
+from privatekube.steps import card_markdown, card_verification, documents, privacy_card
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.steps.builders import grant, spend
@@ -39,6 +40,10 @@ class Published:
     @property
     def card(self) -> Path:
         return self.folder / "privacy-card.json"
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "privacy-card.md"
 
     @property
     def model(self) -> Path:
@@ -80,16 +85,18 @@ def published(tmp_path: Path) -> Published:
         facts = privacy_card.of_run(
             grant(), paid, {name: tmp_path / name for name in card_verification.RELEASED.values()}, {}
         )
-        run.card.write_bytes(privacy_card.sign(facts, client.sign_card("ns/run-r1", facts.digest())).encode())
+        card = privacy_card.sign(facts, client.sign_card("ns/run-r1", facts.digest()))
+    run.card.write_bytes(card.encode())
+    run.page.write_bytes(card_markdown.render(card).encode())
     return run
 
 
 def test_a_card_as_it_was_published_passes_every_check(published: Published) -> None:
     lines = published.verify().splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["signature", "model", "releases", "epsilon", "ledger"]
+    assert [line.partition(":")[0] for line in lines] == ["signature", "page", "model", "releases", "epsilon", "ledger"]
     assert "valid, by ed25519:" in lines[0]
-    assert "cost epsilon 0.4 at delta 1e-09" in lines[3]
-    assert "2 blocks" in lines[4]
+    assert "cost epsilon 0.4 at delta 1e-09" in lines[4]
+    assert "2 blocks" in lines[5]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -146,11 +153,47 @@ def test_a_changed_byte_of_the_model_is_noticed(published: Published) -> None:
     assert "does not exist" in published.verify(status=1)
 
 
+def test_a_lower_epsilon_on_the_page_is_noticed(published: Published) -> None:
+    text = published.page.read_text()
+    assert text.count("epsilon 0.49 at") == 1
+    published.page.write_text(text.replace("epsilon 0.49 at", "epsilon 0.11 at"))
+    output = published.verify(status=1)
+    assert "signature: valid" in output
+    assert f"page: {published.page} does not say what the card says; read the card" in output
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(data=st.data())
+def test_a_changed_byte_of_the_page_is_noticed(published: Published, data: st.DataObject) -> None:
+    card, content = privacy_card.decode(published.card.read_bytes()), bytearray(published.page.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    changed = published.folder / "changed.md"
+    changed.write_bytes(content)
+    assert not card_verification.check_page(card, changed).is_passed
+
+
+def test_a_page_that_is_missing_or_elsewhere_is_named(published: Published) -> None:
+    moved = published.page.rename(published.folder / "moved.md")
+    assert f"page: file: {published.page} does not exist" in published.verify(status=1)
+    published.verify("--page", str(moved))
+
+
+@pytest.mark.parametrize("time_ms", [10**30, -(10**30)])
+def test_a_card_of_which_no_page_can_be_made_fails_in_one_line(published: Published, time_ms: int) -> None:
+    card = privacy_card.decode(published.card.read_bytes())
+    assert card.statement is not None
+    statement = dataclasses.replace(card.statement, time_ms=time_ms)
+    published.card.write_bytes(card.model_copy(update={"statement": statement}).encode())
+    assert "page: no page can be made of this card; the card was changed" in published.verify(status=1)
+
+
 def resigned(published: Published, card: privacy_card.PrivacyCard, **changes: object) -> None:
     """Let the control plane sign the card again after the run changed what it says."""
     run = card.run.model_copy(update=changes)
     with BudgetClient(SqliteStore(published.store)) as client:
-        published.card.write_bytes(privacy_card.sign(run, client.sign_card(run.claim, run.digest())).encode())
+        card = privacy_card.sign(run, client.sign_card(run.claim, run.digest()))
+    published.card.write_bytes(card.encode())
+    published.page.write_bytes(card_markdown.render(card).encode())
 
 
 def test_a_second_model_under_the_same_claim_is_noticed_though_its_card_is_signed(published: Published) -> None:
