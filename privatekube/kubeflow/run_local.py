@@ -6,10 +6,11 @@ or when nothing of it can be published any more.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from privatekube.kubeflow import container_steps, kept_runs, kfp_local, progress
 from privatekube.kubeflow.run_folder import RunFolder, RunRecord
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.subprocess_steps import Observer, StepFailure
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import summary as block_summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.storage import uris
 
@@ -111,14 +114,14 @@ class _Session:
         arguments: the pipeline's parameters.
         components: the steps and their components.
         console: where to show progress.
-        before: the blocks of the namespace before the steps ran.
+        before: what was left of each block of the namespace before this run took any of it, by block id.
         container_options: how to run containers; None to run the steps in this Python.
     """
 
     arguments: RunArguments
     components: StepComponents
     console: Console
-    before: list[PrivateDataBlock]
+    before: Mapping[str, PrivacyBudget]
     container_options: Mapping[str, Any] | None
 
     @classmethod
@@ -126,11 +129,11 @@ class _Session:
         """Check the engine and the images, if they are needed, and list the blocks."""
         components = StepComponents(record.project, record.folders)
         engine = container_steps.prepare(components.require_images(pushed=False)) if record.in_containers else None
-        before, options = _list_blocks(arguments.namespace), None
+        blocks, options = _list_blocks(arguments.namespace), None
         if engine is not None:
             gpu = arguments.device != "cpu"
-            options = container_steps.arguments(arguments.prefix, before, container_engine=engine, gpu=gpu)
-        return cls(arguments, components, console, before, options)
+            options = container_steps.arguments(arguments.prefix, blocks, container_engine=engine, gpu=gpu)
+        return cls(arguments, components, console, _left_without(record.claim, blocks), options)
 
     def say(self, line: str) -> None:
         """Print a line as it is."""
@@ -229,6 +232,17 @@ def _list_blocks(namespace: str) -> list[PrivateDataBlock]:
         return client.list_blocks(namespace)
 
 
+def _left_without(claim_id: str, blocks: Iterable[PrivateDataBlock]) -> dict[str, PrivacyBudget]:
+    """Return what would be left of each block without a claim: a run that goes on holds or has paid its budget."""
+    left = {block.id: block_summary.left_amount(block) for block in blocks}
+    with connect.connect() as client, contextlib.suppress(errors.NotFound):
+        status = client.get_claim(claim_id).status
+        for block_id, amount in [*status.acquired.items(), *status.committed.items()]:
+            if block_id in left:
+                left[block_id] += amount
+    return left
+
+
 def _require_gpu() -> None:
     """Raise InvalidInput if this machine has no GPU."""
     from privatekube.training import loop  # noqa: PLC0415 - torch takes seconds to import, and only this needs it
@@ -252,7 +266,8 @@ def _show_results(session: _Session, run_id: str) -> None:
         _point_latest(Path(prefix), run_id)
     except OSError as error:  # the results are out: a link that cannot be made is not a failure of the run
         session.say(f"warning: {Path(prefix) / LATEST} does not lead to this run: {(error.strerror or '').lower()}")
-    summary.show(session.console, Path(prefix) / run_id, session.before, _list_blocks(session.arguments.namespace))
+    after = {block.id: block_summary.left_amount(block) for block in _list_blocks(session.arguments.namespace)}
+    summary.show(session.console, Path(prefix) / run_id, session.before, after)
 
 
 def _point_latest(folder: Path, run_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from rich.table import Column, Table
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import summary
-from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
 from privatekube.steps import documents
 
@@ -21,19 +20,28 @@ _NAME_WIDTH = 40
 """Up to how many characters a block's name is in one line, however narrow the terminal is."""
 
 
-def show(console: Console, folder: Path, before: Sequence[PrivateDataBlock], after: Sequence[PrivateDataBlock]) -> None:
-    """Print what a finished run consumed and what it published in `folder`."""
+def show(
+    console: Console, folder: Path, before: Mapping[str, PrivacyBudget], after: Mapping[str, PrivacyBudget]
+) -> None:
+    """Print what a finished run consumed and what it published.
+
+    Args:
+        console: where to print.
+        folder: where the run published its results.
+        before: what was left of each block without the run, by block id.
+        after: what is left of each now.
+    """
     receipt = documents.read(documents.Receipt, folder / "receipt.json")
     try:
         metrics = documents.read(documents.Metrics, folder / "metrics.json")
     except errors.InvalidInput:  # a replacement of dp_evaluate may publish metrics of another form: they are paid for
         metrics = None
-    console.print(_block_table(receipt, {block.id: block for block in before}, {block.id: block for block in after}))
+    console.print(_block_table(receipt, before, after))
     console.print(_run_table(receipt, metrics, folder))
 
 
 def _block_table(
-    receipt: documents.Receipt, before: Mapping[str, PrivateDataBlock], after: Mapping[str, PrivateDataBlock]
+    receipt: documents.Receipt, before: Mapping[str, PrivacyBudget], after: Mapping[str, PrivacyBudget]
 ) -> Table:
     block_ids = sorted(receipt.committed)
     names = [block_id.rpartition("/")[2] for block_id in block_ids[:MOST_BLOCKS]]
@@ -75,22 +83,16 @@ def _interval(share: documents.Estimate, confidence: float) -> str:
     return f"{share.estimate:.3f} ({100 * confidence:.0f} %: {share.low:.3f} to {share.high:.3f})"
 
 
-def _row(
-    wire: Mapping[str, Any], before: PrivateDataBlock | None, after: PrivateDataBlock | None
-) -> tuple[str, str, str]:
+def _row(wire: Mapping[str, Any], before: PrivacyBudget | None, after: PrivacyBudget | None) -> tuple[str, str, str]:
     """Return what was left, what was committed and what is left, of a Renyi block at the order that lasts longest."""
     price = common.budget_from_wire(wire)
-    if price is None:
-        return _left(before), "nothing", _left(after)
     known = before or after
-    room = price if known is None else summary.left_amount(known)
 
-    def at_best_order(amount: PrivacyBudget) -> str:
-        return summary.short_at_best_order(amount, price=price, left=room)
+    def text(amount: PrivacyBudget | None) -> str:
+        if amount is None:
+            return "unknown"
+        if price is None or known is None:
+            return summary.short(amount)
+        return summary.short_at_best_order(amount, price=price, left=known)
 
-    left = ["unknown" if block is None else at_best_order(summary.left_amount(block)) for block in (before, after)]
-    return left[0], at_best_order(price), left[1]
-
-
-def _left(block: PrivateDataBlock | None) -> str:
-    return "unknown" if block is None else summary.left(block)
+    return text(before), "nothing" if price is None else text(price), text(after)

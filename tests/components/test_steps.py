@@ -36,6 +36,7 @@ from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.steps import documents, dp_step
 from privatekube.training import checkpoint
 from tests import builders
+from tests.steps.builders import DECLARED, TRAINING
 
 
 def synthetic_block(
@@ -95,25 +96,13 @@ class Run:
             "settle_after_seconds": 60,
             "statistics_fraction": 0.05,
             "test_fraction": 0.3,
-            "task": "product",
-            "model": "bow",
             "n_epochs": 1,
             "sampling_rate": 0.5,
-            "max_grad_norm": 1.0,
-            "learning_rate": 0.01,
-            "vocab_size": 100,
-            "max_text_len": 5,
-            "embedding_dim": 4,
-            "hidden_dim": 4,
-            "seed": 0,
-            "organisation": "Example",
-            "purpose": "a test",
-            "hyperparameters_chosen": "by hand",
             "prefix": str(self.folder / "out"),
             "training_memory": 8 << 30,
             "grant": self.path("grant"),
         }
-        allocate(**arguments | changes)
+        allocate(**arguments | TRAINING | DECLARED | changes)
         return documents.read(documents.Grant, self.path("grant"))
 
     def download(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -60,6 +61,13 @@ def require_published(laptop: Laptop, before: dict[str, str]) -> None:
     assert "is published already in" in laptop.run("privatekube", "publish", run_id)
 
 
+def require_shown(shown: str, block: str, *, before: str, after: str) -> None:
+    """Check that the table of a run has what was left of a block before the run, and what is left after it."""
+    (row,) = [line for line in shown.splitlines() if line.strip().startswith(block)]
+    left_before, _committed, left_after = re.findall(r"epsilon [\d.]+,", row)
+    assert (left_before, left_after) == (before, after)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "has_data"),
@@ -74,7 +82,9 @@ def test_a_run_that_is_killed_between_two_steps_goes_on_and_pays_once(
     assert private_data(laptop) == has_data
     assert len(before) == {"dp_preprocess": 0, "dp_train": 1, "consume": 3, "upload": 4}[step]
     assert run_id in laptop.run("privatekube", "runs")
-    laptop.run("privatekube", "publish", run_id)
+    shown = laptop.run("privatekube", "publish", run_id)
+    for block in laptop.blocks():
+        require_shown(shown, block.rpartition("/")[2], before="epsilon 10,", after="epsilon 9,")
     require_published(laptop, before)
 
 

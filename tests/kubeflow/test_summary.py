@@ -49,9 +49,9 @@ def published(folder: Path, blocks: int, **metrics: Any) -> Path:
 
 def summary_of(folder: Path) -> str:
     """The text of the summary; the first block had epsilon 10 before and after the run."""
-    block = builders.block("b-00", EpsilonDelta(10.0, 1e-6))
+    left = {f"{builders.NAMESPACE}/b-00": EpsilonDelta(10.0, 1e-6)}
     written = io.StringIO()
-    summary.show(Console(file=written, width=200), folder, [block], [block])
+    summary.show(Console(file=written, width=200), folder, left, left)
     return written.getvalue()
 
 
@@ -61,7 +61,7 @@ def test_a_narrow_terminal_does_not_cut_the_name_of_a_block(tmp_path: Path) -> N
     receipt = folder / "receipt.json"
     receipt.write_text(receipt.read_text().replace("b-00", name))
     written = io.StringIO()
-    summary.show(Console(file=written, width=80), folder, [], [])
+    summary.show(Console(file=written, width=80), folder, {}, {})
     assert name in written.getvalue()
 
 

@@ -6,6 +6,22 @@ from typing import Any
 
 from privatekube.steps import documents
 
+TRAINING: dict[str, Any] = {
+    "task": "product",
+    "model": "bow",
+    "max_grad_norm": 1.0,
+    "learning_rate": 0.01,
+    "vocab_size": 100,
+    "max_text_len": 5,
+    "embedding_dim": 4,
+    "hidden_dim": 4,
+    "seed": 0,
+}
+"""How a small model is trained in tests, as the Grant and the arguments of a run name it."""
+
+DECLARED = {"organisation": "Example", "purpose": "a test", "hyperparameters_chosen": "by hand"}
+"""What a run states about itself."""
+
 
 def grant(**changes: Any) -> documents.Grant:
     """A Grant of one block, with changed fields."""
@@ -17,17 +33,6 @@ def grant(**changes: Any) -> documents.Grant:
         "evaluation_scale": 5.0,
         "sensitivity": 1,
     }
-    training = {
-        "task": "product",
-        "model": "bow",
-        "max_grad_norm": 1.0,
-        "learning_rate": 0.01,
-        "vocab_size": 100,
-        "max_text_len": 5,
-        "embedding_dim": 4,
-        "hidden_dim": 4,
-        "seed": 0,
-    }
     fields: dict[str, Any] = {
         "run_id": "r1",
         "claim": "ns/run-r1",
@@ -37,8 +42,8 @@ def grant(**changes: Any) -> documents.Grant:
         "max_contribution": 1,
         "test_fraction": 0.2,
         "plan": plan,
-        "training": training,
-        "declared": {"organisation": "Example", "purpose": "a test", "hyperparameters_chosen": "by hand"},
+        "training": TRAINING,
+        "declared": DECLARED,
         "blocks": [{"id": "ns/a", "uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}],
     }
     return documents.Grant.model_validate(fields | changes)
