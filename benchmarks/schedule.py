@@ -58,9 +58,13 @@ class Peer:
         return cls(name, unlock, name.partition("_")[0], recorded["granted_count"], seconds)
 
 
-def play(read: scenario.Scenario, unlock: str, order: str, repeats: int = 1) -> Replay:
+def named(unlock: str, order: str) -> Policy:
+    """Return the policy of these names."""
+    return Policy.parse({"unlock": unlock, "order": order})
+
+
+def play(read: scenario.Scenario, policy: Policy, repeats: int = 1) -> Replay:
     """Return the fastest of several replays."""
-    policy = Policy.parse({"unlock": unlock, "order": order})
     played = (replay(read, policy) for _ in range(repeats))
     return min(played, key=lambda result: result.wall_seconds)
 
@@ -74,7 +78,7 @@ def replay_recorded(paths: list[Path], orders: list[str], repeats: int) -> Itera
         for order in orders:
             beside = [peer for peer in peers if peer.order == order]
             for unlock in dict.fromkeys(peer.unlock for peer in beside) or [default_unlock(read, order)]:
-                ours = play(read, unlock, order, repeats)
+                ours = play(read, named(unlock, order), repeats)
                 same: list[Peer | None] = [peer for peer in beside if peer.unlock == unlock]
                 for peer in same or [None]:
                     yield {
@@ -112,7 +116,7 @@ def run_one(kind: str, order: str, size: int) -> dict[str, Any]:
     """Replay a generated scenario; return its figures and the peak memory of this process, reading included."""
     read = scenario.parse(workloads.KINDS[kind](size))
     unlock = default_unlock(read, order)
-    played = play(read, unlock, order)
+    played = play(read, named(unlock, order))
     return {
         "kind": kind,
         "claims": size,
@@ -130,7 +134,8 @@ def accountings(n_claims: int, orders: list[str]) -> Iterator[Row]:
     """Replay the same claims, each stated as its mechanism, in either accounting."""
     pair = [scenario.parse(workloads.KINDS[kind](n_claims)) for kind in ("epsilon-delta", "renyi")]
     for order in orders:
-        basic, renyi = (len(play(claims, default_unlock(claims, order), order).granted) for claims in pair)
+        policies = [named(default_unlock(claims, order), order) for claims in pair]
+        basic, renyi = (len(play(*played).granted) for played in zip(pair, policies, strict=True))
         yield {
             "claims": n_claims,
             "order": order,

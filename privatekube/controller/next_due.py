@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from privatekube.engine import unlocking
 from privatekube.reconcile import allocate_requests
-from privatekube.resources import transitions
+from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
@@ -14,11 +15,13 @@ _SOONEST_SECONDS = 0.01
 def seconds_until(store: ResourceStore, policy: Policy, *, now_ms: int) -> float:
     """Return how long until the next pass has work to do, in seconds; infinite if nothing is due."""
     due_ms = [time_ms for claim in store.list_claims(open_only=True) for time_ms in _due_ms(claim, policy)]
-    period_ms = policy.unlocking.period_ms
-    if period_ms is not None:
-        admitted = [block for block in store.list_blocks() if block.status is not None]
-        due_ms += [(transitions.status_of(block).last_release_ms or 0) + period_ms for block in admitted]
+    if policy.unlocking.period_ms is not None:
+        due_ms += [due for block in store.list_blocks() if (due := _next_unlock_ms(block, policy)) is not None]
     return max(_SOONEST_SECONDS, (min(due_ms) - now_ms) / 1000) if due_ms else float("inf")
+
+
+def _next_unlock_ms(block: PrivateDataBlock, policy: Policy) -> int | None:
+    return None if block.status is None else unlocking.next_ms(block, policy)
 
 
 def _due_ms(claim: PrivacyBudgetClaim, policy: Policy) -> list[int]:

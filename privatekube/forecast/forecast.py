@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.client.embedded import ControlPlane
+from privatekube.engine import unlocking
 from privatekube.forecast import repetitions
 from privatekube.forecast.sandbox import Sandbox
 from privatekube.privacy import bisection
@@ -18,7 +19,6 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.responses import ResponseState
 from privatekube.resources.shortages import Shortage
-from privatekube.scheduling import unlocking
 
 _HALVINGS = 20
 """Steps of the search for the largest share of a demand that fits."""
@@ -118,9 +118,10 @@ def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     candidates = [block for block in sandbox.blocks() if block.id in forecast.blocks]
     if sandbox.policy.unlocking.period_ms is not None:
         return replace(forecast, granted_at_ms=_when(sandbox, claim_id, index, candidates))
-    if 0 < sandbox.policy.unlocking.on_arrival < 1:
-        return replace(forecast, arrivals=_arrivals(sandbox, claim_id, index, candidates))
-    return forecast
+    limit = unlocking.arrivals_until_unlocked(sandbox.policy)
+    if limit is None:
+        return forecast
+    return replace(forecast, arrivals=_arrivals(sandbox, claim_id, index, candidates, limit=limit))
 
 
 def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
@@ -135,7 +136,7 @@ def _when(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateD
     """Return the time of the tick that would grant the claim if no other came, in unix milliseconds; None if never."""
     period_ms = sandbox.policy.unlocking.period_ms or 1
     last_ms = max(transitions.status_of(block).last_release_ms or sandbox.now_ms for block in candidates)
-    ends = [sandbox.policy.unlocking.ends_ms(allocate_requests.schedule(block)) or last_ms for block in candidates]
+    ends = [unlocking.end_ms(block, sandbox.policy) or last_ms for block in candidates]
     limit = max(1, math.ceil((max(ends) - last_ms) / period_ms))
 
     def tick(copy: Sandbox, ticks: int, _: int) -> None:
@@ -145,22 +146,21 @@ def _when(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateD
     return None if ticks is None else last_ms + ticks * period_ms
 
 
-def _arrivals(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateDataBlock]) -> int | None:
-    """Return how many more arrivals on its blocks unlock enough if they take nothing; None if no number does."""
-    policy, names = sandbox.policy.unlocking, {block.id for block in candidates}
+def _arrivals(
+    sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateDataBlock], *, limit: int
+) -> int | None:
+    """Return how many more arrivals on its blocks, up to `limit`, unlock enough if they take nothing; None if none."""
+    names = {block.id for block in candidates}
 
     def arrive(copy: Sandbox, _: int, more: int) -> None:
         for block in (block for block in copy.blocks() if block.id in names):
-            opened = block
+            unlocked = block
             for _ in range(more):
-                amount = unlocking.arrival_amount(
-                    policy, block.spec.initial_budget, transitions.status_of(opened).pending
-                )
-                opened = opened if amount is None else transitions.unlock(opened, amount)
-            copy.store.update_status(opened)
+                unlocked = unlocking.on_arrival(unlocked, sandbox.policy)
+            copy.store.update_status(unlocked)
         copy.run()
 
-    return sandbox.first(claim_id, index, limit=math.ceil(1 / policy.on_arrival), advance=arrive)
+    return sandbox.first(claim_id, index, limit=limit, advance=arrive)
 
 
 def _with_alternatives(forecast: Forecast, sandbox: Sandbox, namespace: str, request: AllocateRequest) -> Forecast:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from privatekube import errors
+from privatekube.engine import unlocking
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import pass_state
 from privatekube.reconcile.pass_state import PassState
@@ -20,9 +21,8 @@ from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import AllocateResponse, Allocation, ResponseState
-from privatekube.scheduling import unlocking
 from privatekube.scheduling.policy import Policy
-from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, UnlockSchedule, WaitingRequest
+from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 
 def accept(state: PassState, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, policy: Policy) -> None:
@@ -60,15 +60,16 @@ def _reserve(  # noqa: PLR0917 - each is a part of one reservation
     status = transitions.status_of(block)
     lock = status.locks.get(request_id)
     if lock is None:
-        amount = unlocking.arrival_amount(policy.unlocking, block.spec.initial_budget, status.pending)
-        block = block if amount is None else transitions.unlock(block, amount)
+        block = unlocking.on_arrival(block, policy)
     if lock is None or (claim.id not in status.reserved and lock.acquired is None):
         state.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
 
 
 def grant(state: PassState, grants: Iterable[GrantDecision]) -> None:
     """Grant waiting requests their demands: acquire on all blocks, write the answers, complete the locks."""
-    amounts_of = {grant.request_id: _acquire(state, grant) for grant in grants}
+    amounts_of = {grant.request_id: grant.amounts for grant in grants}
+    for request_id, amounts in amounts_of.items():
+        _acquire(state, request_id, amounts)
     state.flush()
     claims = {request_id: state.open_claims[request_id.claim] for request_id in amounts_of}
     state.store.concurrently(
@@ -81,14 +82,11 @@ def grant(state: PassState, grants: Iterable[GrantDecision]) -> None:
         pass_state.complete_locks(state, claim, request_id)
 
 
-def _acquire(state: PassState, grant: GrantDecision) -> dict[str, PrivacyBudget]:
-    claim = state.open_claims[grant.request_id.claim]
-    demands = demand_of(claim, grant.request_id.index)
-    amounts = {block_id: demands[block_id] for block_id in grant.blocks}
+def _acquire(state: PassState, request_id: RequestId, amounts: Mapping[str, PrivacyBudget]) -> None:
+    claim = state.open_claims[request_id.claim]
     for block_id, amount in amounts.items():
         block = state.blocks[block_id]
-        state.stage_block(transitions.begin_acquire(block, grant.request_id, amount, owner=claim.meta.uid))
-    return amounts
+        state.stage_block(transitions.begin_acquire(block, request_id, amount, owner=claim.meta.uid))
 
 
 def finish_grant(state: PassState, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]) -> None:
@@ -168,24 +166,11 @@ def snapshot(state: PassState) -> Snapshot:
                 )
             )
     blocks = {block.id: _view(block) for block in state.blocks.values()}
-    return Snapshot(state.now_ms, blocks, tuple(sorted(requests, key=lambda request: request.arrival_ms)))
+    return Snapshot(blocks, tuple(sorted(requests, key=lambda request: request.arrival_ms)))
 
 
 def _view(block: PrivateDataBlock) -> BlockView:
-    status = transitions.status_of(block)
-    return BlockView(
-        id=block.id,
-        capacity=block.spec.initial_budget,
-        pending=status.pending,
-        available=status.available,
-        schedule=schedule(block),
-    )
-
-
-def schedule(block: PrivateDataBlock) -> UnlockSchedule:
-    """Return the times that decide when a block's budget unlocks."""
-    last_ms = transitions.status_of(block).last_release_ms
-    return UnlockSchedule(block.meta.creation_time_ms or 0, last_ms, block.spec.flow_releasing)
+    return BlockView(block.id, block.spec.initial_budget, transitions.status_of(block).available)
 
 
 def demand_of(claim: PrivacyBudgetClaim, index: int) -> dict[str, PrivacyBudget]:

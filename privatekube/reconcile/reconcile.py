@@ -5,9 +5,8 @@ Level-triggered and idempotent: what a pass does depends on what is stored, not 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from privatekube import errors, retries
+from privatekube.engine import unlocking
 from privatekube.reconcile import (
     allocate_requests,
     card_statements,
@@ -17,7 +16,8 @@ from privatekube.reconcile import (
     register_releases,
 )
 from privatekube.reconcile.pass_state import PassState
-from privatekube.resources import refusals, transitions
+from privatekube.resources import refusals
+from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.requests import (
@@ -29,7 +29,7 @@ from privatekube.resources.requests import (
     Request,
 )
 from privatekube.resources.responses import ResponseState
-from privatekube.scheduling import cycle, unlocking
+from privatekube.scheduling import cycle
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 
@@ -130,19 +130,15 @@ def _answer(state: PassState, claim: PrivacyBudgetClaim, index: int, request: Re
 
 def _unlock_by_time(state: PassState, policy: Policy, *, at_once: bool) -> None:
     """Unlock budget on each block for which a period has passed since the last time; on all blocks if `at_once`."""
-    period_ms = policy.unlocking.period_ms
-    if period_ms is None:
-        return
     for block in list(state.blocks.values()):
-        status = transitions.status_of(block)
-        last_ms = status.last_release_ms
-        if at_once or last_ms is None or state.now_ms - last_ms >= period_ms:
-            schedule = allocate_requests.schedule(block)
-            amount = unlocking.tick_amount(policy.unlocking, schedule, status.pending, state.now_ms)
-            if amount is not None:
-                unlocked = transitions.unlock(block, amount)
-                status = replace(transitions.status_of(unlocked), last_release_ms=state.now_ms)
-                state.stage_block(replace(unlocked, status=status))
+        due_ms = unlocking.next_ms(block, policy)
+        if at_once or (due_ms is not None and state.now_ms >= due_ms):
+            _stage_if_changed(state, block, unlocking.by_period(block, policy, now_ms=state.now_ms))
+
+
+def _stage_if_changed(state: PassState, before: PrivateDataBlock, after: PrivateDataBlock) -> None:
+    if after is not before:
+        state.stage_block(after)
 
 
 def _grant_until_stable(state: PassState, policy: Policy) -> None:
@@ -153,8 +149,8 @@ def _grant_until_stable(state: PassState, policy: Policy) -> None:
 
 def _grant(state: PassState, policy: Policy) -> bool:
     """Run one scheduling decision and apply it; return whether it granted anything."""
-    decisions = cycle.decide(allocate_requests.snapshot(state), policy, tick=False)
-    for block_id, amount in decisions.unlocks.items():
-        state.stage_block(transitions.unlock(state.blocks[block_id], amount))
-    allocate_requests.grant(state, decisions.grants)
-    return bool(decisions.grants)
+    for block in list(state.blocks.values()):
+        _stage_if_changed(state, block, unlocking.at_decision(block, policy, now_ms=state.now_ms))
+    grants = cycle.decide(allocate_requests.snapshot(state), policy)
+    allocate_requests.grant(state, grants)
+    return bool(grants)

@@ -1,4 +1,4 @@
-"""One scheduling decision: unlock budget by time, then grant the requests that fit, one after another."""
+"""One scheduling decision: grant the requests that fit, one after another."""
 
 from __future__ import annotations
 
@@ -7,59 +7,46 @@ from collections.abc import Sequence
 import numpy as np
 
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.scheduling import unlocking
 from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
 from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.request_table import RequestTable
-from privatekube.scheduling.snapshot import BlockView, Decisions, GrantDecision, Snapshot, WaitingRequest
-from privatekube.scheduling.unlocking import UnlockingPolicy
+from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 
-def decide(snapshot: Snapshot, policy: Policy, *, tick: bool = True) -> Decisions:
-    """Return what to unlock and what to grant; the function is pure and deterministic.
+def decide(snapshot: Snapshot, policy: Policy) -> tuple[GrantDecision, ...]:
+    """Return what to grant, in this order; the function is pure and deterministic.
 
-    1. Unlock what the policy unlocks at this time; a policy with a period unlocks only if `tick`.
-    2. Among the requests that fit, grant the first by the ordering, on its blocks of smallest share; repeat.
+    Among the requests that fit, the first by the policy's ordering is granted, on its blocks of smallest share; then
+    the next among those that still fit, until nothing fits.
 
     Args:
-        snapshot: the blocks and the waiting requests.
-        policy: how budget unlocks, and which request goes first.
-        tick: whether a period of the policy has passed.
+        snapshot: the blocks, on which the policy has unlocked what it unlocks by now, and the waiting requests.
+        policy: which request goes first.
     """
-    has_passed = tick or policy.unlocking.period_ms is None
-    unlocks = _unlocks(snapshot, policy.unlocking) if has_passed else {}
     candidates = [(request, sorted(request.demand.keys() & snapshot.blocks.keys())) for request in snapshot.waiting]
     waiting = [(request, names) for request, names in candidates if names]
     if not waiting:
-        return Decisions(unlocks, ())
+        return ()
     rows = sorted({name for _, names in waiting for name in names})
-    table, columns = _budget_table([snapshot.blocks[name] for name in rows], unlocks)
+    table, columns = _budget_table([snapshot.blocks[name] for name in rows])
     requests = _request_table(waiting, rows, table, columns)
     queue = policy.ordering(table, requests)
     queue.submit(range(len(requests)))
-    grants = [
-        GrantDecision(waiting[request][0].id, tuple(rows[row] for row in requests.block[edges]))
-        for request, edges in queue.grant(range(len(rows)))
-    ]
-    return Decisions(unlocks, tuple(grants))
+    grants = []
+    for position, edges in queue.grant(range(len(rows))):
+        request, names = waiting[position][0], [rows[row] for row in requests.block[edges]]
+        grants.append(GrantDecision(request.id, {name: request.demand[name] for name in names}))
+    return tuple(grants)
 
 
-def _unlocks(snapshot: Snapshot, policy: UnlockingPolicy) -> dict[str, PrivacyBudget]:
-    amounts = {
-        block.id: unlocking.tick_amount(policy, block.schedule, block.pending, snapshot.now_ms)
-        for block in snapshot.blocks.values()
-    }
-    return {block_id: amount for block_id, amount in amounts.items() if amount is not None}
-
-
-def _budget_table(blocks: Sequence[BlockView], unlocks: dict[str, PrivacyBudget]) -> tuple[BudgetTable, BudgetColumns]:
+def _budget_table(blocks: Sequence[BlockView]) -> tuple[BudgetTable, BudgetColumns]:
     capacity = [block.capacity for block in blocks]
     columns = BudgetColumns(capacity)
     table = BudgetTable.from_budgets(
         columns,
         capacity=capacity,
-        pending=[block.pending for block in blocks],
-        available=[block.available + unlocks[block.id] if block.id in unlocks else block.available for block in blocks],
+        pending=[block.capacity * 0.0 for block in blocks],  # a decision unlocks nothing
+        available=[block.available for block in blocks],
     )
     return table, columns
 

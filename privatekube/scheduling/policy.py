@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from privatekube import errors
 from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.ordering import OrderingPolicy
-from privatekube.scheduling.unlocking import UnlockingPolicy
+from privatekube.scheduling.unlocking import All, UnlockingPolicy
 
 UNLOCK, ORDER, TIMEOUT = "unlock", "order", "default_timeout_ms"
 DEFAULT_TIMEOUT_MS = 300_000
@@ -37,11 +37,22 @@ class Policy:
         unlocking: how pending budget becomes available.
         ordering: which of the requests that fit is granted first.
         default_timeout_ms: how long a request waits that does not set a timeout, in milliseconds.
+
+    Raises:
+        InvalidInput: the combination does not do what each of its parts promises; the message says what to use.
     """
 
     unlocking: UnlockingPolicy
     ordering: OrderingPolicy
     default_timeout_ms: int = DEFAULT_TIMEOUT_MS
+
+    def __post_init__(self) -> None:
+        if isinstance(self.unlocking, All) and self.ordering is ordering.ORDERINGS["rr"]:
+            raise errors.InvalidInput(
+                "order: 'rr' with unlock 'all' cannot be combined: the first request would not share and could take "
+                "everything, and two requests for over half of a block would block each other; use unlock n=<N> or "
+                "t=<period>,<duration>, or another order"
+            )
 
     @classmethod
     def parse(cls, settings: Mapping[str, str]) -> Policy:
@@ -55,6 +66,4 @@ class Policy:
             'n=100'
         """
         named = {**DEFAULTS, **settings}
-        policy = cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), _timeout_ms(named[TIMEOUT]))
-        ordering.require_sensible(policy.unlocking, policy.ordering)
-        return policy
+        return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), _timeout_ms(named[TIMEOUT]))

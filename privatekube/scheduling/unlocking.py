@@ -11,9 +11,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from privatekube import errors
-from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.block import FlowReleasing
 from privatekube.scheduling import durations
-from privatekube.scheduling.snapshot import UnlockSchedule
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockSchedule:
+    """The times on which unlocking by time depends, in unix milliseconds.
+
+    Args:
+        created_ms: when the block was created.
+        last_release_ms: when time last unlocked budget; None if it never did.
+        flow: the block's own schedule, which precedes the default of the policy.
+    """
+
+    created_ms: int
+    last_release_ms: int | None = None
+    flow: FlowReleasing | None = None
 
 
 class UnlockingPolicy(Protocol):
@@ -115,19 +129,6 @@ class PerTime:
         if flow and flow.duration_ms:
             return start, start + flow.duration_ms
         return start, (flow and flow.end_time_ms) or start + self.duration_ms
-
-
-def arrival_amount(policy: UnlockingPolicy, initial: PrivacyBudget, pending: PrivacyBudget) -> PrivacyBudget | None:
-    """Return what a request unlocks on one of its candidates; None for nothing."""
-    return (initial * policy.on_arrival).minimum(pending) if policy.on_arrival else None
-
-
-def tick_amount(
-    policy: UnlockingPolicy, schedule: UnlockSchedule, pending: PrivacyBudget, now_ms: int
-) -> PrivacyBudget | None:
-    """Return what time unlocks now; None for nothing."""
-    fraction = policy.on_tick(schedule, now_ms)
-    return pending * fraction if fraction > 0 and any(value > 0 for value in pending.values) else None
 
 
 def parse(text: str) -> UnlockingPolicy:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from privatekube import errors
+from privatekube.engine.unlocking import TableUnlocking
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.scheduling import ordering
-from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable, Integers
+from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
 from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.request_table import RequestTable
-from privatekube.scheduling.snapshot import UnlockSchedule
 from privatekube.simulation import timeline
 from privatekube.simulation.scenario import Scenario
 
@@ -49,9 +48,8 @@ def replay(scenario: Scenario, policy: Policy) -> Replay:
         policy: its unlocking and its ordering; the default timeout is not used.
 
     Raises:
-        InvalidInput: the unlocking and the ordering cannot be combined, or not in this scenario.
+        InvalidInput: the policy unlocks by time, which an offline scenario does not have.
     """
-    ordering.require_sensible(policy.unlocking, policy.ordering)
     if scenario.offline and policy.unlocking.period_ms is not None:
         raise errors.invalid(
             "unlock", policy.unlocking.name, "needs time, but an offline scenario is one moment", "use all or n=<N>"
@@ -97,43 +95,38 @@ class _Simulation:
 
     def __init__(self, scenario: Scenario, table: BudgetTable, requests: RequestTable, policy: Policy) -> None:
         self._scenario, self._table, self._requests = scenario, table, requests
-        self._unlocking = policy.unlocking
+        self._policy, self._unlocking = policy, TableUnlocking(table, policy)
         self._queue = policy.ordering(table, requests)
-        self._fair_share = table.capacity * policy.unlocking.on_arrival
         self._present: set[int] = set()
-        self._locked: dict[int, UnlockSchedule] = {}
         self._waiting: set[int] = set()
         self.grants: list[tuple[int, float]] = []
 
     def run_offline(self) -> None:
         """Make one decision about all blocks and claims."""
-        rows = np.arange(len(self._table.required))
-        arrivals = np.bincount(self._requests.block, minlength=len(rows))
-        self._unlock(rows, times=np.maximum(arrivals, self._unlocking.on_arrival >= 1)[:, None])
+        n_blocks = len(self._table.required)
+        self._unlocking.at_once(np.bincount(self._requests.block, minlength=n_blocks))
         self._queue.submit(range(len(self._requests)))
-        self._grant(rows.tolist(), 0.0)
+        self._grant(range(n_blocks), 0.0)
 
     def run_online(self) -> None:
         """Make one decision at each moment of the timeline."""
-        for moment in timeline.moments(self._scenario, self._unlocking.period_ms):
+        for moment in timeline.moments(self._scenario, self._policy):
             touched: dict[int, None] = {}
             for row in moment.blocks:
                 self._present.add(row)
-                self._locked[row] = UnlockSchedule(created_ms=_milliseconds(moment.seconds))
+                self._unlocking.add(row, created_ms=_milliseconds(moment.seconds))
             for request in moment.timeouts:
                 if request in self._waiting:
                     self._waiting.remove(request)
                     self._queue.drop(request)
             if moment.is_tick:
-                touched |= dict.fromkeys(self._unlock_by_time(_milliseconds(moment.seconds)))
+                touched |= dict.fromkeys(self._unlocking.by_time(_milliseconds(moment.seconds)))
             new = [
                 request for request in moment.claims if self._present.issuperset(self._scenario.claims[request].blocks)
             ]
             for request in new:
                 rows = self._requests.block[self._requests.edges(request)]
-                if self._unlocking.on_arrival:
-                    self._unlock(rows)
-                    touched |= dict.fromkeys(rows.tolist())
+                touched |= dict.fromkeys(self._unlocking.on_arrival(rows))
             self._waiting.update(new)
             self._queue.submit(new)
             self._grant(touched, moment.seconds)
@@ -142,23 +135,6 @@ class _Simulation:
         for request, _ in self._queue.grant(touched):
             self._waiting.discard(request)
             self.grants.append((request, seconds))
-
-    def _unlock(self, rows: Integers, *, times: Integers | int = 1) -> None:
-        """Unlock what `times` arrivals unlock on each of the blocks."""
-        self._table.unlock(rows, np.minimum(self._fair_share[rows] * times, self._table.pending[rows]))
-
-    def _unlock_by_time(self, now_ms: int) -> list[int]:
-        """Unlock what time unlocks; return the rows of these blocks."""
-        fractions = {row: self._unlocking.on_tick(schedule, now_ms) for row, schedule in self._locked.items()}
-        touched = [row for row, fraction in fractions.items() if fraction > 0]
-        rows = np.array(touched, dtype=np.int64)
-        parts = np.array([fractions[row] for row in touched])
-        self._table.unlock(rows, self._table.pending[rows] * parts[:, None])
-        for row in touched:
-            self._locked[row] = replace(self._locked[row], last_release_ms=now_ms)
-            if fractions[row] == 1:
-                del self._locked[row]
-        return touched
 
 
 def _milliseconds(seconds: float) -> int:

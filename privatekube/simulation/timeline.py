@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from privatekube.scheduling.policy import Policy
 from privatekube.simulation.scenario import Scenario
 
 _BLOCK, _TIMEOUT, _TICK, _CLAIM = range(4)
@@ -23,13 +24,14 @@ class Moment:
     claims: list[int] = field(default_factory=list)
 
 
-def moments(scenario: Scenario, period_ms: int | None) -> Iterator[Moment]:
-    """Yield all moments at which something happens, in order; with a period, until no claim can still wait."""
+def moments(scenario: Scenario, policy: Policy) -> Iterator[Moment]:
+    """Yield all moments at which something happens, in order; if time unlocks, until no claim can still wait."""
     blocks = [(block.arrival_seconds, _BLOCK, row) for row, block in enumerate(scenario.blocks)]
     claims = [(claim.arrival_seconds, _CLAIM, position) for position, claim in enumerate(scenario.claims)]
     limit = scenario.timeout_seconds
     timeouts = [] if limit is None else [(seconds + limit, _TIMEOUT, position) for seconds, _, position in claims]
     ends = [arrivals[-1][0] for arrivals in (blocks, claims, timeouts) if arrivals]
+    period_ms = policy.unlocking.period_ms
     ticks = () if period_ms is None else _ticks(period_ms, max(ends, default=0.0))
     events = heapq.merge(blocks, timeouts, ticks, claims)
     for seconds, simultaneous in itertools.groupby(events, key=lambda event: event[0]):

@@ -28,7 +28,7 @@ def grants(snapshot: Snapshot, order: str) -> list[GrantDecision]:
         request = waiting.pop(position)
         for name in chosen:
             available[name] = available[name] - request.demand[name]
-        granted.append(GrantDecision(request.id, chosen))
+        granted.append(GrantDecision(request.id, {name: request.demand[name] for name in chosen}))
 
 
 def sharers(waiting: object, order: str) -> dict[str, int]:

@@ -12,7 +12,7 @@ from privatekube.resources.request_id import RequestId
 from privatekube.scheduling import ordering
 from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
 from privatekube.scheduling.request_table import RequestTable
-from privatekube.scheduling.snapshot import BlockView, Snapshot, UnlockSchedule, WaitingRequest
+from privatekube.scheduling.snapshot import BlockView, Snapshot, WaitingRequest
 from tests.scheduling import reference
 
 WHOLES: list[PrivacyBudget] = [EpsilonDelta(1.0, 1e-6), RenyiCurve((2, 3, 4), (0.0, 1.0, 3.0))]
@@ -84,18 +84,15 @@ def test_a_queue_grants_what_the_specification_grants(order: str, data: st.DataO
         elif number in present:
             queue.drop(number)
             del present[number]
-        views = {
-            name: BlockView(name, wholes[row], pending[row], available[row], UnlockSchedule(0))
-            for row, name in enumerate(NAMES)
-        }
-        expected = reference.grants(Snapshot(0, views, tuple(present.values())), order)
+        views = {name: BlockView(name, wholes[row], available[row]) for row, name in enumerate(NAMES)}
+        expected = reference.grants(Snapshot(views, tuple(present.values())), order)
         granted = list(queue.grant(touched))
         assert [
             (waiting[place].id, tuple(NAMES[row] for row in requests.block[edges])) for place, edges in granted
-        ] == [(grant.request_id, grant.blocks) for grant in expected]
+        ] == [(grant.request_id, tuple(grant.amounts)) for grant in expected]
         for grant in expected:
             place = grant.request_id.index
-            for name in grant.blocks:
+            for name in grant.amounts:
                 available[NAMES.index(name)] -= demands[place][name]
             del present[place]
         np.testing.assert_array_equal(table.available, columns.rows(available))

@@ -1,0 +1,1 @@
+"""One pass of the control plane, as pure decisions about blocks and claims."""
