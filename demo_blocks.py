@@ -13,12 +13,13 @@ from privatekube.cli import console, output, tables, typer_app
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.storage import private_files
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Private data blocks for a demo."
 )
 terminal = console.console(stderr=True)
-FOLDER = ".privatekube/blocks"
+FOLDER = f"{private_files.HOME}/blocks"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?")
 Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks.")]
 

@@ -237,6 +237,19 @@ def test_the_owner_gets_exact_numbers_in_a_private_file_and_nothing_on_the_termi
     assert counts in json.loads(path.read_text())["files"].values()
 
 
+def test_nothing_private_can_be_read_by_others_under_the_usual_umask(laptop: Laptop) -> None:
+    before = os.umask(0o022)
+    try:
+        one_day(laptop)
+        one_day(laptop, "--data-dir", "elsewhere", "--start-day", "3")
+    finally:
+        os.umask(before)
+    home, data = laptop.folder / ".privatekube", laptop.folder / "elsewhere"
+    paths = [home, *home.rglob("*"), data, *data.rglob("*")]
+    assert {".h5", ".db"} <= {path.suffix for path in paths}
+    assert [str(path) for path in paths if path.stat().st_mode & 0o077] == []
+
+
 def test_copies_are_kept_where_the_owner_asks_for_them(laptop: Laptop) -> None:
     created(laptop, [*GOOD, GOOD[0]], "--keep-copies")
     files = list((laptop.folder / ".privatekube").rglob("*.h5"))

@@ -10,7 +10,7 @@ from privatekube import errors
 from privatekube.client import connect
 from privatekube.data import block_file, columns
 from privatekube.steps import arguments, documents, public_log
-from privatekube.storage import uris
+from privatekube.storage import private_files, uris
 
 
 def download(*, grant: Path, blocks: Path) -> None:
@@ -32,7 +32,7 @@ def download(*, grant: Path, blocks: Path) -> None:
         _require_trainable(granted, metas)
         with connect.connect() as client:
             client.mark_opened(granted.claim)
-        blocks.mkdir(exist_ok=True)
+        private_files.make_folder(blocks)
         for path in fetched:
             path.replace(blocks / path.name)
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from privatekube import errors
+from privatekube.storage import private_files
 
 if TYPE_CHECKING:
     from privatekube.client.client import BudgetClient
 
 STORE = "PRIVATEKUBE_STORE"
 """The environment variable that names the store."""
-DEFAULT_STORE = "sqlite:///.privatekube/state.db"
 _FILE, _CLUSTER = "sqlite:///", "kubernetes"
+DEFAULT_STORE = f"{_FILE}{private_files.HOME}/state.db"
 
 
 def connect(uri: str | None = None) -> BudgetClient:

@@ -25,7 +25,7 @@ from privatekube.data import published_format
 from privatekube.data.columns import COLUMNS, Reviews
 from privatekube.data.metadata import FORMAT, Block, Metadata, commitment, content_digest, require_consistent
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.storage import local_files
+from privatekube.storage import local_files, private_files
 
 __all__ = [
     "Block",
@@ -53,13 +53,13 @@ _MOST_INFLATION = 1100
 
 
 def write(path: str | os.PathLike[str], reviews: Reviews, metadata: Metadata) -> str:
-    """Write a block file in one step, in place of one that is there, and return the digest of its content.
+    """Write a block file that its owner alone can read, in place of one that is there; return its content's digest.
 
     Raises:
         InvalidInput: the reviews contradict the metadata, or the disk is full; then nothing is written.
     """
     data, digest = encode(reviews, metadata)
-    local_files.write(path, data, overwrite=True)
+    private_files.write(Path(path), data)
     return digest
 
 

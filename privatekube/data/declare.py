@@ -127,7 +127,7 @@ def _write(location: str, part: columns.Reviews, metadata: block_file.Metadata) 
     if existing is not None and existing.has_key:
         return existing.digest
     data, digest = block_file.encode(part, metadata)
-    uris.write_bytes(location, data, overwrite=True)
+    uris.write_private(location, data)
     return digest
 
 

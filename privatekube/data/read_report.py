@@ -7,9 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from privatekube.storage import local_files
+from privatekube.storage import private_files
 
-_OWNER_ALONE = 0o600
 _NOTICE = "exact numbers of private data: keep this file with the data, and publish nothing of it"
 
 
@@ -52,4 +51,4 @@ class ReadReport:
         """
         document = {"notice": _NOTICE, "files": {name: vars(counts) for name, counts in self.files.items()}}
         data = json.dumps(document, indent=2).encode() + b"\n"
-        local_files.write(path, data, overwrite=True, mode=_OWNER_ALONE)
+        private_files.write(path, data)

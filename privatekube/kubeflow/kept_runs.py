@@ -13,16 +13,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.kubeflow.run_folder import RunFolder, RunRecord, locked
-from privatekube.storage import local_files
+from privatekube.storage import private_files
 
-HOME = Path(".privatekube")
-RUNS = HOME / "runs"
-PUBLISHED = HOME / "published.jsonl"
+RUNS = private_files.HOME / "runs"
+PUBLISHED = private_files.HOME / "published.jsonl"
 """Where each published run went, one line of JSON each."""
 
 
@@ -113,8 +111,10 @@ def published() -> dict[str, str]:
 
 def record_published(folder: RunFolder, location: str) -> None:
     """Record that a run is published, and remove its folder."""
-    with contextlib.suppress(OSError), _registry(), PUBLISHED.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"run": folder.record.run_id, "location": location}) + "\n")
+    with contextlib.suppress(OSError, errors.PrivateKubeError), _registry():
+        private_files.create(PUBLISHED)
+        with PUBLISHED.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"run": folder.record.run_id, "location": location}) + "\n")
     folder.remove()
 
 
@@ -138,11 +138,8 @@ def discard(run_id: str) -> str:
 @contextlib.contextmanager
 def _registry() -> Iterator[None]:
     """Hold the lock under which folders of runs are created and removed."""
-    try:
-        RUNS.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise local_files.translation(error, RUNS) from error
-    with locked(HOME / "runs.lock", wait=True):
+    private_files.make_folder(RUNS)
+    with locked(private_files.HOME / "runs.lock", wait=True):
         yield
 
 

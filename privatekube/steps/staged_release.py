@@ -13,7 +13,7 @@ from pathlib import Path
 
 from privatekube import errors
 from privatekube.steps import documents
-from privatekube.storage import local_files
+from privatekube.storage import local_files, private_files
 
 _SPEND = "spend.json"
 
@@ -58,12 +58,9 @@ class StagedRelease:
             InvalidInput: the disk is full, or the folder cannot be written.
         """
         self.remove()
-        try:
-            self.folder.mkdir(mode=0o700, parents=True)
-        except OSError as error:
-            raise local_files.translation(error, self.folder) from error
+        private_files.make_folder(self.folder)
         for number, content in enumerate(contents):
-            local_files.write(self.folder / str(number), content)
+            private_files.write(self.folder / str(number), content)
         documents.write(spend, self.folder / _SPEND)
 
     def hand_over(self, outputs: Sequence[Path], spend: Path) -> None:

@@ -38,7 +38,7 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False,
         b'data'
     """
     target = Path(path)
-    _make_folder(target.parent)
+    make_folder(target.parent)
     try:
         temporary = target.parent / f".{target.name[:80]}.{secrets.token_hex(8)}.part"
         try:
@@ -66,11 +66,19 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
-    """Create a folder; a file in its place does not mean that the file to be written exists."""
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Create a folder, and those that lead to it; one that exists is left as it is.
+
+    Args:
+        folder: where.
+        mode: permissions of the folder itself, less the umask.
+
+    Raises:
+        InvalidInput: it cannot be created.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
+        folder.mkdir(mode, parents=True, exist_ok=True)
+    except FileExistsError as error:  # of a file in its place: it does not mean that the file to be written exists
         raise translation(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), folder) from error
     except OSError as error:
         raise translation(error, folder) from error

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import fsspec
 
 from privatekube import errors, retries
-from privatekube.storage import local_files, remote_errors
+from privatekube.storage import local_files, private_files, remote_errors
 
 FILE = "file://"
 REMOTE = ("gs://", "s3://")
@@ -112,6 +112,21 @@ def write_bytes(uri: str, data: bytes, *, overwrite: bool = False) -> None:
     _remote(place, lambda files: files.pipe_file(place, data))
 
 
+def write_private(uri: str, data: bytes) -> None:
+    """Write a file in one step, in place of one that is there: on this machine, one that its owner alone can read.
+
+    Who can read a remote store, its own rules say.
+
+    Raises:
+        InvalidInput, MissingExtra, Temporary: as `write_bytes`.
+    """
+    place = absolute(uri)
+    if place.startswith(REMOTE):
+        write_bytes(place, data, overwrite=True)
+    else:
+        private_files.write(Path(place), data)
+
+
 def publish(path: Path, uri: str) -> None:
     """Copy a local file to `uri`, never over other content; the same content is a repetition.
 
@@ -127,8 +142,8 @@ def publish(path: Path, uri: str) -> None:
 
 
 def copy_to(uri: str, path: Path) -> None:
-    """Fetch `uri` into a local file."""
-    local_files.write(path, read_bytes(uri), overwrite=True)
+    """Fetch `uri` into a local file that its owner alone can read."""
+    private_files.write(path, read_bytes(uri))
 
 
 def exists(uri: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -199,6 +200,17 @@ def test_a_step_reads_the_granted_blocks_and_no_others(run: Run) -> None:
     second.write_bytes(first.read_bytes())
     with pytest.raises(errors.CorruptData, match="altered"):
         run.preprocess()
+
+
+def test_downloaded_blocks_can_be_read_by_their_owner_alone(run: Run) -> None:
+    run.allocate()
+    before = os.umask(0o022)
+    try:
+        run.download()
+    finally:
+        os.umask(before)
+    paths = [run.path("blocks"), *run.path("blocks").iterdir()]
+    assert [path.stat().st_mode & 0o777 for path in paths] == [0o700, 0o600, 0o600]
 
 
 def test_nothing_published_is_a_digest_of_the_merged_data(run: Run) -> None:

@@ -36,3 +36,9 @@ def create_folder(folder: Path) -> Path:
     folder.mkdir(mode=0o700)
     os.chown(folder, USER, USER)
     return folder
+
+
+def give(folder: Path) -> None:
+    """Give a folder that its owner alone can read to the user of the pods, with everything in it."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, USER, USER)

@@ -57,7 +57,7 @@ def test_a_file_that_is_not_a_database_is_refused_in_one_line(tmp_path: Path) ->
 
 def test_a_path_that_cannot_be_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(errors.InvalidInput, match="store: "):
+    with pytest.raises(errors.InvalidInput, match=rf"^file: {tmp_path}/file cannot be used, not a directory; [^\n]*$"):
         SqliteStore(tmp_path / "file" / "state.db")
     (tmp_path / "folder").mkdir()
     with pytest.raises(errors.InvalidInput, match="store: "):
@@ -90,9 +90,29 @@ def test_a_store_of_version_1_gets_a_ledger_that_adds_up(tmp_path: Path) -> None
     store.close()
 
 
-def test_a_new_store_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
-    SqliteStore(tmp_path / "state.db").close()
-    assert stat.S_IMODE((tmp_path / "state.db").stat().st_mode) == 0o600
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+PRIVATE = {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
+
+
+def test_a_new_store_and_what_sqlite_has_beside_it_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db")
+    store.ensure_secret("data-owner-key", b"secret")
+    assert modes(tmp_path) == PRIVATE
+    store.close()
+
+
+def test_a_store_that_was_left_open_is_closed_to_others_when_it_is_used(tmp_path: Path) -> None:
+    user = SqliteStore(tmp_path / "state.db")  # another process that still uses it
+    user.ensure_secret("data-owner-key", b"secret")
+    for path in tmp_path.iterdir():
+        path.chmod(0o644)
+    store = SqliteStore(tmp_path / "state.db")
+    assert modes(tmp_path) == PRIVATE
+    store.close()
+    user.close()
 
 
 def test_a_database_of_another_program_is_refused_unchanged(tmp_path: Path) -> None:
@@ -100,10 +120,12 @@ def test_a_database_of_another_program_is_refused_unchanged(tmp_path: Path) -> N
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE mine (x)")
     database.close()
+    path.chmod(0o644)
     before = path.read_bytes()
     with pytest.raises(errors.InvalidInput, match="another program's database"):
         SqliteStore(path)
     assert path.read_bytes() == before
+    assert modes(tmp_path) == {"other.db": 0o644}
 
 
 def test_ctrl_c_ends_waiting_for_another_process(tmp_path: Path) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from privatekube import errors, retries
+from privatekube.storage import private_files
 
 BUSY_SECONDS = 60.0
+_BESIDE = ("", "-wal", "-shm", "-journal")
+"""SQLite's files of one database: it gives the others the permissions of the first when it creates them."""
 IN_MEMORY = Path(":memory:")
 """Not a file: SQLite keeps the database in memory."""
 _LOCK_SECONDS = 0.2  # how long SQLite waits for a lock; it does not react to Ctrl-C in the meantime
-_OWNER_ONLY = 0o600
 _BACK_OFF = retries.BackOff(first_seconds=0.01, longest_seconds=0.01)
 
 
@@ -31,7 +32,7 @@ class Connection:
         self._path, self._depth = path, 0
         with self._translated():
             if path != IN_MEMORY:
-                _create_private(path)
+                private_files.create(path)
             self._db = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
 
     def rows(self, statement: str, *values: object) -> list[Any]:
@@ -71,6 +72,15 @@ class Connection:
         finally:
             self._depth = 0
 
+    def make_private(self) -> None:
+        """Take the file and those that SQLite has beside it from all but their owner: they hold secrets.
+
+        Raises:
+            InvalidInput: it belongs to somebody else.
+        """
+        for suffix in _BESIDE if self._path != IN_MEMORY else ():
+            private_files.close(self._path.with_name(self._path.name + suffix))
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -92,13 +102,6 @@ class Connection:
         except (sqlite3.DatabaseError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise self.invalid(f"is not a store ({reason})", "name another file") from error
-
-
-def _create_private(path: Path) -> None:
-    """Create a file that its owner alone can read, for it will hold secrets; one that exists is left unchanged."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _OWNER_ONLY))
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -171,6 +171,7 @@ class SqliteStore(Backend):
             raise self._db.invalid("is of a newer version", "use a newer privatekube")
         if tables and "resources" not in tables:
             raise self._db.invalid("is another program's database", "name another file")
+        self._db.make_private()  # one that an earlier version or a backup left open
         self._rows("PRAGMA journal_mode = WAL")
         self._rows("PRAGMA synchronous = FULL")
         with self.transaction():
