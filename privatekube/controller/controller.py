@@ -19,6 +19,7 @@ from privatekube.controller.metrics import Metrics
 from privatekube.controller.status_events import StatusEvent
 from privatekube.reconcile import block_admission, reconcile
 from privatekube.reconcile.earlier_data import Catalogue
+from privatekube.resources import meta
 from privatekube.scheduling.policy import Policy
 from privatekube.store import kinds
 from privatekube.store.base import Resource
@@ -63,8 +64,8 @@ class Controller:
 
     def __init__(self, cluster: Cluster, core: CoreObjects, settings: Settings, *, clock: Clock = SYSTEM) -> None:
         self._settings, self._policy, self._clock = settings, Policy.parse(settings.policy), clock
-        self.store = ControllerStore(cluster, core, self, clock=clock)
         self.elector = LeaderElector(core, settings.identity, settings.namespace, self.on_change)
+        self.store = ControllerStore(cluster, core, self, self.elector.lease_epoch, clock=clock)
         self.metrics = Metrics(self.store.known_blocks, self.store.known_claims)
         self._recorder = EventRecorder(core, self.elector.identity)
         self._woken, self._stopped = threading.Event(), threading.Event()
@@ -75,13 +76,13 @@ class Controller:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop is still running."""
-        return time.monotonic() < self._alive + _LONGEST_PASS_SECONDS
+        """Whether the loop and both watches are still running."""
+        return self.store.is_followed and time.monotonic() < self._alive + _LONGEST_PASS_SECONDS
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has listed all blocks and claims, so that it could lead."""
-        return self.store.is_filled and not self._stopped.is_set()
+        """Whether it has listed all blocks and claims and watches them, so that it could lead."""
+        return self.store.is_filled and self.store.is_followed and not self._stopped.is_set()
 
     def stop(self) -> None:
         """Make `run` end at the next write, anywhere in a pass; no data is lost."""
@@ -126,9 +127,12 @@ class Controller:
         """Count that all objects of a kind were listed again."""
         self.metrics.relists.labels(kind.name).inc()
 
-    def on_malformed(self, kind: Kind[Any], resource_id: str, fault: str) -> None:
-        """Log why an object cannot be read."""
-        _log.error("quarantined: %s", fault, extra={kind.name: resource_id})
+    def on_malformed(self, kind: Kind[Any], subject: meta.ObjectMeta, fault: str) -> None:
+        """Log and record why an object cannot be read."""
+        _log.error("quarantined: %s", fault, extra={kind.name: subject.id})
+        if self.elector.term is not None:  # one replica is enough
+            event = StatusEvent(status_events.FAILED, f"quarantined until it is corrected: {fault}", is_warning=True)
+            self._recorder.record(kind.api_kind, subject, event)
 
     def _run_round(self) -> float:
         """Run a pass if this replica leads; return how long to wait for a change until the next, in seconds."""

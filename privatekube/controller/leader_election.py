@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from privatekube import errors
 from privatekube.resources.wire.common import Json
+from privatekube.store.kubernetes import epochs
 from privatekube.store.kubernetes.core_objects import CoreObjects
 
 NAME = "privatekube-controller"
@@ -95,6 +96,10 @@ class LeaderElector:
         """Stop leading without releasing the lease: another replica holds it."""
         self._set_term(None)
 
+    def lease_epoch(self) -> int:
+        """Return the epoch of the lease as it is now; 0 if there is none."""
+        return epochs.of_lease(self._read())
+
     def raise_epoch(self, epoch: int) -> Term | None:
         """Continue to count from `epoch` after the lease was deleted; return the new term, None if it has ended.
 
@@ -116,7 +121,7 @@ class LeaderElector:
             self._set_term(None)
             lease = self._read()
             if lease is not None and self._is_held(lease):
-                self._write(lease, holder="", epoch=lease["spec"].get("leaseTransitions", 0))
+                self._write(lease, holder="", epoch=epochs.of_lease(lease))
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -134,7 +139,7 @@ class LeaderElector:
         started = time.monotonic()
         lease = self._read()
         spec = {} if lease is None else lease["spec"]
-        holder, epoch = spec.get("holderIdentity") or "", spec.get("leaseTransitions") or 0
+        holder, epoch = spec.get("holderIdentity") or "", epochs.of_lease(lease)
         if holder == self.identity and self._term is not None:
             self._write(lease, holder=self.identity, epoch=epoch)
             self._renewed = started

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from privatekube import errors
 
-_FORM = re.compile(r"(?P<claim>[^/]+/[^/]+)/(?P<index>0|[1-9][0-9]*)")
+_FORM = re.compile(r"(?P<claim>[^/]+/[^/]+)/(?P<index>0|[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from privatekube import errors
+from privatekube.resources import meta
 from privatekube.store.base import Resource
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kinds import Kind
+from privatekube.store.kubernetes import epochs
 from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
@@ -40,9 +42,9 @@ class RecordingObserver:
         """Record it."""
         self.relists.append(kind.name)
 
-    def on_malformed(self, kind: Kind[Any], resource_id: str, fault: str) -> None:
+    def on_malformed(self, kind: Kind[Any], subject: meta.ObjectMeta, fault: str) -> None:
         """Record it."""
-        self.faults.append(f"{kind} {resource_id}: {fault}")
+        self.faults.append(f"{kind} {subject.id}: {fault}")
 
 
 def _do_nothing() -> None:
@@ -85,12 +87,17 @@ class InterruptingCluster(Cluster):
 
 
 def open_leading(
-    server: ApiServer, epoch: int, *, user: str = "controller", clock: Clock = SYSTEM
+    server: ApiServer,
+    epoch: int,
+    *,
+    user: str = "controller",
+    clock: Clock = SYSTEM,
+    lease_epoch: Callable[[], int] = lambda: epochs.LARGEST,
 ) -> tuple[ControllerStore, InterruptingCluster, RecordingObserver]:
     """Open the store of a controller that just began to lead, with its watches running."""
     api = server.api(user)
     cluster, observer = InterruptingCluster(api), RecordingObserver()
-    store = ControllerStore(cluster, CoreObjects(api), observer, clock=clock)
+    store = ControllerStore(cluster, CoreObjects(api), observer, lease_epoch, clock=clock)
     store.start()
     store.refresh()
     store.take_over(epoch, fence=False)

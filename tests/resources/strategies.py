@@ -47,6 +47,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 decimals = st.from_regex(r"-?([0-9]{1,4}\.?[0-9]{0,4}|\.[0-9]{1,4})", fullmatch=True)
 times = st.integers(1, 2**41)
+priorities = st.integers(-(2**63) + 1, 2**63 - 1)
 
 
 @st.composite
@@ -153,6 +154,6 @@ owners = st.lists(st.dictionaries(texts, texts, min_size=1, max_size=2), max_siz
 claims = st.builds(
     PrivacyBudgetClaim,
     identities,
-    st.builds(ClaimSpec, st.lists(requests, max_size=3).map(tuple), st.booleans(), st.none() | st.integers(), owners),
+    st.builds(ClaimSpec, st.lists(requests, max_size=3).map(tuple), st.booleans(), st.none() | priorities, owners),
     st.builds(ClaimStatus, maps, maps, maps, st.lists(answers, max_size=3).map(tuple), conditions),
 )

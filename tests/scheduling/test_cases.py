@@ -17,6 +17,7 @@ import yaml
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.reconcile import reconcile
+from privatekube.resources.block import FlowReleasing, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.wire import blocks, claims, common
 from privatekube.scheduling import ordering, policy, unlocking
@@ -94,7 +95,7 @@ def perform(cluster: Cluster, step: str, given: Any) -> None:
     store = cluster.store
     match step:
         case "create_block":
-            store.create(blocks.from_wire(document(given)))
+            store.create(starting_now(cluster, blocks.from_wire(document(given))))
         case "create_claim":
             store.create(claims.from_store(document(given)))
         case "append_request":
@@ -119,6 +120,13 @@ def perform(cluster: Cluster, step: str, given: Any) -> None:
             cluster.advance(given)
         case _:
             assert step == "redeliver_claim", f"unknown step {step}"
+
+
+def starting_now(cluster: Cluster, block: PrivateDataBlock) -> PrivateDataBlock:
+    """Return the block with its creation by the simulated clock as the start of its release: a server has its own."""
+    flow = block.spec.flow_releasing or FlowReleasing()
+    start_ms = flow.start_time_ms or cluster.clock.now_ms()
+    return replace(block, spec=replace(block.spec, flow_releasing=replace(flow, start_time_ms=start_ms)))
 
 
 def document(given: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import meta
 from privatekube.resources.block import Budgets
+from privatekube.resources.wire import reader
 from privatekube.resources.wire.reader import Reader
 
 Json = dict[str, Any]
@@ -139,6 +140,9 @@ def _number(document: Reader, name: str) -> float:
     value = document.raw(name)
     if value is None:
         return 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise errors.InvalidBudget(f"{document.path_of(name)}: {value!r} must be a number; change it")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:
+        pass
+    raise errors.InvalidBudget(f"{document.path_of(name)}: {reader.shown(value)} must be a number; change it")

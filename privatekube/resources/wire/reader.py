@@ -9,6 +9,17 @@ from typing import Any, TypeVar
 from privatekube import errors
 
 E = TypeVar("E", bound=enum.StrEnum)
+_INTEGERS, _SHOWN_CHARACTERS = 2**63, 80
+
+
+def shown(value: object) -> str:
+    """Return a value for a message, cut where it is long.
+
+    >>> shown("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..."
+    """
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
 class Reader:
@@ -16,7 +27,9 @@ class Reader:
 
     def __init__(self, document: object, path: str) -> None:
         if not isinstance(document, Mapping):
-            raise errors.InvalidInput(f"{path or 'document'}: {document!r} is not an object; see the resource's fields")
+            raise errors.InvalidInput(
+                f"{path or 'document'}: {shown(document)} is not an object; see the resource's fields"
+            )
         self._document, self.path = document, path
 
     def __contains__(self, name: str) -> bool:
@@ -38,7 +51,7 @@ class Reader:
         """
         value = self._document.get(name, default)
         if not isinstance(value, str):
-            raise errors.InvalidInput(f"{self.path_of(name)}: {value!r} must be a string; change it")
+            raise errors.InvalidInput(f"{self.path_of(name)}: {shown(value)} must be a string; change it")
         return value
 
     def optional_text(self, name: str) -> str | None:
@@ -49,12 +62,12 @@ class Reader:
         """Return an integer field, or None where it is absent.
 
         Raises:
-            InvalidInput: it is not an integer.
+            InvalidInput: it is not an integer of 64 bits.
         """
         value = self._document.get(name)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < _INTEGERS):
             return value
-        raise errors.InvalidInput(f"{self.path_of(name)}: {value!r} must be an integer; change it")
+        raise errors.InvalidInput(f"{self.path_of(name)}: {shown(value)} must be an integer of 64 bits; change it")
 
     def count(self, name: str, least: int = 0) -> int | None:
         """Return an integer field of `least` or more; None where it is absent or 0.
@@ -73,7 +86,7 @@ class Reader:
         if value is None:
             return ()
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise errors.InvalidInput(f"{self.path_of(name)}: {value!r} must be a list of strings; change it")
+            raise errors.InvalidInput(f"{self.path_of(name)}: {shown(value)} must be a list of strings; change it")
         return tuple(value)
 
     def texts(self, name: str) -> dict[str, str]:
@@ -96,7 +109,7 @@ class Reader:
         if value is None:
             return []
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise errors.InvalidInput(f"{self.path_of(name)}: {value!r} must be a list; change it")
+            raise errors.InvalidInput(f"{self.path_of(name)}: {shown(value)} must be a list; change it")
         return [Reader(item, f"{self.path_of(name)}[{index}]") for index, item in enumerate(value)]
 
     def entries(self, name: str) -> dict[str, Reader]:

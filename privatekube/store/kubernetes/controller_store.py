@@ -24,23 +24,40 @@ from privatekube.store import kinds
 from privatekube.store.base import R, Resource, V
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kinds import Kind
+from privatekube.store.kubernetes import epochs
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.observer import Observer
 from privatekube.store.kubernetes.quarantine import Quarantine, UnreadableBlock
 from privatekube.store.kubernetes.store import KubernetesStore
-from privatekube.store.kubernetes.watch_cache import EPOCH, EPOCH_ANNOTATION, Cache, epoch_of
+from privatekube.store.kubernetes.watch_cache import Cache
 
 _WRITERS = 8
 
 
 class ControllerStore(KubernetesStore):
-    """The store of one controller; writes raise Deposed where a later epoch has written."""
+    """The store of one controller; writes raise Deposed where a later epoch has written.
 
-    def __init__(self, cluster: Cluster, core: CoreObjects, observer: Observer, *, clock: Clock = SYSTEM) -> None:
+    Args:
+        cluster: access to the custom resources.
+        core: access to Kubernetes' own objects.
+        observer: is told what is written and seen.
+        lease_epoch: reads the epoch of the lease, up to which the annotations of objects are believed.
+        clock: gives the time of creation of resources.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        core: CoreObjects,
+        observer: Observer,
+        lease_epoch: Callable[[], int],
+        *,
+        clock: Clock = SYSTEM,
+    ) -> None:
         super().__init__(cluster, core, clock=clock)
         self.epoch = 0
-        self._observer = observer
+        self._observer, self._lease_epoch = observer, lease_epoch
         self._pool = ThreadPoolExecutor(_WRITERS, "writer")
         self._blocks, self._claims = self._cache(kinds.BLOCK), self._cache(kinds.CLAIM)
         self._caches: dict[str, Cache[Any]] = {kinds.BLOCK.name: self._blocks, kinds.CLAIM.name: self._claims}
@@ -57,8 +74,13 @@ class ControllerStore(KubernetesStore):
         """Whether both kinds were listed at least once."""
         return all(cache.is_filled for cache in self._caches.values())
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether no watch has ended."""
+        return all(cache.is_followed for cache in self._caches.values())
+
     def refresh(self) -> int:
-        """List both kinds again, and return the latest epoch that has written any object."""
+        """List both kinds again, and return the latest epoch that has written any status."""
         for cache in self._caches.values():
             cache.fill()
         return max(cache.highest_epoch for cache in self._caches.values())
@@ -95,7 +117,8 @@ class ControllerStore(KubernetesStore):
     @override
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
         """Return the cached blocks without the quarantined ones."""
-        usable = self._quarantine.usable_blocks(self.known_blocks(), self._unreadable_blocks())
+        unreadable = self._unreadable_blocks(), self._claims.unreadable()
+        usable = self._quarantine.usable_blocks(self.known_blocks(), *unreadable)
         return [block for block in usable if namespace in (None, block.meta.namespace)]
 
     @override
@@ -177,10 +200,12 @@ class ControllerStore(KubernetesStore):
 
     @override
     def _status_columns(self, resource: Resource) -> Json:
-        return {**super()._status_columns(resource), EPOCH: self.epoch}
+        return {**super()._status_columns(resource), epochs.STATUS_FIELD: self.epoch}
 
     def _require_epoch(self, document: Json) -> None:
-        written = epoch_of(document)
+        written, annotated = epochs.of_status(document), epochs.of_annotation(document)
+        if annotated > max(written, self.epoch) and annotated <= self._lease_epoch():
+            written = annotated
         if written > self.epoch:
             raise errors.Deposed(f"controller: epoch {self.epoch} is over, epoch {written} has written; stop")
 
@@ -209,7 +234,7 @@ class ControllerStore(KubernetesStore):
             the object as it is on the server, where another write came first; None where there is nothing to repeat.
         """
         kind: Kind[Any] = kinds.kind_of(resource)
-        annotations = {**resource.meta.annotations, EPOCH_ANNOTATION: str(self.epoch)}
+        annotations = {**resource.meta.annotations, epochs.ANNOTATION: str(self.epoch)}
         annotated = replace(resource, meta=replace(resource.meta, annotations=annotations))
         try:
             super().update(annotated)  # type: ignore[type-var]  # of either kind

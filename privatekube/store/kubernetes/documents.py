@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
+from privatekube import errors
 from privatekube.resources import meta
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.ledger import Entry
@@ -17,7 +19,12 @@ from privatekube.store.base import R, Resource
 from privatekube.store.kinds import Kind
 
 CREATED = "privacy.columbia.github.com/created"
-"""Annotation: the time of creation in nanoseconds, set by this store; creationTimestamp has only seconds."""
+"""Annotation: the creator's time of creation in nanoseconds, of 20 digits.
+
+It orders objects of the same second, in which the server's creationTimestamp is; it says nothing else, because any user
+may have written it by any clock.
+"""
+_NANOSECONDS = re.compile(r"[0-9]{20}")
 FINALIZER = "privacy.columbia.github.com/record"
 """Finalizer: keeps a deleted block until the control plane has recorded what was committed on its data."""
 
@@ -53,19 +60,26 @@ def resource_of(kind: Kind[R], document: Json) -> R:
     """Return the resource in the API server's JSON.
 
     Raises:
-        InvalidInput: it cannot be read; the message has the path of what does not fit.
+        InvalidInput: it cannot be read, whatever is wrong with it; the message has the path of what does not fit.
     """
-    resource = kind.read(document, document["metadata"]["resourceVersion"])
-    created = resource.meta.annotations.get(CREATED, "")
-    if not created.isdigit():
-        return resource
-    return replace(resource, meta=replace(resource.meta, creation_time_ms=int(created) // 1_000_000))
+    try:
+        return kind.read(document, document["metadata"]["resourceVersion"])
+    except errors.InvalidInput:
+        raise
+    except Exception as error:  # one object must never stop the work on all others
+        raise errors.InvalidInput(f"{kind}: cannot be read ({error!r}); correct it, or delete it") from error
+
+
+def id_of(document: Json) -> str:
+    """Return the id of an object, `namespace/name`."""
+    return f"{document['metadata']['namespace']}/{document['metadata']['name']}"
 
 
 def creation_order(resource: Resource) -> tuple[int, str, str]:
     """Return the key that sorts resources by age, oldest first."""
-    created_ms = resource.meta.creation_time_ms or 0
-    return created_ms, resource.meta.annotations.get(CREATED, ""), resource.id
+    created = resource.meta.annotations.get(CREATED, "")
+    within_second = created if _NANOSECONDS.fullmatch(created) else ""
+    return resource.meta.creation_time_ms or 0, within_second, resource.id
 
 
 def custom_object(kind: str, name: str, spec: Json) -> Json:

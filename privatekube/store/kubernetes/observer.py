@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from privatekube.resources import meta
 from privatekube.store.base import Resource
 from privatekube.store.kinds import Kind
 
@@ -23,5 +24,5 @@ class Observer(Protocol):
     def on_relist(self, kind: Kind[Any]) -> None:
         """Handle that all objects of a kind were listed again."""
 
-    def on_malformed(self, kind: Kind[Any], resource_id: str, fault: str) -> None:
+    def on_malformed(self, kind: Kind[Any], subject: meta.ObjectMeta, fault: str) -> None:
         """Handle an object that cannot be read and is quarantined."""

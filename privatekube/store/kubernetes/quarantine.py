@@ -2,11 +2,13 @@
 
 A claim is decided by all blocks that it requests, and settled on all blocks that it holds. Without one of them it would
 get less than it requested, or pay less than it used. So a claim that depends on a quarantined block is withheld from
-passes as well. So is a new block of the same dataset, because it may hold the same data.
+passes as well. So is a new block of the same dataset, because it may hold the same data; and a block without a status
+that a claim names which cannot be read, because its status may have been lost while the claim held budget there.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,12 +66,21 @@ class Quarantine:
         self._terms[kinds.name_of(resource)] = _Term(time.monotonic() + _SECONDS, resource.meta.resource_version)
 
     def usable_blocks(
-        self, blocks: Sequence[PrivateDataBlock], unreadable: Sequence[UnreadableBlock]
+        self,
+        blocks: Sequence[PrivateDataBlock],
+        unreadable: Sequence[UnreadableBlock],
+        unreadable_claims: Sequence[Json],
     ) -> list[PrivateDataBlock]:
-        """Return the blocks that a pass can work on."""
+        """Return the blocks that a pass can work on; `unreadable_claims` is the JSON of claims that cannot be read."""
         usable, quarantined = self._split(blocks)
         datasets = {block.dataset for block in unreadable} | {block.spec.dataset for block in quarantined}
-        return [block for block in usable if block.status is not None or block.spec.dataset not in datasets]
+        statuses = [json.dumps(document.get("status", {})) for document in unreadable_claims]
+        return [
+            block
+            for block in usable
+            if block.status is not None
+            or (block.spec.dataset not in datasets and not any(f'"{block.id}"' in status for status in statuses))
+        ]
 
     def usable_claims(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,7 @@ from privatekube.store.kubernetes.custom_objects import Cluster
 
 ENTRIES, RETIRED, DATA_IDENTITIES = "privacyledgerentries", "retiredprivatedata", "dataidentities"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
+_log = logging.getLogger(__name__)
 
 
 class KubernetesStore(Backend):
@@ -191,8 +193,9 @@ class KubernetesStore(Backend):
 
     @override
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
+        """Return the objects that can be read; of the others, log why they cannot."""
         items = self._cluster.list_objects(kind.plural, namespace)
-        resources = [documents.resource_of(kind, document) for document in items]
+        resources = [resource for document in items if (resource := _readable(kind, document)) is not None]
         listed = [resource for resource in resources if kinds.is_open(resource) or not open_only]
         return sorted(listed, key=documents.creation_order)
 
@@ -217,3 +220,12 @@ class KubernetesStore(Backend):
     def _remember(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._entered.add(entry.identity)
+
+
+def _readable(kind: Kind[R], document: Json) -> R | None:
+    """Return the resource in an object; None where it cannot be read, which is logged."""
+    try:
+        return documents.resource_of(kind, document)
+    except errors.InvalidInput as error:
+        _log.warning("%s %s is left out: %s", kind, documents.id_of(document), error)
+        return None

@@ -6,25 +6,24 @@ again. The safety of the control plane does not depend on this: every write is c
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from typing import Generic
 
 from privatekube import errors, retries
+from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R
 from privatekube.store.kinds import Kind
-from privatekube.store.kubernetes import documents
+from privatekube.store.kubernetes import documents, epochs
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.observer import Observer
 
-EPOCH = "controllerEpoch"
-"""Field of every status that a controller writes: its epoch, see `controller_store`."""
-EPOCH_ANNOTATION = "privacy.columbia.github.com/controller-epoch"
-"""Annotation with the epoch, on an object whose status the API server refuses."""
 _WATCH_SECONDS = 240
 _BACK_OFF = retries.BackOff(first_seconds=0.1, longest_seconds=5.0)
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -45,24 +44,31 @@ class Cache(Generic[R]):
     _seen_versions: dict[str, int] = field(default_factory=dict)
     _list_version: int = 0
     highest_epoch: int = 0
-    """The latest epoch of a controller that was seen in an object; see `controller_store`."""
+    """The latest epoch of a controller that was seen in a status; see `controller_store`."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _is_filled: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
 
     @property
     def is_filled(self) -> bool:
         """Whether all objects were listed at least once."""
         return self._is_filled.is_set()
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether the objects are watched: it was not started yet, or its thread is running."""
+        return self._thread is None or self._thread.is_alive()
+
     def start(self) -> None:
         """Start to list and watch, in a thread that runs until the process ends."""
-        threading.Thread(target=self._follow, name=f"watch {self.kind.plural}", daemon=True).start()
+        self._thread = threading.Thread(target=self._follow, name=f"watch {self.kind.plural}", daemon=True)
+        self._thread.start()
 
     def fill(self) -> str:
         """List all objects again, and return the version to watch from."""
         listed, version = self.cluster.snapshot(self.kind.plural)
         with self._lock:
-            ids = {_id(document) for document in listed}
+            ids = {documents.id_of(document) for document in listed}
             seen = {key: seen for key, seen in self._seen_versions.items() if key in ids or seen > int(version)}
             self._seen_versions = seen
             self._resources = {key: resource for key, resource in self._resources.items() if key in seen}
@@ -112,7 +118,7 @@ class Cache(Generic[R]):
 
     def _put_if_new(self, document: Json, *, is_listed: bool = False) -> bool:
         """Take over an object of a list or a watch; whether it is newer than what the cache knows."""
-        key, version = _id(document), int(document["metadata"]["resourceVersion"])
+        key, version = documents.id_of(document), int(document["metadata"]["resourceVersion"])
         with self._lock:
             if version <= self._known_version(key, is_listed=is_listed):
                 return False
@@ -120,7 +126,7 @@ class Cache(Generic[R]):
             resource = documents.resource_of(self.kind, document)
         except errors.InvalidInput as error:
             resource = None
-            self.observer.on_malformed(self.kind, key, str(error))
+            self.observer.on_malformed(self.kind, _meta(document), str(error))
         return self._keep(key, document, resource, is_listed=is_listed)
 
     def _keep(self, key: str, document: Json, resource: R | None, *, is_listed: bool = False) -> bool:
@@ -129,7 +135,7 @@ class Cache(Generic[R]):
             if version <= self._known_version(key, is_listed=is_listed):
                 return False
             self._seen_versions[key] = version
-            self.highest_epoch = max(self.highest_epoch, epoch_of(document))
+            self.highest_epoch = max(self.highest_epoch, epochs.of_status(document))
             self._unreadable.pop(key, None)
             if resource is None:
                 self._unreadable[key] = document
@@ -159,23 +165,23 @@ class Cache(Generic[R]):
                 version = ""
             except errors.PrivateKubeError:
                 pauses.sleep()
+            except Exception:  # noqa: BLE001 - a defect must not end the watch: all later changes would be missed
+                _log.exception("the watch failed, and starts over", extra={"kind": self.kind.plural})
+                version = ""
+                pauses.sleep()
 
     def _handle(self, event: str, document: Json) -> None:
         if event == "BOOKMARK":
             return
         if event == "DELETED":
-            is_new = self.drop(_id(document), int(document["metadata"]["resourceVersion"]))
+            is_new = self.drop(documents.id_of(document), int(document["metadata"]["resourceVersion"]))
         else:
             is_new = self._put_if_new(document)
         if is_new:
             self.observer.on_change()
 
 
-def epoch_of(document: Json) -> int:
-    """Return the latest epoch that wrote an object: in its status or, where that was refused, in its annotation."""
-    annotation = document["metadata"].get("annotations", {}).get(EPOCH_ANNOTATION, "")
-    return max(int(document.get("status", {}).get(EPOCH, 0)), int(annotation) if annotation.isdigit() else 0)
-
-
-def _id(document: Json) -> str:
-    return f"{document['metadata']['namespace']}/{document['metadata']['name']}"
+def _meta(document: Json) -> meta.ObjectMeta:
+    """Return the identity of an object that as a whole cannot be read."""
+    metadata = document["metadata"]
+    return meta.ObjectMeta(metadata["name"], metadata["namespace"], str(metadata.get("uid", "")))

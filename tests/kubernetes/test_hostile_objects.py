@@ -1,0 +1,160 @@
+"""Objects that a claimant wrote to stop the control plane: each stops nothing but itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from privatekube.store.kubernetes import documents, epochs
+from privatekube.store.kubernetes.controller_store import ControllerStore
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import KubernetesStore
+from tests import builders
+from tests.kubernetes import controller_stores
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.conftest import Starter
+from tests.kubernetes.controller_stores import InterruptingCluster, RecordingObserver
+from tests.kubernetes.controllers import is_answered, wait_until
+from tests.reconcile.harness import Plane
+
+pytestmark = pytest.mark.kubernetes
+Json = dict[str, Any]
+
+
+def apply_claim(apiserver: ApiServer, name: str, annotations: dict[str, str]) -> None:
+    """Create a claim with these annotations, as a user whom no admission policy stops."""
+    ask = {"dataset": "d", "expectedBudget": {"constant": {"epsDel": {"epsilon": 0.01}}}}
+    document = {
+        "apiVersion": "columbia.github.com/v1",
+        "kind": "PrivacyBudgetClaim",
+        "metadata": {"name": name, "namespace": "ns", "annotations": annotations},
+        "spec": {"requests": [{"identifier": "1", "allocateRequest": ask}]},
+    }
+    apiserver.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+
+
+@pytest.mark.parametrize("created", ["²", "9" * 32, "-1", "", "٣" * 20])
+def test_a_forged_time_of_creation_changes_nothing(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, created: str
+) -> None:
+    controller = start()
+    store.create(builders.block("b"))
+    apply_claim(apiserver, "forged", {documents.CREATED: created})
+    wait_until(lambda: is_answered(store, "forged"), 20, controller.log)
+    store.create(builders.claim("honest"))
+    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    assert Plane(store).states("honest") == ["success"]
+    assert {claim.id for claim in store.list_claims()} == {"ns/forged", "ns/honest"}
+    times = [claim.meta.creation_time_ms or 0 for claim in store.list_claims()]
+    assert max(times) - min(times) < 60_000
+    assert controller.get("/healthz") == (200, "ok\n")
+
+
+@pytest.mark.parametrize("epoch", ["99999999999999999999", "2147483646", "²", "1000000000", "-5"])
+def test_a_forged_epoch_deposes_nobody(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, epoch: str
+) -> None:
+    controller = start()
+    store.create(builders.block("b"))
+    apply_claim(apiserver, "forged", {epochs.ANNOTATION: epoch})
+    wait_until(lambda: is_answered(store, "forged"), 20, controller.log)
+    assert controller.leads()
+    controller.stop()
+    second = start("b")
+    wait_until(second.leads, 20, second.log)
+    store.create(builders.claim("honest"))
+    wait_until(lambda: is_answered(store, "honest"), 20, second.log)
+    assert Plane(store).states("honest") == ["success"]
+
+
+def test_a_forged_epoch_in_a_status_leaves_the_lease_its_terms(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    store.create(builders.block("b"))
+    store.create(builders.claim("c"))
+    forged = json.dumps({"status": {epochs.STATUS_FIELD: 2**31 - 2}})
+    apiserver.kubectl("patch", "pbc", "c", "-n", "ns", "--subresource=status", "--type=merge", "-p", forged)
+    for name in "ab":
+        controller = start(name)
+        wait_until(controller.leads, 20, controller.log)
+        wait_until(lambda: is_answered(store, "c"), 20, controller.log)
+        assert controller.stop() == 0
+    assert Plane(store).states("c") == ["success"]
+
+
+def test_an_annotation_counts_up_to_the_epoch_of_the_lease(apiserver: ApiServer, store: KubernetesStore) -> None:
+    store.create(builders.block("b"))
+    leading, _, _ = controller_stores.open_leading(apiserver, 1, lease_epoch=lambda: 2)
+    for forged, is_deposed in (("3", False), ("2", True)):
+        apply_claim(apiserver, "c", {epochs.ANNOTATION: forged})
+        document = Cluster(apiserver.api()).get("privacybudgetclaims", "c", "ns") or {}
+        assert epochs.of_annotation(document) == int(forged)
+        if is_deposed:
+            with pytest.raises(Exception, match="epoch 1 is over, epoch 2 has written"):
+                leading.get_claim("ns/c")
+        else:
+            assert leading.get_claim("ns/c") is not None
+
+
+def test_an_object_that_cannot_be_read_hides_no_other_and_is_reported(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    store.create(builders.block("b"))
+    store.create(builders.claim("bad"))
+    wait_until(lambda: is_answered(store, "bad"), 20, controller.log)
+    both = {"ns/x": {"epsDel": {"epsilon": 1}, "renyi": [{"alpha": 2, "epsilon": 1}]}}
+    patch = json.dumps({"status": {"reservedBudgets": both}})
+    apiserver.kubectl("patch", "pbc", "bad", "-n", "ns", "--subresource=status", "--type=merge", "-p", patch)
+    store.create(builders.claim("good"))
+    wait_until(lambda: is_answered(store, "good"), 20, controller.log)
+    assert [claim.id for claim in store.list_claims()] == ["ns/good"]
+    wait_until(lambda: "quarantined until it is corrected" in events_of(apiserver, "bad"), 20, controller.log)
+    store.create(builders.block("new", dataset="other"))
+    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+
+
+def events_of(apiserver: ApiServer, name: str) -> str:
+    return apiserver.kubectl("get", "events", "-n", "ns", f"--field-selector=involvedObject.name={name}")
+
+
+class BreakingCluster(InterruptingCluster):
+    """A connection whose watches raise an error, the first time each."""
+
+    def __init__(self, api: Any, error: type[BaseException]) -> None:
+        super().__init__(api)
+        self.error, self.broken = error, set[str]()
+
+    def watch(self, plural: str, version: str, *, seconds: int) -> Iterator[tuple[str, Json]]:
+        """Raise the error the first time, and watch from then on."""
+        if plural not in self.broken:
+            self.broken.add(plural)
+            raise self.error("a defect")
+        yield from super().watch(plural, version, seconds=seconds)
+
+
+def watching(apiserver: ApiServer, error: type[BaseException]) -> ControllerStore:
+    cluster = BreakingCluster(apiserver.api("controller"), error)
+    core = CoreObjects(apiserver.api("controller"))
+    watching = ControllerStore(cluster, core, RecordingObserver(), lambda: 0)
+    watching.start()
+    return watching
+
+
+def test_a_watch_starts_over_after_a_defect(apiserver: ApiServer, store: KubernetesStore) -> None:
+    controller = watching(apiserver, ZeroDivisionError)
+    wait_until(lambda: controller.is_filled, 20)
+    store.create(builders.block("b"))
+    wait_until(lambda: len(controller.known_blocks()) == 1, 20)
+    assert controller.is_followed
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_watch_that_ended_is_noticed(apiserver: ApiServer, store: KubernetesStore) -> None:
+    assert not store.list_claims()
+    controller = watching(apiserver, SystemExit)
+    wait_until(lambda: not controller.is_followed, 20)
