@@ -7,22 +7,31 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client
 
+from privatekube.resources import meta
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 
-ROLES = ("viewer", "claimant", "data-owner", "controller")
+ROLES = ("viewer", "claimant", "data-owner", "administrator", "controller")
 """A user of each name has the ClusterRole privatekube-NAME; the user `nobody` has none, `admin` may do everything."""
+RIVAL, MEDDLER = "rival", "meddler"
+"""Another claimant; and a user whose own role may write and delete everything but status."""
 ADMIN = "admin"
 USERS_NAMESPACE = "privatekube-tests"
 """The namespace of the users' service accounts."""
 TEST_NAMESPACES = (SYSTEM_NAMESPACE, USERS_NAMESPACE)
 _TOKEN_SECONDS = 4 * 3600
+_ADMISSION_SECONDS = 30
+_DRY_RUN = ("create", "--dry-run=server", "-f", "-")
+_VERBS = "get,list,watch,create,update,patch,delete,deletecollection"
+_KINDS = ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries", "retiredprivatedata", "dataidentities")
 
 
 @dataclass
@@ -62,19 +71,31 @@ class ApiServer(abc.ABC):
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         for namespace in (*namespaces, *TEST_NAMESPACES):
             self.kubectl("create", "namespace", namespace)
-        for user in (*ROLES, "nobody"):
-            self.tokens[user] = self._create_user(user)
+        for user in (*ROLES, RIVAL, MEDDLER, "nobody"):
+            self.add_user(user)
         for role in ROLES:
             self.bind(role)
+        self.bind(RIVAL, "claimant")
+        kinds = ",".join(f"{plural}.{meta.GROUP}" for plural in _KINDS)
+        self.kubectl("create", "clusterrole", f"privatekube-{MEDDLER}", f"--verb={_VERBS}", f"--resource={kinds}")
+        self.bind(MEDDLER)
         self.kubectl("apply", "-f", str(manifests / "controller" / "access.yaml"))
         account = f"--serviceaccount={USERS_NAMESPACE}:controller"
         binding = ("create", "rolebinding", USERS_NAMESPACE, "--role=privatekube-controller", account)
         self.kubectl(*binding, f"--namespace={SYSTEM_NAMESPACE}")
+        self._wait_for_admission_policies()
 
-    def bind(self, user: str) -> None:
-        """Give a user the role of the same name."""
+    def add_user(self, user: str, *, namespace: str = USERS_NAMESPACE) -> None:
+        """Create a service account of that name, by whose token `user` is known from then on."""
+        self.kubectl("create", "serviceaccount", user, "-n", namespace)
+        token = self.kubectl("create", "token", user, "-n", namespace, f"--duration={_TOKEN_SECONDS}s")
+        self.tokens[user] = token.strip()
+
+    def bind(self, user: str, role: str | None = None) -> None:
+        """Give a user the ClusterRole privatekube-`role`, by default that of the same name."""
         account = f"--serviceaccount={USERS_NAMESPACE}:{user}"
-        self.kubectl("create", "clusterrolebinding", _binding(user), f"--clusterrole=privatekube-{user}", account)
+        role = f"--clusterrole=privatekube-{role or user}"
+        self.kubectl("create", "clusterrolebinding", _binding(user), role, account)
 
     def unbind(self, user: str) -> None:
         """Take that role away from the user."""
@@ -126,10 +147,32 @@ class ApiServer(abc.ABC):
     def _token(self, user: str) -> str:
         return self.tokens.get(user, "unknown-token")
 
-    def _create_user(self, user: str) -> str:
-        """Create a service account for a user, and return its token."""
-        self.kubectl("create", "serviceaccount", user, "-n", USERS_NAMESPACE)
-        return self.kubectl("create", "token", user, "-n", USERS_NAMESPACE, f"--duration={_TOKEN_SECONDS}s").strip()
+    def _wait_for_admission_policies(self) -> None:
+        """Wait until the API server applies the admission policies: it takes them over together, within seconds."""
+        deadline = time.monotonic() + _ADMISSION_SECONDS
+        while not (self._refuses_forged_records() and self._stamps_claims()):
+            assert time.monotonic() < deadline, "the admission policies are not in force"
+            time.sleep(0.2)
+
+    def _stamps_claims(self) -> bool:
+        claim = _probe("PrivacyBudgetClaim", {}, namespace=TEST_NAMESPACES[0])
+        created = self.kubectl(*_DRY_RUN, "-o", "json", user="claimant", stdin=claim)
+        return "annotations" in json.loads(created)["metadata"]
+
+    def _refuses_forged_records(self) -> bool:
+        held: dict[str, Any] = {"blockId": "ns/b", "initialBudget": {}, "committedBudgetMap": {}}
+        record = _probe("RetiredPrivateData", {"dataset": "d", "digest": "1", "record": held})
+        try:
+            self.kubectl(*_DRY_RUN, user=MEDDLER, stdin=record)
+        except AssertionError as error:
+            return "denied request" in str(error)
+        return False
+
+
+def _probe(kind: str, spec: dict[str, Any], **metadata: str) -> str:
+    """Return an object that nobody keeps."""
+    document = {"apiVersion": meta.API_VERSION, "kind": kind, "metadata": {"name": "probe", **metadata}, "spec": spec}
+    return json.dumps(document)
 
 
 def _binding(user: str) -> str:

@@ -13,7 +13,7 @@ from kubernetes import client
 from privatekube.resources import meta
 from privatekube.store.kubernetes import login
 from tests.kubernetes import stores
-from tests.kubernetes.apiserver import ADMIN, ROLES, TEST_NAMESPACES, ApiServer
+from tests.kubernetes.apiserver import ADMIN, MEDDLER, RIVAL, ROLES, TEST_NAMESPACES, ApiServer
 
 KUBECONFIG = "PRIVATEKUBE_TEST_KUBECONFIG"
 
@@ -72,8 +72,9 @@ class ExistingCluster(ApiServer):
         stores.clear(self)
         options = ("--ignore-not-found", "--wait=false")
         self.kubectl("delete", "-k", str(manifests / "base"), *options)
-        for role in ROLES:
-            self.unbind(role)
+        for user in (*ROLES, RIVAL, MEDDLER):
+            self.unbind(user)
+        self.kubectl("delete", "clusterrole", f"privatekube-{MEDDLER}", *options)
         self.kubectl("delete", "clusterrolebinding", "privatekube-controller", *options)
         self.kubectl("delete", "namespace", *namespaces, *TEST_NAMESPACES, *options)
 

@@ -89,14 +89,15 @@ def test_a_budget_for_disruption_and_the_metrics_find_the_pods(apiserver: ApiSer
 def test_kubeflow_adds_the_roles_to_its_own(apiserver: ApiServer) -> None:
     documents = rendered(apiserver, MANIFESTS / "overlays" / "kubeflow")
     label = "rbac.authorization.kubeflow.org/aggregate-to-kubeflow-"
-    for role, to in (("viewer", "view"), ("claimant", "edit")):
+    for role, to in (("viewer", "view"), ("claimant", "edit"), ("administrator", "admin")):
         assert one(documents, "ClusterRole", f"privatekube-{role}")["metadata"]["labels"][label + to] == "true"
 
 
 @kubernetes
-def test_the_kinds_and_roles_are_installed_alone(apiserver: ApiServer) -> None:
+def test_the_kinds_and_roles_and_their_rules_are_installed_without_a_controller(apiserver: ApiServer) -> None:
     kinds = {document["kind"] for document in rendered(apiserver, MANIFESTS / "base")}
-    assert kinds == {"CustomResourceDefinition", "ClusterRole"}
+    policies = {f"{kind}AdmissionPolicy{part}" for kind in ("Mutating", "Validating") for part in ("", "Binding")}
+    assert kinds == {"CustomResourceDefinition", "ClusterRole"} | policies
 
 
 @kubernetes

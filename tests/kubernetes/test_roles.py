@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from kubernetes.client import AuthorizationV1Api
@@ -18,14 +20,16 @@ from privatekube.resources.data_identity import DataIdentity, DaySketch
 from privatekube.resources.statement import SignedStatement
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
-from privatekube.store.kubernetes.store import KubernetesStore
+from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
 from tests import builders
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ROLES, ApiServer
 
 pytestmark = pytest.mark.kubernetes
 
-READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete", "deletecollection")
+GOLDEN = Path(__file__).resolve().parent.parent / "samples" / "roles"
+"""What `kubectl auth can-i --list` answers to each role; `nobody` has what every user has."""
+READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete", "deletecollection", "administer")
 BLOCKS, CLAIMS, LEDGER, RECORDS = (
     "privatedatablocks",
     "privacybudgetclaims",
@@ -41,6 +45,7 @@ ALLOWED = {
     "data-owner": READ_ALL
     | {("create", BLOCKS), ("delete", BLOCKS)}
     | {(verb, IDENTITIES) for verb in ("get", "list", "create")},
+    "administrator": READ_ALL | {(verb, CLAIMS) for verb in ("update", "patch", "administer")},
     "controller": READ_ALL
     | {(verb, kind) for verb in ("update", "patch") for kind in (BLOCKS, CLAIMS)}
     | {(verb, f"{kind}/status") for verb in ("get", "update", "patch") for kind in (BLOCKS, CLAIMS)}
@@ -54,6 +59,20 @@ def test_a_role_may_do_what_the_table_says_and_nothing_else(apiserver: ApiServer
     with contextlib.closing(apiserver.api(role)) as api:
         may = {(verb, kind) for verb in READ + WRITE for kind in EVERYTHING if _allowed(api, verb, kind)}
     assert may == ALLOWED[role]
+
+
+@pytest.mark.parametrize("role", [*ROLES, "nobody"])
+def test_the_server_lists_for_a_role_what_the_golden_file_has(apiserver: ApiServer, role: str) -> None:
+    everywhere, in_system = (_listed(apiserver, role, namespace) for namespace in ("ns", SYSTEM_NAMESPACE))
+    expected = (GOLDEN / f"{role}.txt").read_text()
+    assert "".join(["# in each namespace\n", *everywhere, "# in the controller's namespace\n", *in_system]) == expected
+
+
+def _listed(apiserver: ApiServer, role: str, namespace: str) -> list[str]:
+    """Return what `kubectl auth can-i --list` has of resources: name, names of objects if not all, and verbs."""
+    rows = apiserver.kubectl("auth", "can-i", "--list", "-n", namespace, user=role).splitlines()[1:]
+    columns = (re.split(r"\s{2,}", row) for row in rows if not row.startswith(" "))
+    return sorted(f"{resource} {names} {verbs}\n" for resource, _, names, verbs in columns)
 
 
 def _allowed(api: object, verb: str, kind: str) -> bool:
