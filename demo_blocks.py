@@ -86,7 +86,6 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         source=source,
         days=day_range.declared(start_day=first, end_day=end_day, days=days),
         seed=seed,
-        keep_copies=keep_copies,
     )
     declaration = declare.Declaration(
         dataset=dataset,
@@ -97,6 +96,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         max_contribution=declare.contribution_bound(PrivacyUnit.parse(unit), max_contribution),
         initial_budget=declare.initial_budget(epsilon, delta, accounting),
         folder=uris.join(uris.absolute(data_dir), namespace, dataset),
+        keep_copies=keep_copies,
     )
     with connect.connect() as client:
         declared = demo.write_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal)

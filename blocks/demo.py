@@ -27,14 +27,12 @@ class Choice:
         source: `synthetic`, or a file, folder or prefix of reviews or of published blocks.
         days: the declared range.
         seed: of synthetic reviews.
-        keep_copies: keep exact copies of a review.
         report: gets the exact numbers of what was read, for the data owner alone.
     """
 
     source: str
     days: Slice
     seed: int = 0
-    keep_copies: bool = False
     report: ReadReport = field(default_factory=ReadReport)
 
 
@@ -63,19 +61,18 @@ def write_blocks(
                     file,
                     declaration,
                     owner_key=owner_key,
-                    keep_copies=choice.keep_copies,
                     counts=choice.report.of(file),
                 )
                 for file in progress.track(published, description="copying blocks")
             ]
-        source = _open(choice, progress)
+        source = _open(choice, progress, keep_copies=declaration.keep_copies)
         return [
             declare.write_slice(source, days, declaration, owner_key=owner_key)
             for days in progress.track(slices, description="writing blocks")
         ]
 
 
-def _open(choice: Choice, progress: Progress) -> Source:
+def _open(choice: Choice, progress: Progress, *, keep_copies: bool) -> Source:
     if choice.source == sources.SYNTHETIC:
         return sources.Synthetic(choice.seed)
 
@@ -85,7 +82,7 @@ def _open(choice: Choice, progress: Progress) -> Source:
     opened = sources.Files(
         json_lines.files_by_category(choice.source),
         choice.days,
-        keep_copies=choice.keep_copies,
+        keep_copies=keep_copies,
         report=choice.report,
         track=track,
     )

@@ -254,6 +254,13 @@ def test_copies_are_kept_where_the_owner_asks_for_them(laptop: Laptop) -> None:
     created(laptop, [*GOOD, GOOD[0]], "--keep-copies")
     files = list((laptop.folder / ".privatekube").rglob("*.h5"))
     assert sum(len(block_file.read(file).reviews) for file in files) == len(GOOD) + 1
+    declared = {"attribute": "exactCopies", "stringValue": "kept"}
+    assert all(declared in block["spec"]["dimensions"] for block in laptop.blocks().values())
+
+
+def test_blocks_without_copies_declare_nothing_of_copies(laptop: Laptop) -> None:
+    created(laptop, [*GOOD, GOOD[0]])
+    assert "exactCopies" not in json.dumps(laptop.blocks())
 
 
 def test_a_file_with_something_behind_its_compressed_data_is_read_with_a_warning(laptop: Laptop) -> None:

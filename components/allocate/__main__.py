@@ -9,7 +9,7 @@ import pydantic
 from privatekube import config, validation
 from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
-from privatekube.resources import summary
+from privatekube.resources import declared_data, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
@@ -143,6 +143,7 @@ def _granted_block(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> docume
         uri=block.spec.data_source,
         digest=block.content_digest,
         budget=common.budget_to_wire(claim.status.acquired[block.id]),
+        copies_kept=declared_data.keeps_copies(block),
     )
 
 

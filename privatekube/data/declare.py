@@ -12,6 +12,7 @@ from privatekube.data.sources import Source
 from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources import declared_data
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.meta import CONTENT_DIGEST, DATA_IDENTITY, ObjectMeta
@@ -35,6 +36,7 @@ class Declaration:
         max_contribution: maximum number of reviews of a unit in a block; 1 for events.
         initial_budget: of every block, for its whole life.
         folder: where the files go: a path or a remote prefix.
+        keep_copies: keep exact copies of a record, and declare so.
     """
 
     dataset: str
@@ -45,6 +47,7 @@ class Declaration:
     max_contribution: int
     initial_budget: PrivacyBudget
     folder: str
+    keep_copies: bool = False
 
 
 def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudget:
@@ -163,15 +166,15 @@ def _resource(  # noqa: PLR0917 - the parts of one resource
     }
     dimensions = [Dimension(attribute, numeric_value=str(value)) for attribute, value in numbers.items()]
     dimensions.append(Dimension("unit", string_value=metadata.unit.value))
+    if declaration.keep_copies:
+        dimensions.append(Dimension(declared_data.COPIES, string_value=declared_data.KEPT))
     return PrivateDataBlock(
         meta=ObjectMeta(name, declaration.namespace, annotations={CONTENT_DIGEST: digest, DATA_IDENTITY: identity.id}),
         spec=BlockSpec(declaration.initial_budget, declaration.dataset, location, tuple(dimensions)),
     )
 
 
-def published_block(
-    file: str, declaration: Declaration, *, owner_key: bytes, keep_copies: bool, counts: FileCounts
-) -> DeclaredSlice:
+def published_block(file: str, declaration: Declaration, *, owner_key: bytes, counts: FileCounts) -> DeclaredSlice:
     """Copy one of PrivateKube's published files as a block file, and return its declaration.
 
     The published format has no place for the key of a digest.
@@ -180,7 +183,6 @@ def published_block(
         file: named `{day}-{bucket}.h5`; the name is public and declares both.
         declaration: what the owner states about all blocks.
         owner_key: of the data owner, to identify the data.
-        keep_copies: keep exact copies of a review.
         counts: gets the numbers of reviews, for the data owner alone.
 
     Raises:
@@ -188,7 +190,7 @@ def published_block(
         AlreadyExists: a file of that name has other data.
     """
     content = block_file.decode(uris.read_bytes(file), name=file)
-    kept = content.reviews if keep_copies else partition.without_copies(content.reviews)
+    kept = content.reviews if declaration.keep_copies else partition.without_copies(content.reviews)
     counts.kept += len(kept)
     counts.exact_copies += len(content.reviews) - len(kept)
     name = f"{declaration.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"

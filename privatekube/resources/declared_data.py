@@ -18,8 +18,16 @@ from privatekube.resources.wire.reader import Reader
 
 START, END, BUCKET, BUCKETS = "startTime", "endTime", "userBucket", "userBuckets"
 _NUMBERS = (START, END, BUCKET, BUCKETS)
+COPIES, KEPT = "exactCopies", "kept"
+"""The attribute of a block whose owner kept exact copies of records, and its value; other blocks do not declare it."""
 _MOST_DAYS = 4000
 """A longer range of days is compared with everything, instead of being looked up day by day."""
+
+
+def keeps_copies(block: PrivateDataBlock) -> bool:
+    """Return whether a block declares that it may have exact copies of a record: its unit then covers one copy."""
+    declared = block.dimension(COPIES)
+    return declared is not None and declared.string_value == KEPT
 
 
 @dataclass(frozen=True, slots=True)

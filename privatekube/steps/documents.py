@@ -64,12 +64,14 @@ class GrantedBlock(_Frozen):
         uri: where its data is.
         digest: what the content of the data must have; None if the block does not state one.
         budget: what was granted of it, in the wire's JSON.
+        copies_kept: whether it declares that it may have exact copies of a record.
     """
 
     id: str
     uri: str
     digest: str | None
     budget: Json
+    copies_kept: bool = False
 
 
 class PlannedNoise(_Frozen):

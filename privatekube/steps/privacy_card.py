@@ -264,6 +264,11 @@ def _summary(grant: documents.Grant, guarantee: Guarantee) -> Iterator[str]:
         "limit. Runs on the same data add up: what the blocks below have left bounds all later runs."
     )
     yield "A person with several units is protected less, as the table of groups says."
+    if any(block.copies_kept for block in grant.blocks):
+        yield (
+            "The owner of the data has kept exact copies of reviews. Each copy counts as a review of its own: a review "
+            "that is there several times is protected like as many units."
+        )
 
 
 _TASKS = {"product": "the product category of a review", "sentiment": "whether a review gives five stars"}

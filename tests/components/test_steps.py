@@ -202,6 +202,14 @@ def test_a_step_reads_the_granted_blocks_and_no_others(run: Run) -> None:
         run.preprocess()
 
 
+def test_the_grant_says_which_blocks_keep_exact_copies(run: Run) -> None:
+    dimensions = (Dimension("unit", string_value="event"), Dimension("exactCopies", string_value="kept"))
+    spec = BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{run.folder}/copies.h5", dimensions)
+    run.client.create_blocks([PrivateDataBlock(ObjectMeta("copies", "ns"), spec)])
+    kept = {block.id: block.copies_kept for block in run.allocate().blocks}
+    assert kept == {"ns/b0": False, "ns/b1": False, "ns/copies": True}
+
+
 def test_downloaded_blocks_can_be_read_by_their_owner_alone(run: Run) -> None:
     run.allocate()
     before = os.umask(0o022)

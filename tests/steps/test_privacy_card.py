@@ -74,6 +74,14 @@ def test_the_page_starts_with_plain_sentences(tmp_path: Path) -> None:
     assert page.index("factor of e^0.9999, plus 1e-09") < page.index("|")
 
 
+def test_a_card_says_that_copies_were_kept_and_is_silent_where_they_were_not(tmp_path: Path) -> None:
+    block = {"uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}
+    blocks = [{"id": "ns/a", **block}, {"id": "ns/b", "copies_kept": True, **block}]
+    sentence = "The owner of the data has kept exact copies of reviews. Each copy counts as a review of its own:"
+    assert sentence in card_markdown.render(signed(facts(tmp_path, grant(blocks=blocks))))
+    assert "copies" not in card_markdown.render(signed(facts(tmp_path, grant(blocks=blocks[:1]))))
+
+
 def test_what_was_not_stated_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(privacy_card.REVISION, raising=False)
     page = card_markdown.render(signed(facts(tmp_path)))
