@@ -45,6 +45,8 @@ if TYPE_CHECKING:
         Temporary,
     )
     from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+    from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
+    from privatekube.resources.meta import ObjectMeta
     from privatekube.resources.requests import AllocateRequest, BudgetDemand, RegisterRequest
     from privatekube.steps.documents import Grant, Metrics, Receipt, Spend, Statistics
 
@@ -53,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AllocateRequest",
     "AlreadyExists",
+    "BlockSpec",
     "BudgetClient",
     "BudgetDemand",
     "BudgetExceeded",
@@ -61,6 +64,7 @@ __all__ = [
     "CorruptData",
     "DeadlineExceeded",
     "Deposed",
+    "Dimension",
     "EpsilonDelta",
     "Grant",
     "InvalidBudget",
@@ -69,8 +73,10 @@ __all__ = [
     "MissingExtra",
     "NotFound",
     "NotServed",
+    "ObjectMeta",
     "Outcome",
     "Permanent",
+    "PrivateDataBlock",
     "PrivateKubeError",
     "Receipt",
     "RegisterRequest",
@@ -85,12 +91,16 @@ __all__ = [
 
 _MODULES = {
     "AllocateRequest": "resources.requests",
+    "BlockSpec": "resources.block",
     "BudgetClient": "client.client",
     "BudgetDemand": "resources.requests",
+    "Dimension": "resources.block",
     "EpsilonDelta": "privacy.budget",
     "Grant": "steps.documents",
     "Metrics": "steps.documents",
+    "ObjectMeta": "resources.meta",
     "Outcome": "client.client",
+    "PrivateDataBlock": "resources.block",
     "Receipt": "steps.documents",
     "RegisterRequest": "resources.requests",
     "RenyiCurve": "privacy.budget",

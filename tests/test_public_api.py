@@ -46,7 +46,8 @@ def is_public(member: object) -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", ["AllocateRequest", "BudgetClient", "BudgetDemand", "EpsilonDelta", "RenyiCurve", "connect"]
+    "name",
+    ["AllocateRequest", "BudgetClient", "BudgetDemand", "EpsilonDelta", "PrivateDataBlock", "RenyiCurve", "connect"],
 )
 def test_what_a_pipeline_starts_with_has_an_example(name: str) -> None:
     assert ">>> " in (inspect.getdoc(getattr(privatekube, name)) or "")
@@ -57,6 +58,22 @@ def test_the_methods_of_a_public_class_are_documented(name: str) -> None:
     value = getattr(privatekube, name)
     members = inspect.getmembers(value, is_public) if inspect.isclass(value) else []
     assert [name for name, member in members if not member.__doc__] == []
+
+
+def test_public_names_are_enough_to_create_a_block_and_to_pay_for_a_release_on_it(tmp_path: Path) -> None:
+    budget = privatekube.EpsilonDelta(10.0, 1e-7)
+    spec = privatekube.BlockSpec(
+        budget, "visits", "file:///monday.csv", (privatekube.Dimension("startTime", numeric_value="0"),)
+    )
+    piece = privatekube.BudgetDemand(privatekube.EpsilonDelta(1.0, 1e-9))
+    request = privatekube.AllocateRequest(dataset="visits", expected_budget=piece)
+    with privatekube.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        client.create_blocks([privatekube.PrivateDataBlock(privatekube.ObjectMeta("monday", "team"), spec)])
+        claim = client.allocate("team", "run-1", request, timeout_seconds=60)
+        client.mark_opened(claim.id)
+        release = privatekube.RegisterRequest("histogram", (f"sha256:{1:064x}",), event="noise")
+        client.register_release(claim.id, release)
+        assert client.consume(claim.id, mechanisms=["noisy histogram"]).keys() == {"team/monday"}
 
 
 def test_every_error_is_public() -> None:

@@ -35,6 +35,7 @@ class Outcome(enum.StrEnum):
     RELEASED = "released"
     CONSUMED = "consumed"
     NOTHING = "nothing to settle"
+    NO_CLAIM = "there is no such claim"
 
 
 class BudgetClient(ControlPlane):
@@ -252,12 +253,14 @@ class BudgetClient(ControlPlane):
             claim_id: `namespace/name`.
 
         Returns:
-            What was done; `Outcome.NOTHING` also if no such claim exists.
+            What was done; `Outcome.NO_CLAIM` if no such claim exists: a run may end before it has one.
         """
         with self.store.transaction():
             claim = self.store.get_claim(claim_id)
-            held = {} if claim is None else overdue_claims.held_on_known_blocks(claim, self.store.get_block)
-            if claim is None or not (held or claim.is_waiting):
+            if claim is None:
+                return Outcome.NO_CLAIM
+            held = overdue_claims.held_on_known_blocks(claim, self.store.get_block)
+            if not (held or claim.is_waiting):
                 return Outcome.NOTHING
             if claim.spec.data_opened and held:
                 self._commit(self._withdraw(claim), held)

@@ -88,7 +88,9 @@ class ClusterClient(BudgetClient):
     def settle(self, claim_id: str) -> Outcome:
         """Have the controller settle a claim, by setting its settle-after time to one that has passed."""
         claim = self.store.get_claim(claim_id)
-        if claim is None or self._is_settled(claim):
+        if claim is None:
+            return Outcome.NO_CLAIM
+        if self._is_settled(claim):
             return Outcome.NOTHING
         self._update_spec(claim_id, _overdue)
         settled_claim = self._wait_for(claim_id, self._is_settled)

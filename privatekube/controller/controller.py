@@ -20,7 +20,8 @@ from privatekube.controller.status_events import StatusEvent
 from privatekube.reconcile import block_admission, reconcile
 from privatekube.reconcile.earlier_data import Catalogue
 from privatekube.resources import meta
-from privatekube.scheduling.policy import Policy
+from privatekube.scheduling import unlocking
+from privatekube.scheduling.policy import UNLOCK, Policy
 from privatekube.store import kinds
 from privatekube.store.base import Resource
 from privatekube.store.clock import SYSTEM, Clock
@@ -44,7 +45,8 @@ class Settings:
     """The settings of one controller.
 
     Args:
-        policy: how budget is shared, by the names of its settings; see `policy.Policy.parse`.
+        policy: how budget is shared, by the names of its settings; see `policy.Policy.parse`. Numbers of the unlocking
+            are not left out, as `unlocking.require_explicit` says.
         period_seconds: the longest time between two passes.
         identity: of this replica.
         namespace: of the lease.
@@ -56,6 +58,7 @@ class Settings:
     namespace: str
 
     def __post_init__(self) -> None:
+        unlocking.require_explicit(self.policy[UNLOCK])
         Policy.parse(self.policy)
 
 

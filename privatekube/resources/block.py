@@ -62,7 +62,13 @@ def require_decimal(name: str, text: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """A public property of the data by which claims select blocks: a decimal number or a string."""
+    """A public property of the data by which claims select blocks: a decimal number or a string, one of the two.
+
+    Args:
+        attribute: its name, such as `startTime`.
+        numeric_value: a decimal number as text.
+        string_value: any text.
+    """
 
     attribute: str
     numeric_value: str | None = None
@@ -104,7 +110,18 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class BlockSpec:
-    """What the data owner declares; immutable, except for a flow schedule that has not started."""
+    """What the data owner declares; immutable, except for a flow schedule that has not started.
+
+    Args:
+        initial_budget: the budget for the whole life of the data.
+        dataset: name by which claims select blocks.
+        data_source: URI of the data.
+        dimensions: public properties of the data. This library reads the days `startTime` and `endTime`, the users
+            `userBucket` of `userBuckets`, `unit` with `maxContribution`, `vocabularySize`, and `exactCopies`.
+        release_mode: what unlocks budget.
+        budget_return_policy: the part of the block to which released budget is added.
+        flow_releasing: schedule of unlocking by time; None for that of the store's policy.
+    """
 
     initial_budget: PrivacyBudget
     dataset: str
@@ -132,7 +149,31 @@ class BlockStatus:
 
 @dataclass(frozen=True, slots=True)
 class PrivateDataBlock:
-    """A block; `status` is None until the control plane has admitted it."""
+    """A part of a data set with a privacy budget; `BudgetClient.create_blocks` creates it in a store.
+
+    Args:
+        meta: its name and namespace.
+        spec: what the data owner declares.
+        status: what became of the budget; None until the control plane has admitted the block.
+
+    Example:
+        >>> import privatekube
+        >>> block = privatekube.PrivateDataBlock(
+        ...     privatekube.ObjectMeta("monday", "team"),
+        ...     privatekube.BlockSpec(
+        ...         initial_budget=privatekube.EpsilonDelta(10.0, 1e-7),
+        ...         dataset="visits",
+        ...         data_source="file:///data/monday.csv",
+        ...         dimensions=(
+        ...             privatekube.Dimension("startTime", numeric_value="0"),
+        ...             privatekube.Dimension("endTime", numeric_value="0"),
+        ...             privatekube.Dimension("unit", string_value="event"),
+        ...         ),
+        ...     ),
+        ... )
+        >>> block.id
+        'team/monday'
+    """
 
     meta: meta.ObjectMeta
     spec: BlockSpec
@@ -154,7 +195,7 @@ class PrivateDataBlock:
         return self.meta.annotations.get(meta.DATA_IDENTITY)
 
     def dimension(self, attribute: str) -> Dimension | None:
-        """Return the dimension with that name, or None."""
+        """Return the dimension whose name is `attribute`, or None."""
         return next((dimension for dimension in self.spec.dimensions if dimension.attribute == attribute), None)
 
     def amounts(self) -> Iterator[PrivacyBudget]:

@@ -27,9 +27,14 @@ class ObjectMeta:
     """Identity of an object.
 
     Args:
+        name: of the object, unique in its namespace.
+        namespace: of the object.
+        uid: of this creation of it, given by the store; empty when new.
         resource_version: changes with every write; a conditional write names the one it read. Empty when new.
         creation_time_ms: unix milliseconds; None before the first write.
         generation: number of changes of the spec.
+        annotations: facts about it by name, such as the digest of a block's data.
+        labels: for selection by tools.
         other: metadata that this project does not read, preserved unchanged.
     """
 

@@ -7,7 +7,7 @@ import re
 from privatekube import errors
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)", re.ASCII)
 
 
 def milliseconds(text: str) -> int | None:

@@ -14,6 +14,8 @@ from privatekube import errors
 from privatekube.resources.block import FlowReleasing
 from privatekube.scheduling import durations
 
+_MOST_DIGITS = 12
+
 
 @dataclass(frozen=True, slots=True)
 class UnlockSchedule:
@@ -162,8 +164,9 @@ def _without_value(name: str, text: str, policy: UnlockingPolicy) -> UnlockingPo
 
 
 def _positive_integer(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise errors.invalid("unlock", f"n={text}", "needs a whole number of at least 1", "write n=100")
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS or int(text) < 1:
+        fault = f"needs a whole number of at least 1, of at most {_MOST_DIGITS} digits"
+        raise errors.invalid("unlock", f"n={text}", fault, "write n=100")
     return int(text)
 
 

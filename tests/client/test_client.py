@@ -181,11 +181,12 @@ def test_data_is_not_opened_without_budget(client: BudgetClient) -> None:
         client.consume("ns/c")
 
 
-def test_settling_an_unopened_claim_releases_it_and_a_missing_one_is_nothing(client: BudgetClient) -> None:
+def test_settling_an_unopened_claim_releases_it_and_a_missing_one_is_said_to_be_missing(client: BudgetClient) -> None:
     client.create_blocks([builders.block()])
     client.allocate("ns", "c", builders.allocate(0.8), timeout_seconds=5)
     assert client.settle("ns/c") is Outcome.RELEASED
-    assert client.settle("ns/gone") is Outcome.NOTHING
+    assert client.settle("ns/gone") is Outcome.NO_CLAIM
+    assert str(Outcome.NO_CLAIM) == "there is no such claim"
 
 
 def test_the_same_data_is_never_registered_twice(client: BudgetClient) -> None:

@@ -84,7 +84,7 @@ def test_what_a_run_left_is_settled_by_whether_its_data_was_opened(
         client.mark_opened("ns/c")
     assert client.settle("ns/c") is outcome
     assert client.settle("ns/c") is Outcome.NOTHING
-    assert client.settle("ns/never") is Outcome.NOTHING
+    assert client.settle("ns/never") is Outcome.NO_CLAIM
     wait_until(lambda: not transitions.status_of(client.get_block("ns/a")).locks, 20)
     status = transitions.status_of(client.get_block("ns/a"))
     assert status.committed == ({"ns/c": QUARTER} if opened else {})

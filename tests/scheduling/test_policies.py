@@ -145,7 +145,11 @@ def test_a_policy_reads_its_own_name(text: str) -> None:
     assert unlocking.parse(policy.name) == policy
 
 
-@pytest.mark.parametrize("text", ["", "all=3", "n=", "n=0", "n=-1", "n=1.5", "t=10s", "t=0s,1s", "t=1,2", "x=3"])
+UNKNOWN = ["", "all=3", "n=", "n=0", "n=-1", "n=1.5", "t=10s", "t=0s,1s", "t=1,2", "x=3"]
+HUGE = [f"n={'9' * 5000}", f"t={'9' * 5000}s,1s"]
+
+
+@pytest.mark.parametrize("text", [*UNKNOWN, *HUGE], ids=lambda text: text[:8])
 def test_an_unknown_policy_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="unlock"):
         unlocking.parse(text)
