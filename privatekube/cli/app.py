@@ -227,12 +227,17 @@ def policy(
     default_timeout: Annotated[
         int | None, typer.Option(min=1, help="Seconds that a request waits which sets no timeout.")
     ] = None,
+    settle_within: Annotated[
+        str | None, typer.Option(help="How long a claim holds budget at most, such as 7d; then it is settled.")
+    ] = None,
 ) -> None:
     """Show the scheduling policy of the store, or change it for budget that is still locked."""
-    from privatekube.scheduling.policy import ORDER, TIMEOUT, UNLOCK  # noqa: PLC0415 - see the module's docstring
+    from privatekube.scheduling import durations  # noqa: PLC0415 - see the module's docstring
+    from privatekube.scheduling.policy import ORDER, SETTLE_WITHIN, TIMEOUT, UNLOCK  # noqa: PLC0415
 
     timeout_ms = None if default_timeout is None else str(default_timeout * 1000)
-    settings = {UNLOCK: unlock, ORDER: order, TIMEOUT: timeout_ms}
+    within_ms = None if settle_within is None else str(durations.parse("--settle-within", settle_within))
+    settings = {UNLOCK: unlock, ORDER: order, TIMEOUT: timeout_ms, SETTLE_WITHIN: within_ms}
     with connect.connect() as client:
         client.set_policy(**{name: value for name, value in settings.items() if value is not None})
         for name, value in client.policy_settings().items():

@@ -84,7 +84,7 @@ class BudgetClient(ControlPlane):
             request: what to claim.
             timeout_seconds: how long to wait.
             settle_after_seconds: how long after the last progress of its run the control plane settles the claim; None
-                for never.
+                for the time that its policy allows after the grant, which is the latest in any case.
 
         Returns:
             The claim, which holds the budget.

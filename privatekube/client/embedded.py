@@ -167,7 +167,7 @@ class ControlPlane:
         return policy.Policy.parse(self.policy_settings())
 
     def policy_settings(self) -> Mapping[str, str]:
-        """Return the scheduling policy of this store as text: unlock, order, default_timeout_ms."""
+        """Return the scheduling policy of this store as text, by the names of `scheduling.policy.DEFAULTS`."""
         stored = self.store.settings()
         return {**policy.DEFAULTS, **{name: stored[name] for name in policy.PARSERS if name in stored}}
 
@@ -179,7 +179,7 @@ class ControlPlane:
         """Change the scheduling policy of this store; other settings are kept.
 
         Args:
-            **settings: any of unlock, order and default_timeout_ms; see docs/scheduling.md.
+            **settings: any of unlock, order, default_timeout_ms and settle_within_ms; see docs/scheduling.md.
 
         Raises:
             InvalidInput: a value is unknown, or the combination cannot be used.

@@ -39,6 +39,12 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     default_timeout: Annotated[
         int, typer.Option(min=1, help="How long a claim waits that sets no timeout, in seconds.")
     ] = 300,
+    settle_within: Annotated[
+        str,
+        typer.Option(
+            envvar="PRIVATEKUBE_SETTLE_WITHIN", help="How long a claim holds budget at most, after which it is settled."
+        ),
+    ] = "7d",
     period: Annotated[str, typer.Option(help="The longest time between two passes, such as 10s.")] = "10s",
     in_cluster: Annotated[
         bool | None,
@@ -59,7 +65,12 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     POD_NAME names the replica, POD_NAMESPACE the namespace of the lease by which one of them leads.
     """
     settings = Settings(
-        policy={policy.UNLOCK: unlock, policy.ORDER: order, policy.TIMEOUT: str(default_timeout * 1000)},
+        policy={
+            policy.UNLOCK: unlock,
+            policy.ORDER: order,
+            policy.TIMEOUT: str(default_timeout * 1000),
+            policy.SETTLE_WITHIN: str(durations.parse("--settle-within", settle_within)),
+        },
         period_seconds=durations.parse("--period", period) / 1000,
         identity=os.environ.get("POD_NAME") or socket.gethostname(),
         namespace=os.environ.get("POD_NAMESPACE") or SYSTEM_NAMESPACE,

@@ -14,7 +14,7 @@ _SOONEST_SECONDS = 0.01
 
 def seconds_until(store: ResourceStore, policy: Policy, *, now_ms: int) -> float:
     """Return how long until the next pass has work to do, in seconds; infinite if nothing is due."""
-    due_ms = [time_ms for claim in store.list_claims(open_only=True) for time_ms in _due_ms(claim, policy)]
+    due_ms = [time_ms for claim in store.list_claims(open_only=True) for time_ms in _due_ms(claim, policy, now_ms)]
     if policy.unlocking.period_ms is not None:
         due_ms += [due for block in store.list_blocks() if (due := _next_unlock_ms(block, policy)) is not None]
     return max(_SOONEST_SECONDS, (min(due_ms) - now_ms) / 1000) if due_ms else float("inf")
@@ -24,7 +24,8 @@ def _next_unlock_ms(block: PrivateDataBlock, policy: Policy) -> int | None:
     return None if block.status is None else unlocking.next_ms(block, policy)
 
 
-def _due_ms(claim: PrivacyBudgetClaim, policy: Policy) -> list[int]:
+def _due_ms(claim: PrivacyBudgetClaim, policy: Policy, now_ms: int) -> list[int]:
     deadline_ms = allocate_requests.deadline_ms(claim, policy)
-    settle_ms = None if claim.spec.settle_after is None else claim.spec.settle_after.at_ms
-    return [time_ms for time_ms in (deadline_ms, settle_ms) if time_ms is not None]
+    settle_ms = claim.settle_at_ms(policy.settle_within_ms)
+    is_ahead = settle_ms is not None and settle_ms > now_ms  # a claim that could not be settled waits for a change
+    return [time_ms for time_ms in (deadline_ms, settle_ms if is_ahead else None) if time_ms is not None]

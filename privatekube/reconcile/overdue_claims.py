@@ -16,18 +16,20 @@ from privatekube.resources import refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
+from privatekube.scheduling.policy import Policy
 
 IDENTIFIER = "settle-after"
 
 
-def settle_overdue(state: PassState) -> None:
-    """Append the request that its exit task would have made to each claim whose settle-after time has passed.
+def settle_overdue(state: PassState, policy: Policy) -> None:
+    """Append the request that its exit task would have made to each claim whose time to settle has passed.
 
     A request that still waits is withdrawn first. A claim gets one such request for all that it holds; if it is
     refused, it is not made again.
     """
     for claim in list(state.open_claims.values()):
-        if claim.spec.settle_after is not None and state.now_ms >= claim.spec.settle_after.at_ms:
+        settle_at_ms = claim.settle_at_ms(policy.settle_within_ms)
+        if settle_at_ms is not None and state.now_ms >= settle_at_ms:
             _settle(state, claim)
 
 

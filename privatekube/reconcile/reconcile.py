@@ -74,7 +74,7 @@ def reconcile(
             recovery.admit_blocks(state)
             recovery.recover_locks(state, policy)
             recovery.delete_blocks(state)
-            overdue_claims.settle_overdue(state)
+            overdue_claims.settle_overdue(state, policy)
             card_statements.sign_requested(state)
             _answer_requests(state, policy)
             allocate_requests.expire(state, policy)

@@ -44,7 +44,7 @@ class ClaimSpec:
         data_opened: set permanently when the data behind the claim is read; its budget cannot be released after that.
         priority: for ordering policies that use it.
         owned_by: references to other objects; not used.
-        settle_after: when the control plane settles the claim; None for never.
+        settle_after: when the control plane settles the claim; None for the latest time of its policy.
         card: digest of the privacy card about which the control plane is to sign a statement; None for none.
     """
 
@@ -109,9 +109,26 @@ class PrivacyBudgetClaim:
         return [action for action in actions if isinstance(action, AllocateRequest)]
 
     @property
-    def is_settled_when_overdue(self) -> bool:
-        """Whether it holds budget that the control plane settles when its settle-after time has passed."""
-        return bool(self.status.acquired) and self.spec.settle_after is not None
+    def holds_budget(self) -> bool:
+        """Whether it was granted budget that is neither consumed nor released."""
+        return bool(self.status.acquired)
+
+    def settle_at_ms(self, within_ms: int) -> int | None:
+        """Return when the control plane settles it, in unix milliseconds; None as long as there is no such time.
+
+        That is at its settle-after time, which its run may postpone, and at the latest `within_ms` after its first
+        grant, which nobody may.
+        """
+        stated = [] if self.spec.settle_after is None else [self.spec.settle_after.at_ms]
+        latest = [granted_ms + within_ms for granted_ms in self._grant_times_ms]
+        return min([*stated, *latest], default=None)
+
+    @property
+    def _grant_times_ms(self) -> list[int]:
+        """When its requests were granted, by the control plane's clock."""
+        details = [response.detail for response in self.status.responses if response.state is ResponseState.SUCCESS]
+        times = [detail.finish_time_ms for detail in details if isinstance(detail, AllocateResponse)]
+        return [time_ms for time_ms in times if time_ms is not None]
 
     @property
     def awaits_statement(self) -> bool:

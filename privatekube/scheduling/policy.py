@@ -1,30 +1,41 @@
-"""A scheduling policy as one value: how budget unlocks, which request goes first, how long a request waits."""
+"""A scheduling policy as one value: how budget unlocks, which request goes first, how long it waits and holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from privatekube import errors
 from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.ordering import OrderingPolicy
 from privatekube.scheduling.unlocking import All, UnlockingPolicy
 
-UNLOCK, ORDER, TIMEOUT = "unlock", "order", "default_timeout_ms"
+UNLOCK, ORDER, TIMEOUT, SETTLE_WITHIN = "unlock", "order", "default_timeout_ms", "settle_within_ms"
 DEFAULT_TIMEOUT_MS = 300_000
-DEFAULTS = {UNLOCK: "all", ORDER: "dpf", TIMEOUT: str(DEFAULT_TIMEOUT_MS)}
+DEFAULT_SETTLE_WITHIN_MS = 7 * 86_400_000
+LONGEST_MS = 10 * 366 * 86_400_000
+"""Ten years; the definitions of the kinds have the same bound for the times that a claim states."""
+DEFAULTS = {
+    UNLOCK: "all",
+    ORDER: "dpf",
+    TIMEOUT: str(DEFAULT_TIMEOUT_MS),
+    SETTLE_WITHIN: str(DEFAULT_SETTLE_WITHIN_MS),
+}
 
 
-def _timeout_ms(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise errors.invalid(TIMEOUT, text, "is not a whole number of at least 1", "write milliseconds, such as 300000")
+def _milliseconds(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= LONGEST_MS:
+        bound = f"is not a whole number from 1 to {LONGEST_MS}"
+        raise errors.invalid(name, text, bound, "write milliseconds, such as 300000")
     return int(text)
 
 
 PARSERS: Mapping[str, Callable[[str], object]] = {
     UNLOCK: unlocking.parse,
     ORDER: ordering.parse,
-    TIMEOUT: _timeout_ms,
+    TIMEOUT: partial(_milliseconds, TIMEOUT),
+    SETTLE_WITHIN: partial(_milliseconds, SETTLE_WITHIN),
 }
 """The parser of each setting; it raises InvalidInput."""
 
@@ -37,6 +48,7 @@ class Policy:
         unlocking: how pending budget becomes available.
         ordering: which of the requests that fit is granted first.
         default_timeout_ms: how long a request waits that does not set a timeout, in milliseconds.
+        settle_within_ms: how long after its first grant a claim is settled at the latest, in milliseconds.
 
     Raises:
         InvalidInput: the combination does not do what each of its parts promises; the message says what to use.
@@ -45,6 +57,7 @@ class Policy:
     unlocking: UnlockingPolicy
     ordering: OrderingPolicy
     default_timeout_ms: int = DEFAULT_TIMEOUT_MS
+    settle_within_ms: int = DEFAULT_SETTLE_WITHIN_MS
 
     def __post_init__(self) -> None:
         if isinstance(self.unlocking, All) and self.ordering is ordering.ORDERINGS["rr"]:
@@ -66,4 +79,5 @@ class Policy:
             'n=100'
         """
         named = {**DEFAULTS, **settings}
-        return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), _timeout_ms(named[TIMEOUT]))
+        times_ms = (_milliseconds(name, named[name]) for name in (TIMEOUT, SETTLE_WITHIN))
+        return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), *times_ms)

@@ -92,7 +92,7 @@ def is_open(resource: Resource) -> bool:
     """Return whether a pass has to look at a resource: every block, and each claim that needs or may need an action."""
     if isinstance(resource, PrivateDataBlock):
         return True
-    return resource.is_waiting or resource.is_settled_when_overdue or resource.awaits_statement
+    return resource.is_waiting or resource.holds_budget or resource.awaits_statement
 
 
 def at_version(resource: R, version: int | str) -> R:

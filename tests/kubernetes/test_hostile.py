@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from privatekube.resources.responses import ResponseState
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire import blocks, claims
 from privatekube.store.kubernetes import documents
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import MEDDLER, RIVAL, USERS_NAMESPACE, ApiServer
+from tests.kubernetes.conftest import Starter
+from tests.kubernetes.controllers import is_answered, wait_until
 from tests.reconcile.harness import Plane
 from tests.store import test_contract
 
@@ -257,6 +261,21 @@ def test_a_claim_gets_nothing_of_another_namespace(apiserver: ApiServer, plane: 
     assert claim is not None
     assert [response.state for response in claim.status.responses] == [ResponseState.FAILURE]
     assert set(plane.status("b").acquired) == {"ns/c"}
+
+
+def test_no_claim_holds_budget_longer_than_the_controller_allows(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start("a", "--unlock", "all", "--settle-within", "1s")
+    store.create(builders.block())
+    apply(apiserver, claims.to_wire(builders.claim("silent")), user="claimant")
+    stubborn = claims.to_wire(builders.claim("stubborn"))
+    stubborn["spec"]["settleAfter"] = {"seconds": 316_224_000, "time": 253_402_300_799_999}
+    apply(apiserver, stubborn, user="claimant")
+    for name in ("silent", "stubborn"):
+        wait_until(partial(is_answered, store, name, 1), 30, controller.log)
+        assert Plane(store).states(name) == ["success", "success"]
+    assert not Plane(store).status("b").acquired
 
 
 @pytest.mark.parametrize(

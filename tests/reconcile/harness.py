@@ -12,7 +12,7 @@ from privatekube.resources.block import BlockStatus, Budgets, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest, RegisterRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
-from privatekube.scheduling import ordering, unlocking
+from privatekube.scheduling import ordering, policy, unlocking
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 from tests import builders
@@ -28,6 +28,7 @@ class Plane:
     store: ResourceStore
     unlock: str = "all"
     order: str = "dpf"
+    settle_within_ms: int = policy.DEFAULT_SETTLE_WITHIN_MS
     clock: FakeClock = field(default_factory=FakeClock)
     committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
 
@@ -35,7 +36,12 @@ class Plane:
         """Run a pass."""
         reconcile.reconcile(
             self.store,
-            Policy(unlocking.parse(self.unlock), ordering.parse(self.order), default_timeout_ms=5000),
+            Policy(
+                unlocking.parse(self.unlock),
+                ordering.parse(self.order),
+                default_timeout_ms=5000,
+                settle_within_ms=self.settle_within_ms,
+            ),
             now_ms=self.clock.now_ms(),
             tick=tick,
             completely=completely,

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from privatekube.controller import next_due
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission
 from privatekube.resources import refusals
 from privatekube.resources.claim import SettleAfter
-from privatekube.resources.requests import ConsumeRequest
+from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
+from privatekube.scheduling.policy import SETTLE_WITHIN, Policy
 from tests import builders
 from tests.reconcile.crashing import CrashError, CrashingStore
 from tests.reconcile.harness import Plane
@@ -94,6 +96,64 @@ def test_a_claim_on_a_deleted_block_is_settled_on_the_others(plane: Plane) -> No
     run_at(plane, 12_000)
     assert len(plane.claim("c").spec.requests) == 2
     assert not plane.status("a").acquired
+
+
+@pytest.mark.parametrize("settle_after", [None, SettleAfter(10**9, 10**15)])
+@pytest.mark.parametrize("opened", [False, True])
+def test_no_claim_holds_budget_beyond_what_the_policy_allows_whatever_it_says(
+    plane: Plane, settle_after: SettleAfter | None, opened: bool
+) -> None:
+    plane.settle_within_ms = 20_000
+    plane.block("b")
+    claim = plane.claim_of("c", builders.allocate(0.5))
+    plane.store.create(replace(claim, spec=replace(claim.spec, settle_after=settle_after, data_opened=opened)))
+    granted_ms = plane.clock.time_ms
+    plane.run()
+    run_at(plane, granted_ms + 19_999)
+    assert plane.claim("c").status.acquired == {"ns/b": HALF}
+    run_at(plane, granted_ms + 20_000)
+    assert not plane.claim("c").status.acquired
+    assert plane.status("b").committed == ({"ns/c": HALF} if opened else {})
+
+
+def test_a_sign_of_life_does_not_go_past_what_the_policy_allows(plane: Plane) -> None:
+    plane.settle_within_ms = 20_000
+    plane.block("b")
+    abandon(plane)
+    granted_ms = plane.clock.time_ms
+    for now_ms in (5_000, 10_000, 15_000):
+        run_at(plane, now_ms)
+        claim = plane.claim("c")
+        assert claim.status.acquired
+        plane.store.update(replace(claim, spec=claim.spec.renew(now_ms=now_ms)))
+    run_at(plane, granted_ms + 20_000)
+    assert not plane.claim("c").status.acquired
+
+
+def test_what_a_claim_waits_does_not_count_as_held(plane: Plane) -> None:
+    plane.settle_within_ms = 20_000
+    plane.block("b")
+    plane.ask("other", builders.allocate(0.8))
+    plane.ask("c", builders.allocate(0.5, timeout_ms=10**6))
+    plane.clock.time_ms = 15_000
+    plane.append("other", ReleaseRequest({"ns/b": EpsilonDelta(0.8)}))
+    run_at(plane, 15_000)
+    assert plane.claim("c").status.acquired == {"ns/b": HALF}
+    run_at(plane, 34_999)
+    assert plane.claim("c").status.acquired == {"ns/b": HALF}
+    run_at(plane, 35_000)
+    assert not plane.claim("c").status.acquired
+
+
+def test_the_controller_is_awake_when_a_claim_is_to_be_settled_and_does_not_spin_on_one_that_cannot_be(
+    plane: Plane,
+) -> None:
+    policy = Policy.parse({SETTLE_WITHIN: "20000"})
+    plane.block("b")
+    plane.ask("c", builders.allocate(0.5))
+    granted_ms = plane.clock.time_ms
+    assert next_due.seconds_until(plane.store, policy, now_ms=granted_ms + 5_000) == 15.0
+    assert next_due.seconds_until(plane.store, policy, now_ms=granted_ms + 20_000) == float("inf")
 
 
 @pytest.mark.parametrize("opened", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.responses import ResponseState
+from privatekube.scheduling import policy
 from privatekube.store import kinds
 from privatekube.store.kinds import Kind
 from privatekube.store.sqlite import schema
@@ -46,15 +48,29 @@ def client(path: Path, clock: FakeClock) -> Iterator[BudgetClient]:
 
 
 def test_every_resource_is_written_as_the_last_version_wrote_it(path: Path) -> None:
-    rows = sqlite3.connect(path).execute("SELECT kind, id, open, version, body FROM resources").fetchall()
-    assert len(rows) == 53
-    for kind_name, resource_id, is_open, version, body in rows:
-        kind: Kind[Any] = next(kind for kind in kinds.KINDS if kind.name == kind_name)
+    for kind, resource_id, _, version, body in rows(path):
         resource = kind.decode(body, version)
         stored_version = kind.from_wire(json.loads(body)).meta.resource_version
         assert kind.encode(kinds.at_version(resource, stored_version)) == body
-        assert kinds.name_of(resource) == (kind_name, resource_id)
-        assert kinds.is_open(resource) == bool(is_open)
+        assert kinds.name_of(resource) == (kind.name, resource_id)
+
+
+def test_a_claim_that_holds_budget_is_looked_at_whether_it_says_when_it_is_settled_or_not(path: Path) -> None:
+    SqliteStore(path).close()
+    claims = [row for row in rows(path) if row[0] is kinds.CLAIM]
+    assert [kinds.is_open(kind.decode(body, version)) for kind, _, _, version, body in claims] == [
+        is_open for _, _, is_open, _, _ in claims
+    ]
+    assert 0 < sum(is_open for _, _, is_open, _, _ in claims) < len(claims)
+
+
+def rows(path: Path) -> list[tuple[Kind[Any], str, bool, int, str]]:
+    """Return kind, id, whether it is open, version and body of all resources in the file."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        stored = database.execute("SELECT kind, id, open, version, body FROM resources").fetchall()
+    assert len(stored) == 53
+    by_name: dict[str, Kind[Any]] = {kind.name: kind for kind in kinds.KINDS}
+    return [(by_name[name], resource_id, bool(is_open), *rest) for name, resource_id, is_open, *rest in stored]
 
 
 def test_the_tables_of_the_last_version_are_brought_up_to_date(path: Path) -> None:
@@ -73,7 +89,7 @@ def test_the_ledger_is_complete_and_its_digests_hold(client: BudgetClient) -> No
 
 
 def test_the_policy_and_the_retired_data_are_kept(client: BudgetClient) -> None:
-    assert client.policy_settings() == {"unlock": "all", "order": "dpf", "default_timeout_ms": "500000"}
+    assert client.policy_settings() == {**policy.DEFAULTS, "default_timeout_ms": "500000"}
     assert [data.block_id for data in client.store.list_retired()] == ["team/old", "team/held"]
 
 

@@ -28,6 +28,10 @@ CREATE TRIGGER ledger_is_not_shortened BEFORE DELETE ON ledger BEGIN SELECT rais
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE identities (id TEXT PRIMARY KEY, body TEXT NOT NULL);
 """,
+    """
+UPDATE resources SET open = 1
+WHERE kind = 'claim' AND EXISTS (SELECT 1 FROM json_each(body, '$.status.acquiredBudgets'));
+""",
 )
 """What each version adds to the one before."""
 
