@@ -13,6 +13,7 @@ from privatekube.cli import console, output, tables, typer_app
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources import summary
 from privatekube.storage import private_files
 
 app = typer.Typer(
@@ -112,9 +113,9 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
             created = []
     n_existing = len(blocks) - len(created)
     existing = f"; {n_existing} existed already and are unchanged" if n_existing else ""
-    noun = "block" if len(created) == 1 else "blocks"
     kept = "" if isinstance(declaration.initial_budget, EpsilonDelta) else " in Renyi accounting"
-    message = f"created {len(created)} {noun} of {EpsilonDelta(epsilon, delta)}{kept} in {namespace}{existing}"
+    budget = f"{EpsilonDelta(epsilon, delta)}{kept}"
+    message = f"created {summary.number_of_blocks(len(created))} of {budget} in {namespace}{existing}"
     terminal.print(message, highlight=False, soft_wrap=True)
 
 
@@ -145,7 +146,9 @@ def delete(
             client.get_block(f"{namespace}/{name}")
         for name in deleted:
             client.delete_block(namespace, name)
-    terminal.print(f"deleted {len(deleted)} blocks; what was committed on their data stays on record")
+    whose = "its" if len(deleted) == 1 else "their"
+    number = summary.number_of_blocks(len(deleted))
+    terminal.print(f"deleted {number}; what was committed on {whose} data stays on record")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pydantic
 from privatekube import config, validation
 from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
+from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import declared_data, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -93,7 +94,8 @@ def allocate(
             _require_space(run, workspace=grant.parent)
         claim_id = f"{namespace}/{connect.claim_name(run_id)}"
         wanted = "all blocks" if n_blocks == run_demand.ALL else summary.number_of_blocks(int(n_blocks))
-        public_log.say("claiming", demand=demand.price, blocks=wanted, claim=claim_id)
+        asked = EpsilonDelta(epsilon, delta)
+        public_log.say("claiming", demand=asked, blocks=wanted, claim=claim_id)
         blocks = _claim(client, claim_id, demand.request, wait=timeout_seconds, settle_after=settle_after_seconds)
     document = documents.Grant(
         run_id=run_id,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.privacy import accounting, budget, events, rounding
+from privatekube.privacy import accounting, budget, budget_text, event_text, events, rounding
 from privatekube.resources import summary
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, paid_releases, public_log
@@ -48,12 +47,14 @@ def consume(
         spends=spends,
     )
     documents.write(document, receipt)
-    public_log.say("committed", budget=next(iter(committed.values())), blocks=summary.number_of_blocks(len(committed)))
+    price = committed[blocks[0].id]
+    shown = budget_text.at_best_order(price, price=price, left=summary.left_amount(blocks[0]))
+    public_log.say("committed", budget=shown, blocks=summary.number_of_blocks(len(committed)))
 
 
 def _mechanism(spend: documents.Spend) -> str:
     """Return the text that describes a step's mechanism in the ledger."""
-    return f"{spend.step} on {spend.part}: {json.dumps(spend.event, separators=(',', ':'))}"
+    return event_text.stated(f"{spend.step} on {spend.part}", spend.event)
 
 
 def _require_spends_of_run(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> None:
@@ -112,8 +113,9 @@ def _require_all_committed(granted: documents.Grant, committed: Mapping[str, bud
     for block in granted.blocks:
         amount, done = common.budget_from_wire(block.budget), committed.get(block.id)
         if amount is None or done is None or not budget.is_close(amount, done):
+            paid, due = budget_text.differing(done, amount)
             raise errors.BudgetExceeded(
-                f"block {block.id}: {done} was committed, the grant is {amount}; nothing is published"
+                f"block {block.id}: {paid} was committed, the grant is {due}; nothing is published"
             )
 
 

@@ -16,6 +16,7 @@ import typer
 from privatekube import __version__, config, errors
 from privatekube.cli import console, output, tables, typer_app
 from privatekube.client import connect
+from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 
@@ -189,7 +190,9 @@ def ledger(
     with connect.connect() as client:
         if verify:
             audit = client.verify_ledger()
-            typer.echo(f"{audit.entries} entries on the data of {audit.data} blocks are unchanged and add up")
+            number = summary.number_of(audit.entries, "entry", "entries")
+            verb = "is unchanged and adds up" if audit.entries == 1 else "are unchanged and add up"
+            typer.echo(f"{number} on the data of {summary.number_of_blocks(audit.data)} {verb}")
             if not audit.is_compared:
                 typer.echo("blocks were not compared by their data: only a data owner may read what tells it apart")
             typer.echo(f"latest digest {audit.digest}: keep it elsewhere, to recognize this ledger later")

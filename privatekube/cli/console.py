@@ -23,9 +23,12 @@ class _Console(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for standard output or standard error that wraps lines only on a terminal."""
+    """Return a console for standard output or standard error that wraps lines only on a terminal.
+
+    It prints text as it is: names and reasons are from claimants.
+    """
     stream = sys.stderr if stderr else sys.stdout
-    return _Console(stderr=stderr, width=None if stream.isatty() else FILE_COLUMNS)
+    return _Console(stderr=stderr, width=None if stream.isatty() else FILE_COLUMNS, markup=False, emoji=False)
 
 
 class _OptionalReader(io.TextIOBase):
@@ -62,4 +65,4 @@ class _OptionalReader(io.TextIOBase):
 def progress_console() -> Console:
     """Return a console on standard error for a command that must end well even if nobody reads its progress."""
     width = None if sys.stderr.isatty() else FILE_COLUMNS
-    return Console(file=cast("IO[str]", _OptionalReader(sys.stderr)), width=width)
+    return Console(file=cast("IO[str]", _OptionalReader(sys.stderr)), width=width, markup=False, emoji=False)

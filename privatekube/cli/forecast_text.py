@@ -31,12 +31,11 @@ def lines(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
 
 
 def fitting(forecast: Forecast, noun: str) -> Iterator[str]:
-    """Yield how many such requests or runs, as `noun` says, fit what is left of the blocks."""
+    """Yield how many such things fit what is left of the blocks; `noun` says what: request or run."""
     if forecast.repetitions:
-        more = "or more " if forecast.repetitions == repetitions.MOST else ""
-        noun = noun.removesuffix("s") if forecast.repetitions == 1 else noun
+        such = f"or more such {noun}" if forecast.repetitions == repetitions.MOST else f"such {noun}"
         fit = "fits" if forecast.repetitions == 1 else "fit"
-        yield f"{forecast.repetitions:,} {more}such {noun} {fit} in what is left of the blocks"
+        yield f"{summary.number_of(forecast.repetitions, such)} {fit} in what is left of the blocks"
 
 
 def explanation(claim: PrivacyBudgetClaim, state: str, forecast: Forecast | None) -> Iterator[str]:
@@ -91,7 +90,9 @@ def _when(forecast: Forecast) -> str:
     if forecast.granted_at_ms is not None:
         return f"at {format_time(forecast.granted_at_ms)}, when time has unlocked it, if no other request comes first"
     if forecast.arrivals is not None:
-        return f"after {forecast.arrivals} more requests on its blocks, if they leave what they unlock"
+        number = summary.number_of(forecast.arrivals, "more request")
+        condition = "it leaves what it unlocks" if forecast.arrivals == 1 else "they leave what they unlock"
+        return f"after {number} on its blocks, if {condition}"
     holders = sorted({holder for shortage in forecast.shortages for holder in shortage.holders})
     if holders:
         return f"not by unlocking; only if a claim releases what it holds: {', '.join(holders[:_SHOWN])}"

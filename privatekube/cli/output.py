@@ -75,7 +75,7 @@ def show_replay(scenario: Scenario, result: Replay, policy: Mapping[str, str], o
 
 def show_forecast(forecast: Forecast, request: AllocateRequest, output_format: Format) -> None:
     """Print what would happen to a request, and how many such requests fit."""
-    lines = [*forecast_text.lines(forecast, request), *forecast_text.fitting(forecast, "requests")]
+    lines = [*forecast_text.lines(forecast, request), *forecast_text.fitting(forecast, "request")]
     _show_document(forecast_text.to_json(forecast), lines, output_format)
 
 
@@ -91,7 +91,7 @@ def show_plan(demand: RunDemand, forecast: Forecast, blocks: Sequence[PrivateDat
     lines = [
         *forecast_text.lines(forecast, demand.request),
         *plan_text.lines(demand, blocks),
-        *forecast_text.fitting(forecast, "runs"),
+        *forecast_text.fitting(forecast, "run"),
     ]
     _show_document(forecast_text.to_json(forecast) | plan_text.to_json(demand, blocks), lines, output_format)
 

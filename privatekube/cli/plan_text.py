@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from privatekube.privacy import budget_text, event_text
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import summary, transitions
+from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
 
@@ -19,38 +20,50 @@ _SHOWN = 3
 
 def lines(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> Iterator[str]:
     """Yield the price of the run on a block, the noise of each step, and what is left of the first blocks."""
-    plan, unit = demand.plan, f"{demand.unit}, at most {demand.max_contribution} reviews a unit"
-    yield f"price on each block: {_at_best_order(demand.price, demand.price, blocks)}"
-    yield f"privacy unit: {demand.unit if demand.unit.is_one_record else unit}"
-    yield f"noise of dp_preprocess: discrete Laplace, scale {plan.statistics_scale:.4g}"
-    yield (
-        f"noise of dp_train: {plan.steps} steps of Gaussian noise, multiplier {plan.noise_multiplier:.4g}, "
-        f"at sampling rate {plan.sampling_rate:g}"
+    plan = demand.plan
+    statistics, evaluation = (
+        event_text.discrete_laplace(scale, plan.sensitivity) for scale in (plan.statistics_scale, plan.evaluation_scale)
     )
-    yield f"noise of dp_evaluate: discrete Laplace, scale {plan.evaluation_scale:.4g}"
+    yield f"price on each block: {_at_best_order(demand.price, demand.price, blocks)}"
+    yield f"privacy unit: {_unit(demand)}"
+    yield f"noise of dp_preprocess: {statistics}"
+    yield f"noise of dp_train: {event_text.poisson_gaussian(plan.sampling_rate, plan.noise_multiplier, plan.steps)}"
+    yield f"noise of dp_evaluate: {evaluation}"
     for block in blocks[:_SHOWN]:
-        yield f"left of {block.id}: {_at_best_order(_left(block), demand.price, blocks)}"
+        yield _left_line(block, demand.price, blocks)
     if len(blocks) > _SHOWN:
         yield f"... and of {len(blocks) - _SHOWN} more"
 
 
 def to_json(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, Any]:
-    """Return the plan as JSON."""
+    """Return the plan as JSON; `leftAfter` is below zero where the run does not fit."""
+    left = {block.id: summary.left_amount(block) for block in blocks}
     return {
         "price": common.budget_to_wire(demand.price),
         "unit": str(demand.unit),
         "maxContribution": demand.max_contribution,
         "plan": asdict(demand.plan),
-        "left": {block.id: common.budget_to_wire(_left(block)) for block in blocks},
+        "leftBefore": common.budgets_to_wire(left),
+        "leftAfter": common.budgets_to_wire({block_id: amount - demand.price for block_id, amount in left.items()}),
     }
 
 
-def _left(block: PrivateDataBlock) -> PrivacyBudget:
-    status = transitions.status_of(transitions.initialize_status(block))
-    return status.pending + status.available
+def _unit(demand: RunDemand) -> str:
+    if demand.unit.is_one_record:
+        return str(demand.unit)
+    return f"{demand.unit}, at most {summary.number_of(demand.max_contribution, 'review')} a unit"
+
+
+def _left_line(block: PrivateDataBlock, price: PrivacyBudget, blocks: Sequence[PrivateDataBlock]) -> str:
+    """Say what is left of a block before the run, and after it if it fits."""
+    left = summary.left_amount(block)
+    line = f"left of {block.id}: {_at_best_order(left, price, blocks)} before this run"
+    if not left.admits(price, capacity=block.spec.initial_budget):
+        return f"{line}, too little for it"
+    return f"{line}, {_at_best_order(left - price, price, blocks)} after it"
 
 
 def _at_best_order(amount: PrivacyBudget, price: PrivacyBudget, blocks: Sequence[PrivateDataBlock]) -> str:
     """Describe an amount: a Renyi curve at the order at which the first block has room for most such prices."""
-    left = _left(blocks[0]) if blocks else price
-    return summary.short_at_best_order(amount, price=price, left=left)
+    left = summary.left_amount(blocks[0]) if blocks else price
+    return budget_text.at_best_order(amount, price=price, left=left)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
+from privatekube.privacy import event_text
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 from privatekube.resources import summary, transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -86,7 +87,7 @@ def run_list(runs: Sequence[KeptRun]) -> Table:
 
 
 def ledger_entries(entries: Sequence[Entry]) -> Table:
-    """Return a row for each entry of the ledger."""
+    """Return a row for each entry of the ledger, with the mechanisms in words: their JSON is in the entry's JSON."""
     table = Table(
         "#", "time", _name_column("block"), _name_column("claim"), "committed", "reason", "mechanisms", box=None
     )
@@ -96,15 +97,18 @@ def ledger_entries(entries: Sequence[Entry]) -> Table:
             format_time(entry.time_ms),
             entry.block,
             entry.claim,
-            summary.short(entry.amount),
+            str(entry.amount),
             entry.reason,
-            "; ".join(entry.mechanisms),
+            "; ".join(map(event_text.readable, entry.mechanisms)),
         )
     return table
 
 
 def block_details(block: PrivateDataBlock) -> Iterator[Table]:
-    """Yield what a block is, and where its budget is: who holds or waits for how much."""
+    """Yield what a block is, and where its budget is: who holds or waits for how much.
+
+    Renyi curves are shown at the order at which most is left.
+    """
     yield _facts(
         ("block", block.id),
         ("dataset", block.spec.dataset),
@@ -118,6 +122,7 @@ def block_details(block: PrivateDataBlock) -> Iterator[Table]:
     )
     status = transitions.status_of(transitions.initialize_status(block))
     yield _budgets(
+        status.pending + status.available,
         [
             ("initial", block.spec.initial_budget),
             ("locked", status.pending),
@@ -125,7 +130,7 @@ def block_details(block: PrivateDataBlock) -> Iterator[Table]:
             *((f"acquired by {claim}", amount) for claim, amount in status.acquired.items()),
             *((f"committed by {claim}", amount) for claim, amount in status.committed.items()),
             *((f"requested by {claim}, which waits", amount) for claim, amount in status.reserved.items()),
-        ]
+        ],
     )
 
 
@@ -150,7 +155,7 @@ def claim_details(claim: PrivacyBudgetClaim) -> Iterator[Table]:
         *((f"committed on {block_id}", amount) for block_id, amount in claim.status.committed.items()),
     ]
     if holdings:
-        yield _budgets(holdings)
+        yield _budgets(holdings[0][1], holdings)
 
 
 def replay_result(scenario: Scenario, result: Replay, policy: Mapping[str, str]) -> Iterator[Table]:
@@ -183,19 +188,19 @@ def _facts(*rows: tuple[str, object]) -> Table:
     return table
 
 
-def _budgets(rows: list[tuple[str, PrivacyBudget]]) -> Table:
-    """Return a row for each amount, and a column for each component of the first one."""
-    first = rows[0][1]
-    columns = [f"order {order:g}" for order in first.orders] if isinstance(first, RenyiCurve) else ["epsilon", "delta"]
-    table = Table("budget", *columns, box=None)
+def _budgets(left: PrivacyBudget, rows: list[tuple[str, PrivacyBudget]]) -> Table:
+    """Return a row for each amount: its epsilon and delta, or its Renyi epsilon at the best order of `left`."""
+    if not isinstance(left, RenyiCurve):
+        table = Table("budget", "epsilon", "delta", box=None)
+        for name, amount in rows:
+            table.add_row(name, *(f"{value:.6g}" for value in amount.values))
+        return table
+    order, _ = left.best_order()
+    table = Table("budget", f"renyi at order {order:g}", box=None, caption="the whole curves: -o yaml")
     for name, amount in rows:
-        table.add_row(name, *("-" if value is None else f"{value:.6g}" for value in _components(amount, first)))
+        value = amount.at(order) if isinstance(amount, RenyiCurve) else None
+        table.add_row(name, "-" if value is None else f"{value:.6g}")
     return table
-
-
-def _components(amount: PrivacyBudget, like: PrivacyBudget) -> list[float | None]:
-    """Return the components of `amount` that `like` has."""
-    return [amount.at(order) for order in like.orders] if isinstance(amount, RenyiCurve) else list(amount.values)
 
 
 def _reason(request: Request, response: Response | None) -> str:

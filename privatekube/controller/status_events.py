@@ -47,7 +47,7 @@ def between(before: Resource | None, after: Resource) -> Iterator[StatusEvent]:
 
 def _of_block(before: PrivateDataBlock | None, after: PrivateDataBlock) -> Iterator[StatusEvent]:
     if before is None or before.status is None:
-        yield StatusEvent(ADMITTED, f"its budget is {summary.short(after.spec.initial_budget)}")
+        yield StatusEvent(ADMITTED, f"its budget is {after.spec.initial_budget}")
     if _is_exhausted(after) and not (before and _is_exhausted(before)):
         yield StatusEvent(EXHAUSTED, "all of its budget is granted or committed", is_warning=True)
 

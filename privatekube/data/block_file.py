@@ -198,7 +198,7 @@ def require_bound(block: Block, *, unit: PrivacyUnit, max_contribution: int) -> 
         most = max(Counter(zip(reviews.user.tolist(), reviews.day.tolist(), strict=True)).values(), default=0)
         if most > max_contribution:
             raise errors.CorruptData(
-                f"max_contribution: a user has more than {max_contribution} reviews on one day; make the blocks again"
+                f"max_contribution: a user has more reviews on one day than {max_contribution}; make the blocks again"
             )
 
 

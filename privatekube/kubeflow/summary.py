@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from privatekube import errors
+from privatekube.privacy import budget_text, event_text
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import summary
 from privatekube.resources.wire import common
 from privatekube.steps import documents
 
@@ -59,7 +59,7 @@ def _run_table(receipt: documents.Receipt, metrics: documents.Metrics | None, fo
     table = Table.grid(padding=(0, 2))
     table.add_row("claim", receipt.claim)
     for spend in receipt.spends:
-        table.add_row(f"spent by {spend.step}", f"{_mechanism(spend.event)} on {spend.part} units")
+        table.add_row(f"spent by {spend.step}", f"{event_text.describe(spend.event)}, on {spend.part} units")
     table.add_row("total", f"epsilon {receipt.epsilon:.6g} at delta {receipt.delta:.3g}")
     if metrics is not None:
         table.add_row(f"accuracy ({metrics.task}, {metrics.model})", _interval(metrics.accuracy, metrics.confidence))
@@ -67,14 +67,6 @@ def _run_table(receipt: documents.Receipt, metrics: documents.Metrics | None, fo
         table.add_row("majority class", _interval(metrics.majority_share, metrics.confidence))
     table.add_row("results", str(folder))
     return table
-
-
-def _mechanism(event: Mapping[str, Any]) -> str:
-    if event["type"] == "discrete_laplace":
-        return f"discrete Laplace, scale {1 / event['noise_parameter']:.4g}"
-    sampled = event["event"]
-    gaussian = sampled.get("event", sampled)
-    return f"DP-SGD, {event['count']} steps at noise multiplier {gaussian['noise_multiplier']:.4g}"
 
 
 def _interval(share: documents.Estimate, confidence: float) -> str:
@@ -92,7 +84,7 @@ def _row(wire: Mapping[str, Any], before: PrivacyBudget | None, after: PrivacyBu
         if amount is None:
             return "unknown"
         if price is None or known is None:
-            return summary.short(amount)
-        return summary.short_at_best_order(amount, price=price, left=known)
+            return str(amount)
+        return budget_text.at_best_order(amount, price=price, left=known)
 
     return text(before), "nothing" if price is None else text(price), text(after)

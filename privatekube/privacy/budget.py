@@ -113,8 +113,12 @@ class EpsilonDelta:
             if whole > 0 or amount > 0
         )
 
+    def text(self, digits: int = 4) -> str:
+        """Describe this budget with that many significant digits of epsilon, and two fewer of delta."""
+        return f"epsilon {self.epsilon:.{digits}g}, delta {self.delta:.{digits - 2}g}"
+
     def __str__(self) -> str:
-        return f"epsilon {self.epsilon:.6g}, delta {self.delta:.3g}"
+        return self.text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +247,16 @@ class RenyiCurve:
             )
         return RenyiCurve.from_pairs(common)
 
+    def text(self, digits: int = 4) -> str:
+        """Describe this curve by its epsilon at the best finite order, see `best_order`."""
+        return self.text_at(self.best_order()[0], digits)
+
+    def text_at(self, alpha: float, digits: int = 4) -> str:
+        """Describe this curve by its epsilon at an order that it has."""
+        return f"renyi {self.at(alpha):.{digits}g} at order {alpha:g}"
+
     def __str__(self) -> str:
-        return "renyi " + " ".join(f"{alpha:g}:{epsilon:.4g}" for alpha, epsilon in self.as_pairs())
+        return self.text()
 
 
 PrivacyBudget = EpsilonDelta | RenyiCurve

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.privacy import budget, renyi_filter
+from privatekube.privacy import budget, budget_text, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.reconcile import earlier_data, ledger_entries
 from privatekube.reconcile.earlier_data import Catalogue
@@ -206,8 +206,9 @@ def _is_equivalent(before: PrivacyBudget, now: PrivacyBudget) -> bool:
 
 def _require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
     if not budget.is_close(before, block.spec.initial_budget):
+        known, asked = budget_text.differing(before, block.spec.initial_budget)
         raise errors.InvalidBudget(
-            f"block {block.id}: its data has the budget {before}, asked {block.spec.initial_budget}; "
+            f"block {block.id}: its data has the budget {known}, asked {asked}; "
             "a budget is for the data's whole lifetime: create it with the same"
         )
 

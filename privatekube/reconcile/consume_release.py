@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.privacy import budget, rounding
+from privatekube.privacy import budget, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import pass_state
 from privatekube.reconcile.pass_state import PassState
@@ -92,9 +92,11 @@ def _settlement(
             return Settlement(error="nothing is acquired on this block")
         settled = amount.minimum(held)
         if len(settled.values) < len(held.values):  # orders that are not named would be lost permanently
-            return Settlement(error=f"asked {amount}, held {held}: name every order that is held")
+            known = ", ".join(f"{order:g}" for order in held.orders)
+            return Settlement(error=f"asked {amount}: name every order that is held: {known}")
         if not truncate and not _is_within(amount, held):
-            return Settlement(error=f"asked {amount}, held {held}")
+            asked, known = budget_text.differing(amount, held)
+            return Settlement(error=f"asked {asked}, held {known}")
         return Settlement(budget=settled)
     except errors.InvalidInput as error:
         return Settlement(error=str(error))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import budget, budget_text
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import earlier_data
 from privatekube.reconcile.earlier_data import Catalogue
@@ -134,9 +134,10 @@ def _require_equal(block_id: str, committed: list[PrivacyBudget], entries: list[
     if in_block is None and in_ledger is None:
         return
     if in_block is None or in_ledger is None or not budget.is_close(in_block, in_ledger):
+        recorded, entered = budget_text.differing(in_block, in_ledger)
         raise errors.CorruptData(
-            f"ledger: block {block_id} says that {in_block or 'nothing'} is committed, the ledger says "
-            f"{in_ledger or 'nothing'}; one of them was changed: restore a backup, and find out who wrote to the store"
+            f"ledger: block {block_id} says that {recorded} is committed, the ledger says {entered}; "
+            "one of them was changed: restore a backup, and find out who wrote to the store"
         )
 
 

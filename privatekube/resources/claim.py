@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import budget, budget_text
 from privatekube.resources import meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.refusals import Refusal
@@ -199,6 +199,5 @@ class PrivacyBudgetClaim:
             if committed is None or not budget.is_close(committed, amount):
                 refusal = None if response is None else response.refusal
                 reason = refusal or (outcome.error if outcome else None) or "it was interrupted"
-                raise errors.BudgetExceeded(
-                    f"block {block_id}: asked to commit {amount}, committed {committed}: {reason}"
-                )
+                asked, done = budget_text.differing(amount, committed)
+                raise errors.BudgetExceeded(f"block {block_id}: asked to commit {asked}, committed {done}: {reason}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import budget, budget_text
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import Dimension, PrivateDataBlock, require_decimal
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -126,8 +126,9 @@ def require_possible(request: AllocateRequest, chosen: Collection[PrivateDataBlo
     ]
     if len(chosen) - len(too_small) < needed(request, len(chosen)):
         first, others = too_small[0], len(too_small) - 1
+        asked, whole = budget_text.asked_and_left(demands[first.id], first.spec.initial_budget)
         raise errors.InvalidBudget(
-            f"demand on {first.id}: asked {demands[first.id]}, more than its initial budget {first.spec.initial_budget}"
+            f"demand on {first.id}: asked {asked}, more than its initial budget {whole}"
             + (f" (and {others} more)" if others else "")
             + "; ask for less, or for fewer blocks"
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import rounding
+from privatekube.privacy import budget_text, rounding
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import matching, transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -64,11 +64,14 @@ def require_possible(blocks: Sequence[PrivateDataBlock], request: AllocateReques
         status = transitions.status_of(transitions.initialize_status(block))
         left = status.pending + status.available
         if not left.admits(demands[block.id], capacity=block.spec.initial_budget):
-            lacking.append(f"block {block.id} lacks budget: asked {demands[block.id]}, left {left}")
+            lacking.append((block.id, left))
     if len(blocks) - len(lacking) < matching.needed(request, len(blocks)):
+        first, left = lacking[0]
+        asked, rest = budget_text.asked_and_left(demands[first], left)
         others = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
         raise errors.BudgetUnavailable(
-            f"{lacking[0]}{others}; ask for less, for fewer blocks, or create blocks of new data"
+            f"block {first} lacks budget: asked {asked}, left {rest}{others}; "
+            "ask for less, for fewer blocks, or create blocks of new data"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from privatekube.privacy import budget
-from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest
@@ -50,41 +50,33 @@ def claim_columns(claim: PrivacyBudgetClaim) -> Json:
     return {"state": str(state(claim)), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}
 
 
+def number_of(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number of things in words; without a `plural`, an s is appended.
+
+    >>> number_of(1, "entry", "entries"), number_of(0, "entry", "entries"), number_of(2000, "step")
+    ('1 entry', '0 entries', '2,000 steps')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
 def number_of_blocks(number: int) -> str:
     """Return a number of blocks in words.
 
     >>> number_of_blocks(1), number_of_blocks(2)
     ('1 block', '2 blocks')
     """
-    return f"{number} block" if number == 1 else f"{number} blocks"
+    return number_of(number, "block")
 
 
 def left(block: PrivateDataBlock) -> str:
     """Describe the budget that is not granted yet: epsilon and delta, or the Renyi order with most left."""
-    return short(left_amount(block))
+    return str(left_amount(block))
 
 
 def left_amount(block: PrivateDataBlock) -> PrivacyBudget:
     """Return the budget that is not granted yet, locked or not."""
     status = block.status
     return block.spec.initial_budget if status is None else status.pending + status.available
-
-
-def short(amount: PrivacyBudget) -> str:
-    """Describe a budget in a few characters: a Renyi curve by its best finite order."""
-    if isinstance(amount, RenyiCurve):
-        alpha, epsilon = amount.best_order()
-        return f"renyi {epsilon:.4g} at order {alpha:g}"
-    return f"epsilon {amount.epsilon:.4g}, delta {amount.delta:.2g}"
-
-
-def short_at_best_order(amount: PrivacyBudget, *, price: PrivacyBudget, left: PrivacyBudget) -> str:
-    """Describe a budget as `short` does, but a Renyi curve at the order at which `left` has room for most prices."""
-    if not isinstance(amount, RenyiCurve) or not isinstance(price, RenyiCurve) or not isinstance(left, RenyiCurve):
-        return short(amount)
-    room = {order: (left.at(order) or 0.0) / value for order, value in price.as_pairs() if value > 0}
-    order = max(room, key=room.__getitem__, default=price.orders[0])
-    return f"renyi {amount.at(order) or 0.0:.4g} at order {order:g}"
 
 
 def committed_share(block: PrivateDataBlock) -> float:
@@ -109,5 +101,5 @@ def demand(claim: PrivacyBudgetClaim) -> str:
     """Describe a claim's demand on each block."""
     for request in claim.spec.requests:
         if isinstance(request.action, AllocateRequest) and request.action.expected_budget.constant is not None:
-            return short(request.action.expected_budget.constant)
+            return str(request.action.expected_budget.constant)
     return "by block"

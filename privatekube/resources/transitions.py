@@ -13,7 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from privatekube import errors
-from privatekube.privacy import budget, rounding
+from privatekube.privacy import budget, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import BlockStatus, Budgets, Lock, LockState, PrivateDataBlock, ReturnPolicy
 from privatekube.resources.request_id import RequestId
@@ -82,7 +82,8 @@ def begin_acquire(
     """
     status = status_of(block)
     if not status.available.admits(amount, capacity=block.spec.initial_budget):
-        raise errors.BudgetUnavailable(f"block {block.id}: asked {amount}, available {status.available}")
+        asked, available = budget_text.asked_and_left(amount, status.available)
+        raise errors.BudgetUnavailable(f"block {block.id}: asked {asked}, available {available}")
     before = status.locks.get(request)
     lock = Lock(LockState.DPF_ACQUIRING, acquired=amount, reserved=before.reserved if before else None, owner=owner)
     return _with(block, available=status.available - amount, locks=_with_lock(block, request, lock))

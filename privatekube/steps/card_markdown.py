@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from privatekube.resources import summary
 from privatekube.resources.statement import ChargedBlock
 from privatekube.resources.wire import common
 from privatekube.steps.privacy_card import NOT_STATED, Guarantee, PrivacyCard, RunFacts
@@ -106,7 +105,7 @@ def _budget_text(wire: Mapping[str, Any] | None) -> str:
     amount = common.budget_from_wire(wire)
     if wire is None:
         return "the block was deleted"
-    return "nothing" if amount is None else summary.short(amount)
+    return "nothing" if amount is None else str(amount)
 
 
 def _files(run: RunFacts) -> Iterator[str]:

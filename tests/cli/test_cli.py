@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from privatekube.cli.app import app
 from privatekube.client import connect
+from privatekube.privacy import event_text, events
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.wire import blocks, claims
 from tests import builders
@@ -88,7 +90,10 @@ def test_describe_shows_who_holds_what(uri: str) -> None:
     described = run(uri, "describe", "block", "a")
     for expected in ("acquired by ns/held", "committed by ns/paid", "initial", "file:///a", "startTime"):
         assert expected in described
-    assert "order 2" in run(uri, "describe", "block", "r")
+    renyi = run(uri, "describe", "block", "r")
+    assert "renyi at order 3" in renyi
+    assert "order 2" not in renyi
+    assert "alpha: 2.0" in run(uri, "describe", "block", "r", "-o", "yaml")
     claimed = run(uri, "describe", "claim", "paid")
     assert "committed on ns/a" in claimed
     assert "ConsumeRequest" in claimed
@@ -105,6 +110,27 @@ def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> Non
     assert "ns/paid" in run(uri, "ledger", "--claim", "paid")
     assert "ns/paid" not in run(uri, "ledger", "--claim", "ns/held")
     assert "2 entries on the data of 2 blocks are unchanged and add up" in run(uri, "ledger", "--verify")
+
+
+def test_the_ledger_of_one_entry_is_counted_in_the_singular(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/state.db"
+    with connect.connect(uri) as client:
+        client.create_blocks([builders.block("a")])
+        client.allocate("ns", "paid", builders.allocate(0.25), timeout_seconds=5)
+        client.consume("ns/paid")
+    assert "1 entry on the data of 1 block is unchanged and adds up" in run(uri, "ledger", "--verify")
+
+
+def test_the_ledger_shows_mechanisms_in_words_and_keeps_their_json(uri: str) -> None:
+    event = events.to_json(events.poisson_gaussian(0.2, 10.0625, 75))
+    odd = "[/red] noise :smile: [bold]"  # what a claimant may state as well
+    with connect.connect(uri) as client:
+        client.consume("ns/held", mechanisms=[event_text.stated("dp_train on train", event), odd])
+    shown = run(uri, "ledger", "--claim", "held")
+    text = "dp_train on train: Gaussian, noise multiplier 10.06, 75 steps at sampling rate 0.2"
+    assert [line.rstrip().endswith(f"{text}; {odd}") for line in shown.splitlines()[1:]] == [True, True]
+    entry, _ = json.loads(run(uri, "ledger", "--claim", "held", "-o", "json"))["entries"]
+    assert json.loads(entry["mechanisms"][0].partition(": ")[2]) == event
 
 
 WHERE = ("--set", "dataset=d", "--set", "namespace=ns")
@@ -126,9 +152,9 @@ def test_a_plan_has_the_price_the_noise_of_each_step_what_is_left_and_how_many_s
     for line in (
         "price on each block: epsilon 0.1, delta 1e-09",
         "noise of dp_preprocess: discrete Laplace, scale 200",
-        "noise of dp_train: 75 steps of Gaussian noise, multiplier",
+        "noise of dp_train: Gaussian, noise multiplier",
         "noise of dp_evaluate: discrete Laplace, scale",
-        "left of ns/a: epsilon 0.25, delta 1e-07",
+        "left of ns/a: epsilon 0.25, delta 1e-07 before this run, epsilon 0.15, delta 9.9e-08 after it",
         "2 such runs fit in what is left of the blocks",
     ):
         assert line in text
@@ -136,7 +162,27 @@ def test_a_plan_has_the_price_the_noise_of_each_step_what_is_left_and_how_many_s
     assert plan["repetitions"] == 2
     assert plan["price"] == {"epsDel": {"epsilon": 0.1, "delta": 1e-9}}
     assert plan["plan"]["statistics_scale"] == pytest.approx(200)
-    assert set(plan["left"]) == {"ns/a", "ns/b"}
+    for name, epsilon in (("leftBefore", 0.25), ("leftAfter", 0.15)):
+        assert [left["epsDel"]["epsilon"] for left in plan[name].values()] == pytest.approx([epsilon, epsilon])
+
+
+def test_a_plan_that_does_not_fit_says_what_is_left_before_it_and_that_it_is_too_little(uri: str) -> None:
+    with connect.connect(uri) as client:
+        client.set_policy(unlock="n=10")
+        client.create_blocks([builders.block("w", dataset="waiting", day=2)])
+    text = run(uri, "plan", "--set", "dataset=waiting", "--set", "namespace=ns", "--set", "epsilon=0.5")
+    assert text.startswith("would wait\n")
+    assert "when: after 4 more requests on its blocks, if they leave what they unlock" in text
+    assert "left of ns/w: epsilon 1, delta 1e-07 before this run, epsilon 0.5, delta 9.9e-08 after it" in text
+    text = run(uri, "plan", "--set", "dataset=waiting", "--set", "namespace=ns", "--set", "epsilon=0.15")
+    assert "when: after 1 more request on its blocks, if it leaves what it unlocks" in text
+
+
+def test_a_refused_plan_on_renyi_blocks_shows_one_order_of_each_budget(uri: str) -> None:
+    refused = run(uri, "plan", "--set", "dataset=renyi", "--set", "namespace=ns", "--set", "epsilon=50", refused=True)
+    (line,) = [line for line in refused.splitlines() if line.startswith("would be refused: ")]
+    assert re.search(r"asked renyi \S+ at order (\d), left renyi \S+ at order \1;", line)
+    assert re.search(r"left of ns/r: renyi \S+ at order \d before this run, too little for it", refused)
 
 
 def test_a_plan_for_a_delta_above_what_the_blocks_hold_is_refused_with_exit_status_3(uri: str) -> None:

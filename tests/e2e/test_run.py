@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def test_runs_go_on_until_the_budget_is_gone_and_the_refusal_changes_nothing(lap
 @pytest.mark.slow
 def test_renyi_blocks_are_charged_the_curve_of_the_mechanisms(laptop: Laptop) -> None:
     laptop.run("demo_blocks.py", "create", "--days", "1")
-    laptop.pipeline()
+    printed = laptop.pipeline()
+    assert "claiming epsilon 1, delta 1e-09 on all blocks" in printed
+    assert re.search(r"committed renyi \S+ at order \S+ on 1 block\b", printed)
+    assert re.search(r"renyi \S+ at order (\S+) +renyi \S+ at order \1 +renyi \S+ at order \1", printed)
     paid = receipt(laptop)
     (block_id, budget) = next(iter(paid["committed"].items()))
     held = laptop.blocks()[block_id]["status"]["committedBudgetMap"][paid["claim"]]

@@ -20,7 +20,8 @@ CLAIM = f"{builders.NAMESPACE}/run-7"
 DIGEST = documents.digest(b"content")
 LAPLACE = {"type": "discrete_laplace", "noise_parameter": 0.05, "sensitivity": 1}
 GAUSSIAN = {"type": "gaussian", "noise_multiplier": 10.06}
-SGD = {"type": "self_composed", "count": 75, "event": {"type": "poisson_sampled", "event": GAUSSIAN}}
+SAMPLED = {"type": "poisson_sampled", "sampling_probability": 0.2, "event": GAUSSIAN}
+SGD = {"type": "self_composed", "count": 75, "event": SAMPLED}
 
 
 def published(folder: Path, blocks: int, **metrics: Any) -> Path:
@@ -76,8 +77,9 @@ def test_it_shows_budget_spends_metrics_and_results(tmp_path: Path) -> None:
     lines = lines_of(summary_of(published(tmp_path, 1, majority_share=share)))
     assert re.split(r"\s{2,}", lines["b-00"])[1] == "epsilon 1, delta 1e-09"
     assert lines["claim"] == CLAIM
-    assert lines["spent by dp_preprocess"] == "discrete Laplace, scale 20 on all units"
-    assert lines["spent by dp_train"] == "DP-SGD, 75 steps at noise multiplier 10.06 on train units"
+    assert lines["spent by dp_preprocess"] == "discrete Laplace, scale 20, sensitivity 1, on all units"
+    training = "Gaussian, noise multiplier 10.06, 75 steps at sampling rate 0.2, on train units"
+    assert lines["spent by dp_train"] == training
     assert lines["total"] == "epsilon 0.999987 at delta 1e-09"
     assert lines["accuracy (product, lstm)"] == "0.620 (95 %: 0.591 to 0.650)"
     assert lines["majority class"] == "unknown: too few held-out reviews for the noise"
