@@ -288,3 +288,30 @@ def test_a_time_to_settle_that_no_calendar_has_is_refused(
     assert f"less than or equal to {bound}" in patch(
         apiserver, {"spec": {"settleAfter": settle_after}}, user="claimant"
     )
+
+
+HUGE_BUDGET = {"renyi": [{"alpha": 2 + order, "epsilon": 0.1} for order in range(65)]}
+SMALL_BUDGET = {"epsDel": {"epsilon": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "refusal"),
+    [
+        (
+            {"allocateRequest": {"dataset": "d", "expectedBudget": {"constant": HUGE_BUDGET}}},
+            "must have at most 64 items",
+        ),
+        ({"allocateRequest": {"dataset": "d" * 254}}, "may not be more than 253"),
+        ({"consumeRequest": {"consume": {"b" * 508: SMALL_BUDGET}}}, "name a block as namespace/name"),
+        ({"releaseRequest": {"release": {"b" * 508: SMALL_BUDGET}}}, "name a block as namespace/name"),
+        (
+            {"consumeRequest": {"consume": {f"ns/{n}": SMALL_BUDGET for n in range(1025)}}},
+            "must have at most 1024 items",
+        ),
+        ({"consumeRequest": {"mechanisms": ["noise"] * 65}}, "must have at most 64 items"),
+    ],
+)
+def test_a_request_beyond_the_bounds_is_refused(apiserver: ApiServer, request_: Json, refusal: str) -> None:
+    document = claims.to_wire(builders.claim("large"))
+    document["spec"]["requests"] = [{"identifier": "1", **request_}]
+    assert refusal in apply(apiserver, document, user="claimant", status=1)
