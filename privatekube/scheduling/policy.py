@@ -25,7 +25,8 @@ DEFAULTS = {
 
 
 def _milliseconds(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= LONGEST_MS:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LONGEST_MS))
+    if not is_number or not 1 <= int(text) <= LONGEST_MS:
         bound = f"is not a whole number from 1 to {LONGEST_MS}"
         raise errors.invalid(name, text, bound, "write milliseconds, such as 300000")
     return int(text)

@@ -232,6 +232,7 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
     assert "unlock: all" in run(uri, "policy")
     assert "unlock: n=7" in run(uri, "policy", "--unlock", "n=7", "--order", "fcfs", "--default-timeout", "60")
     assert "default_timeout_ms: 60000" in run(uri, "policy")
+    assert "settle_within_ms: 7200000" in run(uri, "policy", "--settle-within", "2h")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,23 @@ class ApiServer(abc.ABC):
         account = f"--serviceaccount={USERS_NAMESPACE}:controller"
         binding = ("create", "rolebinding", USERS_NAMESPACE, "--role=privatekube-controller", account)
         self.kubectl(*binding, f"--namespace={SYSTEM_NAMESPACE}")
-        self._wait_for_admission_policies()
+        self.wait_for_admission_policies()
+
+    def wait_for_admission_policies(self) -> None:
+        """Wait until the API server applies the admission policies: it takes them over together, within seconds."""
+        deadline = time.monotonic() + _ADMISSION_SECONDS
+        while not (self._refuses_forged_records() and self.records_creators()):
+            assert time.monotonic() < deadline, "the admission policies are not in force"
+            time.sleep(0.2)
+
+    def records_creators(self) -> bool:
+        """Whether a claim whose author names no creator is accepted, and then has the name of its creator."""
+        claim = _probe("PrivacyBudgetClaim", {}, namespace=TEST_NAMESPACES[0])
+        try:
+            created = self.kubectl(*_DRY_RUN, "-o", "json", user="claimant", stdin=claim)
+        except AssertionError:
+            return False
+        return "annotations" in json.loads(created)["metadata"]
 
     def add_user(self, user: str, *, namespace: str = USERS_NAMESPACE) -> None:
         """Create a service account of that name, by whose token `user` is known from then on."""
@@ -93,9 +109,8 @@ class ApiServer(abc.ABC):
 
     def bind(self, user: str, role: str | None = None) -> None:
         """Give a user the ClusterRole privatekube-`role`, by default that of the same name."""
-        account = f"--serviceaccount={USERS_NAMESPACE}:{user}"
-        role = f"--clusterrole=privatekube-{role or user}"
-        self.kubectl("create", "clusterrolebinding", _binding(user), role, account)
+        account, named = f"--serviceaccount={USERS_NAMESPACE}:{user}", f"--clusterrole=privatekube-{role or user}"
+        self.kubectl("create", "clusterrolebinding", _binding(user), named, account)
 
     def unbind(self, user: str) -> None:
         """Take that role away from the user."""
@@ -146,18 +161,6 @@ class ApiServer(abc.ABC):
 
     def _token(self, user: str) -> str:
         return self.tokens.get(user, "unknown-token")
-
-    def _wait_for_admission_policies(self) -> None:
-        """Wait until the API server applies the admission policies: it takes them over together, within seconds."""
-        deadline = time.monotonic() + _ADMISSION_SECONDS
-        while not (self._refuses_forged_records() and self._stamps_claims()):
-            assert time.monotonic() < deadline, "the admission policies are not in force"
-            time.sleep(0.2)
-
-    def _stamps_claims(self) -> bool:
-        claim = _probe("PrivacyBudgetClaim", {}, namespace=TEST_NAMESPACES[0])
-        created = self.kubectl(*_DRY_RUN, "-o", "json", user="claimant", stdin=claim)
-        return "annotations" in json.loads(created)["metadata"]
 
     def _refuses_forged_records(self) -> bool:
         held: dict[str, Any] = {"blockId": "ns/b", "initialBudget": {}, "committedBudgetMap": {}}

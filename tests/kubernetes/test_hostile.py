@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from privatekube.resources.responses import ResponseState
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire import blocks, claims
 from privatekube.store.kubernetes import documents
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes import stores
@@ -26,7 +30,6 @@ from tests.store import test_contract
 pytestmark = pytest.mark.kubernetes
 Json = dict[str, Any]
 
-CREATED_BY = "privacy.columbia.github.com/created-by"
 EPOCH = "privacy.columbia.github.com/controller-epoch"
 FORBIDDEN = "is forbidden: User"
 CLAIM, BLOCK = ("pbc", "c", "-n", "ns"), ("pb", "b", "-n", "ns")
@@ -133,13 +136,39 @@ def test_the_service_accounts_of_a_namespace_share_its_claims_but_not_those_of_o
 
 def test_a_claim_names_its_creator_whatever_its_author_writes(apiserver: ApiServer, plane: Plane) -> None:
     document = claims.to_wire(builders.claim("forged"))
-    document["metadata"]["annotations"] = {CREATED_BY: f"system:serviceaccount:{USERS_NAMESPACE}:claimant"}
+    document["metadata"]["annotations"] = {documents.CREATED_BY: f"system:serviceaccount:{USERS_NAMESPACE}:claimant"}
     apply(apiserver, document, user=RIVAL)
     name = f"system:serviceaccount:{USERS_NAMESPACE}:{RIVAL}"
-    assert plane.claim("forged").meta.annotations[CREATED_BY] == name
-    for user, change in ((RIVAL, {CREATED_BY: "another"}), ("administrator", {CREATED_BY: None})):
+    assert plane.claim("forged").meta.annotations[documents.CREATED_BY] == name
+    for user, change in ((RIVAL, {documents.CREATED_BY: "another"}), ("administrator", {documents.CREATED_BY: None})):
         refused = patch(apiserver, {"metadata": {"annotations": change}}, user=user, of=("pbc", "forged", "-n", "ns"))
-        assert f"{CREATED_BY} cannot be changed" in refused
+        assert f"{documents.CREATED_BY} cannot be changed" in refused
+
+
+@pytest.fixture
+def older(apiserver: ApiServer) -> Iterator[None]:
+    """An API server that does not record who creates a claim, as before Kubernetes 1.36."""
+    base = Path(__file__).resolve().parent.parent.parent / "manifests" / "base"
+    apiserver.kubectl("delete", "-f", str(base / "claim-creator.yaml"))
+    wait_until(lambda: not apiserver.records_creators(), 30)
+    yield
+    apiserver.kubectl("apply", "--server-side", "-k", str(base))
+    apiserver.wait_for_admission_policies()
+
+
+def test_on_an_older_server_the_author_of_a_claim_states_its_creator_and_cannot_lie(
+    apiserver: ApiServer, plane: Plane, older: None
+) -> None:
+    unstated = claims.to_wire(builders.claim("unstated"))
+    name = f"system:serviceaccount:{USERS_NAMESPACE}:{RIVAL}"
+    assert f"{documents.CREATED_BY} must be {name}" in apply(apiserver, unstated, user=RIVAL, status=1)
+    with contextlib.closing(apiserver.api("claimant")) as api:
+        created = KubernetesStore(Cluster(api), CoreObjects(api)).create(builders.claim("stated"))
+    unstated["metadata"]["annotations"] = {documents.CREATED_BY: created.meta.annotations[documents.CREATED_BY]}
+    assert f"{documents.CREATED_BY} must be {name}" in apply(apiserver, unstated, user=RIVAL, status=1)
+    assert "the claim belongs to" in patch(
+        apiserver, CHANGES_OF_A_CLAIM["open"], user=RIVAL, of=("pbc", "stated", "-n", "ns")
+    )
 
 
 def test_opened_data_stays_opened_though_the_spec_is_removed_and_added_again(

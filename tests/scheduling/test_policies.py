@@ -11,7 +11,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.block import FlowReleasing
 from privatekube.resources.request_id import RequestId
 from privatekube.scheduling import cycle, ordering, unlocking
-from privatekube.scheduling.policy import Policy
+from privatekube.scheduling.policy import LONGEST_MS, Policy
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 from privatekube.scheduling.unlocking import UnlockSchedule
 from tests import builders
@@ -153,3 +153,12 @@ HUGE = [f"n={'9' * 5000}", f"t={'9' * 5000}s,1s"]
 def test_an_unknown_policy_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="unlock"):
         unlocking.parse(text)
+
+
+@pytest.mark.parametrize("name", ["default_timeout_ms", "settle_within_ms"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "1.5", "\u00b2", str(LONGEST_MS + 1), "9" * 5000], ids=lambda text: text[:8]
+)
+def test_a_time_that_no_claim_could_wait_is_refused(name: str, text: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=name):
+        Policy.parse({name: text})

@@ -1,4 +1,4 @@
-"""Kubernetes' own objects that the control plane uses: a ConfigMap for its policy, Secrets, its Lease, its Events."""
+"""Kubernetes' own objects that are used: a ConfigMap for the policy, Secrets, a Lease, Events, the user's name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,26 @@ class CoreObjects:
 
     Args:
         api: the connection.
-        patience_seconds: how long to retry to read a ConfigMap while the server is busy or cannot be reached.
+        patience_seconds: how long to retry to read while the server is busy or cannot be reached.
     """
 
     def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0) -> None:
         self._api, self._patience = api, patience_seconds
         self._core = client.CoreV1Api(api)
         self._leases = client.CoordinationV1Api(api)
+        self._user: str | None = None
+
+    def user(self) -> str:
+        """Return the name by which the API server knows the user of this connection; it is asked once."""
+        if self._user is None:
+            reviews = client.AuthenticationV1Api(self._api)
+
+            def review() -> str:
+                answer = reviews.create_self_subject_review({}, _request_timeout=TIMEOUT_SECONDS)
+                return str(answer.status.user_info.username)
+
+            self._user = call_patiently(review, "the user's name", self._api, timeout_seconds=self._patience)
+        return self._user
 
     def config_map(self, name: str, namespace: str) -> dict[str, str]:
         """Return the data of a ConfigMap; empty where it does not exist."""

@@ -18,6 +18,7 @@ from typing_extensions import override
 from privatekube import errors
 from privatekube.resources import ledger, summary
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
@@ -55,6 +56,8 @@ class KubernetesStore(Backend):
     def create(self, resource: R) -> R:
         kind = kinds.kind_of(resource)
         annotations = {documents.CREATED: f"{self._clock.now_ns():020d}", **resource.meta.annotations}
+        if isinstance(resource, PrivacyBudgetClaim):
+            annotations[documents.CREATED_BY] = self._core.user()
         annotated: R = replace(resource, meta=replace(resource.meta, annotations=annotations))
         try:
             document = documents.checked_document(documents.with_finalizer(annotated))
