@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from privatekube import errors, retries
 from privatekube.client.embedded import ControlPlane
+from privatekube.engine import overdue_claims
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import overdue_claims, reconcile
+from privatekube.reconcile import reconcile
 from privatekube.resources import matching, refusals, shortages
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from privatekube import errors, retries
 from privatekube.client.client import BudgetClient, Outcome, require_unopened
-from privatekube.reconcile import ledger_audit, overdue_claims
+from privatekube.engine import overdue_claims
+from privatekube.reconcile import ledger_audit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
 from privatekube.resources.data_identity import DataIdentity

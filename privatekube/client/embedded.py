@@ -7,7 +7,7 @@ from typing import Self
 
 from privatekube import errors
 from privatekube.privacy import budget
-from privatekube.reconcile import block_admission, card_statements, ledger_audit, reconcile
+from privatekube.reconcile import block_admission, ledger_audit, read_world, reconcile
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -173,7 +173,7 @@ class ControlPlane:
 
     def card_public_key(self) -> str | None:
         """Return the public key that checks the privacy cards of this store; None before the first was signed."""
-        return self.store.settings().get(card_statements.PUBLIC_KEY)
+        return self.store.settings().get(read_world.PUBLIC_KEY)
 
     def set_policy(self, **settings: str) -> None:
         """Change the scheduling policy of this store; other settings are kept.

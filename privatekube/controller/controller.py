@@ -17,8 +17,9 @@ from privatekube.controller.event_recorder import EventRecorder
 from privatekube.controller.leader_election import LeaderElector, Term
 from privatekube.controller.metrics import Metrics
 from privatekube.controller.status_events import StatusEvent
-from privatekube.reconcile import block_admission, reconcile
-from privatekube.reconcile.earlier_data import Catalogue
+from privatekube.engine import admission
+from privatekube.engine.earlier_data import Catalogue
+from privatekube.reconcile import block_admission, read_world, reconcile
 from privatekube.resources import meta
 from privatekube.scheduling import unlocking
 from privatekube.scheduling.policy import UNLOCK, Policy
@@ -225,11 +226,11 @@ class Controller:
         new_blocks = [block for block in blocks if block.status is None and block.meta.uid not in self._reported_blocks]
         if not new_blocks:
             return
-        catalogue = Catalogue.of_admitted(self.store, blocks)
+        catalogue = Catalogue.of_admitted(blocks, read_world.earlier_records(self.store, blocks))
         for block in new_blocks:
             self._reported_blocks.add(block.meta.uid)
             try:
-                block_admission.require_admissible(block, catalogue)
+                admission.require_admissible(block, catalogue)
             except errors.PrivateKubeError as error:
                 event = StatusEvent(status_events.NOT_ADMITTED, str(error), is_warning=True)
                 self._recorder.record(kinds.BLOCK.api_kind, block.meta, event)

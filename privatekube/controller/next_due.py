@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from privatekube.engine import unlocking
-from privatekube.reconcile import allocate_requests
+from privatekube.engine import allocate_requests, unlocking
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.scheduling.policy import Policy

@@ -1,1 +1,1 @@
-"""One pass of the control plane, as pure decisions about blocks and claims."""
+"""One pass of the control plane, decided without a store, a clock or I/O; see `run_pass.run_pass`."""

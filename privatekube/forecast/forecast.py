@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.client.embedded import ControlPlane
-from privatekube.engine import unlocking
+from privatekube.engine import allocate_requests, unlocking
 from privatekube.forecast import repetitions
 from privatekube.forecast.sandbox import Sandbox
 from privatekube.privacy import bisection
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
-from privatekube.reconcile import allocate_requests
 from privatekube.resources import matching, shortages, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim

@@ -1,1 +1,1 @@
-"""One pass of the control plane: read the store, decide, write; see `reconcile.reconcile`."""
+"""Passes over a store: read, decide with `engine`, write, again on conflict; see `reconcile.reconcile`."""

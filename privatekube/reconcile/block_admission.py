@@ -7,15 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.privacy import budget, budget_text, renyi_filter
-from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
-from privatekube.reconcile import earlier_data, ledger_entries
-from privatekube.reconcile.earlier_data import Catalogue
-from privatekube.resources import ledger, transitions
+from privatekube.engine import admission, run_pass
+from privatekube.engine.earlier_data import Catalogue
+from privatekube.engine.world import World
+from privatekube.reconcile import apply, read_world
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.data_identity import DataIdentity, Overlap
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.declared_data import DeclaredData
-from privatekube.resources.retired_data import RetiredData
 from privatekube.store.base import ResourceStore
 
 OWNER_KEY, _OWNER_KEY_BYTES = "data-owner-key", 32
@@ -53,12 +51,12 @@ def register(
                 "create other days, or use what is left: privatekube get blocks"
             )
         by_id = {identity.id: identity for identity in identities}
-        catalogue = Catalogue(store, by_id)
-        catalogue.add([*existing, *store.list_retired()])
+        records = read_world.earlier_records(store, [*existing, *missing])
+        catalogue = Catalogue(existing, replace(records, identities={**records.identities, **by_id}))
         names = {block.id for block in existing}
         for number, block in enumerate(missing):
             require_new_name(block, names)
-            require_admissible(block, catalogue)
+            admission.require_admissible(block, catalogue)
             _require_other_days(block, [*existing, *missing[:number]])
             catalogue.add([block])
             names.add(block.id)
@@ -73,67 +71,9 @@ def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> Non
 
     Budget that claims acquired and did not settle counts as committed: nobody can prove that the data was not read.
     """
+    world = World(now_ms, {block.id: block}, {})
     with store.transaction():
-        unsettled = tuple(ledger_entries.unsettled_entries(block, now_ms))
-        if block.status is not None:  # a block that was never admitted has nothing to add to an earlier record
-            initial, committed = block.spec.initial_budget, transitions.charges(block)
-            place = (block.spec.dataset, ledger.data_key(block), block.id)
-            store.retire(RetiredData(*place, initial, committed, unsettled, DeclaredData.of(block)))
-        store.delete(block)
-        for entry in unsettled:
-            store.append(entry)
-
-
-def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[RetiredData]:
-    """Check that a new block may be admitted beside the blocks of a catalogue.
-
-    Args:
-        block: the new block.
-        catalogue: the blocks that it may not share a record with, and the records of deleted ones.
-
-    Returns:
-        The records of the deleted blocks with some of its data on which something was committed.
-
-    Raises:
-        AlreadyExists: some of its data has a block, and so a budget, or it cannot be told whether it has.
-        InvalidBudget: its data had another initial budget or privacy unit.
-    """
-    if block.identity_id is not None and catalogue.identity_of(DeclaredData.of(block)) is None:
-        raise errors.AlreadyExists(
-            f"block {block.id}: the identity of its data is not in the store, so it cannot be told which budget the "
-            "data had; delete it, and create it again"
-        )
-    _require_record_stays(block, catalogue.record_of(block))
-    records = []
-    for match in catalogue.matches(block):
-        earlier = match.earlier
-        if match.overlap is Overlap.UNKNOWN and not (isinstance(earlier, RetiredData) and _is_unused(earlier)):
-            raise _unknown(block, earlier)
-        if isinstance(earlier, PrivateDataBlock):
-            raise errors.AlreadyExists(
-                f"block {block.id}: some of its data is registered as {earlier.id}, and a budget is never refreshed; "
-                "use that block, or create other days"
-            )
-        if match.overlap is Overlap.SAME:
-            _require_same_terms(block, earlier)
-            records += [] if _is_unused(earlier) else [earlier]
-    return records
-
-
-def _require_record_stays(block: PrivateDataBlock, record: RetiredData | None) -> None:
-    """Check that a block that will replace a record says as much of the data as the record does.
-
-    Otherwise deleting it would lose what the data of the record is recognised by.
-    """
-    before, now = None if record is None else record.declared, DeclaredData.of(block)
-    if record is None or before is None or _is_unused(record):
-        return
-    is_moved = block.content_digest is None and now.source != before.source
-    if is_moved or now.numbers != before.numbers or (now.identity_id is None and before.identity_id is not None):
-        raise errors.AlreadyExists(
-            f"block {block.id}: the record of the deleted block {record.block_id} would be replaced by one that says "
-            "something else of its data; create it as it was, or under another name"
-        )
+        apply.apply(store, world, run_pass.remove(world, block.id))
 
 
 def _require_other_days(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> None:
@@ -161,58 +101,6 @@ def require_new_name(block: PrivateDataBlock, names: Iterable[str]) -> None:
         )
 
 
-def _unknown(block: PrivateDataBlock, earlier: PrivateDataBlock | RetiredData) -> errors.AlreadyExists:
-    if isinstance(earlier, PrivateDataBlock):
-        name, remedy = f"block {earlier.id}", "use that block"
-    else:
-        name = f"the deleted block {earlier.block_id}"
-        remedy = f"create it in its dataset {earlier.dataset!r}, where it bears what was committed"
-    return errors.AlreadyExists(
-        f"block {block.id}: it cannot be told whether {name} has some of the same data, and a budget is never "
-        f"refreshed; {remedy}, or create other days"
-    )
-
-
-def _require_same_terms(block: PrivateDataBlock, record: RetiredData) -> None:
-    """Check that a new block has the budget and the unit that its data had.
-
-    The cost of one unit cannot be told from that of another, nor that in Renyi from that in epsilon-delta: they may
-    change only as long as nothing was committed.
-    """
-    is_unused = _is_unused(record)
-    if not (is_unused and _is_equivalent(record.initial_budget, block.spec.initial_budget)):
-        _require_same_budget(block, record.initial_budget)
-    unit, unit_before = DeclaredData.of(block).unit, None if record.declared is None else record.declared.unit
-    if None not in (unit, unit_before) and unit != unit_before and not is_unused:
-        raise errors.InvalidBudget(
-            f"block {block.id}: its unit is {unit}, but budget was committed on its data per {unit_before}; "
-            f"create it with --unit {unit_before}"
-        )
-
-
-def _is_unused(record: RetiredData) -> bool:
-    """Return whether nothing was committed on deleted data."""
-    return not earlier_data.exceeds(record.total, record.initial_budget * 0.0)
-
-
-def _is_equivalent(before: PrivacyBudget, now: PrivacyBudget) -> bool:
-    """Return whether one budget is the Renyi form of the other."""
-    match before, now:
-        case (EpsilonDelta() as whole, RenyiCurve() as curve) | (RenyiCurve() as curve, EpsilonDelta() as whole):
-            forms = (budget.to_renyi(whole, curve.orders), renyi_filter.capacity(whole, curve.orders))
-            return any(budget.is_close(form, curve) for form in forms)
-    return False
-
-
-def _require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
-    if not budget.is_close(before, block.spec.initial_budget):
-        known, asked = budget_text.differing(before, block.spec.initial_budget)
-        raise errors.InvalidBudget(
-            f"block {block.id}: its data has the budget {known}, asked {asked}; "
-            "a budget is for the data's whole lifetime: create it with the same"
-        )
-
-
 def _exists(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> bool:
     """Whether a block of the same name and the same data exists.
 
@@ -221,7 +109,7 @@ def _exists(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> bo
     """
     for other in existing:
         if other.id == block.id and other.spec.dataset == block.spec.dataset and _is_same_data(other, block):
-            _require_same_budget(block, other.spec.initial_budget)
+            admission.require_same_budget(block, other.spec.initial_budget)
             return True
     return False
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from privatekube import errors
+from privatekube.engine import earlier_data
+from privatekube.engine.earlier_data import Catalogue
 from privatekube.privacy import budget, budget_text
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import earlier_data
-from privatekube.reconcile.earlier_data import Catalogue
+from privatekube.reconcile import read_world
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.data_identity import Overlap
@@ -82,7 +83,7 @@ def _require_known(by_data: Mapping[tuple[str, str], list[Entry]], known: Set[tu
 
 def _require_one_budget(store: ResourceStore, blocks: list[PrivateDataBlock]) -> None:
     """Check that no data has a second budget beside or after its first one."""
-    catalogue = Catalogue.of_admitted(store, blocks)
+    catalogue = Catalogue.of_admitted(blocks, read_world.earlier_records(store, blocks))
     for block in blocks:
         for match in catalogue.matches(block) if block.status is not None else ():
             if match.overlap is Overlap.SAME and not _is_charged(block, match.earlier):

@@ -14,7 +14,7 @@ from kubernetes.client import AuthorizationV1Api
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.reconcile import block_admission, card_statements
+from privatekube.reconcile import block_admission, read_world
 from privatekube.resources import meta, signature, transitions
 from privatekube.resources.data_identity import DataIdentity, DaySketch
 from privatekube.resources.statement import SignedStatement
@@ -95,15 +95,15 @@ def by(apiserver: ApiServer) -> Iterator[dict[str, KubernetesStore]]:
 
 
 def test_only_the_controller_can_read_the_key_that_signs_privacy_cards(by: dict[str, KubernetesStore]) -> None:
-    key = by["controller"].ensure_secret(card_statements.PRIVATE_KEY, b"first")
-    assert by["controller"].ensure_secret(card_statements.PRIVATE_KEY, b"second") == key == b"first"
+    key = by["controller"].ensure_secret(read_world.PRIVATE_KEY, b"first")
+    assert by["controller"].ensure_secret(read_world.PRIVATE_KEY, b"second") == key == b"first"
     with pytest.raises(errors.InvalidInput, match="forbidden"):
         by["controller"].ensure_secret("another", b"key")
     for role in ("viewer", "claimant", "data-owner"):
         with pytest.raises(errors.InvalidInput, match="forbidden"):
-            by[role].ensure_secret(card_statements.PRIVATE_KEY, b"forged")
+            by[role].ensure_secret(read_world.PRIVATE_KEY, b"forged")
         with pytest.raises(errors.InvalidInput, match="forbidden"):
-            by[role].set_setting(card_statements.PUBLIC_KEY, "forged")
+            by[role].set_setting(read_world.PUBLIC_KEY, "forged")
 
 
 def test_a_claimant_writes_no_statement(by: dict[str, KubernetesStore]) -> None:

@@ -17,9 +17,12 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from privatekube import errors, retries
+from privatekube.engine import admission, allocate_requests, consume_release, recovery
+from privatekube.engine.changes import BlockChange, Deletion
+from privatekube.engine.draft import Draft
+from privatekube.engine.world import World
 from privatekube.privacy import budget
-from privatekube.reconcile import allocate_requests, consume_release, reconcile, recovery
-from privatekube.reconcile.pass_state import PassState
+from privatekube.reconcile import read_world, reconcile
 from privatekube.resources import matching, transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import RequestId
@@ -54,55 +57,55 @@ def let_it_die(patch: Patch) -> None:
 
 
 def a_fully_locked_block_is_refilled(patch: Patch) -> None:
-    admit_blocks = recovery.admit_blocks
+    admit_blocks = admission.admit_blocks
 
-    def mutant(state: PassState) -> None:
-        admit_blocks(state)
-        for block in list(state.blocks.values()):
+    def mutant(draft: Draft) -> None:
+        admit_blocks(draft)
+        for block in list(draft.blocks.values()):
             status = transitions.status_of(block)
             if not any(status.available.values) and not status.acquired and not status.committed:
                 pending = status.pending + block.spec.initial_budget
-                state.blocks[block.id] = replace(block, status=replace(status, pending=pending))
-                state._staged[block.id] = False
+                draft.blocks[block.id] = replace(block, status=replace(status, pending=pending))
+                draft.add(BlockChange(draft.blocks[block.id]))
 
-    patch.setattr(recovery, "admit_blocks", mutant)
+    patch.setattr(admission, "admit_blocks", mutant)
 
 
 def an_exhausted_block_is_deleted_with_its_record(patch: Patch) -> None:
     recover_locks = recovery.recover_locks
 
-    def mutant(state: PassState, policy: Policy) -> None:
-        recover_locks(state, policy)
-        for block in list(state.blocks.values()):
+    def mutant(draft: Draft, policy: Policy) -> None:
+        recover_locks(draft, policy)
+        for block in list(draft.blocks.values()):
             status = transitions.status_of(block)
             if budget.is_negligible(status.pending + status.available, capacity=block.spec.initial_budget):
-                state.drop_block(block)
-                state.store.delete(block)
+                draft.drop_block(block.id)
+                draft.add(Deletion(block))
 
     patch.setattr(recovery, "recover_locks", mutant)
 
 
 def the_claim_keeps_what_it_consumed(patch: Patch) -> None:
-    answer = PassState.answer
+    answer = Draft.answer
 
-    def mutant(self: PassState, *given: Any, detail: Any = None, holdings: Any = None, **named: Any) -> Any:
+    def mutant(self: Draft, *given: Any, detail: Any = None, holdings: Any = None, **named: Any) -> Any:
         kept = None if isinstance(detail, ConsumeResponse) else holdings
         return answer(self, *given, detail=detail, holdings=kept, **named)
 
-    patch.setattr(PassState, "answer", mutant)
+    patch.setattr(Draft, "answer", mutant)
 
 
 def a_negative_release_doubles_what_is_acquired(patch: Patch) -> None:
     settlement = consume_release._settlement
 
-    def mutant(state: PassState, claim: Any, request_id: Any, block_id: str, amount: Any, **named: Any) -> Settlement:
-        held = consume_release._held_amount(state, claim, block_id)
+    def mutant(draft: Draft, claim: Any, request_id: Any, block_id: str, amount: Any, **named: Any) -> Settlement:
+        held = consume_release._held_amount(draft, claim, block_id)
         if held is not None and all(value < 0 for value in amount.values):
             return Settlement(budget=held * -1.0)
-        return settlement(state, claim, request_id, block_id, amount, **named)
+        return settlement(draft, claim, request_id, block_id, amount, **named)
 
     patch.setattr(consume_release, "_settlement", mutant)
-    patch.setattr(consume_release, "_release_amount", lambda state, claim, block_id, amount: amount)
+    patch.setattr(consume_release, "_release_amount", lambda draft, claim, block_id, amount: amount)
 
 
 def all_or_nothing_never_fails(patch: Patch) -> None:
@@ -113,10 +116,10 @@ def all_or_nothing_never_fails(patch: Patch) -> None:
 def consume_on_an_unknown_block_kills(patch: Patch) -> None:
     settlement = consume_release._settlement
 
-    def mutant(state: PassState, claim: Any, request_id: Any, block_id: str, *given: Any, **named: Any) -> Settlement:
-        if block_id not in state.blocks:
+    def mutant(draft: Draft, claim: Any, request_id: Any, block_id: str, *given: Any, **named: Any) -> Settlement:
+        if block_id not in draft.blocks:
             raise SchedulerDiedError
-        return settlement(state, claim, request_id, block_id, *given, **named)
+        return settlement(draft, claim, request_id, block_id, *given, **named)
 
     let_it_die(patch)
     patch.setattr(consume_release, "_settlement", mutant)
@@ -138,10 +141,10 @@ def a_renyi_demand_on_an_epsilon_delta_block_kills(patch: Patch) -> None:
 def deleting_a_waiting_claim_kills(patch: Patch) -> None:
     resolve_lock = recovery._resolve_lock
 
-    def mutant(state: PassState, block_id: str, request_id: RequestId) -> bool:
-        if state.claim(request_id.claim) is None:
+    def mutant(draft: Draft, block_id: str, request_id: RequestId) -> bool:
+        if draft.claim(request_id.claim) is None:
             raise SchedulerDiedError
-        return resolve_lock(state, block_id, request_id)
+        return resolve_lock(draft, block_id, request_id)
 
     let_it_die(patch)
     patch.setattr(recovery, "_resolve_lock", mutant)
@@ -150,12 +153,12 @@ def deleting_a_waiting_claim_kills(patch: Patch) -> None:
 def deleting_a_block_under_a_waiting_claim_kills(patch: Patch) -> None:
     snapshot = allocate_requests.snapshot
 
-    def mutant(state: PassState) -> Any:
+    def mutant(draft: Draft) -> Any:
         if any(
-            block_id not in state.blocks for claim in state.open_claims.values() for block_id in claim.status.reserved
+            block_id not in draft.blocks for claim in draft.open_claims.values() for block_id in claim.status.reserved
         ):
             raise SchedulerDiedError
-        return snapshot(state)
+        return snapshot(draft)
 
     let_it_die(patch)
     patch.setattr(allocate_requests, "snapshot", mutant)
@@ -168,9 +171,9 @@ def a_claim_granted_after_waiting_is_never_answered_again(patch: Patch) -> None:
     read, expire = current.fget, allocate_requests.expire
     waited: set[str] = set()
 
-    def noting(state: PassState, policy: Policy) -> None:
-        waited.update(claim.meta.uid for claim in state.open_claims.values() if claim.status.reserved)
-        expire(state, policy)
+    def noting(draft: Draft, policy: Policy) -> None:
+        waited.update(claim.meta.uid for claim in draft.open_claims.values() if claim.status.reserved)
+        expire(draft, policy)
 
     def mutant(claim: Any) -> Any:
         last = claim.status.responses[-1] if claim.status.responses else None
@@ -205,8 +208,8 @@ def a_renyi_exact_fit_is_refused(patch: Patch) -> None:
 def a_cap_above_the_candidates_is_never_granted(patch: Patch) -> None:
     snapshot = allocate_requests.snapshot
 
-    def mutant(state: PassState) -> Any:
-        seen = snapshot(state)
+    def mutant(draft: Draft) -> Any:
+        seen = snapshot(draft)
         return replace(seen, waiting=tuple(e for e in seen.waiting if (e.n_blocks or 0) <= len(e.demand)))
 
     patch.setattr(allocate_requests, "snapshot", mutant)
@@ -225,7 +228,7 @@ def a_budget_map_does_not_restrict_the_blocks(patch: Patch) -> None:
 
 
 def unfinished_locks_are_never_completed(patch: Patch) -> None:
-    patch.setattr(recovery, "recover_locks", lambda state, policy: None)
+    patch.setattr(recovery, "recover_locks", lambda draft, policy: None)
 
 
 def rolling_back_does_nothing(patch: Patch) -> None:
@@ -233,18 +236,13 @@ def rolling_back_does_nothing(patch: Patch) -> None:
 
 
 def a_conflict_loops_on_what_was_read_before(patch: Patch) -> None:
-    read: dict[int, PassState] = {}
+    read, worlds = read_world.read, dict[int, World]()
 
-    def stale(store: Any, now_ms: int) -> PassState:
-        return read.setdefault(id(store), PassState(store, now_ms, *_listed(store)))
+    def stale(store: Any, now_ms: int) -> World:
+        return worlds.setdefault(id(store), read(store, now_ms))
 
-    patch.setattr(PassState, "read", staticmethod(stale))
+    patch.setattr(read_world, "read", stale)
     patch.setattr(reconcile, "BACK_OFF", retries.BackOff(first_seconds=0.0001))
-
-
-def _listed(store: Any) -> tuple[Any, Any]:
-    claims = {claim.id: claim for claim in store.list_claims(open_only=True)}
-    return {block.id: block for block in store.list_blocks()}, claims
 
 
 def case(name: str) -> Callable[[Path], None]:

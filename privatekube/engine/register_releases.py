@@ -7,7 +7,7 @@ so neither a crash nor a second controller lets two releases of a step through.
 
 from __future__ import annotations
 
-from privatekube.reconcile.pass_state import PassState
+from privatekube.engine.draft import Draft
 from privatekube.resources import refusals
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
@@ -15,11 +15,11 @@ from privatekube.resources.requests import RegisterRequest
 from privatekube.resources.responses import ConsumeResponse, RegisterResponse, ResponseState
 
 
-def register(state: PassState, claim: PrivacyBudgetClaim, index: int, request: RegisterRequest) -> None:
+def register(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: RegisterRequest) -> None:
     """Accept the first release of a step, and the same one again; refuse another one, or one that is not paid for."""
     refusal = _refusal(claim, request)
     response_state = ResponseState.SUCCESS if refusal is None else ResponseState.FAILURE
-    state.answer(claim, index, response_state, refusal=refusal, detail=RegisterResponse(request.step))
+    draft.answer(claim, index, response_state, refusal=refusal, detail=RegisterResponse(request.step))
 
 
 def _refusal(claim: PrivacyBudgetClaim, request: RegisterRequest) -> Refusal | None:

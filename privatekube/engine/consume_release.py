@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from privatekube import errors
+from privatekube.engine import sums
+from privatekube.engine.draft import Draft
 from privatekube.privacy import budget, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import pass_state
-from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -22,57 +22,57 @@ BeginTransition = Callable[..., PrivateDataBlock]
 _OPENED = Settlement(error="the data was opened, so its budget cannot be released; consume it")
 
 
-def consume(state: PassState, claim: PrivacyBudgetClaim, index: int, request: ConsumeRequest) -> None:
+def consume(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: ConsumeRequest) -> None:
     """Commit the amounts of a request; with allOrNothing=true all of them or nothing."""
     request_id = claim.request_id(index)
     all_or_nothing = _has_flag(request.policy, ALL_OR_NOTHING)
     outcomes = {
-        block_id: _settlement(state, claim, request_id, block_id, amount, truncate=not all_or_nothing)
+        block_id: _settlement(draft, claim, request_id, block_id, amount, truncate=not all_or_nothing)
         for block_id, amount in request.consume.items()
     }
     faults = [f"{block_id}: {outcome.error}" for block_id, outcome in outcomes.items() if outcome.error]
     if all_or_nothing and faults:
-        pass_state.undo_locks(state, request_id)
+        draft.undo_locks(request_id)
         refusal = Refusal.parse("; ".join(faults))
-        state.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=ConsumeResponse(outcomes))
+        draft.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=ConsumeResponse(outcomes))
         return
-    amounts = _lock_amounts(state, claim, request_id, outcomes, transitions.begin_commit)
+    amounts = _lock_amounts(draft, claim, request_id, outcomes, transitions.begin_commit)
     holdings = replace(
         claim.status,
-        acquired=pass_state.minus(claim.status.acquired, amounts),
-        committed=pass_state.plus(claim.status.committed, amounts),
+        acquired=sums.minus(claim.status.acquired, amounts),
+        committed=sums.plus(claim.status.committed, amounts),
     )
-    state.answer(claim, index, ResponseState.SUCCESS, detail=ConsumeResponse(outcomes), holdings=holdings)
-    pass_state.complete_locks(state, claim, request_id)
+    draft.answer(claim, index, ResponseState.SUCCESS, detail=ConsumeResponse(outcomes), holdings=holdings)
+    draft.complete_locks(claim, request_id)
 
 
-def release(state: PassState, claim: PrivacyBudgetClaim, index: int, request: ReleaseRequest) -> None:
+def release(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: ReleaseRequest) -> None:
     """Release the amounts of a request; refused on every block once the claim's data has been opened."""
     request_id = claim.request_id(index)
     truncate = _has_flag(request.policy, ABORT_AVAILABLE)
     if claim.spec.data_opened:
         outcomes = dict.fromkeys(request.release, _OPENED)
     else:
-        amounts = {key: _release_amount(state, claim, key, amount) for key, amount in request.release.items()}
+        amounts = {key: _release_amount(draft, claim, key, amount) for key, amount in request.release.items()}
         outcomes = {
-            block_id: _settlement(state, claim, request_id, block_id, amount, truncate=truncate)
+            block_id: _settlement(draft, claim, request_id, block_id, amount, truncate=truncate)
             for block_id, amount in amounts.items()
         }
-    amounts = _lock_amounts(state, claim, request_id, outcomes, transitions.begin_release)
-    holdings = replace(claim.status, acquired=pass_state.minus(claim.status.acquired, amounts))
-    state.answer(claim, index, ResponseState.SUCCESS, detail=ReleaseResponse(outcomes), holdings=holdings)
-    pass_state.complete_locks(state, claim, request_id)
+    amounts = _lock_amounts(draft, claim, request_id, outcomes, transitions.begin_release)
+    holdings = replace(claim.status, acquired=sums.minus(claim.status.acquired, amounts))
+    draft.answer(claim, index, ResponseState.SUCCESS, detail=ReleaseResponse(outcomes), holdings=holdings)
+    draft.complete_locks(claim, request_id)
 
 
-def _release_amount(state: PassState, claim: PrivacyBudgetClaim, block_id: str, amount: PrivacyBudget) -> PrivacyBudget:
+def _release_amount(draft: Draft, claim: PrivacyBudgetClaim, block_id: str, amount: PrivacyBudget) -> PrivacyBudget:
     """Return the amount to release: all that is held where every component is negative, as in PrivateKube."""
     is_all = all(value < 0 for value in amount.values)
-    held = _held_amount(state, claim, block_id) if is_all else None
+    held = _held_amount(draft, claim, block_id) if is_all else None
     return amount if held is None else held
 
 
 def _settlement(
-    state: PassState,
+    draft: Draft,
     claim: PrivacyBudgetClaim,
     request_id: RequestId,
     block_id: str,
@@ -81,11 +81,11 @@ def _settlement(
     truncate: bool,
 ) -> Settlement:
     """Return how much of `amount` can be settled on one block, or why nothing can; an existing lock decides."""
-    block = state.blocks.get(block_id)
+    block = draft.blocks.get(block_id)
     lock = block.status.locks.get(request_id) if block and block.status else None
     if lock is not None and lock.acquired is not None:
         return Settlement(budget=lock.acquired)
-    held = _held_amount(state, claim, block_id)
+    held = _held_amount(draft, claim, block_id)
     try:
         budget.require_amount("amount", amount)
         if held is None:
@@ -102,9 +102,9 @@ def _settlement(
         return Settlement(error=str(error))
 
 
-def _held_amount(state: PassState, claim: PrivacyBudgetClaim, block_id: str) -> PrivacyBudget | None:
+def _held_amount(draft: Draft, claim: PrivacyBudgetClaim, block_id: str) -> PrivacyBudget | None:
     """Return what the claim holds on a block: the smaller of what the claim and the block record."""
-    block, in_claim = state.blocks.get(block_id), claim.status.acquired.get(block_id)
+    block, in_claim = draft.blocks.get(block_id), claim.status.acquired.get(block_id)
     in_block = block.status.acquired.get(claim.id) if block and block.status else None
     return None if in_claim is None or in_block is None else in_claim.minimum(in_block)
 
@@ -117,7 +117,7 @@ def _is_within(amount: PrivacyBudget, held: PrivacyBudget) -> bool:
 
 
 def _lock_amounts(
-    state: PassState,
+    draft: Draft,
     claim: PrivacyBudgetClaim,
     request_id: RequestId,
     outcomes: dict[str, Settlement],
@@ -125,11 +125,11 @@ def _lock_amounts(
 ) -> dict[str, PrivacyBudget]:
     """Lock the settled amounts and return them; undo locks of an earlier attempt that settles nothing any more."""
     amounts = {block_id: outcome.budget for block_id, outcome in outcomes.items() if outcome.budget is not None}
-    pass_state.undo_locks(state, request_id, except_on=amounts)
+    draft.undo_locks(request_id, except_on=amounts)
     for block_id, amount in amounts.items():
-        block = state.blocks[block_id]
+        block = draft.blocks[block_id]
         if request_id not in transitions.status_of(block).locks:
-            state.stage_block(begin_transition(block, request_id, amount, owner=claim.meta.uid))
+            draft.stage_block(begin_transition(block, request_id, amount, owner=claim.meta.uid))
     return amounts
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
-from privatekube import errors
+from privatekube.engine.world import Records
 from privatekube.privacy import budget, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import ledger, transitions
@@ -27,7 +27,6 @@ from privatekube.resources.data_identity import DataIdentity, Overlap
 from privatekube.resources.declared_data import DeclaredData, KnownData
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
-from privatekube.store.base import ResourceStore
 
 Earlier = PrivateDataBlock | RetiredData
 
@@ -46,39 +45,35 @@ class Match:
 
 
 class Catalogue:
-    """The data of all blocks, alive and deleted, by what it is looked up by.
+    """The data of blocks, alive and deleted, by what it is looked up by.
 
     Args:
-        store: has the identities.
-        identities: more of them, by id, that are not stored yet.
+        blocks: the blocks.
+        records: of deleted data; its `retired` are added after the blocks.
     """
 
-    def __init__(self, store: ResourceStore, identities: Mapping[str, DataIdentity] | None = None) -> None:
-        self._store, self._identities = store, identities or {}
+    def __init__(self, blocks: Iterable[PrivateDataBlock], records: Records) -> None:
+        self._identities = records.identities
+        self._retired = {(record.dataset, record.digest): record for record in records.retired}
         self._by_key: dict[object, list[tuple[int, Earlier, KnownData]]] = {}
         self._others: list[tuple[int, Earlier, KnownData]] = []
         self._all: list[tuple[int, Earlier, KnownData]] = []
+        self.add([*blocks, *records.retired])
 
     @classmethod
-    def of_admitted(cls, store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Catalogue:
+    def of_admitted(cls, blocks: Iterable[PrivateDataBlock], records: Records) -> Catalogue:
         """Return the catalogue of those of `blocks` that have a status, and of all deleted blocks."""
-        catalogue = cls(store)
-        catalogue.add([block for block in blocks if block.status is not None])
-        catalogue.add(store.list_retired())
-        return catalogue
+        return cls([block for block in blocks if block.status is not None], records)
 
     def identity_of(self, declared: DeclaredData | None) -> DataIdentity | None:
         """Return the identity that a block names; None if it names none, or one that is not there or is unreadable."""
         if declared is None or declared.identity_id is None:
             return None
-        try:
-            return self._identities.get(declared.identity_id) or self._store.identity(declared.identity_id)
-        except errors.CorruptData:  # one unreadable identity must not stop the pass; the data cannot be compared
-            return None
+        return self._identities.get(declared.identity_id)
 
     def record_of(self, block: PrivateDataBlock) -> RetiredData | None:
         """Return the record of deleted data that deleting this block would replace."""
-        return self._store.retired(block.spec.dataset, ledger.data_key(block))
+        return self._retired.get((block.spec.dataset, ledger.data_key(block)))
 
     def add(self, earlier: Iterable[Earlier]) -> None:
         """Add blocks, or records of deleted ones."""

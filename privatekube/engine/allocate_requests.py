@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from privatekube import errors
-from privatekube.engine import unlocking
+from privatekube.engine import sums, unlocking
+from privatekube.engine.draft import Draft
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import pass_state
-from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import matching, refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -25,7 +23,7 @@ from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 
-def accept(state: PassState, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, policy: Policy) -> None:
+def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, policy: Policy) -> None:
     """Unlock budget on each candidate block and reserve the demand there, then answer that the request waits.
 
     A request that is not valid, or that too few blocks match, fails. A block that already has the request's lock has
@@ -33,24 +31,24 @@ def accept(state: PassState, claim: PrivacyBudgetClaim, index: int, request: All
     """
     request_id = claim.request_id(index)
     try:
-        candidates = matching.candidates(request, claim.meta.namespace, state.blocks.values())
+        candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
     except errors.InvalidInput as error:
-        pass_state.undo_locks(state, request_id)
-        state.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(str(error)))
+        draft.undo_locks(request_id)
+        draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(str(error)))
         return
     for block in candidates:
-        _reserve(state, block, claim, request_id, demands[block.id], policy)
+        _reserve(draft, block, claim, request_id, demands[block.id], policy)
     detail = AllocateResponse(
-        {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=state.now_ms
+        {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=draft.now_ms
     )
     holdings = replace(claim.status, reserved=demands)
-    state.answer(claim, index, ResponseState.PENDING, detail=detail, holdings=holdings)
+    draft.answer(claim, index, ResponseState.PENDING, detail=detail, holdings=holdings)
 
 
 def _reserve(  # noqa: PLR0917 - each is a part of one reservation
-    state: PassState,
+    draft: Draft,
     block: PrivateDataBlock,
     claim: PrivacyBudgetClaim,
     request_id: RequestId,
@@ -62,60 +60,48 @@ def _reserve(  # noqa: PLR0917 - each is a part of one reservation
     if lock is None:
         block = unlocking.on_arrival(block, policy)
     if lock is None or (claim.id not in status.reserved and lock.acquired is None):
-        state.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
+        draft.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
 
 
-def grant(state: PassState, grants: Iterable[GrantDecision]) -> None:
-    """Grant waiting requests their demands: acquire on all blocks, write the answers, complete the locks."""
+def grant(draft: Draft, grants: Iterable[GrantDecision]) -> None:
+    """Grant waiting requests their demands: acquire on all blocks, answer, complete the locks."""
     amounts_of = {grant.request_id: grant.amounts for grant in grants}
+    claims = {request_id: draft.open_claims[request_id.claim] for request_id in amounts_of}
     for request_id, amounts in amounts_of.items():
-        _acquire(state, request_id, amounts)
-    state.flush()
-    claims = {request_id: state.open_claims[request_id.claim] for request_id in amounts_of}
-    state.store.concurrently(
-        [
-            partial(_answer_success, state, claims[request_id], request_id.index, amounts)
-            for request_id, amounts in amounts_of.items()
-        ]
-    )
+        for block_id, amount in amounts.items():
+            block, owner = draft.blocks[block_id], claims[request_id].meta.uid
+            draft.stage_block(transitions.begin_acquire(block, request_id, amount, owner=owner))
+    for request_id, amounts in amounts_of.items():
+        _answer_success(draft, claims[request_id], request_id.index, amounts)
     for request_id, claim in claims.items():
-        pass_state.complete_locks(state, claim, request_id)
+        draft.complete_locks(claim, request_id)
 
 
-def _acquire(state: PassState, request_id: RequestId, amounts: Mapping[str, PrivacyBudget]) -> None:
-    claim = state.open_claims[request_id.claim]
-    for block_id, amount in amounts.items():
-        block = state.blocks[block_id]
-        state.stage_block(transitions.begin_acquire(block, request_id, amount, owner=claim.meta.uid))
-
-
-def finish_grant(state: PassState, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]) -> None:
+def finish_grant(draft: Draft, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]) -> None:
     """Answer that a request was granted the amounts in its locks, then complete the locks."""
-    _answer_success(state, claim, index, amounts)
-    pass_state.complete_locks(state, claim, claim.request_id(index))
+    _answer_success(draft, claim, index, amounts)
+    draft.complete_locks(claim, claim.request_id(index))
 
 
-def _answer_success(
-    state: PassState, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]
-) -> None:
+def _answer_success(draft: Draft, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]) -> None:
     before = claim.response_at(index)
     start_ms = before.detail.start_time_ms if before and isinstance(before.detail, AllocateResponse) else None
     detail = AllocateResponse(
         {block_id: Allocation(acquired=amount) for block_id, amount in amounts.items()},
-        start_time_ms=state.now_ms if start_ms is None else start_ms,
-        finish_time_ms=state.now_ms,
+        start_time_ms=draft.now_ms if start_ms is None else start_ms,
+        finish_time_ms=draft.now_ms,
     )
-    holdings = replace(claim.status, reserved={}, acquired=pass_state.plus(claim.status.acquired, amounts))
-    state.answer(claim, index, ResponseState.SUCCESS, detail=detail, holdings=holdings)
+    holdings = replace(claim.status, reserved={}, acquired=sums.plus(claim.status.acquired, amounts))
+    draft.answer(claim, index, ResponseState.SUCCESS, detail=detail, holdings=holdings)
 
 
-def expire(state: PassState, policy: Policy) -> None:
+def expire(draft: Draft, policy: Policy) -> None:
     """Fail the waiting requests whose timeout has passed, and drop their reservations."""
-    for claim in list(state.open_claims.values()):
+    for claim in list(draft.open_claims.values()):
         waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
-        if waiting is not None and deadline is not None and state.now_ms >= deadline:
+        if waiting is not None and deadline is not None and draft.now_ms >= deadline:
             index, request, _ = waiting
-            fail(state, claim, index, _timeout_refusal(state, claim, request))
+            fail(draft, claim, index, _timeout_refusal(draft, claim, request))
 
 
 def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
@@ -127,35 +113,35 @@ def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
     return (detail.start_time_ms or 0) + (request.timeout_ms or policy.default_timeout_ms)
 
 
-def fail(state: PassState, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) -> PrivacyBudgetClaim:
+def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) -> PrivacyBudgetClaim:
     """Answer a waiting request with failure, then drop its reservations; return the claim as answered."""
     before = claim.response_at(index)
     detail = None
     if before is not None and isinstance(before.detail, AllocateResponse):
-        detail = replace(before.detail, budgets={}, finish_time_ms=state.now_ms)
+        detail = replace(before.detail, budgets={}, finish_time_ms=draft.now_ms)
     holdings = replace(claim.status, reserved={})
-    answered = state.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=detail, holdings=holdings)
-    pass_state.undo_locks(state, claim.request_id(index))
+    answered = draft.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=detail, holdings=holdings)
+    draft.undo_locks(claim.request_id(index))
     return answered
 
 
-def _timeout_refusal(state: PassState, claim: PrivacyBudgetClaim, request: AllocateRequest) -> Refusal:
+def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateRequest) -> Refusal:
     """Return the refusal of a timeout, with the reason if the demand could never have been granted."""
     try:
-        matching.require_possible(request, matching.candidates(request, claim.meta.namespace, state.blocks.values()))
+        matching.require_possible(request, matching.candidates(request, claim.meta.namespace, draft.blocks.values()))
     except errors.InvalidInput as error:
         return refusals.timed_out(str(error))
     return refusals.TIMED_OUT
 
 
-def snapshot(state: PassState) -> Snapshot:
-    """Return what the scheduler sees of this state: the admitted blocks, and the waiting requests by arrival."""
+def snapshot(draft: Draft) -> Snapshot:
+    """Return what the scheduler sees of the draft: the admitted blocks, and the waiting requests by arrival."""
     requests = []
-    for claim in state.open_claims.values():
+    for claim in draft.open_claims.values():
         waiting = _waiting_request(claim)
         if waiting is not None:
             index, request, detail = waiting
-            demand = {key: amount for key, amount in demand_of(claim, index).items() if key in state.blocks}
+            demand = {key: amount for key, amount in demand_of(claim, index).items() if key in draft.blocks}
             requests.append(
                 WaitingRequest(
                     id=claim.request_id(index),
@@ -165,7 +151,7 @@ def snapshot(state: PassState) -> Snapshot:
                     priority=claim.spec.priority or 0,
                 )
             )
-    blocks = {block.id: _view(block) for block in state.blocks.values()}
+    blocks = {block.id: _view(block) for block in draft.blocks.values()}
     return Snapshot(blocks, tuple(sorted(requests, key=lambda request: request.arrival_ms)))
 
 

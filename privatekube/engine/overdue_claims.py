@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from privatekube.engine import allocate_requests
+from privatekube.engine.draft import Draft
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import allocate_requests
-from privatekube.reconcile.pass_state import PassState
 from privatekube.resources import refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -21,16 +21,16 @@ from privatekube.scheduling.policy import Policy
 IDENTIFIER = "settle-after"
 
 
-def settle_overdue(state: PassState, policy: Policy) -> None:
+def settle_overdue(draft: Draft, policy: Policy) -> None:
     """Append the request that its exit task would have made to each claim whose time to settle has passed.
 
     A request that still waits is withdrawn first. A claim gets one such request for all that it holds; if it is
     refused, it is not made again.
     """
-    for claim in list(state.open_claims.values()):
+    for claim in list(draft.open_claims.values()):
         settle_at_ms = claim.settle_at_ms(policy.settle_within_ms)
-        if settle_at_ms is not None and state.now_ms >= settle_at_ms:
-            _settle(state, claim)
+        if settle_at_ms is not None and draft.now_ms >= settle_at_ms:
+            _settle(draft, claim)
 
 
 def held_on_known_blocks(
@@ -54,13 +54,13 @@ def _has_record_of(block: PrivateDataBlock | None, claim_id: str) -> bool:
     return claim_id in block.status.acquired or any(request_id.claim == claim_id for request_id in locks)
 
 
-def _settle(state: PassState, claim: PrivacyBudgetClaim) -> None:
+def _settle(draft: Draft, claim: PrivacyBudgetClaim) -> None:
     current = claim.current_request
     if current is not None:
         index, request = current
         if isinstance(request.action, AllocateRequest) and claim.response_at(index) is not None:
-            claim = allocate_requests.fail(state, claim, index, refusals.OVERDUE)
-    held = held_on_known_blocks(claim, state.blocks.get)
+            claim = allocate_requests.fail(draft, claim, index, refusals.OVERDUE)
+    held = held_on_known_blocks(claim, draft.blocks.get)
     requests = claim.spec.requests
     if claim.is_waiting or not held or requests[-1].identifier == IDENTIFIER:
         return
@@ -70,4 +70,4 @@ def _settle(state: PassState, claim: PrivacyBudgetClaim) -> None:
         else ReleaseRequest(held)
     )
     spec = replace(claim.spec, requests=(*requests, Request(IDENTIFIER, action)))
-    state.update_spec(replace(claim, spec=spec))
+    draft.update_spec(replace(claim, spec=spec))

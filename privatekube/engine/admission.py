@@ -1,0 +1,194 @@
+"""Admit new blocks: no data gets a second budget."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from privatekube import errors
+from privatekube.engine import earlier_data
+from privatekube.engine.changes import LedgerEntry
+from privatekube.engine.draft import Draft
+from privatekube.engine.earlier_data import Catalogue, Inheritance
+from privatekube.engine.world import Records
+from privatekube.privacy import budget, budget_text, renyi_filter
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources import transitions
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.data_identity import Overlap
+from privatekube.resources.declared_data import DeclaredData
+from privatekube.resources.ledger import Entry
+from privatekube.resources.retired_data import RetiredData
+
+
+def admit_blocks(draft: Draft) -> None:
+    """Give blocks without a status one: all of their budget is locked, except what was committed on their data before.
+
+    Such a block is new, or its status was lost. A block with data of another block, or with data that had another
+    budget before, is not admitted: nothing can be claimed on it.
+    """
+    records = draft.world.records
+    admissible = admissible_blocks(draft.blocks.values(), records)
+    entries = {entry.identity: entry for entry in records.entries}
+    _enter(draft, (entry for _, retired in admissible for record in retired for entry in record.unsettled), entries)
+    inherited = {block.id: _inheritance(draft, block, retired, entries) for block, retired in admissible}
+    for block in new_blocks(draft.blocks.values()):
+        inheritance = inherited.get(block.id)
+        if inheritance is None:
+            draft.drop_block(block.id)
+        else:
+            draft.stage_block(transitions.initialize_status(block, inheritance.committed))
+
+
+def new_blocks(blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
+    """Return the blocks that are to be admitted."""
+    return [block for block in blocks if block.status is None and not block.meta.is_deleted]
+
+
+def admissible_blocks(
+    blocks: Collection[PrivateDataBlock], records: Records
+) -> list[tuple[PrivateDataBlock, list[RetiredData]]]:
+    """Return the new blocks that may be admitted, each with the records of deleted blocks that had its data."""
+    candidates = new_blocks(blocks)
+    if not candidates:
+        return []
+    catalogue = Catalogue.of_admitted(blocks, records)
+    admissible = []
+    for block in candidates:
+        try:
+            admissible.append((block, require_admissible(block, catalogue)))
+        except (errors.InvalidBudget, errors.AlreadyExists):
+            continue
+        catalogue.add([block])
+    return admissible
+
+
+def _inheritance(
+    draft: Draft, block: PrivateDataBlock, retired: Sequence[RetiredData], entries: dict[str, Entry]
+) -> Inheritance | None:
+    """Return what a block starts with, and enter what of it the ledger lacks; None if its budget is of another type."""
+    known, claims = list(entries.values()), draft.world.records.claims
+    try:
+        lost = list(earlier_data.lost_holdings(block, known, claims, draft.now_ms))
+        inheritance = earlier_data.inherited(block, retired, [*known, *lost])
+    except errors.InvalidBudget:
+        return None
+    entry = inheritance.entry(block, draft.now_ms)
+    _enter(draft, [*lost, *([] if entry is None else [entry])], {})
+    return inheritance
+
+
+def _enter(draft: Draft, entries: Iterable[Entry], known: dict[str, Entry]) -> None:
+    """Enter those of `entries` in the ledger that are not among the known ones, and add them there."""
+    for entry in entries:
+        if entry.identity not in known:
+            draft.add(LedgerEntry(entry))
+            known[entry.identity] = entry
+
+
+def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[RetiredData]:
+    """Check that a new block may be admitted beside the blocks of a catalogue.
+
+    Args:
+        block: the new block.
+        catalogue: the blocks that it may not share a record with, and the records of deleted ones.
+
+    Returns:
+        The records of the deleted blocks with some of its data on which something was committed.
+
+    Raises:
+        AlreadyExists: some of its data has a block, and so a budget, or it cannot be told whether it has.
+        InvalidBudget: its data had another initial budget or privacy unit.
+    """
+    if block.identity_id is not None and catalogue.identity_of(DeclaredData.of(block)) is None:
+        raise errors.AlreadyExists(
+            f"block {block.id}: the identity of its data is not in the store, so it cannot be told which budget the "
+            "data had; delete it, and create it again"
+        )
+    _require_record_stays(block, catalogue.record_of(block))
+    records = []
+    for match in catalogue.matches(block):
+        earlier = match.earlier
+        if match.overlap is Overlap.UNKNOWN and not (isinstance(earlier, RetiredData) and _is_unused(earlier)):
+            raise _unknown(block, earlier)
+        if isinstance(earlier, PrivateDataBlock):
+            raise errors.AlreadyExists(
+                f"block {block.id}: some of its data is registered as {earlier.id}, and a budget is never refreshed; "
+                "use that block, or create other days"
+            )
+        if match.overlap is Overlap.SAME:
+            _require_same_terms(block, earlier)
+            records += [] if _is_unused(earlier) else [earlier]
+    return records
+
+
+def _require_record_stays(block: PrivateDataBlock, record: RetiredData | None) -> None:
+    """Check that a block that will replace a record says as much of the data as the record does.
+
+    Otherwise deleting it would lose what the data of the record is recognised by.
+    """
+    before, now = None if record is None else record.declared, DeclaredData.of(block)
+    if record is None or before is None or _is_unused(record):
+        return
+    is_moved = block.content_digest is None and now.source != before.source
+    if is_moved or now.numbers != before.numbers or (now.identity_id is None and before.identity_id is not None):
+        raise errors.AlreadyExists(
+            f"block {block.id}: the record of the deleted block {record.block_id} would be replaced by one that says "
+            "something else of its data; create it as it was, or under another name"
+        )
+
+
+def _unknown(block: PrivateDataBlock, earlier: PrivateDataBlock | RetiredData) -> errors.AlreadyExists:
+    if isinstance(earlier, PrivateDataBlock):
+        name, remedy = f"block {earlier.id}", "use that block"
+    else:
+        name = f"the deleted block {earlier.block_id}"
+        remedy = f"create it in its dataset {earlier.dataset!r}, where it bears what was committed"
+    return errors.AlreadyExists(
+        f"block {block.id}: it cannot be told whether {name} has some of the same data, and a budget is never "
+        f"refreshed; {remedy}, or create other days"
+    )
+
+
+def _require_same_terms(block: PrivateDataBlock, record: RetiredData) -> None:
+    """Check that a new block has the budget and the unit that its data had.
+
+    The cost of one unit cannot be told from that of another, nor that in Renyi from that in epsilon-delta: they may
+    change only as long as nothing was committed.
+    """
+    is_unused = _is_unused(record)
+    if not (is_unused and _is_equivalent(record.initial_budget, block.spec.initial_budget)):
+        require_same_budget(block, record.initial_budget)
+    unit, unit_before = DeclaredData.of(block).unit, None if record.declared is None else record.declared.unit
+    if None not in (unit, unit_before) and unit != unit_before and not is_unused:
+        raise errors.InvalidBudget(
+            f"block {block.id}: its unit is {unit}, but budget was committed on its data per {unit_before}; "
+            f"create it with --unit {unit_before}"
+        )
+
+
+def _is_unused(record: RetiredData) -> bool:
+    """Return whether nothing was committed on deleted data."""
+    return not earlier_data.exceeds(record.total, record.initial_budget * 0.0)
+
+
+def _is_equivalent(before: PrivacyBudget, now: PrivacyBudget) -> bool:
+    """Return whether one budget is the Renyi form of the other."""
+    match before, now:
+        case (EpsilonDelta() as whole, RenyiCurve() as curve) | (RenyiCurve() as curve, EpsilonDelta() as whole):
+            forms = (budget.to_renyi(whole, curve.orders), renyi_filter.capacity(whole, curve.orders))
+            return any(budget.is_close(form, curve) for form in forms)
+    return False
+
+
+def require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
+    """Check that a block has the initial budget that its data had before.
+
+    Raises:
+        InvalidBudget: it has another one.
+    """
+    if not budget.is_close(before, block.spec.initial_budget):
+        known, asked = budget_text.differing(before, block.spec.initial_budget)
+        raise errors.InvalidBudget(
+            f"block {block.id}: its data has the budget {known}, asked {asked}; "
+            "a budget is for the data's whole lifetime: create it with the same"
+        )

@@ -1,0 +1,49 @@
+"""Answer the requests of claims, in order, up to the first that waits."""
+
+from __future__ import annotations
+
+from privatekube.engine import allocate_requests, consume_release, register_releases
+from privatekube.engine.draft import Draft
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.refusals import Refusal
+from privatekube.resources.requests import (
+    AllocateRequest,
+    ConsumeRequest,
+    MalformedRequest,
+    RegisterRequest,
+    ReleaseRequest,
+    Request,
+)
+from privatekube.resources.responses import ResponseState
+from privatekube.scheduling.policy import Policy
+
+
+def answer_requests(draft: Draft, policy: Policy) -> bool:
+    """Answer each claim's requests in order, up to the first that waits; return whether any was answered."""
+    is_changed = False
+    for claim_id in list(draft.open_claims):
+        while (claim := draft.open_claims.get(claim_id)) is not None:
+            current = claim.current_request
+            if current is None:
+                draft.drop_claim(claim_id)
+                break
+            index, request = current
+            if claim.response_at(index) is not None:
+                break
+            is_changed = True
+            _answer(draft, claim, index, request, policy)
+    return is_changed
+
+
+def _answer(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Request, policy: Policy) -> None:
+    match request.action:
+        case AllocateRequest() as action:
+            allocate_requests.accept(draft, claim, index, action, policy)
+        case ConsumeRequest() as action:
+            consume_release.consume(draft, claim, index, action)
+        case ReleaseRequest() as action:
+            consume_release.release(draft, claim, index, action)
+        case RegisterRequest() as action:
+            register_releases.register(draft, claim, index, action)
+        case MalformedRequest() as action:
+            draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(action.fault))

@@ -1,0 +1,98 @@
+"""One pass of the control plane: what happens, in which order.
+
+It is level-triggered and idempotent: what a pass decides depends on the world, not on what happened before.
+
+Example:
+    changes = run_pass(World(now_ms, blocks, open_claims), Policy.parse({}))
+"""
+
+from __future__ import annotations
+
+from privatekube.engine import (
+    admission,
+    allocate_requests,
+    answering,
+    card_statements,
+    deletion,
+    overdue_claims,
+    recovery,
+    unlocking,
+)
+from privatekube.engine.changes import Change
+from privatekube.engine.draft import Draft
+from privatekube.engine.world import World
+from privatekube.resources import refusals
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.scheduling import cycle
+from privatekube.scheduling.policy import Policy
+
+
+def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple[Change, ...]:
+    """Decide one pass, and return its changes in the order in which they are written.
+
+    Args:
+        world: the state of the store.
+        policy: how budget is shared.
+        tick: whether time unlocks budget in this pass; None for each block when its period has passed.
+    """
+    draft = Draft(world)
+    # 1. Admit new blocks.
+    admission.admit_blocks(draft)
+    # 2. Complete or undo what an interrupted pass began.
+    recovery.recover_locks(draft, policy)
+    # 3. Delete the blocks that are marked for deletion, and record what was committed on their data.
+    deletion.delete_blocks(draft)
+    # 4. Settle overdue claims.
+    overdue_claims.settle_overdue(draft, policy)
+    # 5. Sign the statements about privacy cards that claims ask for.
+    card_statements.sign_requested(draft)
+    # 6. Answer new requests; an allocate request begins to wait.
+    answering.answer_requests(draft, policy)
+    # 7. Fail the allocate requests that timed out.
+    allocate_requests.expire(draft, policy)
+    # 8. Unlock budget by time.
+    if tick is not False:
+        _unlock_by_time(draft, policy, at_once=tick is True)
+    # 9. Grant waiting requests and answer those behind them, until nothing changes.
+    while _grant(draft, policy) or answering.answer_requests(draft, policy):
+        pass
+    return draft.finish()
+
+
+def withdraw(world: World, claim_id: str) -> tuple[Change, ...]:
+    """Fail the request that a claim waits for, and drop its reservations."""
+    draft = Draft(world)
+    claim = draft.open_claims.get(claim_id)
+    current = None if claim is None else claim.current_request
+    if claim is not None and current is not None:
+        allocate_requests.fail(draft, claim, current[0], refusals.WITHDRAWN)
+    return draft.finish()
+
+
+def remove(world: World, block_id: str) -> tuple[Change, ...]:
+    """Delete a block, and record what was committed on its data."""
+    draft = Draft(world)
+    deletion.delete(draft, draft.blocks[block_id])
+    return draft.finish()
+
+
+def _unlock_by_time(draft: Draft, policy: Policy, *, at_once: bool) -> None:
+    """Unlock budget on each block for which a period has passed since the last time; on all blocks if `at_once`."""
+    for block in list(draft.blocks.values()):
+        due_ms = unlocking.next_ms(block, policy)
+        if at_once or (due_ms is not None and draft.now_ms >= due_ms):
+            _stage_if_changed(draft, block, unlocking.by_period(block, policy, now_ms=draft.now_ms))
+
+
+def _stage_if_changed(draft: Draft, before: PrivateDataBlock, after: PrivateDataBlock) -> None:
+    if after is not before:
+        draft.stage_block(after)
+
+
+def _grant(draft: Draft, policy: Policy) -> bool:
+    """Run one scheduling decision and apply it; return whether it granted anything."""
+    for block in list(draft.blocks.values()):
+        _stage_if_changed(draft, block, unlocking.at_decision(block, policy, now_ms=draft.now_ms))
+    grants = cycle.decide(allocate_requests.snapshot(draft), policy)
+    allocate_requests.grant(draft, grants)
+    return bool(grants)

@@ -1,0 +1,98 @@
+"""Read from a store what a pass depends on."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from privatekube import errors
+from privatekube.engine import admission
+from privatekube.engine.world import Records, Signing, World
+from privatekube.resources import signature
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.data_identity import DataIdentity
+from privatekube.resources.declared_data import DeclaredData
+from privatekube.store.base import ResourceStore
+
+PRIVATE_KEY = "card-key"
+"""The secret that holds the private key; in a cluster only the controller can read it."""
+PUBLIC_KEY = "card_public_key"
+"""The setting that tells everybody the public key."""
+
+
+def read(store: ResourceStore, now_ms: int) -> World:
+    """Read the claims that have an unanswered request, then all blocks, then what the pass needs to know beside them.
+
+    In this order, a block that the store makes readable again in between comes without the claims that waited for
+    it, which is safe; in the other order the claims would come without the block.
+    """
+    claims = {claim.id: claim for claim in store.list_claims(open_only=True)}
+    blocks = {block.id: block for block in store.list_blocks()}
+    closed, unreadable = _named_claims(store, blocks.values(), claims)
+    return World(
+        now_ms, blocks, claims, closed, unreadable, _records(store, blocks.values()), _signing(store, claims.values())
+    )
+
+
+def earlier_records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Records:
+    """Return the records of deleted data, and the identities of the data of these records and of `blocks`."""
+    retired = store.list_retired()
+    declared = [*map(DeclaredData.of, blocks), *(record.declared for record in retired)]
+    ids = dict.fromkeys(item.identity_id for item in declared if item is not None and item.identity_id is not None)
+    identities = {identity_id: _identity(store, identity_id) for identity_id in ids}
+    return Records(retired, {key: identity for key, identity in identities.items() if identity is not None})
+
+
+def _records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Records:
+    """Return the records if there is a new block, with the ledger and all claims if one of them is admissible."""
+    blocks = list(blocks)
+    if not admission.new_blocks(blocks):
+        return Records()
+    records = earlier_records(store, blocks)
+    if not admission.admissible_blocks(blocks, records):
+        return records
+    return replace(records, entries=store.ledger(), claims=store.list_claims())
+
+
+def _identity(store: ResourceStore, identity_id: str) -> DataIdentity | None:
+    try:
+        return store.identity(identity_id)
+    except errors.CorruptData:  # one unreadable identity must not stop the pass; the data cannot be compared
+        return None
+
+
+def _named_claims(
+    store: ResourceStore, blocks: Iterable[PrivateDataBlock], known: Mapping[str, PrivacyBudgetClaim]
+) -> tuple[dict[str, PrivacyBudgetClaim], frozenset[str]]:
+    """Return the claims beside the known ones that a lock or a reservation names, and the ids of unreadable ones."""
+    statuses = [block.status for block in blocks if block.status is not None]
+    named = (name for status in statuses for name in (*(lock.claim for lock in status.locks), *status.reserved))
+    claims: dict[str, PrivacyBudgetClaim] = {}
+    unreadable: set[str] = set()
+    for claim_id in dict.fromkeys(name for name in named if name not in known):
+        try:
+            claim = store.get_claim(claim_id)
+        except errors.NotServed:  # says nothing about the claim
+            raise
+        except errors.InvalidInput:
+            unreadable.add(claim_id)
+        else:
+            claims |= {} if claim is None else {claim_id: claim}
+    return claims, frozenset(unreadable)
+
+
+def _signing(store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]) -> Signing | None:
+    """Return what is needed to sign the statements that claims await; None if none does."""
+    entries = {claim.id: store.ledger(claim_id=claim.id) for claim in claims if claim.awaits_statement}
+    return Signing(_private_key(store), entries) if entries else None
+
+
+def _private_key(store: ResourceStore) -> bytes:
+    """Return the private key of the store, made when it is first needed; the public key is published with it."""
+    seed = store.ensure_secret(PRIVATE_KEY, secrets.token_bytes(signature.SEED_BYTES))
+    key = signature.public_key(seed)
+    if store.settings().get(PUBLIC_KEY) != key:
+        store.set_setting(PUBLIC_KEY, key)
+    return seed
