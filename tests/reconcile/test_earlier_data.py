@@ -230,6 +230,30 @@ def test_a_block_whose_status_was_lost_bears_what_claims_hold(plane: Plane) -> N
     ledger_audit.verify(plane.store)
 
 
+def delete_claim(plane: Plane, name: str) -> None:
+    claim = plane.claim(name)
+    plane.store.delete(claim)
+
+
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_a_block_that_lost_its_status_bears_what_deleted_claims_had_committed(plane: Plane, is_seen: bool) -> None:
+    """The larger of record and ledger: the second life of the data committed more than its record from the first."""
+    spend(plane, "first", register(plane, EARLIER).blocks[:1], EpsilonDelta(0.25))
+    delete_all(plane)
+    (block, *_) = register(plane, EARLIER).blocks
+    spend(plane, "second", [block], EpsilonDelta(0.5))
+    for name in ("first", "second"):
+        delete_claim(plane, name)
+        plane.run() if is_seen else None
+    lose_status(plane, block.id)
+    plane.run()
+    total = budget.total(transitions.status_of(plane.blocks()[block.id]).committed.values(), start=EpsilonDelta(0.0))
+    assert total.values[0] == pytest.approx(0.75)
+    plane.ask("more", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)})))
+    assert plane.states("more") == ["pending"]
+    plane.require_sound()
+
+
 def test_a_status_that_is_lost_twice_is_restored_twice(plane: Plane) -> None:
     (block, *_) = register(plane, EARLIER).blocks
     for name in ("a", "b"):
