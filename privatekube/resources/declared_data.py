@@ -73,7 +73,7 @@ class DeclaredData:
 
     def overlaps(self, other: DeclaredData) -> bool:
         """Return whether both declare days, some of them in common, and not disjoint users."""
-        if self.days is None or other.days is None or _are_disjoint(self.days, other.days):
+        if self.days is None or other.days is None or are_disjoint(self.days, other.days):
             return False
         return not self.is_apart_by_users(other)
 
@@ -148,7 +148,7 @@ class KnownData:
 
     def _overlap_by_declaration(self, other: KnownData, mine: DeclaredData, theirs: DeclaredData) -> Overlap | None:
         """Return what rules 4 to 6 say of data without a shared record hash; None where the identities decide."""
-        if _are_disjoint(mine.days, theirs.days):
+        if are_disjoint(mine.days, theirs.days):
             return Overlap.DIFFERENT
         if "://" in mine.source and mine.source == theirs.source:
             return Overlap.SAME
@@ -180,5 +180,6 @@ class KnownData:
         return all(data.identity is not None or data.digest is not None for data in (self, other))
 
 
-def _are_disjoint(mine: tuple[Decimal, Decimal] | None, theirs: tuple[Decimal, Decimal] | None) -> bool:
+def are_disjoint(mine: tuple[Decimal, Decimal] | None, theirs: tuple[Decimal, Decimal] | None) -> bool:
+    """Return whether two ranges of days have no day in common; one that is not declared may be any."""
     return mine is not None and theirs is not None and (mine[1] < theirs[0] or theirs[1] < mine[0])

@@ -103,8 +103,9 @@ def test_what_depends_on_an_unreadable_block_waits_until_it_is_readable(
     plane.append("holds", ConsumeRequest({"ns/a": PIECE, "ns/b": PIECE}))
     store.create(builders.claim("new", builders.allocate(0.25)))
     store.create(builders.block("again", digest="sha256:1"))
+    store.create(builders.block("renamed", dataset="other", digest="sha256:2", day=1))  # no days are known of a
     controller = Plane(watching)
-    wait_until(lambda: len(watching.known_claims()) == 2 and len(watching.known_blocks()) == 2, 20)
+    wait_until(lambda: len(watching.known_claims()) == 2 and len(watching.known_blocks()) == 3, 20)
     watching.take_over(2, fence=True)
     epochs = apiserver.kubectl("get", "pbc", "-n", "ns", "-o", "jsonpath={.items[*].status.controllerEpoch}")
     assert epochs.split() == ["2", "2"]  # quarantined claims are fenced off from a late controller as well
@@ -114,7 +115,7 @@ def test_what_depends_on_an_unreadable_block_waits_until_it_is_readable(
     assert controller.blocks().keys() == {"ns/b"}
 
     patch_reserved(apiserver, "pb", "a", None)
-    wait_until(lambda: len(watching.list_blocks()) == 3, 20)
+    wait_until(lambda: len(watching.list_blocks()) == 4, 20)
     controller.run()
     assert controller.states("holds") == ["success", "success"]
     assert dict(controller.claim("holds").status.committed) == {"ns/a": PIECE, "ns/b": PIECE}

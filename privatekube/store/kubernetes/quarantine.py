@@ -2,8 +2,9 @@
 
 A claim is decided by all blocks that it requests, and settled on all blocks that it holds. Without one of them it would
 get less than it requested, or pay less than it used. So a claim that depends on a quarantined block is withheld from
-passes as well. So is a new block of the same dataset, because it may hold the same data; and a block without a status
-that a claim names which cannot be read, because its status may have been lost while the claim held budget there.
+passes as well. So is a new block of the same dataset, or of some of the same days, because it may hold the same data;
+and a block without a status that a claim names which cannot be read, because its status may have been lost while the
+claim held budget there.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
-from privatekube.resources import matching
-from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources import declared_data, matching
+from privatekube.resources.block import DECIMAL, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.declared_data import END, START, DeclaredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource
@@ -25,19 +28,45 @@ _SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class UnreadableBlock:
-    """The facts that can be read of a block that as a whole cannot be read."""
+    """The facts that can be read of a block that as a whole cannot be read.
+
+    Args:
+        id: `namespace/name`.
+        namespace: of the block.
+        dataset: as it declares it.
+        is_admitted: whether it has a status, and so a budget.
+        days: the first and the last day that it declares; None if it declares none, or they cannot be read.
+    """
 
     id: str
     namespace: str
     dataset: str
     is_admitted: bool
+    days: tuple[Decimal, Decimal] | None = None
 
     @classmethod
     def from_document(cls, document: Json) -> UnreadableBlock:
         """Return the facts in a block's JSON."""
         name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
-        dataset = str(document.get("spec", {}).get("dataset", ""))
-        return cls(f"{namespace}/{name}", namespace, dataset, bool(document.get("status")))
+        spec = document.get("spec")
+        spec = spec if isinstance(spec, dict) else {}
+        is_admitted, days = bool(document.get("status")), _days(spec)
+        return cls(f"{namespace}/{name}", namespace, str(spec.get("dataset", "")), is_admitted, days)
+
+    @classmethod
+    def of(cls, block: PrivateDataBlock) -> UnreadableBlock:
+        """Return the facts of a block that can be read, but is quarantined."""
+        days = DeclaredData.of(block).days
+        return cls(block.id, block.meta.namespace, block.spec.dataset, block.status is not None, days)
+
+    def may_have_data_of(self, block: PrivateDataBlock) -> bool:
+        """Return whether the two may have a record in common, judged by dataset and days.
+
+        A block that was never admitted is judged by its dataset alone: nothing was granted on it.
+        """
+        if block.spec.dataset == self.dataset:
+            return True
+        return self.is_admitted and not declared_data.are_disjoint(self.days, DeclaredData.of(block).days)
 
     def may_concern(self, claim: PrivacyBudgetClaim) -> bool:
         """Return whether a claim may depend on the block, judged by its known facts; see `matching.depends_on`."""
@@ -73,14 +102,14 @@ class Quarantine:
     ) -> list[PrivateDataBlock]:
         """Return the blocks that a pass can work on; `unreadable_claims` is the JSON of claims that cannot be read."""
         usable, quarantined = self._split(blocks)
-        datasets = {block.dataset for block in unreadable} | {block.spec.dataset for block in quarantined}
+        set_aside = [*unreadable, *map(UnreadableBlock.of, quarantined)]
         statuses = [json.dumps(document.get("status", {})) for document in unreadable_claims]
-        return [
-            block
-            for block in usable
-            if block.status is not None
-            or (block.spec.dataset not in datasets and not any(f'"{block.id}"' in status for status in statuses))
-        ]
+
+        def must_wait(block: PrivateDataBlock) -> bool:
+            is_named = any(f'"{block.id}"' in status for status in statuses)
+            return block.status is None and (is_named or any(other.may_have_data_of(block) for other in set_aside))
+
+        return [block for block in usable if not must_wait(block)]
 
     def usable_claims(
         self,
@@ -114,3 +143,18 @@ class Quarantine:
             return True
         self._terms.pop(kinds.name_of(resource), None)
         return False
+
+
+def _days(spec: Json) -> tuple[Decimal, Decimal] | None:
+    """Return the days in a block's spec, whatever else is wrong with it."""
+    listed = spec.get("dimensions")
+    pairs = [
+        (item.get("attribute"), item.get("numericValue"))
+        for item in (listed if isinstance(listed, list) else [])
+        if isinstance(item, dict)
+    ]
+    numbers = [
+        [Decimal(text) for name, text in pairs if name == wanted and isinstance(text, str) and DECIMAL.fullmatch(text)]
+        for wanted in (START, END)
+    ]
+    return (numbers[0][0], numbers[1][0]) if all(numbers) else None
