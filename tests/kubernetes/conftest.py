@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from privatekube.resources.wire import claims
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests.kubernetes import stores
+from tests import builders
+from tests.kubernetes import attacks, stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import ControllerProcess
+from tests.reconcile.harness import Plane
 
 Starter = Callable[..., ControllerProcess]
 
@@ -20,6 +23,17 @@ def store(apiserver: ApiServer) -> Iterator[KubernetesStore]:
     opened = stores.open_empty(apiserver)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def granted(apiserver: ApiServer, store: KubernetesStore) -> Plane:
+    """Return a control plane with a block `b` and a claim `c` of the claimant, which was granted epsilon 0.1."""
+    plane = Plane(store)
+    store.create(builders.block())
+    attacks.create(apiserver, claims.to_wire(builders.claim()), user="claimant")
+    plane.run()
+    assert plane.states("c") == ["success"]
+    return plane
 
 
 @pytest.fixture

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from privatekube.resources.wire import claims
 from privatekube.scheduling.policy import LONGEST_MS
+from tests import builders
+from tests.kubernetes import attacks
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.attacks import Json
+from tests.reconcile.harness import Plane
 
 BASE = Path(__file__).resolve().parent.parent.parent / "manifests" / "base"
 WRITTEN_BY_USERS = ("privacybudgetclaims", "privatedatablocks", "dataidentities")
-Json = dict[str, Any]
+
+kubernetes = pytest.mark.kubernetes
 
 
 def schema(plural: str) -> Json:
@@ -56,3 +62,44 @@ def test_a_claim_states_no_longer_time_than_a_policy_may() -> None:
     request = spec["requests"]["items"]["properties"]["allocateRequest"]["properties"]
     assert spec["settleAfter"]["properties"]["seconds"]["maximum"] * 1000 == LONGEST_MS
     assert request["timeout"]["maximum"] == LONGEST_MS
+
+
+@kubernetes
+@pytest.mark.parametrize(
+    ("settle_after", "bound"),
+    [({"seconds": 10**9, "time": 0}, "316224000"), ({"seconds": 1, "time": 10**17}, "253402300799999")],
+)
+def test_a_time_to_settle_that_no_calendar_has_is_refused(
+    apiserver: ApiServer, granted: Plane, settle_after: Json, bound: str
+) -> None:
+    assert f"less than or equal to {bound}" in attacks.patch(
+        apiserver, {"spec": {"settleAfter": settle_after}}, user="claimant"
+    )
+
+
+HUGE_BUDGET = {"renyi": [{"alpha": 2 + order, "epsilon": 0.1} for order in range(65)]}
+SMALL_BUDGET = {"epsDel": {"epsilon": 0.1}}
+
+
+@kubernetes
+@pytest.mark.parametrize(
+    ("request_", "refusal"),
+    [
+        (
+            {"allocateRequest": {"dataset": "d", "expectedBudget": {"constant": HUGE_BUDGET}}},
+            "must have at most 64 items",
+        ),
+        ({"allocateRequest": {"dataset": "d" * 254}}, "may not be more than 253"),
+        ({"consumeRequest": {"consume": {"b" * 508: SMALL_BUDGET}}}, "name a block as namespace/name"),
+        ({"releaseRequest": {"release": {"b" * 508: SMALL_BUDGET}}}, "name a block as namespace/name"),
+        (
+            {"consumeRequest": {"consume": {f"ns/{n}": SMALL_BUDGET for n in range(1025)}}},
+            "must have at most 1024 items",
+        ),
+        ({"consumeRequest": {"mechanisms": ["noise"] * 65}}, "must have at most 64 items"),
+    ],
+)
+def test_a_request_beyond_the_bounds_is_refused(apiserver: ApiServer, request_: Json, refusal: str) -> None:
+    document = claims.to_wire(builders.claim("large"))
+    document["spec"]["requests"] = [{"identifier": "1", **request_}]
+    assert refusal in attacks.create(apiserver, document, user="claimant", status=1)
