@@ -24,8 +24,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from privatekube.client.client import BudgetClient, Outcome
+    from privatekube.client.client import BudgetClient
     from privatekube.client.connect import connect
+    from privatekube.client.passes import Outcome
     from privatekube.errors import (
         AlreadyExists,
         BudgetExceeded,
@@ -99,7 +100,7 @@ _MODULES = {
     "Grant": "steps.documents",
     "Metrics": "steps.documents",
     "ObjectMeta": "resources.meta",
-    "Outcome": "client.client",
+    "Outcome": "client.passes",
     "PrivateDataBlock": "resources.block",
     "Receipt": "steps.documents",
     "RegisterRequest": "resources.requests",

@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from privatekube import errors, retries
-from privatekube.client.embedded import ControlPlane
-from privatekube.engine import overdue_claims
+from privatekube import errors
+from privatekube.client import allocation
+from privatekube.client.allocation import Allocation
+from privatekube.client.claim_writer import ClaimWriter
+from privatekube.client.control_plane import ControlPlane
+from privatekube.client.passes import Outcome
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import reconcile
-from privatekube.resources import matching, refusals, shortages
-from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
-from privatekube.resources.meta import ObjectMeta
-from privatekube.resources.refusals import RefusalReason
-from privatekube.resources.requests import (
-    ALL_OR_NOTHING,
-    AllocateRequest,
-    ConsumeRequest,
-    RegisterRequest,
-    ReleaseRequest,
-    Request,
-)
-from privatekube.resources.responses import AllocateResponse, Response, ResponseState
+from privatekube.resources import refusals
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.statement import SignedStatement
-from privatekube.scheduling.policy import UNLOCK
-
-_ALLOCATE, _REGISTER, _SETTLE = "allocate", "register", "settle"
-
-
-class Outcome(enum.StrEnum):
-    """What `BudgetClient.settle` did."""
-
-    RELEASED = "released"
-    CONSUMED = "consumed"
-    NOTHING = "nothing to settle"
-    NO_CLAIM = "there is no such claim"
 
 
 class BudgetClient(ControlPlane):
     """A client that claims privacy budget and settles it; `connect` returns one.
 
-    This class works on the embedded control plane, whose passes it runs itself. `cluster.ClusterClient` overrides
-    what differs where a controller runs the passes.
+    Without `passes` it runs the passes of the control plane itself; with `cluster.Cluster` a controller does.
 
     Example:
         >>> from privatekube.privacy.budget import EpsilonDelta
@@ -63,10 +41,9 @@ class BudgetClient(ControlPlane):
         {'team/monday': EpsilonDelta(epsilon=1.0, delta=1e-09)}
     """
 
-    answer_timeout_seconds = 10.0
-    """How long to wait for an answer of the control plane that does not depend on budget becoming free."""
-    no_answer = "the store is too busy; try again"
-    """The error message when no answer came in that time."""
+    @property
+    def _claims(self) -> ClaimWriter:
+        return ClaimWriter(self.store, self.passes, self.clock)
 
     def allocate(
         self,
@@ -97,26 +74,8 @@ class BudgetClient(ControlPlane):
             AlreadyExists: the name is taken by another request.
             StoreBusy: the control plane did not answer.
         """
-        timeout_ms = max(1, round(timeout_seconds * 1000))
-        timed_request = replace(request, timeout_ms=timeout_ms)
-        no_answer = errors.StoreBusy(f"claim {namespace}/{name}: {self.no_answer}")
-
-        def read() -> PrivacyBudgetClaim:
-            return self._ensure_claim(namespace, name, timed_request, settle_after_seconds)
-
-        claim = retries.poll(read, _is_admitted, timeout_seconds=self.answer_timeout_seconds, error=no_answer)
-        if not _is_decided(claim):
-            claim = retries.poll(
-                read,
-                _is_decided,
-                timeout_seconds=None,  # the control plane ends the wait: it answers once the request has timed out
-                error=no_answer,
-                pause_at_most=lambda claim: _seconds_left(claim, timeout_ms, now_ms=self.clock.now_ms()),
-            )
-        response = claim.status.responses[0]
-        if response.state is ResponseState.FAILURE:
-            raise self._refusal(claim, timed_request, response)
-        return claim
+        timed_request = replace(request, timeout_ms=max(1, round(timeout_seconds * 1000)))
+        return allocation.allocate(self._claims, Allocation(namespace, name, timed_request, settle_after_seconds))
 
     def mark_opened(self, claim_id: str) -> None:
         """Record that the data behind a claim is about to be read: from here on its budget cannot be released.
@@ -138,10 +97,9 @@ class BudgetClient(ControlPlane):
                 )
             if claim.spec.data_opened:
                 return claim
-            spec = replace(claim.spec, data_opened=True)
-            return replace(claim, spec=spec.renew(now_ms=self.clock.now_ms()))
+            return self._claims.renewed(replace(claim, spec=replace(claim.spec, data_opened=True)))
 
-        self._update_spec(claim_id, open_data)
+        self._claims.update_spec(claim_id, open_data)
 
     def postpone_settling(self, claim_id: str) -> None:
         """Postpone the time after which the control plane settles a claim: its run goes on.
@@ -152,11 +110,7 @@ class BudgetClient(ControlPlane):
         Raises:
             NotFound: no such claim exists.
         """
-
-        def renew(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-            return replace(claim, spec=claim.spec.renew(now_ms=self.clock.now_ms()))
-
-        self._update_spec(claim_id, renew)
+        self._claims.update_spec(claim_id, self._claims.renewed)
 
     def consume(self, claim_id: str, *, mechanisms: Sequence[str] = ()) -> dict[str, PrivacyBudget]:
         """Commit everything that a claim holds; a repeated call commits nothing more.
@@ -175,7 +129,7 @@ class BudgetClient(ControlPlane):
         """
         with self.store.transaction():
             claim = self.get_claim(claim_id)
-            claim = self._commit(claim, claim.status.acquired, mechanisms)
+            claim = self._claims.commit(claim, claim.status.acquired, mechanisms)
             if not claim.status.committed:
                 raise errors.BudgetUnavailable(f"claim {claim_id}: holds no budget to consume; was it released?")
             return dict(claim.status.committed)
@@ -197,8 +151,8 @@ class BudgetClient(ControlPlane):
                 raise errors.BudgetUnavailable(f"claim {claim_id}: has committed nothing; consume it first")
             return claim if claim.spec.card == card else replace(claim, spec=replace(claim.spec, card=card))
 
-        self._update_spec(claim_id, request_statement)
-        signed = self._wait_for(claim_id, lambda claim: not claim.awaits_statement).status.statement
+        self._claims.update_spec(claim_id, request_statement)
+        signed = self._claims.wait_for(claim_id, lambda claim: not claim.awaits_statement).status.statement
         if signed is None or signed.card != card:
             raise errors.Conflict(f"claim {claim_id}: another run asked for a statement meanwhile; try again")
         return signed
@@ -224,7 +178,7 @@ class BudgetClient(ControlPlane):
                         f"claim {claim_id}: holds no budget, or not all it was granted, so {release.step} must not "
                         "release; start a new run"
                     )
-                claim = self._append_request(claim, release)
+                claim = self._claims.append(claim, release)
         accepted = claim.releases.get(release.step)
         if accepted != release:
             refusal = claim.refusal_of(release) if accepted is None else refusals.second_release(release.step)
@@ -240,12 +194,7 @@ class BudgetClient(ControlPlane):
             NotFound: no such claim exists.
             BudgetExceeded: the data was opened, so the budget cannot be released.
         """
-        with self.store.transaction():
-            claim = self.get_claim(claim_id)
-            require_unopened(claim)
-            claim = self._withdraw(claim)
-            if claim.status.acquired:
-                self._append_request(claim, ReleaseRequest(dict(claim.status.acquired)))
+        self.passes.release(self._claims, claim_id)
 
     def settle(self, claim_id: str) -> Outcome:
         """Release the budget of a claim whose data was never opened, and consume it otherwise.
@@ -256,137 +205,4 @@ class BudgetClient(ControlPlane):
         Returns:
             What was done; `Outcome.NO_CLAIM` if no such claim exists: a run may end before it has one.
         """
-        with self.store.transaction():
-            claim = self.store.get_claim(claim_id)
-            if claim is None:
-                return Outcome.NO_CLAIM
-            held = overdue_claims.held_on_known_blocks(claim, self.store.get_block)
-            if not (held or claim.is_waiting):
-                return Outcome.NOTHING
-            if claim.spec.data_opened and held:
-                self._commit(self._withdraw(claim), held)
-                return Outcome.CONSUMED
-            self.release(claim_id)
-            return Outcome.RELEASED
-
-    def _ensure_claim(
-        self, namespace: str, name: str, request: AllocateRequest, settle_after_seconds: int | None
-    ) -> PrivacyBudgetClaim:
-        """Create the claim if it is missing and could be granted at some time; return its state after a pass."""
-        with self.store.transaction():
-            claim = self.store.get_claim(f"{namespace}/{name}")
-            if claim is None:
-                shortages.require_possible(self.matching_blocks(namespace, request), request)
-                spec = ClaimSpec(requests=(Request(_ALLOCATE, request),))
-                spec = spec.renew(now_ms=self.clock.now_ms(), seconds=settle_after_seconds)
-                claim = self._create_or_get(PrivacyBudgetClaim(ObjectMeta(name, namespace), spec))
-            if not claim.was_made_for(request):
-                raise errors.AlreadyExists(
-                    f"claim {claim.id}: exists with another request; start a run with another run id"
-                )
-            self.run_pass()
-            return self.get_claim(claim.id)
-
-    def _create_or_get(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        """Create a claim, or return the one of the same name that another process has just created."""
-        try:
-            return self.store.create(claim)
-        except errors.AlreadyExists:
-            return self.get_claim(claim.id)
-
-    def _withdraw(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        """Withdraw the requests that a claim waits for and return the claim."""
-        while claim.is_waiting:
-            reconcile.withdraw(self.store, claim.id, now_ms=self.clock.now_ms())
-            claim = self.get_claim(claim.id)
-        return claim
-
-    def _commit(
-        self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget], mechanisms: Sequence[str] = ()
-    ) -> PrivacyBudgetClaim:
-        """Commit `held`, all of it or nothing, and return the claim."""
-        if not held:
-            return claim
-        request = ConsumeRequest(dict(held), f"{ALL_OR_NOTHING}=true", tuple(mechanisms))
-        answered_claim = self._append_request(claim, request)
-        answered_claim.require_committed(held)
-        return answered_claim
-
-    def _append_request(
-        self, claim: PrivacyBudgetClaim, action: ConsumeRequest | ReleaseRequest | RegisterRequest
-    ) -> PrivacyBudgetClaim:
-        """Append a request, unless it is the last one and not answered yet, and return the claim with its answer."""
-
-        def append(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-            if claim.is_waiting and claim.spec.requests[-1].action == action:
-                return claim
-            is_progress = isinstance(action, RegisterRequest)
-            name = _REGISTER if is_progress else _SETTLE
-            request = Request(f"{name}-{len(claim.spec.requests)}", action)
-            spec = replace(claim.spec, requests=(*claim.spec.requests, request))
-            return replace(claim, spec=spec.renew(now_ms=self.clock.now_ms()) if is_progress else spec)
-
-        self._update_spec(claim.id, append)
-        return self._wait_for(claim.id, lambda claim: not claim.is_waiting)
-
-    def _wait_for(self, claim_id: str, is_done: Callable[[PrivacyBudgetClaim], bool]) -> PrivacyBudgetClaim:
-        """Run passes until a claim is done and return it; StoreBusy after `answer_timeout_seconds`."""
-
-        def read() -> PrivacyBudgetClaim:
-            self.run_pass()
-            return self.get_claim(claim_id)
-
-        no_answer = errors.StoreBusy(f"claim {claim_id}: {self.no_answer}")
-        return retries.poll(read, is_done, timeout_seconds=self.answer_timeout_seconds, error=no_answer)
-
-    def _update_spec(self, claim_id: str, change: Callable[[PrivacyBudgetClaim], PrivacyBudgetClaim]) -> None:
-        """Apply `change` to a claim and write it; read it again and retry if another writer was faster."""
-
-        def write() -> None:
-            with self.store.transaction():
-                claim = self.get_claim(claim_id)
-                changed = change(claim)
-                if changed is not claim:
-                    self.store.update(changed)
-
-        retries.call(write, on=errors.Conflict, timeout_seconds=self.answer_timeout_seconds)
-
-    def _refusal(
-        self, claim: PrivacyBudgetClaim, request: AllocateRequest, response: Response
-    ) -> errors.PrivateKubeError:
-        """Return the error that says why the control plane refused a request."""
-        if response.refusal is None or response.refusal.reason is not RefusalReason.TIMED_OUT:
-            return errors.InvalidInput(f"claim {claim.id}: {response.refusal}")
-        blocks = matching.candidates(request, claim.meta.namespace, self.list_blocks(claim.meta.namespace))
-        return errors.DeadlineExceeded(
-            f"claim {claim.id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
-            f"{shortages.first_shortage(blocks, request)}; the policy {self.policy_settings()[UNLOCK]} unlocks it: "
-            "wait longer, request less, or change the policy"
-        )
-
-
-def require_unopened(claim: PrivacyBudgetClaim) -> None:
-    """Raise BudgetExceeded if a claim holds budget behind data that was opened: it must be consumed."""
-    if claim.spec.data_opened and claim.status.acquired:
-        raise errors.BudgetExceeded(
-            f"claim {claim.id}: its data was opened, so its budget cannot be released; consume it"
-        )
-
-
-def _is_admitted(claim: PrivacyBudgetClaim) -> bool:
-    return bool(claim.status.responses)
-
-
-def _is_decided(claim: PrivacyBudgetClaim) -> bool:
-    return _is_admitted(claim) and claim.status.responses[0].state is not ResponseState.PENDING
-
-
-def _seconds_left(claim: PrivacyBudgetClaim, timeout_ms: int, *, now_ms: int) -> float:
-    """Return how long until a waiting request times out, with a margin so that the next pass sees the timeout."""
-    detail = (
-        claim.status.responses[0].detail if claim.status.responses else None
-    )  # none if it was deleted and recreated
-    started_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
-    if started_ms is None:
-        return retries.STANDARD.longest_seconds
-    return max(0.0, (started_ms + timeout_ms - now_ms) / 1000) + 0.01
+        return self.passes.settle(self._claims, claim_id)

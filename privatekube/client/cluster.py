@@ -1,75 +1,81 @@
-"""The client of a cluster's control plane: it writes requests and waits until the controller there has answered."""
+"""A cluster's control plane: a client writes requests and waits until the controller there has answered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
 
 from privatekube import errors, retries
-from privatekube.client.client import BudgetClient, Outcome, require_unopened
+from privatekube.client import stored
+from privatekube.client.claim_writer import ClaimWriter, require_unopened
+from privatekube.client.client import BudgetClient
+from privatekube.client.passes import Outcome
 from privatekube.engine import overdue_claims
 from privatekube.reconcile import ledger_audit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
-from privatekube.resources.data_identity import DataIdentity
-from privatekube.store.kubernetes import login
+from privatekube.store.kubernetes import custom_objects, login
 from privatekube.store.kubernetes.core_objects import CoreObjects
-from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
 
+T = TypeVar("T")
 ANSWER_TIMEOUT_SECONDS = 60.0
 """How long the API server and the controller may be unavailable or busy."""
 _AUDITS, _BETWEEN_AUDITS = 8, retries.BackOff(first_seconds=0.5, longest_seconds=0.5)
 
 
-def connect(context: str | None = None) -> ClusterClient:
+def connect(context: str | None = None) -> BudgetClient:
     """Return a client of the cluster of this pod's service account, or of a context of the kubeconfig.
+
+    What the role of the user does not allow is refused by the API server, and raised as InvalidInput.
 
     Raises:
         InvalidInput: neither exists.
     """
     api = login.log_in(context=context)
-    cluster = Cluster(api, patience_seconds=ANSWER_TIMEOUT_SECONDS)
-    return ClusterClient(KubernetesStore(cluster, CoreObjects(api, patience_seconds=ANSWER_TIMEOUT_SECONDS)))
+    objects = custom_objects.Cluster(api, patience_seconds=ANSWER_TIMEOUT_SECONDS)
+    store = KubernetesStore(objects, CoreObjects(api, patience_seconds=ANSWER_TIMEOUT_SECONDS))
+    return BudgetClient(store, Cluster(store))
 
 
-class ClusterClient(BudgetClient):
-    """A `BudgetClient` where a controller runs the passes.
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Has the controller of a cluster act, by writing what it reads and waiting for what it writes.
 
-    What the role of the user does not allow is refused by the API server, and raised as InvalidInput.
+    Args:
+        store: the resources of the cluster.
+        answer_timeout_seconds: how long to wait for the controller.
     """
 
-    is_embedded = False
     store: KubernetesStore
-    answer_timeout_seconds = ANSWER_TIMEOUT_SECONDS
-    no_answer = (
+    answer_timeout_seconds: float = ANSWER_TIMEOUT_SECONDS
+
+    is_embedded: ClassVar[bool] = False
+    no_answer: ClassVar[str] = (
         f"no controller answered; is it running? kubectl -n {SYSTEM_NAMESPACE} get pods -l app=privatekube-controller"
     )
 
-    def run_pass(self) -> None:
-        """Do nothing: the controller runs the passes."""
+    def current(self, read: Callable[[], T]) -> T:
+        """Return what `read` returns: the controller decides what is due without being asked."""
+        return read()
 
-    def create_blocks(
-        self, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity] = ()
-    ) -> list[PrivateDataBlock]:
-        """Register the blocks that do not exist yet, and wait until the controller has admitted them."""
-        created = super().create_blocks(blocks, identities)
-        for block in created:
+    def admit(self, blocks: Sequence[PrivateDataBlock]) -> None:
+        """Wait until the controller has given each block its first status."""
+        for block in blocks:
             self._wait_for_block(block.id, lambda block: block is not None and block.status is not None)
-        return created
 
-    def delete_block(self, namespace: str, name: str) -> None:
-        """Delete a block, and wait until the controller has recorded what was committed on its data."""
-        block_id = f"{namespace}/{name}"
-        if not self.get_block(block_id).meta.is_deleted:
+    def delete_block(self, block_id: str) -> None:
+        """Mark a block for deletion, and wait until the controller has recorded what was committed on its data."""
+        if not stored.block(self.store, block_id).meta.is_deleted:
             retries.call(
-                lambda: self.store.request_deletion(self.get_block(block_id)),
+                lambda: self.store.request_deletion(stored.block(self.store, block_id)),
                 on=errors.Conflict,
                 timeout_seconds=self.answer_timeout_seconds,
             )
         self._wait_for_block(block_id, lambda block: block is None)
 
-    def set_policy(self, **settings: str) -> None:
+    def set_policy(self, settings: Mapping[str, str]) -> None:
         """Refuse every change: the policy of a cluster is an option of its controller."""
         if settings:
             raise errors.InvalidInput(
@@ -77,24 +83,29 @@ class ClusterClient(BudgetClient):
                 "Deployment"
             )
 
-    def verify_ledger(self) -> ledger_audit.Audit:
-        """Check the ledger as `BudgetClient` does; repeat it where the controller may have written meanwhile."""
-        return retries.call(super().verify_ledger, on=errors.CorruptData, attempts=_AUDITS, back_off=_BETWEEN_AUDITS)
+    def audit(self) -> ledger_audit.Audit:
+        """Check the ledger; repeat it where the controller may have written meanwhile."""
+        return retries.call(
+            lambda: ledger_audit.verify(self.store),
+            on=errors.CorruptData,
+            attempts=_AUDITS,
+            back_off=_BETWEEN_AUDITS,
+        )
 
-    def release(self, claim_id: str) -> None:
-        """Have the controller return everything that a claim holds; see `BudgetClient.release`."""
-        require_unopened(self.get_claim(claim_id))
-        self.settle(claim_id)
+    def release(self, claims: ClaimWriter, claim_id: str) -> None:
+        """Have the controller return everything that a claim holds."""
+        require_unopened(claims.get(claim_id))
+        self.settle(claims, claim_id)
 
-    def settle(self, claim_id: str) -> Outcome:
+    def settle(self, claims: ClaimWriter, claim_id: str) -> Outcome:
         """Have the controller settle a claim, by setting its settle-after time to one that has passed."""
         claim = self.store.get_claim(claim_id)
         if claim is None:
             return Outcome.NO_CLAIM
         if self._is_settled(claim):
             return Outcome.NOTHING
-        self._update_spec(claim_id, _overdue)
-        settled_claim = self._wait_for(claim_id, self._is_settled)
+        claims.update_spec(claim_id, _overdue)
+        settled_claim = claims.wait_for(claim_id, self._is_settled)
         return Outcome.CONSUMED if settled_claim.status.committed else Outcome.RELEASED
 
     def _wait_for_block(self, block_id: str, is_done: Callable[[PrivateDataBlock | None], bool]) -> None:

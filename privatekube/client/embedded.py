@@ -1,197 +1,102 @@
-"""The embedded control plane: a store, its policy, and the passes over it."""
+"""The control plane in this process: whoever asks it for something runs the passes that answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
-from privatekube import errors
-from privatekube.privacy import budget
-from privatekube.reconcile import block_admission, ledger_audit, read_world, reconcile
-from privatekube.resources import matching
+from privatekube.client import stored
+from privatekube.client.claim_writer import ClaimWriter, require_unopened
+from privatekube.client.passes import Outcome
+from privatekube.engine import overdue_claims
+from privatekube.reconcile import block_admission, ledger_audit, reconcile
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
-from privatekube.resources.requests import AllocateRequest
+from privatekube.resources.requests import ReleaseRequest
 from privatekube.scheduling import policy, unlocking
 from privatekube.store.base import ResourceStore
 from privatekube.store.clock import SYSTEM, Clock
 
+T = TypeVar("T")
 
-class ControlPlane:
-    """The control plane in this process: it registers blocks, reads what is stored, and runs passes itself.
 
-    It does not know how a run claims budget; `client.BudgetClient` adds that. It is a context manager that closes the
-    store.
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Runs passes over a store, with the policy that the store has at that moment: several processes may share it.
 
     Args:
-        store: where blocks and claims are.
+        store: holds blocks, claims and the policy.
         clock: tells the time of a pass.
-
-    Example:
-        >>> from privatekube.store.memory import MemoryStore
-        >>> with ControlPlane(MemoryStore()) as control_plane:
-        ...     control_plane.list_blocks()
-        []
     """
 
-    is_embedded = True
-    """Whether the control plane is in this process, so that its runs are on this machine."""
+    store: ResourceStore
+    clock: Clock = SYSTEM
 
-    def __init__(self, store: ResourceStore, *, clock: Clock = SYSTEM) -> None:
-        self.store, self.clock = store, clock
+    is_embedded: ClassVar[bool] = True
+    answer_timeout_seconds: ClassVar[float] = 10.0
+    no_answer: ClassVar[str] = "the store is too busy; try again"
 
-    def __enter__(self) -> Self:
-        return self
+    def run(self) -> None:
+        """Run one pass."""
+        reconcile.reconcile(self.store, stored.policy_of(self.store), now_ms=self.clock.now_ms())
 
-    def __exit__(self, *_: object) -> None:
-        self.store.close()
+    def current(self, read: Callable[[], T]) -> T:
+        """Run a pass, and return what `read` returns."""
+        self.run()
+        return read()
 
-    def owner_key(self) -> bytes:
-        """Return the secret key of the data owner, with which the records of blocks are hashed; created on first use.
+    def admit(self, _blocks: Sequence[PrivateDataBlock]) -> None:
+        """Run a pass, which gives all new blocks their first status."""
+        self.run()
 
-        Keep it and the identities made with it from everybody else: they could test guesses of a record.
-        """
-        return block_admission.owner_key(self.store)
-
-    def create_blocks(
-        self, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity] = ()
-    ) -> list[PrivateDataBlock]:
-        """Register the blocks that do not exist yet, all of them or none.
-
-        Args:
-            blocks: what to register; a block that exists with the same data is left unchanged.
-            identities: of their data, by which the same data is recognised under another name.
-
-        Returns:
-            The blocks that were created.
-
-        Raises:
-            InvalidBudget: an initial budget is not positive, or differs from the one that the data had before.
-            AlreadyExists: all of them exist, or a name or some of the data is taken by another block.
-        """
-        for block in blocks:
-            budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)
+    def delete_block(self, block_id: str) -> None:
+        """Delete a block and record what was committed on its data."""
         with self.store.transaction():
-            created = block_admission.register(self.store, blocks, identities)
-            self.run_pass()
-            return created
+            block_admission.remove(self.store, stored.block(self.store, block_id), now_ms=self.clock.now_ms())
+            self.run()
 
-    def delete_block(self, namespace: str, name: str) -> None:
-        """Delete a block; the record of what was committed on its data is kept.
-
-        Args:
-            namespace: of the block.
-            name: of the block.
-
-        Raises:
-            NotFound: no such block exists.
-        """
-        with self.store.transaction():
-            block_admission.remove(self.store, self.get_block(f"{namespace}/{name}"), now_ms=self.clock.now_ms())
-            self.run_pass()
-
-    def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
-        """Return the blocks of `namespace`, or all, in order of creation."""
-        return self.store.list_blocks(namespace)
-
-    def list_claims(self, namespace: str | None = None) -> list[PrivacyBudgetClaim]:
-        """Return the claims of `namespace`, or all, in order of creation."""
-        return self.store.list_claims(namespace)
-
-    def get_block(self, block_id: str) -> PrivateDataBlock:
-        """Return a block.
-
-        Args:
-            block_id: `namespace/name`.
-
-        Raises:
-            NotFound: no such block exists.
-        """
-        block = self.store.get_block(block_id)
-        if block is None:
-            raise errors.NotFound(f"block {block_id}: does not exist; see privatekube get blocks")
-        return block
-
-    def get_claim(self, claim_id: str) -> PrivacyBudgetClaim:
-        """Return a claim.
-
-        Args:
-            claim_id: `namespace/name`.
-
-        Raises:
-            NotFound: no such claim exists.
-        """
-        claim = self.store.get_claim(claim_id)
-        if claim is None:
-            raise errors.NotFound(f"claim {claim_id}: does not exist; see privatekube get claims")
-        return claim
-
-    def matching_blocks(self, namespace: str, request: AllocateRequest) -> list[PrivateDataBlock]:
-        """Return the blocks that a request could be granted on.
-
-        Args:
-            namespace: of the blocks.
-            request: what would be claimed.
-
-        Raises:
-            InvalidInput: fewer match than the request needs; the message has both numbers.
-        """
-        blocks = matching.candidates(request, namespace, self.store.list_blocks(namespace))
-        matching.require_enough(request, len(blocks))
-        return blocks
-
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
-        """Return what was committed, entry by entry.
-
-        Args:
-            block_id: only on this block.
-            claim_id: only by this claim.
-        """
-        return self.store.ledger(block_id=block_id, claim_id=claim_id)
-
-    def verify_ledger(self) -> ledger_audit.Audit:
-        """Check that no entry of the ledger was changed and that the entries add up to what the blocks state.
-
-        Returns:
-            The number of entries and of blocks, and the digest of the last entry.
-
-        Raises:
-            CorruptData: names the entry or the block that does not fit.
-        """
-        return ledger_audit.verify(self.store)
-
-    def policy(self) -> policy.Policy:
-        """Return the scheduling policy of this store."""
-        return policy.Policy.parse(self.policy_settings())
-
-    def policy_settings(self) -> Mapping[str, str]:
-        """Return the scheduling policy of this store as text, by the names of `scheduling.policy.DEFAULTS`."""
-        stored = self.store.settings()
-        return {**policy.DEFAULTS, **{name: stored[name] for name in policy.PARSERS if name in stored}}
-
-    def card_public_key(self) -> str | None:
-        """Return the public key that checks the privacy cards of this store; None before the first was signed."""
-        return self.store.settings().get(read_world.PUBLIC_KEY)
-
-    def set_policy(self, **settings: str) -> None:
-        """Change the scheduling policy of this store; other settings are kept.
-
-        Args:
-            **settings: any of unlock, order, default_timeout_ms and settle_within_ms; see docs/scheduling.md.
-
-        Raises:
-            InvalidInput: a value is unknown, or the combination cannot be used.
-        """
+    def set_policy(self, settings: Mapping[str, str]) -> None:
+        """Write settings of the policy into the store, if the whole policy can be used with them."""
         with self.store.transaction():
             if policy.UNLOCK in settings:
                 unlocking.require_explicit(settings[policy.UNLOCK])
             for name, value in settings.items():
                 policy.PARSERS[name](value)
                 self.store.set_setting(name, value)
-            self.policy()
+            stored.policy_of(self.store)
 
-    def run_pass(self) -> None:
-        """Run one pass of the control plane with the policy of this store."""
-        reconcile.reconcile(self.store, self.policy(), now_ms=self.clock.now_ms())
+    def audit(self) -> ledger_audit.Audit:
+        """Check the ledger, in one transaction."""
+        return ledger_audit.verify(self.store)
+
+    def release(self, claims: ClaimWriter, claim_id: str) -> None:
+        """Withdraw what a claim waits for, and append a request to release what it holds."""
+        with self.store.transaction():
+            claim = claims.get(claim_id)
+            require_unopened(claim)
+            claim = self._withdraw(claims, claim)
+            if claim.status.acquired:
+                claims.append(claim, ReleaseRequest(dict(claim.status.acquired)))
+
+    def settle(self, claims: ClaimWriter, claim_id: str) -> Outcome:
+        """Append a request to consume what a claim holds if its data was opened, or to release it."""
+        with self.store.transaction():
+            claim = self.store.get_claim(claim_id)
+            if claim is None:
+                return Outcome.NO_CLAIM
+            held = overdue_claims.held_on_known_blocks(claim, self.store.get_block)
+            if not (held or claim.is_waiting):
+                return Outcome.NOTHING
+            if claim.spec.data_opened and held:
+                claims.commit(self._withdraw(claims, claim), held)
+                return Outcome.CONSUMED
+            self.release(claims, claim_id)
+            return Outcome.RELEASED
+
+    def _withdraw(self, claims: ClaimWriter, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+        """Withdraw the requests that a claim waits for and return the claim."""
+        while claim.is_waiting:
+            reconcile.withdraw(self.store, claim.id, now_ms=self.clock.now_ms())
+            claim = claims.get(claim.id)
+        return claim

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from privatekube import config, errors
-from privatekube.client.embedded import ControlPlane
+from privatekube.client.control_plane import ControlPlane
 from privatekube.data import columns
 from privatekube.privacy import budget, planning
 from privatekube.privacy.unit import PrivacyUnit

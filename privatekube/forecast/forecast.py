@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from privatekube import errors
-from privatekube.client.embedded import ControlPlane
+from privatekube.client.control_plane import ControlPlane
 from privatekube.engine import allocate_requests, unlocking
 from privatekube.forecast import repetitions
 from privatekube.forecast.sandbox import Sandbox

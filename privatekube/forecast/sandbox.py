@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from privatekube import errors
-from privatekube.client.embedded import ControlPlane
+from privatekube.client.control_plane import ControlPlane
 from privatekube.reconcile import reconcile
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim

@@ -184,8 +184,7 @@ def _state(folder: RunFolder) -> RunState:
         return RunState.UNPUBLISHED
     try:
         with connect.connect(folder.record.store) as client:
-            client.run_pass()  # settles it if it is overdue
-            claim = client.get_claim(folder.record.claim)
+            claim = client.current_claim(folder.record.claim)
     except errors.NotFound:
         return RunState.ENDED
     except errors.PrivateKubeError:

@@ -18,6 +18,7 @@ from privatekube.privacy import event_text, events
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.wire import blocks, claims
 from tests import builders
+from tests.passes import run_pass
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow  # each test runs commands in processes of their own
@@ -212,7 +213,7 @@ def test_a_claim_is_explained(uri: str) -> None:
     assert "it was granted as requested, on 2 blocks: ns/a, ns/b" in run(uri, "explain", "held")
     with connect.connect(uri) as client:
         client.store.create(builders.claim("c", builders.allocate(0.5)))
-        client.run_pass()
+        run_pass(client)
     text = run(uri, "explain", "c")
     assert "block ns/a lacks epsilon: asked 0.5, available 0.25, still locked 0" in text
     assert "only if a claim releases what it holds: ns/held" in text

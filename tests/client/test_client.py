@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from privatekube import errors
-from privatekube.client import connect
-from privatekube.client.client import BudgetClient, Outcome
+from privatekube.client import connect, stored
+from privatekube.client.client import BudgetClient
+from privatekube.client.embedded import Embedded
+from privatekube.client.passes import Outcome
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary, transitions
 from privatekube.resources.claim import ClaimStatus, SettleAfter
 from tests import builders
 from tests.clock import FakeClock
+from tests.passes import run_pass
 
 
 @pytest.fixture
@@ -101,10 +104,10 @@ def test_a_claim_is_settled_so_long_after_its_last_sign_of_life(client: BudgetCl
     renewed = client.get_claim("ns/c").spec.settle_after
     assert renewed == SettleAfter(60, clock.time_ms + 60_000)
     clock.time_ms = renewed.at_ms - 1
-    client.run_pass()
+    run_pass(client)
     assert not client.get_claim("ns/c").status.committed
     clock.time_ms += 1
-    client.run_pass()
+    run_pass(client)
     assert client.consume("ns/c") == {"ns/b": EpsilonDelta(0.5)}
     assert len(client.ledger()) == 1
 
@@ -277,17 +280,18 @@ def test_an_unknown_kind_of_store_is_refused(uri: str) -> None:
 
 
 def test_a_claim_that_is_deleted_while_it_waits_is_claimed_again(tmp_path: Path) -> None:
-    class SlowController(BudgetClient):
+    @dataclass(frozen=True)
+    class SlowController(Embedded):
         """Deletes the claim `waiting` in its second pass, and has not answered the one that replaces it yet."""
 
-        passes = 0
+        passes: list[int] = field(default_factory=list)
 
-        def run_pass(self) -> None:
-            self.passes += 1
-            if self.passes != 2:
-                super().run_pass()
+        def run(self) -> None:
+            self.passes.append(1)
+            if len(self.passes) != 2:
+                super().run()
                 return
-            claim = self.get_claim("ns/waiting")
+            claim = stored.claim(self.store, "ns/waiting")
             assert claim.is_waiting
             self.store.delete(claim)
             self.store.create(replace(claim, status=ClaimStatus()))
@@ -296,7 +300,9 @@ def test_a_claim_that_is_deleted_while_it_waits_is_claimed_again(tmp_path: Path)
         client.set_policy(unlock="n=100")
         client.create_blocks([builders.block()])
         with pytest.raises(errors.DeadlineExceeded):
-            SlowController(client.store).allocate("ns", "waiting", builders.allocate(0.5), timeout_seconds=0.2)
+            BudgetClient(client.store, SlowController(client.store)).allocate(
+                "ns", "waiting", builders.allocate(0.5), timeout_seconds=0.2
+            )
 
 
 def test_a_policy_without_its_numbers_is_refused_where_it_is_set_and_read_where_it_is_stored(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from privatekube.client.client import BudgetClient
 from privatekube.controller import status_events
 from privatekube.resources import conditions
 from tests import builders
+from tests.passes import run_pass
 
 COUNTED = pytest.mark.parametrize(("number", "blocks"), [(1, "1 block"), (3, "3 blocks")])
 
@@ -48,5 +49,5 @@ def test_a_claim_that_waits_counts_its_blocks(tmp_path: Path, number: int, block
     with client_of(tmp_path, number) as client:
         client.allocate("ns", "first", builders.allocate(0.75), timeout_seconds=5)
         client.store.create(builders.claim("c", builders.allocate(0.5)))
-        client.run_pass()
+        run_pass(client)
         assert messages(client, "ns/c") == [f"waits for epsilon 0.5, delta 0 on {blocks}"]

@@ -25,6 +25,7 @@ from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.clock import FakeClock
+from tests.passes import run_pass
 
 _START_MS, _LONG_MS = 1_000_000, 10**9
 
@@ -38,7 +39,7 @@ class World:
     def make(self, name: str, request: AllocateRequest) -> PrivacyBudgetClaim:
         """Make a claim that waits for long, for real."""
         self.client.store.create(builders.claim(name, replace(request, timeout_ms=request.timeout_ms or _LONG_MS)))
-        self.client.run_pass()
+        run_pass(self.client)
         return self.client.get_claim(f"ns/{name}")
 
     def is_granted(self, name: str) -> bool:
@@ -48,7 +49,7 @@ class World:
     def at(self, now_ms: int) -> None:
         """A pass at that time."""
         self.clock.time_ms = now_ms
-        self.client.run_pass()
+        run_pass(self.client)
 
     def forecast(self, request: AllocateRequest) -> Forecast:
         """What would happen; checks that asking leaves no trace."""
@@ -234,7 +235,7 @@ def test_what_no_unlocking_brings_names_who_holds_it(world: World) -> None:
     assert "releases what it holds: ns/holder" in told
     assert "would fit now: epsilon 0.2 (40.0% of it) with the same delta, on as many blocks" in told
     world.client.settle("ns/holder")
-    world.client.run_pass()
+    run_pass(world.client)
     assert world.is_granted("c")
 
 

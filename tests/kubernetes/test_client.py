@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from privatekube import errors
 from privatekube.client import cluster, connect
-from privatekube.client.client import BudgetClient, Outcome
+from privatekube.client.client import BudgetClient
+from privatekube.client.cluster import Cluster
+from privatekube.client.passes import Outcome
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from tests import builders
@@ -131,7 +134,7 @@ def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
 
 
 def test_without_a_controller_the_error_asks_for_one(by: As, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.ClusterClient, "answer_timeout_seconds", 1.0)
+    monkeypatch.setattr(cluster, "Cluster", partial(Cluster, answer_timeout_seconds=1.0))
     with pytest.raises(errors.StoreBusy, match=r"no controller answered; is it running\?"):
         by("data-owner").create_blocks([builders.block("a")])
     with pytest.raises(errors.StoreBusy, match="claim ns/c: no controller answered"):

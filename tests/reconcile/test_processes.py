@@ -22,6 +22,7 @@ from privatekube.reconcile import ledger_audit
 from privatekube.resources import transitions
 from privatekube.resources.requests import RegisterRequest
 from tests import builders
+from tests.passes import run_pass
 
 SECONDS = float(os.environ.get("PRIVATEKUBE_SOAK_SECONDS", "8"))
 PROCESSES = int(os.environ.get("PRIVATEKUBE_SOAK_PROCESSES", "3"))
@@ -100,7 +101,7 @@ def test_processes_that_are_killed_at_random_register_one_release_of_a_step(tmp_
                 process.kill()
                 process.join(10)
             accepted |= set(plane.get_claim("ns/c").releases.values())
-        plane.run_pass()
+        run_pass(plane)
         assert accepted == set(plane.get_claim("ns/c").releases.values())
         assert len(accepted) == 1
 

@@ -14,6 +14,7 @@ from privatekube.client.client import BudgetClient
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.store.sqlite.store import SqliteStore
+from tests.passes import run_pass
 from tests.reconcile.cuts import Cut, make, source
 
 STORE = Path(__file__).parent.parent / "samples" / "stores" / "0.1-a1db444.db"
@@ -28,7 +29,7 @@ def client(tmp_path: Path) -> Iterator[BudgetClient]:
 
 
 def test_the_ledger_of_the_last_version_adds_up(client: BudgetClient) -> None:
-    client.run_pass()
+    run_pass(client)
     assert client.verify_ledger().entries == 2
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from privatekube import errors
-from privatekube.client.client import BudgetClient, Outcome
+from privatekube.client.client import BudgetClient
+from privatekube.client.passes import Outcome
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.resources.refusals import RefusalReason
@@ -24,6 +25,7 @@ from privatekube.store.kinds import Kind
 from privatekube.store.sqlite import schema
 from privatekube.store.sqlite.store import SqliteStore
 from tests.clock import FakeClock
+from tests.passes import run_pass
 
 STORE = Path(__file__).parent.parent / "samples" / "stores" / "0.1-79ed016.db"
 WRITTEN_MS = 1_700_000_900_000
@@ -111,7 +113,7 @@ def test_refusals_keep_their_reason(client: BudgetClient, name: str, reason: Ref
 
 def test_the_next_pass_finishes_what_interrupted_passes_began(client: BudgetClient) -> None:
     assert any(transitions.status_of(block).locks for block in client.list_blocks() if "locked" in block.id)
-    client.run_pass()
+    run_pass(client)
     for block in client.list_blocks():
         transitions.require_balance(block)
         if "locked" in block.id:
@@ -139,7 +141,7 @@ def test_every_claim_can_go_on(client: BudgetClient) -> None:
 
 def test_overdue_claims_are_settled(client: BudgetClient, clock: FakeClock) -> None:
     clock.time_ms += 7_200_000
-    client.run_pass()
+    run_pass(client)
     assert client.get_claim("team/timed-opened").status.committed
     assert not client.get_claim("team/timed").status.acquired
     assert not client.get_claim("team/timed").status.committed

@@ -1,0 +1,120 @@
+"""Claim budget and wait until it is granted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from privatekube import errors, retries
+from privatekube.client import stored
+from privatekube.client.claim_writer import ClaimWriter
+from privatekube.resources import matching, shortages
+from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
+from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.refusals import RefusalReason
+from privatekube.resources.requests import AllocateRequest, Request
+from privatekube.resources.responses import AllocateResponse, Response, ResponseState
+from privatekube.scheduling.policy import UNLOCK
+
+_IDENTIFIER = "allocate"
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The claim of one run.
+
+    Args:
+        namespace: of the claim and its blocks.
+        name: of the claim.
+        request: what to claim, with its timeout.
+        settle_after_seconds: how long after the last progress of its run the control plane settles it; None for the
+            time that its policy allows after the grant, which is the latest in any case.
+    """
+
+    namespace: str
+    name: str
+    request: AllocateRequest
+    settle_after_seconds: int | None
+
+    @property
+    def claim_id(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+def allocate(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
+    """Make a claim, wait until it is granted, and return it; see `BudgetClient.allocate`."""
+    no_answer = claims.no_answer(allocation.claim_id)
+
+    def read() -> PrivacyBudgetClaim:
+        return _ensure_claim(claims, allocation)
+
+    claim = retries.poll(read, _is_admitted, timeout_seconds=claims.answers.answer_timeout_seconds, error=no_answer)
+    if not _is_decided(claim):
+        claim = retries.poll(
+            read,
+            _is_decided,
+            timeout_seconds=None,  # the control plane ends the wait: it answers once the request has timed out
+            error=no_answer,
+            pause_at_most=lambda claim: _seconds_left(claim, allocation.request, now_ms=claims.clock.now_ms()),
+        )
+    response = claim.status.responses[0]
+    if response.state is ResponseState.FAILURE:
+        raise _refusal(claims, allocation, response)
+    return claim
+
+
+def _ensure_claim(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
+    """Create the claim if it is missing and could be granted at some time; return it with its present answer."""
+    with claims.store.transaction():
+        claim = claims.store.get_claim(allocation.claim_id)
+        if claim is None:
+            claim = _create(claims, allocation)
+        if not claim.was_made_for(allocation.request):
+            raise errors.AlreadyExists(
+                f"claim {claim.id}: exists with another request; start a run with another run id"
+            )
+        return claims.current(claim.id)
+
+
+def _create(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
+    """Create the claim, or return the one of the same name that another process has just created."""
+    request = allocation.request
+    shortages.require_possible(stored.matching_blocks(claims.store, allocation.namespace, request), request)
+    spec = ClaimSpec(requests=(Request(_IDENTIFIER, request),))
+    spec = spec.renew(now_ms=claims.clock.now_ms(), seconds=allocation.settle_after_seconds)
+    try:
+        return claims.store.create(PrivacyBudgetClaim(ObjectMeta(allocation.name, allocation.namespace), spec))
+    except errors.AlreadyExists:
+        return claims.get(allocation.claim_id)
+
+
+def _refusal(claims: ClaimWriter, allocation: Allocation, response: Response) -> errors.PrivateKubeError:
+    """Return the error that says why the control plane refused the request."""
+    if response.refusal is None or response.refusal.reason is not RefusalReason.TIMED_OUT:
+        return errors.InvalidInput(f"claim {allocation.claim_id}: {response.refusal}")
+    request, namespace = allocation.request, allocation.namespace
+    blocks = matching.candidates(request, namespace, claims.store.list_blocks(namespace))
+    return errors.DeadlineExceeded(
+        f"claim {allocation.claim_id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
+        f"{shortages.first_shortage(blocks, request)}; the policy {stored.policy_settings(claims.store)[UNLOCK]} "
+        "unlocks it: wait longer, request less, or change the policy"
+    )
+
+
+def _is_admitted(claim: PrivacyBudgetClaim) -> bool:
+    return bool(claim.status.responses)
+
+
+def _is_decided(claim: PrivacyBudgetClaim) -> bool:
+    return _is_admitted(claim) and claim.status.responses[0].state is not ResponseState.PENDING
+
+
+def _seconds_left(claim: PrivacyBudgetClaim, request: AllocateRequest, *, now_ms: int) -> float:
+    """Return how long until a waiting request times out, with a margin so that the next pass sees the timeout."""
+    detail = (
+        claim.status.responses[0].detail if claim.status.responses else None
+    )  # none if it was deleted and recreated
+    started_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
+    if started_ms is None:
+        return retries.STANDARD.longest_seconds
+    return max(0.0, (started_ms + (request.timeout_ms or 0) - now_ms) / 1000) + 0.01
