@@ -136,11 +136,12 @@ def block_details(block: PrivateDataBlock) -> Iterator[Table]:
 
 def claim_details(claim: PrivacyBudgetClaim) -> Iterator[Table]:
     """Yield what a claim is, its requests with their answers, and what it holds on which block."""
-    settle_after = claim.spec.settle_after
+    after = claim.spec.settle_after
+    stated = "" if after is None else f"at {_time(after.at_ms)}, at the latest "
     yield _facts(
         ("claim", claim.id),
         ("data opened", "yes" if claim.spec.data_opened else "no"),
-        ("settled by", "its run" if settle_after is None else f"its run, or else after {_time(settle_after.at_ms)}"),
+        ("settled by", f"its run, or else {stated}the policy's settle_within after its grant"),
         ("created", _time(claim.meta.creation_time_ms)),
     )
     table = Table("request", "action", "answer", "reason", box=None)

@@ -96,6 +96,7 @@ def test_describe_shows_who_holds_what(uri: str) -> None:
     assert "order 2" not in renyi
     assert "alpha: 2.0" in run(uri, "describe", "block", "r", "-o", "yaml")
     claimed = run(uri, "describe", "claim", "paid")
+    assert "its run, or else the policy's settle_within after its grant" in claimed
     assert "committed on ns/a" in claimed
     assert "ConsumeRequest" in claimed
 
