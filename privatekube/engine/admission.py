@@ -93,7 +93,7 @@ def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[Re
         catalogue: the blocks that it may not share a record with, and the records of deleted ones.
 
     Returns:
-        The records of the deleted blocks with some of its data on which something was committed.
+        The records of the deleted blocks on which something was committed, and which have or may have some of its data.
 
     Raises:
         AlreadyExists: some of its data has a block, and so a budget, or it cannot be told whether it has.
@@ -108,14 +108,9 @@ def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[Re
     records = []
     for match in catalogue.matches(block):
         earlier = match.earlier
-        if match.overlap is Overlap.UNKNOWN and not (isinstance(earlier, RetiredData) and _is_unused(earlier)):
-            raise _unknown(block, earlier)
         if isinstance(earlier, PrivateDataBlock):
-            raise errors.AlreadyExists(
-                f"block {block.id}: some of its data is registered as {earlier.id}, and a budget is never refreshed; "
-                "use that block, or create other days"
-            )
-        if match.overlap is Overlap.SAME:
+            raise _taken(block, earlier, match.overlap)
+        if match.overlap is Overlap.SAME or not _is_unused(earlier):
             _require_same_terms(block, earlier)
             records += [] if _is_unused(earlier) else [earlier]
     return records
@@ -137,15 +132,15 @@ def _require_record_stays(block: PrivateDataBlock, record: RetiredData | None) -
         )
 
 
-def _unknown(block: PrivateDataBlock, earlier: PrivateDataBlock | RetiredData) -> errors.AlreadyExists:
-    if isinstance(earlier, PrivateDataBlock):
-        name, remedy = f"block {earlier.id}", "use that block"
-    else:
-        name = f"the deleted block {earlier.block_id}"
-        remedy = f"create it in its dataset {earlier.dataset!r}, where it bears what was committed"
+def _taken(block: PrivateDataBlock, earlier: PrivateDataBlock, overlap: Overlap) -> errors.AlreadyExists:
+    if overlap is Overlap.SAME:
+        return errors.AlreadyExists(
+            f"block {block.id}: some of its data is registered as {earlier.id}, and a budget is never refreshed; "
+            "use that block, or create other days"
+        )
     return errors.AlreadyExists(
-        f"block {block.id}: it cannot be told whether {name} has some of the same data, and a budget is never "
-        f"refreshed; {remedy}, or create other days"
+        f"block {block.id}: it cannot be told whether block {earlier.id} has some of the same data, and a budget is "
+        "never refreshed; use that block, or create other days"
     )
 
 

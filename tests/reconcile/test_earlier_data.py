@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from privatekube import errors
+from privatekube.data import identify
 from privatekube.privacy import budget, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.privacy.unit import PrivacyUnit
@@ -130,6 +132,49 @@ def test_a_new_block_inherits_the_largest_total_of_those_it_overlaps(plane: Plan
     (entry,) = plane.store.ledger(block_id=block.id)[1:]
     assert entry.reason == "inherited"
     plane.require_sound()
+
+
+FEW = source(seed=1).select(np.arange(4))
+"""Other reviews of the first day, too few to be told from a sketch of many that is cut off."""
+
+
+@pytest.fixture
+def cut_off_sketches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identify, "MOST_ENTRIES_A_DAY", 16)
+
+
+@pytest.mark.usefixtures("cut_off_sketches")
+def test_what_cannot_be_told_from_deleted_data_bears_what_was_committed_there(plane: Plane) -> None:
+    spend(plane, "c", register(plane, EARLIER).blocks[:1], EpsilonDelta(0.25))
+    delete_all(plane)
+    few = make(FEW, Cut(end_day=0, dataset="few"))
+    block_admission.register(plane.store, few.blocks, few.identities)
+    plane.run()
+    assert committed(plane) == pytest.approx([0.25])
+    spend(plane, "d", few.blocks, EpsilonDelta(0.5))
+    delete_all(plane)
+    register(plane, EARLIER)
+    assert committed(plane) == pytest.approx([0.75, 0.0, 0.0])
+    plane.require_sound()
+
+
+@pytest.mark.usefixtures("cut_off_sketches")
+def test_what_cannot_be_told_from_deleted_data_has_its_budget_or_none(plane: Plane) -> None:
+    spend(plane, "c", register(plane, EARLIER).blocks[:1], EpsilonDelta(0.25))
+    delete_all(plane)
+    few = make(FEW, Cut(end_day=0, dataset="few", budget=FIRST_BUDGET * 2))
+    with pytest.raises(errors.InvalidBudget, match="create it with the same"):
+        block_admission.register(plane.store, few.blocks, few.identities)
+
+
+@pytest.mark.usefixtures("cut_off_sketches")
+def test_what_cannot_be_told_from_the_data_of_a_block_is_refused_beside_it(plane: Plane) -> None:
+    register(plane, EARLIER)
+    few = make(FEW, Cut(end_day=0, dataset="few"))
+    with pytest.raises(
+        errors.AlreadyExists, match="it cannot be told whether block ns/d-0-0 has some of the same data"
+    ):
+        block_admission.register(plane.store, few.blocks, few.identities)
 
 
 def test_what_was_inherited_is_inherited_again(plane: Plane) -> None:

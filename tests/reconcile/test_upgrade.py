@@ -42,9 +42,19 @@ def test_data_that_the_last_version_deleted_bears_what_was_committed(client: Bud
     client.verify_ledger()
 
 
-@pytest.mark.parametrize("start_day", [0, 1])
-def test_data_of_the_last_version_gets_no_budget_under_another_name(client: BudgetClient, start_day: int) -> None:
-    made = make(source(), replace(AGAIN, dataset="other", start_day=start_day, end_day=start_day))
+def test_what_may_be_data_that_the_last_version_deleted_bears_what_was_committed_under_any_name(
+    client: BudgetClient,
+) -> None:
+    """Its record has no days: whatever is created beside no block may be its data."""
+    made = make(source(), replace(AGAIN, dataset="other"))
+    (block,) = client.create_blocks(made.blocks, made.identities)
+    status = transitions.status_of(client.get_block(block.id))
+    assert sum(amount.values[0] for amount in status.committed.values()) == pytest.approx(4.0)
+    client.verify_ledger()
+
+
+def test_what_may_be_data_of_a_block_of_the_last_version_is_refused_under_any_name(client: BudgetClient) -> None:
+    made = make(source(), replace(AGAIN, dataset="other", start_day=1, end_day=1))
     with pytest.raises(errors.AlreadyExists, match="it cannot be told whether"):
         client.create_blocks(made.blocks, made.identities)
 
