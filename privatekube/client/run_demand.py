@@ -101,7 +101,8 @@ def price(
         raise errors.InvalidInput(
             "accounting: the matching blocks mix epsilon-delta and Renyi budgets; add a condition that selects one kind"
         )
-    return plan.composition.renyi(curves[0].orders)
+    orders = budget.union_of_orders(curves)
+    return plan.composition.renyi(orders)
 
 
 def of_run(client: ControlPlane, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:

@@ -110,10 +110,10 @@ def _held_amount(draft: Draft, claim: PrivacyBudgetClaim, block_id: str) -> Priv
 
 
 def _is_within(amount: PrivacyBudget, held: PrivacyBudget) -> bool:
-    """Whether no component of `amount` is greater than in `held`, up to float rounding."""
-    excess = amount - held
-    scale = max(abs(value) for value in held.values)
-    return all(value <= rounding.RELATIVE_TOLERANCE * scale for value in excess.values)
+    """Whether no component of `amount` is greater than in `held`, up to float rounding of that component."""
+    amounts = budget.at_orders_of(amount, held).values
+    pairs = zip(amounts, held.values, strict=True)
+    return all(rounding.fits(asked, available=most, capacity=most) for asked, most in pairs)
 
 
 def _lock_amounts(

@@ -5,7 +5,9 @@ unit: epsilon and delta of differential privacy, or the Renyi epsilon at each or
 adding or removing one privacy unit; see `unit`.
 
 Arithmetic is component by component. The result for two Renyi curves has the orders that both share: where a cost is
-not known at an order, that order of the budget is lost. Budgets of different types cannot be combined.
+not known at an order, it is not known of the sum either. What is added to or taken from the budget of a block must
+therefore name all of its orders, which `at_orders_of` checks: otherwise the block would lose an order permanently.
+Budgets of different types cannot be combined.
 
 Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition) and Prop. 3 (conversion);
 Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (a demand needs to fit at one order only).
@@ -16,7 +18,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -295,17 +297,67 @@ def _renyi_capacity(budget: EpsilonDelta, alpha: float) -> float:
     return max(0.0, budget.epsilon + math.log(budget.delta) / (alpha - 1))
 
 
+def at_orders_of(amount: PrivacyBudget, block: PrivacyBudget) -> PrivacyBudget:
+    """Return an amount at the orders of a block's budget; the amount may be known at more.
+
+    Raises:
+        InvalidBudget: its type is another one, or an order is missing; the message names those that are.
+
+    >>> at_orders_of(RenyiCurve((2, 4, 8), (0.5, 1.0, 2.0)), RenyiCurve((2, 8), (1.0, 3.0)))
+    RenyiCurve(orders=(2.0, 8.0), epsilons=(0.5, 2.0))
+    """
+    if type(amount) is not type(block):
+        raise _type_mismatch(block, amount)
+    if isinstance(amount, EpsilonDelta) or amount.orders == block.orders:
+        return amount
+    values = {order: amount.at(order) for order in block.orders}
+    missing = [f"{order:g}" for order, value in values.items() if value is None]
+    if missing:
+        raise errors.InvalidBudget(f"renyi: lacks the orders {', '.join(missing)} of the block; name all of its orders")
+    return RenyiCurve(block.orders, tuple(value for value in values.values() if value is not None))
+
+
+def union_of_orders(curves: Iterable[RenyiCurve]) -> tuple[float, ...]:
+    """Return every order that one of the curves has, in increasing order; those that rounding tells apart are one.
+
+    >>> union_of_orders([RenyiCurve((2, 4), (0.0, 0.0)), RenyiCurve((3, 4.000000000001), (0.0, 0.0))])
+    (2.0, 3.0, 4.0)
+    """
+    union: list[float] = []
+    for order in sorted(order for curve in curves for order in curve.orders):
+        if not union or not rounding.is_same_order(union[-1], order):
+            union.append(order)
+    return tuple(union)
+
+
 def total(budgets: Iterable[PrivacyBudget], *, start: PrivacyBudget) -> PrivacyBudget:
-    """Return `start` plus all `budgets`, rounded only once if all have the same components.
+    """Return `start` plus all `budgets`, at the orders that all share; each component is rounded only once.
 
     Raises:
         InvalidBudget: the budgets differ in type, or share no order.
     """
-    parts = [start, *budgets]
+    return _summed([start, *budgets], math.fsum)
+
+
+def total_rounded_up(budgets: Sequence[PrivacyBudget]) -> PrivacyBudget:
+    """Return the sum of budgets as `total` does, but never less than the exact sum.
+
+    Raises:
+        InvalidBudget: the budgets differ in type, or share no order.
+
+    >>> total_rounded_up([EpsilonDelta(1.0), EpsilonDelta(1e-17)]).epsilon
+    1.0000000000000002
+    """
+    return _summed(budgets, rounding.sum_rounded_up)
+
+
+def _summed(parts: Sequence[PrivacyBudget], add: Callable[[Iterable[float]], float]) -> PrivacyBudget:
+    first = parts[0]
     if len({(type(part), part.orders) for part in parts}) > 1:
-        return functools.reduce(operator.add, parts)
-    sums = [math.fsum(column) for column in zip(*(part.values for part in parts), strict=True)]
-    return RenyiCurve(start.orders, tuple(sums)) if isinstance(start, RenyiCurve) else EpsilonDelta(*sums)
+        common = functools.reduce(operator.add, parts)  # raises where there is no common component
+        parts = [at_orders_of(part, common) for part in parts]
+    sums = [add(column) for column in zip(*(part.values for part in parts), strict=True)]
+    return RenyiCurve(parts[0].orders, tuple(sums)) if isinstance(first, RenyiCurve) else EpsilonDelta(*sums)
 
 
 def used_share(used: PrivacyBudget, *, capacity: PrivacyBudget) -> float:
@@ -325,9 +377,16 @@ def used_share(used: PrivacyBudget, *, capacity: PrivacyBudget) -> float:
 
 
 def is_negligible(budget: PrivacyBudget, *, capacity: PrivacyBudget) -> bool:
-    """Return whether every component is zero up to float rounding of `capacity`."""
-    largest = max(map(abs, capacity.values))
-    return all(abs(value) <= rounding.RELATIVE_TOLERANCE * largest for value in budget.values)
+    """Return whether every component is zero up to float rounding of that component of `capacity`.
+
+    Raises:
+        InvalidBudget: `capacity` has another type, or lacks an order.
+
+    >>> is_negligible(EpsilonDelta(0.0, 9e-12), capacity=EpsilonDelta(10.0, 1e-7))
+    False
+    """
+    whole = at_orders_of(capacity, budget)
+    return all(map(rounding.is_negligible, budget.values, whole.values))
 
 
 def is_close(left: PrivacyBudget, right: PrivacyBudget) -> bool:
@@ -356,11 +415,15 @@ def require_amount(name: str, budget: PrivacyBudget) -> PrivacyBudget:
 def _same_type(budget: B, other: object) -> B:
     """Return `other` if it has the type of `budget`."""
     if type(other) is not type(budget):
-        raise errors.InvalidBudget(
-            f"budget types do not match: {type(budget).__name__} and {type(other).__name__}; "
-            "use the same accounting throughout"
-        )
+        raise _type_mismatch(budget, other)
     return other
+
+
+def _type_mismatch(budget: PrivacyBudget, other: object) -> errors.InvalidBudget:
+    return errors.InvalidBudget(
+        f"budget types do not match: {type(budget).__name__} and {type(other).__name__}; "
+        "use the same accounting throughout"
+    )
 
 
 def _at_common_orders(first: RenyiCurve, *curves: RenyiCurve) -> list[tuple[float, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -197,12 +197,3 @@ class PrivateDataBlock:
     def dimension(self, attribute: str) -> Dimension | None:
         """Return the dimension whose name is `attribute`, or None."""
         return next((dimension for dimension in self.spec.dimensions if dimension.attribute == attribute), None)
-
-    def amounts(self) -> Iterator[PrivacyBudget]:
-        """Yield the parts that, with the amounts in unfinished locks, add up to the initial budget."""
-        if self.status is None:
-            return
-        yield self.status.pending
-        yield self.status.available
-        yield from self.status.acquired.values()
-        yield from self.status.committed.values()

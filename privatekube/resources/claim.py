@@ -196,7 +196,7 @@ class PrivacyBudgetClaim:
             outcome = outcomes.get(block_id)
             is_refused = response is None or response.state is not ResponseState.SUCCESS
             committed = None if outcome is None or is_refused else outcome.budget
-            if committed is None or not budget.is_close(committed, amount):
+            if committed is None or not budget.is_close(committed, budget.at_orders_of(amount, committed)):
                 refusal = None if response is None else response.refusal
                 reason = refusal or (outcome.error if outcome else None) or "it was interrupted"
                 asked, done = budget_text.differing(amount, committed)

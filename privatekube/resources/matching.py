@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 
 from privatekube import errors
-from privatekube.privacy import budget, budget_text
+from privatekube.privacy import budget, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import Dimension, PrivateDataBlock, require_decimal
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -72,8 +72,8 @@ def demand(request: AllocateRequest, chosen: Iterable[PrivateDataBlock]) -> dict
     """Return the demand of a request on each of its candidate blocks.
 
     Raises:
-        InvalidBudget: the demand is missing, given twice, or a function; or an amount is negative, of another type
-            than the block's budget, or without an order in common with it.
+        InvalidBudget: the demand is missing, given twice, or a function; or an amount is negative, below the
+            resolution, of another type than the block's budget, or lacks one of its orders.
     """
     expected = request.expected_budget
     if expected.function is not None:
@@ -87,15 +87,33 @@ def demand(request: AllocateRequest, chosen: Iterable[PrivateDataBlock]) -> dict
     for block in chosen:
         amount = expected.constant if expected.by_block is None else expected.by_block[block.id]
         assert amount is not None  # noqa: S101 - one of the two is given, see above
-        budget.require_amount(f"demand on {block.id}", amount)
-        if type(amount) is not type(block.spec.initial_budget):
-            raise errors.InvalidBudget(
-                f"demand on {block.id}: budget types do not match: asked {type(amount).__name__}, the block has "
-                f"{type(block.spec.initial_budget).__name__}; use the block's accounting"
-            )
-        amount.minimum(block.spec.initial_budget)  # raises where they have no order in common
-        demands[block.id] = amount
+        demands[block.id] = _demand_on(block, amount)
     return demands
+
+
+def _demand_on(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivacyBudget:
+    """Return the demand on one block, at exactly its orders.
+
+    Without one of them, a grant would leave open what it cost there. At an order it may be zero, as in PrivateKube's
+    own manifests, but not at all of them: what costs nothing would unlock, wait and fill the block's status for free.
+    """
+    name, capacity = f"demand on {block.id}", block.spec.initial_budget
+    budget.require_amount(name, amount)
+    if type(amount) is not type(capacity):
+        raise errors.InvalidBudget(
+            f"{name}: budget types do not match: asked {type(amount).__name__}, the block has "
+            f"{type(capacity).__name__}; use the block's accounting"
+        )
+    try:
+        amount = budget.at_orders_of(amount, capacity)
+    except errors.InvalidBudget as error:
+        raise errors.InvalidBudget(f"{name}: {error}") from error
+    if budget.is_negligible(amount, capacity=capacity):
+        raise errors.InvalidBudget(
+            f"{name}: asked {amount}, which costs nothing: it must be above {rounding.RESOLUTION:g} of the initial "
+            "budget in one component at least; ask for what the mechanisms cost"
+        )
+    return amount
 
 
 def require_enough(request: AllocateRequest, n_candidates: int) -> None:

@@ -114,8 +114,41 @@ def test_a_malformed_demand_is_refused(demand: BudgetDemand, fault: str) -> None
 
 def test_a_demand_at_orders_that_a_block_does_not_have_is_refused() -> None:
     made = builders.block(budget=RenyiCurve((2, 4), (1, 1)))
-    with pytest.raises(errors.InvalidBudget, match="none in common"):
+    with pytest.raises(errors.InvalidBudget, match="lacks the orders 2, 4 of the block"):
         matching.demand(builders.allocate(demand=RenyiCurve((3,), (0.1,))), [made])
+
+
+def test_a_demand_that_leaves_out_an_order_of_a_block_is_refused() -> None:
+    made = builders.block(budget=RenyiCurve((2, 4, 8), (1, 1, 1)))
+    with pytest.raises(errors.InvalidBudget, match="demand on ns/b: renyi: lacks the orders 2, 8 of the block; name"):
+        matching.demand(builders.allocate(demand=RenyiCurve((4, 16), (0.1, 0.1))), [made])
+
+
+def test_a_demand_is_at_the_orders_of_the_block() -> None:
+    """It may name more, and be zero at some, as a claim in PrivateKube's examples does."""
+    made = builders.block(budget=RenyiCurve((2, 4), (1, 1)))
+    asked = builders.allocate(demand=RenyiCurve((1.5, 2, 4, 8), (0.0, 0.0, 0.1, 0.1)))
+    assert matching.demand(asked, [made]) == {"ns/b": RenyiCurve((2, 4), (0.0, 0.1))}
+
+
+@pytest.mark.parametrize("amount", [EpsilonDelta(0.0), EpsilonDelta(1e-13), EpsilonDelta(5e-324, 1e-20)])
+def test_a_demand_that_costs_nothing_is_refused(amount: EpsilonDelta) -> None:
+    made = builders.block(budget=EpsilonDelta(1.0, 1e-7))
+    with pytest.raises(errors.InvalidBudget, match=r"which costs nothing: it must be above 1e-12 of the initial"):
+        matching.demand(builders.allocate(demand=amount), [made])
+
+
+def test_a_curve_that_costs_nothing_at_any_order_is_refused() -> None:
+    made = builders.block(budget=RenyiCurve((2, 4), (1, 1)))
+    with pytest.raises(errors.InvalidBudget, match="costs nothing"):
+        matching.demand(builders.allocate(demand=RenyiCurve((2, 4), (0.0, 1e-13))), [made])
+
+
+def test_a_demand_of_delta_alone_is_not_nothing() -> None:
+    """A mechanism that reveals a record with probability delta, and else nothing, has epsilon 0."""
+    made = builders.block(budget=EpsilonDelta(10.0, 1e-7))
+    asked = builders.allocate(demand=EpsilonDelta(0.0, 9e-12))
+    assert matching.demand(asked, [made]) == {"ns/b": EpsilonDelta(0.0, 9e-12)}
 
 
 @pytest.mark.parametrize(
