@@ -43,6 +43,9 @@ VARYING = {
 The key of a commitment is random and private, the name of a data identity is random.
 """
 
+NUMBER = re.compile(r"-?\b\d[\d.e+-]*|\bnull\b")
+"""A value of an estimate, which is null if the noisy counts leave none."""
+
 
 def data_sets() -> dict[str, dict[str, list[str]]]:
     """Return two neighbouring data sets: the second has one review more, of a user who has no other."""
@@ -96,18 +99,29 @@ def create(laptop: Laptop, lines: Mapping[str, list[str]]) -> str:
     return laptop.run("demo_blocks.py", "create", *options, "--max-contribution", "2")
 
 
-def with_same_noise(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of commands whose noise is the same in each run."""
-    return {**environment, "PYTHONPATH": f"{environment['PYTHONPATH']}:{SAME_NOISE}"}
+def with_same_noise(environment: Mapping[str, str], patches: Path = SAME_NOISE) -> dict[str, str]:
+    """Return the environment of commands whose noise is the same in each run, patched by the module in a folder."""
+    return {**environment, "PYTHONPATH": f"{environment['PYTHONPATH']}:{patches}"}
 
 
 def published(laptop: Laptop) -> dict[str, str]:
-    """Return all published files as text, without what is noisy."""
+    """Return all published files and all artifacts as text, without what is noisy."""
     folder = (laptop.folder / "out" / "latest").resolve()
     texts = {path.name: model_text(path) if path.suffix == ".pt" else path.read_text() for path in folder.iterdir()}
     for name, patterns in NOISY.items():
+        texts[f"{name} without numbers"] = NUMBER.sub("N", texts[name])
         texts[name] = json.dumps(without_noise(json.loads(texts[name]), patterns), indent=1)
-    return texts
+    return texts | artifacts(laptop, {path.read_bytes(): path.name for path in folder.iterdir()})
+
+
+def artifacts(laptop: Laptop, published_names: Mapping[bytes, str]) -> dict[str, str]:
+    """Return the artifacts that were left at the end of the run: as text, or the name of the equal published file."""
+    folder = laptop.folder / "artifacts"
+    contents = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        f"artifact {path}": published_names.get(content, content.decode(errors="backslashreplace"))
+        for path, content in contents.items()
+    }
 
 
 def public_digests(laptop: Laptop, owner: Laptop) -> dict[str, str]:

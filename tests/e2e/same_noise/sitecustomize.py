@@ -1,7 +1,8 @@
 """Give every run of a test the same noise: Python imports this where the folder is on PYTHONPATH, and nowhere else.
 
 The streams depend on nothing but the number of draws before, so that two runs over neighbouring data differ by the data
-alone. Keys, names of runs and times stay as they are.
+alone. Keys, names of runs and times stay as they are. A local run also leaves a copy of the artifacts that it has at
+its end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -39,7 +41,19 @@ def repeat_training_noise(randomness: ModuleType) -> None:
     randomness.SecureGenerator.uniforms = uniforms
 
 
+def keep_artifacts(run_folder: ModuleType) -> None:
+    """Copy the artifacts of a run to `artifacts`, below the current folder, before its own folder is removed."""
+    remove = run_folder.RunFolder.remove
+
+    def keep_and_remove(self: Any) -> None:
+        shutil.copytree(self.work / run_folder.STEPS, "artifacts")
+        remove(self)
+
+    run_folder.RunFolder.remove = keep_and_remove
+
+
 PATCHES = {
+    "privatekube.kubeflow.run_folder": keep_artifacts,
     "privatekube.privacy.mechanisms": repeat_laplace_noise,
     "privatekube.training.randomness": repeat_training_noise,
 }
