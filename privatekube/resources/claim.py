@@ -131,6 +131,11 @@ class PrivacyBudgetClaim:
         return [time_ms for time_ms in times if time_ms is not None]
 
     @property
+    def is_open(self) -> bool:
+        """Whether a pass has to look at it, because it needs an action or may need one in time."""
+        return self.is_waiting or self.holds_budget or self.awaits_statement
+
+    @property
     def awaits_statement(self) -> bool:
         """Whether it has committed budget and the statement about its card is not signed yet."""
         card, statement = self.spec.card, self.status.statement

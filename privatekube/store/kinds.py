@@ -89,10 +89,8 @@ def name_of(resource: Resource) -> errors.ResourceName:
 
 
 def is_open(resource: Resource) -> bool:
-    """Return whether a pass has to look at a resource: every block, and each claim that needs or may need an action."""
-    if isinstance(resource, PrivateDataBlock):
-        return True
-    return resource.is_waiting or resource.holds_budget or resource.awaits_statement
+    """Return whether a pass has to look at a resource: every block, and each open claim."""
+    return isinstance(resource, PrivateDataBlock) or resource.is_open
 
 
 def at_version(resource: R, version: int | str) -> R:

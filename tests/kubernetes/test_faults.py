@@ -41,12 +41,12 @@ def test_the_outcome_is_the_same_wherever_the_process_dies(apiserver: ApiServer)
     def empty(clock: Clock) -> ResourceStore:
         return stores.open_empty(apiserver, clock)
 
-    expected, writes = test_recovery.run_through("n=3", crash=None, empty=empty)
+    expected, parts = test_recovery.run_through("n=3", crash=None, empty=empty)
     assert expected == test_recovery.run_through("n=3", crash=None)[0]
-    for step, count in enumerate(writes):
-        for write in range(1, count + 1):
-            outcome, _ = test_recovery.run_through("n=3", crash=(step, write, True), empty=empty)
-            assert outcome == expected, f"step {step}, write {write}"
+    for step, count in enumerate(parts):
+        for part in range(count):
+            result, _ = test_recovery.run_through("n=3", crash=(step, part), empty=empty)
+            assert result == expected, f"step {step}, part {part}"
 
 
 @pytest.mark.parametrize("opened", [False, True])

@@ -1,14 +1,39 @@
-"""A store without transactions that fails before or after its n-th write, like a process that dies there."""
+"""Processes that die: after any part of a pass's changes is stored, or before or after the n-th write to a store."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from privatekube.engine import changes
+from privatekube.engine.changes import Change, Write
 from privatekube.store.base import ResourceStore
 
 WRITES = frozenset({"create", "update", "update_status", "delete", "retire", "append"})
+
+
+MOST_SUBSETS = 4
+"""Up to this many changes of a segment, every subset is tried; above it, each alone and all without one."""
+
+
+def stored_parts(decided: Iterable[Change]) -> Iterator[list[Write]]:
+    """Yield what may be stored when a process dies: all segments before one barrier, and some changes of the next."""
+    before: list[Write] = []
+    for segment in changes.segments(decided):
+        yield from ([*before, *part] for part in _subsets(segment))
+        before += segment
+
+
+def _subsets(segment: list[Write]) -> Iterator[tuple[Write, ...]]:
+    if len(segment) <= MOST_SUBSETS:
+        for size in range(len(segment)):
+            yield from itertools.combinations(segment, size)
+    else:
+        yield ()
+        yield from ((change,) for change in segment)
+        yield from itertools.combinations(segment, len(segment) - 1)
 
 
 class CrashError(Exception):

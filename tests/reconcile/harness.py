@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from privatekube.engine.changes import Change
+from privatekube.engine.run_pass import run_pass
+from privatekube.engine.world import World
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import ledger_audit, reconcile
+from privatekube.reconcile import apply, ledger_audit, read_world, reconcile
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockStatus, Budgets, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
@@ -32,20 +36,31 @@ class Plane:
     clock: FakeClock = field(default_factory=FakeClock)
     committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
 
+    @property
+    def policy(self) -> Policy:
+        """The policy, as one value."""
+        return Policy(
+            unlocking.parse(self.unlock),
+            ordering.parse(self.order),
+            default_timeout_ms=5000,
+            settle_within_ms=self.settle_within_ms,
+        )
+
+    def world(self) -> World:
+        """Return the present state of the store."""
+        return read_world.read(self.store, self.clock.now_ms())
+
+    def decide(self) -> tuple[Change, ...]:
+        """Return the changes of a pass; nothing is written."""
+        return run_pass(self.world(), self.policy)
+
+    def write(self, changes: Iterable[Change]) -> None:
+        """Write changes that were decided on the present state."""
+        apply.apply(self.store, self.world(), changes)
+
     def run(self, *, tick: bool | None = None, completely: bool = True) -> None:
         """Run a pass."""
-        reconcile.reconcile(
-            self.store,
-            Policy(
-                unlocking.parse(self.unlock),
-                ordering.parse(self.order),
-                default_timeout_ms=5000,
-                settle_within_ms=self.settle_within_ms,
-            ),
-            now_ms=self.clock.now_ms(),
-            tick=tick,
-            completely=completely,
-        )
+        reconcile.reconcile(self.store, self.policy, now_ms=self.clock.now_ms(), tick=tick, completely=completely)
 
     def block(self, name: str, whole: PrivacyBudget | None = None) -> PrivateDataBlock:
         """Create a block, and return it as admitted."""

@@ -17,8 +17,8 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from privatekube import errors, retries
-from privatekube.engine import admission, allocate_requests, consume_release, recovery
-from privatekube.engine.changes import BlockChange, Deletion
+from privatekube.engine import admission, allocate_requests, changes, consume_release, recovery
+from privatekube.engine.changes import Barrier, BlockChange, Deletion
 from privatekube.engine.draft import Draft
 from privatekube.engine.world import World
 from privatekube.privacy import budget
@@ -30,9 +30,10 @@ from privatekube.resources.requests import ALL_OR_NOTHING, BudgetDemand
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ResponseState, Settlement
 from privatekube.scheduling.budget_table import BudgetTable
 from privatekube.scheduling.policy import Policy
+from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests.clock import FakeClock
-from tests.reconcile import test_machine, test_reconcile
+from tests.reconcile import test_machine, test_reconcile, test_recovery
 from tests.reconcile.harness import Plane
 from tests.scheduling import test_cases
 
@@ -245,6 +246,13 @@ def a_conflict_loops_on_what_was_read_before(patch: Patch) -> None:
     patch.setattr(reconcile, "BACK_OFF", retries.BackOff(first_seconds=0.0001))
 
 
+def answers_are_written_beside_their_locks(patch: Patch) -> None:
+    def mutant(decided: Any) -> Any:
+        yield [change for change in decided if not isinstance(change, Barrier)]
+
+    patch.setattr(changes, "segments", mutant)
+
+
 def case(name: str) -> Callable[[Path], None]:
     """Return one acceptance case, ready to run."""
     (document,) = (parameters.values[0] for parameters in test_cases.cases() if parameters.id == f"cases-{name}")
@@ -321,6 +329,11 @@ DEFECTS = [
         rolling_back_does_nothing,
         passes(test_reconcile.test_data_opened_while_a_release_was_half_done_keeps_its_budget_charged),
         r"assert plane\.status\(.b.\)\.acquired == \{.ns/c.: HALF\}",
+    ),
+    Defect(
+        answers_are_written_beside_their_locks,
+        lambda _folder: test_recovery.test_the_outcome_is_the_same_wherever_a_process_dies("n=3", MemoryStore),
+        r"assert result == expected, .*step 2, part",
     ),
     Defect(a_conflict_loops_on_what_was_read_before, case("A04"), STATES),
 ]

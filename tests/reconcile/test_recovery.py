@@ -1,9 +1,10 @@
-"""A process that dies before or after any write, at any moment of a claim's life: the outcome is the same."""
+"""A process that dies after any part of a pass is stored, at any moment of a claim's life: the outcome is the same."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from privatekube.resources.wire import claims as claim_codec
 from privatekube.store.base import ResourceStore
 from privatekube.store.clock import Clock
 from privatekube.store.memory import MemoryStore
+from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.clock import FakeClock
-from tests.reconcile.crashing import CrashError, CrashingStore
+from tests.reconcile.crashing import CrashError, CrashingStore, stored_parts
 from tests.reconcile.harness import Plane
 
 QUARTER = EpsilonDelta(0.25)
@@ -32,6 +34,7 @@ def steps() -> Iterator[Step]:
             block_admission.register(plane.store, [builders.block(name, digest=name) for name in "ab"]) and None
         )
     )
+    yield lambda plane: setattr(plane.clock, "time_ms", plane.clock.time_ms + 10_000)
     yield lambda plane: ask(plane, "paid", builders.allocate(0.5), ConsumeRequest({"ns/a": QUARTER, "ns/b": QUARTER}))
     yield lambda plane: ask(plane, "waits", builders.allocate(0.75))
     yield lambda plane: ask(plane, "one", builders.allocate(0.125, blocks=1))
@@ -55,59 +58,68 @@ def outcome(plane: Plane) -> object:
     return [(document["spec"], document["status"]) for document in (*blocks, *claims)]
 
 
+def on_sqlite(clock: Clock) -> ResourceStore:
+    return SqliteStore(Path(":memory:"), clock=clock)
+
+
 def run_through(
-    unlock: str, *, crash: tuple[int, int, bool] | None, empty: Callable[[Clock], ResourceStore] = MemoryStore
+    unlock: str, *, crash: tuple[int, int] | None, empty: Callable[[Clock], ResourceStore] = MemoryStore
 ) -> tuple[object, list[int]]:
-    """Run all steps; at one of them, die before or after one write of its pass, and start again.
+    """Run all steps; in the pass of one of them, die after a part of its changes is stored, and start again.
+
+    Args:
+        unlock: the policy.
+        crash: the step, and the number of the part; see `crashing.stored_parts`.
+        empty: returns an empty store.
 
     Returns:
-        The outcome, and how many writes the pass of each step made.
+        The outcome, and how many parts the changes of each step's pass have.
     """
     clock = FakeClock()
-    store = CrashingStore(empty(clock))
-    plane, writes = Plane(store, unlock=unlock, clock=clock), []
+    plane, parts = Plane(empty(clock), unlock=unlock, clock=clock), []
     for number, step in enumerate(steps()):
         step(plane)
-        before = store.writes
+        stored = list(stored_parts(plane.decide()))
+        parts.append(len(stored))
         if crash is not None and crash[0] == number:
-            store.arm(crash[1], after=crash[2])
-            with pytest.raises(CrashError):
-                plane.run()
-            store.arm(None)
+            plane.write(stored[crash[1]])
             plane.require_sound()
         plane.run()
         plane.require_sound()
         plane.require_settled()
-        writes.append(store.writes - before)
-    return outcome(plane), writes
+    return outcome(plane), parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
-def test_the_outcome_is_the_same_wherever_a_process_dies(unlock: str) -> None:
-    expected, writes = run_through(unlock, crash=None)
-    assert sum(writes) > 15
-    for step, count in enumerate(writes):
-        for write in range(1, count + 1):
-            for after in (False, True):
-                result, _ = run_through(unlock, crash=(step, write, after))
-                assert result == expected, f"step {step}, write {write}, {'after' if after else 'before'}"
+@pytest.mark.parametrize("empty", [MemoryStore, on_sqlite], ids=["memory", "sqlite"])
+def test_the_outcome_is_the_same_wherever_a_process_dies(unlock: str, empty: Callable[[Clock], ResourceStore]) -> None:
+    expected, parts = run_through(unlock, crash=None, empty=empty)
+    assert sum(parts) > 30
+    for step, count in enumerate(parts):
+        for part in range(count):
+            result, _ = run_through(unlock, crash=(step, part), empty=empty)
+            assert result == expected, f"step {step}, part {part}"
 
 
 @pytest.mark.parametrize("unlock", ["all", "n=3", "t=1s,5s"])
 def test_what_is_left_to_be_completed_comes_to_the_same(unlock: str) -> None:
-    expected, writes = run_through(unlock, crash=None)
+    expected, _ = run_through(unlock, crash=None)
     store = CrashingStore(MemoryStore(FakeClock()))
-    plane, longest = Plane(store, unlock=unlock), 0
+    plane = Plane(store, unlock=unlock)
     for step in steps():
         step(plane)
-        before = store.writes
         plane.run(completely=False)
-        longest += store.writes - before
         plane.require_sound()
     plane.run()
     plane.require_settled()
     assert outcome(plane) == expected
-    assert longest <= sum(writes)
+    eager = CrashingStore(MemoryStore(FakeClock()))
+    plane = Plane(eager, unlock=unlock)
+    for step in steps():
+        step(plane)
+        plane.run()
+    assert store.writes <= eager.writes
 
 
 @pytest.mark.parametrize("after", [False, True])
