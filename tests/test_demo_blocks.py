@@ -362,6 +362,17 @@ def spend(laptop: Laptop, share: float) -> None:
         client.consume(claim.id)
 
 
+def committed_shares(laptop: Laptop) -> list[list[float]]:
+    """Return the share of the initial budget that is committed, at each Renyi order of each block."""
+    shares = []
+    for block in laptop.blocks().values():
+        initial = [order["epsilon"] for order in block["spec"]["initialBudget"]["renyi"]]
+        committed = [amount["renyi"] for amount in block["status"]["committedBudgetMap"].values()]
+        totals = [sum(order["epsilon"] for order in orders) for orders in zip(*committed, strict=True)]
+        shares.append([total / whole for total, whole in zip(totals, initial, strict=True) if whole])
+    return shares
+
+
 @pytest.mark.parametrize("name", RECUTS)
 def test_deleted_reviews_that_are_cut_and_named_otherwise_bear_what_was_spent(laptop: Laptop, name: str) -> None:
     laptop.run("demo_blocks.py", "create", "--days", "3")
@@ -369,13 +380,38 @@ def test_deleted_reviews_that_are_cut_and_named_otherwise_bear_what_was_spent(la
     spend(laptop, 0.4)
     laptop.run("demo_blocks.py", "delete", "--all")
     laptop.run("demo_blocks.py", "create", "--days", "3", *RECUTS[name], "--data-dir", "again")
-    blocks = laptop.blocks()
-    assert blocks
-    for block in blocks.values():
-        initial = [order["epsilon"] for order in block["spec"]["initialBudget"]["renyi"]]
-        committed = [amount["renyi"] for amount in block["status"]["committedBudgetMap"].values()]
-        totals = [sum(order["epsilon"] for order in orders) for orders in zip(*committed, strict=True)]
-        assert totals == pytest.approx([0.4 * epsilon for epsilon in initial])
+    assert committed_shares(laptop)
+    for shares in committed_shares(laptop):
+        assert shares == pytest.approx([0.4] * len(shares))
+
+
+@pytest.mark.parametrize("cut", [(), RECUTS["all"]], ids=["cut as before", "cut otherwise"])
+def test_deleted_reviews_with_one_review_more_bear_what_was_spent(laptop: Laptop, cut: tuple[str, ...]) -> None:
+    reviews = [review(f"U{user}", user % 3) for user in range(60)]
+    source = write_reviews(laptop, reviews)
+    where = ("--source", str(source), "--start-day", "2013-01-01", "--days", "3")
+    laptop.run("demo_blocks.py", "create", *where)
+    spend(laptop, 0.4)
+    laptop.run("demo_blocks.py", "delete", "--all")
+    write_reviews(laptop, [*reviews, review("one more", 1)])
+    laptop.run("demo_blocks.py", "create", *where, *cut, "--data-dir", "again")
+    assert committed_shares(laptop)
+    for shares in committed_shares(laptop):
+        assert shares == pytest.approx([0.4] * len(shares))
+
+
+def review(user: str, day: int) -> dict[str, object]:
+    """Return a review of a user on a day from 2013-01-01 on."""
+    fields = {"reviewerID": user, "asin": f"P{user}", "overall": 4.0, "reviewText": "a good song", "summary": "nice"}
+    return {**fields, "unixReviewTime": FIRST_SECOND + 86_400 * day}
+
+
+def write_reviews(laptop: Laptop, reviews: Sequence[object]) -> Path:
+    """Write a source of one category and return its folder."""
+    folder = laptop.folder / "source"
+    folder.mkdir(exist_ok=True)
+    (folder / "Music.json").write_text("".join(json.dumps(line) + "\n" for line in reviews))
+    return folder
 
 
 def test_a_unit_is_not_changed_after_budget_was_spent(laptop: Laptop) -> None:
