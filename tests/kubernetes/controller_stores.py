@@ -86,6 +86,23 @@ class InterruptingCluster(Cluster):
         return super()._call(verb, plural, namespace, **given)
 
 
+def open_unwatched(
+    server: ApiServer,
+    epoch: int,
+    *,
+    user: str = "controller",
+    clock: Clock = SYSTEM,
+    lease_epoch: Callable[[], int] = lambda: epochs.LARGEST,
+) -> tuple[ControllerStore, InterruptingCluster, RecordingObserver]:
+    """Open the store of a controller that just began to lead; without watches, it has to be refreshed before a pass."""
+    api = server.api(user)
+    cluster, observer = InterruptingCluster(api), RecordingObserver()
+    store = ControllerStore(cluster, CoreObjects(api), observer, lease_epoch, clock=clock)
+    store.refresh()
+    store.take_over(epoch, fence=False)
+    return store, cluster, observer
+
+
 def open_leading(
     server: ApiServer,
     epoch: int,
@@ -95,10 +112,6 @@ def open_leading(
     lease_epoch: Callable[[], int] = lambda: epochs.LARGEST,
 ) -> tuple[ControllerStore, InterruptingCluster, RecordingObserver]:
     """Open the store of a controller that just began to lead, with its watches running."""
-    api = server.api(user)
-    cluster, observer = InterruptingCluster(api), RecordingObserver()
-    store = ControllerStore(cluster, CoreObjects(api), observer, lease_epoch, clock=clock)
+    store, cluster, observer = open_unwatched(server, epoch, user=user, clock=clock, lease_epoch=lease_epoch)
     store.start()
-    store.refresh()
-    store.take_over(epoch, fence=False)
     return store, cluster, observer

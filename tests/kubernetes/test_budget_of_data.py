@@ -2,30 +2,85 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import hypothesis
 import pytest
-from hypothesis.stateful import run_state_machine_as_test
 from typing_extensions import override
 
+from privatekube.resources.block import PrivateDataBlock
 from privatekube.store.base import ResourceStore
+from privatekube.store.kubernetes.controller_store import ControllerStore
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests.clock import FakeClock
-from tests.kubernetes import stores
+from tests.kubernetes import controller_stores, stores
 from tests.kubernetes.apiserver import ApiServer
-from tests.reconcile.test_budget_of_data import DataMachine
-from tests.reconcile.test_machine import walks
+from tests.reconcile import data_machine
+from tests.reconcile.data_machine import DataMachine
+from tests.reconcile.harness import Plane
 
-SHARE = 10
-"""One sequence on the API server for so many on SQLite: it takes a hundred times as long."""
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
+LONGEST_SECONDS = 7200
+"""Of the 2,000 sequences of `make nightly`, on a machine with other work."""
 
 
-@pytest.mark.kubernetes
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
+class OnCluster(DataMachine):
+    """The machine of a cluster's users: they create objects and ask for deletions, and a controller acts on that."""
+
+    server: ClassVar[ApiServer]
+    user: KubernetesStore
+
+    @override
+    def opened(self) -> ResourceStore:
+        self.user = stores.open_empty(self.server, FakeClock())
+        self.start_controller()
+        return self.user
+
+    def start_controller(self) -> None:
+        """Start the controller."""
+        raise NotImplementedError
+
+    def stop_controller(self) -> None:
+        """Stop the controller."""
+        raise NotImplementedError
+
+    @override
+    def remove(self, block: PrivateDataBlock) -> None:
+        self.user.request_deletion(block)
+
+    @override
+    def teardown(self) -> None:
+        """Check the ledger of the whole sequence: that takes longer than most steps."""
+        try:
+            if hasattr(self, "plane"):
+                self.stop_controller()
+                self.check_books()
+        finally:
+            super().teardown()
+
+
+class WithPasses(OnCluster):
+    """Passes run here, on the store of a controller that lists all objects before each."""
+
+    controller: ControllerStore
+
+    @override
+    def start_controller(self) -> None:
+        self.controller, _, _ = controller_stores.open_unwatched(self.server, 1, clock=FakeClock())
+
+    @override
+    def settle(self) -> None:
+        self.controller.refresh()
+        Plane(self.controller).run()
+
+    @override
+    def stop_controller(self) -> None:
+        self.controller.drain()
+        self.controller.close()
+
+
+@pytest.mark.timeout(LONGEST_SECONDS)
 def test_no_review_gets_more_than_its_first_budget(apiserver: ApiServer) -> None:
-    class OnCluster(DataMachine):
-        @override
-        def opened(self) -> ResourceStore:
-            return stores.open_empty(apiserver, FakeClock())
-
-    examples = hypothesis.settings.default.max_examples // SHARE if hypothesis.settings.default else 1
-    run_state_machine_as_test(OnCluster, settings=walks(examples=examples, steps=12))
+    WithPasses.server = apiserver
+    assert hypothesis.settings.default is not None
+    data_machine.run_sequences(WithPasses, count=hypothesis.settings.default.max_examples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,14 +101,15 @@ def _buckets(
         numbered = {"startTime": days[0], "endTime": days[1], "userBucket": bucket, "userBuckets": cut.buckets}
         dimensions = [Dimension(name, numeric_value=str(value)) for name, value in numbered.items()]
         dimensions.append(Dimension("unit", string_value=cut.unit.value))
-        annotations = {CONTENT_DIGEST: _digest(cut, days, bucket, numbers), DATA_IDENTITY: identity.id}
+        annotations = {CONTENT_DIGEST: _digest(cut, days, bucket, kept), DATA_IDENTITY: identity.id}
         name = f"{cut.dataset}-{days[0]}-{bucket}"
         uri = f"file:///{cut.namespace}/{annotations[CONTENT_DIGEST]}.h5"
         spec = BlockSpec(cut.budget, cut.dataset, uri, tuple(dimensions))
         yield PrivateDataBlock(ObjectMeta(name, cut.namespace, annotations=annotations), spec), frozenset(numbers)
 
 
-def _digest(cut: Cut, days: tuple[int, int], bucket: int, numbers: Sequence[int]) -> str:
+def _digest(cut: Cut, days: tuple[int, int], bucket: int, kept: Reviews) -> str:
     """Return the digest that a kept file would have: the same for the same content and declaration."""
-    about = (cut.dataset, days, bucket, cut.buckets, cut.unit.value, numbers)
+    content = sorted(zip(kept.tokens.tolist(), kept.product.tolist(), strict=True))  # sources number theirs alike
+    about = (cut.dataset, days, bucket, cut.buckets, cut.unit.value, content)
     return f"hmac-sha256:{hashlib.sha256(repr(about).encode()).hexdigest()}"

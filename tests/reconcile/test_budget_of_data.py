@@ -1,183 +1,52 @@
-"""Random re-cuts of a source, with spending, deletions and losses between: no review gets more than its first budget.
-
-The oracle follows each review by its number, and knows nothing of blocks, digests, sketches or records.
-"""
+"""Random re-cuts of a source on SQLite: no review gets more than its first budget."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import invariant
+from typing_extensions import override
 
-from privatekube import errors
-from privatekube.data import identify
-from privatekube.privacy import budget
-from privatekube.privacy.budget import PrivacyBudget
-from privatekube.privacy.unit import PrivacyUnit
-from privatekube.reconcile import block_admission, ledger_audit
-from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest
+from privatekube.engine import earlier_data
+from privatekube.engine.earlier_data import Inheritance
 from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests.clock import FakeClock
-from tests.reconcile.cuts import DAYS, FIRST_BUDGET, Cut, make, source
-from tests.reconcile.harness import Plane, require_within
-
-MOST_ENTRIES_A_DAY = identify.MOST_ENTRIES_A_DAY
-SOURCES = [source(0), source(1)]
-BUDGETS: list[PrivacyBudget] = [FIRST_BUDGET, budget.to_renyi(FIRST_BUDGET), FIRST_BUDGET * 2]
-parts = st.sampled_from([0.1, 0.25, 0.4, 0.5, 0.9, 1.0])
-places = st.integers(0, 20)
+from tests.reconcile import data_machine
+from tests.reconcile.data_machine import DataMachine
 
 
-@st.composite
-def cuts(draw: st.DrawFn) -> Cut:
-    """Draw a cut; most have the first budget and the unit `event`, so that sequences get far."""
-    start = draw(st.integers(0, DAYS - 1))
-    return Cut(
-        namespace=draw(st.sampled_from(["ns", "elsewhere"])),
-        dataset=draw(st.sampled_from(["d", "e", "f"])),
-        start_day=start,
-        end_day=draw(st.integers(start, min(start + 3, DAYS - 1))),
-        width=draw(st.sampled_from([1, 1, 2, 3, 6])),
-        buckets=draw(st.sampled_from([1, 1, 2, 3])),
-        unit=draw(st.sampled_from([PrivacyUnit.EVENT, PrivacyUnit.EVENT, PrivacyUnit.USER_DAY])),
-        left_out=draw(st.sampled_from([0.0, 0.0, 1 / 240, 0.05, 0.1])),
-        seed=draw(st.integers(0, 5)),
-        budget=BUDGETS[draw(st.sampled_from([0, 0, 0, 1, 2]))],
-    )
+class OnSqlite(DataMachine):
+    """The machine on a store whose users run the passes."""
 
-
-class DataMachine(RuleBasedStateMachine):
-    """Data owners and pipelines at work on two sources."""
-
-    @initialize(most=st.sampled_from([16, MOST_ENTRIES_A_DAY]))
-    def start(self, most: int) -> None:
-        identify.MOST_ENTRIES_A_DAY = most  # 40 reviews a day: with 16, sketches are cut off
-        self.plane = Plane(self.opened())
-        self.reviews: dict[str, list[tuple[int, int]]] = {}
-        """The numbers of the source and of the reviews in each block, by its uid."""
-        self.first: dict[tuple[int, int], PrivacyBudget] = {}
-        self.spent: dict[tuple[int, int], list[PrivacyBudget]] = {}
-        self.n_claims = 0
-
+    @override
     def opened(self) -> ResourceStore:
-        """Return an empty store."""
         return SqliteStore(Path(":memory:"), clock=FakeClock())
 
-    @rule(cut=cuts(), number=st.sampled_from([0, 0, 0, 1]), past_the_check=st.booleans())
-    def create(self, cut: Cut, number: int, past_the_check: bool) -> None:
-        made = make(SOURCES[number], cut)
-        try:
-            if past_the_check:
-                for identity in made.identities:
-                    self.plane.store.keep_identity(identity)
-                created = [self.plane.store.create(block) for block in made.blocks]
-            else:
-                created = block_admission.register(self.plane.store, made.blocks, made.identities)
-        except (errors.AlreadyExists, errors.InvalidBudget):
-            created = []
-        self.plane.run()
-        for block in self.plane.store.list_blocks():
-            if block.meta.uid in {other.meta.uid for other in created} or block.meta.uid not in self.reviews:
-                numbers = made.reviews[block.content_digest or ""]
-                self.reviews[block.meta.uid] = [(number, review) for review in sorted(numbers)]
-        self._note_first_budgets()
 
-    @rule(place=places, part=parts, both=st.booleans())
-    def spend(self, place: int, part: float, both: bool) -> None:
-        """Commit on one or two blocks."""
-        self._claim(self._blocks_at(place, both), part, consumes=True)
-
-    @rule(place=places, part=parts)
-    def hold(self, place: int, part: float) -> None:
-        """Acquire, and read the data, without an end."""
-        self._claim(self._blocks_at(place, False), part, consumes=False)
-
-    @rule(place=places)
-    def delete(self, place: int) -> None:
-        for block in self._blocks_at(place, False):
-            block_admission.remove(self.plane.store, block, now_ms=1)
-            self.plane.run()
-            self._note_first_budgets()  # a block that waited may be admitted now
-
-    @rule()
-    def delete_all(self) -> None:
-        for block in self.plane.store.list_blocks():
-            block_admission.remove(self.plane.store, block, now_ms=1)
-
-    @rule(place=places)
-    def lose_a_status(self, place: int) -> None:
-        for block in self._blocks_at(place, False):
-            self.plane.store.update_status(replace(block, status=None))
-            self.plane.run()
-
-    @invariant()
-    def no_review_gets_more_than_its_first_budget(self) -> None:
-        if not hasattr(self, "plane"):
-            return
-        for review, amounts in self.spent.items():
-            first = self.first[review]
-            total = budget.total(amounts, start=first * 0.0)
-            assert first.admits(total, capacity=first), f"review {review}: {total} was committed of {first}"
+class Audited(OnSqlite):
+    """The same, with its ledger audited after each step."""
 
     @invariant()
     def the_books_are_right(self) -> None:
-        if not hasattr(self, "plane"):
-            return
-        ledger_audit.verify(self.plane.store)
-        for block in self.plane.store.list_blocks():
-            if block.status is not None:
-                require_within(block)
-
-    def _note_first_budgets(self) -> None:
-        """Note the budget of reviews that got one, or whose accounting changed before anything was spent."""
-        for block in self.plane.store.list_blocks():
-            for review in self.reviews[block.meta.uid] if block.status is not None else ():
-                if not self.spent.get(review):
-                    before = self.first.setdefault(review, block.spec.initial_budget)
-                    if type(before) is not type(block.spec.initial_budget):
-                        assert {before, block.spec.initial_budget} == set(BUDGETS[:2])
-                        self.first[review] = block.spec.initial_budget
-
-    def _blocks_at(self, place: int, both: bool) -> list[PrivateDataBlock]:
-        """Return one admitted block, or two of one namespace and dataset."""
-        blocks = [block for block in self.plane.store.list_blocks() if block.status is not None]
-        if not blocks:
-            return []
-        one = blocks[place % len(blocks)]
-        others = [block for block in blocks if _place(block) == _place(one) and block.id != one.id]
-        return [one, *(others[:1] if both else [])]
-
-    def _claim(self, blocks: list[PrivateDataBlock], part: float, *, consumes: bool) -> None:
-        if not blocks:
-            return
-        self.n_claims += 1
-        amounts = {block.id: block.spec.initial_budget * part for block in blocks}
-        request = AllocateRequest(blocks[0].spec.dataset, BudgetDemand(by_block=amounts), timeout_ms=1)
-        claim = self.plane.claim_of(f"c{self.n_claims}", request, *([ConsumeRequest(amounts)] if consumes else []))
-        namespace = blocks[0].meta.namespace
-        claim = self.plane.store.create(replace(claim, meta=replace(claim.meta, namespace=namespace)))
-        self.plane.run()
-        stored = self.plane.store.get_claim(claim.id)
-        assert stored is not None
-        for block in blocks:
-            amount = (stored.status.committed if consumes else stored.status.acquired).get(block.id)
-            for review in self.reviews[block.meta.uid] if amount is not None else ():
-                self.spent.setdefault(review, []).append(amounts[block.id])
-
-    def teardown(self) -> None:
-        """Restore the size of sketches."""
-        identify.MOST_ENTRIES_A_DAY = MOST_ENTRIES_A_DAY
         if hasattr(self, "plane"):
-            self.plane.store.close()
+            self.check_books()
 
 
-def _place(block: PrivateDataBlock) -> tuple[str, str]:
-    return block.meta.namespace, block.spec.dataset
+Audited.TestCase.settings = hypothesis.settings(stateful_step_count=2 * data_machine.STEPS)
+TestDataMachine = pytest.mark.slow(Audited.TestCase)
 
 
-TestDataMachine = pytest.mark.slow(DataMachine.TestCase)
+@pytest.mark.slow
+def test_sequences_notice_a_block_that_does_not_inherit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of the API server, where it takes longer to see them fail."""
+
+    def nothing(*_given: Any) -> Inheritance:
+        return Inheritance()
+
+    monkeypatch.setattr(earlier_data, "inherited", nothing)
+    with pytest.raises(AssertionError, match=r"^review .* was committed of"):
+        data_machine.run_sequences(OnSqlite, count=100)
