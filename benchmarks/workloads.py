@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from privatekube.privacy import accounting, budget, calibration, events, renyi_filter
+from privatekube.privacy import accounting, budget, calibration, events, renyi_conversion, renyi_filter
 
 ORDERS = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64)
 WHOLE = budget.EpsilonDelta(10, 1e-7)
@@ -37,7 +37,7 @@ def offline(n_claims: int, seed: int = 0) -> dict[str, Any]:
     that about half of them can be granted by a good policy.
     """
     chance = np.random.default_rng(seed)
-    capacity = np.array(budget.to_renyi(WHOLE, ORDERS).values)
+    capacity = np.array(renyi_conversion.to_renyi(WHOLE, ORDERS).values)
     curves = []
     for place in range(N_CURVES):
         curve = _curve(place % 3, chance)

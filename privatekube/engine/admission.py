@@ -10,7 +10,7 @@ from privatekube.engine.changes import LedgerEntry
 from privatekube.engine.draft import Draft
 from privatekube.engine.earlier_data import Catalogue, Inheritance
 from privatekube.engine.world import Records
-from privatekube.privacy import budget, budget_text, renyi_filter
+from privatekube.privacy import budget, budget_text, renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -170,7 +170,7 @@ def _is_equivalent(before: PrivacyBudget, now: PrivacyBudget) -> bool:
     """Return whether one budget is the Renyi form of the other."""
     match before, now:
         case (EpsilonDelta() as whole, RenyiCurve() as curve) | (RenyiCurve() as curve, EpsilonDelta() as whole):
-            forms = (budget.to_renyi(whole, curve.orders), renyi_filter.capacity(whole, curve.orders))
+            forms = (renyi_conversion.to_renyi(whole, curve.orders), renyi_filter.capacity(whole, curve.orders))
             return any(budget.is_close(form, curve) for form in forms)
     return False
 

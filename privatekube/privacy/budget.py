@@ -9,7 +9,7 @@ not known at an order, it is not known of the sum either. What is added to or ta
 therefore name all of its orders, which `at_orders_of` checks: otherwise the block would lose an order permanently.
 Budgets of different types cannot be combined.
 
-Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition) and Prop. 3 (conversion);
+Sources: Mironov, "Renyi Differential Privacy" (2017), Prop. 1 (composition);
 Luo et al., "Privacy Budget Scheduling" (OSDI'21), section 4 (a demand needs to fit at one order only).
 """
 
@@ -265,36 +265,6 @@ PrivacyBudget = EpsilonDelta | RenyiCurve
 """A budget or cost in either accounting."""
 
 B = TypeVar("B", EpsilonDelta, RenyiCurve)
-
-
-def to_renyi(budget: EpsilonDelta, orders: Iterable[float] = STANDARD_ORDERS) -> RenyiCurve:
-    """Return PrivateKube's Renyi form of an (epsilon, delta) budget: max(0, epsilon + ln(delta) / (alpha - 1)).
-
-    Kept for blocks that PrivateKube's tools declare, which have these numbers: Mironov (2017), Prop. 3, at one order
-    that is fixed beforehand; epsilon at the infinite order. `renyi_filter.capacity` gives the budget of a block that
-    grants at any order, and `renyi_filter.guarantee` tells what these numbers mean on such a block.
-
-    Args:
-        budget: the lifetime guarantee of the data.
-        orders: the orders of the curve.
-
-    Raises:
-        InvalidBudget: delta is not in (0, 1), or `orders` are not valid.
-
-    >>> to_renyi(EpsilonDelta(5, 1e-4), (4, 1e6)).epsilons[1]
-    5.0
-    """
-    if not 0 < budget.delta < 1:
-        raise errors.InvalidBudget(
-            f"delta: {budget.delta!r} must lie in (0, 1) for a Renyi curve; set it below one over the number of units"
-        )
-    return RenyiCurve.from_pairs((alpha, _renyi_capacity(budget, alpha)) for alpha in orders)
-
-
-def _renyi_capacity(budget: EpsilonDelta, alpha: float) -> float:
-    if alpha >= INFINITE_ORDER:
-        return budget.epsilon
-    return max(0.0, budget.epsilon + math.log(budget.delta) / (alpha - 1))
 
 
 def at_orders_of(amount: PrivacyBudget, block: PrivacyBudget) -> PrivacyBudget:

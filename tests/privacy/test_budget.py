@@ -34,12 +34,6 @@ def test_orders_that_differ_by_float_rounding_are_the_same_order() -> None:
     assert (left - right).as_pairs() == ((1.5, 1.5), (6.0, 2.0), (1048576, -1.0))
 
 
-def test_conversion_follows_mironov_and_is_never_negative() -> None:
-    curve = budget.to_renyi(EpsilonDelta(5, 1e-4), (3, 4, 64, 1e6))
-    assert curve.values == pytest.approx((0.3948298140119091, 1.929886542674606, 4.853804121079743, 5.0), abs=1e-12)
-    assert budget.to_renyi(EpsilonDelta(0.1, 1e-9), (2,)).values == (0.0,)
-
-
 @given(pairs, pairs)
 def test_what_was_added_can_be_taken_away_again_exactly(held: EpsilonDelta, more: EpsilonDelta) -> None:
     total = held + more

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privatekube import errors
-from privatekube.privacy import budget, renyi_conversion, renyi_filter
+from privatekube.privacy import renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 
 ORDERS = (1.25, 1.5, 2.0, 4.0, 16.0)
@@ -68,7 +68,7 @@ def test_no_adaptive_sequence_of_claims_exceeds_the_guarantee(
 
 
 def test_a_capacity_by_one_order_at_a_time_promises_more_than_is_proven() -> None:
-    declared = budget.to_renyi(EpsilonDelta(100, 1e-7))
+    declared = renyi_conversion.to_renyi(EpsilonDelta(100, 1e-7))
     assert renyi_filter.guarantee(declared, delta=1e-7).epsilon == pytest.approx(100.34, abs=0.01)
 
 

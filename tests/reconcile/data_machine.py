@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from privatekube import errors
 from privatekube.data import identify
-from privatekube.privacy import budget
+from privatekube.privacy import budget, renyi_conversion
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.reconcile import block_admission, ledger_audit
@@ -27,7 +27,7 @@ from tests.reconcile.test_machine import walks
 
 MOST_ENTRIES_A_DAY = identify.MOST_ENTRIES_A_DAY
 SOURCES = [source(0), source(1)]
-BUDGETS: list[PrivacyBudget] = [FIRST_BUDGET, budget.to_renyi(FIRST_BUDGET), FIRST_BUDGET * 2]
+BUDGETS: list[PrivacyBudget] = [FIRST_BUDGET, renyi_conversion.to_renyi(FIRST_BUDGET), FIRST_BUDGET * 2]
 parts = st.sampled_from([0.1, 0.25, 0.4, 0.5, 0.9, 1.0])
 numbers = st.sampled_from([0, 0, 0, 1])
 places = st.integers(0, 20)

@@ -11,7 +11,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.data import identify
-from privatekube.privacy import budget, renyi_filter
+from privatekube.privacy import budget, renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.reconcile import block_admission, ledger_audit
@@ -205,7 +205,7 @@ def test_other_reviews_and_other_days_start_full(plane: Plane) -> None:
     [
         (replace(EARLIER, unit=PrivacyUnit.USER_DAY), "its unit is user-day, but budget was committed on its data per"),
         (replace(EARLIER, budget=EpsilonDelta(2.0, 1e-6)), "a budget is for the data's whole lifetime"),
-        (replace(EARLIER, budget=budget.to_renyi(FIRST_BUDGET)), "a budget is for the data's whole lifetime"),
+        (replace(EARLIER, budget=renyi_conversion.to_renyi(FIRST_BUDGET)), "a budget is for the data's whole lifetime"),
     ],
 )
 def test_unit_and_accounting_stay_once_something_was_committed(plane: Plane, again: Cut, message: str) -> None:
@@ -221,7 +221,7 @@ def test_unit_and_accounting_stay_once_something_was_committed(plane: Plane, aga
     "changes",
     [
         {"unit": PrivacyUnit.USER_DAY},
-        {"budget": budget.to_renyi(FIRST_BUDGET)},
+        {"budget": renyi_conversion.to_renyi(FIRST_BUDGET)},
         {"budget": renyi_filter.capacity(FIRST_BUDGET)},
     ],
 )

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import budget, renyi_conversion
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources import transitions
@@ -81,7 +81,7 @@ def test_the_ledger_adds_up_wherever_a_deletion_dies(plane: Plane, writes: int, 
 
 
 def test_a_block_stays_small_however_many_claims_commit_on_it(plane: Plane) -> None:
-    whole = budget.to_renyi(EpsilonDelta(10, 1e-7))
+    whole = renyi_conversion.to_renyi(EpsilonDelta(10, 1e-7))
     block, sizes = transitions.initialize_status(builders.block("b", whole)), []
     block = transitions.unlock(block, whole)
     for number in range(1000):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from privatekube.privacy import budget
+from privatekube.privacy import renyi_conversion
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.reconcile import reconcile
 from privatekube.resources.block import FlowReleasing, PrivateDataBlock
@@ -193,7 +193,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], PrivacyBudget]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
-    "to_renyi": budget.to_renyi,
+    "to_renyi": renyi_conversion.to_renyi,
 }
 
 
