@@ -1,1 +1,1 @@
-"""Forecasts for requests, made on a copy of the store."""
+"""Forecasts for requests: passes on a world that is written nowhere."""

@@ -1,4 +1,4 @@
-"""Forecast what would happen to a request, by making it on a copy of the store: nothing is charged or guessed."""
+"""Forecast what would happen to a request: the passes that would decide it run, and nothing is written or guessed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
     """Return what would happen to `request` if a new claim in that namespace made it now."""
     sandbox = Sandbox.of(client)
     try:
-        candidates = matching.candidates(request, namespace, sandbox.blocks())
+        candidates = matching.candidates(request, namespace, sandbox.blocks)
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
     except errors.InvalidInput as error:
@@ -68,8 +68,7 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
         chosen = [block for block in candidates if block.id in granted]
         fitting = repetitions.of_request(chosen, demands, needed=len(chosen))
         return Forecast(granted=True, blocks=granted, repetitions=fitting)
-    waiting = sandbox.copy()
-    claim_id = waiting.submit(namespace, request)
+    waiting, claim_id = sandbox.submit(namespace, request)
     try:
         shortages.require_possible(candidates, request)
     except errors.BudgetUnavailable as error:
@@ -102,8 +101,7 @@ def explain_claim(client: ControlPlane, claim: PrivacyBudgetClaim) -> Forecast |
     if _state(sandbox.claim(claim.id), index) is not ResponseState.PENDING:  # refused, or its time is over by now
         return forecast_request(client, namespace, request)
     forecast = _waiting(sandbox, claim.id, index)
-    sandbox.forget(claim.id)
-    return _with_alternatives(forecast, sandbox, namespace, request)
+    return _with_alternatives(forecast, sandbox.forget(claim.id), namespace, request)
 
 
 def _state(claim: PrivacyBudgetClaim, index: int) -> ResponseState | None:
@@ -114,7 +112,7 @@ def _state(claim: PrivacyBudgetClaim, index: int) -> ResponseState | None:
 def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """Return what a waiting claim lacks, and when that would be unlocked."""
     forecast = _lacking(sandbox, claim_id, index)
-    candidates = [block for block in sandbox.blocks() if block.id in forecast.blocks]
+    candidates = [block for block in sandbox.blocks if block.id in forecast.blocks]
     if sandbox.policy.unlocking.period_ms is not None:
         return replace(forecast, granted_at_ms=_when(sandbox, claim_id, index, candidates))
     limit = unlocking.arrivals_until_unlocked(sandbox.policy)
@@ -126,7 +124,7 @@ def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
 def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """Return what the blocks of a waiting claim lack for it."""
     demands = allocate_requests.demand_of(sandbox.claim(claim_id), index)
-    candidates = [block for block in sandbox.blocks() if block.id in demands]
+    candidates = [block for block in sandbox.blocks if block.id in demands]
     lacking = tuple(shortages.shortages(candidates, demands))
     return Forecast(granted=False, blocks=tuple(block.id for block in candidates), shortages=lacking)
 
@@ -138,8 +136,8 @@ def _when(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateD
     ends = [unlocking.end_ms(block, sandbox.policy) or last_ms for block in candidates]
     limit = max(1, math.ceil((max(ends) - last_ms) / period_ms))
 
-    def tick(copy: Sandbox, ticks: int, _: int) -> None:
-        copy.run(last_ms + ticks * period_ms)
+    def tick(before: Sandbox, ticks: int, _: int) -> Sandbox:
+        return before.run(last_ms + ticks * period_ms)
 
     ticks = sandbox.first(claim_id, index, limit=limit, advance=tick)
     return None if ticks is None else last_ms + ticks * period_ms
@@ -151,13 +149,11 @@ def _arrivals(
     """Return how many more arrivals on its blocks, up to `limit`, unlock enough if they take nothing; None if none."""
     names = {block.id for block in candidates}
 
-    def arrive(copy: Sandbox, _: int, more: int) -> None:
-        for block in (block for block in copy.blocks() if block.id in names):
-            unlocked = block
-            for _ in range(more):
-                unlocked = unlocking.on_arrival(unlocked, sandbox.policy)
-            copy.store.update_status(unlocked)
-        copy.run()
+    def arrive(before: Sandbox, _: int, more: int) -> Sandbox:
+        arrived_on = [block for block in before.blocks if block.id in names]
+        for _ in range(more):
+            arrived_on = [unlocking.on_arrival(block, sandbox.policy) for block in arrived_on]
+        return before.with_blocks(arrived_on)
 
     return sandbox.first(claim_id, index, limit=limit, advance=arrive)
 

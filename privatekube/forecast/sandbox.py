@@ -1,23 +1,23 @@
-"""A copy of a store on which requests can be tried without any effect on the store."""
+"""A state of a store on which requests can be tried without any effect on the store."""
 
 from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.client.control_plane import ControlPlane
-from privatekube.reconcile import reconcile
+from privatekube.engine import outcome
+from privatekube.engine.run_pass import run_pass
+from privatekube.engine.world import Records, World
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ResponseState
 from privatekube.scheduling.policy import Policy
-from privatekube.store import kinds, memory
-from privatekube.store.memory import MemoryStore
 
 _IDENTIFIER = "what-if"
 _NO_TIMEOUT_MS = 100 * 365 * 86_400_000
@@ -26,30 +26,39 @@ _MAX_STEPS = 256
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A copy of a store, with the policy and the time of the original; `now_ms` is in unix milliseconds."""
+    """A world and the policy of its passes; every method returns another sandbox and leaves this one as it is."""
 
-    store: MemoryStore
+    world: World
     policy: Policy
-    now_ms: int
 
     @classmethod
     def of(cls, client: ControlPlane) -> Sandbox:
-        """Return a copy of the present state of the store, after one pass."""
-        sandbox = cls(memory.copy_of(client.store), client.policy(), client.clock.now_ms())
-        sandbox.run()
-        return sandbox
+        """Return the present state of the store, after one pass."""
+        store = client.store
+        with store.transaction():
+            blocks, claims, retired = store.list_blocks(), store.list_claims(), store.list_retired()
+        world = World(client.clock.now_ms(), {block.id: block for block in blocks}, {}, records=Records(retired))
+        return cls(outcome.with_claims(world, {claim.id: claim for claim in claims}), client.policy()).run()
 
-    def copy(self) -> Sandbox:
-        """Return a copy of this sandbox."""
-        return replace(self, store=self.store.copy())
+    @property
+    def now_ms(self) -> int:
+        """The time, in unix milliseconds."""
+        return self.world.now_ms
 
-    def run(self, at_ms: int | None = None) -> None:
-        """Run one pass, now or at that time."""
-        reconcile.reconcile(self.store, self.policy, now_ms=self.now_ms if at_ms is None else at_ms)
-
+    @property
     def blocks(self) -> list[PrivateDataBlock]:
-        """Return all blocks; they are admitted."""
-        return self.store.list_blocks()
+        """All blocks."""
+        return list(self.world.blocks.values())
+
+    def run(self, at_ms: int | None = None) -> Sandbox:
+        """Run one pass, now or at that time."""
+        world = self.world if at_ms is None else replace(self.world, now_ms=at_ms)
+        return replace(self, world=outcome.after(world, run_pass(world, self.policy)))
+
+    def with_blocks(self, blocks: Iterable[PrivateDataBlock]) -> Sandbox:
+        """Replace blocks, and run a pass."""
+        replaced = {**self.world.blocks, **{block.id: block for block in blocks}}
+        return replace(self, world=replace(self.world, blocks=replaced)).run()
 
     def claim(self, claim_id: str) -> PrivacyBudgetClaim:
         """Return the claim of that id.
@@ -57,22 +66,21 @@ class Sandbox:
         Raises:
             NotFound: it does not exist.
         """
-        claim = self.store.get_claim(claim_id)
+        claim = self._claims.get(claim_id)
         if claim is None:
             raise errors.NotFound(f"claim {claim_id}: it does not exist; see privatekube get claims")
         return claim
 
-    def submit(self, namespace: str, request: AllocateRequest) -> str:
-        """Make a request in a new claim that never times out; return the id of the claim."""
+    def submit(self, namespace: str, request: AllocateRequest) -> tuple[Sandbox, str]:
+        """Make a request in a new claim that never times out, and run a pass; return also the id of the claim."""
         spec = ClaimSpec(requests=(Request(_IDENTIFIER, replace(request, timeout_ms=_NO_TIMEOUT_MS)),))
-        claim = self.store.create(PrivacyBudgetClaim(ObjectMeta(f"what-if-{uuid.uuid4()}", namespace), spec))
-        self.run()
-        return claim.id
+        meta = ObjectMeta(f"{_IDENTIFIER}-{uuid.uuid4()}", namespace, uid=str(uuid.uuid4()))
+        claim = PrivacyBudgetClaim(replace(meta, creation_time_ms=self.now_ms), spec)
+        return self._with_claims({**self._claims, claim.id: claim}).run(), claim.id
 
-    def forget(self, claim_id: str) -> None:
+    def forget(self, claim_id: str) -> Sandbox:
         """Delete a claim, and run a pass."""
-        self.store.delete(self.claim(claim_id))
-        self.run()
+        return self._with_claims({key: claim for key, claim in self._claims.items() if key != claim_id}).run()
 
     def granted(self, claim_id: str, index: int = 0) -> tuple[str, ...] | None:
         """Return the blocks on which a request was granted, or None."""
@@ -83,11 +91,11 @@ class Sandbox:
 
     def would_grant(self, namespace: str, request: AllocateRequest) -> tuple[str, ...] | None:
         """Return the blocks that a new claim would get now, or None."""
-        copy = self.copy()
-        return copy.granted(copy.submit(namespace, request))
+        sandbox, claim_id = self.submit(namespace, request)
+        return sandbox.granted(claim_id)
 
     def first(
-        self, claim_id: str, index: int, *, limit: int, advance: Callable[[Sandbox, int, int], None]
+        self, claim_id: str, index: int, *, limit: int, advance: Callable[[Sandbox, int, int], Sandbox]
     ) -> int | None:
         """Return after how many of `limit` steps a request without a timeout is granted; None if it is not.
 
@@ -97,17 +105,14 @@ class Sandbox:
             claim_id: `namespace/name`.
             index: of the request.
             limit: how many steps there are.
-            advance: takes a sandbox to the step of the first number, by as many steps as the second.
+            advance: returns a sandbox at the step of the first number, by as many steps as the second further on.
         """
-        last = self.copy()
-        last._remove_timeout(claim_id)
-        low, high = 0, limit
+        before, low, high = self._without_timeout(claim_id), 0, limit
         while True:
             step = math.ceil((high - low) / _MAX_STEPS)
-            sandbox = last.copy()
+            sandbox = before
             for reached in range(low + step, high + step, step):
-                last = sandbox.copy()
-                advance(sandbox, reached, step)
+                before, sandbox = sandbox, advance(sandbox, reached, step)
                 if sandbox.granted(claim_id, index) is not None:
                     break
             else:
@@ -116,7 +121,7 @@ class Sandbox:
                 return reached
             low, high = reached - step, reached
 
-    def _remove_timeout(self, claim_id: str) -> None:
+    def _without_timeout(self, claim_id: str) -> Sandbox:
         claim = self.claim(claim_id)
         requests = tuple(
             replace(request, action=replace(request.action, timeout_ms=_NO_TIMEOUT_MS))
@@ -124,5 +129,12 @@ class Sandbox:
             else request
             for request in claim.spec.requests
         )
-        waiting = replace(claim, spec=replace(claim.spec, requests=requests))
-        self.store.resources[kinds.name_of(waiting)] = waiting  # a store lets nobody change a request, except in a copy
+        patient_claim = replace(claim, spec=replace(claim.spec, requests=requests))
+        return self._with_claims({**self._claims, claim_id: patient_claim})
+
+    @property
+    def _claims(self) -> dict[str, PrivacyBudgetClaim]:
+        return {**self.world.closed_claims, **self.world.open_claims}
+
+    def _with_claims(self, claims: dict[str, PrivacyBudgetClaim]) -> Sandbox:
+        return replace(self, world=outcome.with_claims(self.world, claims))

@@ -1,4 +1,4 @@
-"""A store in memory, for tests and for trying out what a pass would do."""
+"""A store in memory, for tests and examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
-from privatekube.store.base import R, Resource, ResourceStore
+from privatekube.store.base import R, Resource
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kinds import Kind
 
@@ -131,17 +131,6 @@ class MemoryStore(Backend):
     def close(self) -> None:
         pass
 
-    def copy(self) -> MemoryStore:
-        """Return a store with the same content, independent of this one."""
-        return replace(
-            self,
-            resources=dict(self.resources),
-            records=dict(self.records),
-            named_settings=dict(self.named_settings),
-            secrets=dict(self.secrets),
-            identities=dict(self.identities),
-        )
-
     @override
     def _get(self, kind: Kind[R], resource_id: str) -> R | None:
         return self.resources.get((kind.name, resource_id))
@@ -157,13 +146,3 @@ class MemoryStore(Backend):
         written = kinds.at_version(resource, self.last_version)
         self.resources[kinds.name_of(resource)] = written
         return written
-
-
-def copy_of(store: ResourceStore) -> MemoryStore:
-    """Return a copy in memory of what a store holds now, without its ledger."""
-    copy = MemoryStore(named_settings=store.settings())
-    with store.transaction():
-        resources: list[Resource] = [*store.list_blocks(), *store.list_claims()]
-        copy.resources = {kinds.name_of(resource): resource for resource in resources}
-        copy.records = {(record.dataset, record.digest): record for record in store.list_retired()}
-    return copy
