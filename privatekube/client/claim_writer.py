@@ -95,7 +95,7 @@ class ClaimWriter:
             is_progress = isinstance(action, RegisterRequest)
             name = _REGISTER if is_progress else _SETTLE
             request = Request(f"{name}-{len(claim.spec.requests)}", action)
-            appended = replace(claim, spec=replace(claim.spec, requests=(*claim.spec.requests, request)))
+            appended = replace(claim, spec=claim.spec.with_request(request))
             return self.renewed(appended) if is_progress else appended
 
         self.update_spec(claim.id, append)

@@ -60,7 +60,7 @@ class Draft:
             BudgetExceeded: its parts do not add up.
         """
         try:
-            transitions.require_balance(block)
+            block = transitions.require_balance(block)
         except errors.BudgetExceeded as error:
             error.resource = errors.ResourceName("block", block.id)
             raise

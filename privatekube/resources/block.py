@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import meta
+from privatekube.resources import bounds, meta
 from privatekube.resources.request_id import RequestId
 
 Budgets = Mapping[str, PrivacyBudget]
@@ -56,6 +56,7 @@ def require_decimal(name: str, text: str | None) -> None:
     Raises:
         InvalidInput: `text` is not a decimal number; the message has `name`.
     """
+    bounds.require_text(f"numericValue of {name}", text, bounds.NUMBER)
     if text is not None and not DECIMAL.fullmatch(text):
         raise errors.invalid(f"numericValue of {name}", text, "is not a decimal number", "write it like '12.5'")
 
@@ -79,6 +80,8 @@ class Dimension:
             raise errors.InvalidInput(
                 f"dimension {self.attribute}: needs exactly one of numericValue and stringValue; give one"
             )
+        bounds.require_text("dimension.attribute", self.attribute, bounds.NAME, least=1)
+        bounds.require_text(f"stringValue of {self.attribute}", self.string_value, bounds.TEXT)
         require_decimal(self.attribute, self.numeric_value)
 
 
@@ -130,6 +133,11 @@ class BlockSpec:
     release_mode: ReleaseMode = ReleaseMode.BASE
     budget_return_policy: ReturnPolicy = ReturnPolicy.TO_PENDING
     flow_releasing: FlowReleasing | None = None
+
+    def __post_init__(self) -> None:
+        bounds.require_text("dataset", self.dataset, bounds.NAME, least=1)
+        bounds.require_text("dataSource", self.data_source, bounds.TEXT)
+        bounds.require_size("dimensions", self.dimensions, bounds.DIMENSIONS, "dimensions")
 
 
 @dataclass(frozen=True, slots=True)

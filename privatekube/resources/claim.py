@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from privatekube import errors
 from privatekube.privacy import budget, budget_text
-from privatekube.resources import meta
+from privatekube.resources import bounds, meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
@@ -28,6 +28,12 @@ class SettleAfter:
 
     seconds: int
     at_ms: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seconds <= bounds.LONGEST_MS // 1000:
+            bound = f"must be 1 to {bounds.LONGEST_MS // 1000}"
+            raise errors.invalid("settleAfter.seconds", self.seconds, bound, "change it")
+        bounds.require_time("settleAfter.time", self.at_ms, bounds.LATEST_MS)
 
     @classmethod
     def from_now(cls, seconds: int, *, now_ms: int) -> SettleAfter:
@@ -54,6 +60,20 @@ class ClaimSpec:
     owned_by: tuple[Mapping[str, object], ...] = ()
     settle_after: SettleAfter | None = None
     card: str | None = None
+
+    def __post_init__(self) -> None:
+        bounds.require_size("ownedBy", self.owned_by, bounds.OWNERS, "owners")
+        bounds.require_text("privacyCard", self.card, bounds.NAME)
+
+    def with_request(self, request: Request) -> ClaimSpec:
+        """Return the spec with one more request.
+
+        Raises:
+            InvalidInput: it has as many as a claim may have.
+        """
+        requests = (*self.requests, request)
+        bounds.require_size("spec.requests", requests, bounds.REQUESTS, "requests")
+        return replace(self, requests=requests)
 
     def renew(self, *, now_ms: int, seconds: int | None = None) -> ClaimSpec:
         """Return the spec with its settle-after time postponed: by as long as before, or else by `seconds`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import bounds
 from privatekube.resources.block import Budgets
 
 ALL_OR_NOTHING, ABORT_AVAILABLE = "allOrNothing", "abortAvailable"
@@ -22,6 +23,12 @@ class BlockCondition:
     operation: str
     numeric_value: str | None = None
     string_value: str | None = None
+
+    def __post_init__(self) -> None:
+        bounds.require_text("condition.attribute", self.attribute, bounds.NAME)
+        bounds.require_text("condition.operation", self.operation, bounds.OPERATION)
+        bounds.require_text(f"numericValue of {self.attribute}", self.numeric_value, bounds.NUMBER)
+        bounds.require_text(f"stringValue of {self.attribute}", self.string_value, bounds.TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,12 @@ class BudgetDemand:
     constant: PrivacyBudget | None = None
     by_block: Budgets | None = None
     function: str | None = None
+
+    def __post_init__(self) -> None:
+        bounds.require_size("budgetMap", self.by_block or {}, bounds.NAMED_BLOCKS, "blocks")
+        for block_id in self.by_block or {}:
+            bounds.require_text("budgetMap", block_id, bounds.BLOCK_ID)
+        bounds.require_text("function", self.function, bounds.NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,10 @@ class AllocateRequest:
     max_blocks: int | None = None
     timeout_ms: int | None = None
 
+    def __post_init__(self) -> None:
+        bounds.require_text("dataset", self.dataset, bounds.NAME)
+        bounds.require_size("conditions", self.conditions, bounds.CONDITIONS, "conditions")
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumeRequest:
@@ -89,6 +106,12 @@ class ConsumeRequest:
     policy: str | None = None
     mechanisms: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        bounds.require_text("policy", self.policy, bounds.NAME)
+        bounds.require_size("mechanisms", self.mechanisms, bounds.MECHANISMS, "mechanisms")
+        for mechanism in self.mechanisms:
+            bounds.require_text("mechanisms", mechanism, bounds.NAME)
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
@@ -97,10 +120,10 @@ class ReleaseRequest:
     release: Budgets
     policy: str | None = None
 
+    def __post_init__(self) -> None:
+        bounds.require_text("policy", self.policy, bounds.NAME)
 
-MAX_FILES = 16
-"""Number of outputs, and of inputs, of a registration."""
-_MAX_STEP, _MAX_EVENT = 253, 2048
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -126,23 +149,14 @@ class RegisterRequest:
     event: str | None = None
 
     def __post_init__(self) -> None:
-        _require_length("step", self.step, _MAX_STEP)
-        if self.event is not None:
-            _require_length("event", self.event, _MAX_EVENT)
+        bounds.require_text("registerRequest.step", self.step, bounds.NAME, least=1)
+        bounds.require_text("registerRequest.event", self.event, bounds.TEXT, least=1)
         _require_digests("outputs", self.outputs, least=1)
         _require_digests("inputs", self.inputs, least=0)
 
 
-def _require_length(name: str, text: str, most: int) -> None:
-    if not 1 <= len(text) <= most:
-        bound = f"must be 1 to {most}"
-        raise errors.invalid(f"registerRequest.{name}", f"{len(text)} characters", bound, "change it")
-
-
 def _require_digests(name: str, digests: tuple[str, ...], *, least: int) -> None:
-    if not least <= len(digests) <= MAX_FILES:
-        bound = f"must be {least} to {MAX_FILES}"
-        raise errors.invalid(f"registerRequest.{name}", f"{len(digests)} digests", bound, "change it")
+    bounds.require_size(f"registerRequest.{name}", digests, bounds.FILES, "digests", least=least)
     for digest in digests:
         if not _DIGEST.fullmatch(digest):
             bound = "must be sha256: and 64 hexadecimal digits"
@@ -163,3 +177,6 @@ class Request:
 
     identifier: str
     action: AllocateRequest | ConsumeRequest | ReleaseRequest | RegisterRequest | MalformedRequest
+
+    def __post_init__(self) -> None:
+        bounds.require_text("identifier", self.identifier, bounds.NAME)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from privatekube import errors
+from privatekube.resources import bounds
 from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.ordering import OrderingPolicy
 from privatekube.scheduling.unlocking import All, UnlockingPolicy
@@ -14,8 +15,6 @@ from privatekube.scheduling.unlocking import All, UnlockingPolicy
 UNLOCK, ORDER, TIMEOUT, SETTLE_WITHIN = "unlock", "order", "default_timeout_ms", "settle_within_ms"
 DEFAULT_TIMEOUT_MS = 300_000
 DEFAULT_SETTLE_WITHIN_MS = 7 * 86_400_000
-LONGEST_MS = 10 * 366 * 86_400_000
-"""Ten years; the definitions of the kinds have the same bound for the times that a claim states."""
 DEFAULTS = {
     UNLOCK: "all",
     ORDER: "dpf",
@@ -25,9 +24,9 @@ DEFAULTS = {
 
 
 def _milliseconds(name: str, text: str) -> int:
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LONGEST_MS))
-    if not is_number or not 1 <= int(text) <= LONGEST_MS:
-        bound = f"is not a whole number from 1 to {LONGEST_MS}"
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(bounds.LONGEST_MS))
+    if not is_number or not 1 <= int(text) <= bounds.LONGEST_MS:
+        bound = f"is not a whole number from 1 to {bounds.LONGEST_MS}"
         raise errors.invalid(name, text, bound, "write milliseconds, such as 300000")
     return int(text)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from privatekube.resources import bounds
 from privatekube.resources.wire import claims
-from privatekube.scheduling.policy import LONGEST_MS
 from tests import builders
 from tests.kubernetes import attacks
 from tests.kubernetes.apiserver import ApiServer
@@ -60,8 +60,8 @@ def test_no_object_is_without_a_spec_whose_former_value_rules_compare_with(plura
 def test_a_claim_states_no_longer_time_than_a_policy_may() -> None:
     spec = schema("privacybudgetclaims")["properties"]["spec"]["properties"]
     request = spec["requests"]["items"]["properties"]["allocateRequest"]["properties"]
-    assert spec["settleAfter"]["properties"]["seconds"]["maximum"] * 1000 == LONGEST_MS
-    assert request["timeout"]["maximum"] == LONGEST_MS
+    assert spec["settleAfter"]["properties"]["seconds"]["maximum"] * 1000 == bounds.LONGEST_MS
+    assert request["timeout"]["maximum"] == bounds.LONGEST_MS
 
 
 @kubernetes

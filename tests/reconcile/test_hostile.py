@@ -8,6 +8,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from tests import builders
 from tests.reconcile.harness import Plane
+from tests.resources.test_exact_sums import require_exact
 
 WHOLE = RenyiCurve((1.5, 3, 8), (1.0, 1.9, 9.2))
 
@@ -49,5 +50,6 @@ def test_dust_neither_gets_lost_nor_makes_a_block_unwritable(plane: Plane) -> No
     assert dict(plane.claim("c0").status.acquired) == {"ns/b": dust - spent}
     left = EpsilonDelta(10.0, 1e-7 - 70 * 9e-12)
     assert plane.status("b").available.values == pytest.approx(left.values, rel=1e-12)
+    require_exact(plane.blocks()["ns/b"])
     plane.ask("honest", builders.allocate(10.0))
     assert plane.states("honest") == ["success"]

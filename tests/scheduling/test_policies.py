@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources import bounds
 from privatekube.resources.block import FlowReleasing
 from privatekube.resources.request_id import RequestId
 from privatekube.scheduling import cycle, ordering, unlocking
-from privatekube.scheduling.policy import LONGEST_MS, Policy
+from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 from privatekube.scheduling.unlocking import UnlockSchedule
 from tests import builders
@@ -157,7 +158,7 @@ def test_an_unknown_policy_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["default_timeout_ms", "settle_within_ms"])
 @pytest.mark.parametrize(
-    "text", ["", "0", "-1", "1.5", "\u00b2", str(LONGEST_MS + 1), "9" * 5000], ids=lambda text: text[:8]
+    "text", ["", "0", "-1", "1.5", "\u00b2", str(bounds.LONGEST_MS + 1), "9" * 5000], ids=lambda text: text[:8]
 )
 def test_a_time_that_no_claim_could_wait_is_refused(name: str, text: str) -> None:
     with pytest.raises(errors.InvalidInput, match=name):

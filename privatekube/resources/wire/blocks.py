@@ -5,7 +5,7 @@ from __future__ import annotations
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import meta
+from privatekube.resources import bounds, meta
 from privatekube.resources.block import (
     BlockSpec,
     BlockStatus,
@@ -101,9 +101,9 @@ def _dimension_to_wire(dimension: Dimension) -> Json:
 
 def _flow(document: Reader) -> FlowReleasing:
     return FlowReleasing(
-        start_time_ms=document.count("startTime"),
-        end_time_ms=document.count("endTime"),
-        duration_ms=document.count("duration"),
+        start_time_ms=document.count("startTime", most=bounds.LATEST_MS),
+        end_time_ms=document.count("endTime", most=bounds.LATEST_MS),
+        duration_ms=document.count("duration", most=bounds.LATEST_MS),
     )
 
 

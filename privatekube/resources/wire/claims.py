@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from privatekube import errors
-from privatekube.resources import meta
+from privatekube.resources import bounds, meta
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim, SettleAfter
 from privatekube.resources.requests import (
     AllocateRequest,
@@ -32,7 +32,9 @@ def from_wire(document: object) -> PrivacyBudgetClaim:
     Raises:
         InvalidInput: a field is missing or malformed; the message has its path.
     """
-    return _claim(document, _request)
+    claim = _claim(document, _request)
+    bounds.require_size("spec.requests", claim.spec.requests, bounds.REQUESTS, "requests")
+    return claim
 
 
 def from_store(document: object) -> PrivacyBudgetClaim:
@@ -100,10 +102,8 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
 
 def _settle_after(document: Reader) -> SettleAfter:
     seconds, at_ms = document.whole("seconds"), document.whole("time")
-    if seconds is None or seconds < 1 or at_ms is None or at_ms < 0:
-        raise errors.InvalidInput(
-            "spec.settleAfter: needs seconds of at least 1, and a time in unix milliseconds; give both"
-        )
+    if seconds is None or at_ms is None:
+        raise errors.InvalidInput("spec.settleAfter: needs seconds, and a time in unix milliseconds; give both")
     return SettleAfter(seconds, at_ms)
 
 
@@ -170,7 +170,7 @@ def _request_or_fault(document: Reader) -> Request:
         return _request(document)
     except errors.InvalidInput as error:
         identifier = document.raw("identifier")
-        return Request(str(identifier or ""), MalformedRequest(dict(document.document), str(error)))
+        return Request(str(identifier or "")[: bounds.NAME], MalformedRequest(dict(document.document), str(error)))
 
 
 _ACTIONS = ("allocateRequest", "consumeRequest", "releaseRequest", "registerRequest")
@@ -184,7 +184,7 @@ def _allocate(document: Reader) -> AllocateRequest:
         conditions=tuple(_condition(fields) for fields in document.children("conditions")),
         min_blocks=document.count("minNumberOfBlocks", least=-1),
         max_blocks=document.count("maxNumberOfBlocks"),
-        timeout_ms=document.count("timeout"),
+        timeout_ms=document.count("timeout", most=bounds.LONGEST_MS),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
-from privatekube.resources import meta
+from privatekube.resources import bounds, meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.wire import reader
 from privatekube.resources.wire.reader import Reader
@@ -48,12 +48,18 @@ def budget_from_wire(document: object, path: str = "budget") -> PrivacyBudget | 
         if given == ["epsDel"]:
             inner = fields.child("epsDel")
             return EpsilonDelta(_number(inner, "epsilon"), _number(inner, "delta"))
-        pairs = [(_number(pair, "alpha"), _number(pair, "epsilon")) for pair in fields.children("renyi")]
-        return RenyiCurve.from_pairs(pairs) if pairs else None
+        return _curve(fields)
     except errors.InvalidBudget as error:
         if str(error).startswith(path):
             raise
         raise errors.InvalidBudget(f"{path}: {error}") from error
+
+
+def _curve(fields: Reader) -> RenyiCurve | None:
+    rows = fields.children("renyi")
+    if len(rows) > bounds.ORDERS:
+        raise errors.InvalidBudget(f"{fields.path}: {len(rows)} orders must be at most {bounds.ORDERS}; name fewer")
+    return RenyiCurve.from_pairs((_number(row, "alpha"), _number(row, "epsilon")) for row in rows) if rows else None
 
 
 def read_budget(document: Reader, name: str) -> PrivacyBudget | None:

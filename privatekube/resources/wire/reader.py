@@ -69,15 +69,17 @@ class Reader:
             return value
         raise errors.InvalidInput(f"{self.path_of(name)}: {shown(value)} must be an integer of 64 bits; change it")
 
-    def count(self, name: str, least: int = 0) -> int | None:
-        """Return an integer field of `least` or more; None where it is absent or 0.
+    def count(self, name: str, least: int = 0, most: int = _INTEGERS) -> int | None:
+        """Return an integer field of `least` to `most`; None where it is absent or 0.
 
         Raises:
-            InvalidInput: it is not an integer, or is below its bound.
+            InvalidInput: it is not an integer, or is not within its bounds.
         """
         value = self.whole(name)
         if value is not None and value < least:
             raise errors.invalid(self.path_of(name), value, f"must be {least} or more", "change it")
+        if value is not None and value > most:
+            raise errors.invalid(self.path_of(name), value, f"must be at most {most}", "change it")
         return value or None
 
     def text_list(self, name: str) -> tuple[str, ...]:
