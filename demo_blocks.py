@@ -79,7 +79,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     if report is not None and "://" in report:
         raise errors.invalid("report", report, "is not a local file", "name a file on this machine")
     from blocks import demo, sources  # noqa: PLC0415 - not needed for --help
-    from privatekube.data import day_range, declare  # noqa: PLC0415
+    from privatekube.data import comparison, day_range, declare  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
     first = "0" if source == sources.SYNTHETIC and start_day is None else start_day
@@ -102,6 +102,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     with connect.connect() as client:
         declared = demo.write_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal)
         blocks = [block for slice_of_days in declared for block in slice_of_days.blocks]
+        indistinct = client.indistinct_blocks(blocks, [slice_of_days.identity for slice_of_days in declared])
+        declared = [comparison.told_apart(item, indistinct.get(item.identity.id, [])) for item in declared]
         if report is not None:
             choice.report.write(Path(report))
         try:

@@ -250,6 +250,13 @@ def test_nothing_private_can_be_read_by_others_under_the_usual_umask(laptop: Lap
     assert [str(path) for path in paths if path.stat().st_mode & 0o077] == []
 
 
+def test_a_few_reviews_of_the_days_of_the_demo_get_blocks_beside_it(laptop: Laptop) -> None:
+    one_day(laptop)
+    printed, _, _ = created(laptop, GOOD, "--dataset", "mine")
+    assert printed == CREATED
+    assert [block["spec"]["dataset"] for block in laptop.blocks().values()] == ["amazon", *["mine"] * 10]
+
+
 def test_copies_are_kept_where_the_owner_asks_for_them(laptop: Laptop) -> None:
     created(laptop, [*GOOD, GOOD[0]], "--keep-copies")
     files = list((laptop.folder / ".privatekube").rglob("*.h5"))

@@ -83,6 +83,20 @@ class ControlPlane:
             self.passes.admit(created)
             return created
 
+    def indistinct_blocks(
+        self, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity]
+    ) -> dict[str, list[PrivateDataBlock]]:
+        """Return the blocks that new ones cannot be told apart from, unless their owner compares the records.
+
+        Args:
+            blocks: the new ones.
+            identities: of their data.
+
+        Returns:
+            Existing blocks, by the id of the identity of the new blocks.
+        """
+        return block_admission.indistinct(self.store, blocks, identities)
+
     def delete_block(self, namespace: str, name: str) -> None:
         """Delete a block; the record of what was committed on its data is kept.
 

@@ -38,6 +38,12 @@ def identify(reviews: Reviews, *, key: bytes, partition_key_id: str, covers_all_
     return DataIdentity(secrets.token_hex(16), key_id, partition_key_id, by_day, covers_all_users)
 
 
+def records(reviews: Reviews) -> list[bytes]:
+    """Return what each review is recognised by: its user, product and time."""
+    rows = np.stack([reviews.user, reviews.product, reviews.time], axis=1).astype("<i8")
+    return [row.tobytes() for row in rows]
+
+
 def _sketch(hashes: np.ndarray, most: int) -> DaySketch:
     smallest = [int(value) for value in np.unique(hashes)[: most + 1]]
     return DaySketch(tuple(smallest)) if len(smallest) <= most else DaySketch(tuple(smallest[:most]), smallest[most])
@@ -45,6 +51,5 @@ def _sketch(hashes: np.ndarray, most: int) -> DaySketch:
 
 def _hashes(reviews: Reviews, key: bytes) -> np.ndarray:
     """Return a 64-bit keyed hash of each review, uint64 [N]."""
-    rows = np.stack([reviews.user, reviews.product, reviews.time], axis=1).astype("<i8")
-    hashed = [hashlib.blake2b(row.tobytes(), key=key, digest_size=8).digest() for row in rows]
+    hashed = [hashlib.blake2b(record, key=key, digest_size=8).digest() for record in records(reviews)]
     return np.frombuffer(b"".join(hashed), dtype="<u8")

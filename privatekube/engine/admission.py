@@ -140,7 +140,7 @@ def _taken(block: PrivateDataBlock, earlier: PrivateDataBlock, overlap: Overlap)
         )
     return errors.AlreadyExists(
         f"block {block.id}: it cannot be told whether block {earlier.id} has some of the same data, and a budget is "
-        "never refreshed; use that block, or create other days"
+        "never refreshed; use that block, create it where the files of both can be compared, or create other days"
     )
 
 

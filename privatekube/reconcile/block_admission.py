@@ -12,7 +12,7 @@ from privatekube.engine.earlier_data import Catalogue
 from privatekube.engine.world import World
 from privatekube.reconcile import apply, read_world
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.data_identity import DataIdentity
+from privatekube.resources.data_identity import DataIdentity, Overlap
 from privatekube.resources.declared_data import DeclaredData
 from privatekube.store.base import ResourceStore
 
@@ -64,6 +64,31 @@ def register(
             if identity_id in by_id:
                 store.keep_identity(by_id[identity_id])
         return [store.create(replace(block, status=None)) for block in missing]
+
+
+def indistinct(
+    store: ResourceStore, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity]
+) -> dict[str, list[PrivateDataBlock]]:
+    """Return the existing blocks that sketches cannot tell from new ones, by the id of the new identity.
+
+    Args:
+        store: has the existing blocks.
+        blocks: the new ones.
+        identities: of their data.
+    """
+    existing = store.list_blocks()
+    names = {block.id for block in existing}
+    records = replace(read_world.earlier_records(store, existing), retired=())
+    by_id = {identity.id: identity for identity in identities}
+    catalogue = Catalogue(existing, replace(records, identities={**records.identities, **by_id}))
+    found: dict[str, dict[str, PrivateDataBlock]] = {}
+    for block in blocks:
+        if block.id in names or block.identity_id is None:
+            continue
+        for match in catalogue.matches(block):
+            if match.overlap is Overlap.UNKNOWN and isinstance(match.earlier, PrivateDataBlock):
+                found.setdefault(block.identity_id, {})[match.earlier.id] = match.earlier
+    return {identity_id: list(others.values()) for identity_id, others in found.items()}
 
 
 def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> None:

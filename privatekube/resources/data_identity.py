@@ -80,6 +80,8 @@ class DataIdentity:
         days: the sketch of each day that has records, by day.
         covers_all_users: whether it is of the whole slice. False for one block of a data set that another program cut:
             its bucket is what the owner declares.
+        apart_from: content digests of other blocks in which the owner looked for each record of these blocks, and found
+            none: where sketches cannot tell two data sets apart.
     """
 
     id: str
@@ -87,6 +89,7 @@ class DataIdentity:
     partition_key_id: str
     days: Mapping[int, DaySketch]
     covers_all_users: bool = True
+    apart_from: frozenset[str] = frozenset()
 
     def overlap(self, other: DataIdentity) -> Overlap:
         """Return whether two slices have a record in common."""
@@ -110,7 +113,8 @@ class DataIdentity:
             for day, sketch in sorted(self.days.items())
         }
         keys = {"keyId": self.key_id, "partitionKeyId": self.partition_key_id}
-        return {**keys, "coversAllUsers": self.covers_all_users, "days": days}
+        compared = {"apartFrom": sorted(self.apart_from)} if self.apart_from else {}
+        return {**keys, "coversAllUsers": self.covers_all_users, **compared, "days": days}
 
     @classmethod
     def from_json(cls, identity_id: str, document: Json) -> DataIdentity:
@@ -122,7 +126,8 @@ class DataIdentity:
         try:
             days = {int(day): _sketch(fields) for day, fields in document["days"].items()}
             keys = str(document["keyId"]), str(document["partitionKeyId"])
-            return cls(identity_id, *keys, days, covers_all_users=bool(document.get("coversAllUsers", True)))
+            covers_all_users = bool(document.get("coversAllUsers", True))
+            return cls(identity_id, *keys, days, covers_all_users, frozenset(map(str, document.get("apartFrom", ()))))
         except (KeyError, ValueError, TypeError, AttributeError, struct.error, errors.InvalidInput) as error:
             raise errors.CorruptData(f"identity {identity_id}: cannot be read; restore a backup") from error
 

@@ -126,7 +126,8 @@ class KnownData:
         3. A shared record hash: the same data, whatever is declared.
         4. Disjoint days: different records.
         5. The same URI, or one dataset and overlapping days: the same data.
-        6. Otherwise the identities decide; without them, blocks that state a digest cannot be told apart.
+        6. Otherwise the identities decide, by their sketches and by what the owner compared record by record; without
+           them, blocks that state a digest cannot be told apart.
 
         Two blocks that were declared by hand, with neither digest nor identity, are compared by URI alone: what else
         they declare may tell them apart. The record of a block that an earlier version deleted does not say which days
@@ -139,6 +140,8 @@ class KnownData:
         by_identity, is_of_slices = None, True
         if self.identity is not None and other.identity is not None:
             by_identity = self.identity.overlap(other.identity)
+            if by_identity is Overlap.UNKNOWN and (_is_apart(self, other) or _is_apart(other, self)):
+                by_identity = Overlap.DIFFERENT
             is_of_slices = self.identity.covers_all_users or other.identity.covers_all_users
         if self._is_apart_by_users(other) and (is_of_slices or by_identity is not Overlap.SAME):
             return Overlap.DIFFERENT
@@ -178,6 +181,11 @@ class KnownData:
     def _has_digest(self, other: KnownData) -> bool:
         """Return whether the one without an identity states a digest: then it was cut by an earlier version."""
         return all(data.identity is not None or data.digest is not None for data in (self, other))
+
+
+def _is_apart(mine: KnownData, theirs: KnownData) -> bool:
+    """Return whether the owner looked for each record of the one in the other, and found none."""
+    return mine.identity is not None and theirs.digest in mine.identity.apart_from
 
 
 def are_disjoint(mine: tuple[Decimal, Decimal] | None, theirs: tuple[Decimal, Decimal] | None) -> bool:

@@ -21,7 +21,7 @@ from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest
 from privatekube.store.base import ResourceStore
-from tests.reconcile.cuts import DAYS, FIRST_BUDGET, Cut, make, source
+from tests.reconcile.cuts import DAYS, FIRST_BUDGET, Cut, Made, make, source
 from tests.reconcile.harness import Plane, require_within
 from tests.reconcile.test_machine import walks
 
@@ -72,6 +72,10 @@ class DataMachine(RuleBasedStateMachine):
         """Return an empty store."""
         raise NotImplementedError
 
+    def cut(self, number: int, cut: Cut) -> tuple[int, Made]:
+        """Return blocks cut from a source, and the number of the source that its reviews are of."""
+        return number, make(SOURCES[number], cut)
+
     def settle(self) -> None:
         """Have the control plane act on what changed."""
         self.plane.run()
@@ -86,7 +90,7 @@ class DataMachine(RuleBasedStateMachine):
 
     @rule(cut=cuts(), number=numbers, past_the_check=st.booleans())
     def create(self, cut: Cut, number: int, past_the_check: bool) -> None:
-        made = make(SOURCES[number], cut)
+        origin, made = self.cut(number, cut)
         try:
             if past_the_check:
                 for identity in made.identities:
@@ -100,7 +104,7 @@ class DataMachine(RuleBasedStateMachine):
         for block in self.plane.store.list_blocks():
             if block.meta.uid in {other.meta.uid for other in created} or block.meta.uid not in self.reviews:
                 numbers = made.reviews[block.content_digest or ""]
-                self.reviews[block.meta.uid] = [(number, review) for review in sorted(numbers)]
+                self.reviews[block.meta.uid] = [(origin, review) for review in sorted(numbers)]
         self._note_first_budgets()
 
     @rule(place=places, part=parts, both=st.booleans())

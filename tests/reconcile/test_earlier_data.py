@@ -177,6 +177,26 @@ def test_what_cannot_be_told_from_the_data_of_a_block_is_refused_beside_it(plane
         block_admission.register(plane.store, few.blocks, few.identities)
 
 
+@pytest.mark.usefixtures("cut_off_sketches")
+@pytest.mark.parametrize("first", ["many", "few"])
+def test_what_its_owner_has_told_apart_record_by_record_is_admitted_beside_it(plane: Plane, first: str) -> None:
+    made = {"many": make(source(), EARLIER), "few": make(FEW, Cut(end_day=0, dataset="few"))}
+    before, new = (made["many"], made["few"]) if first == "many" else (made["few"], made["many"])
+    block_admission.register(plane.store, before.blocks, before.identities)
+    plane.run()
+    found = block_admission.indistinct(plane.store, new.blocks, new.identities)
+    assert found.keys() == {new.identities[0].id}
+    assert [block.id for block in found[new.identities[0].id]] == [before.blocks[0].id]
+    apart = frozenset({before.blocks[0].content_digest or ""})
+    identities = [replace(new.identities[0], apart_from=apart), *new.identities[1:]]
+    block_admission.register(plane.store, new.blocks, identities)
+    plane.run()
+    assert committed(plane) == [0.0] * 4
+    again = make(source(), replace(EARLIER, left_out=0.1, seed=3, dataset="again"))
+    with pytest.raises(errors.AlreadyExists, match="never refreshed"):
+        block_admission.register(plane.store, again.blocks, again.identities)
+
+
 def test_what_was_inherited_is_inherited_again(plane: Plane) -> None:
     spend(plane, "c", register(plane, EARLIER).blocks, EpsilonDelta(0.5))
     delete_all(plane)
