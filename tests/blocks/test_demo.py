@@ -20,6 +20,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.storage import uris
+from tests.examples import examples
 
 FIRST_SECOND = 1_356_998_400
 """Unix seconds of 2013-01-01."""
@@ -61,7 +62,7 @@ def created(
     return printed.getvalue(), names, public
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(
     st.lists(LINES, max_size=12),
     LINES,
