@@ -133,13 +133,13 @@ def test_a_claim_that_cannot_be_read_keeps_what_it_holds_and_does_not_delay_othe
     watching, _, observer = controller_stores.open_leading(apiserver, 1)
     assert "claim ns/waits: status.reservedBudgets" in observer.faults[0]
     store.create(builders.claim("new", builders.allocate(0.25)))
-    wait_until(lambda: len(watching.known_claims()) == 1, 20)
+    wait_until(lambda: "ns/new" in {claim.id for claim in watching.known_claims()}, 20)
     controller = Plane(watching)
     controller.run()
     assert controller.states("new") == ["success"]
     assert controller.status("a").reserved.keys() == {"ns/waits"}
     patch_reserved(apiserver, "pbc", "waits", {"ns/x": None})
-    wait_until(lambda: len(watching.known_claims()) == 1, 20)
+    wait_until(lambda: "ns/waits" in {claim.id for claim in watching.known_claims()}, 20)
     controller.clock.time_ms += 10_000
     controller.run()
     assert controller.states("waits") == ["failure"]
