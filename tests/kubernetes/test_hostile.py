@@ -39,9 +39,6 @@ CHANGES_OF_A_CLAIM: dict[str, Json | list[Json]] = {
     "settle": {"spec": {"settleAfter": {"seconds": 1, "time": 0}}},
     "sign a card": {"spec": {"privacyCard": f"sha256:{'1' * 64}"}},
     "outrank": {"spec": {"priority": 9}},
-    "have it deleted": {
-        "metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "gone"}]}
-    },
     "label": {"metadata": {"labels": {"a": "b"}}},
 }
 
@@ -54,6 +51,14 @@ def test_a_claimant_changes_nothing_of_the_claim_of_another(
     refused = attacks.patch(apiserver, change, user=RIVAL)
     assert f"the claim belongs to system:serviceaccount:{USERS_NAMESPACE}:claimant" in refused
     assert granted.claim("c") == before
+
+
+def test_a_claimant_has_no_claim_of_another_deleted_by_an_owner_that_does_not_exist(
+    apiserver: ApiServer, granted: Plane
+) -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "gone"}
+    assert "denied request" in attacks.patch(apiserver, {"metadata": {"ownerReferences": [owner]}}, user=RIVAL)
+    assert not granted.claim("c").meta.other.get("ownerReferences")
 
 
 def test_its_creator_opens_pays_and_settles_a_claim(apiserver: ApiServer, granted: Plane) -> None:
@@ -98,17 +103,20 @@ def test_the_service_accounts_of_a_namespace_share_its_claims_but_not_those_of_o
     assert "the claim belongs to" in attacks.patch(apiserver, opened, user=evaluator)
 
 
-def test_a_claim_names_its_creator_whatever_its_author_writes(apiserver: ApiServer, granted: Plane) -> None:
-    document = claims.to_wire(builders.claim("forged"))
-    document["metadata"]["annotations"] = {documents.CREATED_BY: f"system:serviceaccount:{USERS_NAMESPACE}:claimant"}
-    attacks.create(apiserver, document, user=RIVAL)
+def test_a_claim_names_its_creator_and_no_other(apiserver: ApiServer, granted: Plane) -> None:
     name = f"system:serviceaccount:{USERS_NAMESPACE}:{RIVAL}"
-    assert granted.claim("forged").meta.annotations[documents.CREATED_BY] == name
+    document = claims.to_wire(builders.claim("by-hand"))
+    for forged in (granted.claim("c").meta.annotations[documents.CREATED_BY], ""):
+        document["metadata"]["annotations"] = {documents.CREATED_BY: forged}
+        assert f"{documents.CREATED_BY} must be {name}" in attacks.create(apiserver, document, user=RIVAL, status=1)
+    del document["metadata"]["annotations"]
+    attacks.create(apiserver, document, user=RIVAL)
+    assert granted.claim("by-hand").meta.annotations[documents.CREATED_BY] == name
     for user, change in ((RIVAL, {documents.CREATED_BY: "another"}), ("administrator", {documents.CREATED_BY: None})):
         refused = attacks.patch(
-            apiserver, {"metadata": {"annotations": change}}, user=user, of=("pbc", "forged", "-n", "ns")
+            apiserver, {"metadata": {"annotations": change}}, user=user, of=("pbc", "by-hand", "-n", "ns")
         )
-        assert f"{documents.CREATED_BY} cannot be changed" in refused
+        assert "denied request: metadata.annotations" in refused
 
 
 @pytest.fixture

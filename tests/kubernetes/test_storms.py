@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 import pytest
 from kubernetes.client import CustomObjectsApi
@@ -133,13 +134,20 @@ def test_a_lease_that_is_deleted_does_not_turn_back_the_epoch(
     wait_until(third.leads, HAND_OVER_SECONDS, third.log)
 
 
+@pytest.fixture
+def restartable(apiserver: ApiServer) -> Iterator[ApiServer]:
+    """An API server that the test restarts; the next one meets it with its admission policies in force."""
+    yield apiserver
+    apiserver.wait_for_admission_policies()
+
+
 def test_an_api_server_that_restarts_is_waited_for(
-    apiserver: ApiServer, store: KubernetesStore, start: Starter, blocks: list[str]
+    restartable: ApiServer, store: KubernetesStore, start: Starter, blocks: list[str]
 ) -> None:
     controller = start()
     wait_until(controller.leads, HAND_OVER_SECONDS, controller.log)
     names = ask(store, count=12)
-    apiserver.restart()
+    restartable.restart()
     names += ask(store, first=12, count=12)
     require_granted_once(store, blocks, names)
     assert controller.is_running
@@ -177,10 +185,12 @@ def test_clients_that_change_an_object_all_the_time_stop_nothing(
     assert controller.metric("privatekube_conflicts_total") > 0
 
 
-def test_a_watch_that_is_too_old_starts_again(apiserver: ApiServer, store: KubernetesStore, blocks: list[str]) -> None:
-    watching, cluster, observer = controller_stores.open_leading(apiserver, 1)
+def test_a_watch_that_is_too_old_starts_again(
+    restartable: ApiServer, store: KubernetesStore, blocks: list[str]
+) -> None:
+    watching, cluster, observer = controller_stores.open_leading(restartable, 1)
     cluster.expire_next_watch()
-    apiserver.restart()  # ends the watches, which then go on from a version that is too old
+    restartable.restart()  # ends the watches, which then go on from a version that is too old
     wait_until(lambda: len(observer.relists) >= 6, 60)
     assert cluster.expired > 0
     store.create(builders.block("late"))
