@@ -71,6 +71,7 @@ class Compared(OnSqlite):
         return frozenset(other.content_digest or "" for other in apart)
 
 
+Compared.TestCase.settings = Audited.TestCase.settings
 TestCompared = pytest.mark.slow(Compared.TestCase)
 
 
