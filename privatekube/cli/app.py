@@ -182,7 +182,7 @@ def ledger(
     block: Annotated[str | None, typer.Option(help="Only of this block: `namespace/name`, or `name`.")] = None,
     claim: Annotated[str | None, typer.Option(help="Only of this claim: `namespace/name`, or `name`.")] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check that no entry was changed, and that they add up to the blocks.")
+        bool, typer.Option("--verify", help="Check that no entry was changed, and that entries and blocks add up.")
     ] = False,
     output_format: Output = output.Format.TABLE,
 ) -> None:

@@ -172,7 +172,7 @@ class ControlPlane:
         return self.store.ledger(block_id=block_id, claim_id=claim_id)
 
     def verify_ledger(self) -> ledger_audit.Audit:
-        """Check that no entry of the ledger was changed and that the entries add up to what the blocks state.
+        """Check that no entry of the ledger was changed, and that entries and blocks add up.
 
         Returns:
             The number of entries and of blocks, and the digest of the last entry.

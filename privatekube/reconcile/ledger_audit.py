@@ -1,4 +1,4 @@
-"""Check that the ledger is complete and adds up to what the blocks record as committed."""
+"""Check that the ledger is complete, and that the budget of every block adds up, within itself and with the ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from privatekube.engine import earlier_data
 from privatekube.engine.earlier_data import Catalogue
 from privatekube.privacy import budget, budget_text
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.reconcile import read_world
+from privatekube.reconcile import block_audit, read_world
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.data_identity import Overlap
@@ -39,11 +39,12 @@ class Audit:
 def verify(store: ResourceStore) -> Audit:
     """Check the ledger's chain, its totals against the blocks and the records of deleted data, and both per data.
 
+    Per block: its parts add up to its initial budget, in every component or at every order.
     Per data: no block that may hold records of a deleted block says that less was committed than the record of that
     one, no two blocks with budget may hold the same records, and what the ledger has is on a block or a record.
 
     Raises:
-        CorruptData: names the entry, or the block with both totals, or two blocks.
+        CorruptData: names the entry, or the block with both totals or what does not add up, or two blocks.
     """
     with store.transaction():
         entries = list(ledger.require_chain(store.ledger()))
@@ -52,6 +53,9 @@ def verify(store: ResourceStore) -> Audit:
             by_data.setdefault((entry.dataset, entry.data), []).append(entry)
         blocks, records = store.list_blocks(), store.list_retired()
         admitted = {_data_of(block): block for block in blocks if block.status is not None}
+        for block in blocks:
+            if block.status is not None:
+                block_audit.require_invariant(block)
         for data, block in admitted.items():
             _require_equal(block.id, _committed_amounts(block, by_data.get(data, [])), by_data.get(data, []))
         for record in records:
