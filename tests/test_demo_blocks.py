@@ -373,9 +373,9 @@ def committed_shares(laptop: Laptop) -> list[list[float]]:
     """Return the share of the initial budget that is committed, at each Renyi order of each block."""
     shares = []
     for block in laptop.blocks().values():
+        committed = block["status"].get("committedBudgetMap", {}).values()
         initial = [order["epsilon"] for order in block["spec"]["initialBudget"]["renyi"]]
-        committed = [amount["renyi"] for amount in block["status"]["committedBudgetMap"].values()]
-        totals = [sum(order["epsilon"] for order in orders) for orders in zip(*committed, strict=True)]
+        totals = [sum(amount["renyi"][place]["epsilon"] for amount in committed) for place in range(len(initial))]
         shares.append([total / whole for total, whole in zip(totals, initial, strict=True) if whole])
     return shares
 
