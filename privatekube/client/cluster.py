@@ -17,6 +17,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
 from privatekube.store.kubernetes import custom_objects, login
 from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.server_clock import ServerClock
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
 
 T = TypeVar("T")
@@ -35,8 +36,9 @@ def connect(context: str | None = None) -> BudgetClient:
     """
     api = login.log_in(context=context)
     objects = custom_objects.Cluster(api, patience_seconds=ANSWER_TIMEOUT_SECONDS)
-    store = KubernetesStore(objects, CoreObjects(api, patience_seconds=ANSWER_TIMEOUT_SECONDS))
-    return BudgetClient(store, Cluster(store))
+    clock = ServerClock(api)
+    store = KubernetesStore(objects, CoreObjects(api, patience_seconds=ANSWER_TIMEOUT_SECONDS), clock=clock)
+    return BudgetClient(store, Cluster(store), clock=clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,5 @@ class Cluster:
 
 
 def _overdue(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-    """Return the claim with a settle-after time in the past."""
-    seconds = 1 if claim.spec.settle_after is None else claim.spec.settle_after.seconds
-    return replace(claim, spec=replace(claim.spec, settle_after=SettleAfter(seconds, at_ms=0)))
+    """Return the claim with a settle-after time in the past, a second after its last answer at the latest."""
+    return replace(claim, spec=replace(claim.spec, settle_after=SettleAfter(seconds=1, at_ms=0)))

@@ -84,7 +84,8 @@ def _connect_to_file(path: Path) -> BudgetClient:
     from privatekube.client.client import BudgetClient  # noqa: PLC0415 - see the module's docstring
     from privatekube.store.sqlite.store import SqliteStore  # noqa: PLC0415
 
-    return BudgetClient(SqliteStore(path))
+    store = SqliteStore(path)
+    return BudgetClient(store, clock=store.clock)
 
 
 def _connect_to_cluster(context: str | None) -> BudgetClient:

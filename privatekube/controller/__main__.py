@@ -21,6 +21,7 @@ from privatekube.scheduling import durations, ordering, policy
 from privatekube.store.kubernetes import login
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.server_clock import ServerClock
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -77,7 +78,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     )
     host, port = _address(listen)
     api = login.log_in(in_cluster=in_cluster, kubeconfig=kubeconfig, context=context)
-    controller = Controller(Cluster(api), CoreObjects(api), settings)
+    controller = Controller(Cluster(api), CoreObjects(api), settings, clock=ServerClock(api))
     _log_as_json()
     for number in (signal.SIGINT, *entrypoint.ending_signals()):
         signal.signal(number, lambda *_: controller.stop())

@@ -13,6 +13,7 @@ from privatekube.engine import (
     allocate_requests,
     answering,
     card_statements,
+    clock_changes,
     deletion,
     overdue_claims,
     recovery,
@@ -40,20 +41,22 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
     admission.admit_blocks(draft)
     # 2. Complete or undo what an interrupted pass began.
     recovery.recover_locks(draft, policy)
-    # 3. Delete the blocks that are marked for deletion, and record what was committed on their data.
+    # 3. Take times that are still to come as now: a clock was wrong.
+    clock_changes.take_future_as_now(draft)
+    # 4. Delete the blocks that are marked for deletion, and record what was committed on their data.
     deletion.delete_blocks(draft)
-    # 4. Settle overdue claims.
+    # 5. Settle overdue claims.
     overdue_claims.settle_overdue(draft, policy)
-    # 5. Sign the statements about privacy cards that claims ask for.
+    # 6. Sign the statements about privacy cards that claims ask for.
     card_statements.sign_requested(draft)
-    # 6. Answer new requests; an allocate request begins to wait.
+    # 7. Answer new requests; an allocate request begins to wait.
     answering.answer_requests(draft, policy)
-    # 7. Fail the allocate requests that timed out.
+    # 8. Fail the allocate requests that timed out.
     allocate_requests.expire(draft, policy)
-    # 8. Unlock budget by time.
+    # 9. Unlock budget by time.
     if tick is not False:
         _unlock_by_time(draft, policy, at_once=tick is True)
-    # 9. Grant waiting requests and answer those behind them, until nothing changes.
+    # 10. Grant waiting requests and answer those behind them, until nothing changes.
     while _grant(draft, policy) or answering.answer_requests(draft, policy):
         pass
     return draft.finish()

@@ -137,11 +137,21 @@ class PrivacyBudgetClaim:
         """Return when the control plane settles it, in unix milliseconds; None as long as there is no such time.
 
         That is at its settle-after time, which its run may postpone, and at the latest `within_ms` after its first
-        grant, which nobody may.
+        grant, which nobody may. The run states that time by its own clock, so it is not believed where it is sooner
+        than the stated number of seconds after the last answer.
         """
-        stated = [] if self.spec.settle_after is None else [self.spec.settle_after.at_ms]
+        after = self.spec.settle_after
+        stated = [] if after is None else [max(after.at_ms, self._answered_ms + 1000 * after.seconds)]
         latest = [granted_ms + within_ms for granted_ms in self._grant_times_ms]
         return min([*stated, *latest], default=None)
+
+    @property
+    def _answered_ms(self) -> int:
+        """When its last allocate request was answered, or began to wait; else when it was created."""
+        details = [response.detail for response in self.status.responses]
+        answers = [detail for detail in details if isinstance(detail, AllocateResponse)]
+        times = [time_ms for answer in answers for time_ms in (answer.start_time_ms, answer.finish_time_ms)]
+        return max([time_ms for time_ms in times if time_ms is not None], default=self.meta.creation_time_ms or 0)
 
     @property
     def _grant_times_ms(self) -> list[int]:

@@ -20,9 +20,9 @@ from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
 from privatekube.store.base import R, Resource
-from privatekube.store.clock import SYSTEM, Clock
+from privatekube.store.clock import Clock
 from privatekube.store.kinds import Kind
-from privatekube.store.sqlite import schema
+from privatekube.store.sqlite import boot_clock, schema
 from privatekube.store.sqlite.connection import Connection
 
 
@@ -34,15 +34,18 @@ class SqliteStore(Backend):
 
     Args:
         path: the file; it and its folder are created if they are missing.
-        clock: gives the time of creation of resources.
+        clock: gives the time of creation of resources; None for the clock of the store, see `boot_clock`.
+
+    Attributes:
+        clock: of the store.
 
     Raises:
         InvalidInput: the file is not a store, is of a newer version, or cannot be written.
         StoreBusy: another process holds the file.
     """
 
-    def __init__(self, path: Path, *, clock: Clock = SYSTEM) -> None:
-        self._clock = clock
+    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+        self.clock = boot_clock.of_store(self.ensure_secret) if clock is None else clock
         self._decoded: dict[tuple[str, str], Any] = {}
         self._unsaved: dict[tuple[str, str], Any] = {}
         self._identities: dict[str, DataIdentity] = {}
@@ -57,7 +60,7 @@ class SqliteStore(Backend):
     @override
     def create(self, resource: R) -> R:
         kind = kinds.kind_of(resource)
-        meta = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self._clock.now_ms(), generation=1)
+        meta = replace(resource.meta, uid=str(uuid.uuid4()), creation_time_ms=self.clock.now_ms(), generation=1)
         body = kind.encode(replace(resource, meta=meta))
         with self.transaction():
             version = self._next_version()
@@ -194,7 +197,7 @@ class SqliteStore(Backend):
                 self._append_opening(data.dataset, data.digest, data.block_id, data.committed)
 
     def _append_opening(self, dataset: str, data: str, block_id: str, committed: Budgets) -> None:
-        for entry in ledger.opening_entries(dataset, data, block_id, committed, time_ms=self._clock.now_ms()):
+        for entry in ledger.opening_entries(dataset, data, block_id, committed, time_ms=self.clock.now_ms()):
             self.append(entry)
 
     @override
