@@ -224,7 +224,7 @@ def verify_card(
 
 
 @app.command()
-def policy(
+def policy(  # noqa: PLR0917 - typer reads the options off the signature
     unlock: Annotated[str | None, typer.Option(help=UNLOCK_HELP)] = None,
     order: Annotated[str | None, typer.Option(help=ORDER_HELP)] = None,
     default_timeout: Annotated[
@@ -233,16 +233,27 @@ def policy(
     settle_within: Annotated[
         str | None, typer.Option(help="How long a claim holds budget at most, such as 7d; then it is settled.")
     ] = None,
+    waiting_per_namespace: Annotated[
+        int | None, typer.Option(min=1, help="How many requests of a namespace wait at most; a further one is refused.")
+    ] = None,
+    waiting_per_block: Annotated[
+        int | None, typer.Option(min=1, help="How many requests wait for one block at most; a further one is refused.")
+    ] = None,
 ) -> None:
     """Show the scheduling policy of the store, or change it for budget that is still locked."""
     from privatekube.scheduling import durations  # noqa: PLC0415 - see the module's docstring
-    from privatekube.scheduling.policy import ORDER, SETTLE_WITHIN, TIMEOUT, UNLOCK  # noqa: PLC0415
+    from privatekube.scheduling import policy as names  # noqa: PLC0415
 
-    timeout_ms = None if default_timeout is None else str(default_timeout * 1000)
-    within_ms = None if settle_within is None else str(durations.parse("--settle-within", settle_within))
-    settings = {UNLOCK: unlock, ORDER: order, TIMEOUT: timeout_ms, SETTLE_WITHIN: within_ms}
+    settings = {
+        names.UNLOCK: unlock,
+        names.ORDER: order,
+        names.TIMEOUT: None if default_timeout is None else default_timeout * 1000,
+        names.SETTLE_WITHIN: None if settle_within is None else durations.parse("--settle-within", settle_within),
+        names.WAITING_PER_NAMESPACE: waiting_per_namespace,
+        names.WAITING_PER_BLOCK: waiting_per_block,
+    }
     with connect.connect() as client:
-        client.set_policy(**{name: value for name, value in settings.items() if value is not None})
+        client.set_policy(**{name: str(value) for name, value in settings.items() if value is not None})
         for name, value in client.policy_settings().items():
             typer.echo(f"{name}: {value}")
 

@@ -198,7 +198,7 @@ class ControlPlane:
         """Change the scheduling policy of this store; other settings are kept.
 
         Args:
-            **settings: any of unlock, order, default_timeout_ms and settle_within_ms; see docs/scheduling.md.
+            **settings: any of the names of `scheduling.policy.DEFAULTS`; see docs/scheduling.md.
 
         Raises:
             InvalidInput: a value is unknown, or the combination cannot be used; in a cluster, every change.

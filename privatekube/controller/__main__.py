@@ -46,6 +46,12 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
             envvar="PRIVATEKUBE_SETTLE_WITHIN", help="How long a claim holds budget at most, after which it is settled."
         ),
     ] = "7d",
+    waiting_per_namespace: Annotated[
+        int, typer.Option(min=1, help="How many requests of a namespace wait at most; a further one is refused.")
+    ] = policy.DEFAULT_WAITING,
+    waiting_per_block: Annotated[
+        int, typer.Option(min=1, help="How many requests wait for one block at most; a further one is refused.")
+    ] = policy.DEFAULT_WAITING,
     period: Annotated[str, typer.Option(help="The longest time between two passes, such as 10s.")] = "10s",
     in_cluster: Annotated[
         bool | None,
@@ -71,6 +77,8 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
             policy.ORDER: order,
             policy.TIMEOUT: str(default_timeout * 1000),
             policy.SETTLE_WITHIN: str(durations.parse("--settle-within", settle_within)),
+            policy.WAITING_PER_NAMESPACE: str(waiting_per_namespace),
+            policy.WAITING_PER_BLOCK: str(waiting_per_block),
         },
         period_seconds=durations.parse("--period", period) / 1000,
         identity=os.environ.get("POD_NAME") or socket.gethostname(),

@@ -19,7 +19,7 @@ from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import AllocateResponse, Allocation, ResponseState
-from privatekube.scheduling.policy import Policy
+from privatekube.scheduling.policy import WAITING_PER_BLOCK, WAITING_PER_NAMESPACE, Policy
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 
@@ -34,6 +34,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
+        _require_room(draft, claim, candidates, policy)
     except errors.InvalidInput as error:
         draft.undo_locks(request_id)
         draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(str(error)))
@@ -45,6 +46,21 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
     )
     holdings = replace(claim.status, reserved=demands)
     draft.answer(claim, index, ResponseState.PENDING, detail=detail, holdings=holdings)
+
+
+def _require_room(
+    draft: Draft, claim: PrivacyBudgetClaim, candidates: Iterable[PrivateDataBlock], policy: Policy
+) -> None:
+    """Refuse a request where as many wait as the policy lets: each costs every decision time, and statuses room."""
+    in_namespace = draft.n_waiting(claim.meta.namespace)
+    if in_namespace >= policy.waiting_per_namespace:
+        bound = f"requests wait, and {WAITING_PER_NAMESPACE} is {policy.waiting_per_namespace}"
+        raise errors.InvalidInput(f"namespace {claim.meta.namespace}: {in_namespace} {bound}; ask again later")
+    for block in candidates:
+        reserved = transitions.status_of(block).reserved
+        if len(reserved) >= policy.waiting_per_block and claim.id not in reserved:
+            bound = f"requests wait for it, and {WAITING_PER_BLOCK} is {policy.waiting_per_block}"
+            raise errors.InvalidInput(f"block {block.id}: {len(reserved)} {bound}; ask again later")
 
 
 def _reserve(  # noqa: PLR0917 - each is a part of one reservation

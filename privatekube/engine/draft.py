@@ -6,6 +6,7 @@ completes a lock is added last, if it does not change again before.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container
 from dataclasses import replace
 
@@ -44,10 +45,17 @@ class Draft:
         self._places: dict[tuple[int, object], int] = {}
         """The places of the changes, by the place of the barrier before them and what they are of."""
         self._barrier = -1
+        waiting = (claim for claim in world.open_claims.values() if _has_pending_answer(claim.status))
+        self._waiting: dict[str, int] = dict(Counter(claim.meta.namespace for claim in waiting))
+        """How many requests wait, by namespace."""
 
     def claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """Return the claim with that id; None if it does not exist."""
         return self.open_claims.get(claim_id) or self._closed_claims.get(claim_id)
+
+    def n_waiting(self, namespace: str) -> int:
+        """Return how many requests of a namespace wait."""
+        return self._waiting.get(namespace, 0)
 
     def is_readable(self, claim_id: str) -> bool:
         """Return whether the claim with that id can be read or does not exist; an unreadable one is left unchanged."""
@@ -146,10 +154,13 @@ class Draft:
         A pending answer is written at the end of the pass, if the request still waits then.
         """
         status = holdings or claim.status
+        is_pending, namespace = response_state is ResponseState.PENDING, claim.meta.namespace
+        now_waiting = self.n_waiting(namespace) + is_pending - _has_pending_answer(claim.status)
+        self._journal.put(self._waiting, namespace, now_waiting)
         response = Response(claim.spec.requests[index].identifier, response_state, refusal, detail)
         responses = (*status.responses[:index], response)
         claim = replace(claim, status=replace(status, responses=responses))
-        if response_state is ResponseState.PENDING:
+        if is_pending:
             self._journal.put(self._newly_pending, claim.id, None)
             self._journal.put(self.open_claims, claim.id, claim)
             return claim
@@ -177,3 +188,7 @@ class Draft:
                 self.add(BlockChange(block, may_wait))
                 self._journal.put(self.blocks, block_id, block)
                 self._journal.put(self._written, block_id, block)
+
+
+def _has_pending_answer(status: ClaimStatus) -> bool:
+    return bool(status.responses) and status.responses[-1].state is ResponseState.PENDING

@@ -13,21 +13,33 @@ from privatekube.scheduling.ordering import OrderingPolicy
 from privatekube.scheduling.unlocking import All, UnlockingPolicy
 
 UNLOCK, ORDER, TIMEOUT, SETTLE_WITHIN = "unlock", "order", "default_timeout_ms", "settle_within_ms"
+WAITING_PER_NAMESPACE, WAITING_PER_BLOCK = "waiting_per_namespace", "waiting_per_block"
 DEFAULT_TIMEOUT_MS = 300_000
 DEFAULT_SETTLE_WITHIN_MS = 7 * 86_400_000
+DEFAULT_WAITING = 10_000
+_MOST_WAITING = 1_000_000
 DEFAULTS = {
     UNLOCK: "all",
     ORDER: "dpf",
     TIMEOUT: str(DEFAULT_TIMEOUT_MS),
     SETTLE_WITHIN: str(DEFAULT_SETTLE_WITHIN_MS),
+    WAITING_PER_NAMESPACE: str(DEFAULT_WAITING),
+    WAITING_PER_BLOCK: str(DEFAULT_WAITING),
 }
 
 
 def _milliseconds(name: str, text: str) -> int:
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(bounds.LONGEST_MS))
-    if not is_number or not 1 <= int(text) <= bounds.LONGEST_MS:
-        bound = f"is not a whole number from 1 to {bounds.LONGEST_MS}"
-        raise errors.invalid(name, text, bound, "write milliseconds, such as 300000")
+    return _whole(name, text, most=bounds.LONGEST_MS, remedy="write milliseconds, such as 300000")
+
+
+def _waiting(name: str, text: str) -> int:
+    return _whole(name, text, most=_MOST_WAITING, remedy="write a number of requests, such as 10000")
+
+
+def _whole(name: str, text: str, *, most: int, remedy: str) -> int:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not is_number or not 1 <= int(text) <= most:
+        raise errors.invalid(name, text, f"is not a whole number from 1 to {most}", remedy)
     return int(text)
 
 
@@ -36,6 +48,8 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     ORDER: ordering.parse,
     TIMEOUT: partial(_milliseconds, TIMEOUT),
     SETTLE_WITHIN: partial(_milliseconds, SETTLE_WITHIN),
+    WAITING_PER_NAMESPACE: partial(_waiting, WAITING_PER_NAMESPACE),
+    WAITING_PER_BLOCK: partial(_waiting, WAITING_PER_BLOCK),
 }
 """The parser of each setting; it raises InvalidInput."""
 
@@ -49,6 +63,8 @@ class Policy:
         ordering: which of the requests that fit is granted first.
         default_timeout_ms: how long a request waits that does not set a timeout, in milliseconds.
         settle_within_ms: how long after its first grant a claim is settled at the latest, in milliseconds.
+        waiting_per_namespace: how many requests of a namespace wait at most; a further one is refused.
+        waiting_per_block: likewise for the requests that wait for budget of one block.
 
     Raises:
         InvalidInput: the combination does not do what each of its parts promises; the message says what to use.
@@ -58,6 +74,8 @@ class Policy:
     ordering: OrderingPolicy
     default_timeout_ms: int = DEFAULT_TIMEOUT_MS
     settle_within_ms: int = DEFAULT_SETTLE_WITHIN_MS
+    waiting_per_namespace: int = DEFAULT_WAITING
+    waiting_per_block: int = DEFAULT_WAITING
 
     def __post_init__(self) -> None:
         if isinstance(self.unlocking, All) and self.ordering is ordering.ORDERINGS["rr"]:
@@ -80,4 +98,5 @@ class Policy:
         """
         named = {**DEFAULTS, **settings}
         times_ms = (_milliseconds(name, named[name]) for name in (TIMEOUT, SETTLE_WITHIN))
-        return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), *times_ms)
+        waiting = (_waiting(name, named[name]) for name in (WAITING_PER_NAMESPACE, WAITING_PER_BLOCK))
+        return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), *times_ms, *waiting)

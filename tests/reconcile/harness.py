@@ -33,6 +33,8 @@ class Plane:
     unlock: str = "all"
     order: str = "dpf"
     settle_within_ms: int = policy.DEFAULT_SETTLE_WITHIN_MS
+    waiting_per_namespace: int = policy.DEFAULT_WAITING
+    waiting_per_block: int = policy.DEFAULT_WAITING
     clock: FakeClock = field(default_factory=FakeClock)
     committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
 
@@ -44,6 +46,8 @@ class Plane:
             ordering.parse(self.order),
             default_timeout_ms=5000,
             settle_within_ms=self.settle_within_ms,
+            waiting_per_namespace=self.waiting_per_namespace,
+            waiting_per_block=self.waiting_per_block,
         )
 
     def world(self) -> World:

@@ -53,3 +53,38 @@ def test_dust_neither_gets_lost_nor_makes_a_block_unwritable(plane: Plane) -> No
     require_exact(plane.blocks()["ns/b"])
     plane.ask("honest", builders.allocate(10.0))
     assert plane.states("honest") == ["success"]
+
+
+def test_requests_beyond_those_that_a_namespace_may_have_waiting_are_refused(plane: Plane) -> None:
+    plane.waiting_per_namespace = 3
+    plane.block("b")
+    for number in range(5):
+        plane.store.create(plane.claim_of(f"c{number}", builders.allocate(2.0)))
+    plane.run()
+    assert [plane.states(f"c{number}") for number in range(5)] == [["pending"]] * 3 + [["failure"]] * 2
+    refusal = str(plane.claim("c4").status.responses[0].refusal)
+    assert refusal == "namespace ns: 3 requests wait, and waiting_per_namespace is 3; ask again later"
+    plane.clock.time_ms += 6000
+    plane.run()
+    plane.ask("honest", builders.allocate(0.5))
+    assert plane.states("honest") == ["success"]
+    plane.require_settled()
+
+
+def test_requests_beyond_those_that_may_wait_for_a_block_are_refused(plane: Plane) -> None:
+    plane.waiting_per_block = 2
+    plane.block("b")
+    for number in range(3):
+        plane.ask(f"c{number}", builders.allocate(2.0))
+    assert [plane.states(f"c{number}") for number in range(3)] == [["pending"]] * 2 + [["failure"]]
+    assert "block ns/b: 2 requests wait for it" in str(plane.claim("c2").status.responses[0].refusal)
+    plane.store.delete(plane.claim("c0"))
+    plane.ask("honest", builders.allocate(0.5))
+    assert plane.states("honest") == ["success"]
+
+
+def test_requests_that_are_granted_leave_room_in_the_same_pass(plane: Plane) -> None:
+    plane.waiting_per_namespace = plane.waiting_per_block = 1
+    plane.block("b")
+    plane.ask("c", builders.allocate(0.25), builders.allocate(0.25), builders.allocate(0.25))
+    assert plane.states("c") == ["success"] * 3

@@ -156,10 +156,10 @@ def test_an_unknown_policy_is_refused(text: str) -> None:
         unlocking.parse(text)
 
 
-@pytest.mark.parametrize("name", ["default_timeout_ms", "settle_within_ms"])
+@pytest.mark.parametrize("name", ["default_timeout_ms", "settle_within_ms", "waiting_per_block"])
 @pytest.mark.parametrize(
     "text", ["", "0", "-1", "1.5", "\u00b2", str(bounds.LONGEST_MS + 1), "9" * 5000], ids=lambda text: text[:8]
 )
-def test_a_time_that_no_claim_could_wait_is_refused(name: str, text: str) -> None:
+def test_a_setting_out_of_its_bounds_is_refused(name: str, text: str) -> None:
     with pytest.raises(errors.InvalidInput, match=name):
         Policy.parse({name: text})
