@@ -13,7 +13,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import declared_data, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.requests import AllocateRequest, RegisterRequest
+from privatekube.resources.requests import RegisterRequest
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, paid_releases, public_log
 from privatekube.storage import local_files, uris
@@ -92,11 +92,19 @@ def allocate(
         demand = run_demand.of_run(client, run, memory_bytes=training_memory)
         if uris.is_local(prefix):
             _require_space(run, workspace=grant.parent)
-        claim_id = f"{namespace}/{connect.claim_name(run_id)}"
+        name = connect.claim_name(run_id)
+        claim_id = f"{namespace}/{name}"
         wanted = "all blocks" if n_blocks == run_demand.ALL else summary.number_of_blocks(int(n_blocks))
         asked = EpsilonDelta(epsilon, delta)
         public_log.say("claiming", demand=asked, blocks=wanted, claim=claim_id)
-        blocks = _claim(client, claim_id, demand.request, wait=timeout_seconds, settle_after=settle_after_seconds)
+        granted = client.allocate(
+            namespace,
+            name,
+            demand.request,
+            timeout_seconds=timeout_seconds,
+            settle_after_seconds=settle_after_seconds,
+        )
+        blocks = _granted_blocks(client, granted)
     document = documents.Grant(
         run_id=run_id,
         claim=claim_id,
@@ -129,14 +137,10 @@ def _require_space(run: config.RunArguments, *, workspace: Path) -> None:
     local_files.require_space(workspace, n_bytes=_COPIES * published)
 
 
-def _claim(
-    client: BudgetClient, claim_id: str, request: AllocateRequest, *, wait: int, settle_after: int
-) -> tuple[documents.GrantedBlock, ...]:
-    """Claim the budget and return what was granted of each block; `wait` and `settle_after` are in seconds."""
-    namespace, _, name = claim_id.partition("/")
-    granted = client.allocate(namespace, name, request, timeout_seconds=wait, settle_after_seconds=settle_after)
-    blocks = [client.get_block(block_id) for block_id in sorted(granted.status.acquired)]
-    return tuple(_granted_block(block, granted) for block in blocks)
+def _granted_blocks(client: BudgetClient, claim: PrivacyBudgetClaim) -> tuple[documents.GrantedBlock, ...]:
+    """Return what a claim was granted of each block."""
+    blocks = [client.get_block(block_id) for block_id in sorted(claim.status.acquired)]
+    return tuple(_granted_block(block, claim) for block in blocks)
 
 
 def _granted_block(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> documents.GrantedBlock:

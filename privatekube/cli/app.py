@@ -292,7 +292,7 @@ def _find(resources: Sequence[R], kind: Kind, name: str, namespace: str | None) 
 
 def _is_named(resource_id: str, name: str | None) -> bool:
     """Whether an object has this name, with or without its namespace; None stands for any name."""
-    return name in (None, resource_id, resource_id.partition("/")[2])
+    return name is None or resource_id == name or resource_id.endswith(f"/{name}")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from privatekube import errors, retries
 from privatekube.client import stored
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.requests import ALL_OR_NOTHING, ConsumeRequest, RegisterRequest, ReleaseRequest, Request
+from privatekube.resources.requests import ConsumeRequest, RegisterRequest, ReleaseRequest, Request
 from privatekube.store.base import ResourceStore
 from privatekube.store.clock import Clock
 
@@ -107,7 +107,7 @@ class ClaimWriter:
         """Commit `held`, all of it or nothing, and return the claim."""
         if not held:
             return claim
-        request = ConsumeRequest(dict(held), f"{ALL_OR_NOTHING}=true", tuple(mechanisms))
+        request = ConsumeRequest.all_or_nothing(dict(held), tuple(mechanisms))
         answered_claim = self.append(claim, request)
         answered_claim.require_committed(held)
         return answered_claim

@@ -61,7 +61,7 @@ def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> S
     request = claim.spec.requests[index]
     if response.state is ResponseState.FAILURE:
         is_allocation = isinstance(request.action, AllocateRequest)
-        refusal = response.refusal or Refusal.parse("")
+        refusal = response.refusal or Refusal.of("")
         return StatusEvent(str(refusal.reason) if is_allocation else FAILED, str(refusal), is_warning=True)
     if isinstance(response.detail, AllocateResponse):
         blocks = summary.number_of_blocks(len(response.detail.budgets))

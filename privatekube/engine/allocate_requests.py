@@ -37,7 +37,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         _require_room(draft, claim, candidates, policy)
     except errors.InvalidInput as error:
         draft.undo_locks(request_id)
-        draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(str(error)))
+        draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.of(str(error)))
         return
     for block in candidates:
         _reserve(draft, block, claim, request_id, demands[block.id], policy)

@@ -46,4 +46,4 @@ def _answer(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Reques
         case RegisterRequest() as action:
             register_releases.register(draft, claim, index, action)
         case MalformedRequest() as action:
-            draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.parse(action.fault))
+            draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.of(action.fault))

@@ -15,7 +15,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
-from privatekube.resources.requests import ABORT_AVAILABLE, ALL_OR_NOTHING, ConsumeRequest, ReleaseRequest
+from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from privatekube.resources.responses import ConsumeResponse, ReleaseResponse, ResponseState, Settlement
 
 BeginTransition = Callable[..., PrivateDataBlock]
@@ -25,15 +25,14 @@ _OPENED = Settlement(error="the data was opened, so its budget cannot be release
 def consume(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: ConsumeRequest) -> None:
     """Commit the amounts of a request; with allOrNothing=true all of them or nothing."""
     request_id = claim.request_id(index)
-    all_or_nothing = _has_flag(request.policy, ALL_OR_NOTHING)
     outcomes = {
-        block_id: _settlement(draft, claim, request_id, block_id, amount, truncate=not all_or_nothing)
+        block_id: _settlement(draft, claim, request_id, block_id, amount, truncate=not request.is_all_or_nothing)
         for block_id, amount in request.consume.items()
     }
     faults = [f"{block_id}: {outcome.error}" for block_id, outcome in outcomes.items() if outcome.error]
-    if all_or_nothing and faults:
+    if request.is_all_or_nothing and faults:
         draft.undo_locks(request_id)
-        refusal = Refusal.parse("; ".join(faults))
+        refusal = Refusal.of("; ".join(faults))
         draft.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=ConsumeResponse(outcomes))
         return
     amounts = _lock_amounts(draft, claim, request_id, outcomes, transitions.begin_commit)
@@ -49,13 +48,12 @@ def consume(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Consum
 def release(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: ReleaseRequest) -> None:
     """Release the amounts of a request; refused on every block once the claim's data has been opened."""
     request_id = claim.request_id(index)
-    truncate = _has_flag(request.policy, ABORT_AVAILABLE)
     if claim.spec.data_opened:
         outcomes = dict.fromkeys(request.release, _OPENED)
     else:
         amounts = {key: _release_amount(draft, claim, key, amount) for key, amount in request.release.items()}
         outcomes = {
-            block_id: _settlement(draft, claim, request_id, block_id, amount, truncate=truncate)
+            block_id: _settlement(draft, claim, request_id, block_id, amount, truncate=request.is_truncated)
             for block_id, amount in amounts.items()
         }
     amounts = _lock_amounts(draft, claim, request_id, outcomes, transitions.begin_release)
@@ -131,7 +129,3 @@ def _lock_amounts(
         if request_id not in transitions.status_of(block).locks:
             draft.stage_block(begin_transition(block, request_id, amount, owner=claim.meta.uid))
     return amounts
-
-
-def _has_flag(policy: str | None, name: str) -> bool:
-    return f"{name}=true" in (policy or "").replace(" ", "").split(",")

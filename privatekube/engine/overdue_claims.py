@@ -15,7 +15,7 @@ from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.requests import ALL_OR_NOTHING, AllocateRequest, ConsumeRequest, ReleaseRequest, Request
+from privatekube.resources.requests import AllocateRequest, ConsumeRequest, ReleaseRequest, Request
 from privatekube.scheduling.policy import Policy
 
 IDENTIFIER = "settle-after"
@@ -65,7 +65,7 @@ def _settle(draft: Draft, claim: PrivacyBudgetClaim) -> None:
     if claim.is_waiting or not held or requests[-1].identifier == IDENTIFIER:
         return
     action = (
-        ConsumeRequest(held, f"{ALL_OR_NOTHING}=true", (str(refusals.OVERDUE),))
+        ConsumeRequest.all_or_nothing(held, (str(refusals.OVERDUE),))
         if claim.spec.data_opened
         else ReleaseRequest(held)
     )

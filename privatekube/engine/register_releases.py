@@ -29,11 +29,11 @@ def _refusal(claim: PrivacyBudgetClaim, request: RegisterRequest) -> Refusal | N
     if earlier is not None:
         return refusals.second_release(request.step)
     if _has_consumed(claim):
-        return Refusal.parse(f"{request.step} released nothing before the claim was consumed; start a new run")
+        return Refusal.of(f"{request.step} released nothing before the claim was consumed; start a new run")
     if not claim.holds_its_grant:
-        return Refusal.parse("the claim holds no budget, or not all it was granted; start a new run")
+        return Refusal.of("the claim holds no budget, or not all it was granted; start a new run")
     if request.event is not None and not claim.spec.data_opened:
-        return Refusal.parse("its data was not marked as opened, so its budget could still be returned; mark it first")
+        return Refusal.of("its data was not marked as opened, so its budget could still be returned; mark it first")
     return None
 
 

@@ -61,7 +61,7 @@ def _granted(response: Response, now_ms: int, generation: int) -> Condition:
             message = "waits for budget to be unlocked or released"
             return Condition(GRANTED, False, WAITING, message, now_ms, generation)
         case ResponseState.FAILURE:
-            refusal = response.refusal or Refusal.parse("")
+            refusal = response.refusal or Refusal.of("")
             return Condition(GRANTED, False, str(refusal.reason), str(refusal), now_ms, generation)
 
 

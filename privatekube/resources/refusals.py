@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from privatekube import errors
+
 
 class RefusalReason(enum.StrEnum):
     """Why a request failed, in one word: the reason in conditions, Events and metrics."""
@@ -25,37 +27,51 @@ _REASON_BY_WORD = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A reason, and the text that states it on the wire.
+    """A reason, and the text that states it on the wire: the reason is read from its first word.
 
-    >>> Refusal.parse("timeout").reason
-    <RefusalReason.TIMED_OUT: 'TimedOut'>
-    >>> str(Refusal.parse("blocks: 0 match"))
-    'blocks: 0 match'
+    >>> Refusal.of("blocks: 0 match").reason
+    <RefusalReason.REFUSED: 'Refused'>
+    >>> str(Refusal.of("timeout: -1 is below 0"))
+    'refused: timeout: -1 is below 0'
     """
 
     reason: RefusalReason
     text: str
 
+    def __post_init__(self) -> None:
+        read = _reason_of(self.text)
+        if self.reason is not read:
+            raise errors.invalid("refusal", self.text, f"is read as {read}, not as {self.reason}", "begin it otherwise")
+
     def __str__(self) -> str:
         return self.text
 
     @classmethod
+    def of(cls, text: str) -> Refusal:
+        """Return the refusal of a request that was decided against, whatever the first word of the text is."""
+        reason = RefusalReason.REFUSED
+        return cls(reason, text if _reason_of(text) is reason else f"refused: {text}")
+
+    @classmethod
     def parse(cls, text: str) -> Refusal:
         """Read the text of an answer's error."""
-        word, _, _ = text.partition(":")
-        return cls(_REASON_BY_WORD.get(word, RefusalReason.REFUSED), text)
+        return cls(_reason_of(text), text)
 
 
-WITHDRAWN = Refusal.parse("withdrawn")
-OVERDUE = Refusal.parse("settled: its time to settle is over")
-TIMED_OUT = Refusal.parse("timeout")
+def _reason_of(text: str) -> RefusalReason:
+    return _REASON_BY_WORD.get(text.partition(":")[0], RefusalReason.REFUSED)
+
+
+WITHDRAWN = Refusal(RefusalReason.WITHDRAWN, "withdrawn")
+OVERDUE = Refusal(RefusalReason.OVERDUE, "settled: its time to settle is over")
+TIMED_OUT = Refusal(RefusalReason.TIMED_OUT, "timeout")
 
 
 def second_release(step: str) -> Refusal:
     """Return the refusal of another release of a step than the one that is registered."""
-    return Refusal.parse(f"{step} has released something else; a second release is not paid for: start a new run")
+    return Refusal.of(f"{step} has released something else; a second release is not paid for: start a new run")
 
 
 def timed_out(cause: str) -> Refusal:
     """Return the refusal of a request that could not have been granted at any time, because of `cause`."""
-    return Refusal.parse(f"{TIMED_OUT}: {cause}")
+    return Refusal(RefusalReason.TIMED_OUT, f"{TIMED_OUT}: {cause}")

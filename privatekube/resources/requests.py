@@ -11,8 +11,8 @@ from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import bounds
 from privatekube.resources.block import Budgets
 
-ALL_OR_NOTHING, ABORT_AVAILABLE = "allOrNothing", "abortAvailable"
-"""Options in the policy of a consume or release request, such as `allOrNothing=true`."""
+_ALL_OR_NOTHING, _ABORT_AVAILABLE = "allOrNothing=true", "abortAvailable=true"
+"""Options in the policy of a consume or release request; several are separated by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,16 @@ class ConsumeRequest:
         for mechanism in self.mechanisms:
             bounds.require_text("mechanisms", mechanism, bounds.NAME)
 
+    @classmethod
+    def all_or_nothing(cls, consume: Budgets, mechanisms: tuple[str, ...] = ()) -> ConsumeRequest:
+        """Return a request of which all is committed, or nothing."""
+        return cls(consume, _ALL_OR_NOTHING, mechanisms)
+
+    @property
+    def is_all_or_nothing(self) -> bool:
+        """Whether nothing is committed if less is held on any block; otherwise what is held is committed."""
+        return _has_option(self.policy, _ALL_OR_NOTHING)
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
@@ -122,6 +132,15 @@ class ReleaseRequest:
 
     def __post_init__(self) -> None:
         bounds.require_text("policy", self.policy, bounds.NAME)
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether what is held is released where that is less; otherwise nothing is released there."""
+        return _has_option(self.policy, _ABORT_AVAILABLE)
+
+
+def _has_option(policy: str | None, option: str) -> bool:
+    return option in (policy or "").replace(" ", "").split(",")
 
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

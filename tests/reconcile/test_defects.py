@@ -26,7 +26,7 @@ from privatekube.reconcile import read_world, reconcile
 from privatekube.resources import matching, transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import RequestId
-from privatekube.resources.requests import ALL_OR_NOTHING, BudgetDemand
+from privatekube.resources.requests import BudgetDemand, ConsumeRequest
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, ResponseState, Settlement
 from privatekube.scheduling.budget_table import BudgetTable
 from privatekube.scheduling.policy import Policy
@@ -110,8 +110,7 @@ def a_negative_release_doubles_what_is_acquired(patch: Patch) -> None:
 
 
 def all_or_nothing_never_fails(patch: Patch) -> None:
-    has_flag = consume_release._has_flag
-    patch.setattr(consume_release, "_has_flag", lambda policy, name: name != ALL_OR_NOTHING and has_flag(policy, name))
+    patch.setattr(ConsumeRequest, "is_all_or_nothing", property(lambda _: False))
 
 
 def consume_on_an_unknown_block_kills(patch: Patch) -> None:

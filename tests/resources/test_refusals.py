@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from privatekube import errors
 from privatekube.resources import refusals
 from privatekube.resources.refusals import Refusal, RefusalReason
 from privatekube.resources.responses import Response, ResponseState
@@ -18,7 +19,13 @@ from privatekube.resources.wire.reader import Reader
         (refusals.timed_out("demand on ns/b"), "timeout: demand on ns/b", RefusalReason.TIMED_OUT),
         (refusals.WITHDRAWN, "withdrawn", RefusalReason.WITHDRAWN),
         (refusals.OVERDUE, "settled: its time to settle is over", RefusalReason.OVERDUE),
-        (Refusal.parse("blocks: 0 match"), "blocks: 0 match", RefusalReason.REFUSED),
+        (Refusal.of("blocks: 0 match"), "blocks: 0 match", RefusalReason.REFUSED),
+        (Refusal.of("timeout: -1 is below 0"), "refused: timeout: -1 is below 0", RefusalReason.REFUSED),
+        (
+            refusals.second_release("withdrawn: x"),
+            "refused: withdrawn: x has released something else; a second release is not paid for: start a new run",
+            RefusalReason.REFUSED,
+        ),
     ],
 )
 def test_a_refusal_is_its_text_on_the_wire_and_keeps_its_reason(
@@ -29,3 +36,8 @@ def test_a_refusal_is_its_text_on_the_wire_and_keeps_its_reason(
     read = responses.from_wire(Reader(wire, "response")).refusal
     assert read == refusal
     assert refusal.reason is reason
+
+
+def test_a_text_that_is_read_as_another_reason_is_no_refusal_for_this_one() -> None:
+    with pytest.raises(errors.InvalidInput, match="refusal: 'timeout' is read as TimedOut, not as Refused"):
+        Refusal(RefusalReason.REFUSED, "timeout")
