@@ -226,7 +226,7 @@ def _time(unix_ms: int | None) -> str:
 def _age(meta: ObjectMeta) -> str:
     if meta.creation_time_ms is None:
         return ""
-    seconds = int(datetime.now(UTC).timestamp() - meta.creation_time_ms / 1000)
+    seconds = max(0, int(datetime.now(UTC).timestamp() - meta.creation_time_ms / 1000))  # clocks may differ
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds // size}{unit}"

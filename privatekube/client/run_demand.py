@@ -78,7 +78,7 @@ def privacy_unit(blocks: Sequence[PrivateDataBlock]) -> tuple[PrivacyUnit, int]:
         raise errors.InvalidInput(f"unit: the matching blocks protect different units: {listed}; add a condition on it")
     name, bound = units.pop()
     unit = PrivacyUnit.parse(name)
-    return unit, 1 if unit.is_one_record else int(bound)
+    return unit, 1 if unit.is_one_record else _whole("maxContribution", bound)
 
 
 def price(
@@ -148,7 +148,8 @@ def of_run(client: ControlPlane, run: config.RunArguments, *, memory_bytes: int 
 
 def _require_vocabulary(run: config.RunArguments, blocks: Sequence[PrivateDataBlock]) -> None:
     """Check the model's vocabulary against that of the blocks; those that declare none are checked when fetched."""
-    sizes = [int(size) for block in blocks if (size := _declared(block, "vocabularySize", ""))]
+    declared = [size for block in blocks if (size := _declared(block, "vocabularySize", ""))]
+    sizes = [_whole("vocabularySize", size) for size in declared]
     if sizes:
         columns.require_vocabulary(run.vocab_size, min(sizes))
 
@@ -162,3 +163,10 @@ def _require_scale(name: str, value: float, scale: float) -> None:
 def _declared(block: PrivateDataBlock, attribute: str, default: str) -> str:
     dimension = block.dimension(attribute)
     return default if dimension is None else dimension.string_value or dimension.numeric_value or default
+
+
+def _whole(attribute: str, text: str) -> int:
+    """Return a dimension that is a whole number of at least 1."""
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise errors.invalid(attribute, text, "is not a whole number of at least 1", "add a condition on other blocks")
+    return int(text)

@@ -80,8 +80,9 @@ class Controller:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop and both watches are still running."""
-        return self.store.is_followed and time.monotonic() < self._alive + _LONGEST_PASS_SECONDS
+        """Whether the loop, both watches and the election are still running."""
+        is_attended = self.store.is_followed and self.elector.is_running
+        return is_attended and time.monotonic() < self._alive + _LONGEST_PASS_SECONDS
 
     @property
     def is_ready(self) -> bool:

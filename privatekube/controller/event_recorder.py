@@ -7,7 +7,6 @@ import queue
 import threading
 from datetime import UTC, datetime
 
-from privatekube import errors
 from privatekube.controller.status_events import StatusEvent
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
@@ -70,7 +69,7 @@ class EventRecorder:
             namespace, body = self._queue.get()
             try:
                 self._core.create_event(namespace, body)
-            except errors.PrivateKubeError as error:
+            except Exception as error:  # noqa: BLE001 - one Event must not keep all later ones from being written
                 _log.warning("event not written", extra={"reason": body["reason"], "error": str(error)})
             finally:
                 self._queue.task_done()

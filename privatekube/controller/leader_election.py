@@ -7,6 +7,7 @@ change, because the clocks of replicas may differ. A replaced leader may still b
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from privatekube.store.kubernetes import epochs
 from privatekube.store.kubernetes.core_objects import CoreObjects
 
 NAME = "privatekube-controller"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class LeaderElector:
         self._renewed = 0.0
         self._seen: tuple[str, float] = ("", 0.0)
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     @property
     def term(self) -> Term | None:
@@ -88,9 +91,15 @@ class LeaderElector:
         term = self._term
         return term if term is not None and time.monotonic() < self._renewed + self._timing.renew_seconds else None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it tries to lead: it was not started yet, or its thread is running."""
+        return self._thread is None or self._thread.is_alive()
+
     def start(self) -> None:
         """Try to lead, in a separate thread, until `release`."""
-        threading.Thread(target=self._run, name="lease", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._thread.start()
 
     def resign(self) -> None:
         """Stop leading without releasing the lease: another replica holds it."""
@@ -129,7 +138,9 @@ class LeaderElector:
                 with self._lock:
                     if not self._stopped.is_set():
                         self._renew_or_acquire()
-            except errors.PrivateKubeError:
+            except Exception as error:  # noqa: BLE001 - without this thread, nobody would ever lead here again
+                if not isinstance(error, errors.PrivateKubeError):
+                    _log.exception("the lease cannot be renewed or acquired")
                 if self.term is None:
                     self._set_term(None)
             self._stopped.wait(self._timing.retry_seconds)
@@ -138,7 +149,7 @@ class LeaderElector:
         """Renew the lease if this replica holds it; acquire it if it is free or has expired."""
         started = time.monotonic()
         lease = self._read()
-        spec = {} if lease is None else lease["spec"]
+        spec = _spec(lease)
         holder, epoch = spec.get("holderIdentity") or "", epochs.of_lease(lease)
         if holder == self.identity and self._term is not None:
             self._write(lease, holder=self.identity, epoch=epoch)
@@ -151,7 +162,7 @@ class LeaderElector:
             self._set_term(None)
 
     def _is_held(self, lease: Json | None) -> bool:
-        return lease is not None and lease["spec"].get("holderIdentity") == self.identity
+        return _spec(lease).get("holderIdentity") == self.identity
 
     def _is_expired(self, lease: Json) -> bool:
         version = lease["metadata"]["resourceVersion"]
@@ -169,7 +180,7 @@ class LeaderElector:
 
     def _write(self, lease: Json | None, *, holder: str, epoch: int) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        before = {} if lease is None else lease["spec"]
+        before = _spec(lease)
         spec = {
             "holderIdentity": holder,
             "leaseDurationSeconds": int(self._timing.lease_seconds),
@@ -180,3 +191,8 @@ class LeaderElector:
         metadata = {"name": NAME, "namespace": self._namespace} if lease is None else lease["metadata"]
         document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         self._core.write_lease(document, timeout_seconds=self._timing.retry_seconds)
+
+
+def _spec(lease: Json | None) -> Json:
+    """Return what a lease says; nothing where there is none, or one without a spec."""
+    return {} if lease is None else lease.get("spec") or {}

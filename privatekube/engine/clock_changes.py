@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from privatekube.engine.draft import Draft
 from privatekube.resources import transitions
-from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.responses import AllocateResponse, Response
 
 _TOLERANCE_MS = 60_000
@@ -18,19 +17,18 @@ _TOLERANCE_MS = 60_000
 
 
 def take_future_as_now(draft: Draft) -> None:
-    """Replace each recorded time of a wait, a grant or a release that is still to come by the present."""
+    """Replace each recorded time of a wait, a grant or a release that is still to come by the present.
+
+    A block that will be created, by what it says, counts as released now: time begins to unlock its budget.
+    """
     for block in list(draft.blocks.values()):
-        if _is_ahead(draft, _last_release_ms(block)):
+        if block.status is not None and _is_ahead(draft, block.status.last_release_ms or block.meta.creation_time_ms):
             status = replace(transitions.status_of(block), last_release_ms=draft.now_ms)
             draft.stage_block(replace(block, status=status))
     for claim in list(draft.open_claims.values()):
         if any(_has_ahead(draft, response) for response in claim.status.responses):
             responses = tuple(_corrected(draft, response) for response in claim.status.responses)
             draft.write_claim(replace(claim, status=replace(claim.status, responses=responses)))
-
-
-def _last_release_ms(block: PrivateDataBlock) -> int | None:
-    return None if block.status is None else block.status.last_release_ms
 
 
 def _has_ahead(draft: Draft, response: Response) -> bool:

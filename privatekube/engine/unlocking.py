@@ -70,8 +70,9 @@ def _unlock_by_time(block: PrivateDataBlock, policy: Policy, now_ms: int) -> Pri
 
 
 def _schedule(block: PrivateDataBlock) -> UnlockSchedule:
-    last_ms = transitions.status_of(block).last_release_ms
-    return UnlockSchedule(block.meta.creation_time_ms or 0, last_ms, block.spec.flow_releasing)
+    last_ms, created_ms = transitions.status_of(block).last_release_ms, block.meta.creation_time_ms or 0
+    begin_ms = created_ms if last_ms is None else min(created_ms, last_ms)  # created by a clock that was wrong
+    return UnlockSchedule(begin_ms, last_ms, block.spec.flow_releasing)
 
 
 class TableUnlocking:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from privatekube.controller import leader_election
 from privatekube.store.kubernetes import documents, epochs
 from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
-from privatekube.store.kubernetes.store import KubernetesStore
+from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
 from tests import builders
 from tests.kubernetes import controller_stores
 from tests.kubernetes.apiserver import ApiServer
@@ -158,3 +159,17 @@ def test_a_watch_that_ended_is_noticed(apiserver: ApiServer, store: KubernetesSt
     assert not store.list_claims()
     controller = watching(apiserver, SystemExit)
     wait_until(lambda: not controller.is_followed, 20)
+
+
+@pytest.mark.parametrize("spec", [{}, {"leaseTransitions": 2**31 - 1, "holderIdentity": ""}])
+def test_a_lease_that_says_nothing_or_is_at_the_end_of_its_counter_is_taken(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, spec: Json
+) -> None:
+    metadata = {"name": leader_election.NAME, "namespace": SYSTEM_NAMESPACE}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+    apiserver.kubectl("create", "-f", "-", stdin=json.dumps(lease))
+    controller = start()
+    wait_until(controller.leads, 20, controller.log)
+    store.create(builders.block("b"))
+    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    assert controller.get("/healthz") == (200, "ok\n")

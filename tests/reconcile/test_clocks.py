@@ -79,6 +79,15 @@ def test_time_goes_on_to_unlock_after_a_wrong_clock_was_set(plane: Plane) -> Non
         assert plane.status("b").available.values[0] == pytest.approx(available)
 
 
+def test_a_block_that_was_created_by_a_wrong_clock_unlocks(plane: Plane) -> None:
+    plane.unlock = "t=1s,10s"
+    plane.clock.time_ms = IN_2036
+    plane.block("b", EpsilonDelta(10.0))
+    for passed_ms in range(0, 60_000, 1000):
+        advance(plane, IN_2026 + passed_ms)
+    assert plane.status("b").available.values[0] > 9.0
+
+
 @pytest.mark.parametrize("behind_ms", [HOUR_MS, IN_2026 - IN_1970])
 def test_a_client_whose_clock_is_behind_is_not_settled_early(plane: Plane, behind_ms: int) -> None:
     plane.clock.time_ms = IN_2026

@@ -37,5 +37,5 @@ def of_annotation(document: Json) -> int:
 
 def of_lease(lease: Json | None) -> int:
     """Return the epoch of a lease; 0 for one that does not exist or was forged: counting starts over."""
-    epoch: int = 0 if lease is None else lease["spec"].get("leaseTransitions") or 0
+    epoch: int = 0 if lease is None else (lease.get("spec") or {}).get("leaseTransitions") or 0
     return epoch if 0 <= epoch < LARGEST else 0
