@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from privatekube.controller import leader_election
+from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+from privatekube.resources.requests import ConsumeRequest
+from privatekube.resources.wire import common
 from privatekube.store.kubernetes import documents, epochs
 from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
 from tests import builders
-from tests.kubernetes import controller_stores
+from tests.kubernetes import attacks, controller_stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controller_stores import InterruptingCluster, RecordingObserver
@@ -173,3 +176,46 @@ def test_a_lease_that_says_nothing_or_is_at_the_end_of_its_counter_is_taken(
     store.create(builders.block("b"))
     wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
     assert controller.get("/healthz") == (200, "ok\n")
+
+
+ORDERS = RenyiCurve((1.5, 3, 8), (1.0, 1.9, 9.2))
+
+
+@pytest.mark.parametrize("demand", [RenyiCurve((1.5,), (0.0,)), RenyiCurve((3,), (0.0,)), ORDERS * 0.0])
+def test_a_useless_demand_takes_nothing_from_a_block(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, demand: RenyiCurve
+) -> None:
+    controller = start("a", "--unlock", "n=2")
+    store.create(builders.block("b", ORDERS))
+    ask = {"dataset": "d", "expectedBudget": {"constant": common.budget_to_wire(demand)}}
+    document = {
+        "apiVersion": "columbia.github.com/v1",
+        "kind": "PrivacyBudgetClaim",
+        "metadata": {"name": "hostile", "namespace": "ns"},
+        "spec": {"requests": [{"identifier": "1", "allocateRequest": ask}]},
+    }
+    attacks.create(apiserver, document, user="claimant")
+    wait_until(lambda: is_answered(store, "hostile"), 20, controller.log)
+    store.create(builders.claim("honest", builders.allocate(demand=ORDERS * 0.5)))
+    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    plane = Plane(store)
+    assert (plane.states("hostile"), plane.states("honest")) == (["failure"], ["success"])
+    assert plane.claim("honest").status.acquired["ns/b"] == plane.status("b").pending == ORDERS * 0.5
+    plane.require_sound()
+
+
+def test_dust_leaves_a_block_writable(apiserver: ApiServer, store: KubernetesStore, start: Starter) -> None:
+    controller = start()
+    store.create(builders.block("b", EpsilonDelta(10.0, 1e-7)))
+    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    dust, spent = EpsilonDelta(0.0, 9e-12), EpsilonDelta(0.0, 5e-12)
+    names = [f"c{number}" for number in range(70)]
+    for name in names:
+        store.create(Plane.claim_of(name, builders.allocate(demand=dust), ConsumeRequest({"ns/b": spent})))
+    wait_until(lambda: all(is_answered(store, name, 1) for name in names), 120, controller.log)
+    store.create(builders.claim("honest", builders.allocate(10.0)))
+    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    plane = Plane(store)
+    assert plane.states("honest") == ["success"]
+    assert plane.claim("c0").status.acquired["ns/b"] == dust - spent
+    plane.require_sound()
