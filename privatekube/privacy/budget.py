@@ -250,11 +250,11 @@ class RenyiCurve:
         return RenyiCurve.from_pairs(common)
 
     def text(self, digits: int = 4) -> str:
-        """Describe this curve by its epsilon at the best finite order, see `best_order`."""
+        """Describe this curve by its epsilon at the best finite order, see `best_order`, with that many digits."""
         return self.text_at(self.best_order()[0], digits)
 
     def text_at(self, alpha: float, digits: int = 4) -> str:
-        """Describe this curve by its epsilon at an order that it has."""
+        """Describe this curve by its epsilon at an order `alpha` that it has, with that many significant digits."""
         return f"renyi {self.at(alpha):.{digits}g} at order {alpha:g}"
 
     def __str__(self) -> str:
