@@ -68,6 +68,7 @@ def serve(block: PrivateDataBlock, number: int, random: random.Random) -> Privat
     return block
 
 
+@pytest.mark.slow
 @given(st.sampled_from([EPSILON_DELTA, RENYI]), st.sampled_from(ReturnPolicy), st.integers(0, 2**32))
 def test_the_parts_add_up_after_any_claims(whole: PrivacyBudget, policy: ReturnPolicy, seed: int) -> None:
     chance = random.Random(seed)
@@ -136,3 +137,15 @@ def test_an_amount_without_an_order_of_the_block_moves_nothing(begin: object) ->
 def test_unlocking_by_an_amount_without_an_order_of_the_block_is_refused() -> None:
     with pytest.raises(errors.InvalidBudget, match="lacks the orders"):
         transitions.unlock(opened(RENYI), RenyiCurve((4,), (0.01,)))
+
+
+def test_a_block_that_lost_orders_in_an_earlier_version_keeps_the_others() -> None:
+    """Then a grant that named one order left only that one in the available part."""
+    status = transitions.status_of(opened(RENYI))
+    left = RenyiCurve((4,), (0.6,))
+    block = builders.block(budget=RENYI)
+    lost = replace(block, status=replace(status, available=left, acquired={"ns/c": RenyiCurve((4,), (0.1,))}))
+    again = transitions.require_balance(transitions.unlock(lost, RENYI * 0.5))
+    request = RequestId("ns/d", 0)
+    again = transitions.complete(transitions.begin_acquire(again, request, RENYI * 0.1), request)
+    assert transitions.status_of(transitions.require_balance(again)).available.orders == (4,)
