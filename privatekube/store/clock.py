@@ -32,3 +32,8 @@ class SystemClock:
 
 
 SYSTEM = SystemClock()
+
+
+def steady_ns() -> int:
+    """Return a time that nobody sets, in nanoseconds; a suspension of the machine counts, where that is known."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

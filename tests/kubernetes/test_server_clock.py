@@ -20,10 +20,10 @@ IN_2026, IN_2036, IN_1970 = 1_790_000_000, 2_100_000_000, 100_000
 
 
 class Server:
-    """An HTTP server that answers with a time that can be set, and a monotonic clock that can be advanced."""
+    """An HTTP server that answers with a time that can be set, and an elapsed time that can be advanced."""
 
     def __init__(self) -> None:
-        self.date, self.monotonic_ns, self.answers = email.utils.formatdate(IN_2026, usegmt=True), 0, 0
+        self.date, self.elapsed_ns, self.answers = email.utils.formatdate(IN_2026, usegmt=True), 0, 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
             """Answers with the date of the server."""
@@ -49,7 +49,7 @@ class Server:
 
     def clock(self) -> ServerClock:
         """Return the clock of a new process."""
-        return ServerClock(self.api, monotonic_ns=lambda: self.monotonic_ns)
+        return ServerClock(self.api, elapsed_ns=lambda: self.elapsed_ns)
 
     def close(self) -> None:
         """Stop."""
@@ -68,7 +68,7 @@ def server() -> Iterator[Server]:
 def test_it_tells_the_time_of_the_server_and_counts_on_by_itself(server: Server) -> None:
     clock = server.clock()
     assert clock.now_ms() == IN_2026 * 1000
-    server.monotonic_ns += 5 * SECOND_NS
+    server.elapsed_ns += 5 * SECOND_NS
     assert clock.now_ms() == IN_2026 * 1000 + 5000
     assert server.answers == 1
 
@@ -79,7 +79,7 @@ def test_no_duration_changes_when_the_server_clock_is_set(server: Server, set_to
     began_ms = clock.now_ms()
     server.set_time(set_to)
     for minute in range(1, 4):
-        server.monotonic_ns += 60 * SECOND_NS
+        server.elapsed_ns += 60 * SECOND_NS
         assert clock.now_ms() == began_ms + minute * 60_000
     assert server.clock().now_ms() == set_to * 1000
 
@@ -88,11 +88,11 @@ def test_it_follows_a_drift_and_never_goes_back(server: Server) -> None:
     clock = server.clock()
     clock.now_ms()
     for drift in (3, -3):
-        server.monotonic_ns += 100 * SECOND_NS
-        server.set_time(IN_2026 + server.monotonic_ns // SECOND_NS + drift)
+        server.elapsed_ns += 100 * SECOND_NS
+        server.set_time(IN_2026 + server.elapsed_ns // SECOND_NS + drift)
         before_ms = clock.now_ms()
-        assert before_ms >= IN_2026 * 1000 + server.monotonic_ns // 1_000_000 + min(drift, 0) * 1000
-        server.monotonic_ns += SECOND_NS
+        assert before_ms >= IN_2026 * 1000 + server.elapsed_ns // 1_000_000 + min(drift, 0) * 1000
+        server.elapsed_ns += SECOND_NS
         assert clock.now_ms() >= before_ms
 
 
@@ -100,7 +100,7 @@ def test_it_counts_on_while_the_server_cannot_be_reached(server: Server) -> None
     clock = server.clock()
     began_ms = clock.now_ms()
     server.date = "yesterday"
-    server.monotonic_ns += 100 * SECOND_NS
+    server.elapsed_ns += 100 * SECOND_NS
     assert clock.now_ms() == began_ms + 100_000
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
@@ -88,3 +90,16 @@ def test_requests_that_are_granted_leave_room_in_the_same_pass(plane: Plane) -> 
     plane.block("b")
     plane.ask("c", builders.allocate(0.25), builders.allocate(0.25), builders.allocate(0.25))
     assert plane.states("c") == ["success"] * 3
+
+
+def test_a_block_that_lost_orders_in_an_earlier_version_keeps_the_others(plane: Plane) -> None:
+    """Then a grant of zero at one order, which was released again, left only that one in the available part."""
+    block = plane.block("b", WHOLE)
+    left = RenyiCurve((3,), (1.9,))
+    plane.store.update_status(replace(block, status=replace(plane.status("b"), pending=WHOLE * 0.0, available=left)))
+    plane.ask("c", builders.allocate(demand=WHOLE), ConsumeRequest({"ns/b": WHOLE}))
+    assert plane.states("c") == ["success", "success"]
+    status = plane.status("b")
+    assert (status.available, status.committed["ns/c"]) == (left * 0.0, left)
+    assert [condition.reason for condition in status.conditions] == ["NothingLeft"]
+    assert not plane.claim("c").status.acquired

@@ -1,7 +1,7 @@
 """The clock of a cluster: the API server's, so that the clocks of controllers and clients need not agree.
 
-The server states the time in the header Date of its answers, in whole seconds. Between two answers, this machine's
-monotonic clock counts on, which nobody sets. So a process is not affected when the clock of its machine is wrong or is
+The server states the time in the header Date of its answers, in whole seconds. Between two answers, a clock of this
+machine counts on that nobody sets. So a process is not affected when the clock of its machine is wrong or is
 set, and all processes that connect to a server agree within a second or so.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 import email.utils
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from kubernetes import client
 
 from privatekube import errors
+from privatekube.store.clock import steady_ns
 from privatekube.store.kubernetes.custom_objects import TIMEOUT_SECONDS, translated
 
 _SECOND_NS = 1_000_000_000
@@ -34,13 +34,13 @@ class ServerClock:
 
     Args:
         api: the connection.
-        monotonic_ns: a clock that nobody sets, in nanoseconds.
+        elapsed_ns: a clock that nobody sets, in nanoseconds.
     """
 
-    def __init__(self, api: client.ApiClient, *, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._api, self._monotonic_ns = api, monotonic_ns
+    def __init__(self, api: client.ApiClient, *, elapsed_ns: Callable[[], int] = steady_ns) -> None:
+        self._api, self._elapsed_ns = api, elapsed_ns
         self._offset_ns: tuple[int, int] | None = None
-        """Bounds of the server's time minus the monotonic one."""
+        """Bounds of the server's time minus the elapsed one."""
         self._asked_ns = self._latest_ns = 0
         self._lock = threading.Lock()
 
@@ -59,22 +59,22 @@ class ServerClock:
             StoreBusy: the server never answered.
         """
         with self._lock:
-            if self._offset_ns is None or self._monotonic_ns() >= self._asked_ns + _ASK_AGAIN_NS:
+            if self._offset_ns is None or self._elapsed_ns() >= self._asked_ns + _ASK_AGAIN_NS:
                 self._ask()
             assert self._offset_ns is not None  # noqa: S101 - the first question raises if there is no answer
-            self._latest_ns = max(self._latest_ns, self._monotonic_ns() + self._offset_ns[0])
+            self._latest_ns = max(self._latest_ns, self._elapsed_ns() + self._offset_ns[0])
             return self._latest_ns
 
     def _ask(self) -> None:
         """Learn the server's time; if it does not answer, count on from the last answer."""
-        before_ns = self._monotonic_ns()
+        before_ns = self._elapsed_ns()
         try:
             date_ns = self._date_ns()
         except errors.PrivateKubeError:
             if self._offset_ns is None:
                 raise
         else:
-            after_ns = self._monotonic_ns()
+            after_ns = self._elapsed_ns()
             self._learn(date_ns - after_ns, date_ns + _SECOND_NS - before_ns)
         self._asked_ns = before_ns
 
@@ -90,7 +90,10 @@ class ServerClock:
             self._offset_ns = (low_ns, high_ns)
         else:
             seconds = (low_ns - self._offset_ns[0]) // _SECOND_NS
-            _log.warning("the API server's clock was set by %d s; this process counts on as before", seconds)
+            _log.warning(
+                "the API server's clock was set by %d s; this process counts on as before, until it is restarted",
+                seconds,
+            )
 
     def _date_ns(self) -> int:
         """Return the time in the server's answer, in nanoseconds; it is a second later at most."""

@@ -7,12 +7,11 @@ that start by the system's clock, and all processes count from it until the next
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from privatekube.store.clock import SYSTEM, Clock
+from privatekube.store.clock import SYSTEM, Clock, steady_ns
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 EnsureSecret = Callable[[str, bytes], bytes]
@@ -52,7 +51,6 @@ def of_store(ensure_secret: EnsureSecret) -> Clock:
     """Return the clock of a store; the system's, where the machine does not tell when it started."""
     try:
         boot_id = _BOOT_ID.read_text().strip()
-        clock_id = time.CLOCK_BOOTTIME
-    except (OSError, AttributeError):
+    except OSError:
         return SYSTEM
-    return BootClock(ensure_secret, boot_id, lambda: time.clock_gettime_ns(clock_id))
+    return BootClock(ensure_secret, boot_id, steady_ns)
