@@ -45,10 +45,11 @@ def allocate(
     demand: PrivacyBudget | None = None,
     blocks: int | None = None,
     timeout_ms: int | None = None,
+    dataset: str = "d",
 ) -> AllocateRequest:
-    """Return a request for the same budget on `blocks` blocks of dataset d, or on all of them."""
+    """Return a request for the same budget on `blocks` blocks of a dataset, or on all of them."""
     return AllocateRequest(
-        dataset="d",
+        dataset=dataset,
         expected_budget=BudgetDemand(constant=demand or EpsilonDelta(epsilon, delta)),
         min_blocks=blocks,
         max_blocks=blocks,

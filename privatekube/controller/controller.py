@@ -20,6 +20,7 @@ from privatekube.controller.status_events import StatusEvent
 from privatekube.engine import admission
 from privatekube.engine.earlier_data import Catalogue
 from privatekube.reconcile import block_admission, read_world, reconcile
+from privatekube.reconcile.reconcile import Pass
 from privatekube.resources import meta
 from privatekube.scheduling import unlocking
 from privatekube.scheduling.policy import UNLOCK, Policy
@@ -146,15 +147,19 @@ class Controller:
             return period
         now = time.monotonic()
         is_quiet = now >= self._wrote + _QUIET_SECONDS
-        has_unwritten = self._run_pass(completely=is_quiet or now >= self._completed + _LONGEST_UNWRITTEN_SECONDS)
-        if has_unwritten is None:
+        done = self._run_pass(completely=is_quiet or now >= self._completed + _LONGEST_UNWRITTEN_SECONDS)
+        if done is None:
             return self._pauses.next_seconds()
-        if not has_unwritten:
+        if not done.has_unwritten:
             self._completed = time.monotonic()
         self._pauses.reset()
+        for note in done.set_aside:
+            self._quarantine(note.name, note.error)
+        if done.has_more:
+            self.on_change()
         self._report_refused_blocks()
         due = next_due.seconds_until(self.store, self._policy, now_ms=self._clock.now_ms())
-        return min(period, due, _QUIET_SECONDS if has_unwritten else period)
+        return min(period, due, _QUIET_SECONDS if done.has_unwritten else period)
 
     def _take_lead(self) -> bool:
         """Take over if this replica was elected in a new term; return whether it leads and may write."""
@@ -188,8 +193,8 @@ class Controller:
         block_admission.owner_key(self.store)  # data owners may read it, but not create Secrets
         return current
 
-    def _run_pass(self, *, completely: bool) -> bool | None:
-        """Run a pass; return whether it left writes to a later one, None if it failed."""
+    def _run_pass(self, *, completely: bool) -> Pass | None:
+        """Run a pass and return its result; None if it failed or this replica leads no longer."""
         try:
             with self.metrics.decision.time():
                 now_ms = self._clock.now_ms()
@@ -198,10 +203,11 @@ class Controller:
             _log.warning("no longer leads: %s", error)
             self._term = None
             self.elector.resign()
-            return False
         except errors.PrivateKubeError as error:
             self._count_failure(error)
-            self._quarantine(error)
+            if error.resource is not None:
+                self._quarantine(error.resource, error)
+                self.on_change()
         except Exception as error:  # noqa: BLE001 - one defect must not stop the controller for all claims
             _log.exception("pass failed")
             self._count_failure(error)
@@ -212,14 +218,13 @@ class Controller:
         self.metrics.failures.labels(reason).inc()
         _log.warning("pass failed: %s", error, extra={"reason": reason})
 
-    def _quarantine(self, error: errors.PrivateKubeError) -> None:
-        """Quarantine the object that a pass failed on, and continue without it for a while."""
-        resource = None if error.resource is None else self.store.quarantine(error.resource)
+    def _quarantine(self, name: errors.ResourceName, error: Exception) -> None:
+        """Quarantine an object that a pass cannot decide or write, and continue without it for a while."""
+        resource = self.store.quarantine(name)
         if resource is not None:
             kind: Kind[Any] = kinds.kind_of(resource)
             event = StatusEvent(status_events.FAILED, f"quarantined for a while: {error}", is_warning=True)
             self._recorder.record(kind.api_kind, resource.meta, event)
-            self.on_change()
 
     def _report_refused_blocks(self) -> None:
         """Record, once for each block that was not admitted, why it was not."""

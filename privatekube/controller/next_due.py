@@ -14,6 +14,8 @@ _SOONEST_SECONDS = 0.01
 def seconds_until(store: ResourceStore, policy: Policy, *, now_ms: int) -> float:
     """Return how long until the next pass has work to do, in seconds; infinite if nothing is due."""
     due_ms = [time_ms for claim in store.list_claims(open_only=True) for time_ms in _due_ms(claim, policy, now_ms)]
+    deadlines_ms = [allocate_requests.deadline_ms(claim, policy) for claim in store.obstructed_claims()]
+    due_ms += [time_ms for time_ms in deadlines_ms if time_ms is not None]
     if policy.unlocking.period_ms is not None:
         due_ms += [due for block in store.list_blocks() if (due := _next_unlock_ms(block, policy)) is not None]
     return max(_SOONEST_SECONDS, (min(due_ms) - now_ms) / 1000) if due_ms else float("inf")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from privatekube.engine import overdue_claims
 from privatekube.resources import conditions, summary
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.claim import OverdueSettlement, PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest
 from privatekube.resources.responses import AllocateResponse, RegisterResponse, Response, ResponseState
@@ -43,6 +42,9 @@ def between(before: Resource | None, after: Resource) -> Iterator[StatusEvent]:
         for index, response in enumerate(after.status.responses):
             if index >= len(known) or known[index].state is not response.state:
                 yield _of_response(after, index, response)
+        was_settled = isinstance(before, PrivacyBudgetClaim) and before.status.settlement is not None
+        if after.status.settlement is not None and not was_settled:
+            yield _of_settlement(after.status.settlement)
 
 
 def _of_block(before: PrivateDataBlock | None, after: PrivateDataBlock) -> Iterator[StatusEvent]:
@@ -55,6 +57,13 @@ def _of_block(before: PrivateDataBlock | None, after: PrivateDataBlock) -> Itera
 def _is_exhausted(block: PrivateDataBlock) -> bool:
     conditions_of_block = () if block.status is None else block.status.conditions
     return any(condition.type == conditions.EXHAUSTED and condition.status for condition in conditions_of_block)
+
+
+def _of_settlement(settlement: OverdueSettlement) -> StatusEvent:
+    blocks, cause = summary.number_of_blocks(len(settlement.budgets)), "its time to settle was over"
+    if settlement.is_consumed:
+        return StatusEvent(CONSUMED, f"committed permanently on {blocks}; {cause}")
+    return StatusEvent(RELEASED, f"released its budget on {blocks}; {cause}")
 
 
 def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> StatusEvent:
@@ -70,8 +79,7 @@ def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> S
         return StatusEvent(GRANTED, f"granted {summary.demand(claim)} on {blocks}")
     if isinstance(response.detail, RegisterResponse):
         return StatusEvent(REGISTERED, f"registered what {response.detail.step} releases")
-    cause = "; its time to settle was over" if request.identifier == overdue_claims.IDENTIFIER else ""
     if isinstance(request.action, ConsumeRequest):
         blocks = summary.number_of_blocks(len(request.action.consume))
-        return StatusEvent(CONSUMED, f"committed permanently on {blocks}{cause}")
-    return StatusEvent(RELEASED, f"released its budget{cause}")
+        return StatusEvent(CONSUMED, f"committed permanently on {blocks}")
+    return StatusEvent(RELEASED, "released its budget")

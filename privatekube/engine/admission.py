@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from privatekube import errors
 from privatekube.engine import earlier_data
 from privatekube.engine.changes import LedgerEntry
 from privatekube.engine.draft import Draft
-from privatekube.engine.earlier_data import Catalogue, Inheritance
-from privatekube.engine.world import Records
+from privatekube.engine.earlier_data import Catalogue
+from privatekube.engine.world import BLOCK, Records
 from privatekube.privacy import budget, budget_text, renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import transitions
@@ -27,16 +28,36 @@ def admit_blocks(draft: Draft) -> None:
     budget before, is not admitted: nothing can be claimed on it.
     """
     records = draft.world.records
-    admissible = admissible_blocks(draft.blocks.values(), records)
+    blocks = [*draft.blocks.values(), *draft.set_aside_blocks.values()]
+    decisions = [decision for decision in decide_admission(blocks, records) if decision.block.id in draft.blocks]
     entries = {entry.identity: entry for entry in records.entries}
-    _enter(draft, (entry for _, retired in admissible for record in retired for entry in record.unsettled), entries)
-    inherited = {block.id: _inheritance(draft, block, retired, entries) for block, retired in admissible}
-    for block in new_blocks(draft.blocks.values()):
-        inheritance = inherited.get(block.id)
-        if inheritance is None:
-            draft.drop_block(block.id)
-        else:
-            draft.stage_block(transitions.initialize_status(block, inheritance.committed))
+    retired = [record for decision in decisions if isinstance(decision, Admissible) for record in decision.retired]
+    _enter(draft, (entry for record in retired for entry in record.unsettled), entries)
+    for decision in decisions:
+        match decision:
+            case Admissible(block):
+                with draft.isolated_block(block.id):
+                    _admit(draft, decision, list(entries.values()))
+            case Refused(block, error):
+                draft.drop_block(block.id)
+                if not isinstance(error, errors.PrivateKubeError):
+                    draft.set_aside(errors.ResourceName(BLOCK, block.id), error)
+
+
+@dataclass(frozen=True, slots=True)
+class Admissible:
+    """A new block that may be admitted, and the records of deleted blocks that had its data."""
+
+    block: PrivateDataBlock
+    retired: Sequence[RetiredData]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A new block that is not admitted, and why."""
+
+    block: PrivateDataBlock
+    error: Exception
 
 
 def new_blocks(blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
@@ -44,37 +65,35 @@ def new_blocks(blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
     return [block for block in blocks if block.status is None and not block.meta.is_deleted]
 
 
-def admissible_blocks(
-    blocks: Collection[PrivateDataBlock], records: Records
-) -> list[tuple[PrivateDataBlock, list[RetiredData]]]:
-    """Return the new blocks that may be admitted, each with the records of deleted blocks that had its data."""
+def decide_admission(blocks: Collection[PrivateDataBlock], records: Records) -> list[Admissible | Refused]:
+    """Return what is to be done with each new block among `blocks`; it raises nothing, whatever the blocks say."""
     candidates = new_blocks(blocks)
     if not candidates:
         return []
-    catalogue = Catalogue.of_admitted(blocks, records)
-    admissible = []
-    for block in candidates:
-        try:
-            admissible.append((block, require_admissible(block, catalogue)))
-        except (errors.InvalidBudget, errors.AlreadyExists):
-            continue
-        catalogue.add([block])
-    return admissible
-
-
-def _inheritance(
-    draft: Draft, block: PrivateDataBlock, retired: Sequence[RetiredData], entries: dict[str, Entry]
-) -> Inheritance | None:
-    """Return what a block starts with, and enter what of it the ledger lacks; None if its budget is of another type."""
-    known, claims = list(entries.values()), draft.world.records.claims
     try:
-        lost = list(earlier_data.lost_holdings(block, known, claims, draft.now_ms))
-        inheritance = earlier_data.inherited(block, retired, [*known, *lost])
-    except errors.InvalidBudget:
-        return None
+        catalogue = Catalogue.of_admitted(blocks, records)
+    except Exception as error:  # noqa: BLE001 - an admitted block is wrong, so no data can be compared with it
+        return [Refused(block, error) for block in candidates]
+    return [_decided(block, catalogue) for block in candidates]
+
+
+def _decided(block: PrivateDataBlock, catalogue: Catalogue) -> Admissible | Refused:
+    try:
+        decision = Admissible(block, require_admissible(block, catalogue))
+        catalogue.add([block])
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a block must not stop the others
+        return Refused(block, error)
+    return decision
+
+
+def _admit(draft: Draft, decision: Admissible, known: list[Entry]) -> None:
+    """Give a block its first status, and enter what of it the ledger lacks."""
+    block = decision.block
+    lost = list(earlier_data.lost_holdings(block, known, draft.world.records.claims, draft.now_ms))
+    inheritance = earlier_data.inherited(block, decision.retired, [*known, *lost])
     entry = inheritance.entry(block, draft.now_ms)
     _enter(draft, [*lost, *([] if entry is None else [entry])], {})
-    return inheritance
+    draft.stage_block(transitions.initialize_status(block, inheritance.committed))
 
 
 def _enter(draft: Draft, entries: Iterable[Entry], known: dict[str, Entry]) -> None:

@@ -11,10 +11,11 @@ from dataclasses import replace
 from privatekube import errors
 from privatekube.engine import sums, unlocking
 from privatekube.engine.draft import Draft
+from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import matching, refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
@@ -26,10 +27,14 @@ from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, 
 def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, policy: Policy) -> None:
     """Unlock budget on each candidate block and reserve the demand there, then answer that the request waits.
 
-    A request that is not valid, or that too few blocks match, fails. A block that already has the request's lock has
-    unlocked for it: a repetition changes nothing there.
+    A request that is not valid, that too few blocks match, or whose claim is to be settled, fails. A block that already
+    has the request's lock has unlocked for it: a repetition changes nothing there.
     """
     request_id = claim.request_id(index)
+    if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms):
+        draft.undo_locks(request_id)
+        draft.answer(claim, index, ResponseState.FAILURE, refusal=refusals.OVERDUE)
+        return
     try:
         candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
         matching.require_enough(request, len(candidates))
@@ -40,7 +45,9 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.of(str(error)))
         return
     for block in candidates:
-        _reserve(draft, block, claim, request_id, demands[block.id], policy)
+        unlocks = not _has_arrived(claim) and request_id not in transitions.status_of(block).locks
+        unlocked = unlocking.on_arrival(block, policy) if unlocks else block
+        _reserve(draft, unlocked, claim, request_id, demands[block.id])
     detail = AllocateResponse(
         {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=draft.now_ms
     )
@@ -63,43 +70,57 @@ def _require_room(
             raise errors.InvalidInput(f"block {block.id}: {len(reserved)} {bound}; ask again later")
 
 
-def _reserve(  # noqa: PLR0917 - each is a part of one reservation
-    draft: Draft,
-    block: PrivateDataBlock,
-    claim: PrivacyBudgetClaim,
-    request_id: RequestId,
-    demand: PrivacyBudget,
-    policy: Policy,
+def _has_arrived(claim: PrivacyBudgetClaim) -> bool:
+    """Return whether a request of the claim has been accepted before: a claim unlocks once, however often it asks."""
+    return any(isinstance(response.detail, AllocateResponse) for response in claim.status.responses)
+
+
+def _reserve(
+    draft: Draft, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: RequestId, demand: PrivacyBudget
 ) -> None:
     status = transitions.status_of(block)
     lock = status.locks.get(request_id)
-    if lock is None:
-        block = unlocking.on_arrival(block, policy)
     if lock is None or (claim.id not in status.reserved and lock.acquired is None):
         draft.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
 
 
-def grant(draft: Draft, grants: Iterable[GrantDecision]) -> None:
-    """Grant waiting requests their demands: acquire on all blocks, answer, complete the locks."""
-    amounts_of = {grant.request_id: grant.amounts for grant in grants}
-    claims = {request_id: draft.open_claims[request_id.claim] for request_id in amounts_of}
-    for request_id, amounts in amounts_of.items():
-        for block_id, amount in amounts.items():
-            block, owner = draft.blocks[block_id], claims[request_id].meta.uid
-            draft.stage_block(transitions.begin_acquire(block, request_id, amount, owner=owner))
-    for request_id, amounts in amounts_of.items():
-        _answer_success(draft, claims[request_id], request_id.index, amounts)
-    for request_id, claim in claims.items():
+def grant(draft: Draft, grants: Iterable[GrantDecision]) -> bool:
+    """Grant waiting requests their demands: acquire on all blocks, answer, complete the locks.
+
+    The answers are worked out together with the locks, so that a fault is found before anything is added.
+
+    Returns:
+        Whether any request was granted.
+    """
+    granted: list[tuple[RequestId, PrivacyBudgetClaim]] = []
+    for decision in grants:
+        with draft.isolated_claim(decision.request_id.claim):
+            granted.append((decision.request_id, _acquired(draft, decision.request_id, decision.amounts)))
+    for _, claim in granted:
+        draft.write_status(claim, claim.status)
+    for request_id, claim in granted:
         draft.complete_locks(claim, request_id)
+    return bool(granted)
+
+
+def _acquired(draft: Draft, request_id: RequestId, amounts: Mapping[str, PrivacyBudget]) -> PrivacyBudgetClaim:
+    """Acquire budget for a request on all blocks; return the claim with the answer, which is not added yet."""
+    claim = draft.open_claims[request_id.claim]
+    for block_id, amount in amounts.items():
+        acquired = transitions.begin_acquire(draft.blocks[block_id], request_id, amount, owner=claim.meta.uid)
+        draft.stage_block(acquired)
+    return draft.with_status(claim, _granted_status(draft, claim, request_id.index, amounts))
 
 
 def finish_grant(draft: Draft, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]) -> None:
     """Answer that a request was granted the amounts in its locks, then complete the locks."""
-    _answer_success(draft, claim, index, amounts)
+    claim = draft.write_status(claim, _granted_status(draft, claim, index, amounts))
     draft.complete_locks(claim, claim.request_id(index))
 
 
-def _answer_success(draft: Draft, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]) -> None:
+def _granted_status(
+    draft: Draft, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]
+) -> ClaimStatus:
     before = claim.response_at(index)
     start_ms = before.detail.start_time_ms if before and isinstance(before.detail, AllocateResponse) else None
     detail = AllocateResponse(
@@ -108,16 +129,17 @@ def _answer_success(draft: Draft, claim: PrivacyBudgetClaim, index: int, amounts
         finish_time_ms=draft.now_ms,
     )
     holdings = replace(claim.status, reserved={}, acquired=sums.plus(claim.status.acquired, amounts))
-    draft.answer(claim, index, ResponseState.SUCCESS, detail=detail, holdings=holdings)
+    return claim.answered(index, ResponseState.SUCCESS, detail=detail, holdings=holdings).status
 
 
 def expire(draft: Draft, policy: Policy) -> None:
     """Fail the waiting requests whose timeout has passed, and drop their reservations."""
-    for claim in list(draft.open_claims.values()):
-        waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
-        if waiting is not None and deadline is not None and draft.now_ms >= deadline:
-            index, request, _ = waiting
-            fail(draft, claim, index, _timeout_refusal(draft, claim, request))
+    for claim in [*draft.open_claims.values(), *draft.obstructed_claims.values()]:
+        with draft.isolated_claim(claim.id):
+            waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
+            if waiting is not None and deadline is not None and draft.now_ms >= deadline:
+                index, request, _ = waiting
+                fail(draft, claim, index, _timeout_refusal(draft, claim, request))
 
 
 def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
@@ -143,6 +165,8 @@ def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) 
 
 def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateRequest) -> Refusal:
     """Return the refusal of a timeout, with the reason if the demand could never have been granted."""
+    if claim.id in draft.obstructed_claims:
+        return refusals.TIMED_OUT
     try:
         matching.require_possible(request, matching.candidates(request, claim.meta.namespace, draft.blocks.values()))
     except errors.InvalidInput as error:
@@ -152,23 +176,34 @@ def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateR
 
 def snapshot(draft: Draft) -> Snapshot:
     """Return what the scheduler sees of the draft: the admitted blocks, and the waiting requests by arrival."""
-    requests = []
-    for claim in draft.open_claims.values():
+    requests: list[WaitingRequest] = []
+    for claim in list(draft.open_claims.values()):
         waiting = _waiting_request(claim)
         if waiting is not None:
-            index, request, detail = waiting
-            demand = {key: amount for key, amount in demand_of(claim, index).items() if key in draft.blocks}
-            requests.append(
-                WaitingRequest(
-                    id=claim.request_id(index),
-                    demand=demand,
-                    n_blocks=request.max_blocks,
-                    arrival_ms=detail.start_time_ms or 0,
-                    priority=claim.spec.priority or 0,
-                )
-            )
+            with draft.isolated_claim(claim.id):
+                requests.append(_scheduled(draft, claim, *waiting))
     blocks = {block.id: _view(block) for block in draft.blocks.values()}
     return Snapshot(blocks, tuple(sorted(requests, key=lambda request: request.arrival_ms)))
+
+
+def _scheduled(
+    draft: Draft, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, detail: AllocateResponse
+) -> WaitingRequest:
+    """Return a waiting request as the scheduler sees it.
+
+    Raises:
+        InvalidBudget: its demand is not of the type of a block's budget, or does not name the block's orders.
+    """
+    demand = {key: amount for key, amount in demand_of(claim, index).items() if key in draft.blocks}
+    for block_id, amount in demand.items():
+        budget.at_orders_of(amount, draft.blocks[block_id].spec.initial_budget)
+    return WaitingRequest(
+        id=claim.request_id(index),
+        demand=demand,
+        n_blocks=request.max_blocks,
+        arrival_ms=detail.start_time_ms or 0,
+        priority=claim.spec.priority or 0,
+    )
 
 
 def _view(block: PrivateDataBlock) -> BlockView:

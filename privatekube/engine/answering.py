@@ -17,6 +17,9 @@ from privatekube.resources.requests import (
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling.policy import Policy
 
+MOST_ANSWERS = 16
+"""How many requests of one claim a pass answers: each may take several writes, and other claims wait for them."""
+
 
 def answer_requests(draft: Draft, policy: Policy) -> bool:
     """Answer each claim's requests in order, up to the first that waits; return whether any was answered."""
@@ -24,14 +27,14 @@ def answer_requests(draft: Draft, policy: Policy) -> bool:
     for claim_id in list(draft.open_claims):
         while (claim := draft.open_claims.get(claim_id)) is not None:
             current = claim.current_request
-            if current is None:
-                draft.drop_claim(claim_id)
+            if current is None or claim.response_at(current[0]) is not None:
+                break
+            if not draft.may_answer(claim_id, MOST_ANSWERS):
                 break
             index, request = current
-            if claim.response_at(index) is not None:
-                break
             is_changed = True
-            _answer(draft, claim, index, request, policy)
+            with draft.isolated_claim(claim_id):
+                _answer(draft, claim, index, request, policy)
     return is_changed
 
 

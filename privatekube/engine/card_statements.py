@@ -19,7 +19,8 @@ def sign_requested(draft: Draft) -> None:
     signing = draft.world.signing
     for claim in list(draft.open_claims.values()):
         if signing is not None and claim.awaits_statement:
-            _sign(draft, claim, signing)
+            with draft.isolated_claim(claim.id):
+                _sign(draft, claim, signing)
 
 
 def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
@@ -31,7 +32,7 @@ def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
     charged = _charged(draft, claim, entries)
     text = Statement(claim.id, claim.spec.card, draft.now_ms, charged, releases).to_text()
     signed = SignedStatement(claim.spec.card, text, signature.sign(signing.private_key, text))
-    draft.write_claim(replace(claim, status=replace(claim.status, statement=signed)))
+    draft.write_status(claim, replace(claim.status, statement=signed))
 
 
 def _is_commit(entry: Entry) -> bool:

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
@@ -45,7 +46,7 @@ class BlockChange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A claim's new status: answers to requests, or a signed statement."""
+    """A claim's new status: answers to requests, a settlement, or a signed statement."""
 
     claim: PrivacyBudgetClaim
 
@@ -72,19 +73,34 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True)
-class SpecChange:
-    """A claim's new spec, with a request that the control plane makes itself."""
-
-    claim: PrivacyBudgetClaim
-
-
-@dataclass(frozen=True, slots=True)
 class Barrier:
     """All changes before it are stored before any after it."""
 
 
-Write = BlockChange | Answer | LedgerEntry | Retirement | Deletion | SpecChange
-Change = Write | Barrier
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What the pass found wrong with an object: the object, and what depends on it, stay as they are.
+
+    Args:
+        name: of the block or the claim.
+        error: the reason, with its trace.
+    """
+
+    name: errors.ResourceName
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A claim has more requests than one pass answers: another pass is due."""
+
+    claim_id: str
+
+
+Write = BlockChange | Answer | LedgerEntry | Retirement | Deletion
+Note = SetAside | Postponed
+"""What is not written, but to be told."""
+Change = Write | Barrier | Note
 
 
 def segments(changes: Iterable[Change]) -> Iterator[list[Write]]:
@@ -94,7 +110,7 @@ def segments(changes: Iterable[Change]) -> Iterator[list[Write]]:
         if isinstance(change, Barrier):
             yield segment
             segment = []
-        else:
+        elif not isinstance(change, SetAside | Postponed):
             segment.append(change)
     if segment:
         yield segment
@@ -105,7 +121,7 @@ def key(change: Write) -> object:
     match change:
         case BlockChange(block) | Deletion(block):
             return block.id
-        case Answer(claim) | SpecChange(claim):
+        case Answer(claim):
             return claim.id
         case LedgerEntry(entry):
             return entry.identity

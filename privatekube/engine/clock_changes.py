@@ -23,12 +23,14 @@ def take_future_as_now(draft: Draft) -> None:
     """
     for block in list(draft.blocks.values()):
         if block.status is not None and _is_ahead(draft, block.status.last_release_ms or block.meta.creation_time_ms):
-            status = replace(transitions.status_of(block), last_release_ms=draft.now_ms)
-            draft.stage_block(replace(block, status=status))
+            with draft.isolated_block(block.id):
+                status = replace(transitions.status_of(block), last_release_ms=draft.now_ms)
+                draft.stage_block(replace(block, status=status))
     for claim in list(draft.open_claims.values()):
         if any(_has_ahead(draft, response) for response in claim.status.responses):
-            responses = tuple(_corrected(draft, response) for response in claim.status.responses)
-            draft.write_claim(replace(claim, status=replace(claim.status, responses=responses)))
+            with draft.isolated_claim(claim.id):
+                responses = tuple(_corrected(draft, response) for response in claim.status.responses)
+                draft.write_status(claim, replace(claim.status, responses=responses))
 
 
 def _has_ahead(draft: Draft, response: Response) -> bool:

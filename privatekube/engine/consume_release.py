@@ -65,7 +65,7 @@ def release(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Releas
 def _release_amount(draft: Draft, claim: PrivacyBudgetClaim, block_id: str, amount: PrivacyBudget) -> PrivacyBudget:
     """Return the amount to release: all that is held where every component is negative, as in PrivateKube."""
     is_all = all(value < 0 for value in amount.values)
-    held = _held_amount(draft, claim, block_id) if is_all else None
+    held = held_amount(draft, claim, block_id) if is_all else None
     return amount if held is None else held
 
 
@@ -83,9 +83,11 @@ def _settlement(
     lock = block.status.locks.get(request_id) if block and block.status else None
     if lock is not None and lock.acquired is not None:
         return Settlement(budget=lock.acquired)
-    held = _held_amount(draft, claim, block_id)
+    held = held_amount(draft, claim, block_id)
     try:
         budget.require_amount("amount", amount)
+        if not any(amount.values):
+            raise errors.invalid("amount", str(amount), "must be above 0", "leave the block out")
         if held is None:
             return Settlement(error="nothing is acquired on this block")
         settled = amount.minimum(held)
@@ -100,7 +102,7 @@ def _settlement(
         return Settlement(error=str(error))
 
 
-def _held_amount(draft: Draft, claim: PrivacyBudgetClaim, block_id: str) -> PrivacyBudget | None:
+def held_amount(draft: Draft, claim: PrivacyBudgetClaim, block_id: str) -> PrivacyBudget | None:
     """Return what the claim holds on a block: the smaller of what the claim and the block record."""
     block, in_claim = draft.blocks.get(block_id), claim.status.acquired.get(block_id)
     in_block = block.status.acquired.get(claim.id) if block and block.status else None

@@ -17,7 +17,8 @@ def delete_blocks(draft: Draft) -> None:
     """Delete each block that is marked for deletion."""
     for block in list(draft.blocks.values()):
         if block.meta.is_deleted:
-            delete(draft, block)
+            with draft.isolated_block(block.id):
+                delete(draft, block)
 
 
 def delete(draft: Draft, block: PrivateDataBlock) -> None:

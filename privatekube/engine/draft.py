@@ -2,25 +2,38 @@
 
 Changes of blocks are staged here and added together, all of them before the next answer. A changed block that only
 completes a lock is added last, if it does not change again before.
+
+Whatever goes wrong while one object is decided is that object's: see `isolated`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from privatekube import errors
 from privatekube.engine import changes, ledger_entries
-from privatekube.engine.changes import Answer, Barrier, BlockChange, Change, LedgerEntry, SpecChange, Write
+from privatekube.engine.changes import (
+    Answer,
+    Barrier,
+    BlockChange,
+    Change,
+    LedgerEntry,
+    Note,
+    Postponed,
+    SetAside,
+    Write,
+)
 from privatekube.engine.journal import Journal
-from privatekube.engine.world import World
-from privatekube.resources import conditions, transitions
+from privatekube.engine.world import BLOCK, CLAIM, World
+from privatekube.resources import conditions, matching, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
-from privatekube.resources.request_id import RequestId
-from privatekube.resources.responses import Detail, Response, ResponseState
+from privatekube.resources.request_id import LockId
+from privatekube.resources.responses import Detail, ResponseState
 
 
 class Draft:
@@ -34,6 +47,9 @@ class Draft:
         self.world, self.now_ms = world, world.now_ms
         self.blocks, self.open_claims = dict(world.blocks), dict(world.open_claims)
         self._journal = Journal()
+        self.obstructed_claims = dict(world.obstructed_claims)
+        self.set_aside_blocks = dict(world.set_aside_blocks)
+        self._set_aside_claims = set(world.set_aside_claims)
         self._closed_claims = dict(world.closed_claims)
         self._written = dict(world.blocks)
         """Blocks as the changes so far leave them."""
@@ -45,21 +61,79 @@ class Draft:
         self._places: dict[tuple[int, object], int] = {}
         """The places of the changes, by the place of the barrier before them and what they are of."""
         self._barrier = -1
-        waiting = (claim for claim in world.open_claims.values() if _has_pending_answer(claim.status))
+        known = (*world.open_claims.values(), *world.obstructed_claims.values())
+        waiting = (claim for claim in known if _has_pending_answer(claim.status))
         self._waiting: dict[str, int] = dict(Counter(claim.meta.namespace for claim in waiting))
         """How many requests wait, by namespace."""
+        self._notes: list[Note] = []
+        self._answered: dict[str, int] = {}
+        """How many requests of each claim this pass has answered."""
+        self._staging: PrivateDataBlock | None = None
+        """The block that is being changed, as it was before."""
 
     def claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """Return the claim with that id; None if it does not exist."""
-        return self.open_claims.get(claim_id) or self._closed_claims.get(claim_id)
+        claims = (self.open_claims, self.obstructed_claims, self._closed_claims)
+        return next((known[claim_id] for known in claims if claim_id in known), None)
 
     def n_waiting(self, namespace: str) -> int:
         """Return how many requests of a namespace wait."""
         return self._waiting.get(namespace, 0)
 
-    def is_readable(self, claim_id: str) -> bool:
-        """Return whether the claim with that id can be read or does not exist; an unreadable one is left unchanged."""
-        return claim_id not in self.world.unreadable_claims
+    def is_set_aside(self, claim_id: str) -> bool:
+        """Return whether the claim with that id is left unchanged."""
+        return claim_id in self._set_aside_claims
+
+    def isolated_claim(self, claim_id: str) -> AbstractContextManager[None]:
+        """Decide about one claim; see `_isolated`."""
+        return self._isolated(errors.ResourceName(CLAIM, claim_id))
+
+    def isolated_block(self, block_id: str) -> AbstractContextManager[None]:
+        """Decide about one block; see `_isolated`."""
+        return self._isolated(errors.ResourceName(BLOCK, block_id))
+
+    @contextmanager
+    def _isolated(self, name: errors.ResourceName) -> Iterator[None]:
+        """Take back what the statements below have decided if they fail, and set the object aside that is at fault.
+
+        That is the named object, or the block that they were changing if it was wrong before. Then no decision of this
+        pass has changed the block, so none is lost with it.
+        """
+        mark, barrier = self._journal.mark(), self._barrier
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop what is decided about others
+            self._journal.roll_back(mark)
+            self._barrier = barrier
+            block, self._staging = self._staging, None
+            if block is not None and not _is_sound(block, now_ms=self.now_ms):
+                name = errors.ResourceName(BLOCK, block.id)
+            self.set_aside(name, error)
+
+    def set_aside(self, name: errors.ResourceName, error: Exception) -> None:
+        """Leave an object as it is for the rest of the pass, and every claim that depends on a block."""
+        self._notes.append(SetAside(name, error))
+        claims: list[PrivacyBudgetClaim] = []
+        if name.kind == CLAIM:
+            self._set_aside_claims.add(name.id)
+            claims = [self.open_claims[name.id]] if name.id in self.open_claims else []
+        elif name.id in self.blocks:
+            block = self.set_aside_blocks[name.id] = self.blocks[name.id]
+            self.drop_block(name.id)
+            claims = [claim for claim in self.open_claims.values() if matching.depends_on(claim, block)]
+            self.obstructed_claims |= {claim.id: claim for claim in claims}
+        for claim in claims:
+            del self.open_claims[claim.id]
+            self._newly_pending.pop(claim.id, None)
+
+    def may_answer(self, claim_id: str, most: int) -> bool:
+        """Count an answer to a claim in this pass; if there were `most` already, postpone it to the next pass."""
+        if self._answered.get(claim_id, 0) < most:
+            self._answered[claim_id] = self._answered.get(claim_id, 0) + 1
+            return True
+        note = Postponed(claim_id)
+        self._notes += [note] if note not in self._notes else []
+        return False
 
     def stage_block(self, block: PrivateDataBlock, *, may_wait: bool = False) -> None:
         """Change a block's status; it is written before the next answer, or if `may_wait` with its next change.
@@ -67,11 +141,9 @@ class Draft:
         Raises:
             BudgetExceeded: its parts do not add up.
         """
-        try:
-            block = transitions.require_balance(block)
-        except errors.BudgetExceeded as error:
-            error.resource = errors.ResourceName("block", block.id)
-            raise
+        self._staging = self.blocks[block.id]
+        block = conditions.update_block(transitions.require_balance(block), now_ms=self.now_ms)
+        self._staging = None
         self._journal.put(self.blocks, block.id, block)
         self._journal.put(self._staged, block.id, may_wait and self._staged.get(block.id, True))
 
@@ -104,35 +176,46 @@ class Draft:
         self._journal.put(self._places, (self._barrier, key), len(self._changes))
         self._journal.put(self._changes, len(self._changes), change)
 
-    def write_claim(self, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-        """Write a claim's status, and return the claim with its present conditions."""
-        claim = conditions.update_claim(claim, now_ms=self.now_ms)
+    def write_status(self, claim: PrivacyBudgetClaim, status: ClaimStatus) -> PrivacyBudgetClaim:
+        """Write a claim's status after all changed blocks that must not wait; return the claim."""
+        claim = self.with_status(claim, status)
+        self._write_blocks()
         self.add(Answer(claim))
-        self._journal.put(self.open_claims, claim.id, claim)
+        self._journal.remove(self._newly_pending, claim.id)
+        self._keep(claim)
+        if not claim.is_open:
+            self.drop_claim(claim.id)
         return claim
 
-    def update_spec(self, claim: PrivacyBudgetClaim) -> None:
-        """Write a claim's spec, for requests that the control plane appends itself."""
-        self.add(SpecChange(claim))
-        self._journal.put(self.open_claims, claim.id, claim)
+    def with_status(self, claim: PrivacyBudgetClaim, status: ClaimStatus) -> PrivacyBudgetClaim:
+        """Return a claim with a new status, and the conditions that follow from it."""
+        return conditions.update_claim(replace(claim, status=status), now_ms=self.now_ms)
 
-    def locked_blocks(self, request_id: RequestId) -> list[PrivateDataBlock]:
+    def _keep(self, claim: PrivacyBudgetClaim) -> None:
+        claims = self.obstructed_claims if claim.id in self.obstructed_claims else self.open_claims
+        before, namespace = claims.get(claim.id), claim.meta.namespace
+        was_waiting = before is not None and _has_pending_answer(before.status)
+        now_waiting = self.n_waiting(namespace) + _has_pending_answer(claim.status) - was_waiting
+        self._journal.put(self._waiting, namespace, now_waiting)
+        self._journal.put(claims, claim.id, claim)
+
+    def locked_blocks(self, request_id: LockId) -> list[PrivateDataBlock]:
         """Return the blocks that have a lock of a request."""
         blocks = self.blocks.values()
         return [block for block in blocks if block.status is not None and request_id in block.status.locks]
 
-    def undo_locks(self, request_id: RequestId, *, except_on: Container[str] = frozenset()) -> None:
+    def undo_locks(self, request_id: LockId, *, except_on: Container[str] = frozenset()) -> None:
         """Revert what a request began on every block whose id is not in `except_on`."""
         for block in self.locked_blocks(request_id):
             if block.id not in except_on:
                 self.stage_block(transitions.undo(block, request_id))
 
-    def complete_locks(self, claim: PrivacyBudgetClaim, request_id: RequestId) -> None:
+    def complete_locks(self, claim: PrivacyBudgetClaim, request_id: LockId) -> None:
         """Finish what an answered request began on every block."""
         for block in self.locked_blocks(request_id):
             self.complete_lock(block, claim, request_id)
 
-    def complete_lock(self, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: RequestId) -> None:
+    def complete_lock(self, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: LockId) -> None:
         """Finish what the lock of an answered request began; what it commits is entered in the ledger first."""
         entry = ledger_entries.commit_entry(block, claim, request_id, time_ms=self.now_ms)
         if entry is not None:
@@ -153,41 +236,40 @@ class Draft:
 
         A pending answer is written at the end of the pass, if the request still waits then.
         """
-        status = holdings or claim.status
-        is_pending, namespace = response_state is ResponseState.PENDING, claim.meta.namespace
-        now_waiting = self.n_waiting(namespace) + is_pending - _has_pending_answer(claim.status)
-        self._journal.put(self._waiting, namespace, now_waiting)
-        response = Response(claim.spec.requests[index].identifier, response_state, refusal, detail)
-        responses = (*status.responses[:index], response)
-        claim = replace(claim, status=replace(status, responses=responses))
-        if is_pending:
-            self._journal.put(self._newly_pending, claim.id, None)
-            self._journal.put(self.open_claims, claim.id, claim)
-            return claim
-        self._write_blocks()
-        claim = self.write_claim(claim)
-        self._journal.remove(self._newly_pending, claim.id)
-        if not claim.is_waiting:
-            self.drop_claim(claim.id)
+        status = claim.answered(index, response_state, refusal=refusal, detail=detail, holdings=holdings).status
+        if response_state is not ResponseState.PENDING:
+            return self.write_status(claim, status)
+        claim = self.with_status(claim, status)
+        self._journal.put(self._newly_pending, claim.id, None)
+        self._keep(claim)
         return claim
 
     def finish(self) -> tuple[Change, ...]:
         """Return all changes; those that may wait come last."""
         self._write_blocks()
         for claim_id in sorted(self._newly_pending):
-            self.write_claim(self.open_claims[claim_id])
+            claim = self.open_claims[claim_id]
+            self.write_status(claim, claim.status)
         self._write_blocks(may_wait=True)
-        return tuple(self._changes.values())
+        return (*self._changes.values(), *self._notes)
 
     def _write_blocks(self, *, may_wait: bool = False) -> None:
         """Add the changes of the staged blocks that must not wait, or of those that may."""
         for block_id in [block_id for block_id, waits in self._staged.items() if waits is may_wait]:
             self._journal.remove(self._staged, block_id)
-            block = conditions.update_block(self.blocks[block_id], now_ms=self.now_ms)
+            block = self.blocks[block_id]
             if block != self._written.get(block_id):
                 self.add(BlockChange(block, may_wait))
-                self._journal.put(self.blocks, block_id, block)
                 self._journal.put(self._written, block_id, block)
+
+
+def _is_sound(block: PrivateDataBlock, *, now_ms: int) -> bool:
+    """Return whether a block can be changed at all."""
+    try:
+        conditions.update_block(transitions.require_balance(block), now_ms=now_ms)
+    except Exception:  # noqa: BLE001 - whatever it is, the block is wrong
+        return False
+    return True
 
 
 def _has_pending_answer(status: ClaimStatus) -> bool:

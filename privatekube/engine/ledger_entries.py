@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from privatekube.resources import ledger, transitions
+from privatekube.resources import ledger, refusals, transitions
 from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import LockId, SettlementId
 from privatekube.resources.requests import ConsumeRequest
 
 
 def commit_entry(
-    block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: RequestId, *, time_ms: int
+    block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: LockId, *, time_ms: int
 ) -> Entry | None:
     """Return the entry of what a consume request commits by its lock on a block; None if it commits nothing there."""
     lock = transitions.status_of(block).locks.get(request_id)
     if lock is None or lock.acquired is None or lock.state is not LockState.COMMITTING:
         return None
-    action = claim.spec.requests[request_id.index].action
-    mechanisms = action.mechanisms if isinstance(action, ConsumeRequest) else ()
+    mechanisms = _mechanisms(claim, request_id)
     identity = _lock_identity(block, lock.owner, request_id)
     return Entry(identity, time_ms, *_place(block), claim.id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
+
+
+def _mechanisms(claim: PrivacyBudgetClaim, request_id: LockId) -> tuple[str, ...]:
+    """Return what the ledger says about why an amount was committed."""
+    if isinstance(request_id, SettlementId):
+        return (str(refusals.OVERDUE),)
+    action = claim.spec.requests[request_id.index].action
+    return action.mechanisms if isinstance(action, ConsumeRequest) else ()
 
 
 def unsettled_entries(block: PrivateDataBlock, time_ms: int) -> Iterator[Entry]:
@@ -43,5 +50,5 @@ def _place(block: PrivateDataBlock) -> tuple[str, str, str]:
     return block.spec.dataset, ledger.data_key(block), block.id
 
 
-def _lock_identity(block: PrivateDataBlock, owner: str | None, request_id: RequestId) -> str:
+def _lock_identity(block: PrivateDataBlock, owner: str | None, request_id: LockId) -> str:
     return f"{block.meta.uid}/{owner}/{request_id}"

@@ -12,8 +12,9 @@ from privatekube.engine.changes import (
     Change,
     Deletion,
     LedgerEntry,
+    Postponed,
     Retirement,
-    SpecChange,
+    SetAside,
 )
 from privatekube.engine.world import Records, World
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -36,7 +37,7 @@ def after(world: World, changes: Iterable[Change]) -> World:
         match change:
             case BlockChange(block):
                 blocks[block.id] = block
-            case Answer(claim) | SpecChange(claim):
+            case Answer(claim):
                 claims[claim.id] = claim
             case LedgerEntry(entry):
                 entries.setdefault(entry.identity, entry)
@@ -44,7 +45,7 @@ def after(world: World, changes: Iterable[Change]) -> World:
                 retired[record.dataset, record.digest] = record
             case Deletion(block):
                 del blocks[block.id]
-            case Barrier():
+            case Barrier() | SetAside() | Postponed():
                 pass
     records = replace(world.records, entries=tuple(entries.values()), retired=tuple(retired.values()))
     return replace(with_claims(world, claims), blocks=blocks, records=_with_claims(records, claims))

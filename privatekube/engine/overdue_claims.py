@@ -6,31 +6,29 @@ nothing was revealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from privatekube.engine import allocate_requests
+from privatekube.engine import allocate_requests, consume_release, sums
 from privatekube.engine.draft import Draft
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.requests import AllocateRequest, ConsumeRequest, ReleaseRequest, Request
+from privatekube.resources.claim import ClaimStatus, OverdueSettlement, PrivacyBudgetClaim
+from privatekube.resources.requests import AllocateRequest
 from privatekube.scheduling.policy import Policy
-
-IDENTIFIER = "settle-after"
 
 
 def settle_overdue(draft: Draft, policy: Policy) -> None:
-    """Append the request that its exit task would have made to each claim whose time to settle has passed.
+    """Settle each claim whose time to settle has passed and whose requests are answered.
 
-    A request that still waits is withdrawn first. A claim gets one such request for all that it holds; if it is
-    refused, it is not made again.
+    A request that still waits is withdrawn first. A claim is settled once, for all that it holds, and is granted
+    nothing afterwards. The settlement answers no request: it does not depend on what the claim asked, or how often.
     """
     for claim in list(draft.open_claims.values()):
-        settle_at_ms = claim.settle_at_ms(policy.settle_within_ms)
-        if settle_at_ms is not None and draft.now_ms >= settle_at_ms:
-            _settle(draft, claim)
+        if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms):
+            with draft.isolated_claim(claim.id):
+                _settle(draft, claim)
 
 
 def held_on_known_blocks(
@@ -60,14 +58,21 @@ def _settle(draft: Draft, claim: PrivacyBudgetClaim) -> None:
         index, request = current
         if isinstance(request.action, AllocateRequest) and claim.response_at(index) is not None:
             claim = allocate_requests.fail(draft, claim, index, refusals.OVERDUE)
-    held = held_on_known_blocks(claim, draft.blocks.get)
-    requests = claim.spec.requests
-    if claim.is_waiting or not held or requests[-1].identifier == IDENTIFIER:
+    if claim.is_waiting or not claim.holds_budget:
         return
-    action = (
-        ConsumeRequest.all_or_nothing(held, (str(refusals.OVERDUE),))
-        if claim.spec.data_opened
-        else ReleaseRequest(held)
-    )
-    spec = replace(claim.spec, requests=(*requests, Request(IDENTIFIER, action)))
-    draft.update_spec(replace(claim, spec=spec))
+    known = {block_id: consume_release.held_amount(draft, claim, block_id) for block_id in claim.status.acquired}
+    held = {block_id: amount for block_id, amount in known.items() if amount is not None}
+    begin = transitions.begin_commit if claim.spec.data_opened else transitions.begin_release
+    for block_id, amount in held.items():
+        draft.stage_block(begin(draft.blocks[block_id], claim.settlement_id, amount, owner=claim.meta.uid))
+    claim = draft.write_status(claim, _settled(claim, held, draft.now_ms))
+    draft.complete_locks(claim, claim.settlement_id)
+
+
+def _settled(claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget], now_ms: int) -> ClaimStatus:
+    """Return the status of a claim that is settled; what it held on a deleted block counts as committed already."""
+    status, is_consumed = claim.status, claim.spec.data_opened
+    elsewhere = {block_id: amount for block_id, amount in status.acquired.items() if block_id not in held}
+    committed = sums.plus(status.committed, {**elsewhere, **held} if is_consumed else elsewhere)
+    settlement = OverdueSettlement(now_ms, is_consumed, held)
+    return replace(status, acquired={}, committed=committed, settlement=settlement)

@@ -11,9 +11,9 @@ from privatekube.engine import allocate_requests
 from privatekube.engine.draft import Draft
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import matching, responses, transitions
-from privatekube.resources.block import LockState, PrivateDataBlock
+from privatekube.resources.block import LockState
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import LockId, RequestId, SettlementId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling.policy import Policy
@@ -25,36 +25,48 @@ def recover_locks(draft: Draft, policy: Policy) -> None:
     """Bring every lock and reservation in line with the answers, which are the decisions."""
     unfinished_grants: dict[RequestId, dict[str, PrivacyBudget]] = {}
     for block in list(draft.blocks.values()):
-        if block.status is None:
-            continue
-        for request_id, lock in block.status.locks.items():
-            if not draft.is_readable(request_id.claim):
-                continue
-            is_resolved = _resolve_lock(draft, block.id, request_id)
-            if not is_resolved and lock.state in _GRANTING and lock.acquired is not None:
-                unfinished_grants.setdefault(request_id, {})[block.id] = lock.acquired
-        _drop_stale_reservations(draft, draft.blocks[block.id])
+        for request_id, lock in block.status.locks.items() if block.status is not None else ():
+            with draft.isolated_claim(request_id.claim):
+                is_open = _resolve_lock(draft, block.id, request_id)
+                if is_open and isinstance(request_id, RequestId) and lock.acquired is not None:
+                    unfinished_grants.setdefault(request_id, {})[block.id] = lock.acquired
+        with draft.isolated_block(block.id):
+            _drop_stale_reservations(draft, block.id)
     for request_id, amounts in unfinished_grants.items():
-        _resolve_grant(draft, request_id, amounts, policy)
+        with draft.isolated_claim(request_id.claim):
+            _resolve_grant(draft, request_id, amounts, policy)
 
 
-def _resolve_lock(draft: Draft, block_id: str, request_id: RequestId) -> bool:
-    """Complete or undo a lock if its request is answered or was deleted; return whether it was either."""
-    block = draft.blocks[block_id]
+def _resolve_lock(draft: Draft, block_id: str, request_id: LockId) -> bool:
+    """Complete or undo a lock if its request is answered or was deleted; return whether it is of an open grant."""
+    block = draft.blocks.get(block_id)
+    if block is None or draft.is_set_aside(request_id.claim):
+        return False
     claim = draft.claim(request_id.claim)
     lock = transitions.status_of(block).locks[request_id]
-    has_request = claim is not None and request_id.index < len(claim.spec.requests)
-    if claim is None or not has_request or not transitions.is_owned_by(lock, claim.meta.uid):
+    is_owned = claim is not None and transitions.is_owned_by(lock, claim.meta.uid)
+    is_decided = _is_decided(claim, request_id, block_id) if claim is not None and is_owned else False
+    if claim is not None and is_decided:
+        draft.complete_lock(block, claim, request_id)
+    elif is_decided is False:
         draft.stage_block(transitions.undo(block, request_id))
-        return True
+    return is_decided is None and lock.state in _GRANTING
+
+
+def _is_decided(claim: PrivacyBudgetClaim, request_id: LockId, block_id: str) -> bool | None:
+    """Return whether a claim's status has decided that a lock on a block is completed; None if that is still open.
+
+    The lock of a settlement that is not decided is undone, since the claim may be settled in another way now.
+    """
+    if isinstance(request_id, SettlementId):
+        settlement = claim.status.settlement
+        return settlement is not None and block_id in settlement.budgets
+    if request_id.index >= len(claim.spec.requests):
+        return False
     response = claim.response_at(request_id.index)
     if response is None or response.state is ResponseState.PENDING:
-        return False
-    if response.state is ResponseState.SUCCESS and responses.covers(response, block_id):
-        draft.complete_lock(block, claim, request_id)
-    else:
-        draft.stage_block(transitions.undo(block, request_id))
-    return True
+        return None
+    return response.state is ResponseState.SUCCESS and responses.covers(response, block_id)
 
 
 def _resolve_grant(draft: Draft, request_id: RequestId, amounts: dict[str, PrivacyBudget], policy: Policy) -> None:
@@ -64,7 +76,7 @@ def _resolve_grant(draft: Draft, request_id: RequestId, amounts: dict[str, Priva
     unlocked for it.
     """
     index = request_id.index
-    claim = draft.open_claims.get(request_id.claim)  # a quarantined claim is left unchanged
+    claim = draft.open_claims.get(request_id.claim)  # an obstructed claim waits
     if claim is not None and claim.response_at(index) is None:
         request = claim.spec.requests[index].action
         assert isinstance(request, AllocateRequest)  # noqa: S101 - no other request has a lock that grants
@@ -90,10 +102,13 @@ def _needed_blocks(draft: Draft, claim: PrivacyBudgetClaim, index: int) -> int:
     return matching.needed(request, len(candidates))
 
 
-def _drop_stale_reservations(draft: Draft, block: PrivateDataBlock) -> None:
+def _drop_stale_reservations(draft: Draft, block_id: str) -> None:
     """Drop the reservations of claims that were deleted or no longer wait."""
+    block = draft.blocks.get(block_id)
+    if block is None:
+        return
     reserved = transitions.status_of(block).reserved
-    stale = {claim_id for claim_id in reserved if draft.is_readable(claim_id) and not _is_waiting(draft, claim_id)}
+    stale = {claim_id for claim_id in reserved if not draft.is_set_aside(claim_id) and not _is_waiting(draft, claim_id)}
     if stale:
         draft.stage_block(transitions.drop_reservations(block, stale))
 

@@ -45,12 +45,12 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
     clock_changes.take_future_as_now(draft)
     # 4. Delete the blocks that are marked for deletion, and record what was committed on their data.
     deletion.delete_blocks(draft)
-    # 5. Settle overdue claims.
-    overdue_claims.settle_overdue(draft, policy)
-    # 6. Sign the statements about privacy cards that claims ask for.
+    # 5. Sign the statements about privacy cards that claims ask for.
     card_statements.sign_requested(draft)
-    # 7. Answer new requests; an allocate request begins to wait.
+    # 6. Answer new requests; an allocate request begins to wait.
     answering.answer_requests(draft, policy)
+    # 7. Settle overdue claims.
+    overdue_claims.settle_overdue(draft, policy)
     # 8. Fail the allocate requests that timed out.
     allocate_requests.expire(draft, policy)
     # 9. Unlock budget by time.
@@ -84,7 +84,8 @@ def _unlock_by_time(draft: Draft, policy: Policy, *, at_once: bool) -> None:
     for block in list(draft.blocks.values()):
         due_ms = unlocking.next_ms(block, policy)
         if at_once or (due_ms is not None and draft.now_ms >= due_ms):
-            _stage_if_changed(draft, block, unlocking.by_period(block, policy, now_ms=draft.now_ms))
+            with draft.isolated_block(block.id):
+                _stage_if_changed(draft, block, unlocking.by_period(block, policy, now_ms=draft.now_ms))
 
 
 def _stage_if_changed(draft: Draft, before: PrivateDataBlock, after: PrivateDataBlock) -> None:
@@ -95,7 +96,6 @@ def _stage_if_changed(draft: Draft, before: PrivateDataBlock, after: PrivateData
 def _grant(draft: Draft, policy: Policy) -> bool:
     """Run one scheduling decision and apply it; return whether it granted anything."""
     for block in list(draft.blocks.values()):
-        _stage_if_changed(draft, block, unlocking.at_decision(block, policy, now_ms=draft.now_ms))
-    grants = cycle.decide(allocate_requests.snapshot(draft), policy)
-    allocate_requests.grant(draft, grants)
-    return bool(grants)
+        with draft.isolated_block(block.id):
+            _stage_if_changed(draft, block, unlocking.at_decision(block, policy, now_ms=draft.now_ms))
+    return allocate_requests.grant(draft, cycle.decide(allocate_requests.snapshot(draft), policy))

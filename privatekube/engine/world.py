@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from privatekube import errors
+from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
+
+BLOCK, CLAIM = "block", "claim"
+"""The kinds of objects in `errors.ResourceName`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,9 @@ class World:
         blocks: by id, in order of creation.
         open_claims: the claims that a pass has to look at, by id, in order of creation; see `claim.is_open`.
         closed_claims: the other claims that a lock or a reservation names, by id, those that exist and can be read.
-        unreadable_claims: ids of claims that a lock or a reservation names and that cannot be read.
+        obstructed_claims: open claims that depend on a block which is set aside, by id: they can only time out.
+        set_aside_claims: ids of claims that are left unchanged, because they cannot be read, decided or written.
+        set_aside_blocks: blocks that are left unchanged, by id, because they cannot be decided or written.
         records: of earlier data; empty if every block has a status.
         signing: None if no claim awaits a statement.
     """
@@ -61,6 +68,28 @@ class World:
     blocks: Mapping[str, PrivateDataBlock]
     open_claims: Mapping[str, PrivacyBudgetClaim]
     closed_claims: Mapping[str, PrivacyBudgetClaim] = field(default_factory=lambda: MappingProxyType({}))
-    unreadable_claims: frozenset[str] = frozenset()
+    obstructed_claims: Mapping[str, PrivacyBudgetClaim] = field(default_factory=lambda: MappingProxyType({}))
+    set_aside_claims: frozenset[str] = frozenset()
+    set_aside_blocks: Mapping[str, PrivateDataBlock] = field(default_factory=lambda: MappingProxyType({}))
     records: Records = Records()
     signing: Signing | None = None
+
+    def without(self, names: Iterable[errors.ResourceName]) -> World:
+        """Return the world with these objects set aside, and with the claims that depend on the blocks obstructed."""
+        ids = {kind: {name.id for name in names if name.kind == kind} for kind in (BLOCK, CLAIM)}
+        blocks = {key: block for key, block in self.blocks.items() if key in ids[BLOCK]}
+        claims = {key: claim for key, claim in self.open_claims.items() if key not in ids[CLAIM]}
+        obstructed = {
+            key: claim
+            for key, claim in claims.items()
+            if any(matching.depends_on(claim, block) for block in blocks.values())
+        }
+        known = {**self.obstructed_claims, **obstructed}
+        return replace(
+            self,
+            blocks={key: block for key, block in self.blocks.items() if key not in blocks},
+            open_claims={key: claim for key, claim in claims.items() if key not in obstructed},
+            obstructed_claims={key: claim for key, claim in known.items() if key not in ids[CLAIM]},
+            set_aside_claims=self.set_aside_claims | ids[CLAIM],
+            set_aside_blocks={**self.set_aside_blocks, **blocks},
+        )

@@ -8,23 +8,35 @@ has to be made again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from privatekube import errors
 from privatekube.engine import changes as decided
-from privatekube.engine.changes import Answer, BlockChange, Change, Deletion, LedgerEntry, Retirement, SpecChange, Write
-from privatekube.engine.world import World
+from privatekube.engine.changes import Answer, BlockChange, Change, Deletion, LedgerEntry, Retirement, Write
+from privatekube.engine.world import BLOCK, CLAIM, World
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.store import kinds
 from privatekube.store.base import R, ResourceStore
 
 _ATTEMPTS = 12
 
 
-def apply(store: ResourceStore, world: World, changes: Iterable[Change], *, completely: bool = True) -> bool:
-    """Write the changes; return whether some were left to a later pass, which are those that may wait.
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of the changes.
+
+    Args:
+        has_unwritten: whether some were left to a later pass, which are those that may wait.
+        has_new_requests: whether a claim that was written had more requests than the pass had read.
+    """
+
+    has_unwritten: bool
+    has_new_requests: bool
+
+
+def apply(store: ResourceStore, world: World, changes: Iterable[Change], *, completely: bool = True) -> Applied:
+    """Write the changes.
 
     Args:
         store: what `world` was read from.
@@ -35,6 +47,7 @@ def apply(store: ResourceStore, world: World, changes: Iterable[Change], *, comp
     Raises:
         Conflict: another writer changed what a change was decided on.
         NotFound: somebody deleted it.
+        Permanent: the store refuses a change; the error names the object whose change it is.
     """
     writer = _Writer(store, world)
     n_left = 0
@@ -42,7 +55,7 @@ def apply(store: ResourceStore, world: World, changes: Iterable[Change], *, comp
         due = [change for change in segment if completely or not (isinstance(change, BlockChange) and change.may_wait)]
         n_left += len(segment) - len(due)
         store.concurrently([partial(writer.write_all, part) for part in _independent(due)])
-    return n_left > 0
+    return Applied(n_left > 0, writer.has_new_requests)
 
 
 def _independent(segment: Sequence[Write]) -> list[list[Write]]:
@@ -61,7 +74,8 @@ class _Writer:
     def __init__(self, store: ResourceStore, world: World) -> None:
         self._store = store
         self._blocks = dict(world.blocks)
-        self._claims = {**world.closed_claims, **world.open_claims}
+        self._claims = {**world.closed_claims, **world.open_claims, **world.obstructed_claims}
+        self.has_new_requests = False
 
     def write_all(self, changes: Iterable[Write]) -> None:
         """Write changes one after another."""
@@ -69,16 +83,23 @@ class _Writer:
             self._write(change)
 
     def _write(self, change: Write) -> None:
+        try:
+            self._write_change(change)
+        except errors.NotServed:  # not caused by the object
+            raise
+        except errors.Permanent as error:
+            error.resource = _object_of(change)
+            raise
+
+    def _write_change(self, change: Write) -> None:
         match change:
             case BlockChange(block):
                 block = replace(block, meta=self._blocks[block.id].meta)
                 self._blocks[block.id] = self._write_status(block, self._rebase_block)
             case Answer(claim):
                 claim = replace(claim, meta=self._claims[claim.id].meta)
-                self._claims[claim.id] = self._write_status(claim, self._rebase_claim)
-            case SpecChange(claim):
-                claim = replace(claim, meta=self._claims[claim.id].meta)
-                self._claims[claim.id] = self._store.update(claim)
+                written = self._claims[claim.id] = self._write_status(claim, self._rebase_claim)
+                self.has_new_requests |= len(written.spec.requests) > len(claim.spec.requests)
             case LedgerEntry(entry):
                 self._store.append(entry)
             case Retirement(record):
@@ -93,11 +114,6 @@ class _Writer:
                 return self._store.update_status(resource)
             except errors.Conflict:
                 resource = rebase(resource)
-            except errors.NotServed:  # not caused by the resource
-                raise
-            except errors.Permanent as error:
-                error.resource = kinds.name_of(resource)
-                raise
         raise _conflict(resource.id)
 
     def _rebase_block(self, block: PrivateDataBlock) -> PrivateDataBlock:
@@ -112,6 +128,19 @@ class _Writer:
         if current is None or _relevant_to_claim(before, n_answered) != _relevant_to_claim(current, n_answered):
             raise _conflict(claim.id)
         return replace(claim, meta=current.meta, spec=current.spec)
+
+
+def _object_of(change: Write) -> errors.ResourceName:
+    """Return the object that is set aside if a change cannot be written."""
+    match change:
+        case BlockChange(block) | Deletion(block):
+            return errors.ResourceName(BLOCK, block.id)
+        case Retirement(record):
+            return errors.ResourceName(BLOCK, record.block_id)
+        case Answer(claim):
+            return errors.ResourceName(CLAIM, claim.id)
+        case LedgerEntry(entry):
+            return errors.ResourceName(CLAIM, entry.claim)
 
 
 def _relevant_to_block(block: PrivateDataBlock) -> tuple[object, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from privatekube import errors
 from privatekube.engine import admission
+from privatekube.engine.admission import Admissible
 from privatekube.engine.world import Records, Signing, World
 from privatekube.resources import signature
 from privatekube.resources.block import PrivateDataBlock
@@ -22,18 +23,31 @@ PUBLIC_KEY = "card_public_key"
 """The setting that tells everybody the public key."""
 
 
-def read(store: ResourceStore, now_ms: int) -> World:
+def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.ResourceName] = ()) -> World:
     """Read the claims that have an unanswered request, then all blocks, then what the pass needs to know beside them.
 
     In this order, a block that the store makes readable again in between comes without the claims that waited for
     it, which is safe; in the other order the claims would come without the block.
+
+    Args:
+        store: the store.
+        now_ms: the time in unix milliseconds.
+        set_aside: objects that the pass leaves as they are.
     """
-    claims = {claim.id: claim for claim in store.list_claims(open_only=True)}
+    obstructed = {claim.id: claim for claim in store.obstructed_claims()}
+    claims = {claim.id: claim for claim in store.list_claims(open_only=True) if claim.id not in obstructed}
     blocks = {block.id: block for block in store.list_blocks()}
-    closed, unreadable = _named_claims(store, blocks.values(), claims)
+    closed, unreadable = _named_claims(store, blocks.values(), {**claims, **obstructed})
     return World(
-        now_ms, blocks, claims, closed, unreadable, _records(store, blocks.values()), _signing(store, claims.values())
-    )
+        now_ms,
+        blocks,
+        claims,
+        closed,
+        obstructed,
+        unreadable,
+        records=_records(store, blocks.values()),
+        signing=_signing(store, claims.values()),
+    ).without(set_aside)
 
 
 def earlier_records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Records:
@@ -51,7 +65,7 @@ def _records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Record
     if not admission.new_blocks(blocks):
         return Records()
     records = earlier_records(store, blocks)
-    if not admission.admissible_blocks(blocks, records):
+    if not any(isinstance(item, Admissible) for item in admission.decide_admission(blocks, records)):
         return records
     return replace(records, entries=store.ledger(), claims=store.list_claims())
 

@@ -1,12 +1,14 @@
-"""Run a pass over a store: read, decide, apply; start again if another writer interferes."""
+"""Run a pass over a store: read, decide, apply; start again if another writer interferes or an object is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from privatekube import errors, retries
 from privatekube.engine import run_pass
-from privatekube.engine.changes import Change
+from privatekube.engine.changes import Change, Postponed, SetAside
 from privatekube.engine.world import World
 from privatekube.reconcile import apply, read_world
 from privatekube.scheduling.policy import Policy
@@ -14,14 +16,33 @@ from privatekube.store.base import ResourceStore
 
 ATTEMPTS = 6
 BACK_OFF = retries.BackOff(first_seconds=0.02)
+MOST_SET_ASIDE = 32
+"""How many objects that the store refuses to write are set aside before the rest is left to another pass."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The result of a pass.
+
+    Args:
+        has_unwritten: whether it left changes to a later pass, which may wait.
+        has_more: whether there is more to decide at once, in another pass.
+        set_aside: the objects that it left as they are, and why.
+    """
+
+    has_unwritten: bool
+    has_more: bool
+    set_aside: tuple[SetAside, ...] = ()
 
 
 def reconcile(
     store: ResourceStore, policy: Policy, *, now_ms: int, tick: bool | None = None, completely: bool = True
-) -> bool:
-    """Run one pass, and return whether it left writes to a later one; it leaves none if `completely`.
+) -> Pass:
+    """Run one pass.
 
-    When another writer interferes, the pass starts again from what is stored then, up to `ATTEMPTS` times in all.
+    When another writer interferes, the pass starts again from what is stored then, up to `ATTEMPTS` times in all. When
+    the store refuses to write an object, it starts again without that object and what depends on it.
 
     Args:
         store: holds blocks and claims; the whole pass is one transaction if the store supports them.
@@ -38,10 +59,19 @@ def reconcile(
     def decide(world: World) -> tuple[Change, ...]:
         return run_pass.run_pass(world, policy, tick=tick)
 
-    def run() -> bool:
-        return _run(store, decide, now_ms, completely=completely)
-
-    return retries.call(run, on=(errors.Conflict, errors.NotFound), attempts=ATTEMPTS, back_off=BACK_OFF)
+    refused: dict[errors.ResourceName, SetAside] = {}
+    done = None
+    while done is None and len(refused) < MOST_SET_ASIDE:
+        try:
+            done = _run_again_on_conflict(store, decide, now_ms, set_aside=refused, completely=completely)
+        except (errors.NotServed, errors.NotFound):  # not caused by the object
+            raise
+        except errors.Permanent as error:
+            if error.resource is None or error.resource in refused:
+                raise
+            refused[error.resource] = SetAside(error.resource, error)
+    done = done or Pass(has_unwritten=False, has_more=True)
+    return _told(replace(done, set_aside=(*refused.values(), *done.set_aside)))
 
 
 def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
@@ -49,9 +79,39 @@ def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:
     _run(store, lambda world: run_pass.withdraw(world, claim_id), now_ms)
 
 
+def _run_again_on_conflict(
+    store: ResourceStore,
+    decide: Callable[[World], tuple[Change, ...]],
+    now_ms: int,
+    *,
+    set_aside: Collection[errors.ResourceName],
+    completely: bool,
+) -> Pass:
+    def run() -> Pass:
+        return _run(store, decide, now_ms, set_aside=set_aside, completely=completely)
+
+    return retries.call(run, on=(errors.Conflict, errors.NotFound), attempts=ATTEMPTS, back_off=BACK_OFF)
+
+
 def _run(
-    store: ResourceStore, decide: Callable[[World], tuple[Change, ...]], now_ms: int, *, completely: bool = True
-) -> bool:
+    store: ResourceStore,
+    decide: Callable[[World], tuple[Change, ...]],
+    now_ms: int,
+    *,
+    set_aside: Collection[errors.ResourceName] = (),
+    completely: bool = True,
+) -> Pass:
     with store.transaction():
-        world = read_world.read(store, now_ms)
-        return apply.apply(store, world, decide(world), completely=completely)
+        world = read_world.read(store, now_ms, set_aside=set_aside)
+        changes = decide(world)
+        applied = apply.apply(store, world, changes, completely=completely)
+    is_cut_short = any(isinstance(change, Postponed) for change in changes)
+    notes = tuple(change for change in changes if isinstance(change, SetAside))
+    return Pass(applied.has_unwritten, applied.has_new_requests or is_cut_short, notes)
+
+
+def _told(done: Pass) -> Pass:
+    """Log, once and with its trace, why each object was set aside."""
+    for note in done.set_aside:
+        _log.error("set aside: %s", note.error, exc_info=note.error, extra={note.name.kind: note.name.id})
+    return done

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import bounds, meta
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import LockId
 
 Budgets = Mapping[str, PrivacyBudget]
 """Budget by block or claim id."""
@@ -149,7 +149,7 @@ class BlockStatus:
     acquired: Budgets = field(default_factory=lambda: MappingProxyType({}))
     reserved: Budgets = field(default_factory=lambda: MappingProxyType({}))
     committed: Budgets = field(default_factory=lambda: MappingProxyType({}))
-    locks: Mapping[RequestId, Lock] = field(default_factory=lambda: MappingProxyType({}))
+    locks: Mapping[LockId, Lock] = field(default_factory=lambda: MappingProxyType({}))
     last_release_ms: int | None = None
     number_of_data: int | None = None
     conditions: tuple[meta.Condition, ...] = ()

@@ -11,9 +11,9 @@ from privatekube.privacy import budget, budget_text
 from privatekube.resources import bounds, meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.refusals import Refusal
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import RequestId, SettlementId
 from privatekube.resources.requests import AllocateRequest, RegisterRequest, Request
-from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Response, ResponseState
+from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Detail, Response, ResponseState
 from privatekube.resources.statement import SignedStatement
 
 
@@ -82,6 +82,21 @@ class ClaimSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class OverdueSettlement:
+    """How the control plane settled a claim because its time to settle was over; it answers no request.
+
+    Args:
+        time_ms: when, unix milliseconds.
+        is_consumed: whether the budget was consumed, because the data was opened; otherwise it was released.
+        budgets: what was settled, by block id.
+    """
+
+    time_ms: int
+    is_consumed: bool
+    budgets: Budgets
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimStatus:
     """What the control plane writes. Maps are by block id; `statement` is about the card in the spec."""
 
@@ -91,6 +106,7 @@ class ClaimStatus:
     responses: tuple[Response, ...] = ()
     conditions: tuple[meta.Condition, ...] = ()
     statement: SignedStatement | None = None
+    settlement: OverdueSettlement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +125,25 @@ class PrivacyBudgetClaim:
     def request_id(self, index: int) -> RequestId:
         """Return the id of the request at `index`."""
         return RequestId(self.id, index)
+
+    @property
+    def settlement_id(self) -> SettlementId:
+        """The id of its settlement by the control plane."""
+        return SettlementId(self.id)
+
+    def answered(
+        self,
+        index: int,
+        state: ResponseState,
+        *,
+        refusal: Refusal | None = None,
+        detail: Detail | None = None,
+        holdings: ClaimStatus | None = None,
+    ) -> PrivacyBudgetClaim:
+        """Return the claim with an answer to one request, and its new `holdings` if that changes them."""
+        status = holdings or self.status
+        response = Response(self.spec.requests[index].identifier, state, refusal, detail)
+        return replace(self, status=replace(status, responses=(*status.responses[:index], response)))
 
     @property
     def is_waiting(self) -> bool:
@@ -144,6 +179,11 @@ class PrivacyBudgetClaim:
         stated = [] if after is None else [max(after.at_ms, self._answered_ms + 1000 * after.seconds)]
         latest = [granted_ms + within_ms for granted_ms in self._grant_times_ms]
         return min([*stated, *latest], default=None)
+
+    def is_overdue(self, within_ms: int, *, now_ms: int) -> bool:
+        """Return whether its time to settle has passed at `now_ms`, or it was settled already; see `settle_at_ms`."""
+        settle_at_ms = self.settle_at_ms(within_ms)
+        return self.status.settlement is not None or (settle_at_ms is not None and now_ms >= settle_at_ms)
 
     @property
     def _answered_ms(self) -> int:

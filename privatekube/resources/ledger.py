@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import request_id
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import LockId
 from privatekube.resources.wire import common
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
@@ -53,7 +54,7 @@ class Entry:
     data: str
     block: str
     claim: str
-    request: RequestId | None
+    request: LockId | None
     amount: PrivacyBudget
     reason: str
     mechanisms: tuple[str, ...] = ()
@@ -105,9 +106,9 @@ class Entry:
             raise errors.CorruptData(f"ledger: entry {document.get('sequence')}: {error}; restore a backup") from error
 
 
-def _request(fields: Reader) -> RequestId | None:
+def _request(fields: Reader) -> LockId | None:
     text = fields.optional_text("request")
-    return None if text is None else RequestId.parse(text)
+    return None if text is None else request_id.parse_lock_id(text)
 
 
 def _amount(fields: Reader) -> PrivacyBudget:

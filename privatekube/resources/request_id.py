@@ -1,4 +1,4 @@
-"""The id of a request: the claim that it belongs to, and its place among the claim's requests."""
+"""What a lock is of: a request of a claim, or the settlement of an overdue claim, which answers no request."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from privatekube import errors
 
+_SETTLEMENT = "settlement"
 _FORM = re.compile(r"(?P<claim>[^/]+/[^/]+)/(?P<index>0|[1-9][0-9]{0,8})")
 
 
@@ -41,3 +42,36 @@ class RequestId:
         if match is None:
             raise errors.invalid("request id", text, "must be namespace/claim/index", "write it like ns/train/0")
         return cls(match["claim"], int(match["index"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementId:
+    """Names the settlement of a claim by the control plane; the text form is `namespace/claim/settlement`.
+
+    Args:
+        claim: id of the claim, `namespace/name`.
+
+    >>> parse_lock_id(str(SettlementId("ns/train")))
+    SettlementId(claim='ns/train')
+    """
+
+    claim: str
+
+    def __str__(self) -> str:
+        return f"{self.claim}/{_SETTLEMENT}"
+
+
+LockId = RequestId | SettlementId
+"""What a lock is of."""
+
+
+def parse_lock_id(text: str) -> LockId:
+    """Read the text form of either id.
+
+    Raises:
+        InvalidInput: the text has another form.
+    """
+    claim, _, last = text.rpartition("/")
+    if last == _SETTLEMENT and claim.count("/") == 1:
+        return SettlementId(claim)
+    return RequestId.parse(text)

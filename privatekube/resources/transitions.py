@@ -23,7 +23,7 @@ from privatekube import errors
 from privatekube.privacy import budget, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import BlockStatus, Budgets, Lock, LockState, PrivateDataBlock, ReturnPolicy
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import LockId
 
 HOLDING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING, LockState.COMMITTING, LockState.ABORTING})
 """States in which a lock holds an amount that was taken from another part of the block."""
@@ -70,7 +70,7 @@ def unlock(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
 
 
 def reserve(
-    block: PrivateDataBlock, request: RequestId, demand: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: LockId, demand: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Record the demand of a request that waits; its lock also records that the block has unlocked for it."""
     return _with(
@@ -81,7 +81,7 @@ def reserve(
 
 
 def begin_acquire(
-    block: PrivateDataBlock, request: RequestId, amount: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: LockId, amount: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Take `amount` from available for a request, and hold it in the request's lock.
 
@@ -99,7 +99,7 @@ def begin_acquire(
 
 
 def begin_commit(
-    block: PrivateDataBlock, request: RequestId, amount: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: LockId, amount: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Take `amount` from what the claim acquired, and hold it in the request's lock, to be committed."""
     amount = _at_orders(block, amount)
@@ -108,7 +108,7 @@ def begin_commit(
 
 
 def begin_release(
-    block: PrivateDataBlock, request: RequestId, amount: PrivacyBudget, *, owner: str | None = None
+    block: PrivateDataBlock, request: LockId, amount: PrivacyBudget, *, owner: str | None = None
 ) -> PrivateDataBlock:
     """Take `amount` from what the claim acquired, and hold it in the request's lock, to be released."""
     amount = _at_orders(block, amount)
@@ -116,7 +116,7 @@ def begin_release(
     return _with(block, acquired=_minus(block, request.claim, amount), locks=_with_lock(block, request, lock))
 
 
-def complete(block: PrivateDataBlock, request: RequestId) -> PrivateDataBlock:
+def complete(block: PrivateDataBlock, request: LockId) -> PrivateDataBlock:
     """Finish the transition that an answered request's lock began, and drop the lock."""
     status = status_of(block)
     lock = status.locks.get(request)
@@ -133,7 +133,7 @@ def complete(block: PrivateDataBlock, request: RequestId) -> PrivateDataBlock:
     return _with(done, acquired=_plus(block, status.acquired, request.claim, amount))
 
 
-def undo(block: PrivateDataBlock, request: RequestId, *, keep_waiting: bool = False) -> PrivateDataBlock:
+def undo(block: PrivateDataBlock, request: LockId, *, keep_waiting: bool = False) -> PrivateDataBlock:
     """Revert the transition that a lock began, where its request failed or its claim was deleted.
 
     Args:
@@ -185,7 +185,7 @@ def charges(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
     return held
 
 
-def unfinished_locks(block: PrivateDataBlock) -> dict[RequestId, Lock]:
+def unfinished_locks(block: PrivateDataBlock) -> dict[LockId, Lock]:
     """Return the locks that hold an amount, by request id."""
     locks = status_of(block).locks
     return {request: lock for request, lock in locks.items() if lock.acquired is not None and lock.state in HOLDING}
@@ -226,11 +226,11 @@ def _with(block: PrivateDataBlock, **changes: object) -> PrivateDataBlock:
     return replace(block, status=replace(status_of(block), **changes))  # type: ignore[arg-type]  # fields of BlockStatus
 
 
-def _with_lock(block: PrivateDataBlock, request: RequestId, lock: Lock) -> dict[RequestId, Lock]:
+def _with_lock(block: PrivateDataBlock, request: LockId, lock: Lock) -> dict[LockId, Lock]:
     return {**status_of(block).locks, request: lock}
 
 
-def _without_lock(block: PrivateDataBlock, request: RequestId) -> dict[RequestId, Lock]:
+def _without_lock(block: PrivateDataBlock, request: LockId) -> dict[LockId, Lock]:
     return {other: lock for other, lock in status_of(block).locks.items() if other != request}
 
 

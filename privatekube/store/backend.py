@@ -37,6 +37,11 @@ class Backend(ResourceStore):
         return self._list(kinds.CLAIM, namespace, open_only=open_only)
 
     @override
+    def obstructed_claims(self) -> list[PrivacyBudgetClaim]:
+        """Return none: a block that cannot be read is an error here."""
+        return []
+
+    @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
         """Run the calls one after another."""
         return [call() for call in calls]

@@ -42,6 +42,9 @@ class ResourceStore(Protocol):
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
         """Return all claims, in order of creation; with `open_only`, those for which `kinds.is_open` holds."""
 
+    def obstructed_claims(self) -> list[PrivacyBudgetClaim]:
+        """Return the open claims that depend on a block which nothing can be done with now; `open_only` lacks them."""
+
     def create(self, resource: R) -> R:
         """Add a resource and return it with its uid, time of creation and version.
 

@@ -314,7 +314,7 @@ def test_whatever_came_before_what_is_foretold_comes_true(
     if prediction.arrivals is not None:
         for arrived in range(prediction.arrivals):
             assert not played.is_granted("c")
-            played.make(f"after{arrived}", builders.allocate(demand=wholes[0] * 0.0))
+            played.make(f"after{arrived}", builders.allocate(demand=wholes[0] * 2.0))  # it waits, and takes nothing
         assert played.is_granted("c")
     if prediction.granted_at_ms is not None:
         while clock.time_ms < prediction.granted_at_ms:

@@ -75,6 +75,7 @@ def test_an_administrator_settles_the_claim_of_another_but_takes_no_payment_back
     assert "cannot be taken back" in attacks.patch(apiserver, {"spec": {"dataOpened": False}}, user="administrator")
     assert "append-only" in attacks.patch(apiserver, {"spec": {"requests": []}}, user="administrator")
     assert attacks.patch(apiserver, CHANGES_OF_A_CLAIM["settle"], user="administrator") == ""
+    granted.clock.time_ms += 1000
     granted.run()
     assert granted.status("b").committed == {"ns/c": EpsilonDelta(0.1)}
 

@@ -13,7 +13,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import LockId
 from privatekube.resources.requests import ConsumeRequest, Request
 from privatekube.resources.responses import ResponseState
 from privatekube.store.base import ResourceStore
@@ -89,7 +89,7 @@ class Burst:
         plane.require_sound()  # audit of the ledger included
         plane.require_settled()
 
-    def _locks(self) -> list[RequestId]:
+    def _locks(self) -> list[LockId]:
         return [request for block in self._blocks() for request in transitions.status_of(block).locks]
 
     def _blocks(self) -> list[PrivateDataBlock]:

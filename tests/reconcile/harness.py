@@ -11,9 +11,11 @@ from privatekube.engine.world import World
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import apply, ledger_audit, read_world, reconcile
+from privatekube.reconcile.reconcile import Pass
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockStatus, Budgets, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
+from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest, RegisterRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import ordering, policy, unlocking
@@ -62,9 +64,11 @@ class Plane:
         """Write changes that were decided on the present state."""
         apply.apply(self.store, self.world(), changes)
 
-    def run(self, *, tick: bool | None = None, completely: bool = True) -> None:
+    def run(self, *, tick: bool | None = None, completely: bool = True) -> Pass:
         """Run a pass."""
-        reconcile.reconcile(self.store, self.policy, now_ms=self.clock.now_ms(), tick=tick, completely=completely)
+        return reconcile.reconcile(
+            self.store, self.policy, now_ms=self.clock.now_ms(), tick=tick, completely=completely
+        )
 
     def block(self, name: str, whole: PrivacyBudget | None = None) -> PrivateDataBlock:
         """Create a block, and return it as admitted."""
@@ -128,6 +132,7 @@ class Plane:
         for block in blocks.values():
             for request_id, lock in transitions.status_of(block).locks.items():
                 claim = claims.get(request_id.claim)
+                assert isinstance(request_id, RequestId), f"{block.id}: has a lock of {request_id}"
                 response = None if claim is None else claim.response_at(request_id.index)
                 assert response is not None, f"{block.id}: has a lock of {request_id}, which is not answered"
                 assert response.state is ResponseState.PENDING

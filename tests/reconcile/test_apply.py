@@ -93,7 +93,7 @@ def test_data_that_is_opened_meanwhile_makes_the_decision_invalid(racing: Plane)
 def test_completions_may_wait_and_are_said_to_be_left(plane: Plane) -> None:
     plane.block("b")
     plane.store.create(builders.claim("c", builders.allocate(0.5)))
-    assert apply.apply(plane.store, plane.world(), plane.decide(), completely=False)
+    assert apply.apply(plane.store, plane.world(), plane.decide(), completely=False).has_unwritten
     assert plane.status("b").locks
-    assert not apply.apply(plane.store, plane.world(), plane.decide())
+    assert not apply.apply(plane.store, plane.world(), plane.decide()).has_unwritten
     plane.require_settled()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from privatekube import errors
+from privatekube.engine import answering
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.reconcile import block_admission
 from privatekube.resources import refusals
@@ -220,6 +221,36 @@ def test_a_pass_reads_again_when_another_writer_was_first(plane: Plane) -> None:
     plane.store = racing
     with pytest.raises(errors.Conflict):
         plane.run()
+
+
+def test_a_claim_unlocks_once_however_often_it_asks(plane: Plane) -> None:
+    plane.unlock = "n=10"
+    plane.block("b", EpsilonDelta(10.0))
+    plane.ask("c", *[builders.allocate(0.001)] * 9)
+    assert plane.states("c") == ["success"] * 9
+    status = plane.status("b")
+    assert (status.pending + status.available).values[0] == pytest.approx(10 - 9 * 0.001)
+    assert status.pending.values[0] == pytest.approx(9.0)
+
+
+def test_an_amount_of_zero_is_refused_and_nothing_is_entered_in_the_ledger(plane: Plane) -> None:
+    plane.block("b")
+    nothing = EpsilonDelta(0.0)
+    plane.ask("c", builders.allocate(0.5), ConsumeRequest({"ns/b": nothing}), ReleaseRequest({"ns/b": nothing}))
+    _, consumed, released = plane.claim("c").status.responses
+    assert "must be above 0" in str(consumed.detail)
+    assert "must be above 0" in str(released.detail)
+    assert not plane.store.ledger()
+
+
+def test_one_claim_with_many_requests_does_not_hold_up_a_pass(plane: Plane) -> None:
+    plane.block("b")
+    plane.store.create(plane.claim_of("c", builders.allocate(0.5), *[ConsumeRequest({"ns/b": HALF * 0.001})] * 99))
+    plane.run()
+    assert len(plane.states("c")) == answering.MOST_ANSWERS
+    for _ in range(100 // answering.MOST_ANSWERS):
+        plane.run()
+    assert plane.states("c") == ["success"] * 100
 
 
 @pytest.mark.parametrize("unlock", ["n=2", "t=1s,5s"])

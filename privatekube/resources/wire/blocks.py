@@ -5,7 +5,7 @@ from __future__ import annotations
 from privatekube import errors
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import bounds, meta
+from privatekube.resources import bounds, meta, request_id
 from privatekube.resources.block import (
     BlockSpec,
     BlockStatus,
@@ -17,7 +17,7 @@ from privatekube.resources.block import (
     ReleaseMode,
     ReturnPolicy,
 )
-from privatekube.resources.request_id import RequestId
+from privatekube.resources.request_id import LockId
 from privatekube.resources.wire import common, reader
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
@@ -150,9 +150,9 @@ def _status_to_wire(status: BlockStatus) -> Json:
     return required | optional
 
 
-def _request_id(text: str, path: str) -> RequestId:
+def _request_id(text: str, path: str) -> LockId:
     try:
-        return RequestId.parse(text)
+        return request_id.parse_lock_id(text)
     except errors.InvalidInput as error:
         raise errors.InvalidInput(f"{path}: {error}") from error
 

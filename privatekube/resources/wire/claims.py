@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from privatekube import errors
 from privatekube.resources import bounds, meta
-from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim, SettleAfter
+from privatekube.resources.claim import ClaimSpec, ClaimStatus, OverdueSettlement, PrivacyBudgetClaim, SettleAfter
 from privatekube.resources.requests import (
     AllocateRequest,
     BlockCondition,
@@ -24,6 +24,8 @@ from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
 
 KIND = "PrivacyBudgetClaim"
+_OUTCOMES = {"consumed": True, "released": False}
+"""Whether the budget of a settled claim was consumed, by the name of the outcome."""
 
 
 def from_wire(document: object) -> PrivacyBudgetClaim:
@@ -66,6 +68,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             responses=tuple(responses.from_wire(fields) for fields in status.children("responses")),
             conditions=common.conditions_from_wire(status.children("conditions")),
             statement=_statement(status.child("statement")) if "statement" in status else None,
+            settlement=_settlement(status.child("settlement")) if "settlement" in status else None,
         ),
     )
 
@@ -95,6 +98,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "responses": [responses.to_wire(response) for response in status.responses],
                 "conditions": common.conditions_to_wire(status.conditions),
                 "statement": _statement_to_wire(status.statement),
+                "settlement": _settlement_to_wire(status.settlement),
             }
         ),
     }
@@ -121,6 +125,20 @@ def _statement_to_wire(signed: SignedStatement | None) -> Json | None:
         return None
     signature = signed.signature
     return {"privacyCard": signed.card, "text": signed.text, "key": signature.key, "signature": signature.value}
+
+
+def _settlement(document: Reader) -> OverdueSettlement:
+    time_ms, outcome = document.whole("time"), document.text("outcome")
+    if time_ms is None or outcome not in _OUTCOMES:
+        raise errors.InvalidInput("status.settlement: needs a time, and the outcome consumed or released; give both")
+    return OverdueSettlement(time_ms, _OUTCOMES[outcome], common.read_budgets(document, "budgets"))
+
+
+def _settlement_to_wire(settlement: OverdueSettlement | None) -> Json | None:
+    if settlement is None:
+        return None
+    (outcome,) = (name for name, is_consumed in _OUTCOMES.items() if is_consumed is settlement.is_consumed)
+    return {"time": settlement.time_ms, "outcome": outcome, "budgets": common.budgets_to_wire(settlement.budgets)}
 
 
 def condition_from_wire(document: object) -> BlockCondition:

@@ -126,8 +126,14 @@ class ControllerStore(KubernetesStore):
         """Return all claims from the server, or the cached open ones without the quarantined ones."""
         if not open_only:
             return super().list_claims(namespace)
-        usable = self._quarantine.usable_claims(self.known_claims(), self.known_blocks(), self._unreadable_blocks())
+        usable, _ = self._split_claims()
         return [claim for claim in usable if namespace in (None, claim.meta.namespace)]
+
+    @override
+    def obstructed_claims(self) -> list[PrivacyBudgetClaim]:
+        """Return the cached open claims that depend on a block which is quarantined or cannot be read."""
+        _, obstructed = self._split_claims()
+        return obstructed
 
     def known_blocks(self) -> list[PrivateDataBlock]:
         """Return all blocks that can be read, quarantined or not."""
@@ -245,6 +251,9 @@ class ControllerStore(KubernetesStore):
         except errors.Permanent:
             self.quarantine(kinds.name_of(resource))
         return None
+
+    def _split_claims(self) -> tuple[list[PrivacyBudgetClaim], list[PrivacyBudgetClaim]]:
+        return self._quarantine.split_claims(self.known_claims(), self.known_blocks(), self._unreadable_blocks())
 
     def _unreadable_blocks(self) -> list[UnreadableBlock]:
         return [UnreadableBlock.from_document(document) for document in self._blocks.unreadable()]

@@ -1,10 +1,10 @@
 """Quarantine: objects that a controller cannot work on for now, and the objects that depend on them.
 
 A claim is decided by all blocks that it requests, and settled on all blocks that it holds. Without one of them it would
-get less than it requested, or pay less than it used. So a claim that depends on a quarantined block is withheld from
-passes as well. So is a new block of the same dataset, or of some of the same days, because it may hold the same data;
-and a block without a status that a claim names which cannot be read, because its status may have been lost while the
-claim held budget there.
+get less than it requested, or pay less than it used. So a claim that depends on a quarantined block is obstructed: it
+can only time out. A new block of the same dataset, or of some of the same days, is withheld from passes, because it may
+hold the same data; so is a block without a status that a claim names which cannot be read, because its status may have
+been lost while the claim held budget there.
 """
 
 from __future__ import annotations
@@ -111,21 +111,30 @@ class Quarantine:
 
         return [block for block in usable if not must_wait(block)]
 
-    def usable_claims(
+    def split_claims(
         self,
         claims: Sequence[PrivacyBudgetClaim],
         blocks: Sequence[PrivateDataBlock],
         unreadable: Sequence[UnreadableBlock],
-    ) -> list[PrivacyBudgetClaim]:
-        """Return the claims that a pass can work on, given all readable `blocks`, quarantined or not."""
-        usable, _ = self._split(claims)
+    ) -> tuple[list[PrivacyBudgetClaim], list[PrivacyBudgetClaim]]:
+        """Return the claims that a pass can work on, and those that depend on a block which it cannot work on.
+
+        Quarantined claims are in neither.
+
+        Args:
+            claims: all readable claims.
+            blocks: all readable blocks, quarantined or not.
+            unreadable: the blocks that cannot be read.
+        """
         _, quarantined = self._split(blocks)
-        return [
-            claim
-            for claim in usable
-            if not any(matching.depends_on(claim, block) for block in quarantined)
-            and not any(block.may_concern(claim) for block in unreadable)
-        ]
+        usable: list[PrivacyBudgetClaim] = []
+        obstructed: list[PrivacyBudgetClaim] = []
+        for claim in self._split(claims)[0]:
+            is_obstructed = any(matching.depends_on(claim, block) for block in quarantined) or any(
+                block.may_concern(claim) for block in unreadable
+            )
+            (obstructed if is_obstructed else usable).append(claim)
+        return usable, obstructed
 
     def _split(self, resources: Sequence[R]) -> tuple[list[R], list[R]]:
         """Return the usable and the quarantined ones."""
