@@ -205,8 +205,15 @@ def test_no_claim_holds_budget_longer_than_the_controller_allows(
     stubborn = claims.to_wire(builders.claim("stubborn"))
     stubborn["spec"]["settleAfter"] = {"seconds": 316_224_000, "time": 253_402_300_799_999}
     attacks.create(apiserver, stubborn, user="claimant")
+    named = claims.to_wire(builders.claim("named"))
+    named["spec"]["requests"].append({**RELEASE, "identifier": "settle-after"})
+    named["spec"]["requests"][-1]["releaseRequest"] = {"release": {"ns/other": {"epsDel": {"epsilon": 0.1}}}}
+    attacks.create(apiserver, named, user="claimant")
+    full = claims.to_wire(builders.claim("full"))
+    full["spec"]["requests"] += [named["spec"]["requests"][-1]] * 255
+    attacks.create(apiserver, full, user="claimant")
     plane = Plane(store)
-    for name in ("silent", "stubborn"):
+    for name in ("silent", "stubborn", "named", "full"):
         wait_until(partial(is_answered, store, name), 30, controller.log)
         assert plane.states(name)[0] == "success"
     wait_until(lambda: not plane.status("b").acquired, 30, controller.log)
