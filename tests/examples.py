@@ -13,3 +13,10 @@ def examples(quick: int) -> int:
     profile = hypothesis.settings.default
     assert profile is not None
     return quick * profile.max_examples // _OF_QUICK
+
+
+def chosen(*, quick: int, nightly: int) -> int:
+    """Return the number of the profile in use, for a property whose number in `make nightly` is fixed."""
+    profile = hypothesis.settings.default
+    assert profile is not None
+    return nightly if profile.max_examples > _OF_QUICK else quick

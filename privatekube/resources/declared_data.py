@@ -84,8 +84,8 @@ class DeclaredData:
 
     def to_json(self) -> Json:
         """Return the form in which the record of deleted data keeps it."""
-        given = {"dataSource": self.source, "numbers": dict(self.numbers)}
-        return common.present({**given, "unit": self.unit, "identity": self.identity_id})
+        given = {"numbers": dict(self.numbers), "unit": self.unit, "identity": self.identity_id}
+        return {"dataSource": self.source, **common.present(given)}
 
     @classmethod
     def from_json(cls, fields: Reader) -> DeclaredData:
@@ -93,7 +93,8 @@ class DeclaredData:
         numbers = fields.child("numbers")
         given = [(name, numbers.optional_text(name)) for name in _NUMBERS]
         present = tuple((name, value) for name, value in given if value is not None)
-        return cls(fields.text("dataSource"), present, fields.optional_text("unit"), fields.optional_text("identity"))
+        unit, identity = fields.optional_text("unit"), fields.optional_text("identity")
+        return cls(fields.text("dataSource", ""), present, unit, identity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from privatekube.scheduling.request_table import RequestTable
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 
+@np.errstate(over="ignore")  # a share of a huge demand may be infinite, which is larger than all budgets as well
 def decide(snapshot: Snapshot, policy: Policy) -> tuple[GrantDecision, ...]:
     """Return what to grant, in this order; the function is pure and deterministic.
 

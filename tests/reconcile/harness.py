@@ -128,7 +128,8 @@ class Plane:
 
     def require_settled(self) -> None:
         """Check what must hold after a whole pass: only waiting requests have locks, and both sides agree."""
-        blocks, claims = self.blocks(), {claim.id: claim for claim in self.store.list_claims()}
+        blocks = {block.id: block for block in self.store.list_blocks() if block.status is not None}
+        claims = {claim.id: claim for claim in self.store.list_claims()}
         for block in blocks.values():
             for request_id, lock in transitions.status_of(block).locks.items():
                 claim = claims.get(request_id.claim)

@@ -127,6 +127,15 @@ def test_the_blocks_of_smallest_share_are_chosen() -> None:
     assert grants == (GrantDecision(RequestId("ns/c", 0), {"b": EpsilonDelta(0.5)}),)
 
 
+@pytest.mark.parametrize("order", sorted(ordering.ORDERINGS))
+def test_demands_near_the_largest_number_wait_and_delay_no_other(order: str) -> None:
+    blocks = {"a": view("a", EpsilonDelta(1.0, 1e-7)), "b": view("b", RenyiCurve((2, 4), (1.0, 1e-7)))}
+    huge: dict[str, PrivacyBudget] = {"a": EpsilonDelta(25.0, 1e308), "b": RenyiCurve((2, 4), (1.7e308, 1.7e308))}
+    small: dict[str, PrivacyBudget] = {"a": EpsilonDelta(0.1, 1e-8), "b": RenyiCurve((2, 4), (0.1, 1e-8))}
+    waiting = (request("c0", huge), request("c1", huge), request("c2", small, at=1))
+    assert [grant.request_id.claim for grant in cycle.decide(Snapshot(blocks, waiting), policy(order))] == ["ns/c2"]
+
+
 @pytest.mark.parametrize(
     ("flow", "window"),
     [

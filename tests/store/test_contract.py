@@ -14,6 +14,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger
 from privatekube.resources.block import BlockStatus, Dimension
 from privatekube.resources.data_identity import DataIdentity, DaySketch
+from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.ledger import Entry
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import Response, ResponseState
@@ -99,6 +100,12 @@ def test_ledger_entries_are_chained_entered_once_and_kept(opener: Opener) -> Non
 
 def test_records_of_deleted_data_are_listed(store: ResourceStore) -> None:
     record = RetiredData("d", "sha256:1", "ns/b", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.1)}, (entry("1"),))
+    store.retire(record)
+    assert store.list_retired() == [record]
+
+
+def test_the_record_of_a_block_that_declares_no_data_source_can_be_read(store: ResourceStore) -> None:
+    record = RetiredData("d", "", "ns/b", EpsilonDelta(1.0), {}, declared=DeclaredData(""))
     store.retire(record)
     assert store.list_retired() == [record]
 
