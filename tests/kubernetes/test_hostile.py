@@ -80,6 +80,12 @@ def test_an_administrator_settles_the_claim_of_another_but_takes_no_payment_back
     assert granted.status("b").committed == {"ns/c": EpsilonDelta(0.1)}
 
 
+def test_the_controller_asks_for_nothing_in_the_name_of_a_claim(apiserver: ApiServer, granted: Plane) -> None:
+    for name in ("open", "consume", "settle"):
+        assert "the claim belongs to" in attacks.patch(apiserver, CHANGES_OF_A_CLAIM[name], user="controller")
+    assert attacks.patch(apiserver, CHANGES_OF_A_CLAIM["label"], user="controller") == ""
+
+
 @pytest.fixture(scope="module")
 def pipelines(apiserver: ApiServer) -> tuple[str, str]:
     """Two service accounts of the namespace of the claims, with the claimant role."""
