@@ -122,7 +122,7 @@ class Controller:
         for event in status_events.between(before, after):
             if kind is kinds.CLAIM:
                 self.metrics.count_event(event)
-            self._recorder.record(kind.api_kind, after.meta, event)
+            self._recorder.record(kind, after.meta, event)
             _log.info(event.message, extra={"reason": event.reason, kind.name: after.id})
 
     def on_conflict(self) -> None:
@@ -138,7 +138,7 @@ class Controller:
         _log.error("quarantined: %s", fault, extra={kind.name: subject.id})
         if self.elector.term is not None:  # one replica is enough
             event = StatusEvent(status_events.FAILED, f"quarantined until it is corrected: {fault}", is_warning=True)
-            self._recorder.record(kind.api_kind, subject, event)
+            self._recorder.record(kind, subject, event)
 
     def _run_round(self) -> float:
         """Run a pass if this replica leads; return how long to wait for a change until the next, in seconds."""
@@ -224,7 +224,7 @@ class Controller:
         if resource is not None:
             kind: Kind[Any] = kinds.kind_of(resource)
             event = StatusEvent(status_events.FAILED, f"quarantined for a while: {error}", is_warning=True)
-            self._recorder.record(kind.api_kind, resource.meta, event)
+            self._recorder.record(kind, resource.meta, event)
 
     def _report_refused_blocks(self) -> None:
         """Record, once for each block that was not admitted, why it was not."""
@@ -239,7 +239,7 @@ class Controller:
                 admission.require_admissible(block, catalogue)
             except errors.PrivateKubeError as error:
                 event = StatusEvent(status_events.NOT_ADMITTED, str(error), is_warning=True)
-                self._recorder.record(kinds.BLOCK.api_kind, block.meta, event)
+                self._recorder.record(kinds.BLOCK, block.meta, event)
 
     def _end(self) -> None:
         self.store.drain()  # the next leader need not fence off a write that arrives late

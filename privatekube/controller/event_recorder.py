@@ -6,10 +6,12 @@ import logging
 import queue
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 from privatekube.controller.status_events import StatusEvent
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
+from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes.core_objects import CoreObjects
 
 _COMPONENT = "privatekube-controller"
@@ -33,14 +35,14 @@ class EventRecorder:
         """Begin to write, until the process ends."""
         threading.Thread(target=self._write, name="events", daemon=True).start()
 
-    def record(self, kind: str, subject: meta.ObjectMeta, event: StatusEvent) -> None:
+    def record(self, kind: Kind[Any], subject: meta.ObjectMeta, event: StatusEvent) -> None:
         """Queue an Event about an object; drop it if the queue is full."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {
             "metadata": {"generateName": f"{subject.name[:200]}.", "namespace": subject.namespace},
             "involvedObject": {
                 "apiVersion": meta.API_VERSION,
-                "kind": kind,
+                "kind": kind.api_kind,
                 "name": subject.name,
                 "namespace": subject.namespace,
                 "uid": subject.uid,
