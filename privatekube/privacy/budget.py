@@ -321,6 +321,22 @@ def total_rounded_up(budgets: Sequence[PrivacyBudget]) -> PrivacyBudget:
     return _summed(budgets, rounding.sum_rounded_up)
 
 
+def remainder(whole: PrivacyBudget, parts: Iterable[PrivacyBudget]) -> PrivacyBudget:
+    """Return what parts leave of `whole`; each component is rounded only once.
+
+    Raises:
+        InvalidBudget: a part has another type, or lacks an order.
+
+    >>> remainder(EpsilonDelta(1.0), [EpsilonDelta(0.1)] * 3)
+    EpsilonDelta(epsilon=0.7, delta=0.0)
+    """
+    kind, orders = type(whole), whole.orders
+    aligned = (part if type(part) is kind and part.orders == orders else at_orders_of(part, whole) for part in parts)
+    columns = zip(whole.values, *(part.values for part in aligned), strict=True)
+    left = [0.0 - math.fsum((-first, *others)) for first, *others in columns]
+    return RenyiCurve(whole.orders, tuple(left)) if isinstance(whole, RenyiCurve) else EpsilonDelta(*left)
+
+
 def _summed(parts: Sequence[PrivacyBudget], add: Callable[[Iterable[float]], float]) -> PrivacyBudget:
     first = parts[0]
     if len({(type(part), part.orders) for part in parts}) > 1:

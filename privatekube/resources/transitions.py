@@ -203,15 +203,16 @@ def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
         BudgetExceeded: the parts do not add up to the initial budget, by more than the rounding of one transition.
         InvalidBudget: a part lacks an order of the block.
     """
-    status, initial = status_of(block), block.spec.initial_budget
-    held = (status.pending, *status.acquired.values(), *status.committed.values(), *amounts_in_locks(block))
-    whole, *others = (_at_orders(block, part) for part in (initial, *held))
-    exact = budget.total((part * -1.0 for part in others), start=whole)
+    status, whole = status_of(block), _at_orders(block, block.spec.initial_budget)
+    parts = (status.pending, *status.acquired.values(), *status.committed.values(), *amounts_in_locks(block))
+    exact = budget.remainder(whole, parts)
+    if exact == status.available:
+        return block
     missing = exact - status.available
-    largest = [max(map(abs, column)) for column in zip(*(part.values for part in (whole, exact, *others)), strict=True)]
-    if not all(map(rounding.is_negligible, missing.values, largest)):
-        raise errors.BudgetExceeded(f"block {block.id}: its parts miss {missing} of {initial}; not written")
-    return _with(block, available=exact) if any(missing.values) else block
+    scales = (abs(a) + abs(b) for a, b in zip(whole.values, exact.values, strict=True))  # no part is larger
+    if not all(map(rounding.is_negligible, missing.values, scales)):
+        raise errors.BudgetExceeded(f"block {block.id}: its parts miss {missing} of {whole}; not written")
+    return _with(block, available=exact)
 
 
 def _return_budget(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
