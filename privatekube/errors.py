@@ -23,17 +23,25 @@ other libraries are translated where those libraries are called.
 
 from __future__ import annotations
 
+import enum
 from typing import NamedTuple
+
+
+class ResourceKind(enum.StrEnum):
+    """The kinds of resources that the control plane writes, as in messages and log fields."""
+
+    BLOCK = "block"
+    CLAIM = "claim"
 
 
 class ResourceName(NamedTuple):
     """The name of a block or a claim: its kind, and its id `namespace/name`.
 
-    >>> str(ResourceName("block", "ns/day-1"))
+    >>> str(ResourceName(ResourceKind.BLOCK, "ns/day-1"))
     'block ns/day-1'
     """
 
-    kind: str
+    kind: ResourceKind
     id: str
 
     def __str__(self) -> str:

@@ -10,7 +10,8 @@ from privatekube.engine import earlier_data
 from privatekube.engine.changes import LedgerEntry
 from privatekube.engine.draft import Draft
 from privatekube.engine.earlier_data import Catalogue
-from privatekube.engine.world import BLOCK, Records
+from privatekube.engine.world import Records
+from privatekube.errors import ResourceKind
 from privatekube.privacy import budget, budget_text, renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import transitions
@@ -41,7 +42,7 @@ def admit_blocks(draft: Draft) -> None:
             case Refused(block, error):
                 draft.drop_block(block.id)
                 if not isinstance(error, errors.PrivateKubeError):
-                    draft.set_aside(errors.ResourceName(BLOCK, block.id), error)
+                    draft.set_aside(errors.ResourceName(ResourceKind.BLOCK, block.id), error)
 
 
 @dataclass(frozen=True, slots=True)

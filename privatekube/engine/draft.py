@@ -27,7 +27,8 @@ from privatekube.engine.changes import (
     Write,
 )
 from privatekube.engine.journal import Journal
-from privatekube.engine.world import BLOCK, CLAIM, World
+from privatekube.engine.world import World
+from privatekube.errors import ResourceKind
 from privatekube.resources import conditions, matching, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
@@ -86,11 +87,11 @@ class Draft:
 
     def isolated_claim(self, claim_id: str) -> AbstractContextManager[None]:
         """Decide about one claim; see `_isolated`."""
-        return self._isolated(errors.ResourceName(CLAIM, claim_id))
+        return self._isolated(errors.ResourceName(ResourceKind.CLAIM, claim_id))
 
     def isolated_block(self, block_id: str) -> AbstractContextManager[None]:
         """Decide about one block; see `_isolated`."""
-        return self._isolated(errors.ResourceName(BLOCK, block_id))
+        return self._isolated(errors.ResourceName(ResourceKind.BLOCK, block_id))
 
     @contextmanager
     def _isolated(self, name: errors.ResourceName) -> Iterator[None]:
@@ -107,14 +108,14 @@ class Draft:
             self._barrier = barrier
             block, self._staging = self._staging, None
             if block is not None and not _is_sound(block, now_ms=self.now_ms):
-                name = errors.ResourceName(BLOCK, block.id)
+                name = errors.ResourceName(ResourceKind.BLOCK, block.id)
             self.set_aside(name, error)
 
     def set_aside(self, name: errors.ResourceName, error: Exception) -> None:
         """Leave an object as it is for the rest of the pass, and every claim that depends on a block."""
         self._notes.append(SetAside(name, error))
         claims: list[PrivacyBudgetClaim] = []
-        if name.kind == CLAIM:
+        if name.kind is ResourceKind.CLAIM:
             self._set_aside_claims.add(name.id)
             claims = [self.open_claims[name.id]] if name.id in self.open_claims else []
         elif name.id in self.blocks:

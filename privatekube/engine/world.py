@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from privatekube import errors
+from privatekube.errors import ResourceKind
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
-
-BLOCK, CLAIM = "block", "claim"
-"""The kinds of objects in `errors.ResourceName`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +74,9 @@ class World:
 
     def without(self, names: Iterable[errors.ResourceName]) -> World:
         """Return the world with these objects set aside, and with the claims that depend on the blocks obstructed."""
-        ids = {kind: {name.id for name in names if name.kind == kind} for kind in (BLOCK, CLAIM)}
-        blocks = {key: block for key, block in self.blocks.items() if key in ids[BLOCK]}
-        claims = {key: claim for key, claim in self.open_claims.items() if key not in ids[CLAIM]}
+        ids = {kind: {name.id for name in names if name.kind == kind} for kind in ResourceKind}
+        blocks = {key: block for key, block in self.blocks.items() if key in ids[ResourceKind.BLOCK]}
+        claims = {key: claim for key, claim in self.open_claims.items() if key not in ids[ResourceKind.CLAIM]}
         obstructed = {
             key: claim
             for key, claim in claims.items()
@@ -89,7 +87,7 @@ class World:
             self,
             blocks={key: block for key, block in self.blocks.items() if key not in blocks},
             open_claims={key: claim for key, claim in claims.items() if key not in obstructed},
-            obstructed_claims={key: claim for key, claim in known.items() if key not in ids[CLAIM]},
-            set_aside_claims=self.set_aside_claims | ids[CLAIM],
+            obstructed_claims={key: claim for key, claim in known.items() if key not in ids[ResourceKind.CLAIM]},
+            set_aside_claims=self.set_aside_claims | ids[ResourceKind.CLAIM],
             set_aside_blocks={**self.set_aside_blocks, **blocks},
         )

@@ -14,7 +14,8 @@ from functools import partial
 from privatekube import errors
 from privatekube.engine import changes as decided
 from privatekube.engine.changes import Answer, BlockChange, Change, Deletion, LedgerEntry, Retirement, Write
-from privatekube.engine.world import BLOCK, CLAIM, World
+from privatekube.engine.world import World
+from privatekube.errors import ResourceKind
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.store.base import R, ResourceStore
@@ -134,13 +135,13 @@ def _object_of(change: Write) -> errors.ResourceName:
     """Return the object that is set aside if a change cannot be written."""
     match change:
         case BlockChange(block) | Deletion(block):
-            return errors.ResourceName(BLOCK, block.id)
+            return errors.ResourceName(ResourceKind.BLOCK, block.id)
         case Retirement(record):
-            return errors.ResourceName(BLOCK, record.block_id)
+            return errors.ResourceName(ResourceKind.BLOCK, record.block_id)
         case Answer(claim):
-            return errors.ResourceName(CLAIM, claim.id)
+            return errors.ResourceName(ResourceKind.CLAIM, claim.id)
         case LedgerEntry(entry):
-            return errors.ResourceName(CLAIM, entry.claim)
+            return errors.ResourceName(ResourceKind.CLAIM, entry.claim)
 
 
 def _relevant_to_block(block: PrivateDataBlock) -> tuple[object, ...]:

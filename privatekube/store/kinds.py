@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, cast
 
 from privatekube import errors
+from privatekube.errors import ResourceKind
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.wire import blocks, claims
@@ -27,11 +28,11 @@ class Kind(Generic[R]):
         from_wire: reads a stored document; raises InvalidInput with the path of what does not fit.
         to_wire: writes one.
 
-    >>> BLOCK.name, BLOCK.plural, BLOCK.api_kind
+    >>> str(BLOCK.name), BLOCK.plural, BLOCK.api_kind
     ('block', 'privatedatablocks', 'PrivateDataBlock')
     """
 
-    name: str
+    name: ResourceKind
     plural: str
     api_kind: str
     resource_type: type[R]
@@ -62,8 +63,10 @@ class Kind(Generic[R]):
         return json.dumps(self.to_wire(resource), separators=(",", ":"))
 
 
-BLOCK = Kind("block", "privatedatablocks", blocks.KIND, PrivateDataBlock, blocks.from_wire, blocks.to_wire)
-CLAIM = Kind("claim", "privacybudgetclaims", claims.KIND, PrivacyBudgetClaim, claims.from_store, claims.to_wire)
+BLOCK = Kind(ResourceKind.BLOCK, "privatedatablocks", blocks.KIND, PrivateDataBlock, blocks.from_wire, blocks.to_wire)
+CLAIM = Kind(
+    ResourceKind.CLAIM, "privacybudgetclaims", claims.KIND, PrivacyBudgetClaim, claims.from_store, claims.to_wire
+)
 KINDS: tuple[Kind[Any], ...] = (BLOCK, CLAIM)
 
 

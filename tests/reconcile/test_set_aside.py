@@ -71,7 +71,7 @@ def test_a_fault_in_deciding_one_claim_is_of_that_claim(
         plane.store.create(plane.claim_of(claim, *pay(claim)))
     done = plane.run()
     assert plane.states("first") == plane.states("last") == ["success", "success"]
-    assert [note.name for note in done.set_aside] == [errors.ResourceName("claim", "ns/bad")]
+    assert [note.name for note in done.set_aside] == [errors.ResourceName(errors.ResourceKind.CLAIM, "ns/bad")]
     assert len(plane.states("bad")) < 2
     assert not plane.status("b").locks.keys() & {plane.claim("bad").request_id(1)}
     plane.require_sound()
@@ -136,7 +136,7 @@ def test_a_block_that_does_not_add_up_stops_only_the_claims_on_it(plane: Plane) 
     plane.store.create(builders.claim("free", builders.allocate(0.05, dataset="b")))
     before = plane.blocks()["ns/a"]
     done = plane.run()
-    assert [note.name for note in done.set_aside] == [errors.ResourceName("block", "ns/a")]
+    assert [note.name for note in done.set_aside] == [errors.ResourceName(errors.ResourceKind.BLOCK, "ns/a")]
     assert plane.states("free") == ["success"]
     assert plane.states("stuck") == []
     assert plane.blocks()["ns/a"] == before
@@ -157,7 +157,7 @@ def test_a_block_on_which_unlocking_fails_is_set_aside(plane: Plane, monkeypatch
     monkeypatch.setattr(unlocking, "by_period", mutant)
     plane.clock.time_ms += 5000
     done = plane.run()
-    assert [note.name for note in done.set_aside] == [errors.ResourceName("block", "ns/a")]
+    assert [note.name for note in done.set_aside] == [errors.ResourceName(errors.ResourceKind.BLOCK, "ns/a")]
     assert plane.status("b").available.values[0] > 0
 
 
