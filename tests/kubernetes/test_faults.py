@@ -8,7 +8,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from privatekube.store.base import ResourceStore
-from privatekube.store.clock import Clock
+from privatekube.store.clock import SYSTEM, Clock
 from tests.clock import FakeClock
 from tests.kubernetes import controller_stores, stores
 from tests.kubernetes.apiserver import ApiServer
@@ -41,11 +41,12 @@ def test_the_outcome_is_the_same_wherever_the_process_dies(apiserver: ApiServer)
     def empty(clock: Clock) -> ResourceStore:
         return stores.open_empty(apiserver, clock)
 
-    expected, parts = test_recovery.run_through("n=3", crash=None, empty=empty)
-    assert expected == test_recovery.run_through("n=3", crash=None)[0]
+    time_ms = SYSTEM.now_ms() + 3_600_000
+    expected, parts = test_recovery.run_through("n=3", crash=None, empty=empty, time_ms=time_ms)
+    assert expected == test_recovery.run_through("n=3", crash=None, time_ms=time_ms)[0]
     for step, count in enumerate(parts):
         for part in range(count):
-            result, _ = test_recovery.run_through("n=3", crash=(step, part), empty=empty)
+            result, _ = test_recovery.run_through("n=3", crash=(step, part), empty=empty, time_ms=time_ms)
             assert result == expected, f"step {step}, part {part}"
 
 

@@ -63,7 +63,11 @@ def on_sqlite(clock: Clock) -> ResourceStore:
 
 
 def run_through(
-    unlock: str, *, crash: tuple[int, int] | None, empty: Callable[[Clock], ResourceStore] = MemoryStore
+    unlock: str,
+    *,
+    crash: tuple[int, int] | None,
+    empty: Callable[[Clock], ResourceStore] = MemoryStore,
+    time_ms: int = FakeClock.time_ms,
 ) -> tuple[object, list[int]]:
     """Run all steps; in the pass of one of them, die after a part of its changes is stored, and start again.
 
@@ -71,11 +75,12 @@ def run_through(
         unlock: the policy.
         crash: the step, and the number of the part; see `crashing.stored_parts`.
         empty: returns an empty store.
+        time_ms: the time of the first step; a store that stamps blocks itself needs a later one than its own.
 
     Returns:
         The outcome, and how many parts the changes of each step's pass have.
     """
-    clock = FakeClock()
+    clock = FakeClock(time_ms)
     plane, parts = Plane(empty(clock), unlock=unlock, clock=clock), []
     for number, step in enumerate(steps()):
         step(plane)
