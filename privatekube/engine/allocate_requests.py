@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.engine import sums, unlocking
+from privatekube.engine import status_room, sums, unlocking
 from privatekube.engine.draft import Draft
 from privatekube.privacy import budget
 from privatekube.privacy.budget import PrivacyBudget
@@ -39,6 +39,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
+        status_room.require_claim_fits(demands, needed=matching.needed(request, len(candidates)))
         _require_room(draft, claim, candidates, policy)
     except errors.InvalidInput as error:
         draft.undo_locks(request_id)
@@ -78,16 +79,23 @@ def _has_arrived(claim: PrivacyBudgetClaim) -> bool:
 def _reserve(
     draft: Draft, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: RequestId, demand: PrivacyBudget
 ) -> None:
+    """Record a demand on a block, and that the block has unlocked for it.
+
+    Where the block's status has no room, nothing is recorded and nothing unlocks: the claim has the demand, too.
+    """
     status = transitions.status_of(block)
     lock = status.locks.get(request_id)
-    if lock is None or (claim.id not in status.reserved and lock.acquired is None):
+    is_missing = lock is None or (claim.id not in status.reserved and lock.acquired is None)
+    most = status_room.MOST_WAITING_BYTES
+    if is_missing and draft.room.take({block.id: demand}, request_id, draft.blocks, most=most):
         draft.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
 
 
 def grant(draft: Draft, grants: Iterable[GrantDecision]) -> bool:
     """Grant waiting requests their demands: acquire on all blocks, answer, complete the locks.
 
-    The answers are worked out together with the locks, so that a fault is found before anything is added.
+    The answers are worked out together with the locks, so that a fault is found before anything is added. A request
+    for whose locks a block's status has no room waits.
 
     Returns:
         Whether any request was granted.
@@ -95,7 +103,9 @@ def grant(draft: Draft, grants: Iterable[GrantDecision]) -> bool:
     granted: list[tuple[RequestId, PrivacyBudgetClaim]] = []
     for decision in grants:
         with draft.isolated_claim(decision.request_id.claim):
-            granted.append((decision.request_id, _acquired(draft, decision.request_id, decision.amounts)))
+            amounts, request_id, most = decision.amounts, decision.request_id, status_room.MOST_BLOCK_BYTES
+            if draft.room.take(amounts, request_id, draft.blocks, most=most):
+                granted.append((request_id, _acquired(draft, request_id, amounts)))
     for _, claim in granted:
         draft.write_status(claim, claim.status)
     for request_id, claim in granted:

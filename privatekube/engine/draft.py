@@ -27,6 +27,7 @@ from privatekube.engine.changes import (
     Write,
 )
 from privatekube.engine.journal import Journal
+from privatekube.engine.status_room import StatusRoom
 from privatekube.engine.world import World
 from privatekube.errors import ResourceKind
 from privatekube.resources import conditions, matching, transitions
@@ -67,6 +68,7 @@ class Draft:
         self._waiting: dict[str, int] = dict(Counter(claim.meta.namespace for claim in waiting))
         """How many requests wait, by namespace."""
         self._notes: list[Note] = []
+        self.room = StatusRoom()
         self._answered: dict[str, int] = {}
         """How many requests of each claim this pass has answered."""
         self._staging: PrivateDataBlock | None = None
@@ -142,8 +144,10 @@ class Draft:
         Raises:
             BudgetExceeded: its parts do not add up.
         """
-        self._staging = self.blocks[block.id]
-        block = conditions.update_block(transitions.require_balance(block), now_ms=self.now_ms)
+        before = self._staging = self.blocks[block.id]
+        block = transitions.require_balance(block)
+        if block.id not in self._staged or transitions.left(block) != transitions.left(before):
+            block = conditions.update_block(block, now_ms=self.now_ms)
         self._staging = None
         self._journal.put(self.blocks, block.id, block)
         self._journal.put(self._staged, block.id, may_wait and self._staged.get(block.id, True))

@@ -148,8 +148,11 @@ class RenyiCurve:
             raise errors.InvalidBudget("renyi: needs at least one order, and one epsilon per order")
         if not all(map(math.isfinite, epsilons)):
             raise errors.InvalidBudget(f"epsilons: {epsilons} must be finite numbers")
-        for name, values in (("orders", orders), ("epsilons", epsilons)):
-            object.__setattr__(self, name, tuple(values[position] for position in sorted_positions(orders)))
+        positions = sorted_positions(orders)
+        if any(map(operator.gt, orders, orders[1:])):
+            orders, epsilons = (tuple(values[position] for position in positions) for values in (orders, epsilons))
+        object.__setattr__(self, "orders", orders)
+        object.__setattr__(self, "epsilons", epsilons)
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[float, float]]) -> RenyiCurve:

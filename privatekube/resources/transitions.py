@@ -185,6 +185,12 @@ def charges(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
     return held
 
 
+def left(block: PrivateDataBlock) -> tuple[PrivacyBudget, PrivacyBudget]:
+    """Return the parts of a block that are not granted: pending and available."""
+    status = status_of(block)
+    return status.pending, status.available
+
+
 def unfinished_locks(block: PrivateDataBlock) -> dict[LockId, Lock]:
     """Return the locks that hold an amount, by request id."""
     locks = status_of(block).locks
@@ -241,7 +247,9 @@ def _at_orders(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivacyBudget:
     Raises:
         InvalidBudget: it lacks one of them.
     """
-    return budget.at_orders_of(amount, status_of(block).available)
+    kept = status_of(block).available
+    is_same = type(amount) is type(kept) and amount.orders == kept.orders
+    return amount if is_same else budget.at_orders_of(amount, kept)
 
 
 def _plus(block: PrivateDataBlock, budgets: Budgets, claim: str, amount: PrivacyBudget) -> dict[str, PrivacyBudget]:

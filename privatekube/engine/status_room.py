@@ -1,0 +1,94 @@
+"""How much room is left in the statuses of blocks and claims.
+
+An API server takes objects of up to 1.5 MB. A status above that could never be written again: not even to consume or to
+release what it holds. So nothing is added to a status that is larger than a bound below that, on every store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+
+from privatekube import errors
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.request_id import LockId
+from privatekube.resources.wire import blocks, common
+
+MOST_WAITING_BYTES, MOST_BLOCK_BYTES = 2**19, 2**20
+"""The largest status of a block to which a request that waits is added, and one to which a grant is added.
+
+Requests that wait leave room for grants. Consuming and releasing is never refused: it adds little, above the second.
+"""
+MOST_CLAIM_BYTES = 1_400_000
+"""The largest size that a claim may reach until it has paid."""
+_ENTRY_BYTES = 160
+"""What an entry takes besides its amounts and names: the keys of the JSON, the state and the owner of a lock."""
+_COPIES_WHILE_WAITING, _COPIES_WHEN_PAID = 2, 4
+"""How often a claim has its amounts. Waiting: in the answer, and reserved. Paid: in the grant, the request to consume,
+its answer, and the total."""
+
+
+class StatusRoom:
+    """The room in the statuses of blocks in one pass; what a pass removes counts only in the next."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, int] = {}
+
+    def take(
+        self, demands: Mapping[str, PrivacyBudget], request: LockId, known: Mapping[str, PrivateDataBlock], *, most: int
+    ) -> bool:
+        """Take the room for a request on each of these blocks; return whether there is enough, and take none if not.
+
+        Args:
+            demands: what the request has reserved or gets, by block id.
+            request: names it.
+            known: the blocks, by id.
+            most: the largest size of a status with it.
+        """
+        sizes = {key: _ENTRY_BYTES + 2 * (len(str(request)) + _bytes_of(amount)) for key, amount in demands.items()}
+        for key in sizes:
+            if key not in self._used:
+                self._used[key] = _status_bytes(known[key])
+        if any(self._used[key] + size > most for key, size in sizes.items()):
+            return False
+        for key, size in sizes.items():
+            self._used[key] += size
+        return True
+
+
+def require_claim_fits(demands: Mapping[str, PrivacyBudget], *, needed: int) -> None:
+    """Check that a claim can be written until it has paid.
+
+    Args:
+        demands: the demand on each candidate, by block id.
+        needed: on how many of them it is granted.
+
+    Raises:
+        InvalidInput: it could not.
+    """
+    sizes = sorted((_ENTRY_BYTES + len(key) + _bytes_of(amount) for key, amount in demands.items()), reverse=True)
+    size = max(_COPIES_WHILE_WAITING * sum(sizes), _COPIES_WHEN_PAID * sum(sizes[:needed]))
+    if size > MOST_CLAIM_BYTES:
+        bound = f"would take {size:,} bytes in the claim, more than {MOST_CLAIM_BYTES:,}"
+        raise errors.InvalidInput(f"demand on {len(demands)} blocks: {bound}; claim fewer of them at once")
+
+
+def _status_bytes(block: PrivateDataBlock) -> int:
+    """Return the size of a block's status: exactly if it may be near the bound, else from above."""
+    status = block.status
+    if status is None:
+        return 0
+    n_entries = len(status.acquired) + len(status.reserved) + len(status.committed) + 2 * len(status.locks)
+    at_most = n_entries * (_LONGEST_ENTRY_BYTES + _LONGEST_ORDER_BYTES * len(block.spec.initial_budget.values))
+    return at_most if at_most < MOST_WAITING_BYTES // 2 else len(json.dumps(blocks.to_wire(block)["status"]))
+
+
+_LONGEST_ENTRY_BYTES, _LONGEST_ORDER_BYTES = 800, 80
+"""An entry with the longest names, and what it takes for each order."""
+
+
+@lru_cache(maxsize=4096)
+def _bytes_of(amount: PrivacyBudget) -> int:
+    return len(json.dumps(common.budget_to_wire(amount)))
