@@ -8,6 +8,8 @@ Example:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from privatekube.engine import (
     admission,
     allocate_requests,
@@ -26,6 +28,7 @@ from privatekube.resources import refusals
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.scheduling import cycle
 from privatekube.scheduling.policy import Policy
+from privatekube.scheduling.snapshot import GrantDecision
 
 
 def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple[Change, ...]:
@@ -98,4 +101,16 @@ def _grant(draft: Draft, policy: Policy) -> bool:
     for block in list(draft.blocks.values()):
         with draft.isolated_block(block.id):
             _stage_if_changed(draft, block, unlocking.at_decision(block, policy, now_ms=draft.now_ms))
-    return allocate_requests.grant(draft, cycle.decide(allocate_requests.snapshot(draft), policy))
+    return allocate_requests.grant(draft, _decide(draft, policy))
+
+
+def _decide(draft: Draft, policy: Policy) -> tuple[GrantDecision, ...]:
+    """Return what is granted now; a request on which a decision fails is set aside, and the others are decided."""
+    snapshot = allocate_requests.snapshot(draft)
+    try:
+        return cycle.decide(snapshot, policy)
+    except Exception:  # noqa: BLE001 - it is told below, as the fault of the requests that cause it
+        for request in snapshot.waiting:
+            with draft.isolated_claim(request.id.claim):
+                cycle.decide(replace(snapshot, waiting=(request,)), policy)
+        return cycle.decide(allocate_requests.snapshot(draft), policy)

@@ -60,6 +60,17 @@ def test_it_reports_what_happened(apiserver: ApiServer, store: KubernetesStore, 
     assert any(line.get("reason") == "Granted" and line.get("claim") == "ns/c" for line in controller.log_entries())
 
 
+def test_many_requests_of_a_claim_are_answered_pass_after_pass_without_waiting_for_a_change(
+    store: KubernetesStore, start: Starter
+) -> None:
+    controller = start("a", "--unlock", "all", "--period", "1h")
+    store.create(builders.block("b"))
+    part = EpsilonDelta(0.25 / 64)
+    store.create(Plane.claim_of("c", builders.allocate(0.25), *[ConsumeRequest({"ns/b": part})] * 40))
+    wait_until(lambda: is_answered(store, "c", 40), 30, controller.log)
+    assert Plane(store).states("c") == ["success"] * 41
+
+
 def reasons(apiserver: ApiServer) -> set[str]:
     events = json.loads(apiserver.kubectl("get", "events", "-n", "ns", "-o", "json"))
     return {event["reason"] for event in events["items"]}

@@ -83,6 +83,12 @@ def test_a_request_that_arrives_meanwhile_is_answered_in_the_next_pass(racing: P
     assert racing.states("c") == ["success", "success", "success"]
 
 
+def test_a_pass_says_that_a_request_arrived_meanwhile_since_no_watch_will(racing: Plane) -> None:
+    race(racing, lambda: racing.append("c", ConsumeRequest({"ns/x": HALF})))
+    assert racing.run().has_more
+    assert not racing.run().has_more
+
+
 def test_data_that_is_opened_meanwhile_makes_the_decision_invalid(racing: Plane) -> None:
     race(racing, lambda: racing.open_data("c"))
     with pytest.raises(errors.Conflict, match="ns/c: another writer changed it meanwhile"):

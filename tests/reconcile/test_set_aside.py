@@ -19,6 +19,9 @@ from privatekube.resources import refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
 from privatekube.resources.requests import ConsumeRequest
+from privatekube.scheduling import cycle
+from privatekube.scheduling.policy import Policy
+from privatekube.scheduling.snapshot import GrantDecision, Snapshot
 from privatekube.store.base import R, ResourceStore
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
@@ -104,6 +107,25 @@ def test_a_fault_in_ending_one_claim_is_of_that_claim(plane: Plane, monkeypatch:
     plane.run()
     assert not plane.claim("bad").holds_budget
     plane.require_settled()
+
+
+def test_a_request_on_which_a_decision_fails_does_not_keep_others_from_a_grant(
+    plane: Plane, monkeypatch: Patch
+) -> None:
+    plane.block("b")
+    for claim in ("first", "bad", "last"):
+        plane.store.create(plane.claim_of(claim, builders.allocate(0.1)))
+    decide = cycle.decide
+
+    def mutant(snapshot: Snapshot, policy: Policy) -> tuple[GrantDecision, ...]:
+        if any(request.id.claim == "ns/bad" for request in snapshot.waiting):
+            raise OverflowError("int too big to convert")
+        return decide(snapshot, policy)
+
+    monkeypatch.setattr(cycle, "decide", mutant)
+    done = plane.run()
+    assert plane.states("first") == plane.states("last") == ["success"]
+    assert [note.name.id for note in done.set_aside] == ["ns/bad"]
 
 
 def test_it_is_logged_once_with_its_trace(plane: Plane, monkeypatch: Patch, caplog: pytest.LogCaptureFixture) -> None:
