@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.engine import changes, ledger_entries
+from privatekube.engine import ledger_entries
+from privatekube.engine.change_list import ChangeList
 from privatekube.engine.changes import (
     Answer,
-    Barrier,
     BlockChange,
     Change,
     LedgerEntry,
@@ -59,10 +59,7 @@ class Draft:
         """Ids of changed blocks that have no change yet, and whether they may wait for their next one."""
         self._newly_pending: dict[str, None] = {}
         """Ids of claims whose pending answer has no change yet."""
-        self._changes: dict[int, Change] = {}
-        self._places: dict[tuple[int, object], int] = {}
-        """The places of the changes, by the place of the barrier before them and what they are of."""
-        self._barrier = -1
+        self._changes = ChangeList(self._journal)
         known = (*world.open_claims.values(), *world.obstructed_claims.values())
         waiting = (claim for claim in known if _has_pending_answer(claim.status))
         self._waiting: dict[str, int] = dict(Counter(claim.meta.namespace for claim in waiting))
@@ -102,12 +99,11 @@ class Draft:
         That is the named object, or the block that they were changing if it was wrong before. Then no decision of this
         pass has changed the block, so none is lost with it.
         """
-        mark, barrier = self._journal.mark(), self._barrier
+        mark = self._journal.mark()
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop what is decided about others
             self._journal.roll_back(mark)
-            self._barrier = barrier
             block, self._staging = self._staging, None
             if block is not None and not _is_sound(block, now_ms=self.now_ms):
                 name = errors.ResourceName(ResourceKind.BLOCK, block.id)
@@ -165,21 +161,8 @@ class Draft:
             self._journal.put(self._closed_claims, claim_id, claim)
 
     def add(self, change: Write) -> None:
-        """Add a change, after all earlier ones of another type or of the same object.
-
-        Of two answers to one claim with nothing in between, the second includes the first and replaces it.
-        """
-        key = changes.key(change)
-        place = self._places.get((self._barrier, key))
-        before = self._changes.get(len(self._changes) - 1)
-        if place is not None and isinstance(change, Answer) and isinstance(before, Answer):
-            self._journal.put(self._changes, place, change)
-            return
-        if place is not None or (before is not None and type(before) is not type(change)):
-            self._barrier = len(self._changes)
-            self._journal.put(self._changes, self._barrier, Barrier())
-        self._journal.put(self._places, (self._barrier, key), len(self._changes))
-        self._journal.put(self._changes, len(self._changes), change)
+        """Add a change after those so far."""
+        self._changes.add(change)
 
     def write_status(self, claim: PrivacyBudgetClaim, status: ClaimStatus) -> PrivacyBudgetClaim:
         """Write a claim's status after all changed blocks that must not wait; return the claim."""
@@ -256,7 +239,7 @@ class Draft:
             claim = self.open_claims[claim_id]
             self.write_status(claim, claim.status)
         self._write_blocks(may_wait=True)
-        return (*self._changes.values(), *self._notes)
+        return (*self._changes.all(), *self._notes)
 
     def _write_blocks(self, *, may_wait: bool = False) -> None:
         """Add the changes of the staged blocks that must not wait, or of those that may."""
