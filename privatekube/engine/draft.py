@@ -68,13 +68,15 @@ class Draft:
         self.room = StatusRoom()
         self._answered: dict[str, int] = {}
         """How many requests of each claim this pass has answered."""
+        self._balanced: set[str] = set()
+        """Ids of changed blocks whose parts were added up."""
         self._staging: PrivateDataBlock | None = None
         """The block that is being changed, as it was before."""
 
     def claim(self, claim_id: str) -> PrivacyBudgetClaim | None:
         """Return the claim with that id; None if it does not exist."""
-        claims = (self.open_claims, self.obstructed_claims, self._closed_claims)
-        return next((known[claim_id] for known in claims if claim_id in known), None)
+        claim = self.open_claims.get(claim_id) or self.obstructed_claims.get(claim_id)
+        return claim or self._closed_claims.get(claim_id)
 
     def n_waiting(self, namespace: str) -> int:
         """Return how many requests of a namespace wait."""
@@ -141,7 +143,9 @@ class Draft:
             BudgetExceeded: its parts do not add up.
         """
         before = self._staging = self.blocks[block.id]
-        block = transitions.require_balance(block)
+        if block.id not in self._balanced or not transitions.has_same_parts(before, block):
+            block = transitions.require_balance(block)
+            self._balanced.add(block.id)
         if block.id not in self._staged or transitions.left(block) != transitions.left(before):
             block = conditions.update_block(block, now_ms=self.now_ms)
         self._staging = None

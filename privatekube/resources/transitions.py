@@ -66,6 +66,8 @@ def unlock(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
     status = status_of(block)
     pending = _at_orders(block, status.pending)
     moved = _at_orders(block, amount).minimum(pending)
+    if not any(moved.values):
+        return block
     return replace(block, status=replace(status, pending=pending - moved, available=status.available + moved))
 
 
@@ -191,6 +193,12 @@ def left(block: PrivateDataBlock) -> tuple[PrivacyBudget, PrivacyBudget]:
     return status.pending, status.available
 
 
+def has_same_parts(before: PrivateDataBlock, after: PrivateDataBlock) -> bool:
+    """Return whether a transition moved no budget, as a reservation does: its balance needs no second check."""
+    old, new = status_of(before), status_of(after)
+    return all(getattr(old, part) is getattr(new, part) for part in ("pending", "available", "acquired", "committed"))
+
+
 def unfinished_locks(block: PrivateDataBlock) -> dict[LockId, Lock]:
     """Return the locks that hold an amount, by request id."""
     locks = status_of(block).locks
@@ -199,7 +207,8 @@ def unfinished_locks(block: PrivateDataBlock) -> dict[LockId, Lock]:
 
 def amounts_in_locks(block: PrivateDataBlock) -> list[PrivacyBudget]:
     """Return the amounts in unfinished locks."""
-    return [lock.acquired for lock in unfinished_locks(block).values() if lock.acquired is not None]
+    locks = status_of(block).locks.values()
+    return [lock.acquired for lock in locks if lock.acquired is not None and lock.state in HOLDING]
 
 
 def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
