@@ -75,6 +75,32 @@ def test_a_claimant_adds_no_finalizer_and_no_owner_to_its_own_claim(apiserver: A
         assert f"metadata.{name}: can be changed by the controller only" in refused
 
 
+@pytest.mark.parametrize(
+    "change", [{"finalizers": ["example.org/keep"]}, {"finalizers": [documents.FINALIZER]}, {"ownerReferences": OWNERS}]
+)
+def test_a_claim_is_created_with_no_owner_and_no_finalizer(
+    apiserver: ApiServer, granted: Plane, change: dict[str, Json]
+) -> None:
+    """A claim with an owner is deleted with it: what it was granted, and has opened, would return to its block."""
+    document = claims.to_wire(builders.claim("forged"))
+    document["metadata"] |= change
+    (name,) = change
+    assert f"metadata.{name}: a new object may have none" in attacks.create(
+        apiserver, document, user="claimant", status=1
+    )
+
+
+def test_a_block_is_created_with_no_owner_and_no_finalizer_but_that_of_the_controller(
+    apiserver: ApiServer, granted: Plane
+) -> None:
+    document = blocks.to_wire(documents.with_finalizer(builders.block("another")))
+    foreign = {**document, "metadata": {**document["metadata"], "finalizers": ["example.org/keep"]}}
+    assert "metadata.finalizers" in attacks.create(apiserver, foreign, user="data-owner", status=1)
+    owned = {**document, "metadata": {**document["metadata"], "ownerReferences": OWNERS}}
+    assert "metadata.ownerReferences" in attacks.create(apiserver, owned, user="data-owner", status=1)
+    attacks.create(apiserver, document, user="data-owner")
+
+
 RECORDS = {
     "privacyledgerentries": "the ledger and the records are written by the controller only",
     "retiredprivatedata": "the ledger and the records are written by the controller only",
