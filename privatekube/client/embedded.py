@@ -53,6 +53,7 @@ class Embedded:
     def delete_block(self, block_id: str) -> None:
         """Delete a block and record what was committed on its data."""
         with self.store.transaction():
+            self.run()  # restores a status that was lost, so that it is recorded
             block_admission.remove(self.store, stored.block(self.store, block_id), now_ms=self.clock.now_ms())
             self.run()
 

@@ -26,7 +26,8 @@ def admit_blocks(draft: Draft) -> None:
     """Give blocks without a status one: all of their budget is locked, except what was committed on their data before.
 
     Such a block is new, or its status was lost. A block with data of another block, or with data that had another
-    budget before, is not admitted: nothing can be claimed on it.
+    budget before, is not admitted: nothing can be claimed on it. One that is marked for deletion gets a status only for
+    its record, where something was committed or is held on it.
     """
     records = draft.world.records
     blocks = [*draft.blocks.values(), *draft.set_aside_blocks.values()]
@@ -39,6 +40,10 @@ def admit_blocks(draft: Draft) -> None:
             case Admissible(block):
                 with draft.isolated_block(block.id):
                     _admit(draft, decision, list(entries.values()))
+            case Refused(block) if block.meta.is_deleted:
+                with draft.isolated_block(block.id):
+                    if earlier_data.was_admitted(block, records):  # its record is its own, whatever refuses it now
+                        _admit(draft, Admissible(block, ()), list(entries.values()))
             case Refused(block, error):
                 draft.drop_block(block.id)
                 if not isinstance(error, errors.PrivateKubeError):
@@ -62,8 +67,9 @@ class Refused:
 
 
 def new_blocks(blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
-    """Return the blocks that are to be admitted."""
-    return [block for block in blocks if block.status is None and not block.meta.is_deleted]
+    """Return the blocks that are to be admitted, after those that are only to be recorded and deleted."""
+    new = [block for block in blocks if block.status is None]
+    return sorted(new, key=lambda block: not block.meta.is_deleted)
 
 
 def decide_admission(blocks: Collection[PrivateDataBlock], records: Records) -> list[Admissible | Refused]:
@@ -94,7 +100,8 @@ def _admit(draft: Draft, decision: Admissible, known: list[Entry]) -> None:
     inheritance = earlier_data.inherited(block, decision.retired, [*known, *lost])
     entry = inheritance.entry(block, draft.now_ms)
     _enter(draft, [*lost, *([] if entry is None else [entry])], {})
-    draft.stage_block(transitions.initialize_status(block, inheritance.committed))
+    if inheritance.committed or not block.meta.is_deleted:
+        draft.stage_block(transitions.initialize_status(block, inheritance.committed))
 
 
 def _enter(draft: Draft, entries: Iterable[Entry], known: dict[str, Entry]) -> None:

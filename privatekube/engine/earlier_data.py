@@ -155,6 +155,16 @@ def inherited(block: PrivateDataBlock, records: Sequence[RetiredData], entries: 
     return Inheritance(committed, largest - in_ledger if exceeds(largest, in_ledger) else None, len(own))
 
 
+def was_admitted(block: PrivateDataBlock, records: Records) -> bool:
+    """Return whether a block without a status had one: the ledger has an entry of it, or a claim holds budget there.
+
+    Raises:
+        InvalidBudget: a claim holds budget of another type than the block's.
+    """
+    is_in_ledger = any(entry.identity.startswith(f"{block.meta.uid}/") for entry in records.entries)
+    return is_in_ledger or any(lost_holdings(block, records.entries, records.claims, 0))
+
+
 def lost_holdings(
     block: PrivateDataBlock, entries: Sequence[Entry], claims: Iterable[PrivacyBudgetClaim], time_ms: int
 ) -> Iterator[Entry]:

@@ -33,7 +33,7 @@ def _mechanisms(claim: PrivacyBudgetClaim, request_id: LockId) -> tuple[str, ...
 
 
 def unsettled_entries(block: PrivateDataBlock, time_ms: int) -> Iterator[Entry]:
-    """Yield what claims hold on a block that is about to be deleted: from then on it counts as committed."""
+    """Yield what counts as committed once a block is deleted: what claims hold, and what none of its parts states."""
     if block.status is None:
         return
     for claim_id, amount in block.status.acquired.items():
@@ -44,6 +44,10 @@ def unsettled_entries(block: PrivateDataBlock, time_ms: int) -> Iterator[Entry]:
             identity = _lock_identity(block, lock.owner, request_id)
             claim_id = request_id.claim
             yield Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.UNSETTLED)
+    unstated = transitions.unstated_charge(block)
+    if unstated is not None:
+        identity = f"{block.meta.uid}/{ledger.UNSETTLED}/{transitions.INHERITED}"
+        yield Entry(identity, time_ms, *_place(block), transitions.INHERITED, None, unstated, ledger.UNSETTLED)
 
 
 def _place(block: PrivateDataBlock) -> tuple[str, str, str]:

@@ -105,9 +105,9 @@ def _needed_blocks(draft: Draft, claim: PrivacyBudgetClaim, index: int) -> int:
 def _drop_stale_reservations(draft: Draft, block_id: str) -> None:
     """Drop the reservations of claims that were deleted or no longer wait."""
     block = draft.blocks.get(block_id)
-    if block is None:
+    if block is None or block.status is None:
         return
-    reserved = transitions.status_of(block).reserved
+    reserved = block.status.reserved
     stale = {claim_id for claim_id in reserved if not draft.is_set_aside(claim_id) and not _is_waiting(draft, claim_id)}
     if stale:
         draft.stage_block(transitions.drop_reservations(block, stale))

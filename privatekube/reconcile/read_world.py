@@ -60,12 +60,13 @@ def earlier_records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) ->
 
 
 def _records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Records:
-    """Return the records if there is a new block, with the ledger and all claims if one of them is admissible."""
+    """Return the records if there is a new block, with ledger and all claims if one is admissible or to be deleted."""
     blocks = list(blocks)
     if not admission.new_blocks(blocks):
         return Records()
     records = earlier_records(store, blocks)
-    if not any(isinstance(item, Admissible) for item in admission.decide_admission(blocks, records)):
+    decisions = admission.decide_admission(blocks, records)
+    if not any(isinstance(item, Admissible) or item.block.meta.is_deleted for item in decisions):
         return records
     return replace(records, entries=store.ledger(), claims=store.list_claims())
 

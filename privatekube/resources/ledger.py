@@ -41,8 +41,9 @@ class Entry:
         claim: id of the claim.
         request: id of the request; None where no request committed it.
         amount: what was committed.
-        reason: `consumed`; `unsettled`: held by a claim when the block was deleted; `opening`: before the ledger;
-            `inherited`: committed on other blocks that had the same records, see `transitions.INHERITED`.
+        reason: `consumed`; `unsettled`: held by a claim when the block was deleted, or stated by none of its parts;
+            `opening`: before the ledger; `inherited`: committed on other blocks that had the same records, see
+            `transitions.INHERITED`.
         mechanisms: the mechanisms that ran for it, as the claimant stated.
         sequence: position in the ledger, from 1; 0 before it is entered.
         digest: of this entry and all before it; empty before it is entered.

@@ -172,14 +172,30 @@ def is_owned_by(lock: Lock, owner: str) -> bool:
 
 
 def charges(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
-    """Return what counts as committed once the block is deleted, by claim id: the committed and the acquired budget.
+    """Return what counts as committed once a block is deleted, by claim id: all that is neither pending nor available.
 
-    Acquired budget counts, since it cannot be proved that the data behind it was not read.
+    Acquired budget counts, since it cannot be proved that the data behind it was not read; so does what no part of the
+    block states.
     """
     if block.status is None:
         return {}
-    held = {**block.status.committed}
-    for claim, amount in block.status.acquired.items():
+    held, unstated = _stated_charges(block), unstated_charge(block)
+    return held if unstated is None else _plus(block, held, INHERITED, unstated)
+
+
+def unstated_charge(block: PrivateDataBlock) -> PrivacyBudget | None:
+    """Return what of the initial budget no part of a block states, as its status was damaged; None if it adds up."""
+    status, whole = status_of(block), _at_orders(block, block.spec.initial_budget)
+    rest = budget.remainder(whole, (status.pending, status.available, *_stated_charges(block).values()))
+    missing = rest - rest.minimum(rest * 0.0)
+    scale = whole - status.available.minimum(whole * 0.0)
+    return None if budget.is_negligible(missing, capacity=scale) else missing
+
+
+def _stated_charges(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
+    status = status_of(block)
+    held = {**status.committed}
+    for claim, amount in status.acquired.items():
         held = _plus(block, held, claim, amount)
     for request, lock in unfinished_locks(block).items():
         assert lock.acquired is not None  # noqa: S101 - it holds an amount

@@ -11,6 +11,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.data import identify
+from privatekube.engine.run_pass import run_pass
 from privatekube.privacy import budget, renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.privacy.unit import PrivacyUnit
@@ -19,6 +20,7 @@ from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST
 from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest
+from privatekube.store.kubernetes.store import KubernetesStore
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
@@ -404,3 +406,70 @@ def test_a_block_without_an_identity_is_known_by_uri_digest_dataset_and_days(pla
         with pytest.raises(errors.AlreadyExists, match="never refreshed"):
             block_admission.register(plane.store, [refused])
     block_admission.register(plane.store, [builders.block("b", digest="sha256:4", day=4)])
+
+
+def mark_deleted(plane: Plane, block_id: str) -> None:
+    """Mark a block for deletion, as an API server does."""
+    block = plane.blocks()[block_id]
+    if isinstance(plane.store, KubernetesStore):
+        plane.store.request_deletion(block)
+    else:
+        other = {**block.meta.other, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+        plane.store.update(replace(block, meta=replace(block.meta, other=other)))
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_block_that_is_deleted_before_it_is_admitted_is_removed(plane: Plane, is_refused: bool) -> None:
+    if is_refused:
+        plane.block("first")
+    data_source = "file:///first" if is_refused else "file:///b"
+    block = builders.block("b")
+    plane.store.create(replace(block, spec=replace(block.spec, data_source=data_source)))
+    mark_deleted(plane, "ns/b")
+    done = plane.run()
+    assert not done.set_aside
+    assert "ns/b" not in plane.blocks()
+    assert not plane.store.list_retired()
+    plane.require_sound()
+
+
+def test_a_block_that_is_deleted_while_its_status_is_lost_is_recorded(plane: Plane) -> None:
+    (block, *_) = register(plane, EARLIER).blocks
+    spend(plane, "c", [block], EpsilonDelta(0.25))
+    plane.ask("held", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)})))
+    lose_status(plane, block.id)
+    mark_deleted(plane, block.id)
+    renamed = make(source(), replace(EARLIER, dataset="other"))
+    for identity in renamed.identities:
+        plane.store.keep_identity(identity)
+    plane.store.create(renamed.blocks[0])  # in time for the pass that deletes the other
+    plane.run()
+    plane.run()
+    assert block.id not in plane.blocks()
+    assert sum(committed(plane)) == pytest.approx(0.75)
+    ledger_audit.verify(plane.store)
+
+
+def test_a_block_that_is_deleted_without_its_status_and_its_identity_is_recorded(plane: Plane) -> None:
+    """Without the identity it is not admissible, but what claims hold there is known."""
+    (block, *_) = register(plane, EARLIER).blocks
+    plane.ask("held", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)})))
+    lose_status(plane, block.id)
+    mark_deleted(plane, block.id)
+    world = plane.world()
+    plane.write(run_pass(replace(world, records=replace(world.records, identities={})), plane.policy))
+    assert block.id not in plane.blocks()
+    (record,) = plane.store.list_retired()
+    assert record.total.values[0] == 0.5
+    ledger_audit.verify(plane.store)
+
+
+def test_what_no_part_of_a_block_states_counts_as_committed_once_it_is_deleted(plane: Plane) -> None:
+    (block, *_) = register(plane, EARLIER).blocks
+    spend(plane, "c", [block], EpsilonDelta(0.25))
+    damaged = plane.blocks()[block.id]
+    status = transitions.status_of(damaged)
+    plane.store.update_status(replace(damaged, status=replace(status, committed={}, available=EpsilonDelta(0.25))))
+    delete_all(plane)
+    register(plane, replace(EARLIER, dataset="other"))
+    assert max(committed(plane)) == pytest.approx(0.75)

@@ -194,6 +194,14 @@ def test_a_lock_under_a_key_that_is_not_a_request_id_is_refused_with_its_path(ke
     assert str(refused.value).startswith(f"status.lockedBudgetMap[{key}]: request id: '{key}' must be namespace/claim/")
 
 
+@pytest.mark.parametrize("rest", [{}, {"pendingBudget": {}}, {"conditions": []}])
+def test_a_status_that_does_not_say_where_the_budget_is_was_lost(rest: dict[str, Any]) -> None:
+    """Read as a status with nothing left and nothing committed, it would never be restored from the ledger."""
+    wire = blocks.to_wire(builders.block())
+    wire["status"] = {"controllerEpoch": 3, "left": "epsilon 1", "waitingClaims": 0, **rest}
+    assert blocks.from_wire(wire).status is None
+
+
 def test_locks_are_written_in_the_order_of_their_keys() -> None:
     lock = Lock(LockState.DPF_RESERVED)
     status = BlockStatus(

@@ -23,6 +23,10 @@ from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
 
 KIND = "PrivateDataBlock"
+_PENDING, _AVAILABLE, _LOCKED = "pendingBudget", "availableBudget", "lockedBudgetMap"
+_ACQUIRED, _RESERVED, _COMMITTED = "acquiredBudgetMap", "reservedBudgetMap", "committedBudgetMap"
+_PARTS = (_PENDING, _AVAILABLE, _ACQUIRED, _RESERVED, _COMMITTED, _LOCKED)
+"""The fields of a status that say where the budget is; a status without any of them was lost, and is no status."""
 
 
 def from_wire(document: object) -> PrivateDataBlock:
@@ -50,7 +54,7 @@ def from_wire(document: object) -> PrivateDataBlock:
             budget_return_policy=reader.member(ReturnPolicy, spec, "budgetReturnPolicy", ReturnPolicy.TO_PENDING),
             flow_releasing=_flow(spec.child("flowReleasingOption")) if "flowReleasingOption" in spec else None,
         ),
-        status=_status(status, initial) if status.document else None,
+        status=_status(status, initial) if any(status.raw(name) for name in _PARTS) else None,
     )
 
 
@@ -116,14 +120,12 @@ def _flow_to_wire(flow: FlowReleasing | None) -> Json | None:
 def _status(document: Reader, initial: PrivacyBudget) -> BlockStatus:
     zero = initial * 0.0
     return BlockStatus(
-        pending=common.read_budget(document, "pendingBudget") or zero,
-        available=common.read_budget(document, "availableBudget") or zero,
-        acquired=common.read_budgets(document, "acquiredBudgetMap"),
-        reserved=common.read_budgets(document, "reservedBudgetMap"),
-        committed=common.read_budgets(document, "committedBudgetMap"),
-        locks={
-            _request_id(key, fields.path): _lock(fields) for key, fields in document.entries("lockedBudgetMap").items()
-        },
+        pending=common.read_budget(document, _PENDING) or zero,
+        available=common.read_budget(document, _AVAILABLE) or zero,
+        acquired=common.read_budgets(document, _ACQUIRED),
+        reserved=common.read_budgets(document, _RESERVED),
+        committed=common.read_budgets(document, _COMMITTED),
+        locks={_request_id(key, fields.path): _lock(fields) for key, fields in document.entries(_LOCKED).items()},
         last_release_ms=document.whole("lastBudgetReleaseTime"),
         number_of_data=document.whole("numberOfData"),
         conditions=common.conditions_from_wire(document.children("conditions")),
@@ -132,16 +134,16 @@ def _status(document: Reader, initial: PrivacyBudget) -> BlockStatus:
 
 def _status_to_wire(status: BlockStatus) -> Json:
     required = {
-        "pendingBudget": common.budget_to_wire(status.pending),
-        "availableBudget": common.budget_to_wire(status.available),
+        _PENDING: common.budget_to_wire(status.pending),
+        _AVAILABLE: common.budget_to_wire(status.available),
     }
     locks = sorted(((str(request), lock) for request, lock in status.locks.items()), key=lambda item: item[0])
     optional = common.present(
         {
-            "acquiredBudgetMap": common.budgets_to_wire(status.acquired),
-            "reservedBudgetMap": common.budgets_to_wire(status.reserved),
-            "committedBudgetMap": common.budgets_to_wire(status.committed),
-            "lockedBudgetMap": {key: _lock_to_wire(lock) for key, lock in locks},
+            _ACQUIRED: common.budgets_to_wire(status.acquired),
+            _RESERVED: common.budgets_to_wire(status.reserved),
+            _COMMITTED: common.budgets_to_wire(status.committed),
+            _LOCKED: {key: _lock_to_wire(lock) for key, lock in locks},
             "lastBudgetReleaseTime": status.last_release_ms,
             "numberOfData": status.number_of_data,
             "conditions": common.conditions_to_wire(status.conditions),
