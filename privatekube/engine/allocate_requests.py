@@ -39,7 +39,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
-        status_room.require_claim_fits(demands, needed=matching.needed(request, len(candidates)))
+        status_room.require_claim_fits(claim, demands, needed=matching.needed(request, len(candidates)))
         _require_room(draft, claim, candidates, policy)
     except errors.InvalidInput as error:
         draft.undo_locks(request_id)

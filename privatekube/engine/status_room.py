@@ -13,8 +13,9 @@ from functools import lru_cache
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import LockId
-from privatekube.resources.wire import blocks, common
+from privatekube.resources.wire import blocks, claims, common
 
 MOST_WAITING_BYTES, MOST_BLOCK_BYTES = 2**19, 2**20
 """The largest status of a block to which a request that waits is added, and one to which a grant is added.
@@ -58,10 +59,11 @@ class StatusRoom:
         return True
 
 
-def require_claim_fits(demands: Mapping[str, PrivacyBudget], *, needed: int) -> None:
-    """Check that a claim can be written until it has paid.
+def require_claim_fits(claim: PrivacyBudgetClaim, demands: Mapping[str, PrivacyBudget], *, needed: int) -> None:
+    """Check that a claim can be written until it has paid: one that cannot would keep its places on blocks for ever.
 
     Args:
+        claim: as it is, with all that its author wrote.
         demands: the demand on each candidate, by block id.
         needed: on how many of them it is granted.
 
@@ -69,10 +71,11 @@ def require_claim_fits(demands: Mapping[str, PrivacyBudget], *, needed: int) -> 
         InvalidInput: it could not.
     """
     sizes = sorted((_ENTRY_BYTES + len(key) + _bytes_of(amount) for key, amount in demands.items()), reverse=True)
-    size = max(_COPIES_WHILE_WAITING * sum(sizes), _COPIES_WHEN_PAID * sum(sizes[:needed]))
+    added = max(_COPIES_WHILE_WAITING * sum(sizes), _COPIES_WHEN_PAID * sum(sizes[:needed]))
+    size = added + len(json.dumps(claims.to_wire(claim)))
     if size > MOST_CLAIM_BYTES:
-        bound = f"would take {size:,} bytes in the claim, more than {MOST_CLAIM_BYTES:,}"
-        raise errors.InvalidInput(f"demand on {len(demands)} blocks: {bound}; claim fewer of them at once")
+        bound = f"the claim would take {size:,} bytes, more than {MOST_CLAIM_BYTES:,}"
+        raise errors.InvalidInput(f"demand on {len(demands)} blocks: {bound}; claim fewer at once, and write less else")
 
 
 def _status_bytes(block: PrivateDataBlock) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from privatekube.engine import status_room
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
-from privatekube.resources.requests import ConsumeRequest
+from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from privatekube.resources.wire import blocks
 from tests import builders
 from tests.reconcile.harness import Plane
@@ -77,6 +77,16 @@ def test_a_claim_that_could_not_be_written_until_it_has_paid_is_refused_at_once(
         plane.block(name)
     plane.ask("wide", builders.allocate(0.1))
     assert plane.states("wide") == ["failure"]
-    assert "claim fewer of them at once" in str(plane.claim("wide").status.responses[0].refusal)
+    assert "claim fewer at once" in str(plane.claim("wide").status.responses[0].refusal)
     plane.ask("narrow", builders.allocate(0.1, blocks=2))
     assert plane.states("narrow") == ["success"]
+
+
+def test_a_claim_that_fills_its_object_with_other_requests_gets_no_place_on_a_block(plane: Plane) -> None:
+    """It could not be written: neither its answer nor its timeout, so its reservation would stay for ever."""
+    plane.block("b")
+    padding = ReleaseRequest({f"ns/{number:0500}": EpsilonDelta(0.1) for number in range(1000)})
+    plane.ask("padded", builders.allocate(2.0), padding, padding, padding)
+    assert "the claim would take 1,6" in str(plane.claim("padded").status.responses[0].refusal)
+    assert not plane.status("b").reserved
+    assert not plane.status("b").locks
