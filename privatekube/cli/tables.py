@@ -136,12 +136,10 @@ def block_details(block: PrivateDataBlock) -> Iterator[Table]:
 
 def claim_details(claim: PrivacyBudgetClaim) -> Iterator[Table]:
     """Yield what a claim is, its requests with their answers, and what it holds on which block."""
-    after = claim.spec.settle_after
-    stated = "" if after is None else f"at {_time(after.at_ms)}, at the latest "
     yield _facts(
         ("claim", claim.id),
         ("data opened", "yes" if claim.spec.data_opened else "no"),
-        ("settled by", f"its run, or else {stated}the policy's settle_within after its grant"),
+        ("settled by", _settled_by(claim)),
         ("created", _time(claim.meta.creation_time_ms)),
     )
     table = Table("request", "action", "answer", "reason", box=None)
@@ -180,6 +178,17 @@ def replay_result(scenario: Scenario, result: Replay, policy: Mapping[str, str])
 def _name_column(title: str) -> Column:
     """Return a column of names, which are wrapped where they are too wide, and never cut: they are copied from here."""
     return Column(title, overflow="fold")
+
+
+def _settled_by(claim: PrivacyBudgetClaim) -> str:
+    """Say what settled a claim, or what will."""
+    settlement, after = claim.status.settlement, claim.spec.settle_after
+    if settlement is not None:
+        return f"the control plane, at {_time(settlement.time_ms)}"
+    if not claim.is_waiting and not claim.holds_budget:
+        return "nothing: it holds no budget"
+    stated = "" if after is None else f"at {_time(after.at_ms)}, at the latest "
+    return f"its run, or else {stated}the policy's settle_within after its grant"
 
 
 def _facts(*rows: tuple[str, object]) -> Table:

@@ -35,7 +35,7 @@ def _call(app: typer.Typer) -> None:
     except typer.Exit as error:
         status = error.exit_code
     except exceptions.TyperException as error:
-        message = error.format_message().rstrip(".").replace("Value error, ", "")
+        message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
         if not message:  # the help was printed because there was no argument
             sys.exit(errors.InvalidInput.exit_status)
         raise errors.InvalidInput(f"{message}{'' if message.endswith('?') else ';'} see --help") from error

@@ -7,6 +7,7 @@ Remote stores are reached through fsspec, which imports their drivers when they 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ ATTEMPTS = 4
 TIMEOUT_SECONDS = 20.0
 """No attempt starts later: a driver that takes so long has tried several times itself."""
 BACK_OFF = retries.BackOff(first_seconds=0.5, longest_seconds=4.0)
+_WITHOUT_SLASHES = re.compile(r"(?:file|gs|s3):(?!//)")
+"""A misspelt URI, which would otherwise name a folder of this machine."""
 _SILENT = logging.NullHandler()
 
 T = TypeVar("T")
@@ -32,10 +35,13 @@ def absolute(uri: str) -> str:
     """Return a path or file:// URI as an absolute path, and a remote URI without a slash at its end.
 
     Raises:
-        InvalidInput: the URI has another scheme, or is not text that a store and a command line can hold.
+        InvalidInput: the URI has another scheme, no bucket, or is not text that a store and a command line can hold.
     """
     _require_storable(uri)
+    if _WITHOUT_SLASHES.match(uri):
+        raise errors.invalid("URI", uri, "has no // after its scheme", "write it as gs://BUCKET/PREFIX, or a path")
     if uri.startswith(REMOTE):
+        _require_bucket(uri)
         return uri.rstrip("/")
     if "://" in uri and not uri.startswith(FILE):
         known = ", ".join(("a path", FILE, *REMOTE))
@@ -43,6 +49,12 @@ def absolute(uri: str) -> str:
     path = str(Path(uri.removeprefix(FILE)).absolute())
     _require_storable(path)
     return path
+
+
+def _require_bucket(uri: str) -> None:
+    scheme, _, place = uri.partition("://")
+    if not place.partition("/")[0]:
+        raise errors.invalid("URI", uri, "names no bucket", f"write it as {scheme}://BUCKET/PREFIX")
 
 
 def _require_storable(text: str) -> None:

@@ -96,9 +96,18 @@ def test_describe_shows_who_holds_what(uri: str) -> None:
     assert "order 2" not in renyi
     assert "alpha: 2.0" in run(uri, "describe", "block", "r", "-o", "yaml")
     claimed = run(uri, "describe", "claim", "paid")
-    assert "its run, or else the policy's settle_within after its grant" in claimed
     assert "committed on ns/a" in claimed
     assert "ConsumeRequest" in claimed
+
+
+def test_describe_says_what_settles_a_claim_or_that_nothing_is_left_to_settle(uri: str) -> None:
+    assert "its run, or else the policy's settle_within after its grant" in run(uri, "describe", "claim", "held")
+    assert "nothing: it holds no budget" in run(uri, "describe", "claim", "paid")
+
+
+def test_an_error_of_the_command_line_is_one_line_without_tabs(uri: str) -> None:
+    refusal = run(uri, "get", status=2)
+    assert refusal == "error: Missing argument 'kind'. Choose from: blocks, block, claims, claim; see --help\n"
 
 
 def test_settling_says_what_was_done_and_does_it_once(uri: str) -> None:

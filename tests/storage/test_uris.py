@@ -138,6 +138,12 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
         uris.read_bytes("ftp://host/file")
 
 
+@pytest.mark.parametrize("uri", ["gs://", "gs:///runs", "s3://", "gs:", "gs:/bucket/runs", "s3:bucket", "file:/tmp/runs"])
+def test_a_remote_uri_without_a_bucket_or_slashes_is_not_taken_for_a_folder_here(uri: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=rf"{uri}' (names no bucket|has no // after its scheme); write it as"):
+        uris.absolute(uri)
+
+
 def test_locations_become_uris(tmp_path: Path) -> None:
     assert uris.to_uri(str(tmp_path)) == f"file://{tmp_path}"
     assert uris.to_uri("gs://bucket/x/") == "gs://bucket/x"
