@@ -138,7 +138,10 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
         uris.read_bytes("ftp://host/file")
 
 
-@pytest.mark.parametrize("uri", ["gs://", "gs:///runs", "s3://", "gs:", "gs:/bucket/runs", "s3:bucket", "file:/tmp/runs"])
+BAD_URIS = ("gs://", "gs:///runs", "s3://", "gs:", "gs:/bucket/runs", "s3:bucket", "file:/tmp/runs")
+
+
+@pytest.mark.parametrize("uri", BAD_URIS)
 def test_a_remote_uri_without_a_bucket_or_slashes_is_not_taken_for_a_folder_here(uri: str) -> None:
     with pytest.raises(errors.InvalidInput, match=rf"{uri}' (names no bucket|has no // after its scheme); write it as"):
         uris.absolute(uri)
