@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import ClaimStatus
 from privatekube.resources.transitions import initialize_status
 from privatekube.store import kinds
 from privatekube.store.kubernetes.quarantine import Quarantine, UnreadableBlock
@@ -27,7 +29,7 @@ def document(block: PrivateDataBlock = LOST, *, is_admitted: bool = True) -> dic
 
 def is_kept_out(block: PrivateDataBlock, *unreadable: dict[str, Any]) -> bool:
     facts = [UnreadableBlock.from_document(item) for item in unreadable]
-    return Quarantine().usable_blocks([block], facts, []) == []
+    return Quarantine().usable_blocks([block], facts, [], []) == []
 
 
 @pytest.mark.parametrize(
@@ -58,14 +60,24 @@ def test_days_that_cannot_be_read_may_be_any(dimensions: object) -> None:
     assert is_kept_out(builders.block("new", dataset="other", day=30), damaged)
 
 
-def test_a_block_that_was_never_admitted_keeps_out_its_dataset_alone() -> None:
-    never = document(is_admitted=False)
-    assert not is_kept_out(builders.block("new", dataset="other", day=3), never)
-    assert is_kept_out(builders.block("new", dataset="d", day=30), never)
+def test_a_block_that_was_never_admitted_keeps_nothing_out() -> None:
+    """Any data owner may create one, with the dataset name of others: nothing was granted on it."""
+    assert not is_kept_out(builders.block("new", dataset="d", day=3), document(is_admitted=False))
+
+
+@pytest.mark.parametrize("new", [builders.block("new", dataset="d", day=30), builders.block("new", dataset="e", day=3)])
+def test_a_block_whose_status_was_lost_keeps_its_data_out_as_long_as_a_claim_holds_budget_there(
+    new: PrivateDataBlock,
+) -> None:
+    facts = [UnreadableBlock.from_document(document(is_admitted=False))]
+    claim = replace(builders.claim(), status=ClaimStatus(acquired={LOST.id: EpsilonDelta(0.1)}))
+    assert Quarantine().usable_blocks([new], facts, [], [claim]) == []
+    unreadable = {"status": {"acquiredBudgets": {LOST.id: 3}}}
+    assert Quarantine().usable_blocks([new], facts, [unreadable], []) == []
 
 
 def test_a_quarantined_block_that_can_be_read_keeps_its_days_out() -> None:
     quarantine, lost = Quarantine(), initialize_status(LOST)
     quarantine.add(lost)
     renamed, later = builders.block("renamed", dataset="other", day=3), builders.block("later", dataset="other", day=4)
-    assert quarantine.usable_blocks([lost, renamed, later], [], []) == [later]
+    assert quarantine.usable_blocks([lost, renamed, later], [], [], []) == [later]

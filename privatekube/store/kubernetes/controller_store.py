@@ -118,7 +118,7 @@ class ControllerStore(KubernetesStore):
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
         """Return the cached blocks without the quarantined ones."""
         unreadable = self._unreadable_blocks(), self._claims.unreadable()
-        usable = self._quarantine.usable_blocks(self.known_blocks(), *unreadable)
+        usable = self._quarantine.usable_blocks(self.known_blocks(), *unreadable, self.known_claims())
         return [block for block in usable if namespace in (None, block.meta.namespace)]
 
     @override

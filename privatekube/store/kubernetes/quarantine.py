@@ -3,8 +3,8 @@
 A claim is decided by all blocks that it requests, and settled on all blocks that it holds. Without one of them it would
 get less than it requested, or pay less than it used. So a claim that depends on a quarantined block is obstructed: it
 can only time out. A new block of the same dataset, or of some of the same days, is withheld from passes, because it may
-hold the same data; so is a block without a status that a claim names which cannot be read, because its status may have
-been lost while the claim held budget there.
+hold the same data, unless the quarantined one never had a status: then nothing was granted on it. A block without a
+status that a claim names is taken as one that lost it. So it is withheld while that claim cannot be read.
 """
 
 from __future__ import annotations
@@ -60,13 +60,9 @@ class UnreadableBlock:
         return cls(block.id, block.meta.namespace, block.spec.dataset, block.status is not None, days)
 
     def may_have_data_of(self, block: PrivateDataBlock) -> bool:
-        """Return whether the two may have a record in common, judged by dataset and days.
-
-        A block that was never admitted is judged by its dataset alone: nothing was granted on it.
-        """
-        if block.spec.dataset == self.dataset:
-            return True
-        return self.is_admitted and not declared_data.are_disjoint(self.days, DeclaredData.of(block).days)
+        """Return whether the two may have a record in common, judged by dataset and days."""
+        has_other_days = declared_data.are_disjoint(self.days, DeclaredData.of(block).days)
+        return block.spec.dataset == self.dataset or not has_other_days
 
     def may_concern(self, claim: PrivacyBudgetClaim) -> bool:
         """Return whether a claim may depend on the block, judged by its known facts; see `matching.depends_on`."""
@@ -99,17 +95,31 @@ class Quarantine:
         blocks: Sequence[PrivateDataBlock],
         unreadable: Sequence[UnreadableBlock],
         unreadable_claims: Sequence[Json],
+        claims: Sequence[PrivacyBudgetClaim],
     ) -> list[PrivateDataBlock]:
-        """Return the blocks that a pass can work on; `unreadable_claims` is the JSON of claims that cannot be read."""
+        """Return the blocks that a pass can work on.
+
+        Args:
+            blocks: all readable blocks, quarantined or not.
+            unreadable: the blocks that cannot be read.
+            unreadable_claims: the JSON of the claims that cannot be read.
+            claims: all readable claims that are open.
+        """
         usable, quarantined = self._split(blocks)
-        set_aside = [*unreadable, *map(UnreadableBlock.of, quarantined)]
         statuses = [json.dumps(document.get("status", {})) for document in unreadable_claims]
 
-        def must_wait(block: PrivateDataBlock) -> bool:
-            is_named = any(f'"{block.id}"' in status for status in statuses)
-            return block.status is None and (is_named or any(other.may_have_data_of(block) for other in set_aside))
+        def is_named(block_id: str) -> bool:
+            return any(f'"{block_id}"' in status for status in statuses)
 
-        return [block for block in usable if not must_wait(block)]
+        def was_admitted(other: UnreadableBlock) -> bool:
+            return other.is_admitted or is_named(other.id) or any(claim.has_budget_on(other.id) for claim in claims)
+
+        set_aside = [other for other in (*unreadable, *map(UnreadableBlock.of, quarantined)) if was_admitted(other)]
+
+        def must_wait(block: PrivateDataBlock) -> bool:
+            return is_named(block.id) or any(other.may_have_data_of(block) for other in set_aside)
+
+        return [block for block in usable if block.status is not None or not must_wait(block)]
 
     def split_claims(
         self,
