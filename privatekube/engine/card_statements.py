@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from privatekube.engine.draft import Draft
@@ -25,7 +25,7 @@ def sign_requested(draft: Draft) -> None:
 
 def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
     """Add the signed statement to the claim's status, once the ledger has all that the claim committed."""
-    entries = {entry.block: entry for entry in signing.entries.get(claim.id, ()) if _is_commit(entry)}
+    entries = _entries_by_block(signing.entries.get(claim.id, ()))
     if claim.spec.card is None or not claim.status.committed.keys() <= entries.keys():
         return
     releases = tuple(StatedRelease(item.step, item.outputs, item.event) for item in claim.releases.values())
@@ -35,8 +35,10 @@ def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
     draft.write_status(claim, replace(claim.status, statement=signed))
 
 
-def _is_commit(entry: Entry) -> bool:
-    return entry.reason == ledger.CONSUMED
+def _entries_by_block(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Return the last entry on each block of what a claim consumed; else of what it held when the block was deleted."""
+    reasons = (ledger.UNSETTLED, ledger.CONSUMED)
+    return {entry.block: entry for reason in reasons for entry in entries if entry.reason == reason}
 
 
 def _charged(draft: Draft, claim: PrivacyBudgetClaim, entries: Mapping[str, Entry]) -> tuple[ChargedBlock, ...]:

@@ -15,6 +15,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.declared_data import DeclaredData
+from privatekube.resources.ledger import Entry
 from privatekube.store.base import ResourceStore
 
 PRIVATE_KEY = "card-key"
@@ -100,8 +101,14 @@ def _named_claims(
 
 def _signing(store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]) -> Signing | None:
     """Return what is needed to sign the statements that claims await; None if none does."""
-    entries = {claim.id: store.ledger(claim_id=claim.id) for claim in claims if claim.awaits_statement}
-    return Signing(_private_key(store), entries) if entries else None
+    awaiting = [claim.id for claim in claims if claim.awaits_statement]
+    if not awaiting:
+        return None
+    entries: dict[str, list[Entry]] = {claim_id: [] for claim_id in awaiting}
+    for entry in store.ledger():  # once, however many claims there are: an API server has to list all of it
+        if entry.claim in entries:
+            entries[entry.claim].append(entry)
+    return Signing(_private_key(store), entries)
 
 
 def _private_key(store: ResourceStore) -> bytes:

@@ -12,12 +12,16 @@ import pytest
 from privatekube import errors
 from privatekube.client.client import BudgetClient
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.reconcile import block_admission
+from privatekube.resources.claim import SettleAfter
+from privatekube.resources.ledger import Entry
 from privatekube.resources.signature import Signature
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.passes import run_pass
 from tests.reconcile.crashing import CrashError, CrashingStore
+from tests.reconcile.harness import Plane
 
 CARD, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
@@ -85,6 +89,46 @@ def test_a_statement_is_made_without_a_block_that_was_deleted_meanwhile(client: 
     first, second = json.loads(client.sign_card(claim_id, CARD).text)["blocks"]
     assert (first["lifetime"], first["left"]) == (None, None)
     assert second["left"]["epsDel"]["epsilon"] == 0.75
+
+
+def test_a_statement_is_made_of_what_was_held_on_a_block_that_was_deleted(plane: Plane) -> None:
+    """Otherwise the claim would wait for its statement for ever, and every pass would read the ledger for it."""
+    plane.block("a")
+    plane.ask("c", builders.allocate(0.25))
+    claim = plane.claim("c")
+    plane.store.update(replace(claim, spec=replace(claim.spec, card=CARD, settle_after=SettleAfter(1, 0))))
+    block_admission.remove(plane.store, plane.blocks()["ns/a"], now_ms=plane.clock.time_ms)
+    plane.clock.time_ms += 2000
+    plane.run()  # settles
+    plane.run()  # signs
+    signed = plane.claim("c").status.statement
+    (entry,) = plane.store.ledger()
+    assert signed is not None
+    (stated,) = json.loads(signed.text)["blocks"]
+    assert (stated["ledger_digest"], entry.reason) == (entry.digest, "unsettled")
+    assert not plane.claim("c").is_open
+
+
+class CountingStore(MemoryStore):
+    """Counts how often the ledger is read."""
+
+    reads = 0
+
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
+        self.reads += 1
+        return super().ledger(block_id=block_id, claim_id=claim_id)
+
+
+def test_a_pass_reads_the_ledger_once_however_many_claims_await_a_statement() -> None:
+    store = CountingStore()
+    client = BudgetClient(store)
+    client.create_blocks([builders.block("a")])
+    for claim in [client.get_claim(consumed(client, f"c{number}")) for number in range(3)]:
+        store.update(replace(claim, spec=replace(claim.spec, card=CARD)))
+    store.reads = 0
+    run_pass(client)
+    assert all(client.get_claim(f"ns/c{number}").status.statement is not None for number in range(3))
+    assert store.reads == 1
 
 
 def test_the_key_is_kept_and_is_not_a_setting_of_the_policy(client: BudgetClient) -> None:
