@@ -43,11 +43,12 @@ def by_period(block: PrivateDataBlock, policy: Policy, *, now_ms: int) -> Privat
 
 
 def next_ms(block: PrivateDataBlock, policy: Policy) -> int | None:
-    """Return when a block's next period has passed, in unix milliseconds; None if time does not unlock."""
-    period_ms, last_ms = policy.unlocking.period_ms, transitions.status_of(block).last_release_ms
-    if period_ms is None:
+    """Return when time unlocks budget of a block next, in unix milliseconds; None if it will not."""
+    status, period_ms = transitions.status_of(block), policy.unlocking.period_ms
+    if period_ms is None or all(value <= 0 for value in status.pending.values):
         return None
-    return 0 if last_ms is None else last_ms + period_ms
+    start_ms = policy.unlocking.starts_ms(_schedule(block)) or 0
+    return start_ms if status.last_release_ms is None else max(start_ms, status.last_release_ms + period_ms)
 
 
 def end_ms(block: PrivateDataBlock, policy: Policy) -> int | None:

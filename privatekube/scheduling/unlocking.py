@@ -50,6 +50,9 @@ class UnlockingPolicy(Protocol):
     def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:
         """Return the fraction of the pending budget that is unlocked now."""
 
+    def starts_ms(self, schedule: UnlockSchedule) -> int | None:
+        """Return when time begins to unlock, in unix milliseconds; None if it does not."""
+
     def ends_ms(self, schedule: UnlockSchedule) -> int | None:
         """Return when time will have unlocked everything, in unix milliseconds; None if time does not unlock."""
 
@@ -65,6 +68,10 @@ class All:
     def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:  # noqa: ARG002 - part of the protocol
         """Return 1: all that is pending."""
         return 1.0
+
+    def starts_ms(self, schedule: UnlockSchedule) -> int | None:  # noqa: ARG002 - part of the protocol
+        """Return None: time does not unlock."""
+        return None
 
     def ends_ms(self, schedule: UnlockSchedule) -> int | None:  # noqa: ARG002 - part of the protocol
         """Return None: time does not unlock."""
@@ -91,6 +98,10 @@ class PerArrival:
     def on_tick(self, schedule: UnlockSchedule, now_ms: int) -> float:  # noqa: ARG002 - part of the protocol
         """Return 0: only arrivals unlock."""
         return 0.0
+
+    def starts_ms(self, schedule: UnlockSchedule) -> int | None:  # noqa: ARG002 - part of the protocol
+        """Return None: time does not unlock."""
+        return None
 
     def ends_ms(self, schedule: UnlockSchedule) -> int | None:  # noqa: ARG002 - part of the protocol
         """Return None: time does not unlock."""
@@ -119,6 +130,10 @@ class PerTime:
             return 1.0
         last = max(start, schedule.last_release_ms or start)
         return max(0.0, (now_ms - last) / (end - last))
+
+    def starts_ms(self, schedule: UnlockSchedule) -> int | None:
+        """Return the start of the block's release, in unix milliseconds."""
+        return self.window(schedule)[0]
 
     def ends_ms(self, schedule: UnlockSchedule) -> int | None:
         """Return the end of the block's release, in unix milliseconds."""

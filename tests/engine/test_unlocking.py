@@ -13,7 +13,7 @@ from privatekube.engine import unlocking
 from privatekube.engine.unlocking import TableUnlocking
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import transitions
-from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.block import FlowReleasing, PrivateDataBlock
 from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
 from privatekube.scheduling.policy import Policy
 from tests import builders
@@ -42,6 +42,14 @@ def test_a_period_begins_when_the_last_one_released_budget() -> None:
     policy, block = Policy.parse({"unlock": "t=1s,10s"}), admitted()
     assert unlocking.next_ms(block, policy) == 0
     assert unlocking.next_ms(unlocking.by_period(block, policy, now_ms=300), policy) == 1300
+
+
+def test_nothing_is_due_where_nothing_is_pending_or_before_a_schedule_begins() -> None:
+    """A controller that waits for a time that has passed runs a pass every 10 ms."""
+    policy, block = Policy.parse({"unlock": "t=1s,10s"}), admitted()
+    assert unlocking.next_ms(unlocking.by_period(block, policy, now_ms=10_000), policy) is None
+    later = replace(block, spec=replace(block.spec, flow_releasing=FlowReleasing(10**14, 2 * 10**14)))
+    assert unlocking.next_ms(later, policy) == 10**14
 
 
 @pytest.mark.parametrize(("unlock", "left"), [("all", 0.0), ("n=7", 10.0)])
