@@ -24,6 +24,8 @@ _SHOWN_CHARACTERS = 80
 def first_fault(error: pydantic.ValidationError) -> str:
     """Return the first fault of a validation as one line: name, value, bound, what to do."""
     fault = error.errors(include_url=False)[0]
+    if fault["type"] == "json_invalid":
+        return f"is not JSON ({fault['ctx']['error']}); restore the original"
     name = ".".join(str(part) for part in fault["loc"]) or "input"
     if fault["type"] == "missing":
         return f"{name}: missing; give it a value"

@@ -101,8 +101,8 @@ def _demand_on(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivacyBudget:
     budget.require_amount(name, amount)
     if type(amount) is not type(capacity):
         raise errors.InvalidBudget(
-            f"{name}: budget types do not match: asked {type(amount).__name__}, the block has "
-            f"{type(capacity).__name__}; use the block's accounting"
+            f"{name}: budget types do not match: asked {_accounting(amount)}, the block has {_accounting(capacity)}; "
+            "ask for that, or use blocks of the other accounting"
         )
     try:
         amount = budget.at_orders_of(amount, capacity)
@@ -114,6 +114,10 @@ def _demand_on(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivacyBudget:
             "budget in one component at least; ask for what the mechanisms cost"
         )
     return amount
+
+
+def _accounting(amount: PrivacyBudget) -> str:
+    return "a Renyi curve" if isinstance(amount, budget.RenyiCurve) else "epsilon and delta"
 
 
 def require_enough(request: AllocateRequest, n_candidates: int) -> None:

@@ -103,7 +103,7 @@ def test_limits_below_their_bound_are_refused(change: Any, fault: str) -> None:
         (BudgetDemand(EpsilonDelta(1), {"ns/a": EpsilonDelta(1)}), "expectedBudget: has both a constant and"),
         (BudgetDemand(function="f"), "expectedBudget.function: 'f' is not supported"),
         (BudgetDemand(EpsilonDelta(-1)), "demand on ns/a: -1.0 is negative"),
-        (BudgetDemand(RenyiCurve((2,), (1,))), "demand on ns/a: budget types do not match"),
+        (BudgetDemand(RenyiCurve((2,), (1,))), "demand on ns/a: budget types do not match: asked a Renyi curve, the "),
     ],
 )
 def test_a_malformed_demand_is_refused(demand: BudgetDemand, fault: str) -> None:

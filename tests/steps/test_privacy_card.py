@@ -122,6 +122,13 @@ def test_other_text_with_the_same_values_is_refused(tmp_path: Path) -> None:
         privacy_card.decode(b"{}")
 
 
+def test_a_file_that_is_not_json_is_not_a_card_and_its_content_is_not_shown() -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        privacy_card.decode(b"# Someone's notes")
+    fault = "is not JSON (expected value at line 1 column 1)"
+    assert str(refused.value) == f"privacy card: {fault}; restore the original"
+
+
 def test_the_documented_schema_is_that_of_the_card() -> None:
     documented = json.loads((ROOT / "docs" / "privacy-card.schema.json").read_text())
     assert documented == privacy_card.json_schema(), "run tools/docs/privacy_card_schema.py"
