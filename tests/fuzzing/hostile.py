@@ -17,12 +17,14 @@ from tests import builders
 from tests.fuzzing import budgets, honest
 from tests.fuzzing.budgets import NOT_OBJECTS, Json, Strategy, fields, mostly
 from tests.fuzzing.requests import (
+    ALLOCATES,
     LONG,
     NUMBERS_AS_TEXT,
     TOO_LONG,
     attributes,
     counts,
     decimals,
+    repeated_requests,
     request,
     request_list,
     texts,
@@ -77,8 +79,12 @@ def aged(ids: Sequence[str], age: int) -> str:
 
 
 def attacks(count: int) -> st.SearchStrategy[list[Attack]]:
-    """Return a strategy for `count` attacks, one after another."""
-    return st.lists(_attack, min_size=count, max_size=count).map(_numbered)
+    """Return a strategy for `count` attacks, one after another.
+
+    The simplest one, with which Hypothesis begins, already has all kinds of attacks.
+    """
+    kinds = [st.one_of(_ATTACKS[number % len(_ATTACKS)], *_ATTACKS) for number in range(count)]
+    return st.tuples(*kinds).map(list).map(_numbered)
 
 
 def _numbered(attacks: list[Attack]) -> list[Attack]:
@@ -135,30 +141,34 @@ _settle_after = mostly(
     st.builds(lambda seconds, at_ms: {"seconds": seconds, "time": at_ms}, counts, times),
     st.sampled_from([{"seconds": 1}, *NOT_OBJECTS]),
 ) | st.just({"seconds": 1, "time": 0})
-_claim_spec = fields(
-    {"requests": request_list},
-    {
-        "dataOpened": mostly(st.booleans(), st.sampled_from(["yes", None])),
-        "priority": counts,
-        "ownedBy": mostly(st.just([{"name": "x"}]), st.sampled_from([[{}] * (bounds.OWNERS + 1), [5], "x"])),
-        "settleAfter": _settle_after,
-        "privacyCard": mostly(st.just(f"sha256:{'3' * 64}"), st.sampled_from(["", "x", TOO_LONG, 5])),
-        "unknown": texts,
-    },
-)
+_claim_extras = {
+    "dataOpened": mostly(st.booleans(), st.sampled_from(["yes", None])),
+    "priority": counts,
+    "ownedBy": mostly(st.just([{"name": "x"}]), st.sampled_from([[{}] * (bounds.OWNERS + 1), [5], "x"])),
+    "settleAfter": _settle_after,
+    "privacyCard": mostly(st.just(f"sha256:{'3' * 64}"), st.sampled_from(["", "x", TOO_LONG, 5])),
+    "unknown": texts,
+}
+
+
+def _claim_spec(requests: Strategy) -> Strategy:
+    return fields({"requests": requests}, _claim_extras)
+
+
 _dimension = fields({"attribute": attributes}, {"numericValue": decimals, "stringValue": texts})
 _datasets = mostly(st.just("another"), st.sampled_from([*budgets.DATASETS, *honest.DATASETS, "", TOO_LONG, 5]))
-_block_spec = fields(
-    {"initialBudget": st.one_of(*budgets.payable, budgets.any_budget), "dataset": _datasets},
-    {
-        "dataSource": st.sampled_from(["file:///x", f"file:///{honest.BLOCKS[0]}", "", "x" * 2049, 5]),
-        "dimensions": mostly(st.lists(_dimension, max_size=2), st.sampled_from(NOT_OBJECTS)),
-        "releaseMode": mostly(st.sampled_from(["base", "flow"]), st.sampled_from(["", "x", 5])),
-        "budgetReturnPolicy": mostly(st.sampled_from(["toPending", "toAvailable"]), st.sampled_from(["x", None])),
-        "flowReleasingOption": fields({}, {"startTime": times, "endTime": times, "duration": times}),
-        "unknown": texts,
-    },
-)
+_block_extras = {
+    "dataSource": st.sampled_from(["file:///x", f"file:///{honest.BLOCKS[0]}", "", "x" * 2049, 5]),
+    "dimensions": mostly(st.lists(_dimension, max_size=2), st.sampled_from(NOT_OBJECTS)),
+    "releaseMode": mostly(st.sampled_from(["base", "flow"]), st.sampled_from(["", "x", 5])),
+    "budgetReturnPolicy": mostly(st.sampled_from(["toPending", "toAvailable"]), st.sampled_from(["x", None])),
+    "flowReleasingOption": fields({}, {"startTime": times, "endTime": times, "duration": times}),
+    "unknown": texts,
+}
+
+
+def _block_spec(whole: Strategy) -> Strategy:
+    return fields({"initialBudget": whole, "dataset": _datasets}, _block_extras)
 
 
 def _set(path: str, value: object) -> list[Json]:
@@ -169,10 +179,11 @@ def _remove(path: str) -> Json:
     return {"op": "remove", "path": path}
 
 
-_any_spec = mostly(_claim_spec, st.sampled_from(NOT_OBJECTS))
-_edits = st.one_of(
+_request_lists = request_list(st.one_of(ALLOCATES))
+_any_spec = mostly(_claim_spec(_request_lists), st.sampled_from(NOT_OBJECTS))
+_EDITS = (
     st.builds(_set, st.just("/spec/requests/-"), request),
-    st.builds(_set, st.sampled_from(["/spec/requests/0", "/spec/requests"]), request | request_list),
+    st.builds(_set, st.sampled_from(["/spec/requests/0", "/spec/requests"]), request | _request_lists),
     st.builds(_set, st.just("/spec/dataOpened"), st.sampled_from([True, False, None, "x"])),
     st.builds(_set, st.just("/spec/settleAfter"), _settle_after),
     st.builds(_set, st.just("/spec/privacyCard"), st.sampled_from([f"sha256:{'4' * 64}", "x"])),
@@ -191,19 +202,24 @@ _status_edits = st.builds(
     st.sampled_from([None, [], {}, _HELD]),
 )
 _ages = st.integers(0, 5)
-_claim = _object(claims.KIND, _claim_names, _claim_spec)
-_block = _object(blocks.KIND, _block_names, _block_spec)
-_attack: st.SearchStrategy[Attack] = st.integers(0, 9).flatmap(
-    lambda number: (
-        _claim
-        if number < 6
-        else mostly(
-            _block | st.builds(Edit, _ages, _edits) | st.builds(Removal, _ages),
-            st.builds(Edit, _ages, _edits, st.just(True))
-            | st.builds(Edit, _ages, _status_edits, st.booleans(), st.just(True)),
-        )
-    )
-)
+_own_edits = [st.builds(Edit, _ages, edits) for edits in _EDITS]
+_forbidden_edits = [
+    st.builds(Edit, _ages, st.one_of(_EDITS), st.just(True)),
+    st.builds(Edit, _ages, _status_edits, st.booleans(), st.just(True)),
+]
+_claims = [
+    _object(claims.KIND, _claim_names, _claim_spec(requests))
+    for requests in (*map(request_list, ALLOCATES), repeated_requests, st.lists(request, max_size=2))
+]
+_blocks = [_object(blocks.KIND, _block_names, _block_spec(whole)) for whole in (*budgets.payable, budgets.any_budget)]
+_ATTACKS: list[st.SearchStrategy[Attack]] = [
+    *_claims,
+    *_own_edits,
+    *_blocks,
+    *_claims[: len(ALLOCATES)],
+    *_forbidden_edits,
+    st.builds(Removal, _ages),
+]
 
 
 def patched(document: Json, operations: Sequence[Json]) -> Json:

@@ -31,8 +31,9 @@ attributes = st.sampled_from(["startTime", "endTime", "userBucket", "unit", "", 
 decimals = st.sampled_from([*NUMBERS_AS_TEXT, "0", "-.5", ".", "9" * 64, "9" * 65, "1_0", None, 3])
 _names = mostly(st.sampled_from(["", "1", "settle-after", "a/b", "²", LONG]), st.sampled_from([TOO_LONG, 5, None]))
 _operations = st.sampled_from([">=", "=", "is", "include", "<=", "", "unknown", TOO_LONG])
-_conditions = fields(
-    {"attribute": attributes, "operation": _operations}, {"numericValue": decimals, "stringValue": texts}
+_tests = {"attribute": attributes, "operation": _operations}
+_conditions = fields({**_tests, "numericValue": decimals}, {"stringValue": texts}) | fields(
+    {**_tests, "stringValue": texts}, {"numericValue": decimals}
 )
 _digests = mostly(
     st.just([f"sha256:{'1' * 64}"]), st.sampled_from([["sha256:"], ["²", 3], [f"sha256:{'2' * 64}"] * 17, []])
@@ -76,14 +77,19 @@ _payable_requests = [
     _allocate(st.just(dataset), st.fixed_dictionaries({"constant": amounts}))
     for dataset, amounts in zip(budgets.DATASETS, budgets.payable, strict=True)
 ]
-allocates = mostly(
-    st.one_of(
-        *_payable_requests,
-        _allocate(st.sampled_from(budgets.DATASETS), _own_demands),
-        _allocate(st.sampled_from(honest.DATASETS), _honest_demands),
-    ),
-    _allocate(st.sampled_from(["", "none", TOO_LONG, 5, None]), _own_demands),
+_selective_requests = st.builds(
+    lambda content, conditions: {**content, "conditions": conditions},
+    st.one_of(_payable_requests),
+    st.lists(_conditions, min_size=1, max_size=2),
 )
+ALLOCATES = (
+    *_payable_requests,
+    _selective_requests,
+    _allocate(st.sampled_from(budgets.DATASETS), _own_demands),
+    *(_allocate(st.just(dataset), _honest_demands) for dataset in honest.DATASETS),
+)
+"""Kinds of allocate requests, most of which a server accepts."""
+_allocates = mostly(st.one_of(ALLOCATES), _allocate(st.sampled_from(["", "none", TOO_LONG, 5, None]), _own_demands))
 _held = st.sampled_from(
     [
         {f"{builders.NAMESPACE}/{name}": amount}
@@ -97,7 +103,7 @@ _held = st.sampled_from(
 _settled = _held | _map_of(_own_ids | _ids(honest.BLOCKS), budgets.any_budget)
 _releases = fields({"release": _settled}, {"policy": texts, "unknown": texts})
 _ACTIONS = {
-    "allocateRequest": allocates,
+    "allocateRequest": _allocates,
     "consumeRequest": fields({"consume": _settled}, {"policy": texts, "mechanisms": st.lists(texts, max_size=2)}),
     "releaseRequest": _releases,
     "registerRequest": fields({"step": _names, "outputs": _digests}, {"inputs": _digests, "event": texts}),
@@ -113,7 +119,7 @@ request = mostly(
     st.one_of(
         st.builds(_request, _names, st.sampled_from([*_ACTIONS, "unknownRequest"]), st.sampled_from(NOT_OBJECTS)),
         st.builds(
-            lambda one, two: {**_request("2", "allocateRequest", one), "releaseRequest": two}, allocates, _releases
+            lambda one, two: {**_request("2", "allocateRequest", one), "releaseRequest": two}, _allocates, _releases
         ),
         st.sampled_from(NOT_OBJECTS),
     ),
@@ -121,15 +127,18 @@ request = mostly(
 _FREE = _request(
     "1", "consumeRequest", {"consume": {f"{builders.NAMESPACE}/{budgets.BLOCKS[0]}": budgets.epsdel(0, 0)}}
 )
-_repeated = st.builds(
+repeated_requests = st.builds(
     lambda first, repeated, count: [first, *[repeated] * count],
     request,
     st.just(_FREE) | request,
     st.sampled_from([9, bounds.REQUESTS - 1, bounds.REQUESTS]),
 )
-_starts = st.builds(_request, _names, st.just("allocateRequest"), allocates)
-request_list = mostly(
-    st.builds(lambda first, others: [first, *others], _starts, st.lists(request, max_size=2)),
-    mostly(st.lists(request, max_size=2), _repeated | st.sampled_from(NOT_OBJECTS)),
-)
-"""An allocate request and what follows; sometimes as many requests as a claim may have, or more."""
+
+
+def request_list(allocates: Strategy) -> Strategy:
+    """Return an allocate request and what follows; seldom as many requests as a claim may have, or more."""
+    start = st.builds(_request, _names, st.just("allocateRequest"), allocates)
+    return mostly(
+        st.builds(lambda first, others: [first, *others], start, st.lists(request, max_size=2)),
+        mostly(st.lists(request, max_size=2), repeated_requests | st.sampled_from(NOT_OBJECTS)),
+    )

@@ -276,3 +276,11 @@ def test_a_store_that_refuses_everything_ends_the_pass_and_names_what_it_refused
     done = refusing.run()
     assert done.has_more
     assert len(done.set_aside) == reconcile.MOST_SET_ASIDE
+
+
+def test_a_block_that_is_deleted_before_it_was_admitted_goes(plane: Plane) -> None:
+    block = builders.block("b")
+    marked = replace(block.meta, other={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    plane.store.create(replace(block, meta=marked))
+    assert not plane.run().set_aside
+    assert not plane.store.list_blocks()
