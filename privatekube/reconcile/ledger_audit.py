@@ -44,9 +44,12 @@ def verify(store: ResourceStore) -> Audit:
     one, no two blocks with budget may hold the same records, and what the ledger has is on a block or a record.
 
     Raises:
-        CorruptData: names the entry, or the block with both totals or what does not add up, or two blocks.
+        CorruptData: names the block, claim, record or entry that cannot be read, the entry that does not follow, the
+            block with both totals or what does not add up, or two blocks.
     """
     with store.transaction():
+        for stored in store.unreadable():
+            raise errors.CorruptData(f"{stored.name}: cannot be read ({stored.error}); restore a backup")
         entries = list(ledger.require_chain(store.ledger()))
         by_data: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:

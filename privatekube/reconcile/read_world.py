@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ PRIVATE_KEY = "card-key"
 """The secret that holds the private key; in a cluster only the controller can read it."""
 PUBLIC_KEY = "card_public_key"
 """The setting that tells everybody the public key."""
+_log = logging.getLogger(__name__)
 
 
 def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.ResourceName] = ()) -> World:
@@ -37,8 +39,11 @@ def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.Reso
     """
     obstructed = {claim.id: claim for claim in store.obstructed_claims()}
     claims = {claim.id: claim for claim in store.list_claims(open_only=True) if claim.id not in obstructed}
-    blocks = {block.id: block for block in store.list_blocks()}
+    blocks = {block.id: block for block in store.usable_blocks()}
     closed, unreadable = _named_claims(store, blocks.values(), {**claims, **obstructed})
+    records = _records(store, blocks.values())
+    if records is None:
+        blocks = {key: block for key, block in blocks.items() if block.status is not None}
     return World(
         now_ms,
         blocks,
@@ -46,7 +51,7 @@ def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.Reso
         closed,
         obstructed,
         unreadable,
-        records=_records(store, blocks.values()),
+        records=records or Records(),
         signing=_signing(store, claims.values()),
     ).without(set_aside)
 
@@ -60,11 +65,20 @@ def earlier_records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) ->
     return Records(retired, {key: identity for key, identity in identities.items() if identity is not None})
 
 
-def _records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Records:
-    """Return the records if there is a new block, with ledger and all claims if one is admissible or to be deleted."""
+def _records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Records | None:
+    """Return what admitting new blocks needs; None if it cannot be read, so that no new block can be admitted."""
     blocks = list(blocks)
     if not admission.new_blocks(blocks):
         return Records()
+    try:
+        return _records_for_new(store, blocks)
+    except errors.CorruptData as error:  # it must not stop what is decided about admitted blocks
+        _log.error("no new block is admitted: %s", error)
+        return None
+
+
+def _records_for_new(store: ResourceStore, blocks: Collection[PrivateDataBlock]) -> Records:
+    """Return the records, with ledger and all claims if a new block is admissible or to be deleted."""
     records = earlier_records(store, blocks)
     decisions = admission.decide_admission(blocks, records)
     if not any(isinstance(item, Admissible) or item.block.meta.is_deleted for item in decisions):
@@ -105,7 +119,12 @@ def _signing(store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]) -> Sign
     if not awaiting:
         return None
     entries: dict[str, list[Entry]] = {claim_id: [] for claim_id in awaiting}
-    for entry in store.ledger():  # once, however many claims there are: an API server has to list all of it
+    try:
+        ledger = store.ledger()  # once, however many claims there are: an API server has to list all of it
+    except errors.CorruptData as error:  # it must not stop what else is decided
+        _log.error("no statement is signed: %s", error)
+        return None
+    for entry in ledger:
         if entry.claim in entries:
             entries[entry.claim].append(entry)
     return Signing(_private_key(store), entries)

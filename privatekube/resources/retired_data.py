@@ -61,9 +61,19 @@ class RetiredData:
         """Read what `to_json` wrote.
 
         Raises:
-            CorruptData: the record has no budget.
+            CorruptData: it cannot be read, or has no budget.
         """
-        body = Reader(json.loads(text), "retired")
+        try:
+            return cls._from_reader(dataset, digest, Reader(json.loads(text), "retired"))
+        except errors.CorruptData:
+            raise
+        except (ValueError, RecursionError, TypeError, AttributeError, errors.InvalidInput) as error:
+            raise errors.CorruptData(
+                f"store: the record of deleted data {digest} cannot be read ({error}); restore a backup"
+            ) from error
+
+    @classmethod
+    def _from_reader(cls, dataset: str, digest: str, body: Reader) -> RetiredData:
         initial = common.read_budget(body, "initialBudget")
         if initial is None:
             raise errors.CorruptData(f"store: the record of deleted data {digest} has no budget; restore a backup")

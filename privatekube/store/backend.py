@@ -15,6 +15,8 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.store import changes, kinds
 from privatekube.store.base import R, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
+from privatekube.store.quarantine import Quarantine
+from privatekube.store.unreadable import Unreadable, UnreadableBlock, UnreadableClaim
 
 
 class Backend(ResourceStore):
@@ -37,9 +39,25 @@ class Backend(ResourceStore):
         return self._list(kinds.CLAIM, namespace, open_only=open_only)
 
     @override
+    def unreadable(self) -> list[Unreadable]:
+        return [stored for kind in kinds.KINDS for stored in self._unreadable(kind)]
+
+    @override
+    def usable_blocks(self) -> list[PrivateDataBlock]:
+        blocks = self.list_blocks()
+        if all(block.status is not None for block in blocks):  # only new blocks may have to wait
+            return blocks
+        claims = [UnreadableClaim.from_stored(stored) for stored in self._unreadable(kinds.CLAIM)]
+        open_claims = self.list_claims(open_only=True)
+        return Quarantine().usable_blocks(blocks, self._unreadable_blocks(), claims, open_claims)
+
+    @override
     def obstructed_claims(self) -> list[PrivacyBudgetClaim]:
-        """Return none: a block that cannot be read is an error here."""
-        return []
+        unreadable = self._unreadable_blocks()
+        if not unreadable:
+            return []
+        _, obstructed = Quarantine().split_claims(self.list_claims(open_only=True), (), unreadable)
+        return obstructed
 
     @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
@@ -53,6 +71,13 @@ class Backend(ResourceStore):
     @abstractmethod
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         """Return the resources of a kind, in order of creation; with `open_only`, those that a pass has to look at."""
+
+    def _unreadable(self, _kind: Kind[Any]) -> list[Unreadable]:
+        """Return the stored objects of a kind that cannot be read; none where objects are kept as they are."""
+        return []
+
+    def _unreadable_blocks(self) -> list[UnreadableBlock]:
+        return [UnreadableBlock.from_stored(stored) for stored in self._unreadable(kinds.BLOCK)]
 
     def _current(self, resource: Resource) -> Any:
         """Return the stored resource, for backends that compare its version with the one that was read themselves."""

@@ -17,6 +17,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
+from privatekube.store.unreadable import Unreadable
 
 Resource = PrivateDataBlock | PrivacyBudgetClaim
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
@@ -42,8 +43,14 @@ class ResourceStore(Protocol):
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
         """Return all claims, in order of creation; with `open_only`, those for which `kinds.is_open` holds."""
 
+    def unreadable(self) -> list[Unreadable]:
+        """Return the blocks and claims that cannot be read; no list has them."""
+
+    def usable_blocks(self) -> list[PrivateDataBlock]:
+        """Return the blocks that a pass can work on: without new ones that may have data of one that cannot be read."""
+
     def obstructed_claims(self) -> list[PrivacyBudgetClaim]:
-        """Return the open claims that depend on a block which nothing can be done with now; `open_only` lacks them."""
+        """Return the open claims that depend on a block which nothing can be done with now: they can only time out."""
 
     def create(self, resource: R) -> R:
         """Add a resource and return it with its uid, time of creation and version.

@@ -46,17 +46,26 @@ class Kind(Generic[R]):
         """Return the resource in a parsed JSON document, as of `version`.
 
         Raises:
-            InvalidInput: the document does not fit; the message has the path.
+            InvalidInput: it cannot be read, whatever is wrong with it; the message has the path of what does not fit.
         """
-        return at_version(self.from_wire(document), version)
+        try:
+            return at_version(self.from_wire(document), version)
+        except errors.InvalidInput:
+            raise
+        except Exception as error:  # one object must never stop the work on all others
+            raise errors.InvalidInput(f"{self}: cannot be read ({error!r}); correct it, or delete it") from error
 
     def decode(self, body: str, version: int | str) -> R:
         """Return the resource in a JSON text, as of `version`.
 
         Raises:
-            InvalidInput: the document does not fit; the message has the path.
+            InvalidInput: it cannot be read; the message says why.
         """
-        return self.read(json.loads(body), version)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise errors.InvalidInput(f"{self}: is not JSON ({error}); restore a backup") from error
+        return self.read(document, version)
 
     def encode(self, resource: R) -> str:
         """Return a resource as JSON text."""

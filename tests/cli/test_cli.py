@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -270,6 +272,26 @@ def test_a_mistake_is_one_line_and_exit_status_2(uri: str, arguments: tuple[str,
     assert line.startswith("error: ")
     assert len(line.splitlines()) == 1
     assert expected in line
+
+
+@pytest.mark.parametrize(("kind", "bad", "rest"), [("block", "a", {"b", "r"}), ("claim", "held", {"paid"})])
+def test_what_cannot_be_read_is_told_in_one_line_and_the_others_are_listed(
+    uri: str, kind: str, bad: str, rest: set[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as db, db:
+        db.execute("UPDATE resources SET body = '{' WHERE kind = ? AND id = ?", (kind, f"ns/{bad}"))
+    done = subprocess.run(
+        [sys.executable, "-m", "privatekube.cli", "get", f"{kind}s", "-o", "json"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, connect.STORE: uri},
+        check=True,
+    )
+    assert {item["metadata"]["name"] for item in json.loads(done.stdout)["items"]} == rest
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{kind} ns/{bad} is left out: {kind}: is not JSON")
+    assert f"{kind} ns/{bad}: cannot be read" in run(uri, "ledger", "--verify", status=2)
 
 
 def test_the_version_is_printed(uri: str) -> None:

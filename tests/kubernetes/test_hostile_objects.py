@@ -178,6 +178,37 @@ def test_a_lease_that_says_nothing_or_is_at_the_end_of_its_counter_is_taken(
     assert controller.get("/healthz") == (200, "ok\n")
 
 
+MANY_ORDERS = RenyiCurve(tuple(1.5 + number for number in range(64)), (10.0,) * 64)
+TOO_MUCH = RenyiCurve(MANY_ORDERS.orders, (11.123456789012345,) * 64)
+
+
+def test_free_claims_of_the_largest_size_keep_no_other_from_its_answer(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    store.create(builders.block("b", MANY_ORDERS))
+    names = [f"{'n' * 249}{number:04}" for number in range(420)]
+    for name in names:
+        store.create(builders.claim(name, builders.allocate(demand=TOO_MUCH, timeout_ms=3_600_000)))
+    asked = Plane.claim_of(
+        "honest", builders.allocate(demand=MANY_ORDERS * 0.1), ConsumeRequest({"ns/b": MANY_ORDERS * 0.1})
+    )
+    store.create(asked)
+    controller = start()
+    wait_until(lambda: is_answered(store, "honest", 1), 60, controller.log)
+    plane = Plane(store)
+    assert plane.states("honest") == ["success", "success"]
+
+    def are_pending() -> bool:
+        claims = [claim for claim in store.list_claims() if claim.id != "ns/honest"]
+        states = [str(response.state) for claim in claims for response in claim.status.responses]
+        return states == ["pending"] * len(names)
+
+    wait_until(are_pending, 60, controller.log)
+    assert "too large" not in controller.log()
+    assert "too large" not in events_of(apiserver, "b")
+    plane.require_sound()
+
+
 ORDERS = RenyiCurve((1.5, 3, 8), (1.0, 1.9, 9.2))
 
 

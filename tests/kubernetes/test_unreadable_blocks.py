@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus
 from privatekube.resources.transitions import initialize_status
 from privatekube.store import kinds
-from privatekube.store.kubernetes.quarantine import Quarantine, UnreadableBlock
+from privatekube.store.quarantine import Quarantine
+from privatekube.store.unreadable import Unreadable, UnreadableBlock, UnreadableClaim
 from tests import builders
 
 LOST = builders.block("lost", dataset="d", day=3)
@@ -27,9 +29,13 @@ def document(block: PrivateDataBlock = LOST, *, is_admitted: bool = True) -> dic
     return written
 
 
+def facts_of(item: dict[str, Any]) -> UnreadableBlock:
+    error = errors.InvalidInput("a test reads only what is left")
+    return UnreadableBlock.from_stored(Unreadable(kinds.name_of(LOST), json.dumps(item), error))
+
+
 def is_kept_out(block: PrivateDataBlock, *unreadable: dict[str, Any]) -> bool:
-    facts = [UnreadableBlock.from_document(item) for item in unreadable]
-    return Quarantine().usable_blocks([block], facts, [], []) == []
+    return Quarantine().usable_blocks([block], [facts_of(item) for item in unreadable], [], []) == []
 
 
 @pytest.mark.parametrize(
@@ -69,10 +75,10 @@ def test_a_block_that_was_never_admitted_keeps_nothing_out() -> None:
 def test_a_block_whose_status_was_lost_keeps_its_data_out_as_long_as_a_claim_holds_budget_there(
     new: PrivateDataBlock,
 ) -> None:
-    facts = [UnreadableBlock.from_document(document(is_admitted=False))]
+    facts = [facts_of(document(is_admitted=False))]
     claim = replace(builders.claim(), status=ClaimStatus(acquired={LOST.id: EpsilonDelta(0.1)}))
     assert Quarantine().usable_blocks([new], facts, [], [claim]) == []
-    unreadable = {"status": {"acquiredBudgets": {LOST.id: 3}}}
+    unreadable = UnreadableClaim("ns", json.dumps({"acquiredBudgets": {LOST.id: 3}}))
     assert Quarantine().usable_blocks([new], facts, [unreadable], []) == []
 
 

@@ -28,9 +28,10 @@ from privatekube.store.kubernetes import epochs
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.observer import Observer
-from privatekube.store.kubernetes.quarantine import Quarantine, UnreadableBlock
 from privatekube.store.kubernetes.store import KubernetesStore
 from privatekube.store.kubernetes.watch_cache import Cache
+from privatekube.store.quarantine import Quarantine
+from privatekube.store.unreadable import UnreadableBlock, UnreadableClaim
 
 _WRITERS = 8
 
@@ -117,9 +118,14 @@ class ControllerStore(KubernetesStore):
     @override
     def list_blocks(self, namespace: str | None = None) -> list[PrivateDataBlock]:
         """Return the cached blocks without the quarantined ones."""
-        unreadable = self._unreadable_blocks(), self._claims.unreadable()
-        usable = self._quarantine.usable_blocks(self.known_blocks(), *unreadable, self.known_claims())
+        claims = [UnreadableClaim.from_stored(stored) for stored in self._claims.unreadable()]
+        known = self.known_blocks(), self._unreadable_blocks(), claims, self.known_claims()
+        usable = self._quarantine.usable_blocks(*known)
         return [block for block in usable if namespace in (None, block.meta.namespace)]
+
+    @override
+    def usable_blocks(self) -> list[PrivateDataBlock]:
+        return self.list_blocks()
 
     @override
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
@@ -256,7 +262,7 @@ class ControllerStore(KubernetesStore):
         return self._quarantine.split_claims(self.known_claims(), self.known_blocks(), self._unreadable_blocks())
 
     def _unreadable_blocks(self) -> list[UnreadableBlock]:
-        return [UnreadableBlock.from_document(document) for document in self._blocks.unreadable()]
+        return [UnreadableBlock.from_stored(stored) for stored in self._blocks.unreadable()]
 
     def _cache_of(self, kind: Kind[R]) -> Cache[R]:
         return self._caches[kind.name]

@@ -17,6 +17,7 @@ from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource
 from privatekube.store.kinds import Kind
+from privatekube.store.unreadable import Unreadable
 
 CREATED = "privacy.columbia.github.com/created"
 """Annotation: the creator's time of creation in nanoseconds, of 20 digits.
@@ -64,12 +65,15 @@ def resource_of(kind: Kind[R], document: Json) -> R:
     Raises:
         InvalidInput: it cannot be read, whatever is wrong with it; the message has the path of what does not fit.
     """
+    return kind.read(document, document["metadata"]["resourceVersion"])
+
+
+def read(kind: Kind[R], document: Json) -> R | Unreadable:
+    """Return the resource in the API server's JSON, or why it cannot be read."""
     try:
-        return kind.read(document, document["metadata"]["resourceVersion"])
-    except errors.InvalidInput:
-        raise
-    except Exception as error:  # one object must never stop the work on all others
-        raise errors.InvalidInput(f"{kind}: cannot be read ({error!r}); correct it, or delete it") from error
+        return resource_of(kind, document)
+    except errors.InvalidInput as error:
+        return Unreadable(errors.ResourceName(kind.name, id_of(document)), json.dumps(document), error)
 
 
 def id_of(document: Json) -> str:

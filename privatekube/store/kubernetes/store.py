@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,10 +30,10 @@ from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.unreadable import Reports, Unreadable
 
 ENTRIES, RETIRED, DATA_IDENTITIES = "privacyledgerentries", "retiredprivatedata", "dataidentities"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
-_log = logging.getLogger(__name__)
 
 
 class KubernetesStore(Backend):
@@ -51,6 +50,7 @@ class KubernetesStore(Backend):
         self._entries: list[Entry] = []
         self._entered: set[str] = set()
         self._identities: dict[str, DataIdentity] = {}
+        self._reports = Reports()
 
     @override
     def create(self, resource: R) -> R:
@@ -198,9 +198,14 @@ class KubernetesStore(Backend):
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         """Return the objects that can be read; of the others, log why they cannot."""
         items = self._cluster.list_objects(kind.plural, namespace)
-        resources = [resource for document in items if (resource := _readable(kind, document)) is not None]
+        resources = self._reports.readable(documents.read(kind, document) for document in items)
         listed = [resource for resource in resources if kinds.is_open(resource) or not open_only]
         return sorted(listed, key=documents.creation_order)
+
+    @override
+    def _unreadable(self, kind: Kind[Any]) -> list[Unreadable]:
+        items = self._cluster.list_objects(kind.plural)
+        return [read for item in items if isinstance(read := documents.read(kind, item), Unreadable)]
 
     def _written(self, kind: Kind[R], document: Json) -> R:
         """Return the resource in the server's answer to a write."""
@@ -223,12 +228,3 @@ class KubernetesStore(Backend):
     def _remember(self, entry: Entry) -> None:
         self._entries.append(entry)
         self._entered.add(entry.identity)
-
-
-def _readable(kind: Kind[R], document: Json) -> R | None:
-    """Return the resource in an object; None where it cannot be read, which is logged."""
-    try:
-        return documents.resource_of(kind, document)
-    except errors.InvalidInput as error:
-        _log.warning("%s %s is left out: %s", kind, documents.id_of(document), error)
-        return None

@@ -20,6 +20,7 @@ from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import documents, epochs
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.observer import Observer
+from privatekube.store.unreadable import Unreadable
 
 _WATCH_SECONDS = 240
 _BACK_OFF = retries.BackOff(first_seconds=0.1, longest_seconds=5.0)
@@ -40,7 +41,7 @@ class Cache(Generic[R]):
     kind: Kind[R]
     observer: Observer
     _resources: dict[str, R] = field(default_factory=dict)
-    _unreadable: dict[str, Json] = field(default_factory=dict)
+    _unreadable: dict[str, Unreadable] = field(default_factory=dict)
     _seen_versions: dict[str, int] = field(default_factory=dict)
     _list_version: int = 0
     highest_epoch: int = 0
@@ -72,7 +73,7 @@ class Cache(Generic[R]):
             seen = {key: seen for key, seen in self._seen_versions.items() if key in ids or seen > int(version)}
             self._seen_versions = seen
             self._resources = {key: resource for key, resource in self._resources.items() if key in seen}
-            self._unreadable = {key: document for key, document in self._unreadable.items() if key in seen}
+            self._unreadable = {key: stored for key, stored in self._unreadable.items() if key in seen}
             self._list_version = max(self._list_version, int(version))
         for document in listed:
             self._put_if_new(document, is_listed=True)
@@ -111,7 +112,7 @@ class Cache(Generic[R]):
             resources = list(self._resources.values())
         return sorted(resources, key=documents.creation_order)
 
-    def unreadable(self) -> list[Json]:
+    def unreadable(self) -> list[Unreadable]:
         """Return the objects that cannot be read."""
         with self._lock:
             return list(self._unreadable.values())
@@ -122,14 +123,12 @@ class Cache(Generic[R]):
         with self._lock:
             if version <= self._known_version(key, is_listed=is_listed):
                 return False
-        try:
-            resource = documents.resource_of(self.kind, document)
-        except errors.InvalidInput as error:
-            resource = None
-            self.observer.on_malformed(self.kind, _meta(document), str(error))
-        return self._keep(key, document, resource, is_listed=is_listed)
+        read = documents.read(self.kind, document)
+        if isinstance(read, Unreadable):
+            self.observer.on_malformed(self.kind, _meta(document), str(read.error))
+        return self._keep(key, document, read, is_listed=is_listed)
 
-    def _keep(self, key: str, document: Json, resource: R | None, *, is_listed: bool = False) -> bool:
+    def _keep(self, key: str, document: Json, read: R | Unreadable, *, is_listed: bool = False) -> bool:
         version = int(document["metadata"]["resourceVersion"])
         with self._lock:
             if version <= self._known_version(key, is_listed=is_listed):
@@ -137,12 +136,11 @@ class Cache(Generic[R]):
             self._seen_versions[key] = version
             self.highest_epoch = max(self.highest_epoch, epochs.of_status(document))
             self._unreadable.pop(key, None)
-            if resource is None:
-                self._unreadable[key] = document
-            if resource is not None and kinds.is_open(resource):
-                self._resources[key] = resource
-            else:
-                self._resources.pop(key, None)
+            self._resources.pop(key, None)
+            if isinstance(read, Unreadable):
+                self._unreadable[key] = read
+            elif kinds.is_open(read):
+                self._resources[key] = read
             return True
 
     def _known_version(self, key: str, *, is_listed: bool) -> int:

@@ -17,6 +17,7 @@ from privatekube.resources.block import Budgets
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
+from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
 from privatekube.store.base import R, Resource
@@ -24,6 +25,7 @@ from privatekube.store.clock import Clock
 from privatekube.store.kinds import Kind
 from privatekube.store.sqlite import boot_clock, schema
 from privatekube.store.sqlite.connection import Connection
+from privatekube.store.unreadable import Reports, Unreadable
 
 
 class SqliteStore(Backend):
@@ -49,6 +51,7 @@ class SqliteStore(Backend):
         self._decoded: dict[tuple[str, str], Any] = {}
         self._unsaved: dict[tuple[str, str], Any] = {}
         self._identities: dict[str, DataIdentity] = {}
+        self._reports = Reports()
         self._db = Connection(path)
         self._rows = self._db.rows
         try:
@@ -124,9 +127,12 @@ class SqliteStore(Backend):
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
         filters = {name: value for name, value in (("block", block_id), ("claim", claim_id)) if value is not None}
         where = " AND ".join(["1", *(f"{name} = ?" for name in filters)])
-        query = f"SELECT body, digest FROM ledger WHERE {where} ORDER BY sequence"  # noqa: S608 - no value in it
+        query = f"SELECT sequence, body, digest FROM ledger WHERE {where} ORDER BY sequence"  # noqa: S608 - no value in it
         rows = self._rows(query, *filters.values())
-        return [Entry.from_json(json.loads(body), digest) for body, digest in rows]
+        return [
+            Entry.from_json({"sequence": number, **_parsed(body, f"ledger: entry {number}")}, digest)
+            for number, body, digest in rows
+        ]
 
     @override
     def settings(self) -> dict[str, str]:
@@ -155,7 +161,9 @@ class SqliteStore(Backend):
             rows = self._rows("SELECT body FROM identities WHERE id = ?", identity_id)
             if not rows:
                 return None
-            self._identities[identity_id] = DataIdentity.from_json(identity_id, json.loads(rows[0][0]))
+            self._identities[identity_id] = DataIdentity.from_json(
+                identity_id, _parsed(rows[0][0], f"identity {identity_id}")
+            )
         return self._identities[identity_id]
 
     @override
@@ -187,6 +195,8 @@ class SqliteStore(Backend):
 
     def _open_ledger(self) -> None:
         """Enter in the new ledger of a store of version 1 what was committed before."""
+        for stored in self.unreadable():
+            raise stored.error  # what was committed there would be missing from the ledger
         blocks = self.list_blocks()
         for block in blocks:
             if block.status is not None:
@@ -206,8 +216,14 @@ class SqliteStore(Backend):
         values = [kind.name] if namespace is None else [kind.name, namespace]
         where = "kind = ?" + " AND namespace = ?" * (namespace is not None) + " AND open = 1" * open_only
         query = f"SELECT id, version FROM resources WHERE {where} ORDER BY position"  # noqa: S608 - no value in it
-        resources = [self._read(kind, *row) for row in self._rows(query, *values)]
-        return [resource for resource in resources if resource is not None]
+        items = [self._read_or_fault(kind, *row) for row in self._rows(query, *values)]
+        return self._reports.readable(item for item in items if item is not None)
+
+    @override
+    def _unreadable(self, kind: Kind[Any]) -> list[Unreadable]:
+        rows = self._rows("SELECT id, version FROM resources WHERE kind = ? ORDER BY position", kind.name)
+        items = [self._read_or_fault(kind, *row) for row in rows if self._is_unread(kind, *row)]
+        return [item for item in items if isinstance(item, Unreadable)]
 
     @override
     def _get(self, kind: Kind[R], resource_id: str) -> R | None:
@@ -217,6 +233,21 @@ class SqliteStore(Backend):
             return unsaved
         rows = self._rows("SELECT version FROM resources WHERE kind = ? AND id = ?", *key)
         return self._read(kind, resource_id, rows[0][0]) if rows else None
+
+    def _is_unread(self, kind: Kind[Any], resource_id: str, version: int) -> bool:
+        """Return whether a resource is not decoded as of `version`, nor to be written."""
+        key = (kind.name, resource_id)
+        decoded = self._decoded.get(key)
+        return key not in self._unsaved and (decoded is None or decoded.meta.resource_version != str(version))
+
+    def _read_or_fault(self, kind: Kind[R], resource_id: str, version: int) -> R | Unreadable | None:
+        """Return the resource, or why it cannot be read; None where it was deleted meanwhile."""
+        try:
+            return self._read(kind, resource_id, version)
+        except errors.InvalidInput as error:
+            name = errors.ResourceName(kind.name, resource_id)
+            rows = self._rows("SELECT body FROM resources WHERE kind = ? AND id = ?", *name)
+            return Unreadable(name, str(rows[0][0]), error) if rows else None
 
     def _read(self, kind: Kind[R], resource_id: str, version: int) -> R | None:
         """Return the resource as of `version` or later; None where it was deleted meanwhile."""
@@ -252,3 +283,14 @@ class SqliteStore(Backend):
         self._decoded.clear()
         self._unsaved.clear()
         self._identities.clear()
+
+
+def _parsed(text: str, what: str) -> Json:
+    """Return a JSON object that is stored as text; CorruptData if it is none."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise errors.CorruptData(f"{what}: is not JSON ({error}); restore a backup") from error
+    if not isinstance(document, dict):
+        raise errors.CorruptData(f"{what}: is not a JSON object; restore a backup")
+    return document

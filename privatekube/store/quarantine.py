@@ -1,4 +1,4 @@
-"""Quarantine: objects that a controller cannot work on for now, and the objects that depend on them.
+"""Quarantine: objects that a pass cannot work on for now, and the objects that depend on them.
 
 A claim is decided by all blocks that it requests, and settled on all blocks that it holds. Without one of them it would
 get less than it requested, or pay less than it used. So a claim that depends on a quarantined block is obstructed: it
@@ -9,67 +9,18 @@ status that a claim names is taken as one that lost it. So it is withheld while 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
-from privatekube.resources import declared_data, matching
-from privatekube.resources.block import DECIMAL, PrivateDataBlock
+from privatekube.resources import matching
+from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.declared_data import END, START, DeclaredData
-from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R, Resource
+from privatekube.store.unreadable import UnreadableBlock, UnreadableClaim
 
 _SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableBlock:
-    """The facts that can be read of a block that as a whole cannot be read.
-
-    Args:
-        id: `namespace/name`.
-        namespace: of the block.
-        dataset: as it declares it.
-        is_admitted: whether it has a status, and so a budget.
-        days: the first and the last day that it declares; None if it declares none, or they cannot be read.
-    """
-
-    id: str
-    namespace: str
-    dataset: str
-    is_admitted: bool
-    days: tuple[Decimal, Decimal] | None = None
-
-    @classmethod
-    def from_document(cls, document: Json) -> UnreadableBlock:
-        """Return the facts in a block's JSON."""
-        name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
-        spec = document.get("spec")
-        spec = spec if isinstance(spec, dict) else {}
-        is_admitted, days = bool(document.get("status")), _days(spec)
-        return cls(f"{namespace}/{name}", namespace, str(spec.get("dataset", "")), is_admitted, days)
-
-    @classmethod
-    def of(cls, block: PrivateDataBlock) -> UnreadableBlock:
-        """Return the facts of a block that can be read, but is quarantined."""
-        days = DeclaredData.of(block).days
-        return cls(block.id, block.meta.namespace, block.spec.dataset, block.status is not None, days)
-
-    def may_have_data_of(self, block: PrivateDataBlock) -> bool:
-        """Return whether the two may have a record in common, judged by dataset and days."""
-        has_other_days = declared_data.are_disjoint(self.days, DeclaredData.of(block).days)
-        return block.spec.dataset == self.dataset or not has_other_days
-
-    def may_concern(self, claim: PrivacyBudgetClaim) -> bool:
-        """Return whether a claim may depend on the block, judged by its known facts; see `matching.depends_on`."""
-        if claim.has_budget_on(self.id):
-            return True
-        datasets = {request.dataset for request in claim.open_allocate_requests}
-        return self.is_admitted and claim.meta.namespace == self.namespace and self.dataset in datasets
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +45,7 @@ class Quarantine:
         self,
         blocks: Sequence[PrivateDataBlock],
         unreadable: Sequence[UnreadableBlock],
-        unreadable_claims: Sequence[Json],
+        unreadable_claims: Sequence[UnreadableClaim],
         claims: Sequence[PrivacyBudgetClaim],
     ) -> list[PrivateDataBlock]:
         """Return the blocks that a pass can work on.
@@ -102,14 +53,13 @@ class Quarantine:
         Args:
             blocks: all readable blocks, quarantined or not.
             unreadable: the blocks that cannot be read.
-            unreadable_claims: the JSON of the claims that cannot be read.
+            unreadable_claims: the claims that cannot be read.
             claims: all readable claims that are open.
         """
         usable, quarantined = self._split(blocks)
-        statuses = [json.dumps(document.get("status", {})) for document in unreadable_claims]
 
         def is_named(block_id: str) -> bool:
-            return any(f'"{block_id}"' in status for status in statuses)
+            return any(claim.may_have_budget_on(block_id) for claim in unreadable_claims)
 
         def was_admitted(other: UnreadableBlock) -> bool:
             return other.is_admitted or is_named(other.id) or any(claim.has_budget_on(other.id) for claim in claims)
@@ -162,18 +112,3 @@ class Quarantine:
             return True
         self._terms.pop(kinds.name_of(resource), None)
         return False
-
-
-def _days(spec: Json) -> tuple[Decimal, Decimal] | None:
-    """Return the days in a block's spec, whatever else is wrong with it."""
-    listed = spec.get("dimensions")
-    pairs = [
-        (item.get("attribute"), item.get("numericValue"))
-        for item in (listed if isinstance(listed, list) else [])
-        if isinstance(item, dict)
-    ]
-    numbers = [
-        [Decimal(text) for name, text in pairs if name == wanted and isinstance(text, str) and DECIMAL.fullmatch(text)]
-        for wanted in (START, END)
-    ]
-    return (numbers[0][0], numbers[1][0]) if all(numbers) else None
