@@ -207,8 +207,8 @@ class Draft:
         for block in self.locked_blocks(request_id):
             self.complete_lock(block, claim, request_id)
 
-    def complete_lock(self, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: LockId) -> None:
-        """Finish what the lock of an answered request began; what it commits is entered in the ledger first."""
+    def complete_lock(self, block: PrivateDataBlock, claim: PrivacyBudgetClaim | None, request_id: LockId) -> None:
+        """Finish what a lock began; what it commits is entered in the ledger first. The claim is None if it is gone."""
         entry = ledger_entries.commit_entry(block, claim, request_id, time_ms=self.now_ms)
         if entry is not None:
             self.add(LedgerEntry(entry))

@@ -13,7 +13,7 @@ from privatekube.resources.requests import ConsumeRequest
 
 
 def commit_entry(
-    block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: LockId, *, time_ms: int
+    block: PrivateDataBlock, claim: PrivacyBudgetClaim | None, request_id: LockId, *, time_ms: int
 ) -> Entry | None:
     """Return the entry of what a consume request commits by its lock on a block; None if it commits nothing there."""
     lock = transitions.status_of(block).locks.get(request_id)
@@ -21,13 +21,16 @@ def commit_entry(
         return None
     mechanisms = _mechanisms(claim, request_id)
     identity = _lock_identity(block, lock.owner, request_id)
-    return Entry(identity, time_ms, *_place(block), claim.id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
+    claim_id = request_id.claim
+    return Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
 
 
-def _mechanisms(claim: PrivacyBudgetClaim, request_id: LockId) -> tuple[str, ...]:
-    """Return what the ledger says about why an amount was committed."""
+def _mechanisms(claim: PrivacyBudgetClaim | None, request_id: LockId) -> tuple[str, ...]:
+    """Return what the ledger says about why an amount was committed; nothing is known of a claim that is gone."""
     if isinstance(request_id, SettlementId):
         return (str(refusals.OVERDUE),)
+    if claim is None:
+        return ()
     action = claim.spec.requests[request_id.index].action
     return action.mechanisms if isinstance(action, ConsumeRequest) else ()
 

@@ -1,8 +1,10 @@
 """Finish or undo what an interrupted pass began.
 
 A lock without an answer is finished with the locked amount, or waits; a lock of a successful answer is completed; a
-lock whose claim was deleted or whose answer is a failure is undone. A claim that is created again under the name of a
-deleted one is another claim: it does not inherit the locks.
+lock whose answer is a failure is undone. What the lock of a deleted claim grants or commits stays charged: nobody can
+tell any more whether that was answered, and the data read. Only a lock that names no owner, which PrivateKube wrote, is
+undone as it is there. A claim that is created again under the name of a deleted one is another claim: it does not
+inherit the locks.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from privatekube.engine import allocate_requests
 from privatekube.engine.draft import Draft
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import matching, responses, transitions
-from privatekube.resources.block import LockState
+from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import LockId, RequestId, SettlementId
 from privatekube.resources.requests import AllocateRequest
@@ -19,6 +21,7 @@ from privatekube.resources.responses import ResponseState
 from privatekube.scheduling.policy import Policy
 
 _GRANTING = frozenset({LockState.ALLOCATING, LockState.DPF_ACQUIRING})
+_CHARGING = _GRANTING | {LockState.COMMITTING}
 
 
 def recover_locks(draft: Draft, policy: Policy) -> None:
@@ -44,13 +47,24 @@ def _resolve_lock(draft: Draft, block_id: str, request_id: LockId) -> bool:
         return False
     claim = draft.claim(request_id.claim)
     lock = transitions.status_of(block).locks[request_id]
-    is_owned = claim is not None and transitions.is_owned_by(lock, claim.meta.uid)
-    is_decided = _is_decided(claim, request_id, block_id) if claim is not None and is_owned else False
-    if claim is not None and is_decided:
+    if claim is None or not transitions.is_owned_by(lock, claim.meta.uid):
+        _charge_lock(draft, block, request_id)
+        return False
+    is_decided = _is_decided(claim, request_id, block_id)
+    if is_decided:
         draft.complete_lock(block, claim, request_id)
     elif is_decided is False:
         draft.stage_block(transitions.undo(block, request_id))
     return is_decided is None and lock.state in _GRANTING
+
+
+def _charge_lock(draft: Draft, block: PrivateDataBlock, request_id: LockId) -> None:
+    """Complete the lock of a deleted claim if it grants or commits; otherwise undo it, so that nothing is returned."""
+    lock = transitions.status_of(block).locks[request_id]
+    if lock.owner is not None and lock.acquired is not None and lock.state in _CHARGING:
+        draft.complete_lock(block, None, request_id)
+    else:
+        draft.stage_block(transitions.undo(block, request_id))
 
 
 def _is_decided(claim: PrivacyBudgetClaim, request_id: LockId, block_id: str) -> bool | None:

@@ -181,7 +181,39 @@ def test_a_claim_created_again_under_a_name_does_not_inherit_the_locks_of_the_fi
     plane.store.delete(plane.claim("c"))
     plane.ask("c", builders.allocate(0.125))
     assert plane.claim("c").status.acquired == {"ns/b": EpsilonDelta(0.125)}
-    assert plane.status("b").acquired == {"ns/c": EpsilonDelta(0.125)}
+    assert plane.status("b").acquired == {"ns/c": EpsilonDelta(0.625)}  # the first may have been granted, and read
+    plane.append("c", ReleaseRequest({"ns/b": EpsilonDelta(-1.0, -1.0)}))
+    plane.run()
+    assert plane.status("b").acquired == {"ns/c": HALF}
+
+
+def test_what_a_claim_was_granted_stays_charged_though_it_is_deleted_before_its_locks_are_completed(
+    plane: Plane,
+) -> None:
+    plane.block("b")
+    plane.store.create(plane.claim_of("c", builders.allocate(0.5)))
+    plane.run(completely=False)
+    plane.open_data("c")
+    plane.store.delete(plane.claim("c"))
+    plane.run()
+    assert plane.status("b").acquired == {"ns/c": HALF}
+    assert not plane.status("b").locks
+    plane.require_sound()
+
+
+def test_what_a_claim_committed_stays_committed_though_it_is_deleted_before_its_locks_are_completed(
+    plane: Plane,
+) -> None:
+    plane.block("b")
+    plane.store.create(
+        plane.claim_of("c", builders.allocate(0.5), ConsumeRequest({"ns/b": HALF}, mechanisms=("noise",)))
+    )
+    plane.run(completely=False)
+    plane.store.delete(plane.claim("c"))
+    plane.run()
+    assert plane.status("b").committed == {"ns/c": HALF}
+    assert [(entry.claim, entry.mechanisms) for entry in plane.store.ledger()] == [("ns/c", ("noise",))]
+    plane.require_sound()
     plane.require_settled()
 
 
