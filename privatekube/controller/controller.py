@@ -157,7 +157,10 @@ class Controller:
             self._quarantine(note.name, note.error)
         if done.has_more:
             self.on_change()
-        self._report_refused_blocks()
+        try:
+            self._report_refused_blocks()
+        except errors.PrivateKubeError as error:  # the records cannot be read now: told after a later pass
+            _log.warning("cannot tell why blocks are not admitted: %s", error)
         due = next_due.seconds_until(self.store, self._policy, now_ms=self._clock.now_ms())
         return min(period, due, _QUIET_SECONDS if done.has_unwritten else period)
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
+from dataclasses import replace
 
 import pytest
 
+from privatekube import errors
+from privatekube.controller.controller import Controller, Settings
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import refusals, transitions
 from privatekube.resources.requests import ConsumeRequest
-from privatekube.store.kubernetes.store import KubernetesStore
+from privatekube.resources.wire.common import Json
+from privatekube.scheduling import policy
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.store import RETIRED, SYSTEM_NAMESPACE, KubernetesStore
 from tests import builders
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
@@ -109,3 +117,35 @@ def test_a_block_that_is_deleted_and_made_again_starts_with_what_was_committed(
     wait_until(lambda: (block := store.get_block("ns/b")) is not None and block.status is not None, 15, controller.log)
     assert Plane(store).status("b").committed == {"ns/c": EpsilonDelta(0.25)}
     Plane(store).require_sound()
+
+
+class ForgetfulCluster(Cluster):
+    """A connection that fails each second time that the records of deleted data are listed."""
+
+    n_lists = 0
+
+    def list_objects(self, plural: str, namespace: str | None = None) -> list[Json]:
+        self.n_lists += plural == RETIRED
+        if plural == RETIRED and self.n_lists % 2 == 0:
+            raise errors.StoreBusy("kubernetes: does not answer; try again")
+        return super().list_objects(plural, namespace)
+
+
+def test_it_goes_on_where_it_cannot_tell_why_a_block_is_not_admitted(
+    apiserver: ApiServer, store: KubernetesStore
+) -> None:
+    api = apiserver.api("controller")
+    cluster = ForgetfulCluster(api)
+    settings = Settings(policy.DEFAULTS, 0.2, "a", SYSTEM_NAMESPACE)
+    controller = Controller(cluster, CoreObjects(api), settings)
+    thread = threading.Thread(target=controller.run, daemon=True)
+    thread.start()
+    block = store.create(builders.block("a"))
+    wait_until(lambda: (known := store.get_block("ns/a")) is not None and known.status is not None, 15)
+    store.create(replace(builders.block("b"), spec=block.spec))  # the same data
+    wait_until(lambda: cluster.n_lists > 4 or not thread.is_alive(), 15)
+    store.create(builders.claim("c", builders.allocate(0.25)))
+    wait_until(lambda: is_answered(store, "c"), 15)
+    controller.stop()
+    thread.join(10)
+    assert Plane(store).states("c") == ["success"]
