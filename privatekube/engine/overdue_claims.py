@@ -24,11 +24,14 @@ def settle_overdue(draft: Draft, policy: Policy) -> None:
 
     A request that still waits is withdrawn first. A claim is settled once, for all that it holds, and is granted
     nothing afterwards. The settlement answers no request: it does not depend on what the claim asked, or how often.
+
+    A claim that depends on a block which is set aside has its request withdrawn, too, although it never waited: without
+    that, asking for such a block would be a way to hold other budget for ever.
     """
-    for claim in list(draft.open_claims.values()):
+    for claim in [*draft.open_claims.values(), *draft.obstructed_claims.values()]:
         if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms):
             with draft.isolated_claim(claim.id):
-                _settle(draft, claim)
+                _settle(draft, _withdraw(draft, claim))
 
 
 def held_on_known_blocks(
@@ -52,13 +55,17 @@ def _has_record_of(block: PrivateDataBlock | None, claim_id: str) -> bool:
     return claim_id in block.status.acquired or any(request_id.claim == claim_id for request_id in locks)
 
 
-def _settle(draft: Draft, claim: PrivacyBudgetClaim) -> None:
+def _withdraw(draft: Draft, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+    """Fail the allocate request that a claim waits for, or that nothing can be decided about; return the claim."""
     current = claim.current_request
-    if current is not None:
-        index, request = current
-        if isinstance(request.action, AllocateRequest) and claim.response_at(index) is not None:
-            claim = allocate_requests.fail(draft, claim, index, refusals.OVERDUE)
-    if claim.is_waiting or not claim.holds_budget:
+    if current is None or not isinstance(current[1].action, AllocateRequest):
+        return claim
+    is_undecidable = claim.id in draft.obstructed_claims or claim.response_at(current[0]) is not None
+    return allocate_requests.fail(draft, claim, current[0], refusals.OVERDUE) if is_undecidable else claim
+
+
+def _settle(draft: Draft, claim: PrivacyBudgetClaim) -> None:
+    if claim.is_waiting or not claim.holds_budget or claim.id in draft.obstructed_claims:
         return
     known = {block_id: consume_release.held_amount(draft, claim, block_id) for block_id in claim.status.acquired}
     held = {block_id: amount for block_id, amount in known.items() if amount is not None}

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from privatekube import errors
 from privatekube.controller import next_due
 from privatekube.engine import changes
+from privatekube.engine.run_pass import run_pass
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission
 from privatekube.resources import refusals
@@ -249,3 +251,20 @@ def test_after_its_time_a_claim_is_granted_nothing(plane: Plane) -> None:
     assert plane.states("c") == ["success", "failure"]
     assert plane.claim("c").status.responses[1].refusal == refusals.OVERDUE
     assert plane.status("b").acquired == {}
+
+
+def test_no_claim_holds_budget_for_ever_by_asking_for_a_block_that_is_set_aside(plane: Plane) -> None:
+    plane.settle_within_ms = 20_000
+    for name in "ab":
+        plane.store.create(builders.block(name, dataset=name))
+    plane.ask("c", builders.allocate(0.5, dataset="b"))
+    plane.append("c", builders.allocate(0.5, dataset="a"))
+    plane.clock.time_ms += 20_000
+    bad = [errors.ResourceName(errors.ResourceKind.BLOCK, "ns/a")]
+    world = plane.world().without(bad)
+    assert world.obstructed_claims.keys() == {"ns/c"}
+    plane.write(run_pass(world, plane.policy))
+    assert plane.claim("c").status.responses[1].refusal == refusals.OVERDUE
+    plane.write(run_pass(plane.world().without(bad), plane.policy))
+    assert not plane.claim("c").status.acquired
+    assert not plane.status("b").acquired
