@@ -168,7 +168,8 @@ def require_explicit(text: str) -> None:
 
     >>> require_explicit("t=10s,30s")
     """
-    if not text.partition("=")[2] and text != "all":
+    name, _, numbers = text.partition("=")
+    if name in _POLICIES and not numbers and text != "all":
         raise errors.invalid("unlock", text, "leaves out its numbers", "write all, n=100 or t=10s,30s")
 
 

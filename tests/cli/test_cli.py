@@ -259,6 +259,7 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
         (("policy", "--unlock", "n=0"), "n=0"),
         (("policy", "--order", "lottery"), "'lottery' is unknown; use one of"),
         (("--store", "mysql://x", "get", "blocks"), "--store: 'mysql://x' is not a store"),
+        (("policy", "--unlock", "slow"), "unlock: 'slow' is unknown; use all, n=<N> or t="),
         (("policy", "--unlock", "t"), "unlock: 't' leaves out its numbers"),
         (("policy", "--unlock", "t="), "unlock: 't=' leaves out its numbers"),
         (("plan", "--set", "epsilon=0"), "--set: epsilon: 0 must be greater than 0"),
