@@ -176,7 +176,7 @@ def test_blocks_of_different_kinds_are_not_merged(changes: dict[str, object]) ->
 def test_a_block_of_another_unit_or_with_too_many_reviews_of_one_is_refused() -> None:
     block = block_file.Block(reviews(8), metadata(), "sha256:1")  # two reviews of each user on each day
     block_file.require_bound(block, unit=PrivacyUnit.USER_DAY, max_contribution=2)
-    with pytest.raises(errors.CorruptData, match="more than 1 reviews on one day"):
+    with pytest.raises(errors.CorruptData, match="a user has more reviews on one day than 1"):
         block_file.require_bound(block, unit=PrivacyUnit.USER_DAY, max_contribution=1)
     with pytest.raises(errors.CorruptData, match="bounded per user-day, not per event"):
         block_file.require_bound(block, unit=PrivacyUnit.EVENT, max_contribution=1)
