@@ -18,10 +18,12 @@ LONG = ("n_epochs=40", "sampling_rate=0.01")
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
     """Read what the run writes until a line has `text`."""
     assert process.stderr is not None
+    lines = []
     for line in process.stderr:
         if text in line:
             return
-    raise AssertionError(f"the run ended without {text!r}")
+        lines.append(line)
+    raise AssertionError(f"the run ended without {text!r}:\n{''.join(lines)}")
 
 
 def is_step(process: Path, step: str, parent: int) -> bool:
