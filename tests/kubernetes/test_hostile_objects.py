@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from privatekube.controller import leader_election
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+from privatekube.resources import meta
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.wire import common
 from privatekube.store.kubernetes import documents, epochs
@@ -56,6 +58,42 @@ def test_a_forged_time_of_creation_changes_nothing(
     times = [claim.meta.creation_time_ms or 0 for claim in store.list_claims()]
     assert max(times) - min(times) < 60_000
     assert controller.get("/healthz") == (200, "ok\n")
+
+
+@pytest.mark.parametrize("identity", ["", "..", "../privatedatablocks"])
+def test_a_forged_identity_of_data_fails_its_block_alone(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, identity: str
+) -> None:
+    controller = start()
+    block = builders.block("forged", dataset="e")
+    store.create(replace(block, meta=replace(block.meta, annotations={meta.DATA_IDENTITY: identity})))
+    store.create(builders.block("b"))
+    store.create(builders.claim("honest"))
+    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    assert Plane(store).states("honest") == ["success"]
+    forged = store.get_block("ns/forged")
+    assert forged is not None
+    assert forged.status is None
+    assert "privatekube_failed_passes_total{" not in controller.get("/metrics")[1]
+
+
+def test_an_unreadable_record_keeps_new_blocks_out_and_stops_nothing_else(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    store.create(builders.block("b"))
+    store.create(builders.claim("first"))
+    wait_until(lambda: is_answered(store, "first"), 20, controller.log)
+    record = {"blockId": "ns/x", "initialBudget": {}, "committedBudgetMap": {}}
+    broken = documents.custom_object("RetiredPrivateData", "broken", {"dataset": "d", "digest": "x", "record": record})
+    apiserver.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(broken))
+    store.create(builders.block("new", day=5))
+    store.create(builders.claim("second"))
+    wait_until(lambda: is_answered(store, "second"), 20, controller.log)
+    assert Plane(store).states("second") == ["success"]
+    assert "no new block is admitted" in controller.log()
+    apiserver.kubectl("delete", "retiredprivatedata", "broken")
+    wait_until(lambda: (new := store.get_block("ns/new")) is not None and new.status is not None, 30, controller.log)
 
 
 @pytest.mark.parametrize("epoch", ["99999999999999999999", "2147483646", "²", "1000000000", "-5"])

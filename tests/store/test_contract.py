@@ -307,6 +307,14 @@ def test_a_resource_that_could_not_be_read_again_is_not_written(store: ResourceS
     assert store.list_blocks() == []
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../privatedatablocks", "%2e%2e", "A", "²", "a" * 254])
+def test_a_text_that_cannot_be_a_name_names_nothing(opener: Opener, name: str) -> None:
+    store = opener()
+    store.create(builders.block())
+    assert store.identity(name) is None
+    assert store.get_block(f"ns/{name}") is None
+
+
 def test_an_identity_is_kept_as_it_was_first_stored(opener: Opener) -> None:
     days = {day: DaySketch(tuple(range(day, day + 1024)), 2000) for day in range(32)}  # as large as they get
     identity = DataIdentity("1" * 32, "key", "partition", days)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ _REFUSED_USER = ' is forbidden: User "'
 """Part of RBAC's message; an admission webhook may refuse an object with the same status and reason."""
 TIMEOUT_SECONDS = (5, 60)
 """Time-outs to connect, and to read the answer."""
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+"""Names of objects, as the API server checks them (RFC 1123)."""
 T = TypeVar("T")
 
 
@@ -45,7 +48,12 @@ class Cluster:
         self._custom = client.CustomObjectsApi(api)
 
     def get(self, plural: str, name: str, namespace: str | None = None) -> Json | None:
-        """Return the object with that name, or None."""
+        """Return the object with that name, or None, also for a text that cannot be a name: users write some of them.
+
+        An empty name or `..` would be the path of a list or of the group, whose answer is no object.
+        """
+        if not _NAME.fullmatch(name):
+            return None
         try:
             return self._call("get", plural, namespace, name=name)
         except errors.NotFound:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from privatekube import errors
 from privatekube.resources import meta
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
@@ -99,10 +102,13 @@ def entry_name(sequence: int) -> str:
 
 
 def entry_of(document: Json) -> Entry:
-    """Return the ledger entry in an object."""
-    spec = dict(document["spec"])
-    digest = spec.pop("digest")
-    return Entry.from_json(spec, digest)
+    """Return the ledger entry in an object.
+
+    Raises:
+        CorruptData: it is malformed.
+    """
+    with _spec_of(document) as spec:
+        return Entry.from_json({key: value for key, value in spec.items() if key != "digest"}, spec["digest"])
 
 
 def record_name(dataset: str, digest: str) -> str:
@@ -111,6 +117,30 @@ def record_name(dataset: str, digest: str) -> str:
 
 
 def record_of(document: Json) -> RetiredData:
-    """Return the record in an object."""
-    spec = document["spec"]
-    return RetiredData.from_json(spec["dataset"], spec["digest"], json.dumps(spec["record"]))
+    """Return the record in an object.
+
+    Raises:
+        CorruptData: it is malformed.
+    """
+    with _spec_of(document) as spec:
+        return RetiredData.from_json(spec["dataset"], spec["digest"], json.dumps(spec["record"]))
+
+
+def identity_of(document: Json) -> DataIdentity:
+    """Return the identity of data in an object.
+
+    Raises:
+        CorruptData: it is malformed.
+    """
+    with _spec_of(document) as spec:
+        return DataIdentity.from_json(document["metadata"]["name"], spec)
+
+
+@contextlib.contextmanager
+def _spec_of(document: Json) -> Iterator[Json]:
+    """Give the spec of an object of a kind without a namespace; what is missing in it makes the object corrupt."""
+    try:
+        yield document["spec"]
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"{document['kind']} {document['metadata']['name']}"
+        raise errors.CorruptData(f"{what}: cannot be read; restore a backup") from error

@@ -173,7 +173,7 @@ class KubernetesStore(Backend):
             document = self._cluster.get(DATA_IDENTITIES, identity_id)
             if document is None:
                 return None
-            self._identities[identity_id] = DataIdentity.from_json(identity_id, document["spec"])
+            self._identities[identity_id] = documents.identity_of(document)
         return self._identities[identity_id]
 
     @override
