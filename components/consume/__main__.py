@@ -7,7 +7,7 @@ from pathlib import Path
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.privacy import accounting, budget, budget_text, event_text, events, rounding
+from privatekube.privacy import accounting, arithmetic, budget, budget_text, event_text, events, rounding
 from privatekube.resources import summary
 from privatekube.resources.wire import common
 from privatekube.steps import arguments, documents, paid_releases, public_log
@@ -112,7 +112,7 @@ def _fits(used: accounting.Composition, epsilon: float, bound: budget.PrivacyBud
 def _require_all_committed(granted: documents.Grant, committed: Mapping[str, budget.PrivacyBudget]) -> None:
     for block in granted.blocks:
         amount, done = common.budget_from_wire(block.budget), committed.get(block.id)
-        if amount is None or done is None or not budget.is_close(amount, done):
+        if amount is None or done is None or not arithmetic.is_close(amount, done):
             paid, due = budget_text.differing(done, amount)
             raise errors.BudgetExceeded(
                 f"block {block.id}: {paid} was committed, the grant is {due}; nothing is published"

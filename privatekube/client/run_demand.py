@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from privatekube import config, errors
 from privatekube.client.control_plane import ControlPlane
 from privatekube.data import columns
-from privatekube.privacy import budget, planning
+from privatekube.privacy import arithmetic, budget, planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
@@ -101,7 +101,7 @@ def price(
         raise errors.InvalidInput(
             "accounting: the matching blocks mix epsilon-delta and Renyi budgets; add a condition that selects one kind"
         )
-    orders = budget.union_of_orders(curves)
+    orders = arithmetic.union_of_orders(curves)
     return plan.composition.renyi(orders)
 
 

@@ -12,7 +12,7 @@ from privatekube.engine.draft import Draft
 from privatekube.engine.earlier_data import Catalogue
 from privatekube.engine.world import Records
 from privatekube.errors import ResourceKind
-from privatekube.privacy import budget, budget_text, renyi_conversion, renyi_filter
+from privatekube.privacy import arithmetic, budget_text, renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -198,7 +198,7 @@ def _is_equivalent(before: PrivacyBudget, now: PrivacyBudget) -> bool:
     match before, now:
         case (EpsilonDelta() as whole, RenyiCurve() as curve) | (RenyiCurve() as curve, EpsilonDelta() as whole):
             forms = (renyi_conversion.to_renyi(whole, curve.orders), renyi_filter.capacity(whole, curve.orders))
-            return any(budget.is_close(form, curve) for form in forms)
+            return any(arithmetic.is_close(form, curve) for form in forms)
     return False
 
 
@@ -208,7 +208,7 @@ def require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
     Raises:
         InvalidBudget: it has another one.
     """
-    if not budget.is_close(before, block.spec.initial_budget):
+    if not arithmetic.is_close(before, block.spec.initial_budget):
         known, asked = budget_text.differing(before, block.spec.initial_budget)
         raise errors.InvalidBudget(
             f"block {block.id}: its data has the budget {known}, asked {asked}; "

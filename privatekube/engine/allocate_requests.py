@@ -11,7 +11,7 @@ from dataclasses import replace
 from privatekube import errors
 from privatekube.engine import status_room, sums, unlocking
 from privatekube.engine.draft import Draft
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import matching, refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -206,7 +206,7 @@ def _scheduled(
     """
     demand = {key: amount for key, amount in demand_of(claim, index).items() if key in draft.blocks}
     for block_id, amount in demand.items():
-        budget.at_orders_of(amount, draft.blocks[block_id].spec.initial_budget)
+        arithmetic.at_orders_of(amount, draft.blocks[block_id].spec.initial_budget)
     return WaitingRequest(
         id=claim.request_id(index),
         demand=demand,

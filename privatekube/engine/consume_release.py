@@ -8,7 +8,7 @@ from dataclasses import replace
 from privatekube import errors
 from privatekube.engine import sums
 from privatekube.engine.draft import Draft
-from privatekube.privacy import budget, budget_text, rounding
+from privatekube.privacy import arithmetic, budget, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -111,7 +111,7 @@ def held_amount(draft: Draft, claim: PrivacyBudgetClaim, block_id: str) -> Priva
 
 def _is_within(amount: PrivacyBudget, held: PrivacyBudget) -> bool:
     """Whether no component of `amount` is greater than in `held`, up to float rounding of that component."""
-    amounts = budget.at_orders_of(amount, held).values
+    amounts = arithmetic.at_orders_of(amount, held).values
     pairs = zip(amounts, held.values, strict=True)
     return all(rounding.fits(asked, available=most, capacity=most) for asked, most in pairs)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from privatekube.engine.world import Records
-from privatekube.privacy import budget, rounding
+from privatekube.privacy import arithmetic, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -221,4 +221,4 @@ def _maximum(left: PrivacyBudget, right: PrivacyBudget) -> PrivacyBudget:
 
 
 def _total(amounts: Iterable[PrivacyBudget], start: PrivacyBudget) -> PrivacyBudget:
-    return budget.total(amounts, start=start)
+    return arithmetic.total(amounts, start=start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 
 
@@ -20,5 +20,5 @@ def minus(amounts: Mapping[str, PrivacyBudget], less: Mapping[str, PrivacyBudget
     return {
         key: amount
         for key, amount in remainders.items()
-        if key not in less or not budget.is_negligible(amount, capacity=amounts[key])
+        if key not in less or not arithmetic.is_negligible(amount, capacity=amounts[key])
     }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from privatekube import errors
-from privatekube.privacy import budget, rounding
+from privatekube.privacy import arithmetic, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -23,8 +23,8 @@ def require_invariant(block: PrivateDataBlock) -> None:
     """
     available = transitions.status_of(block).available
     try:
-        initial = budget.at_orders_of(block.spec.initial_budget, available)
-        parts = [(name, budget.at_orders_of(part, available)) for name, part in _parts(block)]
+        initial = arithmetic.at_orders_of(block.spec.initial_budget, available)
+        parts = [(name, arithmetic.at_orders_of(part, available)) for name, part in _parts(block)]
     except errors.InvalidBudget as error:
         raise _corrupt(block, f"the budgets of its parts differ in their orders ({error})") from error
     for position, component in enumerate(_components(available)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from privatekube import errors
 from privatekube.engine import earlier_data
 from privatekube.engine.earlier_data import Catalogue
-from privatekube.privacy import budget, budget_text
+from privatekube.privacy import arithmetic, budget_text
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import block_audit, read_world
 from privatekube.resources import ledger, transitions
@@ -111,7 +111,7 @@ def _is_charged(block: PrivateDataBlock, earlier: PrivateDataBlock | RetiredData
         return True  # an earlier version deleted it, and did not record its days
     if type(earlier.initial_budget) is not type(block.spec.initial_budget):
         return False
-    charged = budget.total(transitions.charges(block).values(), start=block.spec.initial_budget * 0.0)
+    charged = arithmetic.total(transitions.charges(block).values(), start=block.spec.initial_budget * 0.0)
     return not earlier_data.exceeds(earlier.total, charged)
 
 
@@ -141,7 +141,7 @@ def _require_equal(block_id: str, committed: list[PrivacyBudget], entries: list[
     in_block, in_ledger = _total(committed), _total([entry.amount for entry in entries])
     if in_block is None and in_ledger is None:
         return
-    if in_block is None or in_ledger is None or not budget.is_close(in_block, in_ledger):
+    if in_block is None or in_ledger is None or not arithmetic.is_close(in_block, in_ledger):
         recorded, entered = budget_text.differing(in_block, in_ledger)
         raise errors.CorruptData(
             f"ledger: block {block_id} says that {recorded} is committed, the ledger says {entered}; "
@@ -150,4 +150,4 @@ def _require_equal(block_id: str, committed: list[PrivacyBudget], entries: list[
 
 
 def _total(amounts: list[PrivacyBudget]) -> PrivacyBudget | None:
-    return budget.total(amounts[1:], start=amounts[0]) if amounts else None
+    return arithmetic.total(amounts[1:], start=amounts[0]) if amounts else None

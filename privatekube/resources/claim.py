@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from privatekube import errors
-from privatekube.privacy import budget, budget_text
+from privatekube.privacy import arithmetic, budget_text
 from privatekube.resources import bounds, meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.refusals import Refusal
@@ -271,7 +271,7 @@ class PrivacyBudgetClaim:
             outcome = outcomes.get(block_id)
             is_refused = response is None or response.state is not ResponseState.SUCCESS
             committed = None if outcome is None or is_refused else outcome.budget
-            if committed is None or not budget.is_close(committed, budget.at_orders_of(amount, committed)):
+            if committed is None or not arithmetic.is_close(committed, arithmetic.at_orders_of(amount, committed)):
                 refusal = None if response is None else response.refusal
                 reason = refusal or (outcome.error if outcome else None) or "it was interrupted"
                 asked, done = budget_text.differing(amount, committed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from privatekube.privacy import budget, rounding
+from privatekube.privacy import arithmetic, rounding
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -69,7 +69,7 @@ def _is_spent(left: PrivacyBudget, whole: PrivacyBudget) -> bool:
     """Whether nothing can be granted any more: no epsilon is left, or none at any order."""
     if isinstance(left, EpsilonDelta) and isinstance(whole, EpsilonDelta):
         return left.epsilon <= rounding.RELATIVE_TOLERANCE * whole.epsilon
-    pairs = zip(left.values, budget.at_orders_of(whole, left).values, strict=True)
+    pairs = zip(left.values, arithmetic.at_orders_of(whole, left).values, strict=True)
     return all(value <= rounding.RELATIVE_TOLERANCE * abs(capacity) for value, capacity in pairs)
 
 

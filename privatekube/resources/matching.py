@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 
 from privatekube import errors
-from privatekube.privacy import budget, budget_text, rounding
+from privatekube.privacy import arithmetic, budget, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import Dimension, PrivateDataBlock, require_decimal
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -105,10 +105,10 @@ def _demand_on(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivacyBudget:
             "ask for that, or use blocks of the other accounting"
         )
     try:
-        amount = budget.at_orders_of(amount, capacity)
+        amount = arithmetic.at_orders_of(amount, capacity)
     except errors.InvalidBudget as error:
         raise errors.InvalidBudget(f"{name}: {error}") from error
-    if budget.is_negligible(amount, capacity=capacity):
+    if arithmetic.is_negligible(amount, capacity=capacity):
         raise errors.InvalidBudget(
             f"{name}: asked {amount}, which costs nothing: it must be above {rounding.RESOLUTION:g} of the initial "
             "budget in one component at least; ask for what the mechanisms cost"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.ledger import Entry
@@ -40,7 +40,7 @@ class RetiredData:
     @property
     def total(self) -> PrivacyBudget:
         """All that was committed on the data."""
-        return budget.total(self.committed.values(), start=self.initial_budget * 0.0)
+        return arithmetic.total(self.committed.values(), start=self.initial_budget * 0.0)
 
     def to_json(self) -> str:
         """Return the text that a store keeps under dataset and digest."""
@@ -54,7 +54,9 @@ class RetiredData:
 
     def holds_more_than(self, other: RetiredData) -> bool:
         """Return whether more is committed here than in `other`, at some component or order."""
-        return not budget.is_close(self.total, other.total) and any(v > 0 for v in (self.total - other.total).values)
+        return not arithmetic.is_close(self.total, other.total) and any(
+            v > 0 for v in (self.total - other.total).values
+        )
 
     @classmethod
     def from_json(cls, dataset: str, digest: str, text: str) -> RetiredData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -84,7 +84,7 @@ def committed_share(block: PrivateDataBlock) -> float:
     if block.status is None or not block.status.committed:
         return 0.0
     first, *others = block.status.committed.values()
-    return budget.used_share(budget.total(others, start=first), capacity=block.spec.initial_budget)
+    return arithmetic.used_share(arithmetic.total(others, start=first), capacity=block.spec.initial_budget)
 
 
 def state(claim: PrivacyBudgetClaim) -> ClaimState:

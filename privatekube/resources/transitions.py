@@ -20,7 +20,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from privatekube import errors
-from privatekube.privacy import budget, budget_text, rounding
+from privatekube.privacy import arithmetic, budget_text, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import BlockStatus, Budgets, Lock, LockState, PrivateDataBlock, ReturnPolicy
 from privatekube.resources.request_id import LockId
@@ -45,7 +45,7 @@ def initialize_status(block: PrivateDataBlock, committed: Budgets = MappingProxy
     if block.status is not None:
         return block
     initial = block.spec.initial_budget
-    left = initial - budget.total(committed.values(), start=initial * 0.0)
+    left = initial - arithmetic.total(committed.values(), start=initial * 0.0)
     overdrawn = left.minimum(left * 0.0)
     return replace(block, status=BlockStatus(left - overdrawn, overdrawn, committed=dict(committed)))
 
@@ -186,10 +186,10 @@ def charges(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
 def unstated_charge(block: PrivateDataBlock) -> PrivacyBudget | None:
     """Return what of the initial budget no part of a block states, as its status was damaged; None if it adds up."""
     status, whole = status_of(block), _at_orders(block, block.spec.initial_budget)
-    rest = budget.remainder(whole, (status.pending, status.available, *_stated_charges(block).values()))
+    rest = arithmetic.remainder(whole, (status.pending, status.available, *_stated_charges(block).values()))
     missing = rest - rest.minimum(rest * 0.0)
     scale = whole - status.available.minimum(whole * 0.0)
-    return None if budget.is_negligible(missing, capacity=scale) else missing
+    return None if arithmetic.is_negligible(missing, capacity=scale) else missing
 
 
 def _stated_charges(block: PrivateDataBlock) -> dict[str, PrivacyBudget]:
@@ -236,7 +236,7 @@ def require_balance(block: PrivateDataBlock) -> PrivateDataBlock:
     """
     status, whole = status_of(block), _at_orders(block, block.spec.initial_budget)
     parts = (status.pending, *status.acquired.values(), *status.committed.values(), *amounts_in_locks(block))
-    exact = budget.remainder(whole, parts)
+    exact = arithmetic.remainder(whole, parts)
     if exact == status.available:
         return block
     missing = exact - status.available
@@ -274,7 +274,7 @@ def _at_orders(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivacyBudget:
     """
     kept = status_of(block).available
     is_same = type(amount) is type(kept) and amount.orders == kept.orders
-    return amount if is_same else budget.at_orders_of(amount, kept)
+    return amount if is_same else arithmetic.at_orders_of(amount, kept)
 
 
 def _plus(block: PrivateDataBlock, budgets: Budgets, claim: str, amount: PrivacyBudget) -> dict[str, PrivacyBudget]:
@@ -287,7 +287,7 @@ def _minus(block: PrivateDataBlock, claim: str, amount: PrivacyBudget) -> dict[s
     acquired = status_of(block).acquired
     held = _at_orders(block, acquired[claim])
     left = held - amount
-    return _without(acquired, claim) if budget.is_negligible(left, capacity=held) else {**acquired, claim: left}
+    return _without(acquired, claim) if arithmetic.is_negligible(left, capacity=held) else {**acquired, claim: left}
 
 
 def _fold(committed: dict[str, PrivacyBudget], *, keep: str) -> dict[str, PrivacyBudget]:
@@ -295,7 +295,7 @@ def _fold(committed: dict[str, PrivacyBudget], *, keep: str) -> dict[str, Privac
     if len(committed) <= MAX_COMMITTED_ENTRIES:
         return committed
     others = [amount for claim, amount in committed.items() if claim != keep]
-    return {FOLDED: budget.total_rounded_up(others), keep: committed[keep]}
+    return {FOLDED: arithmetic.total_rounded_up(others), keep: committed[keep]}
 
 
 def _without(budgets: Budgets, claim: str) -> dict[str, PrivacyBudget]:

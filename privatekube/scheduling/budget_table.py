@@ -154,7 +154,7 @@ class BudgetTable:
         return np.asarray(np.fmax.reduce(fractions, axis=1, initial=0.0))
 
     def used_shares(self, amounts: Floats) -> Floats:
-        """Return amounts `[B, K]` as fractions of capacity `[B]`; like `budget.used_share`."""
+        """Return amounts `[B, K]` as fractions of capacity `[B]`; like `arithmetic.used_share`."""
         fractions = amounts / np.where(self.capacity > 0, self.capacity, np.nan)
         largest, smallest = np.fmax.reduce(fractions, axis=1), np.fmin.reduce(fractions, axis=1)
         return np.asarray(np.nan_to_num(np.where(self.required > 1, largest, smallest)))

@@ -28,7 +28,7 @@ class Replay:
         grant_seconds: when each was granted, on the scenario's clock.
         wall_seconds: time that the decisions took on this machine, without reading the scenario.
         used: what was granted of each block's budget.
-        used_share: the fraction of it that was granted; see `budget.used_share`.
+        used_share: the fraction of it that was granted; see `arithmetic.used_share`.
         unlocked_share: the fraction of it that was unlocked, granted or not.
     """
 

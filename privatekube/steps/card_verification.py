@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.resources import ledger
 from privatekube.resources.ledger import Entry
 from privatekube.resources.statement import ChargedBlock
@@ -127,5 +127,5 @@ def _is_entered(charged: ChargedBlock, claim: str, entries: Sequence[Entry]) -> 
         entry is not None
         and amount is not None
         and (entry.digest, entry.block, entry.claim) == (charged.ledger_digest, charged.block, claim)
-        and budget.is_close(entry.amount, amount)
+        and arithmetic.is_close(entry.amount, amount)
     )

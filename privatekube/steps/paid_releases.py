@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from privatekube import errors
 from privatekube.client import run_demand
-from privatekube.privacy import budget, budget_text, events, planning
+from privatekube.privacy import arithmetic, budget, budget_text, events, planning
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import RegisterRequest
@@ -89,7 +89,7 @@ def require_grant_of_claim(
     amounts = {block.id: common.budget_from_wire(block.budget) for block in granted.blocks}
     _require_equal("blocks", sorted(amounts), sorted(held))
     for block_id, amount in amounts.items():
-        if amount is None or not budget.is_close(amount, held[block_id]):
+        if amount is None or not arithmetic.is_close(amount, held[block_id]):
             raise _difference(f"budget of {block_id}", *budget_text.differing(amount, held[block_id]))
         _require_price(granted, block_id, held[block_id])
     unit, bound = run_demand.privacy_unit(blocks)

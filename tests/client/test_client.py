@@ -13,7 +13,7 @@ from privatekube.client import connect, stored
 from privatekube.client.client import BudgetClient
 from privatekube.client.embedded import Embedded
 from privatekube.client.passes import Outcome
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary, transitions
 from privatekube.resources.claim import ClaimStatus, SettleAfter
@@ -91,7 +91,7 @@ def test_waiting_too_long_says_what_is_locked_and_takes_the_demand_back(client: 
     status = transitions.status_of(block)
     assert not status.reserved
     assert not status.locks
-    assert budget.is_close(status.pending + status.available, block.spec.initial_budget)
+    assert arithmetic.is_close(status.pending + status.available, block.spec.initial_budget)
 
 
 def test_a_claim_is_settled_so_long_after_its_last_sign_of_life(client: BudgetClient) -> None:
@@ -241,7 +241,7 @@ def test_a_block_made_again_from_the_same_data_starts_from_its_record(client: Bu
     client.create_blocks([builders.block("again", digest="sha256:1")])
     (block,) = client.list_blocks()
     status = transitions.status_of(block)
-    assert budget.is_close(status.pending + status.available, EpsilonDelta(0.25, 1e-7))
+    assert arithmetic.is_close(status.pending + status.available, EpsilonDelta(0.25, 1e-7))
     assert status.committed == {"ns/c": EpsilonDelta(0.25), "ns/unsettled": EpsilonDelta(0.5)}
     with pytest.raises(errors.BudgetUnavailable):
         client.allocate("ns", "d", builders.allocate(0.3), timeout_seconds=5)

@@ -15,7 +15,7 @@ from kubernetes.client import CustomObjectsApi
 
 from privatekube import errors
 from privatekube.controller import leader_election
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import meta, transitions
 from privatekube.store.kubernetes.store import KubernetesStore
@@ -56,7 +56,7 @@ def require_granted_once(store: KubernetesStore, blocks: list[str], names: list[
     for block in store.list_blocks():
         status = transitions.status_of(block)
         assert set(status.acquired) == {f"ns/{name}" for name in names}
-        taken = budget.total(status.acquired.values(), start=EpsilonDelta(0.0))
+        taken = arithmetic.total(status.acquired.values(), start=EpsilonDelta(0.0))
         assert taken.values[0] == pytest.approx(PIECE * len(names))
     plane.require_sound()
     plane.require_settled()

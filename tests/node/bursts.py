@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -80,7 +80,7 @@ class Burst:
             assert claim.status.committed == dict.fromkeys(self.block_ids, DEMAND)
             assert not claim.status.acquired
         for block in self._blocks():
-            committed = budget.total(transitions.status_of(block).committed.values(), start=BUDGET * 0.0)
+            committed = arithmetic.total(transitions.status_of(block).committed.values(), start=BUDGET * 0.0)
             assert committed.values == pytest.approx((DEMAND * count).values)
         entries = ledger.require_chain(self.store.ledger())
         paid = Counter((entry.claim, entry.block) for entry in entries if entry.block in self.block_ids)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from privatekube import errors
-from privatekube.privacy import accounting, budget, events
+from privatekube.privacy import accounting, arithmetic, events
 
 
 def test_one_large_shift_costs_no_less_than_two_small_ones() -> None:
@@ -50,7 +50,7 @@ def test_disjoint_parts_cost_the_larger_and_the_whole_comes_on_top() -> None:
     expected = accounting.renyi_cost(statistics) + accounting.renyi_cost(training).maximum(
         accounting.renyi_cost(evaluation)
     )
-    assert budget.is_close(run.renyi(), expected)
+    assert arithmetic.is_close(run.renyi(), expected)
 
 
 def test_an_order_of_parts_does_not_matter() -> None:

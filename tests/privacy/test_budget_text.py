@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from privatekube.privacy import budget, budget_text
+from privatekube.privacy import arithmetic, budget, budget_text
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from tests.privacy.test_budget import amounts, curves, pairs
 
@@ -59,7 +59,7 @@ def require_distinct(asked: str, left: str) -> None:
 
 @given(st.one_of(pairs, curves), st.one_of(pairs, curves))
 def test_budgets_that_are_not_the_same_read_differently(first: PrivacyBudget, second: PrivacyBudget) -> None:
-    assume(not budget.is_close(first, second))
+    assume(not arithmetic.is_close(first, second))
     one, other = budget_text.differing(first, second)
     assert one != other
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from privatekube import errors
 from privatekube.data import identify
-from privatekube.privacy import budget, renyi_conversion
+from privatekube.privacy import arithmetic, renyi_conversion
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.reconcile import block_admission, ledger_audit
@@ -149,7 +149,7 @@ class DataMachine(RuleBasedStateMachine):
             return
         for review, amounts in self.spent.items():
             first = self.first[review]
-            total = budget.total(amounts, start=first * 0.0)
+            total = arithmetic.total(amounts, start=first * 0.0)
             assert first.admits(total, capacity=first), f"review {review}: {total} was committed of {first}"
 
     def check_books(self) -> None:

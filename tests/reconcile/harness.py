@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from privatekube.engine.changes import Change
 from privatekube.engine.run_pass import run_pass
 from privatekube.engine.world import World
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import apply, ledger_audit, read_world, reconcile
 from privatekube.reconcile.reconcile import Pass
@@ -148,7 +148,7 @@ class Plane:
     def _require_committed_stays(self, block: PrivateDataBlock) -> None:
         data = block.content_digest or block.id
         committed = transitions.status_of(block).committed
-        whole = {"": budget.total(committed.values(), start=block.spec.initial_budget * 0.0)}
+        whole = {"": arithmetic.total(committed.values(), start=block.spec.initial_budget * 0.0)}
         for claim, amount in (whole if transitions.FOLDED in committed else {**whole, **committed}).items():
             before = self.committed.get((data, claim))
             if before is not None:
@@ -168,7 +168,7 @@ def require_within(block: PrivateDataBlock) -> None:
     """Check that the block is within its initial budget: in every component, or at one of its orders."""
     status, initial = transitions.status_of(block), block.spec.initial_budget
     used = [*status.committed.values(), *status.acquired.values(), *transitions.amounts_in_locks(block)]
-    total = budget.total(used, start=initial * 0.0)
+    total = arithmetic.total(used, start=initial * 0.0)
     assert initial.admits(total, capacity=initial), f"{block.id}: {total} is used of {initial}"
     floor = [-1e-9 * abs(value) for value in initial.values]
     assert all(value >= least for value, least in zip(status.pending.values, floor, strict=True)), status.pending

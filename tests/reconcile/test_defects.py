@@ -21,7 +21,7 @@ from privatekube.engine import admission, allocate_requests, changes, consume_re
 from privatekube.engine.changes import Barrier, BlockChange, Deletion
 from privatekube.engine.draft import Draft
 from privatekube.engine.world import World
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.reconcile import read_world, reconcile
 from privatekube.reconcile.reconcile import Pass
 from privatekube.resources import matching, transitions
@@ -80,7 +80,7 @@ def an_exhausted_block_is_deleted_with_its_record(patch: Patch) -> None:
         recover_locks(draft, policy)
         for block in list(draft.blocks.values()):
             status = transitions.status_of(block)
-            if budget.is_negligible(status.pending + status.available, capacity=block.spec.initial_budget):
+            if arithmetic.is_negligible(status.pending + status.available, capacity=block.spec.initial_budget):
                 draft.drop_block(block.id)
                 draft.add(Deletion(block))
 

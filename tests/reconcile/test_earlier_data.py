@@ -12,7 +12,7 @@ import pytest
 from privatekube import errors
 from privatekube.data import identify
 from privatekube.engine.run_pass import run_pass
-from privatekube.privacy import budget, renyi_conversion, renyi_filter
+from privatekube.privacy import arithmetic, budget, renyi_conversion, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.reconcile import block_admission, ledger_audit
@@ -85,7 +85,7 @@ def committed(plane: Plane) -> list[float]:
     """Return the epsilon that is committed on each block."""
     totals = []
     for block in plane.blocks().values():
-        total = budget.total(transitions.status_of(block).committed.values(), start=EpsilonDelta(0.0))
+        total = arithmetic.total(transitions.status_of(block).committed.values(), start=EpsilonDelta(0.0))
         totals.append(total.values[0])
     return totals
 
@@ -129,7 +129,7 @@ def test_a_new_block_inherits_the_largest_total_of_those_it_overlaps(plane: Plan
     delete_all(plane)
     register(plane, replace(EARLIER, width=3))
     (block,) = plane.blocks().values()
-    total = budget.total(transitions.status_of(block).committed.values(), start=EpsilonDelta(0.0))
+    total = arithmetic.total(transitions.status_of(block).committed.values(), start=EpsilonDelta(0.0))
     assert total.values == pytest.approx((0.5, 3e-8))
     (entry,) = plane.store.ledger(block_id=block.id)[1:]
     assert entry.reason == "inherited"
@@ -262,7 +262,7 @@ def test_a_curve_is_inherited_order_by_order(plane: Plane) -> None:
     delete_all(plane)
     register(plane, replace(EARLIER, budget=whole, width=3))
     (block,) = plane.blocks().values()
-    total = budget.total(transitions.status_of(block).committed.values(), start=whole * 0.0)
+    total = arithmetic.total(transitions.status_of(block).committed.values(), start=whole * 0.0)
     assert total.values == pytest.approx((0.75, 0.5))
     plane.require_sound()
 
@@ -291,7 +291,7 @@ def test_a_block_whose_status_was_lost_bears_what_claims_hold(plane: Plane) -> N
     lose_status(plane, block.id)
     plane.run()
     status = transitions.status_of(plane.blocks()[block.id])
-    assert budget.total(status.committed.values(), start=EpsilonDelta(0.0)).values[0] == pytest.approx(0.75)
+    assert arithmetic.total(status.committed.values(), start=EpsilonDelta(0.0)).values[0] == pytest.approx(0.75)
     plane.ask("more", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)})))
     assert plane.states("more") == ["pending"]
     ledger_audit.verify(plane.store)
@@ -314,7 +314,9 @@ def test_a_block_that_lost_its_status_bears_what_deleted_claims_had_committed(pl
         plane.run() if is_seen else None
     lose_status(plane, block.id)
     plane.run()
-    total = budget.total(transitions.status_of(plane.blocks()[block.id]).committed.values(), start=EpsilonDelta(0.0))
+    total = arithmetic.total(
+        transitions.status_of(plane.blocks()[block.id]).committed.values(), start=EpsilonDelta(0.0)
+    )
     assert total.values[0] == pytest.approx(0.75)
     plane.ask("more", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)})))
     assert plane.states("more") == ["pending"]
@@ -327,7 +329,9 @@ def test_a_status_that_is_lost_twice_is_restored_twice(plane: Plane) -> None:
         plane.ask(name, AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.25)})))
         lose_status(plane, block.id)
         plane.run()
-    total = budget.total(transitions.status_of(plane.blocks()[block.id]).committed.values(), start=EpsilonDelta(0.0))
+    total = arithmetic.total(
+        transitions.status_of(plane.blocks()[block.id]).committed.values(), start=EpsilonDelta(0.0)
+    )
     assert total.values[0] == pytest.approx(0.5)
     ledger_audit.verify(plane.store)
 

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from privatekube import errors
-from privatekube.privacy import budget, renyi_conversion
+from privatekube.privacy import arithmetic, renyi_conversion
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources import transitions
@@ -94,7 +94,7 @@ def test_a_block_stays_small_however_many_claims_commit_on_it(plane: Plane) -> N
     assert max(sizes[200:]) == pytest.approx(max(sizes[:200]), rel=0.05)
     assert max(sizes) < 256_000
     transitions.require_balance(block)
-    total = budget.total(transitions.status_of(block).committed.values(), start=whole * 0)
+    total = arithmetic.total(transitions.status_of(block).committed.values(), start=whole * 0)
     assert total.values == pytest.approx((whole * (1000 / 1003)).values)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from privatekube import errors
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.reconcile import block_admission, ledger_audit, reconcile
 from privatekube.resources import transitions
@@ -212,7 +212,7 @@ class Machine(RuleBasedStateMachine):
                 self._committed_never_falls(block)
 
     def _committed_never_falls(self, block: PrivateDataBlock) -> None:
-        total = budget.total(transitions.status_of(block).committed.values(), start=self.whole * 0.0)
+        total = arithmetic.total(transitions.status_of(block).committed.values(), start=self.whole * 0.0)
         before = self.committed.get(block.content_digest or "")
         if before is not None:
             assert all(a >= b - 1e-12 for a, b in zip(total.values, before.values, strict=True)), block.id

@@ -16,7 +16,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.privacy import budget
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import ledger_audit
 from privatekube.resources import transitions
@@ -122,8 +122,8 @@ def check(uri: str) -> None:
             recorded = {claim.id: claim.status.committed.get(block.id) for claim in claims}
             entered = {entry.claim: entry.amount for entry in plane.store.ledger(block_id=block.id)}
             assert entered == {claim_id: amount for claim_id, amount in recorded.items() if amount is not None}
-            spent = budget.total(status.committed.values(), start=WHOLE * 0)
-            assert budget.is_close(spent + status.available + status.pending, WHOLE)
+            spent = arithmetic.total(status.committed.values(), start=WHOLE * 0)
+            assert arithmetic.is_close(spent + status.available + status.pending, WHOLE)
         assert ledger_audit.verify(plane.store).data == 3
         with pytest.raises(errors.BudgetUnavailable):
             plane.allocate("ns", "last", builders.allocate(WHOLE.epsilon), timeout_seconds=1)
