@@ -9,8 +9,8 @@ from privatekube import errors
 from privatekube.client import allocation
 from privatekube.client.allocation import Allocation
 from privatekube.client.claim_writer import ClaimWriter
-from privatekube.client.control_plane import ControlPlane
 from privatekube.client.passes import Outcome
+from privatekube.client.store_client import StoreClient
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import refusals
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -18,7 +18,7 @@ from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.statement import SignedStatement
 
 
-class BudgetClient(ControlPlane):
+class BudgetClient(StoreClient):
     """A client that claims privacy budget and settles it; `connect` returns one.
 
     Without `passes` it runs the passes of the control plane itself; with `cluster.Cluster` a controller does.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from privatekube import config, errors
-from privatekube.client.control_plane import ControlPlane
+from privatekube.client.store_client import StoreClient
 from privatekube.data import columns
 from privatekube.privacy import arithmetic, budget, planning
 from privatekube.privacy.unit import PrivacyUnit
@@ -105,7 +105,7 @@ def price(
     return plan.composition.renyi(orders)
 
 
-def of_run(client: ControlPlane, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:
+def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:
     """Plan a run for the blocks that match now: the step allocate and the command `plan` both call this.
 
     What can be known of the later steps is checked here, before a claim is made.

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from privatekube import errors
-from privatekube.client.control_plane import ControlPlane
+from privatekube.client.store_client import StoreClient
 from privatekube.engine import allocate_requests, unlocking
 from privatekube.forecast import repetitions
 from privatekube.forecast.sandbox import Sandbox
@@ -54,7 +54,7 @@ class Forecast:
     repetitions: int = 0
 
 
-def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequest) -> Forecast:
+def forecast_request(client: StoreClient, namespace: str, request: AllocateRequest) -> Forecast:
     """Return what would happen to `request` if a new claim in that namespace made it now."""
     sandbox = Sandbox.of(client)
     try:
@@ -80,7 +80,7 @@ def forecast_request(client: ControlPlane, namespace: str, request: AllocateRequ
     return _with_alternatives(forecast, sandbox, namespace, request)
 
 
-def explain_claim(client: ControlPlane, claim: PrivacyBudgetClaim) -> Forecast | None:
+def explain_claim(client: StoreClient, claim: PrivacyBudgetClaim) -> Forecast | None:
     """Return why a claim waits, or what would happen if a refused claim asked again; None if it was granted.
 
     Raises:

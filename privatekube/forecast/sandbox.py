@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from privatekube import errors
-from privatekube.client.control_plane import ControlPlane
+from privatekube.client.store_client import StoreClient
 from privatekube.engine import outcome
 from privatekube.engine.run_pass import run_pass
 from privatekube.engine.world import Records, World
@@ -32,7 +32,7 @@ class Sandbox:
     policy: Policy
 
     @classmethod
-    def of(cls, client: ControlPlane) -> Sandbox:
+    def of(cls, client: StoreClient) -> Sandbox:
         """Return the present state of the store, after one pass."""
         store = client.store
         with store.transaction():

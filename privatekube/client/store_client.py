@@ -1,4 +1,4 @@
-"""A client of a control plane, without claims: it registers blocks, reads what is stored, and sets the policy."""
+"""A client of a store: it registers and deletes blocks, reads what is stored, and sets the policy."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from privatekube.store.base import ResourceStore
 from privatekube.store.clock import SYSTEM, Clock
 
 
-class ControlPlane:
-    """The blocks, the ledger and the policy of a store.
+class StoreClient:
+    """Blocks, ledger and policy of a store; claims can be read only.
 
-    It does not know how a run claims budget; `client.BudgetClient` adds that. It is a context manager that closes the
-    store.
+    `client.BudgetClient` adds how a run claims budget. It is a context manager that closes the store.
 
     Args:
         store: where blocks and claims are.
@@ -33,8 +32,8 @@ class ControlPlane:
 
     Example:
         >>> from privatekube.store.memory import MemoryStore
-        >>> with ControlPlane(MemoryStore()) as control_plane:
-        ...     control_plane.list_blocks()
+        >>> with StoreClient(MemoryStore()) as client:
+        ...     client.list_blocks()
         []
     """
 
