@@ -80,8 +80,8 @@ def remainder(whole: PrivacyBudget, parts: Iterable[PrivacyBudget]) -> PrivacyBu
     """
     kind, orders = type(whole), whole.orders
     aligned = (part if type(part) is kind and part.orders == orders else at_orders_of(part, whole) for part in parts)
-    columns = zip(whole.values, *(part.values for part in aligned), strict=True)
-    left = [0.0 - math.fsum((-first, *others)) for first, *others in columns]
+    negated = tuple(map(operator.neg, whole.values))
+    left = [0.0 - math.fsum(column) for column in zip(negated, *(part.values for part in aligned), strict=True)]
     return RenyiCurve(whole.orders, tuple(left)) if isinstance(whole, RenyiCurve) else EpsilonDelta(*left)
 
 

@@ -168,10 +168,10 @@ class RenyiCurve:
         return self.epsilons
 
     def __add__(self, other: PrivacyBudget) -> RenyiCurve:
-        return self._combined(other, lambda a, b: a + b)
+        return self._combined(other, operator.add)
 
     def __sub__(self, other: PrivacyBudget) -> RenyiCurve:
-        return self._combined(other, lambda a, b: a - b)
+        return self._combined(other, operator.sub)
 
     def __mul__(self, factor: float) -> RenyiCurve:
         return RenyiCurve(self.orders, tuple(epsilon * factor for epsilon in self.epsilons))
@@ -244,6 +244,8 @@ class RenyiCurve:
 
     def _combined(self, other: PrivacyBudget, operation: Callable[[float, float], float]) -> RenyiCurve:
         peer = _same_type(self, other)
+        if peer.orders == self.orders:
+            return RenyiCurve(self.orders, tuple(map(operation, self.epsilons, peer.epsilons)))
         common = [(alpha, operation(a, b)) for alpha, a, b in _at_common_orders(self, peer)]
         if not common:
             raise errors.InvalidBudget(
