@@ -230,6 +230,9 @@ def policy(  # noqa: PLR0917 - typer reads the options off the signature
     default_timeout: Annotated[
         int | None, typer.Option(min=1, help="Seconds that a request waits which sets no timeout.")
     ] = None,
+    longest_timeout: Annotated[
+        str | None, typer.Option(help="How long a request waits at most, such as 1d, whatever timeout it sets.")
+    ] = None,
     settle_within: Annotated[
         str | None, typer.Option(help="How long a claim holds budget at most, such as 7d; then it is settled.")
     ] = None,
@@ -248,6 +251,9 @@ def policy(  # noqa: PLR0917 - typer reads the options off the signature
         names.UNLOCK: unlock,
         names.ORDER: order,
         names.TIMEOUT: None if default_timeout is None else default_timeout * 1000,
+        names.LONGEST_TIMEOUT: None
+        if longest_timeout is None
+        else durations.parse("--longest-timeout", longest_timeout),
         names.SETTLE_WITHIN: None if settle_within is None else durations.parse("--settle-within", settle_within),
         names.WAITING_PER_NAMESPACE: waiting_per_namespace,
         names.WAITING_PER_BLOCK: waiting_per_block,

@@ -13,7 +13,7 @@ from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
-from privatekube.scheduling.policy import UNLOCK
+from privatekube.scheduling.policy import LONGEST_TIMEOUT
 
 _IDENTIFIER = "allocate"
 
@@ -92,12 +92,15 @@ def _refusal(claims: ClaimWriter, allocation: Allocation, response: Response) ->
     """Return the error that says why the control plane refused the request."""
     if response.refusal is None or response.refusal.reason is not RefusalReason.TIMED_OUT:
         return errors.InvalidInput(f"claim {allocation.claim_id}: {response.refusal}")
-    request, namespace = allocation.request, allocation.namespace
+    request, namespace, policy = allocation.request, allocation.namespace, stored.policy_of(claims.store)
+    waited_ms = policy.wait_ms(request.timeout_ms)
+    is_cut = waited_ms < (request.timeout_ms or 0)
+    bound, remedy = (f", the {LONGEST_TIMEOUT} of the policy", "ask again") if is_cut else ("", "wait longer")
     blocks = matching.candidates(request, namespace, claims.store.list_blocks(namespace))
     return errors.DeadlineExceeded(
-        f"claim {allocation.claim_id}: not granted within {(request.timeout_ms or 0) / 1000:g} s; "
-        f"{shortages.first_shortage(blocks, request)}; the policy {stored.policy_settings(claims.store)[UNLOCK]} "
-        "unlocks it: wait longer, request less, or change the policy"
+        f"claim {allocation.claim_id}: not granted within {waited_ms / 1000:g} s{bound}; "
+        f"{shortages.first_shortage(blocks, request)}; the policy {policy.unlocking.name} "
+        f"unlocks it: {remedy}, request less, or change the policy"
     )
 
 

@@ -40,6 +40,12 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     default_timeout: Annotated[
         int, typer.Option(min=1, help="How long a claim waits that sets no timeout, in seconds.")
     ] = 300,
+    longest_timeout: Annotated[
+        str,
+        typer.Option(
+            envvar="PRIVATEKUBE_LONGEST_TIMEOUT", help="How long a claim waits at most, whatever timeout it sets."
+        ),
+    ] = "1d",
     settle_within: Annotated[
         str,
         typer.Option(
@@ -76,6 +82,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
             policy.UNLOCK: unlock,
             policy.ORDER: order,
             policy.TIMEOUT: str(default_timeout * 1000),
+            policy.LONGEST_TIMEOUT: str(durations.parse("--longest-timeout", longest_timeout)),
             policy.SETTLE_WITHIN: str(durations.parse("--settle-within", settle_within)),
             policy.WAITING_PER_NAMESPACE: str(waiting_per_namespace),
             policy.WAITING_PER_BLOCK: str(waiting_per_block),

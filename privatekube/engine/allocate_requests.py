@@ -20,7 +20,7 @@ from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import AllocateResponse, Allocation, ResponseState
-from privatekube.scheduling.policy import WAITING_PER_BLOCK, WAITING_PER_NAMESPACE, Policy
+from privatekube.scheduling.policy import LONGEST_TIMEOUT, WAITING_PER_BLOCK, WAITING_PER_NAMESPACE, Policy
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 
@@ -149,7 +149,7 @@ def expire(draft: Draft, policy: Policy) -> None:
             waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
             if waiting is not None and deadline is not None and draft.now_ms >= deadline:
                 index, request, _ = waiting
-                fail(draft, claim, index, _timeout_refusal(draft, claim, request))
+                fail(draft, claim, index, _timeout_refusal(draft, claim, request, policy))
 
 
 def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
@@ -158,7 +158,7 @@ def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
     if waiting is None:
         return None
     _, request, detail = waiting
-    return (detail.start_time_ms or 0) + (request.timeout_ms or policy.default_timeout_ms)
+    return (detail.start_time_ms or 0) + policy.wait_ms(request.timeout_ms)
 
 
 def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) -> PrivacyBudgetClaim:
@@ -173,14 +173,17 @@ def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) 
     return answered
 
 
-def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateRequest) -> Refusal:
-    """Return the refusal of a timeout, with the reason if the demand could never have been granted."""
-    if claim.id in draft.obstructed_claims:
-        return refusals.TIMED_OUT
-    try:
-        matching.require_possible(request, matching.candidates(request, claim.meta.namespace, draft.blocks.values()))
-    except errors.InvalidInput as error:
-        return refusals.timed_out(str(error))
+def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateRequest, policy: Policy) -> Refusal:
+    """Return the refusal of a timeout, with the reason if no time was enough, or less than the request set."""
+    if claim.id not in draft.obstructed_claims:
+        try:
+            blocks = draft.blocks.values()
+            matching.require_possible(request, matching.candidates(request, claim.meta.namespace, blocks))
+        except errors.InvalidInput as error:
+            return refusals.timed_out(str(error))
+    asked_ms, most_ms = request.timeout_ms or policy.default_timeout_ms, policy.longest_timeout_ms
+    if asked_ms > most_ms:
+        return refusals.timed_out(f"{asked_ms} ms is above {LONGEST_TIMEOUT}, which is {most_ms}; ask again")
     return refusals.TIMED_OUT
 
 

@@ -26,7 +26,10 @@ _MAX_STEPS = 256
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A world and the policy of its passes; every method returns another sandbox and leaves this one as it is."""
+    """A world and the policy of its passes; every method returns another sandbox and leaves this one as it is.
+
+    The longest time to wait is in the claims, not in the policy, so that a request that is tried never times out.
+    """
 
     world: World
     policy: Policy
@@ -38,7 +41,9 @@ class Sandbox:
         with store.transaction():
             blocks, claims, retired = store.list_blocks(), store.list_claims(), store.list_retired()
         world = World(client.clock.now_ms(), {block.id: block for block in blocks}, {}, records=Records(retired))
-        return cls(outcome.with_claims(world, {claim.id: claim for claim in claims}), client.policy()).run()
+        policy = client.policy()
+        timed = {claim.id: _with_timeouts(claim, policy.wait_ms) for claim in claims}
+        return cls(outcome.with_claims(world, timed), replace(policy, longest_timeout_ms=_NO_TIMEOUT_MS)).run()
 
     @property
     def now_ms(self) -> int:
@@ -122,14 +127,7 @@ class Sandbox:
             low, high = reached - step, reached
 
     def _without_timeout(self, claim_id: str) -> Sandbox:
-        claim = self.claim(claim_id)
-        requests = tuple(
-            replace(request, action=replace(request.action, timeout_ms=_NO_TIMEOUT_MS))
-            if isinstance(request.action, AllocateRequest)
-            else request
-            for request in claim.spec.requests
-        )
-        patient_claim = replace(claim, spec=replace(claim.spec, requests=requests))
+        patient_claim = _with_timeouts(self.claim(claim_id), lambda _: _NO_TIMEOUT_MS)
         return self._with_claims({**self._claims, claim_id: patient_claim})
 
     @property
@@ -138,3 +136,14 @@ class Sandbox:
 
     def _with_claims(self, claims: dict[str, PrivacyBudgetClaim]) -> Sandbox:
         return replace(self, world=outcome.with_claims(self.world, claims))
+
+
+def _with_timeouts(claim: PrivacyBudgetClaim, wait_ms: Callable[[int | None], int]) -> PrivacyBudgetClaim:
+    """Return the claim with the timeouts that a function returns for those of its requests."""
+    requests = tuple(
+        replace(request, action=replace(request.action, timeout_ms=wait_ms(request.action.timeout_ms)))
+        if isinstance(request.action, AllocateRequest)
+        else request
+        for request in claim.spec.requests
+    )
+    return replace(claim, spec=replace(claim.spec, requests=requests))

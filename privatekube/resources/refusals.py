@@ -73,5 +73,5 @@ def second_release(step: str) -> Refusal:
 
 
 def timed_out(cause: str) -> Refusal:
-    """Return the refusal of a request that could not have been granted at any time, because of `cause`."""
+    """Return the refusal of a request that was not granted in its time, because of `cause`."""
     return Refusal(RefusalReason.TIMED_OUT, f"{TIMED_OUT}: {cause}")

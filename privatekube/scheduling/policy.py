@@ -12,9 +12,11 @@ from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.ordering import OrderingPolicy
 from privatekube.scheduling.unlocking import All, UnlockingPolicy
 
-UNLOCK, ORDER, TIMEOUT, SETTLE_WITHIN = "unlock", "order", "default_timeout_ms", "settle_within_ms"
+UNLOCK, ORDER, TIMEOUT, LONGEST_TIMEOUT = "unlock", "order", "default_timeout_ms", "longest_timeout_ms"
+SETTLE_WITHIN = "settle_within_ms"
 WAITING_PER_NAMESPACE, WAITING_PER_BLOCK = "waiting_per_namespace", "waiting_per_block"
 DEFAULT_TIMEOUT_MS = 300_000
+DEFAULT_LONGEST_TIMEOUT_MS = 86_400_000
 DEFAULT_SETTLE_WITHIN_MS = 7 * 86_400_000
 DEFAULT_WAITING = 10_000
 _MOST_WAITING = 1_000_000
@@ -22,6 +24,7 @@ DEFAULTS = {
     UNLOCK: "all",
     ORDER: "dpf",
     TIMEOUT: str(DEFAULT_TIMEOUT_MS),
+    LONGEST_TIMEOUT: str(DEFAULT_LONGEST_TIMEOUT_MS),
     SETTLE_WITHIN: str(DEFAULT_SETTLE_WITHIN_MS),
     WAITING_PER_NAMESPACE: str(DEFAULT_WAITING),
     WAITING_PER_BLOCK: str(DEFAULT_WAITING),
@@ -47,6 +50,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     UNLOCK: unlocking.parse,
     ORDER: ordering.parse,
     TIMEOUT: partial(_milliseconds, TIMEOUT),
+    LONGEST_TIMEOUT: partial(_milliseconds, LONGEST_TIMEOUT),
     SETTLE_WITHIN: partial(_milliseconds, SETTLE_WITHIN),
     WAITING_PER_NAMESPACE: partial(_waiting, WAITING_PER_NAMESPACE),
     WAITING_PER_BLOCK: partial(_waiting, WAITING_PER_BLOCK),
@@ -62,6 +66,7 @@ class Policy:
         unlocking: how pending budget becomes available.
         ordering: which of the requests that fit is granted first.
         default_timeout_ms: how long a request waits that does not set a timeout, in milliseconds.
+        longest_timeout_ms: how long a request waits at most, whatever timeout it sets, in milliseconds.
         settle_within_ms: how long after its first grant a claim is settled at the latest, in milliseconds.
         waiting_per_namespace: how many requests of a namespace wait at most; a further one is refused.
         waiting_per_block: likewise for the requests that wait for budget of one block.
@@ -73,6 +78,7 @@ class Policy:
     unlocking: UnlockingPolicy
     ordering: OrderingPolicy
     default_timeout_ms: int = DEFAULT_TIMEOUT_MS
+    longest_timeout_ms: int = DEFAULT_LONGEST_TIMEOUT_MS
     settle_within_ms: int = DEFAULT_SETTLE_WITHIN_MS
     waiting_per_namespace: int = DEFAULT_WAITING
     waiting_per_block: int = DEFAULT_WAITING
@@ -97,6 +103,15 @@ class Policy:
             'n=100'
         """
         named = {**DEFAULTS, **settings}
-        times_ms = (_milliseconds(name, named[name]) for name in (TIMEOUT, SETTLE_WITHIN))
+        times_ms = (_milliseconds(name, named[name]) for name in (TIMEOUT, LONGEST_TIMEOUT, SETTLE_WITHIN))
         waiting = (_waiting(name, named[name]) for name in (WAITING_PER_NAMESPACE, WAITING_PER_BLOCK))
         return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), *times_ms, *waiting)
+
+    def wait_ms(self, timeout_ms: int | None) -> int:
+        """Return how long a request waits that sets this timeout, or the default by None or 0, in milliseconds.
+
+        Example:
+            >>> Policy.parse({"longest_timeout_ms": "60000"}).wait_ms(3_600_000)
+            60000
+        """
+        return min(timeout_ms or self.default_timeout_ms, self.longest_timeout_ms)

@@ -246,6 +246,7 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
     assert "unlock: n=7" in run(uri, "policy", "--unlock", "n=7", "--order", "fcfs", "--default-timeout", "60")
     assert "default_timeout_ms: 60000" in run(uri, "policy")
     assert "settle_within_ms: 7200000" in run(uri, "policy", "--settle-within", "2h")
+    assert "longest_timeout_ms: 10800000" in run(uri, "policy", "--longest-timeout", "3h")
     assert "waiting_per_block: 7" in run(uri, "policy", "--waiting-per-block", "7")
     assert "waiting_per_namespace: 8" in run(uri, "policy", "--waiting-per-namespace", "8")
 

@@ -94,6 +94,14 @@ def test_waiting_too_long_says_what_is_locked_and_takes_the_demand_back(client: 
     assert arithmetic.is_close(status.pending + status.available, block.spec.initial_budget)
 
 
+def test_a_wait_that_the_policy_ends_names_its_bound(client: BudgetClient) -> None:
+    client.set_policy(unlock="n=100", longest_timeout_ms="200")
+    client.create_blocks([builders.block()])
+    message = r"not granted within 0.2 s, the longest_timeout_ms of the policy; .*: ask again, request less, or change"
+    with pytest.raises(errors.DeadlineExceeded, match=message):
+        client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=3600)
+
+
 def test_a_claim_is_settled_so_long_after_its_last_sign_of_life(client: BudgetClient) -> None:
     client.create_blocks([builders.block()])
     granted = client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=5, settle_after_seconds=60)

@@ -210,6 +210,15 @@ def test_a_tick_that_is_thousands_of_periods_away_is_foretold(world: World) -> N
     assert world.is_granted("c")
 
 
+def test_a_time_beyond_the_longest_wait_is_foretold_and_others_wait_no_longer_than_that(world: World) -> None:
+    world.client.set_policy(unlock="t=1s,1000s", order="fcfs", longest_timeout_ms="60000")
+    world.client.create_blocks([builders.block()])
+    start = world.clock.time_ms
+    world.make("other", builders.allocate(0.3))
+    assert world.forecast(builders.allocate(0.5)).granted_at_ms == start + 500_000
+    assert _told(world.explain("other")).granted_at_ms == start + 300_000
+
+
 def test_it_is_granted_after_the_foretold_arrivals_and_not_one_before(world: World) -> None:
     world.client.set_policy(unlock="n=10")
     world.client.create_blocks([builders.block()])

@@ -34,6 +34,7 @@ class Plane:
     store: ResourceStore
     unlock: str = "all"
     order: str = "dpf"
+    longest_timeout_ms: int = policy.DEFAULT_LONGEST_TIMEOUT_MS
     settle_within_ms: int = policy.DEFAULT_SETTLE_WITHIN_MS
     waiting_per_namespace: int = policy.DEFAULT_WAITING
     waiting_per_block: int = policy.DEFAULT_WAITING
@@ -47,6 +48,7 @@ class Plane:
             unlocking.parse(self.unlock),
             ordering.parse(self.order),
             default_timeout_ms=5000,
+            longest_timeout_ms=self.longest_timeout_ms,
             settle_within_ms=self.settle_within_ms,
             waiting_per_namespace=self.waiting_per_namespace,
             waiting_per_block=self.waiting_per_block,

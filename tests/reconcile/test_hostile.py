@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from privatekube.controller import next_due
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources import bounds
+from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from tests import builders
 from tests.reconcile.harness import Plane
@@ -103,3 +106,35 @@ def test_a_block_that_lost_orders_in_an_earlier_version_keeps_the_others(plane: 
     assert (status.available, status.committed["ns/c"]) == (left * 0.0, left)
     assert [condition.reason for condition in status.conditions] == ["NothingLeft"]
     assert not plane.claim("c").status.acquired
+
+
+def test_no_request_keeps_its_place_longer_than_the_policy_lets_any_wait(plane: Plane) -> None:
+    plane.waiting_per_block, plane.longest_timeout_ms = 3, 60_000
+    plane.block("b")
+    for number in range(3):
+        plane.ask(f"c{number}", builders.allocate(0.9, 0.5, timeout_ms=bounds.LONGEST_MS))
+    asked_ms = plane.clock.time_ms
+    assert next_due.seconds_until(plane.store, plane.policy, now_ms=asked_ms) == 60.0
+    plane.clock.time_ms = asked_ms + 59_999
+    plane.run()
+    assert [plane.states(f"c{number}") for number in range(3)] == [["pending"]] * 3
+    plane.clock.time_ms = asked_ms + 60_000
+    plane.run()
+    plane.ask("honest", builders.allocate(0.5))
+    assert plane.states("honest") == ["success"]
+    refusal = plane.claim("c0").status.responses[0].refusal
+    assert refusal is not None
+    assert refusal.reason is RefusalReason.TIMED_OUT
+    plane.require_settled()
+
+
+def test_the_answer_says_that_the_policy_and_not_the_request_ended_the_wait(plane: Plane) -> None:
+    plane.block("b")
+    plane.ask("holder", builders.allocate(0.9))
+    plane.ask("long", builders.allocate(0.5, timeout_ms=90_000))
+    plane.ask("short", builders.allocate(0.5, timeout_ms=60_000))
+    plane.longest_timeout_ms = 60_000  # set while they wait
+    plane.clock.time_ms += 60_000
+    plane.run()
+    answers = [str(plane.claim(name).status.responses[0].refusal) for name in ("long", "short")]
+    assert answers == ["timeout: 90000 ms is above longest_timeout_ms, which is 60000; ask again", "timeout"]

@@ -165,7 +165,7 @@ def test_an_unknown_policy_is_refused(text: str) -> None:
         unlocking.parse(text)
 
 
-@pytest.mark.parametrize("name", ["default_timeout_ms", "settle_within_ms", "waiting_per_block"])
+@pytest.mark.parametrize("name", ["default_timeout_ms", "longest_timeout_ms", "settle_within_ms", "waiting_per_block"])
 @pytest.mark.parametrize(
     "text", ["", "0", "-1", "1.5", "\u00b2", str(bounds.LONGEST_MS + 1), "9" * 5000], ids=lambda text: text[:8]
 )
