@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -187,6 +187,8 @@ def ledger(
     output_format: Output = output.Format.TABLE,
 ) -> None:
     """Show what was committed: by which claim, on which block, how much, and when."""
+    if verify and (block or claim):
+        raise errors.InvalidInput("--verify: checks the whole ledger; leave out --block and --claim")
     with connect.connect() as client:
         if verify:
             audit = client.verify_ledger()
@@ -197,10 +199,11 @@ def ledger(
                 typer.echo("blocks were not compared by their data: only a data owner may read what tells it apart")
             typer.echo(f"latest digest {audit.digest}: keep it elsewhere, to recognize this ledger later")
             return
-        entries = [
-            entry for entry in client.ledger() if _is_named(entry.block, block) and _is_named(entry.claim, claim)
-        ]
-        output.show_ledger(entries, output_format)
+        entries = client.ledger()
+        _require_known(Kind.BLOCK, block, [entry.block for entry in entries], client.list_blocks)
+        _require_known(Kind.CLAIM, claim, [entry.claim for entry in entries], client.list_claims)
+        selected = [entry for entry in entries if _is_named(entry.block, block) and _is_named(entry.claim, claim)]
+        output.show_ledger(selected, output_format)
 
 
 @app.command()
@@ -294,6 +297,16 @@ def _find(resources: Sequence[R], kind: Kind, name: str, namespace: str | None) 
             f"{kind.singular} {full_name}: exists in several namespaces ({namespaces}); choose one with -n"
         )
     return matches[0]
+
+
+def _require_known(kind: Kind, name: str | None, entered: Iterable[str], existing: Callable[[], Sequence[R]]) -> None:
+    """Check that an object of a name exists, or that the ledger has entries of it: it may be deleted since."""
+    if name is None or any(_is_named(resource_id, name) for resource_id in entered):
+        return
+    if not any(_is_named(resource.id, name) for resource in existing()):
+        raise errors.NotFound(
+            f"{kind} {name}: neither exists nor is in the ledger; see privatekube get {kind}s, privatekube ledger"
+        )
 
 
 def _is_named(resource_id: str, name: str | None) -> bool:

@@ -209,7 +209,7 @@ def require_same_budget(block: PrivateDataBlock, before: PrivacyBudget) -> None:
         InvalidBudget: it has another one.
     """
     if not arithmetic.is_close(before, block.spec.initial_budget):
-        known, asked = budget_text.differing(before, block.spec.initial_budget)
+        known, asked = budget_text.differing_lifetimes(before, block.spec.initial_budget)
         raise errors.InvalidBudget(
             f"block {block.id}: its data has the budget {known}, asked {asked}; "
             "a budget is for the data's whole lifetime: create it with the same"

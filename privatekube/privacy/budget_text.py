@@ -6,9 +6,13 @@ that suits both, with so many digits that the two differ. Whole curves are in th
 
 from __future__ import annotations
 
+from privatekube import errors
+from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
 
 _DIGITS = (4, 6, 9, 17)
+_DELTA = 1e-7
+"""The delta at which the guarantees of two lifetime budgets are compared."""
 
 
 def at_best_order(amount: PrivacyBudget, *, price: PrivacyBudget, left: PrivacyBudget) -> str:
@@ -43,6 +47,26 @@ def differing(first: PrivacyBudget | None, second: PrivacyBudget | None) -> tupl
     if left != right or first.orders == second.orders:
         return left, right
     return _with_orders(left, first), _with_orders(right, second)
+
+
+def differing_lifetimes(first: PrivacyBudget, second: PrivacyBudget) -> tuple[str, str]:
+    """Describe two initial budgets of blocks that should be equal: Renyi curves by what they guarantee.
+
+    >>> from privatekube.privacy.budget import EpsilonDelta
+    >>> differing_lifetimes(*(renyi_filter.capacity(EpsilonDelta(epsilon, 1e-7)) for epsilon in (10, 3)))
+    ('epsilon 10, delta 1e-07 in Renyi accounting', 'epsilon 3, delta 1e-07 in Renyi accounting')
+    """
+    left, right = _lifetime(first), _lifetime(second)
+    return (left, right) if left != right else differing(first, second)
+
+
+def _lifetime(budget: PrivacyBudget) -> str:
+    if not isinstance(budget, RenyiCurve):
+        return str(budget)
+    try:
+        return f"{renyi_filter.guarantee(budget, delta=_DELTA)} in Renyi accounting"
+    except errors.InvalidInput:  # no order has capacity: it guarantees nothing
+        return str(budget)
 
 
 def _roomiest_order(price: PrivacyBudget, left: PrivacyBudget) -> float | None:

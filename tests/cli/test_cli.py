@@ -125,6 +125,27 @@ def test_the_ledger_says_who_committed_what_and_can_be_verified(uri: str) -> Non
     assert "2 entries on the data of 2 blocks are unchanged and add up" in run(uri, "ledger", "--verify")
 
 
+@pytest.mark.parametrize(("option", "kind"), [("--block", "block"), ("--claim", "claim")])
+def test_the_ledger_of_an_unknown_name_is_not_an_empty_table(uri: str, option: str, kind: str) -> None:
+    error = run(uri, "ledger", option, "typo", status=2)
+    assert error.startswith(f"error: {kind} typo: neither exists nor is in the ledger")
+
+
+def test_the_ledger_of_a_block_or_claim_that_committed_nothing_is_empty(uri: str) -> None:
+    for options in (("--block", "r"), ("--claim", "ns/held")):
+        assert json.loads(run(uri, "ledger", *options, "-o", "json")) == {"entries": []}
+
+
+def test_the_ledger_of_a_deleted_block_is_shown(uri: str) -> None:
+    with connect.connect(uri) as client:
+        client.delete_block("ns", "a")
+    assert "consumed" in run(uri, "ledger", "--block", "a")
+
+
+def test_verifying_the_ledger_of_one_block_is_refused_rather_than_done_for_all(uri: str) -> None:
+    assert "checks the whole ledger" in run(uri, "ledger", "--verify", "--block", "a", status=2)
+
+
 def test_the_ledger_of_one_entry_is_counted_in_the_singular(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/state.db"
     with connect.connect(uri) as client:

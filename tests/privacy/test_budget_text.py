@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from privatekube.privacy import arithmetic, budget, budget_text
+from privatekube.privacy import arithmetic, budget, budget_text, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from tests.privacy.test_budget import amounts, curves, pairs
 
@@ -68,6 +68,23 @@ def test_a_difference_is_shown_where_it_is() -> None:
     first, second = RenyiCurve((2, 8, 64), (1.0, 6.0, 9.0)), RenyiCurve((2, 8, 64), (0.5, 6.0, 9.0))
     assert budget_text.differing(first, second) == ("renyi 1 at order 2", "renyi 0.5 at order 2")
     assert budget_text.differing(None, first) == ("nothing", "renyi 9 at order 64")
+
+
+@given(st.one_of(pairs, curves), st.one_of(pairs, curves))
+def test_lifetime_budgets_that_are_not_the_same_read_differently(first: PrivacyBudget, second: PrivacyBudget) -> None:
+    assume(not arithmetic.is_close(first, second))
+    one, other = budget_text.differing_lifetimes(first, second)
+    assert one != other
+
+
+def test_renyi_budgets_with_one_guarantee_are_told_apart_at_an_order() -> None:
+    known, asked = (renyi_filter.capacity(EpsilonDelta(10, delta)) for delta in (1e-9, 1e-7))
+    assert all(re.fullmatch(r"renyi \S+ at order \S+", text) for text in budget_text.differing_lifetimes(known, asked))
+
+
+def test_a_renyi_budget_without_capacity_is_described_all_the_same() -> None:
+    known, asked = renyi_filter.capacity(EpsilonDelta(10, 1e-7)), RenyiCurve((2, 4), (0.0, 0.0))
+    assert budget_text.differing_lifetimes(known, asked)[1] == "renyi 0 at order 2"
 
 
 @pytest.mark.parametrize(("more", "shown"), [(0.5, "1.5"), (1e-5, "1.00001"), (1e-8, "1.00000001")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privatekube import errors
+from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.reconcile import block_admission
 from privatekube.resources.requests import ConsumeRequest
@@ -37,6 +38,14 @@ def test_a_block_that_changes_the_budget_of_its_data_is_not_admitted(plane: Plan
     plane.ask("d", builders.allocate(0.5))
     assert plane.blocks()["ns/b"].status is None
     assert plane.states("d") == ["failure"]
+
+
+def test_a_refused_budget_is_told_as_it_is_asked_for_and_not_at_an_order_where_it_is_zero(plane: Plane) -> None:
+    known, asked = (renyi_filter.capacity(EpsilonDelta(epsilon, 1e-7)) for epsilon in (10.0, 3.0))
+    block_admission.register(plane.store, [builders.block("b", known, digest="sha256:1")])
+    both = "epsilon 10, delta 1e-07 in Renyi accounting, asked epsilon 3, delta 1e-07 in Renyi accounting"
+    with pytest.raises(errors.InvalidBudget, match=both):
+        block_admission.register(plane.store, [builders.block("b", asked, digest="sha256:1")])
 
 
 def test_a_second_block_of_the_same_data_gets_no_budget(plane: Plane) -> None:
