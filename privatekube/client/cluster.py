@@ -115,7 +115,7 @@ class Cluster:
             lambda: self.store.get_block(block_id),
             is_done,
             timeout_seconds=self.answer_timeout_seconds,
-            error=errors.StoreBusy(f"block {block_id}: {self.no_answer}"),
+            error=errors.StoreBusy(f"block {block_id}: {self.no_answer}; if it runs, the block's Events say why"),
         )
 
     def _is_settled(self, claim: PrivacyBudgetClaim) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
+from privatekube import errors
 from privatekube.client import stored
 from privatekube.client.claim_writer import ClaimWriter, require_unopened
 from privatekube.client.passes import Outcome
@@ -17,6 +18,7 @@ from privatekube.resources.requests import ReleaseRequest
 from privatekube.scheduling import policy, unlocking
 from privatekube.store.base import ResourceStore
 from privatekube.store.clock import SYSTEM, Clock
+from privatekube.store.unreadable import Unreadable
 
 T = TypeVar("T")
 
@@ -46,9 +48,18 @@ class Embedded:
         self.run()
         return read()
 
-    def admit(self, _blocks: Sequence[PrivateDataBlock]) -> None:
-        """Run a pass, which gives all new blocks their first status."""
+    def admit(self, blocks: Sequence[PrivateDataBlock]) -> None:
+        """Run a pass, which gives all new blocks their first status.
+
+        Raises:
+            CorruptData: what cannot be read keeps a block from its status; the message names it.
+        """
         self.run()
+        admitted = {block.id for block in self.store.list_blocks() if block.status is not None}
+        for block in blocks:
+            if block.id not in admitted:
+                self.store.ledger()  # raises where an entry cannot be read: then no new block is admitted
+                raise _withheld(block, self.store.unreadable())
 
     def delete_block(self, block_id: str) -> None:
         """Delete a block and record what was committed on its data."""
@@ -101,3 +112,11 @@ class Embedded:
             reconcile.withdraw(self.store, claim.id, now_ms=self.clock.now_ms())
             claim = claims.get(claim.id)
         return claim
+
+
+def _withheld(block: PrivateDataBlock, unreadable: Sequence[Unreadable]) -> errors.CorruptData:
+    names = ", ".join(str(stored.name) for stored in unreadable) or "an object that the log names"
+    return errors.CorruptData(
+        f"block {block.id}: gets no budget while {names} cannot be read, which may have its data or hold budget on it; "
+        "restore a backup, or create other data"
+    )

@@ -74,6 +74,8 @@ class StoreClient:
         Raises:
             InvalidBudget: an initial budget is not positive, or differs from the one that the data had before.
             AlreadyExists: all of them exist, or a name or some of the data is taken by another block.
+            CorruptData: what cannot be read may have the data of a block; in a cluster the controller tells it in an
+                Event of the block.
         """
         for block in blocks:
             budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)

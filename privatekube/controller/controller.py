@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,7 @@ class Controller:
         self._term: Term | None = None
         self._pauses, self._take_over_pauses = retries.Pauses(_BACK_OFF), retries.Pauses(_TAKE_OVER_BACK_OFF)
         self._reported_blocks: set[str] = set()
+        self._reported_withheld: set[str] = set()
 
     @property
     def is_alive(self) -> bool:
@@ -232,6 +234,7 @@ class Controller:
     def _report_refused_blocks(self) -> None:
         """Record, once for each block that was not admitted, why it was not."""
         blocks = self.store.list_blocks()
+        self._report_withheld_blocks({block.id for block in blocks})
         new_blocks = [block for block in blocks if block.status is None and block.meta.uid not in self._reported_blocks]
         if not new_blocks:
             return
@@ -242,6 +245,15 @@ class Controller:
                 admission.require_admissible(block, catalogue)
             except errors.PrivateKubeError as error:
                 event = StatusEvent(status_events.NOT_ADMITTED, str(error), is_warning=True)
+                self._recorder.record(kinds.BLOCK, block.meta, event)
+
+    def _report_withheld_blocks(self, usable: Set[str]) -> None:
+        """Record, once for each new block that passes have to leave out, what it waits for."""
+        for block in self.store.known_blocks():
+            if block.status is None and block.id not in usable and block.meta.uid not in self._reported_withheld:
+                self._reported_withheld.add(block.meta.uid)
+                message = "waits for an object that cannot be read or decided now: it may have the same data"
+                event = StatusEvent(status_events.NOT_ADMITTED, message, is_warning=True)
                 self._recorder.record(kinds.BLOCK, block.meta, event)
 
     def _end(self) -> None:

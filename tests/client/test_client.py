@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -209,6 +211,28 @@ def test_the_same_data_is_never_registered_twice(client: BudgetClient) -> None:
     with pytest.raises(errors.AlreadyExists, match="exists with other data"):
         client.create_blocks([builders.block("a", digest="sha256:2")])
     assert len(client.list_blocks()) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE resources SET body = '{' WHERE id = 'ns/a'", "while block ns/a cannot be read"),
+        ("UPDATE ledger SET body = '{'", "ledger: entry 1"),
+    ],
+)
+def test_a_block_that_would_be_withheld_is_refused_when_it_is_created(tmp_path: Path, damage: str, said: str) -> None:
+    path = tmp_path / "state.db"
+    with connect.connect(f"sqlite:///{path}") as client:
+        client.create_blocks([builders.block("a")])
+        client.allocate("ns", "c", builders.allocate(0.1), timeout_seconds=5)
+        client.consume("ns/c")
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TRIGGER ledger_is_not_changed")
+        db.execute(damage)
+    with connect.connect(f"sqlite:///{path}") as client:
+        with pytest.raises(errors.CorruptData, match=said):
+            client.create_blocks([builders.block("b", day=9)])
+        assert "ns/b" not in {block.id for block in client.list_blocks()}
 
 
 def test_the_missing_ones_of_a_list_are_registered_or_none(client: BudgetClient) -> None:

@@ -73,6 +73,22 @@ def test_a_claim_waits_for_the_block_whose_status_is_refused_and_others_do_not(
     assert granted(store, "one") == {"ns/e"}
 
 
+def test_a_new_block_that_an_unreadable_one_keeps_out_says_so_in_an_event(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    controller = start()
+    store.create(builders.block("bad", day=1))
+    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    patch_reserved(apiserver, "pb", "bad", UNREADABLE)
+    wait_until(lambda: "quarantined" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
+    store.create(builders.block("new", day=2))
+
+    def described() -> str:
+        return apiserver.kubectl("get", "events", "-n", "ns", "--field-selector=involvedObject.name=new")
+
+    wait_until(lambda: "waits for an object that cannot be read" in described(), 20, controller.log)
+
+
 def test_a_server_that_does_not_know_its_roles_yet_says_nothing_about_an_object(
     apiserver: ApiServer, store: KubernetesStore, start: Starter
 ) -> None:
