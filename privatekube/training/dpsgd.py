@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -101,13 +101,13 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
         """Leave the sums as `take` has set them: Opacus would round them to the type of the parameter."""
 
     def add_noise(self) -> None:
-        """Add the noise in float64 and round once; Opacus calls this in each step."""
-        scale = self.noise_multiplier * self.max_grad_norm * (1 + SENSITIVITY_SLACK)
-        for parameter in self.params:
-            noise = torch.from_numpy(self._noise.gaussians(parameter.numel())).view_as(parameter)
-            noisy = parameter.summed_grad.double() + scale * noise.to(parameter.device)
-            parameter.grad = noisy.to(parameter.dtype)
-            parameter.summed_grad = None  # a sum is used once
+        """Add the noise; Opacus calls this in each step."""
+        add_noise(
+            self.params,
+            noise_multiplier=self.noise_multiplier,
+            max_grad_norm=self.max_grad_norm,
+            generator=self._noise,
+        )
 
     @property
     def steps(self) -> int:
@@ -124,6 +124,29 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
         if not parts:
             raise errors.InvalidInput("steps: 0 were taken; there is nothing to report")
         return parts[0] if len(parts) == 1 else events.composition(*parts)
+
+
+def add_noise(
+    parameters: Iterable[Any],
+    *,
+    noise_multiplier: float,
+    max_grad_norm: float,
+    generator: randomness.SecureGenerator,
+) -> None:
+    """Set the gradient of each parameter to its clipped sum plus noise, in float64 and rounded once.
+
+    Args:
+        parameters: Opacus' parameters, each with its float64 sum in `summed_grad`, which is used up.
+        noise_multiplier: noise standard deviation over `max_grad_norm`.
+        max_grad_norm: the norm that the gradient of each unit was clipped to.
+        generator: source of the noise.
+    """
+    scale = noise_multiplier * max_grad_norm * (1 + SENSITIVITY_SLACK)
+    for parameter in parameters:
+        noise = torch.from_numpy(generator.gaussians(parameter.numel())).view_as(parameter)
+        noisy = parameter.summed_grad.double() + scale * noise.to(parameter.device)
+        parameter.grad = noisy.to(parameter.dtype)
+        parameter.summed_grad = None  # a sum is used once
 
 
 def _count(optimizer: Any) -> None:
