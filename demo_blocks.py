@@ -40,15 +40,18 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
             help="synthetic, or a file, folder, gs:// or s3:// prefix of UCSD reviews or PrivateKube .h5 blocks."
         ),
     ] = "synthetic",
-    slice_: Annotated[str, typer.Option("--slice", help="Days in a block: day, week or month.")] = "day",
+    slice_: Annotated[
+        str | None,
+        typer.Option("--slice", help="Days in a block: day, week, month or all. Default: day; all for --unit user."),
+    ] = None,
     epsilon: Annotated[float, typer.Option(help="Epsilon of each block's lifetime budget.")] = 10.0,
     delta: Annotated[float, typer.Option(help="Delta of each block's lifetime budget.")] = 1e-7,
     accounting: Annotated[
         str, typer.Option(help="How the budget is kept: renyi (many more runs fit) or epsdel.")
     ] = "renyi",
-    unit: Annotated[str, typer.Option(help="Privacy unit: event (one review) or user-day.")] = "event",
+    unit: Annotated[str, typer.Option(help="Privacy unit: event (one review), user-day or user (all days).")] = "event",
     max_contribution: Annotated[
-        int | None, typer.Option(help="Reviews of a user-day that are kept. Default: 2.")
+        int | None, typer.Option(help="Reviews of a unit that are kept. Default: 2 for a user-day, 5 for a user.")
     ] = None,
     namespace: Namespace = "privacy-example",
     dataset: Annotated[str, typer.Option(help="Name of the dataset, by which claims select blocks.")] = "amazon",
@@ -79,7 +82,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     if report is not None and "://" in report:
         raise errors.invalid("report", report, "is not a local file", "name a file on this machine")
     from blocks import demo, sources  # noqa: PLC0415 - not needed for --help
-    from privatekube.data import comparison, day_range, declare  # noqa: PLC0415
+    from privatekube.data import comparison, day_range, declare, partition  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
     first = "0" if source == sources.SYNTHETIC and start_day is None else start_day
@@ -91,7 +94,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     declaration = declare.Declaration(
         dataset=dataset,
         namespace=namespace,
-        kind=slice_,
+        kind=partition.kind_of_slice(slice_, PrivacyUnit.parse(unit)),
         n_buckets=users,
         unit=PrivacyUnit.parse(unit),
         max_contribution=declare.contribution_bound(PrivacyUnit.parse(unit), max_contribution),

@@ -55,6 +55,20 @@ def test_a_block_states_its_data_dimensions_digest_and_budget(laptop: Laptop) ->
     assert block_file.read(path, digest=stated).metadata.n_buckets == 2
 
 
+def test_a_user_is_in_one_block_over_all_days_and_its_reviews_are_bounded(laptop: Laptop) -> None:
+    laptop.run("demo_blocks.py", "create", "--days", "3", "--users", "2", "--unit", "user")
+    blocks = laptop.blocks()
+    assert len(blocks) == 2
+    files = [Path(block["spec"]["dataSource"].removeprefix("file://")) for block in blocks.values()]
+    parts = [block_file.read(file) for file in files]
+    assert {(part.metadata.start_day, part.metadata.end_day, part.metadata.max_contribution) for part in parts} == {
+        (0, 2, 5)
+    }
+    users = [set(part.reviews.user.tolist()) for part in parts]
+    assert users[0].isdisjoint(users[1])
+    assert [np.unique(part.reviews.user, return_counts=True)[1].max() for part in parts] == [5, 5]
+
+
 def test_a_user_day_has_a_bound_even_where_none_is_named(laptop: Laptop) -> None:
     one_day(laptop, "--unit", "user-day")
     (block,) = laptop.blocks().values()
@@ -292,9 +306,10 @@ def test_a_file_with_something_behind_its_compressed_data_is_read_with_a_warning
         (("--days", "1", "--epsilon", "nan"), "epsilon: nan must be greater than 0"),
         (("--days", "1", "--delta", "1"), "delta: 1.0 must lie in (0, 1)"),
         (("--days", "1", "--slice", "year"), "slice: 'year' is not one of day, week, month"),
-        (("--days", "1", "--unit", "user"), "unit: 'user' is not one of"),
+        (("--days", "1", "--unit", "person"), "unit: 'person' is not one of"),
+        (("--days", "9", "--unit", "user", "--slice", "day"), "slice: 'day' would spread a user over several blocks"),
         (("--days", "1", "--unit", "user-day", "--max-contribution", "0"), "max-contribution: 0 must be at least 1"),
-        (("--days", "1", "--max-contribution", "3"), "max-contribution: 3 is for --unit user-day"),
+        (("--days", "1", "--max-contribution", "3"), "max-contribution: 3 is for --unit user-day or user"),
         (("--days", "1", "--accounting", "gdp"), "accounting: 'gdp' is not one of epsdel, renyi"),
         (("--days", "1", "--dataset", "My Data"), "dataset: 'My Data' must be at most 42 lower-case"),
         (("--days", "1", "--users", "0"), "--users"),

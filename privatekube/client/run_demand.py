@@ -68,7 +68,7 @@ def privacy_unit(blocks: Sequence[PrivateDataBlock]) -> tuple[PrivacyUnit, int]:
     """Return the one privacy unit of all `blocks`, and its contribution bound (1 for an event).
 
     Raises:
-        InvalidInput: they protect different units.
+        InvalidInput: they protect different units, or users over different ranges of days.
     """
     units = {
         (_declared(block, "unit", PrivacyUnit.EVENT), _declared(block, "maxContribution", "1")) for block in blocks
@@ -78,6 +78,12 @@ def privacy_unit(blocks: Sequence[PrivateDataBlock]) -> tuple[PrivacyUnit, int]:
         raise errors.InvalidInput(f"unit: the matching blocks protect different units: {listed}; add a condition on it")
     name, bound = units.pop()
     unit = PrivacyUnit.parse(name)
+    ranges = {(_declared(block, "startTime", ""), _declared(block, "endTime", "")) for block in blocks}
+    if unit is PrivacyUnit.USER and len(ranges) > 1:
+        raise errors.InvalidInput(
+            f"unit: the matching blocks of unit {unit} have {len(ranges)} ranges of days, so a user may be in several; "
+            "add a condition on startTime"
+        )
     return unit, 1 if unit.is_one_record else _whole("maxContribution", bound)
 
 

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import secrets
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ import h5py
 import numpy as np
 
 from privatekube import errors
-from privatekube.data import published_format
+from privatekube.data import partition, published_format
 from privatekube.data.columns import COLUMNS, Reviews
 from privatekube.data.metadata import FORMAT, Block, Metadata, commitment, content_digest, require_consistent
 from privatekube.privacy.unit import PrivacyUnit
@@ -147,10 +146,13 @@ def require_one_kind(metas: Sequence[Metadata]) -> None:
     """Check by what is declared of blocks that they can be merged.
 
     Raises:
-        InvalidInput: no blocks, or blocks that differ in dataset, vocabulary, tokeniser, unit, bound or categories.
+        InvalidInput: no blocks, or blocks that differ in dataset, vocabulary, tokeniser, unit, bound or categories, or
+            in their days where the unit is a user over all days.
     """
     if not metas:
         raise errors.InvalidInput("blocks: none to merge; give at least one")
+    if metas[0].unit is PrivacyUnit.USER and len({(meta.start_day, meta.end_day) for meta in metas}) > 1:
+        raise errors.InvalidInput("blocks: their days differ, so a user may be in several; merge blocks of one range")
     for other in metas:
         for name in _OF_ONE_KIND:
             values = getattr(metas[0], name), getattr(other, name)
@@ -193,13 +195,11 @@ def require_bound(block: Block, *, unit: PrivacyUnit, max_contribution: int) -> 
         raise errors.CorruptData(
             f"unit: the data was bounded per {block.metadata.unit}, not per {unit}; claim blocks of one unit"
         )
-    if not unit.is_one_record:
-        reviews = block.reviews
-        most = max(Counter(zip(reviews.user.tolist(), reviews.day.tolist(), strict=True)).values(), default=0)
-        if most > max_contribution:
-            raise errors.CorruptData(
-                f"max_contribution: a user has more reviews on one day than {max_contribution}; make the blocks again"
-            )
+    most = np.bincount(partition.unit_numbers(block.reviews, unit)).max(initial=0)
+    if not unit.is_one_record and most > max_contribution:
+        raise errors.CorruptData(
+            f"max_contribution: a {unit} has more reviews than {max_contribution}; make the blocks again"
+        )
 
 
 def _attribute(value: str | int | tuple[str, ...]) -> str | int:

@@ -21,6 +21,8 @@ from privatekube.storage import uris
 ACCOUNTINGS = ("epsdel", "renyi")
 USER_DAY_BOUND = 2
 """Default bound of a user-day: few users write more reviews in a day, and the noise grows with the bound."""
+USER_BOUND = 5
+"""Default bound of a user over all days: the noise of counts grows with the bound, that of training does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,16 @@ class Declaration:
     Args:
         dataset: its name.
         namespace: of the resources.
-        kind: kind of slice: day, week or month.
+        kind: kind of slice: day, week, month, or all; a user over all days needs all.
         n_buckets: how many buckets the users are spread over.
         unit: privacy unit.
         max_contribution: maximum number of reviews of a unit in a block; 1 for events.
         initial_budget: of every block, for its whole life.
         folder: where the files go: a path or a remote prefix.
         keep_copies: keep exact copies of a record, and declare so.
+
+    Raises:
+        InvalidInput: the slices would spread a unit over several blocks.
     """
 
     dataset: str
@@ -48,6 +53,9 @@ class Declaration:
     initial_budget: PrivacyBudget
     folder: str
     keep_copies: bool = False
+
+    def __post_init__(self) -> None:
+        partition.require_slices(self.kind, self.unit)
 
 
 def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudget:
@@ -75,10 +83,10 @@ def contribution_bound(unit: PrivacyUnit, max_contribution: int | None) -> int:
     """
     if unit.is_one_record:
         if max_contribution not in (None, 1):
-            raise errors.invalid("max-contribution", max_contribution, "is for --unit user-day", "leave it out")
+            raise errors.invalid("max-contribution", max_contribution, "is for --unit user-day or user", "leave it out")
         return 1
     if max_contribution is None:
-        return USER_DAY_BOUND
+        return USER_BOUND if unit is PrivacyUnit.USER else USER_DAY_BOUND
     if max_contribution < 1:
         raise errors.invalid("max-contribution", max_contribution, "must be at least 1", "set how many reviews count")
     return max_contribution

@@ -1,18 +1,22 @@
-"""Cut reviews into disjoint blocks: a slice of days by a bucket of users, each unit's contribution bounded."""
+"""Cut records into disjoint blocks: a slice of days by a bucket of users, each unit's contribution bounded."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from privatekube import errors
 from privatekube.data.columns import Reviews
 from privatekube.privacy.unit import PrivacyUnit
 
 FIRST_DAY = date(2013, 1, 1)
+ALL_DAYS = "all"
+"""The kind of slice that is the whole declared range."""
 MOST_BLOCKS = 5_000
 """How many blocks are made at once: about two minutes of work, and as many files and resources."""
 
@@ -41,7 +45,7 @@ def slices(kind: str, days: Slice, *, n_buckets: int) -> list[Slice]:
     The first and the last are cut at the range, so that no block has days outside it.
 
     Args:
-        kind: day, week or month.
+        kind: day, week, month, or all for one slice.
         days: the range.
         n_buckets: how many blocks each slice becomes.
 
@@ -73,6 +77,30 @@ def bucket_of(user: np.ndarray, n_buckets: int) -> np.ndarray:
     return user % n_buckets
 
 
+def unit_numbers(reviews: Reviews, unit: PrivacyUnit) -> npt.NDArray[np.int64]:
+    """Return a number for the privacy unit of each review, int64 [N]; reviews of one unit have the same number."""
+    if unit.is_one_record:
+        return np.arange(len(reviews))
+    columns = [reviews.user] if unit is PrivacyUnit.USER else [reviews.user, reviews.day]
+    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def kind_of_slice(kind: str | None, unit: PrivacyUnit) -> str:
+    """Return the kind of slice that is asked for; by default a day, and all days where the unit is a user."""
+    return kind or (ALL_DAYS if unit is PrivacyUnit.USER else "day")
+
+
+def require_slices(kind: str, unit: PrivacyUnit) -> None:
+    """Refuse slices that would spread one privacy unit over several of them, each with a budget of its own.
+
+    Raises:
+        InvalidInput: the unit is a user over all days, and the slices are parts of the range.
+    """
+    if unit is PrivacyUnit.USER and kind != ALL_DAYS:
+        bound = "would spread a user over several blocks, each with a budget of its own"
+        raise errors.invalid("slice", kind, bound, f"set --slice {ALL_DAYS}, or the unit user-day")
+
+
 def bound_contributions(reviews: Reviews, *, unit: PrivacyUnit, max_contribution: int) -> Reviews:
     """Return at most `max_contribution` reviews of each unit; all of them if a unit is one review.
 
@@ -81,9 +109,9 @@ def bound_contributions(reviews: Reviews, *, unit: PrivacyUnit, max_contribution
     if unit.is_one_record:
         return reviews
     priority = [_priority(reviews, row) for row in range(len(reviews))]
-    units: dict[tuple[int, int], list[int]] = {}
-    for row, key in enumerate(zip(reviews.user.tolist(), reviews.day.tolist(), strict=True)):
-        units.setdefault(key, []).append(row)
+    units: dict[int, list[int]] = {}
+    for row, number in enumerate(unit_numbers(reviews, unit).tolist()):
+        units.setdefault(number, []).append(row)
     kept = [row for rows in units.values() for row in sorted(rows, key=priority.__getitem__)[:max_contribution]]
     return reviews.select(np.array(sorted(kept), dtype=np.int64))
 
@@ -114,8 +142,13 @@ def _next_month(day: date) -> date:
     return date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
-_NEXT = {
+def _end_of_time(_: date) -> date:
+    return date.max
+
+
+_NEXT: dict[str, Callable[[date], date]] = {
     "day": lambda day: day + timedelta(days=1),
     "week": lambda day: day + timedelta(days=7 - day.weekday()),
     "month": _next_month,
+    ALL_DAYS: _end_of_time,
 }

@@ -18,6 +18,8 @@ class PrivacyUnit(enum.StrEnum):
     """One record."""
     USER_DAY = "user-day"
     """All records of one user on one day, up to a stated number of them per block."""
+    USER = "user"
+    """All records of one user on all days that the blocks declare, up to a stated number of them."""
 
     @property
     def is_one_record(self) -> bool:

@@ -32,7 +32,11 @@ GROUP_SIZES = (2, 5, 10)
 """Numbers of units of one person for which a card states the guarantee."""
 
 _LIBRARIES = ("dp-accounting", "opendp", "opacus", "torch")
-_UNITS = {PrivacyUnit.EVENT: "one review", PrivacyUnit.USER_DAY: "all reviews of one user on one day"}
+_UNITS = {
+    PrivacyUnit.EVENT: "one review",
+    PrivacyUnit.USER_DAY: "all reviews of one user on one day",
+    PrivacyUnit.USER: "all reviews of one user on all days of the blocks below",
+}
 
 
 class _Part(pydantic.BaseModel):
@@ -263,7 +267,8 @@ def _summary(grant: documents.Grant, guarantee: Guarantee) -> Iterator[str]:
         "This holds for the model, its statistics and its metrics together, against every attacker, without a time "
         "limit. Runs on the same data add up: what the blocks below have left bounds all later runs."
     )
-    yield "A person with several units is protected less, as the table of groups says."
+    person = "several user ids" if grant.unit is PrivacyUnit.USER else "several units"
+    yield f"A person with {person} is protected less, as the table of groups says."
     if any(block.copies_kept for block in grant.blocks):
         yield (
             "The owner of the data has kept exact copies of reviews. Each copy counts as a review of its own: a review "

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from privatekube import errors
-from privatekube.data import columns
+from privatekube.data import columns, partition
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import feasibility, models
 
@@ -21,12 +21,6 @@ LABELS: dict[str, Callable[[columns.Reviews], npt.NDArray[np.integer]]] = {
     "sentiment": lambda data: (data.stars == 5).astype(np.int64),
 }
 """What a task predicts: the category of the product, or whether a review gives 5 stars."""
-
-UNITS: dict[PrivacyUnit, Callable[[columns.Reviews], Int64s]] = {
-    PrivacyUnit.EVENT: lambda data: np.arange(len(data)),
-    PrivacyUnit.USER_DAY: lambda data: _row_numbers(np.stack([data.user, data.day], axis=1)),
-}
-"""The privacy unit that each review belongs to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +108,8 @@ def prepare(
     if len(labels) and not (labels.min() >= 0 and labels.max() < model.n_classes):
         raise errors.CorruptData(f"labels: task {task!r} has one outside the {model.n_classes} declared classes")
     tokens, lengths = data.padded_tokens(max_text_len=model.max_text_len, vocab_size=model.vocab_size)
-    members, starts = _bound_by_unit(UNITS[PrivacyUnit.parse(unit)](data), max_contribution)
+    members, starts = _bound_by_unit(partition.unit_numbers(data, PrivacyUnit.parse(unit)), max_contribution)
     return Examples(tokens.astype(np.int32), lengths, labels, members, starts)
-
-
-def _row_numbers(rows: Int64s) -> Int64s:
-    """Return a number for each row of [N, 2], int64 [N]; equal rows get equal numbers."""
-    return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _bound_by_unit(unit: Int64s, bound: int) -> tuple[Int64s, Int64s]:

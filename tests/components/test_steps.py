@@ -403,6 +403,26 @@ def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
     assert (granted.unit, granted.max_contribution, granted.plan.sensitivity) == ("user-day", 2, 2)
 
 
+def test_users_over_all_days_are_planned_with_their_bound_and_claimed_over_one_range(run: Run) -> None:
+    for name, first, last in (("early", 20, 29), ("later", 30, 49)):
+        digest = synthetic_block(run.folder / f"{name}.h5", first, unit=PrivacyUnit.USER, bound=5)
+        dimensions = (
+            Dimension("startTime", numeric_value=str(first)),
+            Dimension("endTime", numeric_value=str(last)),
+            Dimension("unit", string_value="user"),
+            Dimension("maxContribution", numeric_value="5"),
+        )
+        meta = ObjectMeta(name, "ns", annotations={CONTENT_DIGEST: digest})
+        spec = BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{run.folder}/{name}.h5", dimensions)
+        run.client.create_blocks([PrivateDataBlock(meta, spec)])
+    unit = {"attribute": "unit", "operation": "is", "stringValue": "user"}
+    with pytest.raises(errors.InvalidInput, match="have 2 ranges of days, so a user may be in several"):
+        run.allocate(conditions=[unit])
+    later = {"attribute": "startTime", "operation": ">=", "numericValue": "30"}
+    granted = run.allocate(conditions=[unit, later])
+    assert (granted.unit, granted.max_contribution, granted.plan.sensitivity) == ("user", 5, 5)
+
+
 def test_the_model_is_trained_as_the_grant_says(run: Run) -> None:
     run.allocate(task="sentiment", model="feedforward", hidden_dim=7)
     for step in (run.download, run.preprocess, run.train):

@@ -125,7 +125,7 @@ def test_a_missing_file_and_a_unit_that_does_not_exist_are_refused(tmp_path: Pat
         block_file.read(tmp_path / "b.h5")
     block_file.write(tmp_path / "b.h5", reviews(), metadata())
     with h5py.File(tmp_path / "b.h5", "a") as file:
-        file.attrs["unit"] = "user"
+        file.attrs["unit"] = "person"
     with pytest.raises(errors.CorruptData, match="truncated or altered"):
         block_file.read(tmp_path / "b.h5")
 
@@ -135,7 +135,7 @@ def test_a_missing_file_and_a_unit_that_does_not_exist_are_refused(tmp_path: Pat
     [
         ({"end_day": -1}, "end_day: -1 is before start_day 0"),
         ({"bucket": 2}, r"bucket: 2 must be in 0\.\.1"),
-        ({"unit": "user"}, "unit: 'user' is not one of event, user-day"),
+        ({"unit": "person"}, "unit: 'person' is not one of event, user-day, user"),
         ({"unit": PrivacyUnit.EVENT}, "max_contribution: 2 must be 1 for events"),
         ({"max_contribution": 0}, "max_contribution: 0 must be 1 for events, else at least 1"),
         ({"categories": ("a", "a")}, "categories"),
@@ -176,10 +176,21 @@ def test_blocks_of_different_kinds_are_not_merged(changes: dict[str, object]) ->
 def test_a_block_of_another_unit_or_with_too_many_reviews_of_one_is_refused() -> None:
     block = block_file.Block(reviews(8), metadata(), "sha256:1")  # two reviews of each user on each day
     block_file.require_bound(block, unit=PrivacyUnit.USER_DAY, max_contribution=2)
-    with pytest.raises(errors.CorruptData, match="a user has more reviews on one day than 1"):
+    with pytest.raises(errors.CorruptData, match="a user-day has more reviews than 1"):
         block_file.require_bound(block, unit=PrivacyUnit.USER_DAY, max_contribution=1)
     with pytest.raises(errors.CorruptData, match="bounded per user-day, not per event"):
         block_file.require_bound(block, unit=PrivacyUnit.EVENT, max_contribution=1)
+
+
+def test_the_days_of_a_user_count_together_and_blocks_of_other_days_are_not_merged() -> None:
+    first = metadata(unit=PrivacyUnit.USER, max_contribution=4)
+    block = block_file.Block(reviews(8), first, "sha256:1")  # four reviews of each user, on two days
+    block_file.require_bound(block, unit=PrivacyUnit.USER, max_contribution=4)
+    with pytest.raises(errors.CorruptData, match="a user has more reviews than 3"):
+        block_file.require_bound(block, unit=PrivacyUnit.USER, max_contribution=3)
+    block_file.require_one_kind([first, replace(first, bucket=1)])
+    with pytest.raises(errors.InvalidInput, match="their days differ, so a user may be in several"):
+        block_file.require_one_kind([first, replace(first, end_day=2)])
 
 
 def test_published_blocks_are_read_as_they_are_and_other_files_are_not(tmp_path: Path) -> None:

@@ -98,6 +98,17 @@ def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -
     before = Counter(zip(whole.user.tolist(), whole.day.tolist(), strict=True))
     after = Counter(zip(kept.user.tolist(), kept.day.tolist(), strict=True))
     assert after == {unit: min(count, bound) for unit, count in before.items()}
+    kept = partition.bound_contributions(whole, unit=PrivacyUnit.USER, max_contribution=bound)
+    by_user = Counter(whole.user.tolist())
+    assert Counter(kept.user.tolist()) == {user: min(count, bound) for user, count in by_user.items()}
+
+
+def test_a_user_over_all_days_is_in_one_slice_alone() -> None:
+    days = Slice(-40, 900)
+    assert partition.slices(partition.kind_of_slice(None, PrivacyUnit.USER), days, n_buckets=3) == [days]
+    assert partition.kind_of_slice(None, PrivacyUnit.EVENT) == "day"
+    with pytest.raises(errors.InvalidInput, match="slice: 'month' would spread a user over several blocks"):
+        partition.require_slices("month", PrivacyUnit.USER)
 
 
 def test_all_events_are_kept() -> None:

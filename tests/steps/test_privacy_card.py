@@ -66,6 +66,9 @@ def test_the_page_says_what_a_regulator_asks(tmp_path: Path, monkeypatch: pytest
     ):
         assert expected in page
     assert "privatekube/upload" not in page
+    page = card_markdown.render(signed(facts(tmp_path, grant(unit="user", max_contribution=5))))
+    assert "user: all reviews of one user on all days of the blocks below, at most 5 of them per block" in page
+    assert "A person with several user ids is protected less" in page
 
 
 def test_the_page_starts_with_plain_sentences(tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ def test_a_unit_is_a_user_on_a_day_and_its_reviews_are_bounded() -> None:
         assert len({(data.user[i], day[i]) for i in members}) == 1
 
 
+def test_a_user_over_all_days_is_one_unit_and_bounded_as_a_whole() -> None:
+    data = builders.learnable_reviews(300, users=20)
+    ready = prepared(data, unit=PrivacyUnit.USER, max_contribution=4)
+    assert ready.units == len(set(data.user.tolist()))
+    assert np.diff(ready.starts).max() == 4
+
+
 def test_where_the_unit_is_the_event_each_review_is_one() -> None:
     ready = prepared(builders.learnable_reviews(50, users=5))
     assert ready.units == 50
@@ -74,7 +81,7 @@ def test_sentiment_is_five_stars_or_not() -> None:
     assert prepared(data, task="sentiment").labels.tolist() == [0, 1, 0, 1, 0]
 
 
-@pytest.mark.parametrize(("name", "value"), [("task", "stars"), ("unit", "user"), ("max_contribution", 0)])
+@pytest.mark.parametrize(("name", "value"), [("task", "stars"), ("unit", "person"), ("max_contribution", 0)])
 def test_an_unknown_task_or_unit_or_a_bound_below_one_is_refused(name: str, value: object) -> None:
     with pytest.raises(errors.InvalidInput, match=name):
         prepared(builders.learnable_reviews(3), **{name: value})
