@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,26 @@ def follow(
     with translate_errors("container of", reference):
         container = client.containers.run(image=reference, command=list(command), detach=True, **options)
         try:
-            for line in _lines(container.logs(stream=True, follow=True)):
+            with _without_timeout(client):
+                chunks = container.logs(stream=True, follow=True)
+            for line in _lines(chunks):
                 on_line(line)
             return int(container.wait()["StatusCode"])
         finally:
             container.remove(force=True)
+
+
+@contextlib.contextmanager
+def _without_timeout(client: docker.DockerClient) -> Iterator[None]:
+    """Wait for answers without a timeout: Podman answers a request to follow when the container writes its first line.
+
+    A step may be silent for longer than the client's 60 seconds, such as one that loads much data.
+    """
+    seconds, client.api.timeout = client.api.timeout, None
+    try:
+        yield
+    finally:
+        client.api.timeout = seconds
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
