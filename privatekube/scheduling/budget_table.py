@@ -108,6 +108,11 @@ class BudgetTable:
         fitting = np.add.reduce(demands <= self.ceiling[rows], axis=1, dtype=np.intp)
         return np.asarray(fitting >= self.required[rows])
 
+    def could_fit(self, rows: Integers, demands: Floats) -> Booleans:
+        """Return whether each demand `[n, K]` would fit its block `[n]` if all of the block's budget were available."""
+        most = np.minimum(self.capacity[rows] + self._tolerance[rows], self._limit[rows])
+        return np.asarray(np.add.reduce(demands <= most, axis=1, dtype=np.intp) >= self.required[rows])
+
     def leaves_enough(self, rows: Integers, demands: Floats) -> bool:
         """Return whether all of these demands `[n, K]` certainly fit one after another.
 

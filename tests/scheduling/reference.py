@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
@@ -18,7 +18,9 @@ def grants(snapshot: Snapshot, order: str) -> list[GrantDecision]:
     while True:
         ready = []
         for position, request in waiting.items():
-            chosen = chosen_blocks(request, snapshot.blocks, available, sharers(waiting.values(), order))
+            chosen = chosen_blocks(
+                request, snapshot.blocks, available, sharers(waiting.values(), order, snapshot.blocks)
+            )
             if chosen is not None:
                 shares = sorted((share(request, snapshot.blocks[name]) for name in chosen), reverse=True)
                 ready.append((() if order == "fcfs" else tuple(shares), position, chosen))
@@ -31,12 +33,19 @@ def grants(snapshot: Snapshot, order: str) -> list[GrantDecision]:
         granted.append(GrantDecision(request.id, {name: request.demand[name] for name in chosen}))
 
 
-def sharers(waiting: object, order: str) -> dict[str, int]:
-    """Return how many requests share each block under round robin; empty under other orders."""
+def sharers(waiting: Iterable[WaitingRequest], order: str, blocks: Mapping[str, BlockView]) -> dict[str, int]:
+    """Return how many requests share each block under round robin; empty under other orders.
+
+    A request has no share where it could not be granted if the block's whole budget were available, and none at all if
+    too few of its blocks are left.
+    """
     counts: dict[str, int] = {}
-    for request in waiting if order == "rr" else ():  # type: ignore[attr-defined]
-        for name in request.demand:
-            counts[name] = counts.get(name, 0) + 1
+    wholes = {name: block.capacity for name, block in blocks.items()}
+    for request in waiting if order == "rr" else ():
+        if chosen_blocks(request, blocks, wholes, {}) is not None:
+            for name, demand in request.demand.items():
+                if name in blocks and wholes[name].admits(demand, capacity=wholes[name]):
+                    counts[name] = counts.get(name, 0) + 1
     return counts
 
 

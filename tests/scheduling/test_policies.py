@@ -79,7 +79,8 @@ def test_every_policy_grants_what_fits_until_nothing_does(order: str, snapshot: 
     left = available_after(snapshot, grants)
     granted = {grant.request_id: grant for grant in grants}
     assert len(granted) == len(grants)
-    sharers = reference.sharers([waiting for waiting in snapshot.waiting if waiting.id not in granted], order)
+    left_over = [waiting for waiting in snapshot.waiting if waiting.id not in granted]
+    sharers = reference.sharers(left_over, order, snapshot.blocks)
     for waiting in snapshot.waiting:
         needed = min(waiting.n_blocks or len(waiting.demand), len(waiting.demand))
         if waiting.id in granted:
@@ -125,6 +126,24 @@ def test_the_blocks_of_smallest_share_are_chosen() -> None:
     waiting = (request("c", {"a": EpsilonDelta(0.5), "b": EpsilonDelta(0.5)}, 1),)
     grants = cycle.decide(Snapshot(blocks, waiting), policy("dpf"))
     assert grants == (GrantDecision(RequestId("ns/c", 0), {"b": EpsilonDelta(0.5)}),)
+
+
+@pytest.mark.parametrize("impossible", [EpsilonDelta(1.01), EpsilonDelta(0.1, 1e-6)])
+def test_a_request_for_more_than_the_block_ever_had_takes_no_share_from_the_others(impossible: EpsilonDelta) -> None:
+    blocks = {"a": view("a", EpsilonDelta(1.0, 1e-7), 0.2)}
+    hostile = [request(f"c{number}", {"a": impossible}) for number in range(9)]
+    honest = request("honest", {"a": EpsilonDelta(0.2, 1e-8)}, at=1)
+    (grant,) = cycle.decide(Snapshot(blocks, (*hostile, honest)), policy("rr"))
+    assert grant.request_id.claim == "ns/honest"
+
+
+def test_a_request_shares_only_those_of_its_blocks_on_which_it_could_be_granted() -> None:
+    blocks = {"a": view("a", EpsilonDelta(1.0), 0.2), "b": view("b", EpsilonDelta(2.0), 0.2)}
+    large = request("large", {"a": EpsilonDelta(1.5), "b": EpsilonDelta(1.5)}, 1)
+    small = request("small", {"a": EpsilonDelta(0.2)}, at=1)
+    assert [grant.request_id.claim for grant in cycle.decide(Snapshot(blocks, (large, small)), policy("rr"))] == [
+        "ns/small"
+    ]
 
 
 @pytest.mark.parametrize("order", sorted(ordering.ORDERINGS))
