@@ -271,16 +271,22 @@ PrivacyBudget = EpsilonDelta | RenyiCurve
 B = TypeVar("B", EpsilonDelta, RenyiCurve)
 
 
+LARGEST_AMOUNT = 1e15
+"""The largest component of an amount that a user states: no sum or multiple of such amounts comes near an overflow."""
+
+
 def require_amount(name: str, budget: PrivacyBudget) -> PrivacyBudget:
-    """Return `budget` if no component is negative.
+    """Return `budget` if no component is negative or above `LARGEST_AMOUNT`.
 
     Args:
         name: what the message calls the budget.
         budget: the amount to check.
 
     Raises:
-        InvalidBudget: a component is negative; the message has `name` and the value.
+        InvalidBudget: a component is out of these bounds; the message has `name` and the value.
     """
+    if (highest := max(budget.values)) > LARGEST_AMOUNT:
+        raise errors.InvalidBudget(f"{name}: {highest!r} is above {LARGEST_AMOUNT:g}; give smaller amounts")
     if (lowest := min(budget.values)) < 0:
         raise errors.InvalidBudget(f"{name}: {lowest!r} is negative; give amounts of 0 or more")
     return budget

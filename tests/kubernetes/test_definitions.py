@@ -78,6 +78,7 @@ def test_a_time_to_settle_that_no_calendar_has_is_refused(
 
 
 HUGE_BUDGET = {"renyi": [{"alpha": 2 + order, "epsilon": 0.1} for order in range(65)]}
+LARGE_AMOUNT = {"epsDel": {"epsilon": 1.7e308}}
 SMALL_BUDGET = {"epsDel": {"epsilon": 0.1}}
 
 
@@ -89,6 +90,11 @@ SMALL_BUDGET = {"epsDel": {"epsilon": 0.1}}
             {"allocateRequest": {"dataset": "d", "expectedBudget": {"constant": HUGE_BUDGET}}},
             "must have at most 64 items",
         ),
+        (
+            {"allocateRequest": {"dataset": "d", "expectedBudget": {"constant": LARGE_AMOUNT}}},
+            "less than or equal to 1e+15",
+        ),
+        ({"consumeRequest": {"consume": {"ns/b": LARGE_AMOUNT}}}, "less than or equal to 1e+15"),
         ({"allocateRequest": {"dataset": "d" * 254}}, "may not be more than 253"),
         ({"consumeRequest": {"consume": {"b" * 508: SMALL_BUDGET}}}, "name a block as namespace/name"),
         ({"releaseRequest": {"release": {"b" * 508: SMALL_BUDGET}}}, "name a block as namespace/name"),

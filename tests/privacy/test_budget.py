@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from privatekube import errors
 from privatekube.privacy import budget
-from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 
 amounts = st.floats(0, 1e3, allow_subnormal=False)
 pairs = st.builds(EpsilonDelta, amounts, st.floats(0, 1, allow_subnormal=False))
@@ -107,6 +107,13 @@ def test_orders_are_above_one_and_distinct(alphas: tuple[float, ...]) -> None:
 def test_curves_without_a_common_order_cannot_be_combined() -> None:
     with pytest.raises(errors.InvalidBudget, match="none in common"):
         RenyiCurve((2,), (1.0,)) + RenyiCurve((3,), (1.0,))
+
+
+@pytest.mark.parametrize("amount", [EpsilonDelta(1.1e16), EpsilonDelta(0.1, 1.7e308), RenyiCurve((2, 3), (1, 1.7e308))])
+def test_an_amount_whose_multiples_could_overflow_is_refused_by_name_and_value(amount: PrivacyBudget) -> None:
+    with pytest.raises(errors.InvalidBudget, match=r"demand: 1.\de\+\d+ is above 1e\+15; give smaller amounts"):
+        budget.require_amount("demand", amount)
+    assert budget.require_amount("demand", EpsilonDelta(budget.LARGEST_AMOUNT)) == EpsilonDelta(1e15)
 
 
 def test_a_negative_amount_is_refused_by_name_and_value() -> None:

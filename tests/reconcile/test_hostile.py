@@ -11,6 +11,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import bounds
 from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
+from privatekube.resources.responses import ConsumeResponse
 from tests import builders
 from tests.reconcile.harness import Plane
 from tests.resources.test_exact_sums import require_exact
@@ -138,3 +139,20 @@ def test_the_answer_says_that_the_policy_and_not_the_request_ended_the_wait(plan
     plane.run()
     answers = [str(plane.claim(name).status.responses[0].refusal) for name in ("long", "short")]
     assert answers == ["timeout: 90000 ms is above longest_timeout_ms, which is 60000; ask again", "timeout"]
+
+
+@pytest.mark.parametrize("order", ["fcfs", "dpf", "dpack", "rr"])
+def test_an_amount_near_the_largest_number_is_refused_at_once_and_delays_nobody(plane: Plane, order: str) -> None:
+    plane.unlock, plane.order = "n=2", order
+    plane.block("b")
+    for number in range(3):
+        plane.ask(f"c{number}", builders.allocate(1.7e308))
+        assert plane.states(f"c{number}") == ["failure"]
+    refusal = str(plane.claim("c0").status.responses[0].refusal)
+    assert refusal == "demand on ns/b: 1.7e+308 is above 1e+15; give smaller amounts"
+    plane.ask("honest", builders.allocate(0.5), ConsumeRequest({"ns/b": EpsilonDelta(1.7e308)}))
+    assert plane.states("honest") == ["success", "success"]
+    detail = plane.claim("honest").status.responses[1].detail
+    assert isinstance(detail, ConsumeResponse)
+    assert detail.blocks["ns/b"].error == "amount: 1.7e+308 is above 1e+15; give smaller amounts"
+    assert plane.claim("honest").status.acquired == {"ns/b": EpsilonDelta(0.5)}

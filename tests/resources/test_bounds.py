@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from privatekube import errors
+from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import bounds
 from privatekube.resources.block import BlockSpec, Dimension
@@ -30,6 +31,13 @@ def spec_of(plural: str) -> Json:
     return spec
 
 
+def largest_amounts(amount: Json) -> set[float | None]:
+    """Return the bounds on the components of a budget in a schema; None where there is none."""
+    components = amount["properties"]["epsDel"]["properties"]
+    order = amount["properties"]["renyi"]["items"]["properties"]["epsilon"]
+    return {part.get("maximum") for part in (components["epsilon"], components["delta"], order)}
+
+
 def test_the_definition_of_claims_has_the_same_bounds() -> None:
     spec = spec_of("privacybudgetclaims")
     request = spec["requests"]["items"]["properties"]
@@ -42,6 +50,11 @@ def test_the_definition_of_claims_has_the_same_bounds() -> None:
     assert demand["budgetMap"]["maxProperties"] == bounds.NAMED_BLOCKS
     assert f"size(block) <= {bounds.BLOCK_ID}" in demand["budgetMap"]["x-kubernetes-validations"][0]["rule"]
     assert demand["constant"]["properties"]["renyi"]["maxItems"] == bounds.ORDERS
+    paid, given_back = consume["consume"], request["releaseRequest"]["properties"]["release"]
+    for amounts in (demand["constant"], demand["budgetMap"]["additionalProperties"]):
+        assert largest_amounts(amounts) == {budget.LARGEST_AMOUNT}
+    for amounts in (paid["additionalProperties"], given_back["additionalProperties"]):
+        assert largest_amounts(amounts) == {budget.LARGEST_AMOUNT}
     assert consume["mechanisms"]["maxItems"] == bounds.MECHANISMS
     assert register["outputs"]["maxItems"] == register["inputs"]["maxItems"] == bounds.FILES
     assert allocate["timeout"]["maximum"] == bounds.LONGEST_MS
@@ -59,6 +72,7 @@ def test_the_definition_of_blocks_has_the_same_bounds() -> None:
     spec = spec_of("privatedatablocks")
     dimension, flow = spec["dimensions"]["items"]["properties"], spec["flowReleasingOption"]["properties"]
     assert spec["initialBudget"]["properties"]["renyi"]["maxItems"] == bounds.ORDERS
+    assert largest_amounts(spec["initialBudget"]) == {1, budget.LARGEST_AMOUNT}  # a delta is at most 1
     assert spec["dimensions"]["maxItems"] == bounds.DIMENSIONS
     assert {spec["dataset"]["maxLength"], dimension["attribute"]["maxLength"]} == {bounds.NAME}
     assert {spec["dataSource"]["maxLength"], dimension["stringValue"]["maxLength"]} == {bounds.TEXT}
