@@ -6,8 +6,9 @@ taken as that number.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -214,24 +215,49 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         InvalidInput: the file is missing, unreadable, not YAML, not a mapping, or has a key twice.
     """
+    document = _parsed(_text(path), path.name)
+    return {} if document is None else _mapping(document, path)
+
+
+def read_documents(path: Path) -> tuple[dict[str, Any], ...]:
+    """Read a file of one or more YAML documents, each a mapping; empty documents are left out.
+
+    Raises:
+        InvalidInput: see `read_mapping`.
+    """
+    text = _text(path)
+    with _naming_faults(path.name):
+        documents = list(yaml.load_all(text, Loader=_Loader))
+    return tuple(_mapping(document, path) for document in documents if document is not None)
+
+
+def _text(path: Path) -> str:
     try:
-        document = _parsed(path.read_text(encoding="utf-8"), path.name)
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise errors.InvalidInput(f"{path}: cannot be read ({reason}); name another file") from error
-    if document is None:
-        return {}
+
+
+def _mapping(document: object, path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise errors.InvalidInput(f"{path}: is not a mapping of names to values; write `name: value` lines")
     return document
 
 
 def _parsed(text: str, where: str) -> Any:
-    try:
+    with _naming_faults(where):
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
-    except yaml.YAMLError as error:
-        if isinstance(error, _GivenTwice):
-            raise errors.InvalidInput(f"{where}: {error}; give it one value") from error
+
+
+@contextlib.contextmanager
+def _naming_faults(where: str) -> Iterator[None]:
+    """Raise InvalidInput for what is not YAML; PyYAML answers an impossible date and deep nesting with other errors."""
+    try:
+        yield
+    except _GivenTwice as error:
+        raise errors.InvalidInput(f"{where}: {error}; give it one value") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise errors.InvalidInput(f"{where}:{line} is not valid YAML; check indentation and quotes") from error

@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from privatekube import __version__, config, errors
-from privatekube.cli import console, output, tables, typer_app
+from privatekube.cli import console, output, pipeline_lint, tables, typer_app
 from privatekube.client import connect
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -283,6 +283,9 @@ def simulate(
     content = scenario.read(file)
     result = replay.replay(content, Policy.parse({UNLOCK: unlock, ORDER: order}))
     output.show_replay(content, result, {"unlock": unlock, "order": order}, output_format)
+
+
+app.command()(pipeline_lint.lint)
 
 
 def _find(resources: Sequence[R], kind: Kind, name: str, namespace: str | None) -> R:

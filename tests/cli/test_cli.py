@@ -18,6 +18,7 @@ from privatekube.cli.app import app
 from privatekube.client import connect
 from privatekube.privacy import event_text, events
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import summary
 from privatekube.resources.wire import blocks, claims
 from tests import builders
 from tests.passes import run_pass
@@ -288,6 +289,7 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
         (("get", "blocks", "-o", "xml"), "xml"),
         (("policy", "--order", "rr"), "'rr' with unlock 'all'"),
         (("simulate", "/nowhere.json"), "cannot be read"),
+        (("lint", "arguments.yaml"), "arguments.yaml: has no root, so it is not a compiled pipeline; compile the"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(uri: str, arguments: tuple[str, ...], expected: str) -> None:
@@ -315,6 +317,27 @@ def test_what_cannot_be_read_is_told_in_one_line_and_the_others_are_listed(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{kind} ns/{bad} is left out: {kind}: is not JSON")
     assert f"{kind} ns/{bad}: cannot be read" in run(uri, "ledger", "--verify", status=2)
+
+
+@pytest.mark.parametrize(("image", "status", "rules"), [("a@sha256:" + "0" * 64, 0, []), ("a", 1, ["mutable-image"])])
+def test_a_pipeline_is_checked_for_people_and_for_programs(
+    uri: str, tmp_path: Path, image: str, status: int, rules: list[str]
+) -> None:
+    package = {
+        "components": {"comp-a": {"executorLabel": "exec-a"}},
+        "deploymentSpec": {"executors": {"exec-a": {"container": {"image": image}}}},
+        "root": {"dag": {"tasks": {"a": {"componentRef": {"name": "comp-a"}}}}},
+        "schemaVersion": "2.1.0",
+    }
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(package))
+    command = [sys.executable, "-m", "privatekube.cli", "lint", str(tmp_path / "pipeline.yaml")]
+    table = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (table.returncode, table.stderr) == (status, "")
+    assert table.stdout.splitlines()[-2:] == ["pays: no step", f"1 step, {summary.number_of(len(rules), 'finding')}"]
+    document = subprocess.run([*command, "--output", "json"], capture_output=True, text=True, check=False)
+    assert document.returncode == status
+    assert [finding["rule"] for finding in json.loads(document.stdout)["findings"]] == rules
+    assert all(f"docs/lint.md#{rule}" in table.stdout for rule in rules)
 
 
 def test_the_version_is_printed(uri: str) -> None:
