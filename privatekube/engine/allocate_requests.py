@@ -28,7 +28,8 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
     """Unlock budget on each candidate block and reserve the demand there, then answer that the request waits.
 
     A request that is not valid, that too few blocks match, or whose claim is to be settled, fails. A block that already
-    has the request's lock has unlocked for it: a repetition changes nothing there.
+    has the request's lock has unlocked for it: a repetition changes nothing there. A block that has no room for the
+    lock unlocks later, see `unlock_unrecorded`.
     """
     request_id = claim.request_id(index)
     if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms):
@@ -48,7 +49,8 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
     for block in candidates:
         unlocks = not _has_arrived(claim) and request_id not in transitions.status_of(block).locks
         unlocked = unlocking.on_arrival(block, policy) if unlocks else block
-        _reserve(draft, unlocked, claim, request_id, demands[block.id])
+        if not _reserve(draft, unlocked, claim, request_id, demands[block.id]) and unlocked is not block:
+            draft.owe_unlocking(claim.id, block.id)
     detail = AllocateResponse(
         {block_id: Allocation(reserved=demand) for block_id, demand in demands.items()}, start_time_ms=draft.now_ms
     )
@@ -78,17 +80,35 @@ def _has_arrived(claim: PrivacyBudgetClaim) -> bool:
 
 def _reserve(
     draft: Draft, block: PrivateDataBlock, claim: PrivacyBudgetClaim, request_id: RequestId, demand: PrivacyBudget
-) -> None:
-    """Record a demand on a block, and that the block has unlocked for it.
+) -> bool:
+    """Record a demand on a block, and that the block has unlocked for it; return whether both are recorded.
 
-    Where the block's status has no room, nothing is recorded and nothing unlocks: the claim has the demand, too.
+    Where the block's status has no room, nothing is changed: the claim has the demand, too.
     """
     status = transitions.status_of(block)
     lock = status.locks.get(request_id)
     is_missing = lock is None or (claim.id not in status.reserved and lock.acquired is None)
     most = status_room.MOST_WAITING_BYTES
-    if is_missing and draft.room.take({block.id: demand}, request_id, draft.blocks, most=most):
+    if not is_missing:
+        return True
+    has_room = draft.room.take({block.id: demand}, request_id, draft.blocks, most=most)
+    if has_room:
         draft.stage_block(transitions.reserve(block, request_id, demand, owner=claim.meta.uid))
+    return has_room
+
+
+def unlock_unrecorded(draft: Draft, policy: Policy) -> None:
+    """Unlock budget for the requests that have arrived on a block without room for their locks.
+
+    Their answers, which show that they have arrived, are written first. So a block unlocks at most once for a request,
+    however often that is decided; if the process dies after the answer, it does not unlock for it.
+    """
+    for block_id, n_arrivals in draft.write_owed_answers().items():
+        with draft.isolated_block(block_id):
+            block = draft.blocks[block_id]
+            for _ in range(n_arrivals):
+                block = unlocking.on_arrival(block, policy)
+            draft.stage_block(block)
 
 
 def grant(draft: Draft, grants: Iterable[GrantDecision]) -> bool:

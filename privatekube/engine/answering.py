@@ -35,6 +35,7 @@ def answer_requests(draft: Draft, policy: Policy) -> bool:
             is_changed = True
             with draft.isolated_claim(claim_id):
                 _answer(draft, claim, index, request, policy)
+    allocate_requests.unlock_unrecorded(draft, policy)
     return is_changed
 
 

@@ -14,7 +14,8 @@ Why a process may die between any two writes, and budget is neither lost nor spe
 4. To complete a lock may wait for the next change of its block: lock and answer together determine what remains to be
    done, and the budget stays in the lock until then.
 5. A reservation is on the blocks before the answer that a request waits: without the answer it is made again, and the
-   lock shows that the block has unlocked for it.
+   lock shows that the block has unlocked for it. Where a block has no room for the lock, the answer shows that, and the
+   block unlocks after it: at most once, and not at all if the process dies in between.
 6. What was committed on the data of a block is recorded before the block is deleted. What claims still held there is in
    that record, too, and is entered in the ledger afterwards.
 """

@@ -59,6 +59,8 @@ class Draft:
         """Ids of changed blocks that have no change yet, and whether they may wait for their next one."""
         self._newly_pending: dict[str, None] = {}
         """Ids of claims whose pending answer has no change yet."""
+        self._owed: dict[tuple[str, str], None] = {}
+        """Ids of claims and blocks where the block unlocks for the claim's request after its pending answer."""
         self._changes = ChangeList(self._journal)
         known = (*world.open_claims.values(), *world.obstructed_claims.values())
         waiting = (claim for claim in known if _has_pending_answer(claim.status))
@@ -235,6 +237,19 @@ class Draft:
         self._journal.put(self._newly_pending, claim.id, None)
         self._keep(claim)
         return claim
+
+    def owe_unlocking(self, claim_id: str, block_id: str) -> None:
+        """Let a block unlock for a claim's request once its pending answer is written."""
+        self._journal.put(self._owed, (claim_id, block_id), None)
+
+    def write_owed_answers(self) -> dict[str, int]:
+        """Write the pending answers on which unlocking waits; return for how many of them each block unlocks."""
+        owed = [(claim_id, block_id) for claim_id, block_id in self._owed if claim_id in self._newly_pending]
+        self._owed.clear()
+        for claim_id in dict.fromkeys(claim_id for claim_id, _ in owed):
+            claim = self.open_claims[claim_id]
+            self.write_status(claim, claim.status)
+        return Counter(block_id for _, block_id in owed if block_id in self.blocks)
 
     def finish(self) -> tuple[Change, ...]:
         """Return all changes; those that may wait come last."""

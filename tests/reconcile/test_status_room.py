@@ -10,7 +10,10 @@ from privatekube.engine import status_room
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from privatekube.resources.wire import blocks
+from privatekube.store.memory import MemoryStore
 from tests import builders
+from tests.clock import FakeClock
+from tests.reconcile.crashing import stored_parts
 from tests.reconcile.harness import Plane
 
 ORDERS = tuple(1.5 + number for number in range(64))
@@ -67,6 +70,50 @@ def test_a_grant_for_which_a_status_has_no_room_waits_until_there_is_some(
         plane.run()
     assert all(plane.claim(f"c{number}").status.committed for number in range(9))
     plane.require_settled()
+
+
+def crowd(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create nine claims that no block can ever grant, on a block that has room for a few of them."""
+    monkeypatch.setattr(status_room, "MOST_WAITING_BYTES", 1600)
+    plane.unlock = "n=20"
+    plane.block("b")
+    for number in range(9):
+        plane.store.create(plane.claim_of(f"c{number}", builders.allocate(2.0)))
+
+
+def unlocked(plane: Plane) -> float:
+    return plane.status("b").available.values[0]
+
+
+def test_a_request_for_which_a_block_has_no_room_unlocks_its_fair_share_once(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(plane, monkeypatch)
+    for _ in range(3):
+        plane.run()
+        assert 0 < len(plane.status("b").locks) < 9
+        assert unlocked(plane) == pytest.approx(9 / 20)
+    plane.ask("honest", builders.allocate(0.5))
+    assert plane.states("honest") == ["success"]
+    plane.require_sound()
+
+
+def test_no_block_unlocks_twice_for_a_request_wherever_the_process_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares, number = [], 0
+    while True:
+        plane = Plane(MemoryStore(FakeClock()))
+        crowd(plane, monkeypatch)
+        parts = list(stored_parts(plane.decide()))
+        if number == len(parts):
+            break
+        plane.write(parts[number])
+        plane.require_sound()
+        for _ in range(2):
+            plane.run()
+        shares.append(round(unlocked(plane) * 20, 6))
+        number += 1
+    assert max(shares) == 9
+    assert 0 < min(shares) < 9  # those whose answers were the last to be stored
 
 
 def test_a_claim_that_could_not_be_written_until_it_has_paid_is_refused_at_once(
