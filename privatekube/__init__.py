@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from privatekube.client.client import BudgetClient
-    from privatekube.client.connect import connect
     from privatekube.client.passes import Outcome
     from privatekube.errors import (
         AlreadyExists,
@@ -45,6 +44,9 @@ if TYPE_CHECKING:
         StoreBusy,
         Temporary,
     )
+    from privatekube.interactive.client import RunClient
+    from privatekube.interactive.connect import connect
+    from privatekube.interactive.run import Run
     from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
     from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
     from privatekube.resources.meta import ObjectMeta
@@ -82,6 +84,8 @@ __all__ = [
     "Receipt",
     "RegisterRequest",
     "RenyiCurve",
+    "Run",
+    "RunClient",
     "Spend",
     "Statistics",
     "StoreBusy",
@@ -105,9 +109,11 @@ _MODULES = {
     "Receipt": "steps.documents",
     "RegisterRequest": "resources.requests",
     "RenyiCurve": "privacy.budget",
+    "Run": "interactive.run",
+    "RunClient": "interactive.client",
     "Spend": "steps.documents",
     "Statistics": "steps.documents",
-    "connect": "client.connect",
+    "connect": "interactive.connect",
 }
 """The module of each public name; the errors are in `errors`."""
 

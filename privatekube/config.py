@@ -99,9 +99,7 @@ class RunArguments(_Settings):
 
     @pydantic.model_validator(mode="after")
     def _require_settling_after_waiting(self) -> Self:
-        if self.settle_after_seconds <= self.timeout_seconds:
-            bound = f"must be above timeout_seconds, which is {self.timeout_seconds}"
-            raise errors.invalid("settle_after_seconds", self.settle_after_seconds, bound, "raise it")
+        require_settling_after_waiting(self.settle_after_seconds, timeout_seconds=self.timeout_seconds)
         return self
 
     @pydantic.model_validator(mode="after")
@@ -140,6 +138,17 @@ class ClusterSecrets(_Settings):
 S = TypeVar("S", bound=_Settings)
 SET = "--set"
 """The option of the command line that overrides one argument of a run."""
+
+
+def require_settling_after_waiting(settle_after_seconds: int, *, timeout_seconds: int) -> None:
+    """Check that a run is not settled while it may still wait for its budget.
+
+    Raises:
+        InvalidInput: it would be.
+    """
+    if settle_after_seconds <= timeout_seconds:
+        bound = f"must be above timeout_seconds, which is {timeout_seconds}"
+        raise errors.invalid("settle_after_seconds", settle_after_seconds, bound, "raise it")
 
 
 def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:

@@ -8,14 +8,10 @@ import pydantic
 
 from privatekube import config, validation
 from privatekube.client import connect, run_demand
-from privatekube.client.client import BudgetClient
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import declared_data, summary
-from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources import summary
 from privatekube.resources.requests import RegisterRequest
-from privatekube.resources.wire import common
-from privatekube.steps import arguments, documents, paid_releases, public_log
+from privatekube.steps import arguments, documents, granted_blocks, paid_releases, public_log
 from privatekube.storage import local_files, uris
 from privatekube.training import feasibility
 
@@ -104,7 +100,7 @@ def allocate(
             timeout_seconds=timeout_seconds,
             settle_after_seconds=settle_after_seconds,
         )
-        blocks = _granted_blocks(client, granted)
+        blocks = granted_blocks.of_claim(client, granted)
     document = documents.Grant(
         run_id=run_id,
         claim=claim_id,
@@ -135,22 +131,6 @@ def _require_space(run: config.RunArguments, *, workspace: Path) -> None:
     published = feasibility.checkpoint_bytes(run)
     local_files.require_space(Path(uris.absolute(run.prefix)), n_bytes=published)
     local_files.require_space(workspace, n_bytes=_COPIES * published)
-
-
-def _granted_blocks(client: BudgetClient, claim: PrivacyBudgetClaim) -> tuple[documents.GrantedBlock, ...]:
-    """Return what a claim was granted of each block."""
-    blocks = [client.get_block(block_id) for block_id in sorted(claim.status.acquired)]
-    return tuple(_granted_block(block, claim) for block in blocks)
-
-
-def _granted_block(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> documents.GrantedBlock:
-    return documents.GrantedBlock(
-        id=block.id,
-        uri=block.spec.data_source,
-        digest=block.content_digest,
-        budget=common.budget_to_wire(claim.status.acquired[block.id]),
-        copies_kept=declared_data.keeps_copies(block),
-    )
 
 
 if __name__ == "__main__":

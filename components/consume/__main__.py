@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.privacy import accounting, arithmetic, budget, budget_text, event_text, events, rounding
+from privatekube.privacy import accounting, budget, budget_text, events, rounding
 from privatekube.resources import summary
 from privatekube.resources.wire import common
-from privatekube.steps import arguments, documents, paid_releases, public_log
+from privatekube.steps import arguments, documents, granted_blocks, paid_releases, public_log
 
 
 def consume(
@@ -34,9 +33,9 @@ def consume(
         paid_releases.require_planned_releases(granted, claim.releases)
         paid_releases.require_registered(spends, claim.releases)
         epsilon = _epsilon_within_grant(granted, spends)
-        committed = client.consume(granted.claim, mechanisms=[_mechanism(spend) for spend in spends])
+        committed = client.consume(granted.claim, mechanisms=[paid_releases.ledger_text(spend) for spend in spends])
         paid_releases.require_planned_releases(granted, client.get_claim(granted.claim).releases)  # none came between
-    _require_all_committed(granted, committed)
+    granted_blocks.require_all_committed(granted.blocks, committed)
     document = documents.Receipt(
         run_id=granted.run_id,
         claim=granted.claim,
@@ -50,11 +49,6 @@ def consume(
     price = committed[blocks[0].id]
     shown = budget_text.at_best_order(price, price=price, left=summary.left_amount(blocks[0]))
     public_log.say("committed", budget=shown, blocks=summary.number_of_blocks(len(committed)))
-
-
-def _mechanism(spend: documents.Spend) -> str:
-    """Return the text that describes a step's mechanism in the ledger."""
-    return event_text.stated(f"{spend.step} on {spend.part}", spend.event)
 
 
 def _require_spends_of_run(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> None:
@@ -107,16 +101,6 @@ def _fits(used: accounting.Composition, epsilon: float, bound: budget.PrivacyBud
         return epsilon <= bound.epsilon * (1 + rounding.RELATIVE_TOLERANCE)
     costs = used.renyi(bound.orders).values
     return all(cost <= most * (1 + rounding.RELATIVE_TOLERANCE) for cost, most in zip(costs, bound.values, strict=True))
-
-
-def _require_all_committed(granted: documents.Grant, committed: Mapping[str, budget.PrivacyBudget]) -> None:
-    for block in granted.blocks:
-        amount, done = common.budget_from_wire(block.budget), committed.get(block.id)
-        if amount is None or done is None or not arithmetic.is_close(amount, done):
-            paid, due = budget_text.differing(done, amount)
-            raise errors.BudgetExceeded(
-                f"block {block.id}: {paid} was committed, the grant is {due}; nothing is published"
-            )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.data import block_file, columns
-from privatekube.steps import arguments, documents, public_log
+from privatekube.steps import arguments, documents, granted_blocks, public_log
 from privatekube.storage import private_files, uris
 
 
@@ -39,12 +39,8 @@ def download(*, grant: Path, blocks: Path) -> None:
 
 def _require_trainable(granted: documents.Grant, metas: Sequence[block_file.Metadata]) -> None:
     """Check, by what is declared of the blocks alone, that the later steps can use them."""
-    block_file.require_one_kind(metas)
+    granted_blocks.require_declared(metas, granted.unit)
     declared, training = metas[0], granted.training
-    if declared.unit != granted.unit:
-        raise errors.invalid(
-            "unit", str(declared.unit), f"is that of the files, not {granted.unit}", "create the blocks again"
-        )
     if training.task == "product" and len(declared.categories) < 2:
         raise errors.invalid("task", training.task, "needs blocks of two categories or more", "set task=sentiment")
     columns.require_vocabulary(training.vocab_size, declared.vocabulary_size)

@@ -100,15 +100,24 @@ def price(
     Raises:
         InvalidInput: the blocks mix epsilon-delta and Renyi budgets.
     """
+    orders = renyi_orders(blocks)
+    return demand if orders is None else plan.composition.renyi(orders)
+
+
+def renyi_orders(blocks: Sequence[PrivateDataBlock]) -> tuple[float, ...] | None:
+    """Return every Renyi order of the blocks; None if they have epsilon-delta budgets.
+
+    Raises:
+        InvalidInput: the blocks mix epsilon-delta and Renyi budgets.
+    """
     curves = [block.spec.initial_budget for block in blocks if isinstance(block.spec.initial_budget, budget.RenyiCurve)]
     if not curves:
-        return demand
+        return None
     if len(curves) < len(blocks):
         raise errors.InvalidInput(
             "accounting: the matching blocks mix epsilon-delta and Renyi budgets; add a condition that selects one kind"
         )
-    orders = arithmetic.union_of_orders(curves)
-    return plan.composition.renyi(orders)
+    return arithmetic.union_of_orders(curves)
 
 
 def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:

@@ -130,8 +130,26 @@ def epsilon_without_pld(event: DpEvent, delta: float) -> float:
     best = optimize.minimize_scalar(
         converted, bounds=_LOG_ORDERS, method="bounded", options={"xatol": _ORDER_TOLERANCE}
     )
-    pure = math.fsum(_pure_epsilon(leaf) * count for leaf, count in leaves)
-    return min(float(best.fun), pure)
+    return min(float(best.fun), _sum_of_pure_epsilons(leaves))
+
+
+def pure_epsilon(event: DpEvent) -> float:
+    """Return the epsilon of pure mechanisms: the sum of theirs, which also holds if each was chosen after the others.
+
+    Raises:
+        InvalidInput: a mechanism is not pure, so that it needs a delta.
+
+    >>> pure_epsilon(events.discrete_laplace(2.0, 1))
+    0.5
+    """
+    total = _sum_of_pure_epsilons(list(_leaves(event)))
+    if total == math.inf:
+        raise errors.invalid("delta", 0, "is only for pure mechanisms", "give the delta of this one")
+    return total
+
+
+def _sum_of_pure_epsilons(leaves: list[tuple[DpEvent, int]]) -> float:
+    return math.fsum(_pure_epsilon(leaf) * count for leaf, count in leaves)
 
 
 def _pld_epsilon(event: DpEvent, delta: float, interval: float) -> float:

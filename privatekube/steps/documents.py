@@ -31,7 +31,7 @@ ADJACENCY: Adjacency = "add or remove one unit"
 StepName = Literal["dp_preprocess", "dp_train", "dp_evaluate"]
 Part = Literal["all", "train", "test"]
 
-PARTS: dict[StepName, Part] = {"dp_preprocess": "all", "dp_train": "train", "dp_evaluate": "test"}
+PARTS: dict[str, Part] = {"dp_preprocess": "all", "dp_train": "train", "dp_evaluate": "test"}
 """The units that each step runs on: all of them, or one side of the split by users."""
 
 
@@ -247,9 +247,9 @@ class Spend(Document):
         outputs: the digest of each released file.
     """
 
-    step: StepName
+    step: validation.Line
     claim: str
-    part: Part
+    part: validation.Line
     event: Json
     inputs: tuple[Digest, ...] = pydantic.Field(min_length=1)
     outputs: tuple[Digest, ...] = pydantic.Field(min_length=1)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from privatekube import errors
 from privatekube.client import run_demand
-from privatekube.privacy import arithmetic, budget, budget_text, events, planning
+from privatekube.privacy import arithmetic, budget, budget_text, event_text, events, planning
+from privatekube.resources import bounds
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import RegisterRequest
@@ -28,6 +29,13 @@ def registration(spend: documents.Spend) -> RegisterRequest:
     """Return the registration of what a step released."""
     event = json.dumps(spend.event, separators=(",", ":"), sort_keys=True)
     return RegisterRequest(spend.step, spend.outputs, spend.inputs, event)
+
+
+def ledger_text(spend: documents.Spend) -> str:
+    """Return the text that describes a step's mechanism in the ledger, without the event where that is too long."""
+    what = f"{spend.step} on {spend.part}"
+    text = event_text.stated(what, spend.event)
+    return text if len(text) <= bounds.NAME else what
 
 
 def require_first_release(claim: PrivacyBudgetClaim, step: str) -> None:

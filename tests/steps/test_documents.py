@@ -31,7 +31,7 @@ def test_a_document_survives_writing_and_reading(tmp_path: Path) -> None:
         ({"schema_version": 1}, r"Grant: schema_version: 1 must be 2.*; start a new run"),
         ({"epsilon": 0}, r"epsilon: 0 must be greater than 0"),
         ({"delta": 1}, r"delta: 1 must be less than 1"),
-        ({"unit": "user"}, r"unit: 'user'"),
+        ({"unit": "household"}, r"unit: 'household'"),
         ({"blocks": []}, r"blocks"),
         ({"more": 1}, r"more: unknown"),
     ],

@@ -1,0 +1,136 @@
+"""The life of a run's claim: obtain it, read its data, register its releases, and pay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from privatekube import errors
+from privatekube.client import connect, run_demand
+from privatekube.client.client import BudgetClient
+from privatekube.data import block_file
+from privatekube.interactive.approval import Approval
+from privatekube.interactive.terms import Terms
+from privatekube.privacy.adaptive import Allowance
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.requests import RegisterRequest
+from privatekube.resources.wire import common
+from privatekube.steps import documents, granted_blocks, paid_releases
+from privatekube.storage import uris
+
+
+@dataclass(frozen=True, slots=True)
+class Obtained:
+    """What a run has been granted.
+
+    Args:
+        approval: the claim, its blocks and what they protect.
+        allowance: what the mechanisms of the run may cost.
+    """
+
+    approval: Approval
+    allowance: Allowance
+
+
+def obtain(client: BudgetClient, terms: Terms, run_id: str) -> Obtained:
+    """Claim budget, wait for it, and register what was approved; see `RunClient.claim` for what is raised."""
+    wanted = run_demand.request_for(terms.dataset, terms.blocks, terms.conditions)
+    blocks = client.matching_blocks(terms.namespace, wanted)
+    unit, max_contribution = run_demand.privacy_unit(blocks)
+    demand = EpsilonDelta(terms.epsilon, terms.delta)
+    allowance = Allowance.on(demand, orders=run_demand.renyi_orders(blocks))
+    claim = client.allocate(
+        terms.namespace,
+        connect.claim_name(run_id),
+        run_demand.request_for(terms.dataset, terms.blocks, terms.conditions, allowance.price),
+        timeout_seconds=terms.timeout_seconds,
+        settle_after_seconds=terms.settle_after_seconds,
+    )
+    approval = Approval(
+        run_id=run_id,
+        claim=claim.id,
+        epsilon=terms.epsilon,
+        delta=terms.delta,
+        unit=unit,
+        max_contribution=max_contribution,
+        blocks=granted_blocks.of_claim(client, claim),
+    )
+    client.register_release(claim.id, RegisterRequest(paid_releases.APPROVAL, (approval.digest,)))
+    return Obtained(approval, allowance)
+
+
+def checked_blocks(approval: Approval) -> list[block_file.Block]:
+    """Fetch the blocks of a run and check them by their digests and by what is declared of them.
+
+    Raises:
+        CorruptData: a block is missing, or was altered.
+        InvalidInput: the blocks are not of one kind, or of another unit.
+    """
+    contents = [
+        block_file.decode(uris.read_bytes(block.uri), name=block.id, digest=block.digest) for block in approval.blocks
+    ]
+    granted_blocks.require_declared([content.metadata for content in contents], approval.unit)
+    return contents
+
+
+def merged(approval: Approval, contents: Sequence[block_file.Block]) -> block_file.Block:
+    """Return the blocks of a run as one.
+
+    Raises:
+        CorruptData: a unit has more records in them than the approval bounds.
+    """
+    block = block_file.merge(contents)
+    block_file.require_bound(block, unit=approval.unit, max_contribution=approval.max_contribution)
+    return block
+
+
+def require_payable(client: BudgetClient, approval: Approval, step: str) -> None:
+    """Check, before noise is drawn, that the claim can pay for a release of `step`.
+
+    Raises:
+        BudgetExceeded: the step has released before.
+        BudgetUnavailable: the claim does not hold what it was granted.
+    """
+    claim = client.get_claim(approval.claim)
+    paid_releases.require_first_release(claim, step)
+    paid_releases.require_known_inputs(claim, (approval.digest,))
+
+
+def pay(
+    client: BudgetClient, approval: Approval, spends: Sequence[documents.Spend], *, epsilon: float
+) -> documents.Receipt:
+    """Commit everything that a run's claim holds, and return the Receipt.
+
+    Args:
+        client: of the store of the claim.
+        approval: of the run.
+        spends: everything that the run released.
+        epsilon: what that cost together, at the delta of the run.
+
+    Raises:
+        BudgetExceeded: something else was registered under the claim, or less was committed than granted.
+    """
+    _require_only(client, approval, spends)
+    committed = client.consume(approval.claim, mechanisms=[paid_releases.ledger_text(spend) for spend in spends])
+    _require_only(client, approval, spends)  # nothing came between
+    granted_blocks.require_all_committed(approval.blocks, committed)
+    return documents.Receipt(
+        run_id=approval.run_id,
+        claim=approval.claim,
+        grant=approval.digest,
+        committed={block_id: common.budget_to_wire(amount) for block_id, amount in sorted(committed.items())},
+        epsilon=epsilon,
+        delta=approval.delta,
+        spends=tuple(spends),
+    )
+
+
+def _require_only(client: BudgetClient, approval: Approval, spends: Sequence[documents.Spend]) -> None:
+    """Check that a claim's registrations are those of the run, and no more."""
+    releases = client.get_claim(approval.claim).releases
+    paid_releases.require_registered(spends, releases)
+    unknown = sorted(set(releases) - {paid_releases.APPROVAL, *(spend.step for spend in spends)})
+    if unknown:
+        raise errors.BudgetExceeded(
+            f"claim {approval.claim}: {unknown[0]} was registered under it by another program; nothing is published"
+        )

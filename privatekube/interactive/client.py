@@ -1,0 +1,78 @@
+"""A client whose runs claim budget, open data, release and pay in one `with` statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from privatekube import errors
+from privatekube.client.client import BudgetClient
+
+if TYPE_CHECKING:
+    from privatekube.interactive.run import Run
+
+ALL = "all"
+
+
+class RunClient(BudgetClient):
+    """A `BudgetClient` whose `claim` begins a run; `privatekube.connect` returns one.
+
+    Example:
+        >>> import tempfile
+        >>> import privatekube
+        >>> with tempfile.TemporaryDirectory() as folder, privatekube.connect(f"sqlite:///{folder}/state.db") as client:
+        ...     client.claim("reviews", epsilon=0, delta=1e-9)
+        Traceback (most recent call last):
+        privatekube.errors.InvalidInput: epsilon: 0 must be greater than 0; change it
+    """
+
+    def claim(
+        self,
+        dataset: str,
+        *,
+        epsilon: float,
+        delta: float,
+        blocks: int | str = ALL,
+        namespace: str = "privacy-example",
+        conditions: Sequence[dict[str, str]] = (),
+        timeout_seconds: int = 300,
+        settle_after_seconds: int = 86_400,
+    ) -> Run:
+        """Return a run, to be used in a `with` statement, which claims the budget when it is entered.
+
+        Args:
+            dataset: of the blocks.
+            epsilon: what the run may cost.
+            delta: likewise.
+            blocks: how many blocks, or `all` that match.
+            namespace: of the blocks.
+            conditions: further conditions on the dimensions of the blocks, each as in an allocate request.
+            timeout_seconds: how long to wait for the budget.
+            settle_after_seconds: how long after the last progress of the run the control plane settles its claim, if
+                this program cannot.
+
+        Raises:
+            InvalidInput: an argument has another type or is out of bounds; on entering, fewer blocks match than
+                requested, or they are of several kinds.
+            MissingExtra: a package is not installed.
+            BudgetUnavailable: on entering, waiting could not help; nothing is claimed.
+            DeadlineExceeded: on entering, the budget was not granted in time.
+        """
+        try:
+            from privatekube.interactive import run, terms  # noqa: PLC0415 - they need packages that a client does not
+        except ImportError as error:
+            missing = errors.missing_extra(error)
+            if missing is None:
+                raise
+            raise missing from error
+        claimed = terms.Terms.of(
+            dataset=dataset,
+            epsilon=epsilon,
+            delta=delta,
+            blocks=blocks,
+            namespace=namespace,
+            conditions=list(conditions) if isinstance(conditions, Sequence) else conditions,
+            timeout_seconds=timeout_seconds,
+            settle_after_seconds=settle_after_seconds,
+        )
+        return run.Run(self, claimed)

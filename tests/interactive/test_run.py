@@ -1,0 +1,353 @@
+"""A run within one program: opened once, paid once, its budget back where nothing was read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.interactive import connect
+from privatekube.interactive.client import RunClient
+from privatekube.interactive.run import Run
+from privatekube.privacy import accounting, arithmetic, events, orders, renyi_filter
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources import transitions
+from privatekube.resources.requests import RegisterRequest
+from tests.interactive import builders
+
+ONE = EpsilonDelta(1.0, 1e-9)
+KEYS = range(1, 6)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[RunClient]:
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        client.create_blocks([builders.block(tmp_path, day) for day in range(2)])
+        yield client
+
+
+def claimed(client: RunClient, **changes: object) -> Run:
+    terms: dict[str, object] = {"epsilon": 1.0, "delta": 1e-9, "namespace": "ns"}
+    return client.claim("d", **(terms | changes))  # type: ignore[arg-type]  # some tests pass what does not fit
+
+
+def committed(client: RunClient) -> list[PrivacyBudget]:
+    """Return what is committed on the blocks, in order; everything else is free."""
+    spent: list[PrivacyBudget] = []
+    for block in client.list_blocks():
+        status = transitions.status_of(block)
+        assert not status.acquired
+        assert not status.reserved
+        spent.append(arithmetic.total(status.committed.values(), start=EpsilonDelta(0.0)))
+    return spent
+
+
+NOTHING: list[PrivacyBudget] = [EpsilonDelta(0.0)] * 2
+EVERYTHING: list[PrivacyBudget] = [ONE] * 2
+
+
+def test_a_run_that_ends_normally_pays_for_what_it_released(client: RunClient) -> None:
+    with claimed(client) as run:
+        data = run.open()
+        assert sorted(data.reviews.stars.tolist()) == sorted(builders.STARS * 2)
+        counts = run.count("statistics", data.reviews.stars, keys=KEYS, epsilon=0.75)
+        run.spend("model", events.discrete_laplace(4.0, 1), [b"noisy weights"])
+        assert run.receipt is None
+    assert list(counts) == list(KEYS)
+    receipt = run.receipt
+    assert receipt is not None
+    assert [spend.step for spend in receipt.spends] == ["statistics", "model"]
+    assert receipt.epsilon == 1.0
+    assert set(receipt.committed) == {"ns/day-0", "ns/day-1"}
+    assert committed(client) == EVERYTHING
+    assert [entry.claim for entry in client.ledger()] == [run.claim] * 2
+    claim = client.get_claim(run.claim)
+    assert {step: release.outputs for step, release in claim.releases.items()} == {"allocate": (receipt.grant,)} | {
+        spend.step: spend.outputs for spend in receipt.spends
+    }
+
+
+class FailureError(Exception):
+    """What a user's program may raise."""
+
+
+def fail_in(run: Run, *, opened: bool) -> None:
+    with run:
+        if opened:
+            run.open()
+        raise FailureError
+
+
+@pytest.mark.parametrize(("opened", "spent"), [(False, NOTHING), (True, EVERYTHING)])
+def test_an_exception_returns_the_budget_before_open_and_spends_it_after(
+    client: RunClient, opened: bool, spent: list[PrivacyBudget]
+) -> None:
+    run = claimed(client)
+    with pytest.raises(FailureError):
+        fail_in(run, opened=opened)
+    assert committed(client) == spent
+    assert run.receipt is None
+    with pytest.raises(errors.InvalidInput, match="has ended"):
+        run.open()
+
+
+def test_an_interrupt_by_the_user_settles_as_an_exception_does(client: RunClient) -> None:
+    with pytest.raises(KeyboardInterrupt), claimed(client):
+        raise KeyboardInterrupt
+    assert committed(client) == NOTHING
+
+
+def test_a_run_that_never_opened_its_data_gives_the_budget_back(client: RunClient) -> None:
+    with claimed(client) as run:
+        pass
+    assert run.receipt is None
+    assert committed(client) == NOTHING
+
+
+def test_a_block_that_was_altered_costs_nothing(client: RunClient, tmp_path: Path) -> None:
+    (tmp_path / "day-1.h5").unlink()
+    builders.block(tmp_path, 1, stars=(1, 1))
+    with pytest.raises(errors.CorruptData, match="does not have the digest"), claimed(client) as run:
+        run.open()
+    assert committed(client) == NOTHING
+
+
+def test_a_second_open_is_refused_and_charges_nothing_more(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        with pytest.raises(errors.InvalidInput, match="has opened its data before"):
+            run.open()
+    assert committed(client) == EVERYTHING
+
+
+def test_a_second_payment_is_refused_and_charges_nothing_more(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        receipt = run.consume()
+        assert committed(client) == EVERYTHING
+        with pytest.raises(errors.InvalidInput, match="has ended"):
+            run.consume()
+    assert run.receipt is receipt
+    assert committed(client) == EVERYTHING
+
+
+def test_a_step_releases_once(client: RunClient) -> None:
+    with claimed(client) as run:
+        data = run.open()
+        run.count("statistics", data.reviews.stars, keys=KEYS, epsilon=0.25)
+        with pytest.raises(errors.BudgetExceeded, match="statistics has released already"):
+            run.count("statistics", data.reviews.stars, keys=KEYS, epsilon=0.25)
+        run.count("the rest", data.reviews.stars, keys=KEYS, epsilon=0.75)
+    assert run.receipt is not None
+    assert run.receipt.epsilon == 1.0
+
+
+def test_releases_beyond_the_claim_are_refused_before_noise_is_drawn(client: RunClient) -> None:
+    with claimed(client) as run:
+        data = run.open()
+        run.count("first", data.reviews.stars, keys=KEYS, epsilon=0.75)
+        with pytest.raises(
+            errors.BudgetExceeded, match=r"second: would take the run to epsilon 1.25.* above its epsilon 1"
+        ):
+            run.count("second", data.reviews.stars, keys=KEYS, epsilon=0.5)
+        with pytest.raises(errors.BudgetExceeded, match="delta 2e-09, above its epsilon 1, delta 1e-09"):
+            run.spend("third", events.poisson_gaussian(0.01, 50.0, 1), [b""], delta=2e-9)
+    assert run.receipt is not None
+    assert [spend.step for spend in run.receipt.spends] == ["first"]
+    assert set(client.get_claim(run.claim).releases) == {"allocate", "first"}
+
+
+def test_a_mechanism_that_is_not_pure_needs_a_delta(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        noisy = events.poisson_gaussian(0.01, 50.0, 1)
+        with pytest.raises(errors.InvalidInput, match="delta: 0 is only for pure mechanisms"):
+            run.spend("model", noisy, [b"weights"])
+        run.spend("model", noisy, [b"weights"], delta=1e-9)
+    assert run.receipt is not None
+    assert run.receipt.epsilon == pytest.approx(accounting.epsilon(noisy, 1e-9))
+
+
+def test_what_another_program_registers_under_the_claim_is_not_paid_as_this_run(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        client.register_release(run.claim, RegisterRequest("other", (f"sha256:{1:064x}",), event="noise"))
+        with pytest.raises(errors.BudgetExceeded, match="other was registered under it by another program"):
+            run.consume()
+    assert run.receipt is None
+    assert committed(client) == EVERYTHING
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda run: run.count("statistics", [1], keys=KEYS, epsilon=0.5),
+        lambda run: run.spend("model", events.discrete_laplace(4.0, 1), [b"weights"]),
+        lambda run: run.consume(),
+    ],
+)
+def test_nothing_is_released_or_paid_before_the_data_is_opened(client: RunClient, act: Callable[[Run], object]) -> None:
+    with (
+        claimed(client) as run,
+        pytest.raises(errors.InvalidInput, match=r"its data is not opened; call open\(\) first"),
+    ):
+        act(run)
+    assert committed(client) == NOTHING
+
+
+def test_a_run_is_entered_once(client: RunClient) -> None:
+    run = claimed(client)
+    with pytest.raises(errors.InvalidInput, match="use it in a with statement"):
+        run.open()
+    with run, pytest.raises(errors.InvalidInput, match="was entered before"):
+        run.__enter__()
+    with pytest.raises(errors.InvalidInput, match="was entered before"), run:
+        pass
+    assert committed(client) == NOTHING
+    assert len(client.list_claims()) == 1
+
+
+def test_budget_that_is_not_there_leaves_no_claim_behind(client: RunClient) -> None:
+    with pytest.raises(errors.BudgetUnavailable, match="lacks budget"), claimed(client, epsilon=11.0):
+        pytest.fail("was granted")
+    with pytest.raises(errors.InvalidInput, match="blocks: 2 match"), claimed(client, blocks=3):
+        pytest.fail("was granted")
+    assert client.list_claims() == []
+
+
+def test_a_number_of_blocks_is_claimed_as_asked(client: RunClient) -> None:
+    with claimed(client, blocks=1) as run:
+        assert len(run.open().reviews) == len(builders.STARS)
+    assert committed(client) == [ONE, EpsilonDelta(0.0)]
+
+
+WRONG: list[tuple[dict[str, object], str]] = [
+    ({"epsilon": "x"}, "epsilon: 'x' must be a valid number"),
+    ({"epsilon": True}, "epsilon: True must be a valid number"),
+    ({"epsilon": math.inf}, "epsilon: inf must be"),
+    ({"delta": None}, "delta: None must be a valid number"),
+    ({"delta": 0}, "delta: 0 must be greater than 0"),
+    ({"blocks": 0}, "blocks: 0 must be 'all' or a whole number"),
+    ({"blocks": "some"}, "blocks: 'some' must be"),
+    ({"namespace": 3}, "namespace: 3 must be a valid string"),
+    ({"conditions": 5}, "conditions: 5 must be a valid list"),
+    ({"conditions": [5]}, "conditions.0: 5 must be a valid dictionary"),
+    ({"timeout_seconds": "long"}, "timeout_seconds: 'long' must be a valid integer"),
+    ({"settle_after_seconds": 200}, "settle_after_seconds: 200 must be above timeout_seconds, which is 300"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG, ids=lambda value: str(value)[:30])
+def test_terms_that_do_not_fit_are_refused_in_one_line(
+    client: RunClient, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(errors.InvalidInput) as refusal:
+        claimed(client, **changes)
+    assert str(refusal.value).startswith(message)
+    assert "\n" not in str(refusal.value)
+    assert client.list_claims() == []
+
+
+def test_a_dataset_that_is_not_a_name_is_refused(client: RunClient) -> None:
+    with pytest.raises(errors.InvalidInput, match="dataset: 5 must be a valid string"):
+        client.claim(5, epsilon=1.0, delta=1e-9)  # type: ignore[arg-type]  # it is of the wrong type on purpose
+
+
+WRONG_COUNTS: list[tuple[dict[str, object], str]] = [
+    ({"epsilon": None}, "epsilon: None must be a finite number above 0"),
+    ({"epsilon": "x"}, "epsilon: 'x' must be a finite number above 0"),
+    ({"epsilon": 0}, "epsilon: 0 must be"),
+    ({"epsilon": math.nan}, "epsilon: nan must be"),
+    ({"step": 3}, "step: 3 must be text"),
+    ({"step": ""}, "step: '' must be text"),
+    ({"step": "a\nb"}, r"step: 'a\nb' must be text"),
+    ({"step": "x" * 64}, "step: "),
+    ({"step": "allocate"}, "step: 'allocate' is the name of the approval"),
+    ({"labels": 5}, "column: a int is not one"),
+    ({"labels": "aab"}, "column: a str is not one"),
+    ({"labels": [[1], [2]]}, "column: holds values that cannot be counted"),
+    ({"keys": 5}, "keys: 5 must be"),
+    ({"keys": [1, 1]}, "keys: a key is given twice"),
+    ({"keys": []}, "keys: "),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG_COUNTS, ids=lambda value: str(value)[:30])
+def test_a_count_that_does_not_fit_is_refused_in_one_line_and_costs_nothing(
+    client: RunClient, changes: dict[str, object], message: str
+) -> None:
+    with claimed(client) as run:
+        run.open()
+        given = {"step": "statistics", "labels": [1, 2], "keys": KEYS, "epsilon": 0.5} | changes
+        with pytest.raises(errors.InvalidInput) as refusal:
+            run.count(**given)  # type: ignore[arg-type]  # it is of the wrong type on purpose
+    assert str(refusal.value).startswith(message)
+    assert "\n" not in str(refusal.value)
+    assert run.receipt is not None
+    assert run.receipt.epsilon == 0
+
+
+def test_counts_are_of_the_public_keys_alone_whatever_the_data_has(client: RunClient) -> None:
+    with claimed(client, epsilon=8.0) as run:
+        run.open()
+        counts = run.count("statistics", ["a"] * 1000 + ["unheard of"] * 1000, keys=["b", "a"], epsilon=8.0)
+    assert list(counts) == ["b", "a"]
+    assert abs(counts["a"] - 1000) < 20  # twenty times the scale is left with a probability below exp(-160)
+    assert abs(counts["b"]) < 20
+
+
+def test_the_noise_of_counts_is_that_of_the_contribution_bound_over_epsilon(tmp_path: Path) -> None:
+    unit, n = PrivacyUnit.USER_DAY, 4000
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        client.create_blocks([builders.block(tmp_path, unit=unit, max_contribution=3)])
+        with claimed(client) as run:
+            run.open()
+            noise = list(run.count("statistics", [], keys=range(n), epsilon=0.5).values())
+    scale = 3 / 0.5
+    deviation = sum(map(abs, noise)) / n
+    expected = 1 / math.sinh(1 / scale)
+    assert deviation == pytest.approx(expected, abs=5 * scale / math.sqrt(n))
+    assert abs(deviation - 1 / math.sinh(1 / 2)) > 20 * scale / math.sqrt(n)  # not that of one record
+
+
+def test_pure_mechanisms_are_paid_on_renyi_blocks_at_every_order(tmp_path: Path) -> None:
+    capacity = renyi_filter.capacity(builders.BUDGET)
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        client.create_blocks([builders.block(tmp_path, budget=capacity)])
+        with claimed(client) as run:
+            data = run.open()
+            run.count("first", data.reviews.stars, keys=KEYS, epsilon=0.5)
+            run.count("second", data.reviews.stars, keys=KEYS, epsilon=0.5)
+            with pytest.raises(errors.BudgetExceeded, match=r"third: would take the run to epsilon 1\.01"):
+                run.count("third", data.reviews.stars, keys=KEYS, epsilon=0.01)
+            with pytest.raises(errors.BudgetExceeded, match="delta 1e-09, above its epsilon 1, delta 0"):
+                run.spend("fourth", events.poisson_gaussian(0.01, 500.0, 1), [b""], delta=1e-9)
+        (block,) = client.list_blocks()
+    (paid,) = transitions.status_of(block).committed.values()
+    ran = accounting.renyi_cost(events.composition(*[events.discrete_laplace(2.0, 1)] * 2), capacity.orders)
+    assert isinstance(paid, RenyiCurve)
+    assert all(cost <= amount for cost, amount in zip(ran.values, paid.values, strict=True))
+    assert paid.at(orders.INFINITE_ORDER) == 1.0
+
+
+def test_a_run_releases_as_often_as_the_ledger_has_room_for(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        for number in range(64):
+            run.spend(f"{number}", events.discrete_laplace(1000.0, 1), [b"x"])
+        with pytest.raises(errors.InvalidInput, match="releases: 65 must be at most 64"):
+            run.spend("65", events.discrete_laplace(1000.0, 1), [b"x"])
+    assert run.receipt is not None
+    assert len(run.receipt.spends) == 64
+
+
+def test_a_long_description_of_what_ran_does_not_hinder_the_payment(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        run.spend("x" * 63, events.composition(*[events.discrete_laplace(100.0, 1)] * 9), [b"x"])
+    assert committed(client) == EVERYTHING
+    assert client.ledger()[0].mechanisms == (f"{'x' * 63} on all",)
