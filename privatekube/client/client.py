@@ -144,6 +144,7 @@ class BudgetClient(StoreClient):
         Raises:
             NotFound: no such claim exists.
             BudgetUnavailable: the claim has committed nothing.
+            StoreBusy: the control plane did not answer, or signs nothing because it cannot read the ledger.
         """
 
         def request_statement(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
@@ -152,7 +153,13 @@ class BudgetClient(StoreClient):
             return claim if claim.spec.card == card else replace(claim, spec=replace(claim.spec, card=card))
 
         self._claims.update_spec(claim_id, request_statement)
-        signed = self._claims.wait_for(claim_id, lambda claim: not claim.awaits_statement).status.statement
+        try:
+            signed = self._claims.wait_for(claim_id, lambda claim: not claim.awaits_statement).status.statement
+        except errors.StoreBusy as error:
+            raise errors.StoreBusy(
+                f"{error}; nothing is signed either while a ledger entry that may be the claim's cannot be read: "
+                "privatekube ledger --verify"
+            ) from error
         if signed is None or signed.card != card:
             raise errors.Conflict(f"claim {claim_id}: another run asked for a statement meanwhile; try again")
         return signed

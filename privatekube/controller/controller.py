@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,9 @@ from privatekube.controller import next_due, status_events
 from privatekube.controller.event_recorder import EventRecorder
 from privatekube.controller.leader_election import LeaderElector, Term
 from privatekube.controller.metrics import Metrics
+from privatekube.controller.problem_reports import ProblemReports
 from privatekube.controller.status_events import StatusEvent
-from privatekube.engine import admission
-from privatekube.engine.earlier_data import Catalogue
-from privatekube.reconcile import block_admission, read_world, reconcile
+from privatekube.reconcile import block_admission, reconcile
 from privatekube.reconcile.reconcile import Pass
 from privatekube.resources import meta
 from privatekube.scheduling import unlocking
@@ -78,8 +76,7 @@ class Controller:
         self._alive = self._completed = self._wrote = time.monotonic()
         self._term: Term | None = None
         self._pauses, self._take_over_pauses = retries.Pauses(_BACK_OFF), retries.Pauses(_TAKE_OVER_BACK_OFF)
-        self._reported_blocks: set[str] = set()
-        self._reported_withheld: set[str] = set()
+        self._problems = ProblemReports(self.store, self._recorder)
 
     @property
     def is_alive(self) -> bool:
@@ -159,10 +156,7 @@ class Controller:
             self._quarantine(note.name, note.error)
         if done.has_more:
             self.on_change()
-        try:
-            self._report_refused_blocks()
-        except errors.PrivateKubeError as error:  # the records cannot be read now: told after a later pass
-            _log.warning("cannot tell why blocks are not admitted: %s", error)
+        self._problems.report(done)
         due = next_due.seconds_until(self.store, self._policy, now_ms=self._clock.now_ms())
         return min(period, due, _QUIET_SECONDS if done.has_unwritten else period)
 
@@ -230,31 +224,6 @@ class Controller:
             kind: Kind[Any] = kinds.kind_of(resource)
             event = StatusEvent(status_events.FAILED, f"quarantined for a while: {error}", is_warning=True)
             self._recorder.record(kind, resource.meta, event)
-
-    def _report_refused_blocks(self) -> None:
-        """Record, once for each block that was not admitted, why it was not."""
-        blocks = self.store.list_blocks()
-        self._report_withheld_blocks({block.id for block in blocks})
-        new_blocks = [block for block in blocks if block.status is None and block.meta.uid not in self._reported_blocks]
-        if not new_blocks:
-            return
-        catalogue = Catalogue.of_admitted(blocks, read_world.earlier_records(self.store, blocks))
-        for block in new_blocks:
-            self._reported_blocks.add(block.meta.uid)
-            try:
-                admission.require_admissible(block, catalogue)
-            except errors.PrivateKubeError as error:
-                event = StatusEvent(status_events.NOT_ADMITTED, str(error), is_warning=True)
-                self._recorder.record(kinds.BLOCK, block.meta, event)
-
-    def _report_withheld_blocks(self, usable: Set[str]) -> None:
-        """Record, once for each new block that passes have to leave out, what it waits for."""
-        for block in self.store.known_blocks():
-            if block.status is None and block.id not in usable and block.meta.uid not in self._reported_withheld:
-                self._reported_withheld.add(block.meta.uid)
-                message = "waits for an object that cannot be read or decided now: it may have the same data"
-                event = StatusEvent(status_events.NOT_ADMITTED, message, is_warning=True)
-                self._recorder.record(kinds.BLOCK, block.meta, event)
 
     def _end(self) -> None:
         self.store.drain()  # the next leader need not fence off a write that arrives late

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from privatekube.engine.changes import Unsigned
 from privatekube.engine.draft import Draft
 from privatekube.engine.world import Signing
 from privatekube.resources import ledger, signature
@@ -15,12 +16,16 @@ from privatekube.resources.wire import common
 
 
 def sign_requested(draft: Draft) -> None:
-    """Sign a statement for each claim that asks for one and committed its budget in an earlier pass."""
+    """Sign a statement for each claim that asks for one, committed its budget in an earlier pass, and may have one."""
     signing = draft.world.signing
     for claim in list(draft.open_claims.values()):
-        if signing is not None and claim.awaits_statement:
-            with draft.isolated_claim(claim.id):
-                _sign(draft, claim, signing)
+        if signing is None or not claim.awaits_statement:
+            continue
+        if claim.id in signing.refused:
+            draft.note(Unsigned(claim.id, signing.refused[claim.id]))
+            continue
+        with draft.isolated_claim(claim.id):
+            _sign(draft, claim, signing)
 
 
 def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:

@@ -92,6 +92,19 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A claim awaits a statement, and none is signed for now.
+
+    Args:
+        claim_id: of the claim.
+        error: the reason.
+    """
+
+    claim_id: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class Postponed:
     """A claim has more requests than one pass answers: another pass is due."""
 
@@ -99,7 +112,7 @@ class Postponed:
 
 
 Write = BlockChange | Answer | LedgerEntry | Retirement | Deletion
-Note = SetAside | Postponed
+Note = SetAside | Unsigned | Postponed
 """What is not written, but to be told."""
 Change = Write | Barrier | Note
 
@@ -111,7 +124,7 @@ def segments(changes: Iterable[Change]) -> Iterator[list[Write]]:
         if isinstance(change, Barrier):
             yield segment
             segment = []
-        elif not isinstance(change, SetAside | Postponed):
+        elif not isinstance(change, SetAside | Unsigned | Postponed):
             segment.append(change)
     if segment:
         yield segment

@@ -134,9 +134,12 @@ class Draft:
         if self._answered.get(claim_id, 0) < most:
             self._answered[claim_id] = self._answered.get(claim_id, 0) + 1
             return True
-        note = Postponed(claim_id)
-        self._notes += [note] if note not in self._notes else []
+        self.note(Postponed(claim_id))
         return False
+
+    def note(self, note: Note) -> None:
+        """Add a note to the changes, once."""
+        self._notes += [note] if note not in self._notes else []
 
     def stage_block(self, block: PrivateDataBlock, *, may_wait: bool = False) -> None:
         """Change a block's status; it is written before the next answer, or if `may_wait` with its next change.

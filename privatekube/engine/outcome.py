@@ -15,6 +15,7 @@ from privatekube.engine.changes import (
     Postponed,
     Retirement,
     SetAside,
+    Unsigned,
 )
 from privatekube.engine.world import Records, World
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -45,7 +46,7 @@ def after(world: World, changes: Iterable[Change]) -> World:
                 retired[record.dataset, record.digest] = record
             case Deletion(block):
                 del blocks[block.id]
-            case Barrier() | SetAside() | Postponed():
+            case Barrier() | SetAside() | Unsigned() | Postponed():
                 pass
     records = replace(world.records, entries=tuple(entries.values()), retired=tuple(retired.values()))
     return replace(with_claims(world, claims), blocks=blocks, records=_with_claims(records, claims))

@@ -39,11 +39,14 @@ class Signing:
 
     Args:
         private_key: of the control plane.
-        entries: the entries of the ledger by id of the claim, for each claim that awaits a statement.
+        entries: the entries of the ledger by id of the claim, for each claim whose statement may be signed.
+        refused: why no statement is signed for the other claims that await one, by id: an entry that cannot be read is
+            theirs, or may be.
     """
 
     private_key: bytes = field(repr=False)
     entries: Mapping[str, Sequence[Entry]]
+    refused: Mapping[str, errors.CorruptData] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,16 +118,13 @@ def _signing(store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]) -> Sign
     awaiting = [claim.id for claim in claims if claim.awaits_statement]
     if not awaiting:
         return None
-    entries: dict[str, list[Entry]] = {claim_id: [] for claim_id in awaiting}
-    try:
-        ledger = store.ledger()  # once, however many claims there are: an API server has to list all of it
-    except errors.CorruptData as error:  # it must not stop what else is decided
-        _log.error("no statement is signed: %s", error)
-        return None
-    for entry in ledger:
+    ledger = store.readable_ledger()  # once, however many claims there are: an API server has to list all of it
+    refused = {name: item.error for item in ledger.unreadable for name in awaiting if item.may_be_of(name)}
+    entries: dict[str, list[Entry]] = {claim_id: [] for claim_id in awaiting if claim_id not in refused}
+    for entry in ledger.entries:
         if entry.claim in entries:
             entries[entry.claim].append(entry)
-    return Signing(_private_key(store), entries)
+    return Signing(_private_key(store), entries, refused)
 
 
 def _private_key(store: ResourceStore) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors, retries
 from privatekube.engine import run_pass
-from privatekube.engine.changes import Change, Postponed, SetAside
+from privatekube.engine.changes import Change, Postponed, SetAside, Unsigned
 from privatekube.engine.world import World
 from privatekube.reconcile import apply, read_world
 from privatekube.scheduling.policy import Policy
@@ -29,11 +29,13 @@ class Pass:
         has_unwritten: whether it left changes to a later pass, which may wait.
         has_more: whether there is more to decide at once, in another pass.
         set_aside: the objects that it left as they are, and why.
+        unsigned: the claims that await a statement and get none, and why.
     """
 
     has_unwritten: bool
     has_more: bool
     set_aside: tuple[SetAside, ...] = ()
+    unsigned: tuple[Unsigned, ...] = ()
 
 
 def reconcile(
@@ -106,8 +108,9 @@ def _run(
         changes = decide(world)
         applied = apply.apply(store, world, changes, completely=completely)
     is_cut_short = any(isinstance(change, Postponed) for change in changes)
-    notes = tuple(change for change in changes if isinstance(change, SetAside))
-    return Pass(applied.has_unwritten, applied.has_new_requests or is_cut_short, notes)
+    set_aside_now = tuple(change for change in changes if isinstance(change, SetAside))
+    unsigned = tuple(change for change in changes if isinstance(change, Unsigned))
+    return Pass(applied.has_unwritten, applied.has_new_requests or is_cut_short, set_aside_now, unsigned)
 
 
 def _told(done: Pass) -> Pass:

@@ -107,6 +107,53 @@ class Entry:
             raise errors.CorruptData(f"ledger: entry {document.get('sequence')}: {error}; restore a backup") from error
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableEntry:
+    """An entry that cannot be read.
+
+    Args:
+        claim: id of the claim whose entry it is; None if that cannot be told.
+        error: why it cannot be read.
+    """
+
+    claim: str | None
+    error: errors.CorruptData
+
+    def may_be_of(self, claim_id: str) -> bool:
+        """Return whether it may be an entry of a claim."""
+        return self.claim is None or self.claim == claim_id
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What can be read of a ledger.
+
+    Args:
+        entries: those that can be read, in order.
+        unreadable: the others.
+    """
+
+    entries: tuple[Entry, ...]
+    unreadable: tuple[UnreadableEntry, ...] = ()
+
+    @classmethod
+    def of(cls, items: Iterable[Entry | UnreadableEntry]) -> Readable:
+        """Return the entries of a ledger as they were read, in order."""
+        listed = list(items)
+        entries = tuple(item for item in listed if isinstance(item, Entry))
+        return cls(entries, tuple(item for item in listed if isinstance(item, UnreadableEntry)))
+
+    def complete(self) -> list[Entry]:
+        """Return the entries of a ledger of which all can be read.
+
+        Raises:
+            CorruptData: an entry cannot be read.
+        """
+        for item in self.unreadable:
+            raise item.error
+        return list(self.entries)
+
+
 def _request(fields: Reader) -> LockId | None:
     text = fields.optional_text("request")
     return None if text is None else request_id.parse_lock_id(text)

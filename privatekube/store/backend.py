@@ -10,8 +10,10 @@ from typing import Any
 from typing_extensions import override
 
 from privatekube import errors
+from privatekube.resources import ledger
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
 from privatekube.store import changes, kinds
 from privatekube.store.base import R, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
@@ -58,6 +60,10 @@ class Backend(ResourceStore):
             return []
         _, obstructed = Quarantine().split_claims(self.list_claims(open_only=True), (), unreadable)
         return obstructed
+
+    @override
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
+        return ledger.select(self.readable_ledger().complete(), block_id=block_id, claim_id=claim_id)
 
     @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import Entry, Readable
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.unreadable import Unreadable
 
@@ -91,6 +91,9 @@ class ResourceStore(Protocol):
         Raises:
             CorruptData: an entry cannot be read.
         """
+
+    def readable_ledger(self) -> Readable:
+        """Return the ledger's entries that can be read, and what is known of the others."""
 
     def settings(self) -> dict[str, str]:
         """Return the settings of the control plane, which all users of the store share."""

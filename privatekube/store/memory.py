@@ -13,7 +13,7 @@ from typing_extensions import override
 from privatekube import errors
 from privatekube.resources import ledger
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import Entry, Readable
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
@@ -88,8 +88,8 @@ class MemoryStore(Backend):
             self.entries = [*self.entries, ledger.chain_to(previous, entry, sequence=len(self.entries) + 1)]
 
     @override
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
-        return ledger.select(self.entries, block_id=block_id, claim_id=claim_id)
+    def readable_ledger(self) -> Readable:
+        return Readable(tuple(self.entries))
 
     @override
     def settings(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from privatekube import errors
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.clock import SYSTEM, Clock
-from privatekube.store.kubernetes import store
+from privatekube.store.kubernetes import ledger_chain, store
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
@@ -20,7 +20,7 @@ from tests.kubernetes.apiserver import ApiServer
 def clear(server: ApiServer) -> None:
     """Delete everything that tests created, the lease of a killed controller too."""
     cluster = Cluster(server.api())
-    for plural in (*(kind.plural for kind in kinds.KINDS), store.ENTRIES, store.RETIRED, store.DATA_IDENTITIES):
+    for plural in (*(kind.plural for kind in kinds.KINDS), ledger_chain.ENTRIES, store.RETIRED, store.DATA_IDENTITIES):
         for document in cluster.list_objects(plural):
             _delete(cluster, plural, document)
     cluster.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,10 +17,12 @@ from privatekube.client.cluster import Cluster
 from privatekube.client.passes import Outcome
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
+from privatekube.store.kubernetes import documents
 from tests import builders
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import wait_until
+from tests.store import test_contract
 
 pytestmark = pytest.mark.kubernetes
 As = Callable[[str], BudgetClient]
@@ -73,6 +77,26 @@ def test_the_controller_signs_the_card_of_a_claim_and_everybody_can_read_its_pub
     for user in ("viewer", "claimant", "data-owner", "nobody"):
         assert by(user).card_public_key() == signed.signature.key
     assert client.sign_card("ns/c", f"sha256:{'1' * 64}") == signed
+
+
+def test_an_unreadable_ledger_entry_stops_the_statement_of_its_claim_and_nothing_else(
+    by: As, start: Starter, apiserver: ApiServer
+) -> None:
+    controller = start()
+    by("data-owner").create_blocks([builders.block("a")])
+    client = by("claimant")
+    for name in ("c", "d"):
+        client.allocate("ns", name, builders.allocate(0.25), timeout_seconds=20)
+    entry = {**test_contract.entry("1", claim="ns/d").to_json(), "sequence": 1, "budget": {}, "digest": "sha256:1"}
+    document = documents.custom_object("PrivacyLedgerEntry", "entry-000000000001", entry)
+    apiserver.kubectl("create", "-f", "-", stdin=json.dumps(document))
+    assert client.consume("ns/c") == client.consume("ns/d") == {"ns/a": QUARTER}
+    assert client.sign_card("ns/c", f"sha256:{'1' * 64}").signature
+    claim = client.get_claim("ns/d")
+    client.store.update(replace(claim, spec=replace(claim.spec, card=f"sha256:{'1' * 64}")))
+    wait_until(lambda: "Unsigned" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
+    assert "budget: is missing" in apiserver.kubectl("describe", "pbc", "d", "-n", "ns")
+    assert client.get_claim("ns/d").status.statement is None
 
 
 @pytest.mark.parametrize(("opened", "outcome"), [(False, Outcome.RELEASED), (True, Outcome.CONSUMED)])

@@ -11,8 +11,7 @@ from kubernetes import client
 
 from privatekube import errors
 from privatekube.resources import ledger
-from privatekube.store.kubernetes import custom_objects
-from privatekube.store.kubernetes import store as kubernetes
+from privatekube.store.kubernetes import custom_objects, ledger_chain
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
@@ -65,11 +64,11 @@ def test_an_unknown_user_is_refused(apiserver: ApiServer) -> None:
         contextlib.closing(Cluster(apiserver.api("stranger"))) as on,
         pytest.raises(errors.InvalidInput, match="refused by the API server"),
     ):
-        on.list_objects(kubernetes.ENTRIES)
+        on.list_objects(ledger_chain.ENTRIES)
 
 
 def test_an_unreachable_server_is_busy() -> None:
     configuration = client.Configuration(host="https://127.0.0.1:1")
     configuration.retries = 0
     with contextlib.closing(Cluster(client.ApiClient(configuration))) as on, pytest.raises(errors.StoreBusy):
-        on.list_objects(kubernetes.ENTRIES)
+        on.list_objects(ledger_chain.ENTRIES)

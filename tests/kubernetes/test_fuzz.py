@@ -18,7 +18,8 @@ from privatekube.reconcile import ledger_audit
 from privatekube.resources import transitions
 from privatekube.resources.wire import blocks, claims
 from privatekube.store import kinds
-from privatekube.store.kubernetes.store import ENTRIES, RETIRED, KubernetesStore
+from privatekube.store.kubernetes.ledger_chain import ENTRIES
+from privatekube.store.kubernetes.store import RETIRED, KubernetesStore
 from tests import builders
 from tests.examples import chosen
 from tests.fuzzing import budgets, honest, hostile

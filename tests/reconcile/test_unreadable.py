@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from privatekube import errors
+from privatekube.client.client import BudgetClient
+from privatekube.client.embedded import Embedded
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import ledger_audit
 from privatekube.resources import refusals
@@ -198,6 +200,41 @@ def test_no_statement_is_signed_for_a_claim_whose_entry_cannot_be_read(spoiled: 
     spoiled.plane.ask("free", builders.allocate(0.1))
     assert spoiled.plane.states("free") == ["success"]
     assert spoiled.plane.claim("pays").status.statement is None
+
+
+PAYING = ("pays", "other")
+
+
+def ask_for_statements_after(spoiled: Spoiled, damage: str) -> None:
+    """Have both claims commit budget, change the ledger, and then have both ask for a statement."""
+    add_blocks(spoiled.plane, b="d")
+    for name in PAYING:
+        spoiled.plane.ask(name, builders.allocate(0.1), ConsumeRequest({"ns/b": TENTH}))
+    spoiled.execute("DROP TRIGGER ledger_is_not_changed")
+    spoiled.execute(damage)
+    for name in PAYING:
+        claim = spoiled.plane.claim(name)
+        spoiled.plane.store.update(replace(claim, spec=replace(claim.spec, card=f"sha256:{1:064x}")))
+    spoiled.plane.run()
+
+
+def test_an_unreadable_entry_stops_only_the_statement_of_its_own_claim(spoiled: Spoiled) -> None:
+    ask_for_statements_after(spoiled, "UPDATE ledger SET body = '{' WHERE claim = 'ns/pays'")
+    assert spoiled.plane.claim("pays").status.statement is None
+    signed = spoiled.plane.claim("other").status.statement
+    assert signed is not None
+    assert json.loads(signed.text)["blocks"][0]["ledger_sequence"] == 2
+
+
+def test_no_statement_is_signed_while_it_cannot_be_told_whose_an_unreadable_entry_is(
+    spoiled: Spoiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Embedded, "answer_timeout_seconds", 0.1)
+    ask_for_statements_after(spoiled, "UPDATE ledger SET body = '{', claim = x'00' WHERE claim = 'ns/pays'")
+    assert [spoiled.plane.claim(name).status.statement for name in PAYING] == [None, None]
+    client = BudgetClient(spoiled.plane.store, clock=spoiled.clock)
+    with pytest.raises(errors.StoreBusy, match="privatekube ledger --verify"):
+        client.sign_card("ns/other", f"sha256:{1:064x}")
 
 
 @pytest.mark.parametrize("kind", ["block", "claim"])

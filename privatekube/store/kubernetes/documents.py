@@ -14,7 +14,6 @@ from privatekube import errors
 from privatekube.resources import meta
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
@@ -96,21 +95,6 @@ def custom_object(kind: str, name: str, spec: Json) -> Json:
     return {"apiVersion": meta.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def entry_name(sequence: int) -> str:
-    """Return the name of the ledger entry with that sequence number."""
-    return f"entry-{sequence:012d}"
-
-
-def entry_of(document: Json) -> Entry:
-    """Return the ledger entry in an object.
-
-    Raises:
-        CorruptData: it is malformed.
-    """
-    with _spec_of(document) as spec:
-        return Entry.from_json({key: value for key, value in spec.items() if key != "digest"}, spec["digest"])
-
-
 def record_name(dataset: str, digest: str) -> str:
     """Return the name of the record of deleted data."""
     return hashlib.sha256(f"{dataset}\0{digest}".encode()).hexdigest()[:40]
@@ -122,7 +106,7 @@ def record_of(document: Json) -> RetiredData:
     Raises:
         CorruptData: it is malformed.
     """
-    with _spec_of(document) as spec:
+    with spec_of(document) as spec:
         return RetiredData.from_json(spec["dataset"], spec["digest"], json.dumps(spec["record"]))
 
 
@@ -132,12 +116,12 @@ def identity_of(document: Json) -> DataIdentity:
     Raises:
         CorruptData: it is malformed.
     """
-    with _spec_of(document) as spec:
+    with spec_of(document) as spec:
         return DataIdentity.from_json(document["metadata"]["name"], spec)
 
 
 @contextlib.contextmanager
-def _spec_of(document: Json) -> Iterator[Json]:
+def spec_of(document: Json) -> Iterator[Json]:
     """Give the spec of an object of a kind without a namespace; what is missing in it makes the object corrupt."""
     try:
         yield document["spec"]

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from typing_extensions import override
 
 from privatekube import errors
-from privatekube.resources import ledger, summary
+from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import Entry, Readable
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
@@ -30,9 +29,10 @@ from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
+from privatekube.store.kubernetes.ledger_chain import LedgerChain
 from privatekube.store.unreadable import Reports, Unreadable
 
-ENTRIES, RETIRED, DATA_IDENTITIES = "privacyledgerentries", "retiredprivatedata", "dataidentities"
+RETIRED, DATA_IDENTITIES = "retiredprivatedata", "dataidentities"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
 
 
@@ -47,8 +47,7 @@ class KubernetesStore(Backend):
 
     def __init__(self, cluster: Cluster, core: CoreObjects, *, clock: Clock = SYSTEM) -> None:
         self._cluster, self._core, self._clock = cluster, core, clock
-        self._entries: list[Entry] = []
-        self._entered: set[str] = set()
+        self._ledger = LedgerChain(cluster)
         self._identities: dict[str, DataIdentity] = {}
         self._reports = Reports()
 
@@ -126,27 +125,11 @@ class KubernetesStore(Backend):
 
     @override
     def append(self, entry: Entry) -> None:
-        """Add an entry under the name of its place: of two processes that append at once, one has to repeat it."""
-        if not self._entries:
-            self._read_new_entries()
-        while entry.identity not in self._entered:
-            previous = self._entries[-1].digest if self._entries else ledger.GENESIS
-            chained = ledger.chain_to(previous, entry, sequence=len(self._entries) + 1)
-            spec = {**chained.to_json(), "digest": chained.digest}
-            name = documents.entry_name(chained.sequence)
-            try:
-                self._cluster.create(ENTRIES, documents.custom_object("PrivacyLedgerEntry", name, spec))
-            except errors.AlreadyExists:
-                self._read_new_entries()
-            else:
-                self._remember(chained)
+        self._ledger.append(entry)
 
     @override
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
-        """Read the ledger from the server each time, so that a tampered entry shows."""
-        entries = [documents.entry_of(document) for document in self._cluster.list_objects(ENTRIES)]
-        in_order = sorted(entries, key=lambda entry: entry.sequence)
-        return ledger.select(in_order, block_id=block_id, claim_id=claim_id)
+    def readable_ledger(self) -> Readable:
+        return self._ledger.read()
 
     @override
     def settings(self) -> dict[str, str]:
@@ -216,15 +199,3 @@ class KubernetesStore(Backend):
         if isinstance(resource, PrivateDataBlock):
             return summary.block_columns(resource)
         return summary.claim_columns(resource)
-
-    def _read_new_entries(self) -> None:
-        """Read all entries the first time, and later those that other processes appended meanwhile."""
-        if not self._entries:
-            for entry in self.ledger():
-                self._remember(entry)
-        while (document := self._cluster.get(ENTRIES, documents.entry_name(len(self._entries) + 1))) is not None:
-            self._remember(documents.entry_of(document))
-
-    def _remember(self, entry: Entry) -> None:
-        self._entries.append(entry)
-        self._entered.add(entry.identity)

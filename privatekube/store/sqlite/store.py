@@ -15,7 +15,7 @@ from privatekube import errors
 from privatekube.resources import ledger
 from privatekube.resources.block import Budgets
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import Entry, Readable, UnreadableEntry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
@@ -127,12 +127,13 @@ class SqliteStore(Backend):
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
         filters = {name: value for name, value in (("block", block_id), ("claim", claim_id)) if value is not None}
         where = " AND ".join(["1", *(f"{name} = ?" for name in filters)])
-        query = f"SELECT sequence, body, digest FROM ledger WHERE {where} ORDER BY sequence"  # noqa: S608 - no value in it
-        rows = self._rows(query, *filters.values())
-        return [
-            Entry.from_json({"sequence": number, **_parsed(body, f"ledger: entry {number}")}, digest)
-            for number, body, digest in rows
-        ]
+        query = f"SELECT sequence, claim, body, digest FROM ledger WHERE {where} ORDER BY sequence"  # noqa: S608 - no value in it
+        return Readable.of(_entry(*row) for row in self._rows(query, *filters.values())).complete()
+
+    @override
+    def readable_ledger(self) -> Readable:
+        rows = self._rows("SELECT sequence, claim, body, digest FROM ledger ORDER BY sequence")
+        return Readable.of(_entry(*row) for row in rows)
 
     @override
     def settings(self) -> dict[str, str]:
@@ -283,6 +284,14 @@ class SqliteStore(Backend):
         self._decoded.clear()
         self._unsaved.clear()
         self._identities.clear()
+
+
+def _entry(number: int, claim: object, body: str, digest: str) -> Entry | UnreadableEntry:
+    """Return an entry of the ledger, or what can be told of it."""
+    try:
+        return Entry.from_json({"sequence": number, **_parsed(body, f"ledger: entry {number}")}, digest)
+    except errors.CorruptData as error:
+        return UnreadableEntry(claim if isinstance(claim, str) else None, error)
 
 
 def _parsed(text: str, what: str) -> Json:
