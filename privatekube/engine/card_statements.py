@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from privatekube.engine import ledger_entries
 from privatekube.engine.changes import Unsigned
 from privatekube.engine.draft import Draft
 from privatekube.engine.world import Signing
@@ -30,7 +31,8 @@ def sign_requested(draft: Draft) -> None:
 
 def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
     """Add the signed statement to the claim's status, once the ledger has all that the claim committed."""
-    entries = _entries_by_block(signing.entries.get(claim.id, ()))
+    known = signing.entries.get(claim.id, ())
+    entries = _entries_by_block([entry for entry in known if ledger_entries.is_of(entry, claim)])
     if claim.spec.card is None or not claim.status.committed.keys() <= entries.keys():
         return
     releases = tuple(StatedRelease(item.step, item.outputs, item.event) for item in claim.releases.values())

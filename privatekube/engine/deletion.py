@@ -10,6 +10,7 @@ from privatekube.engine.draft import Draft
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.declared_data import DeclaredData
+from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 
 
@@ -26,13 +27,13 @@ def delete(draft: Draft, block: PrivateDataBlock) -> None:
 
     Budget that claims acquired and did not settle counts as committed: nobody can prove that the data was not read.
     """
-    for change in _changes(block, draft.now_ms):
+    unsettled = tuple(ledger_entries.unsettled_entries(block, draft.claim, draft.now_ms))
+    for change in _changes(block, unsettled):
         draft.add(change)
     draft.drop_block(block.id)
 
 
-def _changes(block: PrivateDataBlock, now_ms: int) -> Iterator[Write]:
-    unsettled = tuple(ledger_entries.unsettled_entries(block, now_ms))
+def _changes(block: PrivateDataBlock, unsettled: tuple[Entry, ...]) -> Iterator[Write]:
     if block.status is not None:  # a block that was never admitted has nothing to add to an earlier record
         initial, committed = block.spec.initial_budget, transitions.charges(block)
         place = (block.spec.dataset, ledger.data_key(block), block.id)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
+from privatekube.engine import ledger_entries
 from privatekube.engine.world import Records
 from privatekube.privacy import arithmetic, rounding
 from privatekube.privacy.budget import PrivacyBudget
@@ -179,7 +180,8 @@ def lost_holdings(
     place = (block.spec.dataset, ledger.data_key(block), block.id)
     for claim in claims:
         parts = (claim.status.committed.get(block.id), claim.status.acquired.get(block.id))
-        entered = [entry.amount for entry in entries if (entry.block, entry.claim) == (block.id, claim.id)]
+        own = (entry for entry in entries if entry.block == block.id and ledger_entries.is_of(entry, claim))
+        entered = [entry.amount for entry in own]
         amounts = [amount for amount in parts if amount is not None]
         if not amounts:
             continue
@@ -187,7 +189,7 @@ def lost_holdings(
         if exceeds(total, known):
             identity = f"{block.meta.uid}/lost/{claim.meta.uid}/{len(entered)}"
             amount = _maximum(total - known, block.spec.initial_budget * 0.0)
-            yield Entry(identity, time_ms, *place, claim.id, None, amount, ledger.UNSETTLED)
+            yield Entry(identity, time_ms, *place, claim.id, None, amount, ledger.UNSETTLED, claim_uid=claim.meta.uid)
 
 
 def _by_claim(

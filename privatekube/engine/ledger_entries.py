@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from privatekube.resources import ledger, refusals, transitions
 from privatekube.resources.block import LockState, PrivateDataBlock
@@ -20,9 +21,22 @@ def commit_entry(
     if lock is None or lock.acquired is None or lock.state is not LockState.COMMITTING:
         return None
     mechanisms = _mechanisms(claim, request_id)
-    identity = _lock_identity(block, lock.owner, request_id)
+    identity = lock_identity(block, lock.owner, request_id)
     claim_id = request_id.claim
-    return Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
+    entry = Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
+    return replace(entry, claim_uid=lock.owner)
+
+
+def is_of(entry: Entry, claim: PrivacyBudgetClaim) -> bool:
+    """Return whether an entry is of a claim, and not of an earlier one of its name.
+
+    An entry that does not say so may be of the claim unless it is older.
+    """
+    if entry.claim != claim.id:
+        return False
+    if entry.claim_uid is not None:
+        return entry.claim_uid == claim.meta.uid
+    return entry.time_ms >= (claim.meta.creation_time_ms or 0)
 
 
 def _mechanisms(claim: PrivacyBudgetClaim | None, request_id: LockId) -> tuple[str, ...]:
@@ -35,18 +49,28 @@ def _mechanisms(claim: PrivacyBudgetClaim | None, request_id: LockId) -> tuple[s
     return action.mechanisms if isinstance(action, ConsumeRequest) else ()
 
 
-def unsettled_entries(block: PrivateDataBlock, time_ms: int) -> Iterator[Entry]:
-    """Yield what counts as committed once a block is deleted: what claims hold, and what none of its parts states."""
+def unsettled_entries(
+    block: PrivateDataBlock, claim_of: Callable[[str], PrivacyBudgetClaim | None], time_ms: int
+) -> Iterator[Entry]:
+    """Yield what counts as committed once a block is deleted: what claims hold, and what none of its parts states.
+
+    Args:
+        block: the block.
+        claim_of: returns the claim with an id; None if it does not exist.
+        time_ms: of the entries, in unix milliseconds.
+    """
     if block.status is None:
         return
     for claim_id, amount in block.status.acquired.items():
         identity = f"{block.meta.uid}/{ledger.UNSETTLED}/{claim_id}"
-        yield Entry(identity, time_ms, *_place(block), claim_id, None, amount, ledger.UNSETTLED)
+        claim = claim_of(claim_id)
+        uid = claim.meta.uid if claim is not None and block.id in claim.status.acquired else None
+        yield Entry(identity, time_ms, *_place(block), claim_id, None, amount, ledger.UNSETTLED, claim_uid=uid)
     for request_id, lock in transitions.unfinished_locks(block).items():
         if lock.acquired is not None:
-            identity = _lock_identity(block, lock.owner, request_id)
-            claim_id = request_id.claim
-            yield Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.UNSETTLED)
+            identity = lock_identity(block, lock.owner, request_id)
+            place = (*_place(block), request_id.claim, request_id)
+            yield Entry(identity, time_ms, *place, lock.acquired, ledger.UNSETTLED, claim_uid=lock.owner)
     unstated = transitions.unstated_charge(block)
     if unstated is not None:
         identity = f"{block.meta.uid}/{ledger.UNSETTLED}/{transitions.INHERITED}"
@@ -57,5 +81,6 @@ def _place(block: PrivateDataBlock) -> tuple[str, str, str]:
     return block.spec.dataset, ledger.data_key(block), block.id
 
 
-def _lock_identity(block: PrivateDataBlock, owner: str | None, request_id: LockId) -> str:
+def lock_identity(block: PrivateDataBlock, owner: str | None, request_id: LockId) -> str:
+    """Return the identity of the entry of what a lock commits."""
     return f"{block.meta.uid}/{owner}/{request_id}"

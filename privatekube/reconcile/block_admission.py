@@ -96,8 +96,10 @@ def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> Non
 
     Budget that claims acquired and did not settle counts as committed: nobody can prove that the data was not read.
     """
-    world = World(now_ms, {block.id: block}, {})
     with store.transaction():
+        open_claims = store.list_claims(open_only=True)
+        holders = {claim.id: claim for claim in open_claims if block.id in claim.status.acquired}
+        world = World(now_ms, {block.id: block}, holders)
         apply.apply(store, world, run_pass.remove(world, block.id))
 
 

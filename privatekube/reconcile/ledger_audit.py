@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.engine import earlier_data
+from privatekube.engine import earlier_data, ledger_entries
 from privatekube.engine.earlier_data import Catalogue
 from privatekube.privacy import arithmetic, budget_text
 from privatekube.privacy.budget import PrivacyBudget
@@ -121,11 +121,13 @@ def _name_of(earlier: PrivateDataBlock | RetiredData) -> str:
 
 def _committed_amounts(block: PrivateDataBlock, entries: Iterable[Entry]) -> list[PrivacyBudget]:
     """Return what a block records as committed, and what its locks will commit that is in the ledger already."""
-    entered = {entry.request for entry in entries if entry.block == block.id}
+    entered = {entry.identity for entry in entries}
     unfinished = [
         lock.acquired
         for request_id, lock in transitions.unfinished_locks(block).items()
-        if lock.state is LockState.COMMITTING and request_id in entered and lock.acquired is not None
+        if lock.state is LockState.COMMITTING
+        and lock.acquired is not None
+        and ledger_entries.lock_identity(block, lock.owner, request_id) in entered
     ]
     return [*transitions.status_of(block).committed.values(), *unfinished]
 

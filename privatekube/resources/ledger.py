@@ -45,6 +45,7 @@ class Entry:
             `opening`: before the ledger; `inherited`: committed on other blocks that had the same records, see
             `transitions.INHERITED`.
         mechanisms: the mechanisms that ran for it, as the claimant stated.
+        claim_uid: tells the claim from others of its name; None where it is not known.
         sequence: position in the ledger, from 1; 0 before it is entered.
         digest: of this entry and all before it; empty before it is entered.
     """
@@ -59,6 +60,7 @@ class Entry:
     amount: PrivacyBudget
     reason: str
     mechanisms: tuple[str, ...] = ()
+    claim_uid: str | None = None
     sequence: int = 0
     digest: str = ""
 
@@ -73,6 +75,7 @@ class Entry:
                 "data": self.data,
                 "block": self.block,
                 "claim": self.claim,
+                "claimUid": self.claim_uid,
                 "request": None if self.request is None else str(self.request),
                 "budget": common.budget_to_wire(self.amount),
                 "reason": self.reason,
@@ -96,6 +99,7 @@ class Entry:
                 data=fields.text("data"),
                 block=fields.text("block"),
                 claim=fields.text("claim"),
+                claim_uid=fields.optional_text("claimUid"),
                 request=_request(fields),
                 amount=_amount(fields),
                 reason=fields.text("reason"),

@@ -15,6 +15,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission
 from privatekube.resources.claim import SettleAfter
 from privatekube.resources.ledger import Readable
+from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.signature import Signature
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
@@ -107,6 +108,24 @@ def test_a_statement_is_made_of_what_was_held_on_a_block_that_was_deleted(plane:
     (stated,) = json.loads(signed.text)["blocks"]
     assert (stated["ledger_digest"], entry.reason) == (entry.digest, "unsettled")
     assert not plane.claim("c").is_open
+
+
+def test_a_statement_names_no_ledger_entry_of_an_earlier_claim_of_the_same_name(plane: Plane) -> None:
+    plane.block("a")
+    plane.ask("c", builders.allocate(0.25), ConsumeRequest({"ns/a": EpsilonDelta(0.25)}))
+    plane.store.delete(plane.claim("c"))
+    plane.ask("c", builders.allocate(0.5))
+    claim = plane.claim("c")
+    plane.store.update(replace(claim, spec=replace(claim.spec, card=CARD, settle_after=SettleAfter(1, 0))))
+    block_admission.remove(plane.store, plane.blocks()["ns/a"], now_ms=plane.clock.time_ms)
+    plane.clock.time_ms += 2000
+    for _ in range(2):
+        plane.run()
+    signed = plane.claim("c").status.statement
+    _, held = plane.store.ledger()
+    assert signed is not None
+    assert (held.reason, held.claim_uid) == ("unsettled", claim.meta.uid)
+    assert json.loads(signed.text)["blocks"][0]["ledger_digest"] == held.digest
 
 
 class CountingStore(MemoryStore):

@@ -323,6 +323,30 @@ def test_a_block_that_lost_its_status_bears_what_deleted_claims_had_committed(pl
     plane.require_sound()
 
 
+@pytest.mark.parametrize("ended", ["paid", "held"])
+def test_a_block_that_lost_its_status_bears_what_a_claim_holds_under_the_name_of_another(
+    plane: Plane, ended: str
+) -> None:
+    (block, *_) = register(plane, EARLIER).blocks
+    plane.ask("c", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.25)})))
+    if ended == "paid":
+        plane.append("c", ConsumeRequest({block.id: EpsilonDelta(0.25)}))
+        plane.run()
+        delete_claim(plane, "c")
+    else:  # the block is deleted, and created again, after the claim
+        delete_claim(plane, "c")
+        delete_all(plane)
+        register(plane, EARLIER)
+    plane.clock.time_ms += 1
+    plane.ask("c", AllocateRequest("d", BudgetDemand(by_block={block.id: EpsilonDelta(0.5)})))
+    assert plane.claim("c").status.acquired == {block.id: EpsilonDelta(0.5)}
+    lose_status(plane, block.id)
+    plane.run()
+    committed = transitions.status_of(plane.blocks()[block.id]).committed.values()
+    assert arithmetic.total(committed, start=EpsilonDelta(0.0)).values[0] == pytest.approx(0.75)
+    ledger_audit.verify(plane.store)
+
+
 def test_a_status_that_is_lost_twice_is_restored_twice(plane: Plane) -> None:
     (block, *_) = register(plane, EARLIER).blocks
     for name in ("a", "b"):

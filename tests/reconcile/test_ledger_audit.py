@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from privatekube import errors
+from privatekube.engine import changes
 from privatekube.privacy import arithmetic, renyi_conversion
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission, ledger_audit
@@ -44,6 +45,19 @@ def test_a_commit_is_entered_once_with_who_what_how_much_and_when(plane: Plane) 
     assert (entry.claim, entry.request, entry.block) == ("ns/run-1", RequestId("ns/run-1", 1), "ns/b")
     assert (entry.amount, entry.mechanisms, entry.time_ms) == (EpsilonDelta(0.1), ("dp_train: gaussian",), 7000)
     assert ledger_audit.verify(plane.store) == ledger_audit.Audit(1, 1, entry.digest)
+
+
+def test_a_commit_that_is_not_entered_yet_is_not_taken_for_that_of_an_earlier_claim_of_the_same_name(
+    plane: Plane,
+) -> None:
+    plane.block("b")
+    plane.ask("c", builders.allocate(0.1), consume())
+    plane.store.delete(plane.claim("c"))
+    plane.ask("c", builders.allocate(0.1))
+    plane.append("c", consume())
+    locks, *_ = changes.segments(plane.decide())
+    plane.write(locks)
+    assert ledger_audit.verify(plane.store).entries == 1
 
 
 def test_what_a_claim_held_when_its_block_was_deleted_is_entered_as_unsettled(plane: Plane) -> None:

@@ -81,9 +81,8 @@ STATUS = BlockStatus(pending=EpsilonDelta(0.9, 1e-7), available=EpsilonDelta(0.1
 
 
 def entry(identity: str, block: str = "ns/b", claim: str = "ns/c") -> Entry:
-    return Entry(
-        identity, 5, "d", "sha256:1", block, claim, RequestId(claim, 0), EpsilonDelta(0.1), "consumed", ("noise",)
-    )
+    request, amount = RequestId(claim, 0), EpsilonDelta(0.1)
+    return Entry(identity, 5, "d", "sha256:1", block, claim, request, amount, "consumed", ("noise",), claim_uid="uid-1")
 
 
 def test_ledger_entries_are_chained_entered_once_and_kept(opener: Opener) -> None:
