@@ -22,7 +22,7 @@ from privatekube.data import day_range, json_lines
 from privatekube.data.columns import Reviews
 from privatekube.data.partition import Slice
 from privatekube.data.sources import Source
-from privatekube.privacy import planning
+from privatekube.privacy import noisy_steps, planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models, split
 
@@ -64,7 +64,7 @@ def private(run: config.RunArguments, data: Data, epsilon: float) -> models.Clas
         delta=run.delta,
         statistics_fraction=run.statistics_fraction,
         sampling_rate=run.sampling_rate,
-        steps=planning.steps_of(run.n_epochs, run.sampling_rate),
+        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
         sensitivity=1,
     )
     return loop.train(

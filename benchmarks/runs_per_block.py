@@ -12,7 +12,7 @@ from pathlib import Path
 from privatekube import config, errors
 from privatekube.data import declare
 from privatekube.forecast import repetitions
-from privatekube.privacy import budget, planning
+from privatekube.privacy import budget, noisy_steps, planning
 from privatekube.resources.block import BlockSpec, PrivateDataBlock
 from privatekube.resources.meta import ObjectMeta
 
@@ -26,7 +26,7 @@ def plan_of(run: config.RunArguments) -> planning.RunPlan:
         delta=run.delta,
         statistics_fraction=run.statistics_fraction,
         sampling_rate=run.sampling_rate,
-        steps=planning.steps_of(run.n_epochs, run.sampling_rate),
+        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
         sensitivity=1,
     )
 

@@ -16,13 +16,11 @@ import pydantic
 import yaml
 
 from privatekube import errors, validation
+from privatekube.privacy import noisy_steps
 
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward"]
 Device = Literal["auto", "cpu", "cuda"]
-
-MOST_STEPS = 1_000_000
-"""How many noisy steps a run may take: as many as the accounting covers in seconds."""
 
 
 class _Settings(pydantic.BaseModel):
@@ -104,9 +102,9 @@ class RunArguments(_Settings):
 
     @pydantic.model_validator(mode="after")
     def _bound_steps(self) -> Self:
-        if self.n_epochs / self.sampling_rate > MOST_STEPS:
+        if self.n_epochs / self.sampling_rate > noisy_steps.MOST_STEPS:
             steps = self.n_epochs / self.sampling_rate
-            bound = f"takes {steps:,.0f} steps at sampling_rate {self.sampling_rate}, above {MOST_STEPS:,}"
+            bound = f"takes {steps:,.0f} steps at sampling_rate {self.sampling_rate}, above {noisy_steps.MOST_STEPS:,}"
             raise errors.invalid("n_epochs", self.n_epochs, bound, "lower it, or raise sampling_rate")
         return self
 

@@ -9,7 +9,7 @@ import enum
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -19,6 +19,10 @@ from privatekube.client import connect
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+
+if TYPE_CHECKING:  # they import the accounting, which `privatekube --help` does without
+    from privatekube.client.client import BudgetClient
+    from privatekube.client.run_demand import PlanDemand, RunDemand
 
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 app = typer.Typer(
@@ -93,8 +97,11 @@ def describe(kind: Kind, name: Name, namespace: Namespace = None, output_format:
 
 @app.command()
 def plan(
-    claim: Annotated[
-        Path | None, typer.Argument(help="Manifest of a claim (YAML or JSON), in place of the arguments of a run.")
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A plan of any mechanisms, for the arguments of a run; or the manifest of a claim, in place of them."
+        ),
     ] = None,
     arguments: Annotated[Path, typer.Option(help="YAML file with the arguments of a run.")] = Path("arguments.yaml"),
     set_: Annotated[
@@ -109,24 +116,32 @@ def plan(
     """
     from privatekube.forecast import forecast  # noqa: PLC0415 - see the module's docstring
 
+    document = {} if file is None else config.read_mapping(file)
     with connect.connect() as client:
-        if claim is not None:
+        if file is not None and "kind" in document:
             from privatekube.client import claim_file  # noqa: PLC0415
 
-            namespace, request = claim_file.read_claim(claim)
+            namespace, request = claim_file.read_claim(file)
             prediction = forecast.forecast_request(client, namespace, request)
             output.show_forecast(prediction, request, output_format)
         else:
-            from privatekube.client import run_demand  # noqa: PLC0415 - the accounting takes a second to import
-            from privatekube.training import machine  # noqa: PLC0415
-
             run = config.load_arguments(arguments, set_ or [])
-            memory_bytes = machine.available_memory() if client.is_embedded else None
-            demand = run_demand.of_run(client, run, memory_bytes=memory_bytes)
+            demand = _demand(client, run, file)
             prediction = forecast.forecast_request(client, run.namespace, demand.request)
             blocks = [client.get_block(block_id) for block_id in prediction.blocks]
             output.show_plan(demand, prediction, blocks, output_format)
     return 0 if prediction.refusal is None else errors.BudgetUnavailable.exit_status
+
+
+def _demand(client: BudgetClient, run: config.RunArguments, file: Path | None) -> RunDemand | PlanDemand:
+    """Return what a run requests: by the plan in a file, or by its arguments."""
+    from privatekube.client import plan_file, run_demand  # noqa: PLC0415 - the accounting takes a second to import
+    from privatekube.training import machine  # noqa: PLC0415
+
+    if file is not None:
+        return run_demand.of_plan(client, run, plan_file.read(file, run.model_dump()))
+    memory_bytes = machine.available_memory() if client.is_embedded else None
+    return run_demand.of_run(client, run, memory_bytes=memory_bytes)
 
 
 @app.command()

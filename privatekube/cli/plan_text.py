@@ -13,42 +13,63 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
 
 if TYPE_CHECKING:  # it imports the accounting, which `privatekube --help` does without
-    from privatekube.client.run_demand import RunDemand
+    from privatekube.client.run_demand import PlanDemand, RunDemand
+    from privatekube.privacy.planning import RunPlan
+    from privatekube.privacy.solving import SolvedPlan
 
 _SHOWN = 3
 
 
-def lines(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> Iterator[str]:
+def lines(demand: RunDemand | PlanDemand, blocks: Sequence[PrivateDataBlock]) -> Iterator[str]:
     """Yield the price of the run on a block, the noise of each step, and what is left of the first blocks."""
-    plan = demand.plan
-    statistics, evaluation = (
-        event_text.discrete_laplace(scale, plan.sensitivity) for scale in (plan.statistics_scale, plan.evaluation_scale)
-    )
     yield f"price on each block: {_at_best_order(demand.price, demand.price, blocks)}"
     yield f"privacy unit: {_unit(demand)}"
-    yield f"noise of dp_preprocess: {statistics}"
-    yield f"noise of dp_train: {event_text.poisson_gaussian(plan.sampling_rate, plan.noise_multiplier, plan.steps)}"
-    yield f"noise of dp_evaluate: {evaluation}"
+    yield from _noise_lines(demand.plan)
     for block in blocks[:_SHOWN]:
         yield _left_line(block, demand.price, blocks)
     if len(blocks) > _SHOWN:
         yield f"... and of {len(blocks) - _SHOWN} more"
 
 
-def to_json(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, Any]:
+def to_json(demand: RunDemand | PlanDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, Any]:
     """Return the plan as JSON; `leftAfter` is below zero where the run does not fit."""
     left = {block.id: summary.left_amount(block) for block in blocks}
     return {
         "price": common.budget_to_wire(demand.price),
         "unit": str(demand.unit),
         "maxContribution": demand.max_contribution,
-        "plan": asdict(demand.plan),
+        "plan": _plan_to_json(demand.plan),
         "leftBefore": common.budgets_to_wire(left),
         "leftAfter": common.budgets_to_wire({block_id: amount - demand.price for block_id, amount in left.items()}),
     }
 
 
-def _unit(demand: RunDemand) -> str:
+def _noise_lines(plan: RunPlan | SolvedPlan | None) -> Iterator[str]:
+    """Yield the noise of each step, and the part that it runs on where it is not all."""
+    from privatekube.privacy import events, planning  # noqa: PLC0415 - see above
+
+    if isinstance(plan, planning.RunPlan):
+        steps = zip(("dp_preprocess", "dp_train", "dp_evaluate"), plan.events, strict=True)
+        yield from (f"noise of {name}: {event_text.describe(events.to_json(event))}" for name, event in steps)
+        return
+    for step in plan.steps if plan else ():
+        part = "" if step.part == "all" else f", on part {step.part}"
+        text = event_text.planned(step.mechanism, step.parameters) or event_text.describe(events.to_json(step.event))
+        yield f"noise of {step.name}: {text}{part}"
+
+
+def _plan_to_json(plan: RunPlan | SolvedPlan | None) -> Any:
+    from privatekube.privacy import planning  # noqa: PLC0415 - see above
+
+    if isinstance(plan, planning.RunPlan):
+        return asdict(plan)
+    if plan is None:
+        return None
+    steps = {step.name: {"part": step.part, "mechanism": step.mechanism, **step.parameters} for step in plan.steps}
+    return {"steps": steps, "disjoint": list(plan.disjoint)}
+
+
+def _unit(demand: RunDemand | PlanDemand) -> str:
     if demand.unit.is_one_record:
         return str(demand.unit)
     return f"{demand.unit}, at most {summary.number_of(demand.max_contribution, 'review')} a unit"

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from privatekube import config, errors
 from privatekube.client.store_client import StoreClient
 from privatekube.data import columns
-from privatekube.privacy import arithmetic, budget, planning
+from privatekube.privacy import arithmetic, budget, noisy_steps, planning, solving
+from privatekube.privacy.accounting import Composition
+from privatekube.privacy.plan import Plan
+from privatekube.privacy.solving import SolvedPlan
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
@@ -36,6 +39,25 @@ class RunDemand:
     unit: PrivacyUnit
     max_contribution: int
     plan: planning.RunPlan
+    price: budget.PrivacyBudget
+    request: AllocateRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDemand:
+    """What a plan of any mechanisms requests.
+
+    Args:
+        unit: the privacy unit of all blocks that match.
+        max_contribution: how many records a unit has at most in a block.
+        plan: the mechanisms of all steps with their noise; None where a budget is demanded without a plan.
+        price: what they cost each block, in the accounting of the blocks.
+        request: the claim's request, for this price on each block.
+    """
+
+    unit: PrivacyUnit
+    max_contribution: int
+    plan: SolvedPlan | None
     price: budget.PrivacyBudget
     request: AllocateRequest
 
@@ -88,12 +110,12 @@ def privacy_unit(blocks: Sequence[PrivateDataBlock]) -> tuple[PrivacyUnit, int]:
 
 
 def price(
-    plan: planning.RunPlan, demand: budget.EpsilonDelta, blocks: Sequence[PrivateDataBlock]
+    composition: Composition, demand: budget.EpsilonDelta, blocks: Sequence[PrivateDataBlock]
 ) -> budget.PrivacyBudget:
     """Return what a plan costs each block, in the accounting of the blocks.
 
     Args:
-        plan: the mechanisms of the run.
+        composition: the mechanisms of the run.
         demand: what the run may cost, which is the price where the blocks have epsilon-delta budgets.
         blocks: the matching blocks.
 
@@ -101,7 +123,7 @@ def price(
         InvalidInput: the blocks mix epsilon-delta and Renyi budgets.
     """
     orders = renyi_orders(blocks)
-    return demand if orders is None else plan.composition.renyi(orders)
+    return demand if orders is None else composition.renyi(orders)
 
 
 def renyi_orders(blocks: Sequence[PrivateDataBlock]) -> tuple[float, ...] | None:
@@ -118,6 +140,28 @@ def renyi_orders(blocks: Sequence[PrivateDataBlock]) -> tuple[float, ...] | None
             "accounting: the matching blocks mix epsilon-delta and Renyi budgets; add a condition that selects one kind"
         )
     return arithmetic.union_of_orders(curves)
+
+
+def of_plan(client: StoreClient, run: config.RunArguments, plan: Plan | budget.PrivacyBudget) -> PlanDemand:
+    """Solve a plan for the blocks that match now.
+
+    Args:
+        client: of the control plane.
+        run: which blocks to claim, and the epsilon and delta of the whole plan.
+        plan: the mechanisms; or a budget to demand of each block as it is, in the accounting of the blocks.
+
+    Raises:
+        InvalidInput: too few blocks match, they have different units or accountings, or no noise meets the target.
+    """
+    blocks = client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions))
+    unit, max_contribution = privacy_unit(blocks)
+    if not isinstance(plan, Plan):
+        request = request_for(run.dataset, run.n_blocks, run.conditions, plan)
+        return PlanDemand(unit, max_contribution, None, plan, request)
+    solved = solving.solve(plan, epsilon=run.epsilon, delta=run.delta, max_contribution=max_contribution)
+    amount = price(solved.composition, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
+    request = request_for(run.dataset, run.n_blocks, run.conditions, amount)
+    return PlanDemand(unit, max_contribution, solved, amount, request)
 
 
 def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:
@@ -144,7 +188,7 @@ def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int |
         delta=run.delta,
         statistics_fraction=run.statistics_fraction,
         sampling_rate=run.sampling_rate,
-        steps=planning.steps_of(run.n_epochs, run.sampling_rate),
+        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
         sensitivity=max_contribution,
     )
     feasibility.require_finite(
@@ -156,7 +200,7 @@ def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int |
     )
     _require_scale("statistics_fraction", run.statistics_fraction, plan.statistics_scale)
     _require_scale("epsilon", run.epsilon, plan.evaluation_scale)
-    amount = price(plan, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
+    amount = price(plan.composition, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
     request = request_for(run.dataset, run.n_blocks, run.conditions, amount)
     return RunDemand(unit=unit, max_contribution=max_contribution, plan=plan, price=amount, request=request)
 

@@ -22,7 +22,7 @@ from dp_accounting.pld import pld_privacy_accountant
 from scipy import optimize
 
 from privatekube import errors
-from privatekube.privacy import budget, events, renyi_conversion, renyi_divergence
+from privatekube.privacy import budget, events, renyi_conversion, renyi_divergence, renyi_selection
 from privatekube.privacy.events import DpEvent
 from privatekube.privacy.orders import INFINITE_ORDER
 
@@ -35,6 +35,7 @@ _COARSE = 0.25  # of the fast bound: a PLD further below it has too coarse a gri
 _SUM_ERROR = 2 * float(np.finfo(float).eps)  # of delta for each step that a Fourier transform composes
 _OTHER_SUMS = 100
 _LARGEST_SUM_ERROR = 0.1  # of delta, up to which a PLD is used
+_WITHOUT_PLD = (dp_events.ZCDpEvent, dp_events.RepeatAndSelectDpEvent)  # only their Renyi curves are known
 _DEVIATIONS = 10.0  # exp(-50) of a Gaussian lies beyond, which is where dp_accounting truncates it
 
 
@@ -101,7 +102,11 @@ def epsilon(event: DpEvent, delta: float) -> float:
     leaves = list(_leaves(event))
     n_steps = sum(count for _, count in leaves)
     sum_error = _SUM_ERROR * (n_steps + _OTHER_SUMS)
-    if bound == 0 or sum_error > _LARGEST_SUM_ERROR * delta:
+    if (
+        bound == 0
+        or sum_error > _LARGEST_SUM_ERROR * delta
+        or any(isinstance(leaf, _WITHOUT_PLD) for leaf, _ in leaves)
+    ):
         return bound
     intervals = min(max(_FEWEST_INTERVALS, _INTERVALS_PER_ROOT * math.sqrt(n_steps)), _MOST_INTERVALS)
     finest = max(_loss_range(leaf, count) for leaf, count in leaves) / _MOST_LOSSES
@@ -188,6 +193,21 @@ def _leaf_renyi_at(leaf: DpEvent, order: float) -> float:
             if rate == 1:
                 return renyi_divergence.gaussian(gaussian.noise_multiplier, order)
             return renyi_divergence.sampled_gaussian(rate, gaussian.noise_multiplier, order)
+    return _other_renyi_at(leaf, order)
+
+
+def _other_renyi_at(leaf: DpEvent, order: float) -> float:
+    match leaf:
+        case dp_events.LaplaceDpEvent():
+            pure = _pure_epsilon(leaf)
+            return pure if order == INFINITE_ORDER else renyi_divergence.laplace(leaf.noise_multiplier, order)
+        case dp_events.ZCDpEvent():
+            return float(leaf.xi + leaf.rho * order)
+        case dp_events.RepeatAndSelectDpEvent():
+            trial = list(_leaves(leaf.event))
+            return renyi_selection.best_of_trials(
+                lambda at: _renyi_at(trial, at), order, mean_trials=leaf.mean, shape=leaf.shape
+            )
     raise errors.InvalidInput(f"event: {type(leaf).__name__} has no Renyi curve; use the mechanisms of this project")
 
 
@@ -207,6 +227,9 @@ def _gaussian_loss(noise_multiplier: float) -> float:
 
 
 def _pure_epsilon(leaf: DpEvent) -> float:
-    if isinstance(leaf, dp_events.DiscreteLaplaceDpEvent):
-        return float(leaf.noise_parameter * leaf.sensitivity)
+    match leaf:
+        case dp_events.DiscreteLaplaceDpEvent():
+            return float(leaf.noise_parameter * leaf.sensitivity)
+        case dp_events.LaplaceDpEvent():
+            return float(1 / leaf.noise_multiplier)
     return math.inf

@@ -11,6 +11,13 @@ from typing import Any
 
 from privatekube import errors
 
+_NAMES = {
+    "discrete_laplace": "discrete Laplace",
+    "exponential": "exponential mechanism",
+    "gaussian": "Gaussian",
+    "laplace": "Laplace",
+}
+
 
 def discrete_laplace(scale: float, sensitivity: int) -> str:
     """Describe discrete Laplace noise on counts.
@@ -29,6 +36,33 @@ def poisson_gaussian(sampling_rate: float, noise_multiplier: float, steps: int) 
     """
     number = "1 step" if steps == 1 else f"{steps:,} steps"
     return f"Gaussian, noise multiplier {noise_multiplier:.4g}, {number} at sampling rate {sampling_rate:.4g}"
+
+
+def best_of(mean_trials: float, shape: float, trial: str) -> str:
+    """Describe repeated trials of which only the best is released.
+
+    >>> best_of(10, 1, "Laplace, noise multiplier 3")
+    'best of 10 trials on average (negative binomial, shape 1), each (Laplace, noise multiplier 3)'
+    """
+    return f"best of {mean_trials:g} trials on average (negative binomial, shape {shape:g}), each ({trial})"
+
+
+def planned(mechanism: str, parameters: Mapping[str, Any]) -> str | None:
+    """Describe a planned mechanism by its parameters, see `planned_mechanisms`; None for one that is an event.
+
+    >>> planned("gaussian", {"scale": 6.0, "sensitivity": 2.0, "queries": 3})
+    'Gaussian, scale 6, sensitivity 2, 3 queries'
+    """
+    match parameters:
+        case {"scale": scale, "sensitivity": sensitivity, "queries": queries}:
+            more = f", {queries:,} queries" if queries > 1 else ""
+            return f"{_NAMES[mechanism]}, scale {scale:.4g}, sensitivity {sensitivity:g}{more}"
+        case {"sampling_rate": rate, "noise_multiplier": noise, "steps": steps}:
+            return poisson_gaussian(rate, noise, steps)
+        case {"mean_trials": mean, "shape": shape, "trial": trial}:
+            parts = (planned(each["mechanism"], each) or "" for each in trial)
+            return best_of(mean, shape, " + ".join(parts))
+    return None
 
 
 def describe(event: Mapping[str, Any]) -> str:
@@ -50,7 +84,7 @@ def describe(event: Mapping[str, Any]) -> str:
             return discrete_laplace(1 / rate, bound)
         case {"type": "self_composed", "count": int(steps), "event": Mapping() as step}:
             return _gaussian(step, steps=steps) or f"{steps:,} times ({describe(step)})"
-    text = _gaussian(event, steps=1)
+    text = _gaussian(event, steps=1) or _other(event)
     if text is None:
         raise errors.invalid("event", event, "is not the JSON of a mechanism", "write it with events.to_json")
     return text
@@ -91,4 +125,15 @@ def _gaussian(step: Mapping[str, Any], *, steps: int) -> str | None:
             return poisson_gaussian(rate, noise, steps)
         case {"type": "gaussian", "noise_multiplier": float(noise)}:
             return poisson_gaussian(1.0, noise, steps)
+    return None
+
+
+def _other(event: Mapping[str, Any]) -> str | None:
+    match event:
+        case {"type": "laplace", "noise_multiplier": float(noise)}:
+            return f"Laplace, noise multiplier {noise:.4g}"
+        case {"type": "zcdp", "rho": float(rho), "xi": float(xi)}:
+            return f"zero-concentrated DP, rho {rho:.4g}" + (f", xi {xi:.4g}" if xi else "")
+        case {"type": "repeat_and_select", "mean": float(mean), "shape": float(shape), "event": Mapping() as trial}:
+            return best_of(mean, shape, describe(trial))
     return None

@@ -17,6 +17,9 @@ from privatekube import errors
 
 Json = dict[str, Any]
 
+_MOST_TRIALS = 1e6
+_LARGEST_SHAPE = 1e3
+
 
 def poisson_gaussian(sampling_rate: float, noise_multiplier: float, steps: int) -> DpEvent:
     """Return the event of DP-SGD: Gaussian mechanisms, each on an independent Poisson sample of the units.
@@ -57,9 +60,92 @@ def discrete_laplace(scale: float, sensitivity: int) -> DpEvent:
     return dp_events.DiscreteLaplaceDpEvent(noise_parameter=1 / scale, sensitivity=sensitivity)
 
 
+def gaussian(noise_multiplier: float) -> DpEvent:
+    """Return the event of one release of real values plus Gaussian noise, on all units.
+
+    Args:
+        noise_multiplier: standard deviation of the noise over the L2 sensitivity of the values.
+
+    Raises:
+        InvalidInput: the noise multiplier is not positive.
+    """
+    return dp_events.GaussianDpEvent(_noise("noise_multiplier", noise_multiplier))
+
+
+def laplace(noise_multiplier: float) -> DpEvent:
+    """Return the event of one release of real values plus Laplace noise: pure DP, epsilon = 1 / noise_multiplier.
+
+    Args:
+        noise_multiplier: parameter b of the noise over the L1 sensitivity of the values.
+
+    Raises:
+        InvalidInput: the noise multiplier is not positive.
+    """
+    return dp_events.LaplaceDpEvent(_noise("noise_multiplier", noise_multiplier))
+
+
+def pure(epsilon: float) -> DpEvent:
+    """Return an event that bounds the cost of every `epsilon`-DP mechanism, such as the exponential mechanism.
+
+    It is discrete Laplace noise of rate epsilon on a count of sensitivity 1: its sign is randomized response, of which
+    every epsilon-DP mechanism is a post-processing.
+
+    Source: Kairouz, Oh, Viswanath, "The Composition Theorem for Differential Privacy" (2015), Theorem 2.3.
+
+    Raises:
+        InvalidInput: epsilon is not positive.
+    """
+    return dp_events.DiscreteLaplaceDpEvent(_noise("epsilon", epsilon), 1)
+
+
+def zcdp(rho: float, xi: float = 0.0) -> DpEvent:
+    """Return the event of a mechanism of which only zero-concentrated DP is known: Renyi epsilon xi + rho * order.
+
+    Raises:
+        InvalidInput: rho is not positive, or xi is negative.
+    """
+    if not 0 <= xi < math.inf:
+        raise errors.invalid("xi", xi, "must be 0 or more", "change it")
+    return dp_events.ZCDpEvent(_noise("rho", rho), xi)
+
+
+def select_from_many(trial: DpEvent, *, mean_trials: float, shape: float) -> DpEvent:
+    """Return the event of repeated trials of which only the best one is released.
+
+    The number of trials is drawn before the first one from a truncated negative binomial distribution: shape 1 is the
+    geometric distribution, shape 0 the logarithmic one. Source: Papernot and Steinke, "Hyperparameter Tuning with Renyi
+    Differential Privacy" (2022), arXiv:2110.03620, Definition 1.
+
+    Args:
+        trial: what one trial releases, the score by which it is compared included.
+        mean_trials: the mean number of trials, from 1 to a million.
+        shape: of the distribution, from 0 to a thousand.
+
+    Raises:
+        InvalidInput: a number is out of range.
+    """
+    if not 1 <= mean_trials <= _MOST_TRIALS:
+        raise errors.invalid("mean_trials", mean_trials, f"must lie in [1, {_MOST_TRIALS:g}]", "change it")
+    if not 0 <= shape <= _LARGEST_SHAPE:
+        bound = f"must lie in [0, {_LARGEST_SHAPE:g}]"
+        raise errors.invalid("shape", shape, bound, "1 is the geometric distribution, 0 the logarithmic one")
+    return dp_events.RepeatAndSelectDpEvent(trial, float(mean_trials), float(shape))
+
+
 def composition(*parts: DpEvent) -> DpEvent:
     """Return the sequential composition of `parts` on the same data."""
     return dp_events.ComposedDpEvent(list(parts))
+
+
+def repeated(event: DpEvent, count: int) -> DpEvent:
+    """Return the event of `count` runs of the same mechanism; the event itself for one run."""
+    return event if count == 1 else dp_events.SelfComposedDpEvent(event, count)
+
+
+def _noise(name: str, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise errors.invalid(name, value, "must be positive", "noise cannot be switched off")
+    return float(value)
 
 
 def to_json(event: DpEvent) -> Json:
@@ -87,6 +173,18 @@ def to_json(event: DpEvent) -> Json:
                 "noise_parameter": event.noise_parameter,
                 "sensitivity": event.sensitivity,
             }
+    return _other_to_json(event)
+
+
+def _other_to_json(event: DpEvent) -> Json:
+    match event:
+        case dp_events.LaplaceDpEvent():
+            return {"type": "laplace", "noise_multiplier": event.noise_multiplier}
+        case dp_events.ZCDpEvent():
+            return {"type": "zcdp", "rho": event.rho, "xi": event.xi}
+        case dp_events.RepeatAndSelectDpEvent():
+            trials = {"mean": event.mean, "shape": event.shape, "event": to_json(event.event)}
+            return {"type": "repeat_and_select", **trials}
     raise errors.InvalidInput(f"event: {type(event).__name__} has no JSON form; use the mechanisms of this project")
 
 
@@ -120,4 +218,17 @@ def _rebuild(fields: Json) -> DpEvent:
             not rest and 0 < rate < math.inf and bound >= 1
         ):
             return dp_events.DiscreteLaplaceDpEvent(rate, bound)
-    raise ValueError("unknown type, unknown field or number out of range")
+    return _rebuild_other(fields)
+
+
+def _rebuild_other(fields: Json) -> DpEvent:
+    match fields:
+        case {"type": "laplace", "noise_multiplier": float(noise), **rest} if not rest:
+            return laplace(noise)
+        case {"type": "zcdp", "rho": float(rho), "xi": float(xi), **rest} if not rest:
+            return zcdp(rho, xi)
+        case {"type": "repeat_and_select", "mean": float(mean), "shape": float(shape), "event": inner, **rest} if (
+            not rest
+        ):
+            return select_from_many(from_json(inner), mean_trials=mean, shape=shape)
+    raise ValueError("unknown type, unknown field, or a number out of range or without a decimal point")

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import accounting, bisection, budget, calibration, events, rounding
+from privatekube.privacy import accounting, bisection, budget, calibration, events
 from privatekube.privacy.events import DpEvent
 
 _HALVINGS = 30
@@ -54,18 +54,14 @@ class RunPlan:
         return events.discrete_laplace(self.evaluation_scale, self.sensitivity)
 
     @property
+    def events(self) -> tuple[DpEvent, DpEvent, DpEvent]:
+        """The events of the statistics, of training and of evaluation."""
+        return self.statistics, self.training, self.evaluation
+
+    @property
     def composition(self) -> accounting.Composition:
         """The composition of the whole run."""
         return accounting.Composition((self.statistics,), ((self.training,), (self.evaluation,)))
-
-
-def steps_of(n_epochs: int, sampling_rate: float) -> int:
-    """Return the noisy steps of `n_epochs` expected passes at Poisson rate `sampling_rate`, rounded up.
-
-    >>> steps_of(3, 0.05)
-    60
-    """
-    return math.ceil(n_epochs / sampling_rate - rounding.RELATIVE_TOLERANCE * n_epochs / sampling_rate)
 
 
 def plan_run(

@@ -105,6 +105,34 @@ def discrete_laplace(rate: float, shift: int, order: float) -> float:
     return min(pure, _divergence(_log_sum(log_masses + _log_excess(log_ratios, order)), order))
 
 
+def laplace(noise_multiplier: float, order: float) -> float:
+    """Return the divergence of two Laplace distributions that are the L1 sensitivity apart.
+
+    With epsilon = 1 / noise_multiplier, A - 1 is (order (exp((order - 1) epsilon) - 1) + (order - 1)
+    (exp(-order epsilon) - 1)) / (2 order - 1), whose terms of first order in epsilon cancel.
+    Source: Mironov (2017), Proposition 6. It is convex in the shift, so the L1 sensitivity suffices for several values.
+
+    Args:
+        noise_multiplier: parameter b of the noise over the L1 sensitivity.
+        order: the Renyi order, above 1.
+    """
+    pure = 1 / noise_multiplier
+    width = 2 * order - 1
+    if order * pure < _SMALL:
+        powers = range(2, 9)
+        terms = (
+            pure**k / math.factorial(k) * order * (order - 1) * ((order - 1) ** (k - 1) + (-1) ** k * order ** (k - 1))
+            for k in powers
+        )
+        log_excess = math.log(math.fsum(terms) / width)
+    elif (order - 1) * pure < _LARGE:
+        above, below = math.expm1((order - 1) * pure), math.expm1(-order * pure)
+        log_excess = math.log((order * above + (order - 1) * below) / width)
+    else:
+        log_excess = (order - 1) * pure + math.log(order / width)
+    return min(pure, _divergence(log_excess, order))
+
+
 def _divergence(log_excess: float, order: float) -> float:
     return float(np.logaddexp(0.0, log_excess)) / (order - 1) * (1 + _SLACK)
 

@@ -232,6 +232,59 @@ def test_a_plan_that_no_noise_can_meet_is_refused_as_the_run_refuses_it(uri: str
     assert len(line.splitlines()) == 1
 
 
+def test_a_plan_file_is_solved_for_the_arguments_of_a_run(uri: str, tmp_path: Path) -> None:
+    shipped = str(Path(__file__).parents[2] / "pipelines" / "plan.yaml")
+    by_arguments = run(uri, "plan", *WHERE, "--set", "epsilon=0.1")
+    noise = [line for line in by_arguments.splitlines() if line.startswith(("noise of", "price on"))]
+    shown = run(uri, "plan", shipped, *WHERE, "--set", "epsilon=0.1")
+    assert all(line in shown for line in noise)
+    plan = json.loads(run(uri, "plan", shipped, *WHERE, "--set", "epsilon=0.1", "-o", "json"))["plan"]
+    assert plan["steps"]["dp_preprocess"] == {
+        "part": "all",
+        "mechanism": "discrete_laplace",
+        "scale": pytest.approx(200),
+        "sensitivity": 1,
+        "queries": 1,
+    }
+    assert plan["disjoint"] == ["train", "test"]
+
+
+def test_a_budget_without_a_plan_is_shown_at_its_price(uri: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("demand: {epsDel: {epsilon: 0.2, delta: 1e-9}}")
+    text = run(uri, "plan", str(path), *WHERE)
+    assert "price on each block: epsilon 0.2, delta 1e-09" in text
+    assert "noise of" not in text
+    path.write_text("demand: {renyi: [{alpha: 2, epsilon: 0.1}]}")
+    assert "would be refused" in run(uri, "plan", str(path), *WHERE, refused=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("steps: [{name: a, mechanism: magic}]", "step a: mechanism: 'magic' is unknown"),
+        ("steps: [{name: a, mechanism: gaussian, sensitivity: 1, share: 2}]", "step a: share: 2 must be"),
+        (
+            "steps: [{name: a, mechanism: gaussian, sensitivity: 1}, {name: a, mechanism: gaussian, sensitivity: 1}]",
+            "steps: 'a' is given twice",
+        ),
+        ("steps: [{name: a, mechanism: gaussian, sensitivity: 1, part: x}]", "part: 'x' of step a is not declared"),
+        ("steps: [{name: a, mechanism: event, event: {type: gaussian, noise_multiplier: 0.1}}]", "is below"),
+    ],
+)
+def test_a_plan_file_that_is_wrong_is_refused_in_one_line_and_nothing_is_charged(
+    uri: str, tmp_path: Path, text: str, fault: str
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    before = run(uri, "get", "blocks", "-o", "json")
+    line = run(uri, "plan", str(path), *WHERE, status=2)
+    assert line.startswith("error: ")
+    assert fault in line
+    assert len(line.splitlines()) == 1
+    assert run(uri, "get", "blocks", "-o", "json") == before
+
+
 def test_a_claim_is_planned_from_its_manifest(uri: str, tmp_path: Path) -> None:
     manifest = tmp_path / "claim.yaml"
     manifest.write_text(yaml.safe_dump(claims.to_wire(builders.claim("c", builders.allocate(0.3, blocks=1)))))

@@ -21,7 +21,7 @@ def test_a_price_names_every_order_of_every_block() -> None:
     )
     curves = [RenyiCurve((2, 8), (1.0, 5.0)), RenyiCurve((2, 4, 16), (1.0, 2.0, 5.0))]
     blocks = [builders.block(f"b{number}", curve) for number, curve in enumerate(curves)]
-    price = run_demand.price(plan, EpsilonDelta(1.0, 1e-9), blocks)
+    price = run_demand.price(plan.composition, EpsilonDelta(1.0, 1e-9), blocks)
     assert price.orders == (2, 4, 8, 16)
     demands = matching.demand(builders.allocate(demand=price), blocks)
     assert [amount.orders for amount in demands.values()] == [curve.orders for curve in curves]

@@ -9,7 +9,7 @@ import pytest
 from privatekube import config
 from privatekube.data import declare
 from privatekube.forecast import repetitions
-from privatekube.privacy import budget, planning
+from privatekube.privacy import budget, noisy_steps, planning
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
 from tests import builders
@@ -30,7 +30,7 @@ def plan() -> planning.RunPlan:
         delta=1e-9,
         statistics_fraction=run.statistics_fraction,
         sampling_rate=run.sampling_rate,
-        steps=planning.steps_of(run.n_epochs, run.sampling_rate),
+        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
         sensitivity=1,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privatekube import errors
-from privatekube.privacy import accounting, planning
+from privatekube.privacy import accounting, noisy_steps, planning
 
 
 def plan(**changes: float) -> planning.RunPlan:
@@ -54,7 +54,7 @@ def test_the_same_arguments_give_the_same_plan() -> None:
     ("n_epochs", "rate", "steps"), [(1, 1.0, 1), (3, 0.05, 60), (5, 0.1, 50), (1, 0.3, 4), (7, 0.07, 100)]
 )
 def test_steps_are_epochs_over_rate_rounded_up(n_epochs: int, rate: float, steps: int) -> None:
-    assert planning.steps_of(n_epochs, rate) == steps
+    assert noisy_steps.of_epochs(n_epochs, rate) == steps
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,34 @@ def test_sum_and_integral_agree_at_integer_orders(order: float) -> None:
         )
 
 
+def laplace_by_parts(noise: float, order: float) -> float:
+    """Integrate the divergence of two Laplace distributions one apart: its density ratio is constant but in between."""
+    a, b = 1 / noise, order
+    outside = (math.exp((b - 1) * a) + math.exp(-b * a)) / 2
+    between, _ = integrate.quad(lambda x: math.exp(a * ((1 - 2 * b) * x + b - 1)) * a / 2, 0, 1, epsabs=0, epsrel=1e-13)
+    return math.log(outside + between) / (order - 1)
+
+
+@pytest.mark.parametrize("order", [1.01, 1.5, 2.0, 8.0, 64.0])
+@pytest.mark.parametrize("noise", [0.3, 1.0, 4.0, 30.0])
+def test_a_laplace_curve_is_the_exact_divergence_and_never_below_it(noise: float, order: float) -> None:
+    exact = laplace_by_parts(noise, order)
+    assert renyi_divergence.laplace(noise, order) == pytest.approx(exact, rel=1e-8)
+
+
+@pytest.mark.parametrize("order", [1.01, 2.0, 64.0])
+def test_a_laplace_curve_of_large_noise_is_nearly_order_times_half_the_squared_epsilon(order: float) -> None:
+    for noise in (1e4, 1e6, 1e9):
+        assert renyi_divergence.laplace(noise, order) == pytest.approx(order / (2 * noise**2), rel=1e-2)
+
+
+def test_a_laplace_curve_has_no_step_where_its_formula_changes() -> None:
+    noises = [noise for middle in (6400.0, 2.1) for noise in (middle * 0.999, middle, middle * 1.001)]
+    values = [renyi_divergence.laplace(noise, 64.0) for noise in noises]
+    for near in (values[:3], values[3:]):
+        assert near[0] / near[1] == pytest.approx(near[1] / near[2], rel=1e-5)
+
+
 @pytest.mark.parametrize("order", [1.5, 2.0, 64.0, 1e6])
 def test_sampling_never_costs_more_than_no_sampling(order: float) -> None:
     for noise in (1e-3, 0.1, 1.0, 1e3):

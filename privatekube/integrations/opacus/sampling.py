@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from privatekube import errors
 from privatekube.integrations.opacus.planned import PlannedTraining
-from privatekube.privacy import planning
+from privatekube.privacy import noisy_steps
 from privatekube.training import randomness
 
 
@@ -45,7 +45,7 @@ class PoissonSampler(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Return the number of samples of a whole pass."""
-        return planning.steps_of(1, self._planned.sampling_rate)
+        return noisy_steps.of_epochs(1, self._planned.sampling_rate)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the indices of the units in each sample.
