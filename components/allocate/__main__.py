@@ -11,7 +11,7 @@ from privatekube.client import connect, run_demand
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
 from privatekube.resources.requests import RegisterRequest
-from privatekube.steps import arguments, documents, granted_blocks, paid_releases, public_log
+from privatekube.steps import arguments, documents, granted_blocks, interface, paid_releases, public_log
 from privatekube.storage import local_files, uris
 from privatekube.training import feasibility
 
@@ -24,7 +24,7 @@ def allocate(
     run_id: validation.Text,
     namespace: validation.Name,
     dataset: validation.Name,
-    n_blocks: validation.BlockCount,
+    n_blocks: validation.BlockCount = "all",
     conditions: pydantic.Json[validation.Conditions],
     epsilon: validation.Epsilon,
     delta: validation.Delta,
@@ -42,19 +42,49 @@ def allocate(
     max_text_len: validation.Count,
     embedding_dim: validation.Count,
     hidden_dim: validation.Count,
-    seed: validation.Seed,
+    seed: validation.Seed = 0,
     organisation: validation.Line,
     purpose: validation.Line,
     hyperparameters_chosen: validation.Line,
     prefix: validation.Text,
     training_memory: validation.Bytes,
-    grant: Path,
+    grant: interface.OutputArtifact,
 ) -> None:
     """Claim budget for a run under a name made from `run_id`: a repetition finds its own claim and pays once.
 
     Registers the Grant with the claim and writes it to the path `grant`. Refuses, before anything is claimed, what
     would let a later step fail: a `prefix` that cannot be written, a model that needs more than `training_memory`, a
     disk that is too full, and what `run_demand.of_run` refuses.
+
+    Args:
+        run_id: identifier of the run; it determines the name of the claim.
+        namespace: namespace of the blocks.
+        dataset: dataset of the blocks.
+        n_blocks: how many blocks: a number, or `all` that match.
+        conditions: conditions on block dimensions, as in an allocate request.
+        epsilon: epsilon that the whole run may cost.
+        delta: delta that the whole run may cost.
+        timeout_seconds: seconds to wait for the budget.
+        settle_after_seconds: after how many seconds without activity of the run its claim is settled.
+        statistics_fraction: share of epsilon for the statistics.
+        test_fraction: share of users held out.
+        task: `product` or `sentiment`.
+        model: `lstm`, `bow` or `feedforward`.
+        n_epochs: expected passes over the training data.
+        sampling_rate: Poisson sampling rate of training.
+        max_grad_norm: clipping norm of a unit's gradient.
+        learning_rate: learning rate of the optimizer.
+        vocab_size: bound of the token ids; others become the unknown word.
+        max_text_len: maximum number of tokens of a review.
+        embedding_dim: size of a token's embedding.
+        hidden_dim: size of the hidden layer.
+        seed: seed of the initial weights; noise has no seed.
+        organisation: who is responsible for the run, for the privacy card.
+        purpose: what the model is for, for the privacy card.
+        hyperparameters_chosen: how the values of these arguments were chosen, for the privacy card.
+        prefix: prefix where upload publishes the results; it must be writable.
+        training_memory: memory of the step that trains, such as 8Gi.
+        grant: the approved run: claim, blocks, noise of each step, training settings (JSON).
     """
     uris.require_writable(prefix)
     run = config.RunArguments(

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.privacy import accounting, budget, budget_text, events, rounding
 from privatekube.resources import summary
 from privatekube.resources.wire import common
-from privatekube.steps import arguments, documents, granted_blocks, paid_releases, public_log
+from privatekube.steps import arguments, documents, granted_blocks, interface, paid_releases, public_log
 
 
 def consume(
-    *, grant: Path, spend_statistics: Path, spend_training: Path, spend_evaluation: Path, receipt: Path
+    *,
+    grant: interface.Artifact,
+    spend_statistics: interface.Artifact,
+    spend_training: interface.Artifact,
+    spend_evaluation: interface.Artifact,
+    receipt: interface.OutputArtifact,
 ) -> None:
     """Commit the Grant's budget on each of its blocks, or fail and leave the claim to the exit task.
 
     The releases that are registered with the claim must be those of the Grant's plan, and the Grant that of the claim.
     They compose as they ran: statistics on all units, training and evaluation on disjoint parts. Together they must fit
     the Grant in the accounting of the blocks. The whole Grant is committed: it was planned to be used in full.
+
+    Args:
+        grant: from allocate.
+        spend_statistics: from dp_preprocess.
+        spend_training: from dp_train.
+        spend_evaluation: from dp_evaluate.
+        receipt: what was committed (JSON).
     """
     granted, digest = documents.read(documents.Grant, grant), documents.digest(grant.read_bytes())
     paths = (spend_statistics, spend_training, spend_evaluation)

@@ -9,16 +9,19 @@ from pathlib import Path
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.data import block_file, columns
-from privatekube.steps import arguments, documents, granted_blocks, public_log
+from privatekube.steps import arguments, documents, granted_blocks, interface, public_log
 from privatekube.storage import private_files, uris
 
 
-def download(*, grant: Path, blocks: Path) -> None:
+def download(*, grant: interface.Artifact, blocks: interface.OutputDataset) -> None:
     """Fetch every block of the Grant, check its digest and format, mark the claim's data as opened, and hand it on.
 
-    Writes one HDF5 file per block into the folder `blocks`, numbered in the Grant's order. The mark comes after the
-    checks and before any other step can read a block: a block that is missing, was altered, or cannot be trained on as
-    the Grant says, costs nothing.
+    The files are numbered in the Grant's order. The mark comes after the checks and before any other step can read a
+    block: a block that is missing, was altered, or cannot be trained on as the Grant says, costs nothing.
+
+    Args:
+        grant: from allocate.
+        blocks: one HDF5 file per block.
     """
     granted = documents.read(documents.Grant, grant)
     blocks.parent.mkdir(parents=True, exist_ok=True)

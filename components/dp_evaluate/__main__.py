@@ -8,18 +8,32 @@ from pathlib import Path
 from privatekube import config
 from privatekube.data import block_file
 from privatekube.privacy import mechanisms
-from privatekube.steps import arguments, documents, dp_step, public_log
+from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, evaluation, loop
 
 
 def dp_evaluate(
-    *, grant: Path, dataset: Path, checkpoint: Path, device: config.Device, metrics: Path, spend: Path
+    *,
+    grant: interface.Artifact,
+    dataset: interface.Dataset,
+    checkpoint: interface.Model,
+    device: config.Device = "auto",
+    metrics: interface.OutputArtifact,
+    spend: interface.OutputArtifact,
 ) -> None:
     """Release the noisy number of correct and wrong predictions per class, and the accuracy they imply.
 
     Adjacency: one privacy unit of the Grant added or removed; it moves the counts by at most its contribution bound
-    (L1). The held-out users are disjoint from those trained on. Writes `metrics` (accuracy with estimate, low and high
-    at 95 %, from sampling error and noise) and what it cost to `spend`.
+    (L1). The held-out users are disjoint from those trained on. Accuracy has an estimate and a 95 % interval, from
+    sampling error and noise.
+
+    Args:
+        grant: from allocate.
+        dataset: from dp_preprocess.
+        checkpoint: from dp_train.
+        device: `auto`, `cpu` or `cuda`.
+        metrics: accuracy with its confidence interval (JSON).
+        spend: what the counts cost (JSON).
     """
     dp_step.run(
         "dp_evaluate",

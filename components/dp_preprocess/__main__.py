@@ -7,16 +7,30 @@ from pathlib import Path
 
 from privatekube.data import block_file
 from privatekube.privacy import mechanisms
-from privatekube.steps import arguments, documents, dp_step, public_log
+from privatekube.steps import arguments, documents, dp_step, interface, public_log
 
 STARS = range(1, 6)
 
 
-def dp_preprocess(*, grant: Path, blocks: Path, dataset: Path, statistics: Path, spend: Path) -> None:
+def dp_preprocess(
+    *,
+    grant: interface.Artifact,
+    blocks: interface.Dataset,
+    dataset: interface.OutputDataset,
+    statistics: interface.OutputArtifact,
+    spend: interface.OutputArtifact,
+) -> None:
     """Merge the HDF5 files of the folder `blocks` and count reviews per category and star under DP, zeros included.
 
     Adjacency: one privacy unit of the Grant added or removed; it moves the counts by at most its contribution bound
-    (L1). Writes the merged blocks to `dataset`, the noisy counts to `statistics` and what they cost to `spend`.
+    (L1).
+
+    Args:
+        grant: from allocate.
+        blocks: from download.
+        dataset: the merged reviews (HDF5).
+        statistics: noisy counts (JSON).
+        spend: what the counts cost (JSON).
     """
 
     def release(granted: documents.Grant) -> dp_step.Release:

@@ -7,19 +7,32 @@ from pathlib import Path
 
 from privatekube import config
 from privatekube.data import block_file
-from privatekube.steps import arguments, documents, dp_step, public_log
+from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, loop, models, split
 
 
 def dp_train(
-    *, grant: Path, dataset: Path, statistics: Path, device: config.Device, checkpoint: Path, spend: Path
+    *,
+    grant: interface.Artifact,
+    dataset: interface.Dataset,
+    statistics: interface.Artifact,
+    device: config.Device = "auto",
+    checkpoint: interface.OutputModel,
+    spend: interface.OutputArtifact,
 ) -> None:
     """Train by DP-SGD with the Grant's noise, sampling rate, number of steps and training settings.
 
     Adjacency: one privacy unit of the Grant added or removed; its clipped gradient moves a step's sum by at most
     `max_grad_norm` (L2). Each unit is in each step's sample independently, with the Grant's sampling rate. Gradients
-    are normalised by the expected batch size, taken from the noisy `statistics`. Writes the model to `checkpoint` and
-    what the steps taken cost to `spend`.
+    are normalised by the expected batch size, taken from the noisy `statistics`.
+
+    Args:
+        grant: from allocate.
+        dataset: from dp_preprocess.
+        statistics: from dp_preprocess; the noisy total normalises gradients.
+        device: `auto`, `cpu` or `cuda`.
+        checkpoint: weights, configuration, vocabulary digest (torch).
+        spend: what the steps cost (JSON).
     """
     dp_step.run(
         "dp_train",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pydantic
-
 from privatekube import validation
 from privatekube.client import connect
-from privatekube.steps import arguments, public_log
+from privatekube.steps import arguments, interface, public_log
 
 
-def release(*, run_id: validation.Text, namespace: validation.Name, status: pydantic.Json[dict[str, Any]]) -> None:
+def release(*, run_id: validation.Text, namespace: validation.Name, status: interface.FinalStatus) -> None:
     """Return the budget if the run's data was never opened, otherwise consume it; do nothing after consume.
 
     Once the data was opened, nothing can prove that none of it leaked, so the budget is spent. The outcome follows from
     the claim alone; `status`, which Kubeflow reports about the run, is only logged.
+
+    Args:
+        run_id: identifier of the run.
+        namespace: namespace of the claim.
+        status: how the run ended; Kubeflow fills it in.
     """
     with connect.connect() as client:
         outcome = client.settle(f"{namespace}/{connect.claim_name(run_id)}")

@@ -11,25 +11,43 @@ import pydantic
 from privatekube import errors, validation
 from privatekube.client import connect
 from privatekube.resources.statement import SignedStatement
-from privatekube.steps import arguments, card_markdown, card_verification, documents, privacy_card, public_log
+from privatekube.steps import (
+    arguments,
+    card_markdown,
+    card_verification,
+    documents,
+    interface,
+    privacy_card,
+    public_log,
+)
 from privatekube.storage import local_files, uris
 
 
 def upload(
     *,
-    grant: Path,
-    receipt: Path,
-    statistics: Path,
-    checkpoint: Path,
-    metrics: Path,
+    grant: interface.Artifact,
+    receipt: interface.Artifact,
+    statistics: interface.Artifact,
+    checkpoint: interface.Model,
+    metrics: interface.Artifact,
     images: pydantic.Json[dict[str, str]],
     prefix: validation.Text,
-    location: Path,
+    location: interface.OutputString,
 ) -> None:
     """Write the six published files to a folder of the run below `prefix`, never over another run's.
 
     The Receipt is an input, so that publishing before paying cannot be wired, and only what it names is published. The
-    same files may be published again, and below another prefix as well. Writes the folder's URI to `location`.
+    same files may be published again, and below another prefix as well.
+
+    Args:
+        grant: from allocate.
+        receipt: from consume: proves that the run has paid.
+        statistics: from dp_preprocess.
+        checkpoint: from dp_train.
+        metrics: from dp_evaluate.
+        images: image of each step, for the privacy card; empty if none was used.
+        prefix: directory, gs:// or s3:// prefix; each run gets its own folder there.
+        location: URI of the run's folder.
     """
     granted = documents.read(documents.Grant, grant)
     paid = documents.read(documents.Receipt, receipt)

@@ -13,19 +13,33 @@ from pathlib import Path
 from privatekube import config
 from privatekube.data import block_file
 from privatekube.privacy import mechanisms
-from privatekube.steps import arguments, documents, dp_step, public_log
+from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, evaluation, loop
 
 CELLS = (True, False)
 
 
 def my_component(
-    *, grant: Path, dataset: Path, checkpoint: Path, device: config.Device, metrics: Path, spend: Path
+    *,
+    grant: interface.Artifact,
+    dataset: interface.Dataset,
+    checkpoint: interface.Model,
+    device: config.Device = "auto",
+    metrics: interface.OutputArtifact,
+    spend: interface.OutputArtifact,
 ) -> None:
     """Release the noisy number of correct and wrong predictions, and the accuracy they imply.
 
     Adjacency and sensitivity are those of dp_evaluate: each review of a privacy unit is in one of the two counts, so
     both together move by at most the unit's contribution bound (L1). The noise is what the Grant planned.
+
+    Args:
+        grant: from allocate.
+        dataset: from dp_preprocess.
+        checkpoint: from dp_train.
+        device: `auto`, `cpu` or `cuda`.
+        metrics: accuracy with its confidence interval (JSON).
+        spend: what the two counts cost (JSON).
     """
     dp_step.run(
         "dp_evaluate",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from privatekube import __version__, config, errors
-from privatekube.cli import console, output, pipeline_lint, tables, typer_app
+from privatekube.cli import component_files, console, output, pipeline_lint, tables, typer_app
 from privatekube.client import connect
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -301,6 +301,7 @@ def simulate(
 
 
 app.command()(pipeline_lint.lint)
+app.add_typer(component_files.app, name="component")
 
 
 def _find(resources: Sequence[R], kind: Kind, name: str, namespace: str | None) -> R:

@@ -54,7 +54,7 @@ def parse(step: Callable[..., None], words: Sequence[str]) -> dict[str, Any]:
     Raises:
         InvalidInput: an argument is unknown, missing, repeated or of another type.
     """
-    names = {_flag(name): name for name in inspect.signature(step).parameters}
+    names = {option(name): name for name in inspect.signature(step).parameters}
     values: dict[str, str] = {}
     for position in range(0, len(words), 2):
         flag, value = words[position], words[position + 1 : position + 2]
@@ -72,11 +72,16 @@ def usage(step: Callable[..., None]) -> str:
     lines = [inspect.getdoc(step) or "", "", "Arguments, each as --name value:"]
     for name, parameter in inspect.signature(step).parameters.items():
         default = "" if parameter.default is parameter.empty else f" (default {parameter.default})"
-        lines.append(f"  {_flag(name)}{default}")
+        lines.append(f"  {option(name)}{default}")
     return "\n".join(lines)
 
 
-def _flag(name: str) -> str:
+def option(name: str) -> str:
+    """Return the flag of a parameter on the command line.
+
+    >>> option("run_id")
+    '--run-id'
+    """
     return f"--{name.replace('_', '-')}"
 
 

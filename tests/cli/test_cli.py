@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -393,6 +394,21 @@ def test_a_pipeline_is_checked_for_people_and_for_programs(
     assert all(f"docs/lint.md#{rule}" in table.stdout for rule in rules)
 
 
+def test_a_component_file_is_checked_and_written(uri: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples" / "my_component", tmp_path / "my_component")
+    path = tmp_path / "my_component" / "component.yaml"
+    current = path.read_text()
+    folder = str(path.parent)
+    assert run(uri, "component", "check", folder) == ""
+    path.write_text(current.replace("Dataset", "Model"))
+    command = [sys.executable, "-m", "privatekube.cli", "component", "check", folder]
+    stale = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (stale.returncode, stale.stderr) == (1, "")
+    assert stale.stdout == f"{path}: is not what the program says; privatekube component generate {folder}\n"
+    assert run(uri, "component", "generate", folder) == f"wrote {path}\n"
+    assert path.read_text() == current
+
+
 def test_the_version_is_printed(uri: str) -> None:
     assert run(uri, "--version").strip() == "0.1.0"
 
@@ -404,3 +420,10 @@ def test_every_command_is_documented() -> None:
         assert command.callback.__doc__
         name = command.callback.__name__.replace("_", "-")
         assert f"privatekube {name}" in text
+    pages = "".join(page.read_text() for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            assert command.callback is not None
+            assert command.callback.__doc__
+            assert f"privatekube {group.name} {command.callback.__name__.replace('_', '-')}" in pages
