@@ -70,7 +70,7 @@ class ProblemReports:
         untold = [block for block in new_blocks if (block.meta.uid, status_events.NOT_ADMITTED) not in self._reported]
         if not untold:
             return
-        catalogue = Catalogue.of_admitted(blocks, read_world.earlier_records(self.store, blocks))
+        catalogue = Catalogue.of_admitted(blocks, read_world.earlier_records(self.store.recent_records(), blocks))
         for block in untold:
             self._is_untold(block, status_events.NOT_ADMITTED)
             try:

@@ -17,7 +17,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.ledger import Entry
-from privatekube.store.base import ResourceStore
+from privatekube.store.base import RecordSource, ResourceStore
 
 PRIVATE_KEY = "card-key"
 """The secret that holds the private key; in a cluster only the controller can read it."""
@@ -56,12 +56,12 @@ def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.Reso
     ).without(set_aside)
 
 
-def earlier_records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Records:
+def earlier_records(source: RecordSource, blocks: Iterable[PrivateDataBlock]) -> Records:
     """Return the records of deleted data, and the identities of the data of these records and of `blocks`."""
-    retired = store.list_retired()
+    retired = source.list_retired()
     declared = [*map(DeclaredData.of, blocks), *(record.declared for record in retired)]
     ids = dict.fromkeys(item.identity_id for item in declared if item is not None and item.identity_id is not None)
-    identities = {identity_id: _identity(store, identity_id) for identity_id in ids}
+    identities = {identity_id: _identity(source, identity_id) for identity_id in ids}
     return Records(retired, {key: identity for key, identity in identities.items() if identity is not None})
 
 
@@ -78,17 +78,19 @@ def _records(store: ResourceStore, blocks: Iterable[PrivateDataBlock]) -> Record
 
 
 def _records_for_new(store: ResourceStore, blocks: Collection[PrivateDataBlock]) -> Records:
-    """Return the records, with ledger and all claims if a new block is admissible or to be deleted."""
-    records = earlier_records(store, blocks)
-    decisions = admission.decide_admission(blocks, records)
+    """Return recent records if they refuse every new block; else all that is recorded, with ledger and all claims."""
+    source = store.recent_records()
+    recent = earlier_records(source, blocks)
+    decisions = admission.decide_admission(blocks, recent)
     if not any(isinstance(item, Admissible) or item.block.meta.is_deleted for item in decisions):
-        return records
+        return recent
+    records = recent if source is store else earlier_records(store, blocks)
     return replace(records, entries=store.ledger(), claims=store.list_claims())
 
 
-def _identity(store: ResourceStore, identity_id: str) -> DataIdentity | None:
+def _identity(source: RecordSource, identity_id: str) -> DataIdentity | None:
     try:
-        return store.identity(identity_id)
+        return source.identity(identity_id)
     except errors.CorruptData:  # one unreadable identity must not stop the pass; the data cannot be compared
         return None
 

@@ -15,7 +15,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.store import changes, kinds
-from privatekube.store.base import R, Resource, ResourceStore, V
+from privatekube.store.base import R, RecordSource, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
 from privatekube.store.quarantine import Quarantine
 from privatekube.store.unreadable import Unreadable, UnreadableBlock, UnreadableClaim
@@ -60,6 +60,11 @@ class Backend(ResourceStore):
             return []
         _, obstructed = Quarantine().split_claims(self.list_claims(open_only=True), (), unreadable)
         return obstructed
+
+    @override
+    def recent_records(self) -> RecordSource:
+        """Return this store: it is asked for the records as they are."""
+        return self
 
     @override
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:

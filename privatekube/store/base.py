@@ -24,7 +24,21 @@ R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 V = TypeVar("V")
 
 
-class ResourceStore(Protocol):
+class RecordSource(Protocol):
+    """Tells what was recorded of data: the records of deleted data, and the identities of data."""
+
+    def list_retired(self) -> list[RetiredData]:
+        """Return all records of deleted data, by dataset and digest."""
+
+    def identity(self, identity_id: str) -> DataIdentity | None:
+        """Return the identity of that id, or None.
+
+        Raises:
+            CorruptData: it cannot be read.
+        """
+
+
+class ResourceStore(RecordSource, Protocol):
     """Stores resources; every write is conditional on the resource_version that was read.
 
     Every method may raise StoreBusy. A write raises Conflict if another process wrote the resource first, and NotFound
@@ -79,8 +93,8 @@ class ResourceStore(Protocol):
     def retired(self, dataset: str, digest: str) -> RetiredData | None:
         """Return the record of deleted data, or None."""
 
-    def list_retired(self) -> list[RetiredData]:
-        """Return all records of deleted data, by dataset and digest."""
+    def recent_records(self) -> RecordSource:
+        """Return the records as they were at most a short while ago: enough to refuse a block, never to admit one."""
 
     def append(self, entry: Entry) -> None:
         """Add an entry to the ledger, chained to the last one; an entry whose identity is there already is skipped."""
@@ -110,13 +124,6 @@ class ResourceStore(Protocol):
 
     def keep_identity(self, identity: DataIdentity) -> None:
         """Store the identity of data; it is never changed or removed. Only data owner and control plane may read it."""
-
-    def identity(self, identity_id: str) -> DataIdentity | None:
-        """Return the identity of that id, or None.
-
-        Raises:
-            CorruptData: it cannot be read.
-        """
 
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context whose writes are made together or not at all, isolated from other processes; it nests.

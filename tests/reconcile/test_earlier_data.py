@@ -28,6 +28,7 @@ from tests.clock import FakeClock
 from tests.kubernetes import stores
 from tests.reconcile.cuts import FIRST_BUDGET, Cut, Made, make, source
 from tests.reconcile.harness import Plane
+from tests.store.remembering import RememberingStore
 
 SPENT = EpsilonDelta(0.75, 1e-7)
 EARLIER = Cut(start_day=0, end_day=2)
@@ -45,15 +46,16 @@ ANOTHER_CUT = {
 }
 
 
-@pytest.fixture(params=["sqlite", "memory", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])
+@pytest.fixture(params=["sqlite", "memory", "remembering", pytest.param("kubernetes", marks=pytest.mark.kubernetes)])
 def plane(request: pytest.FixtureRequest) -> Iterator[Plane]:
     clock = FakeClock()
     if request.param == "kubernetes":
         store = stores.open_empty(request.getfixturevalue("apiserver"), clock)
         yield Plane(store, clock=clock)
         store.close()
-    elif request.param == "memory":
-        yield Plane(MemoryStore(clock), clock=clock)
+    elif request.param in {"memory", "remembering"}:
+        of_kind = MemoryStore if request.param == "memory" else RememberingStore
+        yield Plane(of_kind(clock), clock=clock)
     else:
         yield Plane(SqliteStore(Path(":memory:"), clock=clock), clock=clock)
 

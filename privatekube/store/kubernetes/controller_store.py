@@ -19,9 +19,10 @@ from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
+from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
-from privatekube.store.base import R, Resource, V
+from privatekube.store.base import R, RecordSource, Resource, V
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import epochs
@@ -31,6 +32,7 @@ from privatekube.store.kubernetes.observer import Observer
 from privatekube.store.kubernetes.store import KubernetesStore
 from privatekube.store.kubernetes.watch_cache import Cache
 from privatekube.store.quarantine import Quarantine
+from privatekube.store.recent_records import RecentRecords
 from privatekube.store.unreadable import UnreadableBlock, UnreadableClaim
 
 _WRITERS = 8
@@ -64,6 +66,7 @@ class ControllerStore(KubernetesStore):
         self._caches: dict[str, Cache[Any]] = {kinds.BLOCK.name: self._blocks, kinds.CLAIM.name: self._claims}
         self._is_halted = False
         self._quarantine = Quarantine()
+        self._recent_records = RecentRecords(self)
 
     def start(self) -> None:
         """Start to list and watch both kinds."""
@@ -163,6 +166,16 @@ class ControllerStore(KubernetesStore):
     @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
         return list(self._pool.map(lambda call: call(), calls)) if len(calls) > 1 else super().concurrently(calls)
+
+    @override
+    def list_retired(self) -> list[RetiredData]:
+        records = super().list_retired()
+        self._recent_records.keep(records)
+        return records
+
+    @override
+    def recent_records(self) -> RecordSource:
+        return self._recent_records
 
     @override
     def append(self, entry: Entry) -> None:
