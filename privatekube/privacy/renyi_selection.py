@@ -30,14 +30,14 @@ def best_of_trials(trial: Callable[[float], float], order: float, *, mean_trials
         mean_trials: the mean number of trials, at least 1.
         shape: of their distribution; 1 is geometric, 0 logarithmic.
     """
-    log_chances = _log_chances(mean_trials, shape)
-    second = min((1 - 1 / at) * trial(at) + log_chances / at for at in _HELPING_ORDERS)
+    chances = log_chances(mean_trials, shape)
+    second = min((1 - 1 / at) * trial(at) + chances / at for at in _HELPING_ORDERS)
     orders = (order, *(at for at in _HELPING_ORDERS if at > order))
     return min(trial(at) + math.log(mean_trials) / (at - 1) for at in orders) + (1 + shape) * second
 
 
 @functools.lru_cache(maxsize=256)
-def _log_chances(mean_trials: float, shape: float) -> float:
+def log_chances(mean_trials: float, shape: float) -> float:
     """Return log(1 / gamma) of the distribution with that mean, from above, where it costs more."""
     if mean_trials == 1:
         return 0.0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from privatekube import errors
+from privatekube.integrations import opacus
 from privatekube.integrations.opacus import PlannedPrivacyEngine, PlannedTraining
 from privatekube.privacy import events
 
@@ -78,6 +77,23 @@ def test_a_whole_training_takes_the_planned_steps_and_says_what_they_cost() -> N
     assert released.event == PLANNED.event
     assert released.value is training.plain
     assert not any(torch.equal(old, new) for old, new in zip(before, training.weights(), strict=True))
+
+
+def test_the_plain_loop_trains_as_planned() -> None:
+    model = nn.Linear(FEATURES, 2)
+    before = model.weight.detach().clone()
+    released = opacus.train(
+        PLANNED,
+        module=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=1.0),
+        dataset=dataset(),
+        loss=nn.functional.cross_entropy,
+        expected_batch_size=EXPECTED_BATCH,
+        max_contribution=1,
+    )
+    assert released.value is model
+    assert released.event == PLANNED.event
+    assert not torch.equal(before, model.weight)
 
 
 def noise_of_steps(planned: PlannedTraining) -> np.ndarray:
@@ -252,6 +268,16 @@ def test_batches_of_another_loader_are_refused() -> None:
     assert all(torch.equal(old, new) for old, new in zip(before, training.weights(), strict=True))
 
 
+def test_gradients_of_two_passes_over_a_sample_are_refused() -> None:
+    training = Training(data_loader=poisson_loader(dataset=dataset(400)))
+    features, labels = next(iter(training.loader))  # empty with a chance of 1e-50
+    training.optimizer.zero_grad()
+    for _ in range(2):
+        torch.autograd.backward(nn.functional.cross_entropy(training.model(features), labels))
+    with pytest.raises(errors.InvalidInput, match="batch: is not the next sample"):
+        training.optimizer.step()
+
+
 def test_a_loop_that_leaves_out_empty_samples_is_refused() -> None:
     """Whether a step was taken would depend on the data: the noise of an empty sample is part of the plan."""
     planned = PlannedTraining(noise_multiplier=2.0, sampling_rate=0.02, steps=50, max_grad_norm=0.5)
@@ -365,12 +391,8 @@ def test_a_plan_has_no_off_switch(name: str, value: float) -> None:
         PlannedTraining(**numbers | {name: value})  # type: ignore[arg-type]  # wrong values on purpose
 
 
-def test_without_opacus_the_error_says_what_to_install() -> None:
-    program = (
-        "import sys; sys.modules['opacus'] = None\n"
-        "from privatekube import errors\n"
-        "try:\n    import privatekube.integrations.opacus\n"
-        "except errors.MissingExtra as error:\n    print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("this needs the extra training: pip install 'privatekube[training]'")
+def test_a_step_of_a_plan_is_trained_with_its_parameters() -> None:
+    parameters = {"noise_multiplier": 2.0, "sampling_rate": 0.25, "steps": 6}
+    assert PlannedTraining.of(parameters, max_grad_norm=0.5) == PLANNED
+    with pytest.raises(errors.InvalidInput, match="have no noise_multiplier; choose a step of DP-SGD"):
+        PlannedTraining.of({"scale": 2.0}, max_grad_norm=0.5)

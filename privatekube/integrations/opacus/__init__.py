@@ -12,6 +12,8 @@ A script that calls `PrivacyEngine().make_private(...)` keeps its loop:
             loss(model(features), labels).backward()
             optimizer.step()
     released = engine.released(model)  # the trained module, and the DpEvent of the steps that were taken
+
+`train` is this loop, for a script that has none.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from privatekube import errors
 try:
     from privatekube.integrations.opacus.engine import PlannedPrivacyEngine as PlannedPrivacyEngine
     from privatekube.integrations.opacus.planned import PlannedTraining as PlannedTraining
+    from privatekube.integrations.opacus.training import train as train
 except ImportError as error:
     missing = errors.missing_extra(error, extra="training")
     if missing is None:
         raise
     raise missing from error
 
-__all__ = ["PlannedPrivacyEngine", "PlannedTraining"]
+__all__ = ["PlannedPrivacyEngine", "PlannedTraining", "train"]

@@ -150,11 +150,10 @@ class PlannedPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus has n
     def _wrapped(self, module: nn.Module, loss_reduction: str) -> nn.Module:
         """Return the module with Opacus' hooks, which form the gradient of each item."""
         try:
-            wrapped: Any = self._prepare_model(module, loss_reduction=loss_reduction, grad_sample_mode="hooks")
+            wrapped = self._prepare_model(module, loss_reduction=loss_reduction, grad_sample_mode="hooks")
         except UnsupportedModuleError as error:
             fault = str(error).splitlines()[0]
             raise errors.InvalidInput(f"module: {fault}; call PrivacyEngine.get_compatible_module") from error
-        wrapped.forbid_grad_accumulation()
         return cast("nn.Module", wrapped)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from privatekube import errors
 from privatekube.privacy import events
 from privatekube.privacy.events import DpEvent
+
+_OF_PLAN = ("noise_multiplier", "sampling_rate", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,25 @@ class PlannedTraining:
         _ = self.event  # checks its own numbers
         if not 0 < self.max_grad_norm < math.inf:
             raise errors.invalid("max_grad_norm", self.max_grad_norm, "must be positive and finite", "correct it")
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], *, max_grad_norm: float) -> PlannedTraining:
+        """Return the training that a plan's step, or a trial of one, has the parameters of.
+
+        Args:
+            parameters: with `noise_multiplier`, `sampling_rate` and `steps`.
+            max_grad_norm: the clipping norm, which costs nothing by itself.
+
+        Raises:
+            InvalidInput: they are not those of DP-SGD.
+
+        >>> PlannedTraining.of({"noise_multiplier": 2.0, "sampling_rate": 0.5, "steps": 4}, max_grad_norm=1.0).steps
+        4
+        """
+        missing = [name for name in _OF_PLAN if name not in parameters]
+        if missing:
+            raise errors.invalid("parameters", dict(parameters), f"have no {missing[0]}", "choose a step of DP-SGD")
+        return cls(**{name: parameters[name] for name in _OF_PLAN}, max_grad_norm=max_grad_norm)
 
     @property
     def event(self) -> DpEvent:
