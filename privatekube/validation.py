@@ -14,9 +14,13 @@ n_epochs: 0 must be greater than or equal to 1; change it
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from types import UnionType
 from typing import Annotated
 
 import pydantic
+
+from privatekube import errors
 
 _SHOWN_CHARACTERS = 80
 
@@ -36,6 +40,33 @@ def first_fault(error: pydantic.ValidationError) -> str:
         value = value[: _SHOWN_CHARACTERS - 3] + "..."
     bound = re.sub(r"^(Value error, |\w+ should (?=\w))", _must, fault["msg"])
     return f"{name}: {value} {bound}; change it"
+
+
+def require_type(name: str, value: object, kind: type | UnionType) -> None:
+    """Check the type of an argument, where a caller without a type checker may pass anything.
+
+    Raises:
+        InvalidInput: it is another one; the value is not quoted, which may be anything.
+
+    >>> require_type("claim_id", 5, str)
+    Traceback (most recent call last):
+    privatekube.errors.InvalidInput: claim_id: must be of the type str, not int; pass one
+    """
+    if not isinstance(value, kind):
+        expected = kind.__name__ if isinstance(kind, type) else str(kind)
+        given = type(value).__name__
+        raise errors.InvalidInput(f"{name}: must be of the type {expected}, not {given}; pass one")
+
+
+def require_types(name: str, values: object, kind: type) -> None:
+    """Check that an argument is a list, or the like, whose items are of a type.
+
+    Raises:
+        InvalidInput: it is not, or an item is of another type.
+    """
+    require_type(name, values, Sequence)
+    for item in values if isinstance(values, Sequence) else ():
+        require_type(name, item, kind)
 
 
 def _must(match: re.Match[str]) -> str:

@@ -123,7 +123,7 @@ def plan(
 
             namespace, request = claim_file.read_claim(file)
             prediction = forecast.forecast_request(client, namespace, request)
-            output.show_forecast(prediction, request, output_format)
+            output.show_forecast(prediction, output_format)
         else:
             run = config.load_arguments(arguments, set_ or [])
             demand = _demand(client, run, file)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from rich.table import Table
 
-from privatekube.cli import console, forecast_text, plan_text, tables
+from privatekube.cli import console, plan_text, tables
+from privatekube.forecast import text
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
-from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.wire import blocks, claims, common
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
@@ -73,10 +73,10 @@ def show_replay(scenario: Scenario, result: Replay, policy: Mapping[str, str], o
     write({"scenario": scenario.name, **policy, **granted, **times, "blocks": per_block}, output_format)
 
 
-def show_forecast(forecast: Forecast, request: AllocateRequest, output_format: Format) -> None:
+def show_forecast(forecast: Forecast, output_format: Format) -> None:
     """Print what would happen to a request, and how many such requests fit."""
-    lines = [*forecast_text.lines(forecast, request), *forecast_text.fitting(forecast, "request")]
-    _show_document(forecast_text.to_json(forecast), lines, output_format)
+    lines = [*text.lines(forecast), *text.fitting(forecast, "request")]
+    _show_document(text.to_json(forecast), lines, output_format)
 
 
 def show_plan(
@@ -91,18 +91,18 @@ def show_plan(
         output_format: how to print.
     """
     lines = [
-        *forecast_text.lines(forecast, demand.request),
+        *text.lines(forecast),
         *plan_text.lines(demand, blocks),
-        *forecast_text.fitting(forecast, "run"),
+        *text.fitting(forecast, "run"),
     ]
-    _show_document(forecast_text.to_json(forecast) | plan_text.to_json(demand, blocks), lines, output_format)
+    _show_document(text.to_json(forecast) | plan_text.to_json(demand, blocks), lines, output_format)
 
 
 def show_explanation(claim: PrivacyBudgetClaim, forecast: Forecast | None, output_format: Format) -> None:
     """Print why a claim waits or was refused."""
     state = summary.state(claim)
-    document = {} if forecast is None else forecast_text.to_json(forecast)
-    lines = forecast_text.explanation(claim, state, forecast)
+    document = {} if forecast is None else text.to_json(forecast)
+    lines = text.explanation(claim, state, forecast)
     _show_document({"claim": claim.id, "state": str(state), **document}, lines, output_format)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
-from privatekube.privacy import event_text
+from privatekube.privacy import budget_text, event_text
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
-from privatekube.resources import summary, transitions
+from privatekube.resources import details, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
@@ -109,50 +109,20 @@ def block_details(block: PrivateDataBlock) -> Iterator[Table]:
 
     Renyi curves are shown at the order at which most is left.
     """
-    yield _facts(
-        ("block", block.id),
-        ("dataset", block.spec.dataset),
-        ("data", block.spec.data_source),
-        ("digest", block.content_digest or "not stated"),
-        *(
-            (dimension.attribute, dimension.numeric_value or dimension.string_value)
-            for dimension in block.spec.dimensions
-        ),
-        ("created", _time(block.meta.creation_time_ms)),
-    )
-    status = transitions.status_of(transitions.initialize_status(block))
-    yield _budgets(
-        status.pending + status.available,
-        [
-            ("initial", block.spec.initial_budget),
-            ("locked", status.pending),
-            ("available", status.available),
-            *((f"acquired by {claim}", amount) for claim, amount in status.acquired.items()),
-            *((f"committed by {claim}", amount) for claim, amount in status.committed.items()),
-            *((f"requested by {claim}, which waits", amount) for claim, amount in status.reserved.items()),
-        ],
-    )
+    yield _facts(*details.block_facts(block))
+    yield _budgets(summary.left_amount(block), details.block_amounts(block))
 
 
 def claim_details(claim: PrivacyBudgetClaim) -> Iterator[Table]:
     """Yield what a claim is, its requests with their answers, and what it holds on which block."""
-    yield _facts(
-        ("claim", claim.id),
-        ("data opened", "yes" if claim.spec.data_opened else "no"),
-        ("settled by", _settled_by(claim)),
-        ("created", _time(claim.meta.creation_time_ms)),
-    )
+    yield _facts(*details.claim_facts(claim))
     table = Table("request", "action", "answer", "reason", box=None)
     for index, request in enumerate(claim.spec.requests):
         response = claim.response_at(index)
         answer = "not yet" if response is None else str(response.state)
         table.add_row(str(index), type(request.action).__name__, answer, _reason(request, response))
     yield table
-    holdings = [
-        *((f"waits for, on {block_id}", amount) for block_id, amount in claim.status.reserved.items()),
-        *((f"acquired on {block_id}", amount) for block_id, amount in claim.status.acquired.items()),
-        *((f"committed on {block_id}", amount) for block_id, amount in claim.status.committed.items()),
-    ]
+    holdings = details.claim_amounts(claim)
     if holdings:
         yield _budgets(holdings[0][1], holdings)
 
@@ -180,17 +150,6 @@ def _name_column(title: str) -> Column:
     return Column(title, overflow="fold")
 
 
-def _settled_by(claim: PrivacyBudgetClaim) -> str:
-    """Say what settled a claim, or what will."""
-    settlement, after = claim.status.settlement, claim.spec.settle_after
-    if settlement is not None:
-        return f"the control plane, at {_time(settlement.time_ms)}"
-    if not claim.is_waiting and not claim.holds_budget:
-        return "nothing: it holds no budget"
-    stated = "" if after is None else f"at {_time(after.at_ms)}, at the latest "
-    return f"its run, or else {stated}the policy's settle_within after its grant"
-
-
 def _facts(*rows: tuple[str, object]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
@@ -200,16 +159,10 @@ def _facts(*rows: tuple[str, object]) -> Table:
 
 def _budgets(left: PrivacyBudget, rows: list[tuple[str, PrivacyBudget]]) -> Table:
     """Return a row for each amount: its epsilon and delta, or its Renyi epsilon at the best order of `left`."""
-    if not isinstance(left, RenyiCurve):
-        table = Table("budget", "epsilon", "delta", box=None)
-        for name, amount in rows:
-            table.add_row(name, *(f"{value:.6g}" for value in amount.values))
-        return table
-    order, _ = left.best_order()
-    table = Table("budget", f"renyi at order {order:g}", box=None, caption="the whole curves: -o yaml")
-    for name, amount in rows:
-        value = amount.at(order) if isinstance(amount, RenyiCurve) else None
-        table.add_row(name, "-" if value is None else f"{value:.6g}")
+    header, lines = budget_text.columns(rows, left=left)
+    table = Table(*header, box=None, caption="the whole curves: -o yaml" if isinstance(left, RenyiCurve) else None)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 
@@ -226,10 +179,6 @@ def _reason(request: Request, response: Response | None) -> str:
     if isinstance(request.action, AllocateRequest) and isinstance(response.detail, AllocateResponse):
         return summary.number_of_blocks(len(response.detail.budgets))
     return ""
-
-
-def _time(unix_ms: int | None) -> str:
-    return "not yet" if unix_ms is None else format_time(unix_ms)
 
 
 def _age(meta: ObjectMeta) -> str:

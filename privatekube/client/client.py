@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from privatekube import errors
+from privatekube import errors, validation
 from privatekube.client import allocation
 from privatekube.client.allocation import Allocation
 from privatekube.client.claim_writer import ClaimWriter
@@ -68,12 +69,16 @@ class BudgetClient(StoreClient):
             The claim, which holds the budget.
 
         Raises:
-            InvalidInput: fewer blocks match than the request needs; nothing is written.
+            InvalidInput: fewer blocks match than the request needs, or an argument does not fit; nothing is written.
             BudgetUnavailable: waiting could not help; nothing is written.
             DeadlineExceeded: it was not granted in time; the request is withdrawn.
             AlreadyExists: the name is taken by another request.
             StoreBusy: the control plane did not answer.
         """
+        validation.require_type("request", request, AllocateRequest)
+        validation.require_type("timeout_seconds", timeout_seconds, float | int)
+        if not math.isfinite(timeout_seconds):
+            raise errors.invalid("timeout_seconds", timeout_seconds, "must be finite", "set how long to wait")
         timed_request = replace(request, timeout_ms=max(1, round(timeout_seconds * 1000)))
         return allocation.allocate(self._claims, Allocation(namespace, name, timed_request, settle_after_seconds))
 
@@ -177,6 +182,7 @@ class BudgetClient(StoreClient):
             BudgetExceeded: the step has released something else under the claim, or its data was not opened.
             StoreBusy: the control plane did not answer.
         """
+        validation.require_type("release", release, RegisterRequest)
         with self.store.transaction():
             claim = self.get_claim(claim_id)
             if release.step not in claim.releases:  # else a refused step that is repeated would fill the claim
@@ -201,6 +207,7 @@ class BudgetClient(StoreClient):
             NotFound: no such claim exists.
             BudgetExceeded: the data was opened, so the budget cannot be released.
         """
+        validation.require_type("claim_id", claim_id, str)
         self.passes.release(self._claims, claim_id)
 
     def settle(self, claim_id: str) -> Outcome:
@@ -212,4 +219,5 @@ class BudgetClient(StoreClient):
         Returns:
             What was done; `Outcome.NO_CLAIM` if no such claim exists: a run may end before it has one.
         """
+        validation.require_type("claim_id", claim_id, str)
         return self.passes.settle(self._claims, claim_id)

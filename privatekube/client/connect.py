@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from privatekube import errors
+from privatekube import errors, validation
 from privatekube.storage import private_files
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def connect(uri: str | None = None) -> BudgetClient:
         ...     client.list_blocks()
         []
     """
-    name = uri or os.environ.get(STORE) or DEFAULT_STORE
+    name = (os.environ.get(STORE) or DEFAULT_STORE) if uri is None else uri
     require_store(name, source=STORE if uri is None else "store")
     scheme, _, context = name.partition("://")
     try:
@@ -59,6 +59,7 @@ def require_store(uri: str, *, source: str) -> None:
     Raises:
         InvalidInput: it does not.
     """
+    validation.require_type(source, uri, str)
     if uri.partition("://")[0] != _CLUSTER and uri.removeprefix(_FILE) in ("", uri):
         raise errors.invalid(source, uri, "is not a store", f"write {_FILE}path/to/state.db, or {_CLUSTER}")
 

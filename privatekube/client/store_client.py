@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
+from privatekube import validation
 from privatekube.client import stored
 from privatekube.client.embedded import Embedded
 from privatekube.client.passes import Passes
@@ -77,6 +78,7 @@ class StoreClient:
             CorruptData: what cannot be read may have the data of a block; in a cluster the controller tells it in an
                 Event of the block.
         """
+        identities = list(_checked(blocks, identities))
         for block in blocks:
             budget.require_amount(f"initial budget of {block.id}", block.spec.initial_budget)
         with self.store.transaction():
@@ -96,7 +98,7 @@ class StoreClient:
         Returns:
             Existing blocks, by the id of the identity of the new blocks.
         """
-        return block_admission.indistinct(self.store, blocks, identities)
+        return block_admission.indistinct(self.store, blocks, _checked(blocks, identities))
 
     def delete_block(self, namespace: str, name: str) -> None:
         """Delete a block; the record of what was committed on its data is kept.
@@ -205,3 +207,12 @@ class StoreClient:
             InvalidInput: a value is unknown, or the combination cannot be used; in a cluster, every change.
         """
         self.passes.set_policy(settings)
+
+
+def _checked(blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity]) -> list[DataIdentity]:
+    """Return the identities of blocks, after a check of the types of both."""
+    validation.require_types("blocks", blocks, PrivateDataBlock)
+    validation.require_type("identities", identities, Iterable)
+    given = list(identities)
+    validation.require_types("identities", given, DataIdentity)
+    return given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from privatekube import errors
+from privatekube import errors, validation
 from privatekube.resources import matching
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -20,6 +20,7 @@ def block(store: ResourceStore, block_id: str) -> PrivateDataBlock:
     Raises:
         NotFound: no such block exists.
     """
+    validation.require_type("block_id", block_id, str)
     stored_block = store.get_block(block_id)
     if stored_block is None:
         raise errors.NotFound(f"block {block_id}: does not exist; see privatekube get blocks")
@@ -32,6 +33,7 @@ def claim(store: ResourceStore, claim_id: str) -> PrivacyBudgetClaim:
     Raises:
         NotFound: no such claim exists.
     """
+    validation.require_type("claim_id", claim_id, str)
     stored_claim = store.get_claim(claim_id)
     if stored_claim is None:
         raise errors.NotFound(f"claim {claim_id}: does not exist; see privatekube get claims")
@@ -42,8 +44,9 @@ def matching_blocks(store: ResourceStore, namespace: str, request: AllocateReque
     """Return the blocks of a namespace that a request could be granted on.
 
     Raises:
-        InvalidInput: fewer match than the request needs; the message has both numbers.
+        InvalidInput: fewer match than the request needs, and the message has both numbers; or it is not a request.
     """
+    validation.require_type("request", request, AllocateRequest)
     blocks = matching.candidates(request, namespace, store.list_blocks(namespace))
     matching.require_enough(request, len(blocks))
     return blocks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from privatekube import errors
+from privatekube import errors, html_table
 from privatekube.client.store_client import StoreClient
 from privatekube.engine import allocate_requests, unlocking
 from privatekube.forecast import repetitions
@@ -52,6 +52,11 @@ class Forecast:
     fitting_demand: PrivacyBudget | None = None
     fitting_blocks: tuple[str, ...] = ()
     repetitions: int = 0
+
+    def _repr_html_(self) -> str:
+        from privatekube.forecast import text  # noqa: PLC0415 - it describes what is defined here
+
+        return html_table.table(("forecast",), ([line] for line in (*text.lines(self), *text.fitting(self, "request"))))
 
 
 def forecast_request(client: StoreClient, namespace: str, request: AllocateRequest) -> Forecast:

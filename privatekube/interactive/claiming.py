@@ -13,7 +13,8 @@ from privatekube.interactive.approval import Approval
 from privatekube.interactive.terms import Terms
 from privatekube.privacy.adaptive import Allowance
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources.requests import RegisterRequest
+from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.wire import common
 from privatekube.steps import documents, granted_blocks, paid_releases
 from privatekube.storage import uris
@@ -32,17 +33,44 @@ class Obtained:
     allowance: Allowance
 
 
-def obtain(client: BudgetClient, terms: Terms, run_id: str) -> Obtained:
-    """Claim budget, wait for it, and register what was approved; see `RunClient.claim` for what is raised."""
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a run requests of the blocks that match now.
+
+    Args:
+        unit: the privacy unit of all of them.
+        max_contribution: how many records a unit has at most in a block.
+        allowance: what the mechanisms of the run may cost.
+        request: the claim's request.
+    """
+
+    unit: PrivacyUnit
+    max_contribution: int
+    allowance: Allowance
+    request: AllocateRequest
+
+
+def demand_of(client: BudgetClient, terms: Terms) -> Demand:
+    """Return what a run requests.
+
+    Raises:
+        InvalidInput: fewer blocks match than requested, or they have different units or accountings.
+    """
     wanted = run_demand.request_for(terms.dataset, terms.blocks, terms.conditions)
     blocks = client.matching_blocks(terms.namespace, wanted)
     unit, max_contribution = run_demand.privacy_unit(blocks)
-    demand = EpsilonDelta(terms.epsilon, terms.delta)
-    allowance = Allowance.on(demand, orders=run_demand.renyi_orders(blocks))
+    allowance = Allowance.on(EpsilonDelta(terms.epsilon, terms.delta), orders=run_demand.renyi_orders(blocks))
+    request = run_demand.request_for(terms.dataset, terms.blocks, terms.conditions, allowance.price)
+    return Demand(unit, max_contribution, allowance, request)
+
+
+def obtain(client: BudgetClient, terms: Terms, run_id: str) -> Obtained:
+    """Claim budget, wait for it, and register what was approved; see `RunClient.claim` for what is raised."""
+    demand = demand_of(client, terms)
     claim = client.allocate(
         terms.namespace,
         connect.claim_name(run_id),
-        run_demand.request_for(terms.dataset, terms.blocks, terms.conditions, allowance.price),
+        demand.request,
         timeout_seconds=terms.timeout_seconds,
         settle_after_seconds=terms.settle_after_seconds,
     )
@@ -51,12 +79,12 @@ def obtain(client: BudgetClient, terms: Terms, run_id: str) -> Obtained:
         claim=claim.id,
         epsilon=terms.epsilon,
         delta=terms.delta,
-        unit=unit,
-        max_contribution=max_contribution,
+        unit=demand.unit,
+        max_contribution=demand.max_contribution,
         blocks=granted_blocks.of_claim(client, claim),
     )
     client.register_release(claim.id, RegisterRequest(paid_releases.APPROVAL, (approval.digest,)))
-    return Obtained(approval, allowance)
+    return Obtained(approval, demand.allowance)
 
 
 def checked_blocks(approval: Approval) -> list[block_file.Block]:

@@ -7,11 +7,28 @@ from typing import TYPE_CHECKING
 
 from privatekube import errors
 from privatekube.client.client import BudgetClient
+from privatekube.resources import html
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
 
 if TYPE_CHECKING:
     from privatekube.interactive.run import Run
 
 ALL = "all"
+
+
+class BlockList(list[PrivateDataBlock]):
+    """Blocks, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return html.block_list(self)
+
+
+class ClaimList(list[PrivacyBudgetClaim]):
+    """Claims, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return html.claim_list(self)
 
 
 class RunClient(BudgetClient):
@@ -25,6 +42,14 @@ class RunClient(BudgetClient):
         Traceback (most recent call last):
         privatekube.errors.InvalidInput: epsilon: 0 must be greater than 0; change it
     """
+
+    def list_blocks(self, namespace: str | None = None) -> BlockList:
+        """Return the blocks of `namespace`, or all, in order of creation; a notebook shows them as a table."""
+        return BlockList(super().list_blocks(namespace))
+
+    def list_claims(self, namespace: str | None = None) -> ClaimList:
+        """Return the claims of `namespace`, or all, in order of creation; a notebook shows them as a table."""
+        return ClaimList(super().list_claims(namespace))
 
     def claim(
         self,

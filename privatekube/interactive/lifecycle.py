@@ -11,6 +11,8 @@ from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.data import block_file
+from privatekube.forecast import forecast
+from privatekube.forecast.forecast import Forecast
 from privatekube.interactive import claiming
 from privatekube.interactive.approval import Approval
 from privatekube.interactive.claiming import Obtained
@@ -74,6 +76,15 @@ class Lifecycle:
     def receipt(self) -> documents.Receipt | None:
         """What was committed, and for which releases; None before the run has paid, and if it gave its budget back."""
         return self._receipt
+
+    def forecast(self) -> Forecast:
+        """Return what would happen if the run claimed its budget now; nothing is written.
+
+        Raises:
+            InvalidInput: the blocks that match have different units or accountings, or are too few.
+        """
+        request = claiming.demand_of(self._client, self._terms).request
+        return forecast.forecast_request(self._client, self._terms.namespace, request)
 
     def open(self) -> block_file.Block:
         """Return the records of all blocks; from here on the budget cannot come back.

@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.privacy import accounting, renyi_divergence, rounding
-from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.privacy import accounting, events, rounding
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.events import DpEvent
 
 
@@ -47,8 +47,8 @@ class Allowance:
         """
         if orders is None:
             return cls(demand, demand)
-        curve = RenyiCurve(orders, tuple(renyi_divergence.pure(demand.epsilon, order) for order in orders))
-        return cls(EpsilonDelta(demand.epsilon), curve)
+        randomised_response = events.discrete_laplace(1 / demand.epsilon, 1)  # its sign is one
+        return cls(EpsilonDelta(demand.epsilon), accounting.renyi_cost(randomised_response, orders))
 
     def require_room(self, what: str, costs: Iterable[EpsilonDelta]) -> None:
         """Check that costs may be spent together.

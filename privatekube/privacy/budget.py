@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from privatekube import errors
+from privatekube import errors, html_table
 from privatekube.privacy import rounding
 from privatekube.privacy.orders import INFINITE_ORDER, sorted_positions
 
@@ -121,6 +121,9 @@ class EpsilonDelta:
     def __str__(self) -> str:
         return self.text()
 
+    def _repr_html_(self) -> str:
+        return html_table.table(("epsilon", "delta"), [[f"{value:.6g}" for value in self.values]])
+
 
 @dataclass(frozen=True, slots=True)
 class RenyiCurve:
@@ -142,7 +145,7 @@ class RenyiCurve:
     epsilons: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        orders, epsilons = tuple(map(float, self.orders)), tuple(map(float, self.epsilons))
+        orders, epsilons = _floats("orders", self.orders), _floats("epsilons", self.epsilons)
         if not orders or len(orders) != len(epsilons):
             raise errors.InvalidBudget("renyi: needs at least one order, and one epsilon per order")
         if not all(map(math.isfinite, epsilons)):
@@ -263,6 +266,17 @@ class RenyiCurve:
 
     def __str__(self) -> str:
         return self.text()
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{order:g}", f"{epsilon:.6g}") for order, epsilon in self.as_pairs()]
+        return html_table.table(("order", "renyi epsilon"), rows)
+
+
+def _floats(name: str, values: Iterable[float]) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError):
+        raise errors.InvalidBudget(f"{name}: {values!r} must be a list of numbers") from None
 
 
 PrivacyBudget = EpsilonDelta | RenyiCurve

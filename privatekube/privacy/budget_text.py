@@ -6,6 +6,8 @@ that suits both, with so many digits that the two differ. Whole curves are in th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from privatekube import errors
 from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
@@ -67,6 +69,24 @@ def _lifetime(budget: PrivacyBudget) -> str:
         return f"{renyi_filter.guarantee(budget, delta=_DELTA)} in Renyi accounting"
     except errors.InvalidInput:  # no order has capacity: it guarantees nothing
         return str(budget)
+
+
+def columns(
+    amounts: Sequence[tuple[str, PrivacyBudget]], *, left: PrivacyBudget
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return named amounts as the header and the rows of a table: Renyi curves at the best order of `left`.
+
+    >>> from privatekube.privacy.budget import EpsilonDelta
+    >>> columns([("initial", EpsilonDelta(10.0, 1e-7))], left=EpsilonDelta(9.0, 0.0))
+    (('budget', 'epsilon', 'delta'), [('initial', '10', '1e-07')])
+    """
+    if not isinstance(left, RenyiCurve):
+        rows = [(name, *(f"{value:.6g}" for value in amount.values)) for name, amount in amounts]
+        return ("budget", "epsilon", "delta"), rows
+    order, _ = left.best_order()
+    values = [(name, amount.at(order) if isinstance(amount, RenyiCurve) else None) for name, amount in amounts]
+    rows = [(name, "-" if value is None else f"{value:.6g}") for name, value in values]
+    return ("budget", f"renyi at order {order:g}"), rows
 
 
 def _roomiest_order(price: PrivacyBudget, left: PrivacyBudget) -> float | None:

@@ -20,8 +20,6 @@ import math
 
 import numpy as np
 
-from privatekube.privacy.orders import INFINITE_ORDER
-
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 _SLACK = 1e-9  # of a divergence: far above the rounding and truncation errors below, which are under 1e-11
@@ -40,22 +38,6 @@ def gaussian(noise_multiplier: float, order: float) -> float:
     1.0
     """
     return order / (2 * noise_multiplier**2)
-
-
-def pure(epsilon: float, order: float) -> float:
-    """Return the largest divergence of a mechanism that is epsilon-DP: that of randomised response.
-
-    Every pure mechanism is a function of randomised response (Kairouz et al., "The Composition Theorem for Differential
-    Privacy", 2015, Theorem 3.3). At the order that stands for infinity it is epsilon.
-
-    >>> round(pure(1.0, 2.0), 6), pure(1.0, INFINITE_ORDER)
-    (0.735326, 1.0)
-    """
-    if order == INFINITE_ORDER:
-        return epsilon
-    log_masses = np.array([0.0, -epsilon]) - math.log1p(math.exp(-epsilon))  # of the truth, and of the other answer
-    log_excess = _log_sum(log_masses[::-1] + _log_excess(np.array([epsilon, -epsilon]), order))
-    return min(epsilon, _divergence(log_excess, order))
 
 
 @functools.lru_cache(maxsize=4096)

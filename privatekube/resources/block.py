@@ -205,3 +205,8 @@ class PrivateDataBlock:
     def dimension(self, attribute: str) -> Dimension | None:
         """Return the dimension whose name is `attribute`, or None."""
         return next((dimension for dimension in self.spec.dimensions if dimension.attribute == attribute), None)
+
+    def _repr_html_(self) -> str:
+        from privatekube.resources import html  # noqa: PLC0415 - it describes what is defined here
+
+        return html.block(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
-from privatekube import errors
+from privatekube import errors, validation
 
 NAME, TEXT, NUMBER, OPERATION = 253, 2048, 64, 32
 """Characters of a name, of a text, of a number as text, and of the operation of a condition."""
@@ -30,9 +30,10 @@ def require_text(name: str, text: str | None, most: int, *, least: int = 0) -> N
     """Check the length of a text; None is allowed.
 
     Raises:
-        InvalidInput: it is too long or too short; the message has `name`.
+        InvalidInput: it is too long or too short, or is not text; the message has `name`.
     """
     if text is not None:
+        validation.require_type(name, text, str)
         require_size(name, text, most, "characters", least=least)
 
 
@@ -40,12 +41,13 @@ def require_size(name: str, items: Sized, most: int, what: str, *, least: int = 
     """Check the number of items.
 
     Raises:
-        InvalidInput: there are too many or too few; the message has `name`.
+        InvalidInput: there are too many or too few, or they are not a collection; the message has `name`.
 
     >>> require_size("conditions", [1, 2, 3], 2, "conditions")
     Traceback (most recent call last):
     privatekube.errors.InvalidInput: conditions: '3 conditions' must be 0 to 2; change it
     """
+    validation.require_type(name, items, Sized)
     if not least <= len(items) <= most:
         raise errors.invalid(name, f"{len(items)} {what}", f"must be {least} to {most}", "change it")
 

@@ -258,6 +258,11 @@ class PrivacyBudgetClaim:
         first = self.spec.requests[0].action if self.spec.requests else None
         return isinstance(first, AllocateRequest) and replace(first, timeout_ms=request.timeout_ms) == request
 
+    def _repr_html_(self) -> str:
+        from privatekube.resources import html  # noqa: PLC0415 - it describes what is defined here
+
+        return html.claim(self)
+
     def require_committed(self, amounts: Budgets) -> None:
         """Check that the last consume request committed exactly `amounts`.
 

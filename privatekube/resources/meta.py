@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from privatekube import errors
+from privatekube import errors, validation
 
 GROUP = "columbia.github.com"
 API_VERSION = f"{GROUP}/v1"
@@ -50,6 +50,7 @@ class ObjectMeta:
 
     def __post_init__(self) -> None:
         for field_name, value in (("name", self.name), ("namespace", self.namespace)):
+            validation.require_type(f"metadata.{field_name}", value, str)
             if not _NAME.fullmatch(value):
                 bound = "must be letters, digits, '-', '_' or '.', and begin and end with a letter or digit"
                 raise errors.invalid(f"metadata.{field_name}", value, bound, "rename it")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from privatekube import errors
+from privatekube import errors, validation
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import bounds
 from privatekube.resources.block import Budgets
@@ -177,6 +177,7 @@ class RegisterRequest:
 def _require_digests(name: str, digests: tuple[str, ...], *, least: int) -> None:
     bounds.require_size(f"registerRequest.{name}", digests, bounds.FILES, "digests", least=least)
     for digest in digests:
+        validation.require_type(f"registerRequest.{name}", digest, str)
         if not _DIGEST.fullmatch(digest):
             bound = "must be sha256: and 64 hexadecimal digits"
             raise errors.invalid(f"registerRequest.{name}", digest[:80], bound, "change it")

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privatekube import errors
-from privatekube.cli import forecast_text
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
-from privatekube.forecast import forecast
+from privatekube.forecast import forecast, text
 from privatekube.forecast.forecast import Forecast
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import transitions
@@ -86,7 +85,7 @@ def test_a_grant_is_foretold_with_its_blocks(world: World) -> None:
     assert prediction.granted
     claim = world.make("c", request)
     assert set(prediction.blocks) == set(claim.status.acquired) == {"ns/b", "ns/c"}
-    assert list(forecast_text.lines(prediction, request)) == ["would be granted now, on 2 blocks: ns/b, ns/c"]
+    assert list(text.lines(prediction)) == ["would be granted now, on 2 blocks: ns/b, ns/c"]
 
 
 def test_too_few_blocks_are_foretold_in_the_words_of_the_refusal(world: World) -> None:
@@ -240,7 +239,7 @@ def test_what_no_unlocking_brings_names_who_holds_it(world: World) -> None:
     world.make("c", builders.allocate(0.5))
     prediction = _told(world.explain("c"))
     assert (prediction.granted_at_ms, prediction.arrivals) == (None, None)
-    told = "\n".join(forecast_text.explanation(world.client.get_claim("ns/c"), "waiting", prediction))
+    told = "\n".join(text.explanation(world.client.get_claim("ns/c"), "waiting", prediction))
     assert "releases what it holds: ns/holder" in told
     assert "would fit now: epsilon 0.2 (40.0% of it) with the same delta, on as many blocks" in told
     world.client.settle("ns/holder")
@@ -254,7 +253,7 @@ def test_a_refused_claim_is_explained_as_if_it_asked_again(world: World) -> None
     world.client.create_blocks([builders.block("b")])
     prediction = _told(world.explain("c"))
     assert prediction.granted
-    told = list(forecast_text.explanation(world.client.get_claim("ns/c"), "failed", prediction))
+    told = list(text.explanation(world.client.get_claim("ns/c"), "failed", prediction))
     assert "asked 2" in told[1]
     assert told[2] == "if requested again now, it would be granted now, on 2 blocks: ns/a, ns/b"
 

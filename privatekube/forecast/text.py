@@ -11,7 +11,6 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import summary
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import format_time
-from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import ResponseState
 from privatekube.resources.wire import common
 
@@ -21,13 +20,13 @@ if TYPE_CHECKING:  # it imports numpy, which `privatekube --help` does without
 _SHOWN = 3
 
 
-def lines(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
+def lines(forecast: Forecast) -> Iterator[str]:
     """Yield what would happen, line by line."""
     if forecast.granted:
         yield f"would be granted now, on {_names(forecast.blocks)}"
         return
     yield f"would be refused: {forecast.refusal}" if forecast.refusal else "would wait"
-    yield from _details(forecast, request)
+    yield from _details(forecast)
 
 
 def fitting(forecast: Forecast, noun: str) -> Iterator[str]:
@@ -44,14 +43,12 @@ def explanation(claim: PrivacyBudgetClaim, state: str, forecast: Forecast | None
     for index, response in enumerate(claim.status.responses):
         if response.state is ResponseState.FAILURE:
             yield f"request {index} was refused: {response.refusal}"
-    requests = [request.action for request in claim.spec.requests if isinstance(request.action, AllocateRequest)]
-    request = requests[-1] if requests else None
-    if forecast is None or request is None:
+    if forecast is None:
         yield f"it was granted as requested, on {_names(_granted_blocks(claim))}"
     elif claim.status.responses and claim.status.responses[-1].state is ResponseState.PENDING:
-        yield from _details(forecast, request) if not forecast.granted else ["it will be granted in the next pass"]
+        yield from _details(forecast) if not forecast.granted else ["it will be granted in the next pass"]
     else:
-        first, *details = lines(forecast, request)
+        first, *details = lines(forecast)
         yield f"if requested again now, it {first}"
         yield from details
 
@@ -74,7 +71,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
     )
 
 
-def _details(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
+def _details(forecast: Forecast) -> Iterator[str]:
     for shortage in forecast.shortages[:_SHOWN]:
         yield str(shortage)
     if len(forecast.shortages) > _SHOWN:
@@ -83,7 +80,7 @@ def _details(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
         yield "its blocks have room for it, but it exceeds an equal share"
     if not forecast.refusal:
         yield f"when: {_when(forecast)}"
-    yield from _alternatives(forecast, request)
+    yield from _alternatives(forecast)
 
 
 def _when(forecast: Forecast) -> str:
@@ -99,13 +96,13 @@ def _when(forecast: Forecast) -> str:
     return "not by unlocking, and no claim holds budget that could be released"
 
 
-def _alternatives(forecast: Forecast, request: AllocateRequest) -> Iterator[str]:
+def _alternatives(forecast: Forecast) -> Iterator[str]:
     if forecast.fitting_share is not None:
         yield f"would fit now: {_part(forecast.fitting_share, forecast.fitting_demand)}, on as many blocks"
     if forecast.fitting_blocks:
         yield f"would fit now: the whole demand on {_names(forecast.fitting_blocks)}"
     if forecast.fitting_share is None and not forecast.fitting_blocks:
-        yield f"nothing of it would fit now on blocks of dataset {request.dataset!r}"
+        yield "nothing of it would fit now on its blocks"
 
 
 def _part(share: float, amount: PrivacyBudget | None) -> str:
