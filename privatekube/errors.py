@@ -54,6 +54,9 @@ class PrivateKubeError(Exception):
     Attributes:
         exit_status: the exit status of a command that fails with this error.
         resource: the block or claim that the error is about; None if it is not about a single one.
+
+    >>> [kind.exit_status for kind in (StoreBusy, InvalidInput, BudgetUnavailable, BudgetExceeded)]
+    [1, 2, 3, 4]
     """
 
     exit_status = 1
@@ -61,75 +64,194 @@ class PrivateKubeError(Exception):
 
 
 class Permanent(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Permanent`
-    """The same call will fail again: change the input, or give up."""
+    """The same call will fail again: change the input, or give up.
+
+    >>> issubclass(InvalidInput, Permanent), issubclass(StoreBusy, Permanent)
+    (True, False)
+    """
 
 
 class Temporary(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Temporary`
-    """The same call may succeed later: retry it."""
+    """The same call may succeed later: retry it.
+
+    >>> issubclass(StoreBusy, Temporary), issubclass(InvalidInput, Temporary)
+    (True, False)
+    """
 
 
 class InvalidInput(Permanent):
-    """Raised when an argument, a file or a setting is wrong; the message names it, its value and the bound."""
+    """Raised when an argument, a file or a setting is wrong; the message names it, its value and the bound.
+
+    >>> import privatekube
+    >>> privatekube.connect("somewhere")
+    Traceback (most recent call last):
+    privatekube.errors.InvalidInput: store: 'somewhere' is not a store; write sqlite:///path/to/state.db, or kubernetes
+    """
 
     exit_status = 2
 
 
 class InvalidBudget(InvalidInput):
-    """Raised for a value that is not a budget, or for two budgets of different accounting or orders."""
+    """Raised for a value that is not a budget, or for two budgets of different accounting or orders.
+
+    >>> from privatekube import EpsilonDelta
+    >>> EpsilonDelta(float("inf"))
+    Traceback (most recent call last):
+    privatekube.errors.InvalidBudget: epsilon: inf must be a finite number
+    """
 
 
 class CorruptData(InvalidInput):
-    """Raised when a data file or the ledger is missing, truncated, altered or in an unknown format."""
+    """Raised when a data file or the ledger is missing, truncated, altered or in an unknown format.
+
+    >>> from privatekube.data import block_file
+    >>> block_file.read("lost.h5")
+    Traceback (most recent call last):
+    privatekube.errors.CorruptData: block: lost.h5 is missing; fetch it again
+    """
 
 
 class NotServed(InvalidInput):
-    """Raised when a store refuses an operation for any object: the user lacks the right, or the kind is unknown."""
+    """Raised when a store refuses an operation for any object: the user lacks the right, or the kind is unknown.
+
+    >>> issubclass(NotServed, InvalidInput)
+    True
+    """
 
 
 class MissingExtra(InvalidInput):
-    """Raised when a package is missing that an extra of this library installs; the message has the command."""
+    """Raised when a package is missing that an extra of this library installs; the message has the command.
+
+    >>> raise missing_extra(ModuleNotFoundError(name="opendp"))
+    Traceback (most recent call last):
+    privatekube.errors.MissingExtra: opendp: is not installed; this needs the extra privacy: ...
+    """
 
 
 class NotFound(Permanent):
-    """Raised when the named block, claim or file does not exist."""
+    """Raised when the named block, claim or file does not exist.
+
+    >>> from privatekube.client.client import BudgetClient
+    >>> from privatekube.store.memory import MemoryStore
+    >>> BudgetClient(MemoryStore()).get_block("team/monday")
+    Traceback (most recent call last):
+    privatekube.errors.NotFound: block team/monday: does not exist; see privatekube get blocks
+    """
 
     exit_status = 2
 
 
 class AlreadyExists(Permanent):
-    """Raised when the name, or the same data under another name, is registered already."""
+    """Raised when the name, or the same data under another name, is registered already.
+
+    >>> from privatekube.client.client import BudgetClient
+    >>> from privatekube.store.memory import MemoryStore
+    >>> from privatekube import BlockSpec, EpsilonDelta, ObjectMeta, PrivateDataBlock
+    >>> spec = BlockSpec(EpsilonDelta(1.0), dataset="visits", data_source="file:///monday.csv")
+    >>> block = PrivateDataBlock(ObjectMeta("monday", "team"), spec)
+    >>> client = BudgetClient(MemoryStore())
+    >>> created = client.create_blocks([block])
+    >>> client.create_blocks([block])
+    Traceback (most recent call last):
+    privatekube.errors.AlreadyExists: block team/monday: exists with other data; ...
+    """
 
     exit_status = 2
 
 
 class BudgetUnavailable(Permanent):
-    """Raised when the requested budget is not available and waiting would not help."""
+    """Raised when the requested budget is not available and waiting would not help.
+
+    >>> from privatekube.client.client import BudgetClient
+    >>> from privatekube.store.memory import MemoryStore
+    >>> from privatekube import BlockSpec, EpsilonDelta, ObjectMeta, PrivateDataBlock
+    >>> spec = BlockSpec(EpsilonDelta(1.0), dataset="visits", data_source="file:///monday.csv")
+    >>> block = PrivateDataBlock(ObjectMeta("monday", "team"), spec)
+    >>> from privatekube import AllocateRequest, BudgetDemand
+    >>> request = AllocateRequest("visits", BudgetDemand(EpsilonDelta(2.0)))
+    >>> client = BudgetClient(MemoryStore())
+    >>> created = client.create_blocks([block])
+    >>> client.allocate("team", "run-1", request, timeout_seconds=60)
+    Traceback (most recent call last):
+    privatekube.errors.BudgetUnavailable: ...
+    """
 
     exit_status = 3
 
 
 class BudgetExceeded(Permanent):
-    """Raised when a run used, or tried to commit, more than it was granted, or to release what it has used."""
+    """Raised when a run used, or tried to commit, more than it was granted, or to release what it has used.
+
+    >>> from privatekube.client.client import BudgetClient
+    >>> from privatekube.store.memory import MemoryStore
+    >>> from privatekube import BlockSpec, EpsilonDelta, ObjectMeta, PrivateDataBlock
+    >>> spec = BlockSpec(EpsilonDelta(1.0), dataset="visits", data_source="file:///monday.csv")
+    >>> block = PrivateDataBlock(ObjectMeta("monday", "team"), spec)
+    >>> from privatekube import AllocateRequest, BudgetDemand
+    >>> request = AllocateRequest("visits", BudgetDemand(EpsilonDelta(0.5)))
+    >>> client = BudgetClient(MemoryStore())
+    >>> created = client.create_blocks([block])
+    >>> claim = client.allocate("team", "run-1", request, timeout_seconds=60)
+    >>> client.mark_opened(claim.id)
+    >>> client.release(claim.id)
+    Traceback (most recent call last):
+    privatekube.errors.BudgetExceeded: claim team/run-1: its data was opened, ...
+    """
 
     exit_status = 4
 
 
 class DeadlineExceeded(Permanent):
-    """Raised when the time limit for waiting has passed."""
+    """Raised when the time limit for waiting has passed.
+
+    >>> from privatekube.client.client import BudgetClient
+    >>> from privatekube.store.memory import MemoryStore
+    >>> from privatekube import BlockSpec, EpsilonDelta, ObjectMeta, PrivateDataBlock
+    >>> spec = BlockSpec(EpsilonDelta(1.0), dataset="visits", data_source="file:///monday.csv")
+    >>> block = PrivateDataBlock(ObjectMeta("monday", "team"), spec)
+    >>> from privatekube import AllocateRequest, BudgetDemand
+    >>> request = AllocateRequest("visits", BudgetDemand(EpsilonDelta(0.5)))
+    >>> client = BudgetClient(MemoryStore())
+    >>> client.set_policy(order="dpf", unlock="n=100")
+    >>> created = client.create_blocks([block])
+    >>> client.allocate("team", "run-1", request, timeout_seconds=0.01)
+    Traceback (most recent call last):
+    privatekube.errors.DeadlineExceeded: claim team/run-1: not granted within 0.01 s; ...
+    """
 
     exit_status = 2
 
 
 class Conflict(Temporary):
-    """Raised when another writer changed an object first: read it again, then repeat the change."""
+    """Raised when another writer changed an object first: read it again, then repeat the change.
+
+    >>> from privatekube import BlockSpec, EpsilonDelta, ObjectMeta, PrivateDataBlock
+    >>> spec = BlockSpec(EpsilonDelta(1.0), dataset="visits", data_source="file:///monday.csv")
+    >>> block = PrivateDataBlock(ObjectMeta("monday", "team"), spec)
+    >>> from privatekube.store.memory import MemoryStore
+    >>> store = MemoryStore()
+    >>> read = store.create(block)
+    >>> written = store.update(read)
+    >>> store.update(read)
+    Traceback (most recent call last):
+    privatekube.errors.Conflict: ...
+    """
 
 
 class Deposed(Temporary):
-    """Raised in a controller when another one has taken over: this one must not write any more."""
+    """Raised in a controller when another one has taken over: this one must not write any more.
+
+    >>> issubclass(Deposed, Temporary)
+    True
+    """
 
 
 class StoreBusy(Temporary):
-    """Raised when the store is locked by another process or cannot be reached."""
+    """Raised when the store is locked by another process or cannot be reached.
+
+    >>> issubclass(StoreBusy, Temporary)
+    True
+    """
 
 
 EXTRAS = {

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 import demo_blocks
+import privatekube
 from privatekube.scheduling import ordering
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,6 +111,11 @@ def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for page in ("index.html", "decisions/0001-the-whole-grant-is-committed.html", "api/privatekube.privacy.html"):
         assert (tmp_path / "build" / "site" / page).exists()
+    reference = (tmp_path / "build" / "site" / "api" / "index.html").read_text()
+    for name in privatekube.__all__:
+        assert name.startswith("_") or re.search(
+            rf'<a [^>]*href="[^"]+\.{name}"[^>]*><code>{name}</code>', reference
+        ), name
     assert "https://fonts" not in (tmp_path / "build" / "site" / "index.html").read_text()
     home = tmp_path / "docs" / "index.md"
     text = home.read_text()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import doctest
 import inspect
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ import privatekube
 from privatekube import errors
 from privatekube.cli import app
 from privatekube.scheduling import ordering
+from tests import test_doctests
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ["dp_accounting", "fsspec", "h5py", "kfp", "kubernetes", "numpy", "opendp", "scipy", "torch"]
@@ -45,12 +49,29 @@ def is_public(member: object) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["AllocateRequest", "BudgetClient", "BudgetDemand", "EpsilonDelta", "PrivateDataBlock", "RenyiCurve", "connect"],
-)
-def test_what_a_pipeline_starts_with_has_an_example(name: str) -> None:
-    assert ">>> " in (inspect.getdoc(getattr(privatekube, name)) or "")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_has_an_example_that_is_run(name: str) -> None:
+    value = getattr(privatekube, name)
+    assert any(test.examples for test in doctest.DocTestFinder().find(value, name, module=False))
+    assert value.__module__ in test_doctests.MODULES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_function_and_the_methods_of_a_public_class_are_annotated(name: str) -> None:
+    value = getattr(privatekube, name)
+    functions = [value] if inspect.isfunction(value) else [item for _, item in inspect.getmembers(value, is_public)]
+    properties = [item.fget for _, item in inspect.getmembers(value, lambda item: isinstance(item, property))]
+    for function in [*functions, *(getter for getter in properties if getter.__module__.startswith("privatekube"))]:
+        signature = inspect.signature(function)
+        missing = [parameter for parameter, item in signature.parameters.items() if item.annotation is item.empty]
+        assert set(missing) <= {"self", "cls"}, function.__qualname__
+        assert signature.return_annotation is not signature.empty, function.__qualname__
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if dataclasses.is_dataclass(getattr(privatekube, name))])
+def test_the_fields_of_a_public_dataclass_are_annotated_by_types_that_exist(name: str) -> None:
+    value = getattr(privatekube, name)
+    assert set(typing.get_type_hints(value)) >= {field.name for field in dataclasses.fields(value)}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,7 +12,13 @@ from privatekube.resources.block import PrivateDataBlock
 
 
 class Outcome(enum.StrEnum):
-    """What `BudgetClient.settle` did."""
+    """What `BudgetClient.settle` did.
+
+    >>> from privatekube.client.client import BudgetClient
+    >>> from privatekube.store.memory import MemoryStore
+    >>> BudgetClient(MemoryStore()).settle("team/run-1") is Outcome.NO_CLAIM
+    True
+    """
 
     RELEASED = "released"
     CONSUMED = "consumed"

@@ -22,6 +22,33 @@ class Run(Lifecycle):
     the data leaked. A run that never opened its data gives its budget back in any case.
 
     Neighbouring data sets differ by adding or removing one privacy unit of the blocks.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import privatekube as pk
+        >>> from privatekube.data import block_file, columns
+        >>> from privatekube.privacy.unit import PrivacyUnit
+        >>> reviews = columns.Reviews(
+        ...     user=np.arange(4),
+        ...     product=np.zeros(4, np.int64),
+        ...     time=np.full(4, columns.FIRST_DAY_SECONDS),
+        ...     category=np.zeros(4, np.int16),
+        ...     stars=np.array([1, 5, 5, 5], np.int8),
+        ...     summary_length=np.zeros(4, np.int32),
+        ...     tokens=np.empty(0, np.int32),
+        ...     offsets=np.zeros(5, np.int64),
+        ... )
+        >>> declared = ("reviews", 0, 0, 0, 1, "key", "words", 100, "words", PrivacyUnit.EVENT, 1, ("books",))
+        >>> with tempfile.TemporaryDirectory() as folder, pk.connect(f"sqlite:///{folder}/state.db") as client:
+        ...     digest = block_file.write(f"{folder}/monday.h5", reviews, block_file.Metadata(*declared))
+        ...     spec = pk.BlockSpec(pk.EpsilonDelta(10.0, 1e-7), "reviews", f"{folder}/monday.h5")
+        ...     created = client.create_blocks([pk.PrivateDataBlock(pk.ObjectMeta("monday", "team"), spec)])
+        ...     with client.claim("reviews", epsilon=1.0, delta=1e-9, namespace="team") as run:
+        ...         data = run.open()
+        ...         counts = run.count("statistics", data.reviews.stars, keys=range(1, 6), epsilon=0.5)
+        >>> list(counts), run.receipt.epsilon
+        ([1, 2, 3, 4, 5], 0.5)
     """
 
     def count(

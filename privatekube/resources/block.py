@@ -69,6 +69,9 @@ class Dimension:
         attribute: its name, such as `startTime`.
         numeric_value: a decimal number as text.
         string_value: any text.
+
+    >>> Dimension("startTime", numeric_value="12").numeric_value
+    '12'
     """
 
     attribute: str
@@ -124,6 +127,10 @@ class BlockSpec:
         release_mode: what unlocks budget.
         budget_return_policy: the part of the block to which released budget is added.
         flow_releasing: schedule of unlocking by time; None for that of the store's policy.
+
+    >>> from privatekube.privacy.budget import EpsilonDelta
+    >>> BlockSpec(EpsilonDelta(10.0, 1e-7), dataset="visits", data_source="file:///data/monday.csv").dataset
+    'visits'
     """
 
     initial_budget: PrivacyBudget

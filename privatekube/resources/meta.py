@@ -36,6 +36,9 @@ class ObjectMeta:
         annotations: facts about it by name, such as the digest of a block's data.
         labels: for selection by tools.
         other: metadata that this project does not read, preserved unchanged.
+
+    >>> ObjectMeta("monday", "team").id
+    'team/monday'
     """
 
     name: str

@@ -160,6 +160,9 @@ class RegisterRequest:
 
     Raises:
         InvalidInput: a field is too long or malformed.
+
+    >>> RegisterRequest("histogram", outputs=(f"sha256:{1:064x}",), event="noise").step
+    'histogram'
     """
 
     step: str

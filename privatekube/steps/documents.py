@@ -153,6 +153,10 @@ class Grant(Document):
         plan: the noise of each step.
         training: how the model is trained.
         declared: what the privacy card says about the run.
+
+    >>> read(Grant, Path("grant.json"))
+    Traceback (most recent call last):
+    privatekube.errors.InvalidInput: Grant: grant.json does not exist; run the step that writes it
     """
 
     run_id: str
@@ -188,6 +192,10 @@ class Statistics(Published):
 
     Args:
         counts: by category, then by stars as text, `1` to `5`; may be negative.
+
+    >>> noise = CountNoise(scale=20.0, sensitivity=1)
+    >>> Statistics(counts={"books": {"1": 3, "5": 12}}, noise=noise, unit=PrivacyUnit.EVENT).total
+    15
     """
 
     counts: dict[str, dict[str, int]]
@@ -220,6 +228,10 @@ class Metrics(Published):
         task: what the model predicts.
         model: its architecture.
         confidence: level of the intervals.
+
+    >>> accuracy, noise = Estimate(estimate=0.7, low=0.6, high=0.8), CountNoise(scale=5.0, sensitivity=1)
+    >>> Metrics(accuracy=accuracy, task="product", model="lstm", noise=noise).accuracy.estimate
+    0.7
     """
 
     accuracy: Estimate
@@ -245,6 +257,11 @@ class Spend(Document):
         inputs: the digest of the Grant, then of each noisy file that the step read; never of private data, for the
             Spend is published. The Grant has the data's digests.
         outputs: the digest of each released file.
+
+    >>> event = {"type": "discrete_laplace", "noise_parameter": 0.5, "sensitivity": 1}
+    >>> files = {"inputs": (digest(b"grant"),), "outputs": (digest(b"noisy counts"),)}
+    >>> Spend(step="histogram", claim="team/run-1", part="all", event=event, **files).step
+    'histogram'
     """
 
     step: validation.Line
@@ -263,6 +280,11 @@ class Receipt(Document):
         committed: budget by block id, in the wire's JSON.
         epsilon: what the spends cost together, by PLD, at `delta`.
         spends: what each step used and released, as the claim has it: nothing else was paid for.
+
+    >>> paid = {"team/monday": {"epsDel": {"epsilon": 1.0}}}
+    >>> terms = {"run_id": "1", "claim": "team/run-1", "grant": digest(b"grant"), "delta": 1e-9}
+    >>> Receipt(**terms, committed=paid, epsilon=0.5, spends=()).epsilon
+    0.5
     """
 
     run_id: str

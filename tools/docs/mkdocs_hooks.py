@@ -6,6 +6,7 @@ Nothing that is generated here is written into docs/: the pages exist only in th
 from __future__ import annotations
 
 import ast
+import inspect
 import posixpath
 import re
 from collections import defaultdict
@@ -16,6 +17,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+import privatekube
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = "privatekube"
@@ -31,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in PAGES.items():
         files.append(_generated(config, page, (ROOT / source).read_text()))
     packages = _modules_by_package()
-    files.append(_generated(config, "api/index.md", _overview(packages)))
+    files.append(_generated(config, "api/index.md", _public_names() + _overview(packages)))
     for package, modules in packages.items():
         files.append(_generated(config, f"api/{package}.md", _reference(package, modules)))
     decisions = sorted(page.name for page in (ROOT / "docs" / "decisions").glob("*.md"))
@@ -93,9 +96,22 @@ def _reference(package: str, modules: Iterable[str]) -> str:
 
 
 def _overview(packages: Iterable[str]) -> str:
-    """Return the page that lists all packages."""
+    """Return the section that lists all packages."""
     rows = [f"| [`{package}`]({package}.md) | {_summary(package)} |" for package in packages]
-    return "\n".join(["# API reference", "", "| package | purpose |", "|---|---|", *rows, ""])
+    return "\n".join(["", "## Packages", "", "| package | purpose |", "|---|---|", *rows, ""])
+
+
+def _public_names() -> str:
+    """Return the section with every name of the public API, each with its place in the reference."""
+    rows = []
+    for name in privatekube.__all__:
+        value = getattr(privatekube, name)
+        if name.startswith("_"):
+            continue
+        purpose = (inspect.getdoc(value) or "").partition("\n")[0]
+        rows.append(f"| [`{name}`][{value.__module__}.{name}] | {purpose} |")
+    text = "Every name of `import privatekube`. What is elsewhere may change between releases."
+    return "\n".join(["# API reference", "", text, "", "| name | purpose |", "|---|---|", *rows, ""])
 
 
 def _summary(package: str) -> str:
