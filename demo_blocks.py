@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from privatekube import errors
-from privatekube.cli import console, output, tables, typer_app
+from privatekube.cli import block_options, console, output, tables, typer_app
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import summary
-from privatekube.storage import private_files
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Private data blocks for a demo."
 )
 terminal = console.console(stderr=True)
-FOLDER = f"{private_files.HOME}/blocks"
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?")
-Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks.")]
 
 
 @app.command()
@@ -44,45 +38,31 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         str | None,
         typer.Option("--slice", help="Days in a block: day, week, month or all. Default: day; all for --unit user."),
     ] = None,
-    epsilon: Annotated[float, typer.Option(help="Epsilon of each block's lifetime budget.")] = 10.0,
-    delta: Annotated[float, typer.Option(help="Delta of each block's lifetime budget.")] = 1e-7,
-    accounting: Annotated[
-        str, typer.Option(help="How the budget is kept: renyi (many more runs fit) or epsdel.")
-    ] = "renyi",
+    epsilon: block_options.Epsilon = 10.0,
+    delta: block_options.Delta = 1e-7,
+    accounting: block_options.Accounting = "renyi",
     unit: Annotated[str, typer.Option(help="Privacy unit: event (one review), user-day or user (all days).")] = "event",
     max_contribution: Annotated[
         int | None, typer.Option(help="Reviews of a unit that are kept. Default: 2 for a user-day, 5 for a user.")
     ] = None,
-    namespace: Namespace = "privacy-example",
+    namespace: block_options.Namespace = block_options.NAMESPACE,
     dataset: Annotated[str, typer.Option(help="Name of the dataset, by which claims select blocks.")] = "amazon",
     seed: Annotated[int, typer.Option(help="Seed of the synthetic reviews.")] = 0,
-    data_dir: Annotated[str, typer.Option(help="Where to write the files: a folder, gs:// or s3:// prefix.")] = FOLDER,
-    keep_copies: Annotated[
-        bool,
-        typer.Option(
-            "--keep-copies",
-            help="Keep exact copies of a review. The promise for one review then covers only one of its copies.",
-        ),
-    ] = False,
-    report: Annotated[
-        str | None,
-        typer.Option(help="Local file for exact numbers of what was read and left out. Private: for its owner alone."),
-    ] = None,
-    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if all the blocks exist already.")] = False,
+    data_dir: block_options.DataDir = block_options.FOLDER,
+    keep_copies: block_options.KeepCopies = False,
+    report: block_options.Report = None,
+    exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut reviews into blocks, write their files, and register them with their budget.
 
     The days are public, so they are declared, never read off the data. What is printed depends on no review.
     """
     for option, value in (("dataset", dataset), ("namespace", namespace)):
-        if not NAME.fullmatch(value):
-            raise errors.invalid(
-                option, value, "must be at most 42 lower-case letters, digits and '-'", "choose another name"
-            )
-    if report is not None and "://" in report:
-        raise errors.invalid("report", report, "is not a local file", "name a file on this machine")
+        block_options.require_name(option, value)
+    report_file = block_options.report_file(report)
     from blocks import demo, sources  # noqa: PLC0415 - not needed for --help
-    from privatekube.data import comparison, day_range, declare, partition  # noqa: PLC0415
+    from privatekube.client import register_blocks  # noqa: PLC0415
+    from privatekube.data import day_range, declare, partition  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
     first = "0" if source == sources.SYNTHETIC and start_day is None else start_day
@@ -104,23 +84,16 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     )
     with connect.connect() as client:
         declared = demo.write_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal)
-        blocks = [block for slice_of_days in declared for block in slice_of_days.blocks]
-        indistinct = client.indistinct_blocks(blocks, [slice_of_days.identity for slice_of_days in declared])
-        declared = [comparison.told_apart(item, indistinct.get(item.identity.id, [])) for item in declared]
-        if report is not None:
-            choice.report.write(Path(report))
-        try:
-            created = client.create_blocks(blocks, [slice_of_days.identity for slice_of_days in declared])
-        except errors.AlreadyExists:
-            registered = {block.id for block in client.list_blocks()}
-            if not exist_ok or any(block.id not in registered for block in blocks):
-                raise
-            created = []
-    n_existing = len(blocks) - len(created)
-    existing = f"; {n_existing} existed already and are unchanged" if n_existing else ""
-    kept = "" if isinstance(declaration.initial_budget, EpsilonDelta) else " in Renyi accounting"
-    budget = f"{EpsilonDelta(epsilon, delta)}{kept}"
-    message = f"created {summary.number_of_blocks(len(created))} of {budget} in {namespace}{existing}"
+        if report_file is not None:
+            choice.report.write(report_file)
+        done = register_blocks.register(client, declared, exist_ok=exist_ok)
+    message = block_options.created_line(
+        created=done.created,
+        existing=done.existing,
+        whole=EpsilonDelta(epsilon, delta),
+        kept=declaration.initial_budget,
+        namespace=namespace,
+    )
     terminal.print(message, highlight=False, soft_wrap=True)
 
 
@@ -140,7 +113,7 @@ def list_(
 def delete(
     names: Annotated[list[str] | None, typer.Argument(help="Names of blocks.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="All blocks of the namespace.")] = False,
-    namespace: Namespace = "privacy-example",
+    namespace: block_options.Namespace = block_options.NAMESPACE,
 ) -> None:
     """Delete blocks. Their files are kept, and so is the record of what was committed on their data."""
     if bool(names) == all_:

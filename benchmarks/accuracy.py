@@ -21,7 +21,7 @@ from privatekube import config
 from privatekube.data import day_range, json_lines
 from privatekube.data.columns import Reviews
 from privatekube.data.partition import Slice
-from privatekube.data.sources import Source
+from privatekube.data.sources import ReviewSource
 from privatekube.privacy import noisy_steps, planning
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models, split
@@ -39,7 +39,7 @@ class Data:
 
 
 def load(source: str, days: Slice, test_fraction: float) -> Data:
-    opened: Source = sources.Synthetic(seed=0)
+    opened: ReviewSource = sources.Synthetic(seed=0)
     if source != sources.SYNTHETIC:
         opened = sources.Files(json_lines.files_by_category(source), days)
     whole = opened.reviews(days)

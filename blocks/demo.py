@@ -13,7 +13,7 @@ from privatekube import errors
 from privatekube.data import declare, json_lines, partition, published_format
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import ReadReport
-from privatekube.data.sources import Source
+from privatekube.data.sources import OfReviews, ReviewSource
 from privatekube.storage import uris
 
 PUBLISHED_SUFFIX = ".h5"
@@ -65,14 +65,14 @@ def write_blocks(
                 )
                 for file in progress.track(published, description="copying blocks")
             ]
-        source = _open(choice, progress, keep_copies=declaration.keep_copies)
+        source = OfReviews(_open(choice, progress, keep_copies=declaration.keep_copies))
         return [
             declare.write_slice(source, days, declaration, owner_key=owner_key)
             for days in progress.track(slices, description="writing blocks")
         ]
 
 
-def _open(choice: Choice, progress: Progress, *, keep_copies: bool) -> Source:
+def _open(choice: Choice, progress: Progress, *, keep_copies: bool) -> ReviewSource:
     if choice.source == sources.SYNTHETIC:
         return sources.Synthetic(choice.seed)
 

@@ -107,14 +107,14 @@ class Files:
             try:
                 record = readers.record(line, category)
             except readers.NotAReview as fault:
-                counts.not_reviews[fault.reason] += 1
+                counts.not_records[fault.reason] += 1
                 continue
             n_reviews += 1
             if self._is_wanted(record, counts):
                 counts.kept += 1
                 yield record
         if lines and not n_reviews:
-            reason = next(iter(counts.not_reviews))
+            reason = next(iter(counts.not_records))
             raise errors.CorruptData(readers.format_fault(file, first_line=lines[0], reason=reason))
 
     def _is_wanted(self, record: Record, counts: FileCounts) -> bool:

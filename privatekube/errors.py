@@ -266,10 +266,12 @@ EXTRAS = {
     "opacus": "training",
     "opendp": "privacy",
     "prometheus_client": "controller",
+    "pyarrow": "tables",
     "pythonjsonlogger": "controller",
     "requests": "images",
     "s3fs": "s3",
     "scipy": "accounting",
+    "tokenizers": "tables",
     "torch": "training",
     "wordfreq": "blocks",
 }

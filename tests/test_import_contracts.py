@@ -34,6 +34,7 @@ VIOLATIONS = {
     ),
     "kfp is imported in kubeflow and in the graphs alone": ("privatekube/images/pins.py", "kfp"),
     "The docker SDK is imported in images alone": ("privatekube/kubeflow/submit.py", "docker"),
+    "pyarrow and tokenizers are imported in data alone": ("privatekube/cli/blocks.py", "pyarrow"),
     "sqlite3 is imported in its store alone": ("privatekube/store/memory.py", "sqlite3"),
     "The Kubernetes client is imported in its store and in the controller alone": (
         "privatekube/client/cluster.py",

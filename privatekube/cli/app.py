@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from privatekube import __version__, config, errors
-from privatekube.cli import component_files, console, output, pipeline_lint, tables, typer_app
+from privatekube.cli import blocks, component_files, console, output, pipeline_lint, tables, typer_app
 from privatekube.client import connect
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -28,6 +28,7 @@ R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Privacy budget as a resource."
 )
+app.add_typer(blocks.app, name="blocks")
 
 
 class Kind(enum.StrEnum):

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privatekube import errors
+from privatekube.data import ragged
 
 UNK, PAD, BOS, EOS = 0, 1, 2, 3
 """Token ids of an unknown word, of padding, and of the begin and end of a text, as in PrivateKube's blocks."""
@@ -99,12 +100,21 @@ class Reviews:
         """Day of each review, int64 [N]; 2013-01-01 is 0."""
         return (self.time - FIRST_DAY_SECONDS) // SECONDS_PER_DAY
 
+    @property
+    def recognised_by(self) -> dict[str, npt.NDArray[np.int64]]:
+        """What another tokeniser, list of categories, order, unit or cut of the same reviews does not change."""
+        return {"user": self.user, "product": self.product, "time": self.time}
+
+    def content(self, row: int) -> bytes:
+        """Return the bytes of one review; exact copies have the same, also in another category's file."""
+        numbers = [self.user[row], self.product[row], self.time[row], self.category[row], self.stars[row]]
+        tokens = self.tokens[self.offsets[row] : self.offsets[row + 1]]
+        return np.array(numbers, np.int64).tobytes() + tokens.tobytes()
+
     def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]) -> Reviews:
         """Return the reviews of a mask bool [N], or at indices int [M] in their order."""
         rows = np.arange(len(self))[chosen]
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        places, offsets = ragged.places(self.offsets, rows)
         kept = {name: getattr(self, name)[rows] for name in COLUMNS if name not in {"tokens", "offsets"}}
         return Reviews(**kept, tokens=self.tokens[places], offsets=offsets)
 
@@ -117,7 +127,7 @@ class Reviews:
             if name != "offsets"
         }
         lengths = np.concatenate([np.empty(0, np.int64), *(part.lengths for part in parts)])
-        return Reviews(**columns, offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        return Reviews(**columns, offsets=ragged.offsets_of(lengths))
 
     def padded_tokens(
         self, *, max_text_len: int, vocab_size: int

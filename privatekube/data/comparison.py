@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.data import block_file, identify
-from privatekube.data.block_file import Block
+from privatekube.data import any_block, identify
+from privatekube.data.any_block import AnyBlock
 from privatekube.data.declare import DeclaredSlice
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.storage import uris
@@ -32,24 +32,26 @@ def told_apart(declared: DeclaredSlice, others: Sequence[PrivateDataBlock]) -> D
     return replace(declared, identity=replace(declared.identity, apart_from=frozenset(apart - {""})))
 
 
-def _is_apart(mine: Sequence[Block | None], other: Block | None) -> bool:
-    if other is None:
+def _is_apart(mine: Sequence[AnyBlock | None], other: AnyBlock | None) -> bool:
+    return other is not None and all(block is not None and _share_nothing(block, other) for block in mine)
+
+
+def _share_nothing(one: AnyBlock, other: AnyBlock) -> bool:
+    """Whether no record of one is in the other, by the columns that both are recognised by."""
+    if one.cut.partition_key_id != other.cut.partition_key_id:
         return False
-    records = set(identify.records(other.reviews))
-    return all(
-        block is not None
-        and block.metadata.partition_key_id == other.metadata.partition_key_id
-        and records.isdisjoint(identify.records(block.reviews))
-        for block in mine
-    )
+    mine, theirs = one.records.recognised_by, other.records.recognised_by
+    common = [name for name in mine if name in theirs]
+    rows = set(identify.rows_of(mine[name] for name in common))
+    return rows.isdisjoint(identify.rows_of(theirs[name] for name in common))
 
 
-def _read(block: PrivateDataBlock) -> Block | None:
+def _read(block: PrivateDataBlock) -> AnyBlock | None:
     """Return the content of a block that states a digest of it; None if it cannot be read or has another one."""
     if block.content_digest is None:
         return None
     try:
         content = uris.read_bytes(block.spec.data_source)
-        return block_file.decode(content, name=block.id, digest=block.content_digest)
+        return any_block.decode(content, name=block.id, digest=block.content_digest)
     except errors.PrivateKubeError:
         return None

@@ -34,8 +34,8 @@ def declared(*, start_day: str | None, end_day: str | None, days: int | None) ->
         raise errors.invalid("days", days, f"is given beside end-day {end_day}", "give one of the two")
     if days is not None and days < 1:
         raise errors.invalid("days", days, "must be at least 1", "set one day or more")
-    first = _number("start-day", start_day)
-    last = _number("end-day", end_day) if end_day is not None else first + (days or 0) - 1
+    first = number("start-day", start_day)
+    last = number("end-day", end_day) if end_day is not None else first + (days or 0) - 1
     if not first <= last <= (LATEST - FIRST_DAY).days:
         bound = f"must lie between start-day {date_of(first)} and {LATEST}"
         raise errors.invalid("end-day" if days is None else "days", end_day or days, bound, "correct the range")
@@ -49,13 +49,21 @@ def _missing(option: str) -> errors.InvalidInput:
     )
 
 
-def _number(option: str, day: str) -> int:
-    """Return the number of a day that is given as a date or as a number."""
+def number(option: str, day: str) -> int:
+    """Return the number of a day, counted from 2013-01-01.
+
+    Args:
+        option: what to call it in messages.
+        day: a date YYYY-MM-DD, or that number.
+
+    Raises:
+        InvalidInput: neither, or a day before 1970 or after 2099.
+    """
     try:
-        number = int(day) if day.lstrip("-").isdecimal() else (date.fromisoformat(day) - FIRST_DAY).days
+        counted = int(day) if day.lstrip("-").isdecimal() else (date.fromisoformat(day) - FIRST_DAY).days
     except ValueError as error:
         bound = "is neither a date YYYY-MM-DD nor a number of days since 2013-01-01"
         raise errors.invalid(option, day, bound, "set it as 2013-01-01 or 0") from error
-    if not (EARLIEST - FIRST_DAY).days <= number <= (LATEST - FIRST_DAY).days:
+    if not (EARLIEST - FIRST_DAY).days <= counted <= (LATEST - FIRST_DAY).days:
         raise errors.invalid(option, day, f"must lie between {EARLIEST} and {LATEST}", "correct it")
-    return number
+    return counted

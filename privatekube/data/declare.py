@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from privatekube import errors
-from privatekube.data import block_file, columns, identify, partition
+from privatekube.data import any_block, block_file, identify, metadata, partition, sealed_file
+from privatekube.data.metadata import Cut
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import FileCounts
+from privatekube.data.records import Records
 from privatekube.data.sources import Source
 from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
@@ -18,6 +22,7 @@ from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.meta import CONTENT_DIGEST, DATA_IDENTITY, ObjectMeta
 from privatekube.storage import uris
 
+R = TypeVar("R", bound=Records)
 ACCOUNTINGS = ("epsdel", "renyi")
 USER_DAY_BOUND = 2
 """Default bound of a user-day: few users write more reviews in a day, and the noise grows with the bound."""
@@ -56,6 +61,23 @@ class Declaration:
 
     def __post_init__(self) -> None:
         partition.require_slices(self.kind, self.unit)
+
+    def location(self, name: str) -> str:
+        """Return the URI of the file of the block with a name."""
+        return uris.to_uri(uris.join(self.folder, f"{name}.h5"))
+
+    def cut(self, days: Slice, *, bucket: int, partition_key_id: str) -> Cut:
+        """Return what the block of a slice and bucket is of the dataset."""
+        return Cut(
+            dataset=self.dataset,
+            start_day=days.start_day,
+            end_day=days.end_day,
+            bucket=bucket,
+            n_buckets=self.n_buckets,
+            partition_key_id=partition_key_id,
+            unit=self.unit,
+            max_contribution=self.max_contribution,
+        )
 
 
 def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudget:
@@ -105,80 +127,71 @@ class DeclaredSlice:
     identity: DataIdentity
 
 
-def write_slice(source: Source, days: Slice, declaration: Declaration, *, owner_key: bytes) -> DeclaredSlice:
+def write_slice(source: Source[R], days: Slice, declaration: Declaration, *, owner_key: bytes) -> DeclaredSlice:
     """Write one slice of a source as a file per bucket, and return the declaration of each, also of empty buckets.
 
-    Which blocks exist must not depend on single reviews. A file that already has the same content is kept, so that its
+    Which blocks exist must not depend on single records. A file that already has the same content is kept, so that its
     digest stays; only one of an earlier version, without a key, is written again.
 
     Raises:
         AlreadyExists: a file of that name has other data.
     """
-    whole = partition.in_order(source.reviews(days))
-    identity = identify.identify(whole, key=owner_key, partition_key_id=source.encoding.partition_key_id)
+    whole = partition.in_order(source.records(days))
+    identity = identify.identify(whole, key=owner_key, partition_key_id=source.record_key_id)
     blocks = []
     bucket = partition.bucket_of(whole.user, declaration.n_buckets)
     for number in range(declaration.n_buckets):
         part = whole.select(bucket == number)
         kept = partition.bound_contributions(part, unit=declaration.unit, max_contribution=declaration.max_contribution)
-        metadata = _metadata(source, days, number, declaration)
+        cut = declaration.cut(days, bucket=number, partition_key_id=source.partition_key_id)
         name = f"{declaration.dataset}-{partition.date_of(days.start_day).isoformat()}-{number}"
-        location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
-        blocks.append(_resource(name, location, _write(location, kept, metadata), metadata, declaration, identity))
+        digest = _write(declaration.location(name), source.content(kept, cut))
+        blocks.append(_resource(name, digest, cut, declaration, identity, source.dimensions))
     return DeclaredSlice(tuple(blocks), identity)
 
 
-def _write(location: str, part: columns.Reviews, metadata: block_file.Metadata) -> str:
-    try:
-        existing = block_file.decode(uris.read_bytes(location), name=location)
-    except (errors.NotFound, errors.CorruptData):
-        existing = None
-    if existing is not None and not block_file.is_copy(existing, part, metadata):
-        raise errors.AlreadyExists(f"file: {location} has other data; use another --data-dir, or remove the file")
-    if existing is not None and existing.has_key:
-        return existing.digest
-    data, digest = block_file.encode(part, metadata)
+def _write(location: str, content: sealed_file.Content) -> str:
+    existing = _existing(location)
+    if existing is not None:
+        if existing.content.digest != content.digest:
+            raise errors.AlreadyExists(f"file: {location} has other data; use another --data-dir, or remove the file")
+        if existing.digest.startswith(sealed_file.COMMITMENT):
+            return existing.digest
+    data, digest = sealed_file.encode(content)
     uris.write_private(location, data)
     return digest
 
 
-def _metadata(source: Source, days: Slice, bucket: int, declaration: Declaration) -> block_file.Metadata:
-    return block_file.Metadata(
-        dataset=declaration.dataset,
-        start_day=days.start_day,
-        end_day=days.end_day,
-        bucket=bucket,
-        n_buckets=declaration.n_buckets,
-        **asdict(source.encoding),
-        unit=declaration.unit,
-        max_contribution=declaration.max_contribution,
-        categories=source.categories,
-    )
+def _existing(location: str) -> any_block.AnyBlock | None:
+    try:
+        return any_block.decode(uris.read_bytes(location), name=location)
+    except (errors.NotFound, errors.CorruptData):
+        return None
 
 
 def _resource(  # noqa: PLR0917 - the parts of one resource
     name: str,
-    location: str,
     digest: str,
-    metadata: block_file.Metadata,
+    cut: Cut,
     declaration: Declaration,
     identity: DataIdentity,
+    further: Mapping[str, int],
 ) -> PrivateDataBlock:
     numbers = {
-        "startTime": metadata.start_day,
-        "endTime": metadata.end_day,
-        "userBucket": metadata.bucket,
-        "userBuckets": metadata.n_buckets,
-        "maxContribution": metadata.max_contribution,
-        "vocabularySize": metadata.vocabulary_size,
+        "startTime": cut.start_day,
+        "endTime": cut.end_day,
+        "userBucket": cut.bucket,
+        "userBuckets": cut.n_buckets,
+        "maxContribution": cut.max_contribution,
+        **further,
     }
     dimensions = [Dimension(attribute, numeric_value=str(value)) for attribute, value in numbers.items()]
-    dimensions.append(Dimension("unit", string_value=metadata.unit.value))
+    dimensions.append(Dimension("unit", string_value=cut.unit.value))
     if declaration.keep_copies:
         dimensions.append(Dimension(declared_data.COPIES, string_value=declared_data.KEPT))
     return PrivateDataBlock(
         meta=ObjectMeta(name, declaration.namespace, annotations={CONTENT_DIGEST: digest, DATA_IDENTITY: identity.id}),
-        spec=BlockSpec(declaration.initial_budget, declaration.dataset, location, tuple(dimensions)),
+        spec=BlockSpec(declaration.initial_budget, declaration.dataset, declaration.location(name), tuple(dimensions)),
     )
 
 
@@ -202,8 +215,9 @@ def published_block(file: str, declaration: Declaration, *, owner_key: bytes, co
     counts.kept += len(kept)
     counts.exact_copies += len(content.reviews) - len(kept)
     name = f"{declaration.dataset}-{file.rsplit('/', 1)[-1].removesuffix('.h5').lower()}"
-    location = uris.to_uri(uris.join(declaration.folder, f"{name}.h5"))
-    digest = _write(location, kept, content.metadata)
-    key_id = content.metadata.partition_key_id
+    declared = content.metadata
+    digest = _write(declaration.location(name), metadata.content(kept, declared))
+    key_id = declared.partition_key_id
     identity = identify.identify(kept, key=owner_key, partition_key_id=key_id, covers_all_users=False)
-    return DeclaredSlice((_resource(name, location, digest, content.metadata, declaration, identity),), identity)
+    further = {metadata.VOCABULARY: declared.vocabulary_size}
+    return DeclaredSlice((_resource(name, digest, declared.cut, declaration, identity, further),), identity)

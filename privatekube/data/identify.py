@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
-from privatekube.data.columns import Reviews
+from privatekube.data.records import Records
 from privatekube.resources.data_identity import DataIdentity, DaySketch
 
 MOST_ENTRIES_A_DAY, MOST_ENTRIES = 1024, 2**15
@@ -18,29 +20,30 @@ neither has more than 1,024 of a day.
 """
 
 
-def identify(reviews: Reviews, *, key: bytes, partition_key_id: str, covers_all_users: bool = True) -> DataIdentity:
-    """Return the identity of the reviews of a slice.
+def identify(records: Records, *, key: bytes, partition_key_id: str, covers_all_users: bool = True) -> DataIdentity:
+    """Return the identity of the records of a slice.
 
-    A review is its user, product and time: what is not changed by another tokeniser, list of categories, dataset name,
-    order, unit or cut. Copies of one count once.
+    A record is what it is recognised by: a review its user, product and time. That is not changed by another tokeniser,
+    list of categories, schema, dataset name, order, unit or cut. Copies of one count once.
 
     Args:
-        reviews: all of the slice, before they are spread over buckets and before contributions are bounded.
+        records: all of the slice, before they are spread over buckets and before contributions are bounded.
         key: of the data owner.
-        partition_key_id: name of the public key that users and products are hashed with.
-        covers_all_users: False if these are the reviews of one bucket of users, which somebody else cut.
+        partition_key_id: name of the public key that users are hashed with; for records that are recognised by other
+            columns than reviews, with the names of these.
+        covers_all_users: False if these are the records of one bucket of users, which somebody else cut.
     """
-    hashes = _hashes(reviews, key)
-    days = np.unique(reviews.day)
+    hashes = _hashes(records, key)
+    days = np.unique(records.day)
     most = max(1, min(MOST_ENTRIES_A_DAY, MOST_ENTRIES // max(1, len(days))))
-    by_day = {int(day): _sketch(hashes[reviews.day == day], most) for day in days}
+    by_day = {int(day): _sketch(hashes[records.day == day], most) for day in days}
     key_id = hashlib.blake2b(b"id of the key", key=key, digest_size=8).hexdigest()
     return DataIdentity(secrets.token_hex(16), key_id, partition_key_id, by_day, covers_all_users)
 
 
-def records(reviews: Reviews) -> list[bytes]:
-    """Return what each review is recognised by: its user, product and time."""
-    rows = np.stack([reviews.user, reviews.product, reviews.time], axis=1).astype("<i8")
+def rows_of(columns: Iterable[npt.NDArray[np.int64]]) -> list[bytes]:
+    """Return the rows of some columns, each int64 [N], as bytes."""
+    rows = np.stack(list(columns), axis=1).astype("<i8")
     return [row.tobytes() for row in rows]
 
 
@@ -49,7 +52,8 @@ def _sketch(hashes: np.ndarray, most: int) -> DaySketch:
     return DaySketch(tuple(smallest)) if len(smallest) <= most else DaySketch(tuple(smallest[:most]), smallest[most])
 
 
-def _hashes(reviews: Reviews, key: bytes) -> np.ndarray:
-    """Return a 64-bit keyed hash of each review, uint64 [N]."""
-    hashed = [hashlib.blake2b(record, key=key, digest_size=8).digest() for record in records(reviews)]
+def _hashes(records: Records, key: bytes) -> np.ndarray:
+    """Return a 64-bit keyed hash of each record, uint64 [N]."""
+    rows = rows_of(records.recognised_by.values())
+    hashed = [hashlib.blake2b(row, key=key, digest_size=8).digest() for row in rows]
     return np.frombuffer(b"".join(hashed), dtype="<u8")

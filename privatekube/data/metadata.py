@@ -1,22 +1,58 @@
-"""What the owner of a block declares about it in public, and the commitment to its content."""
+"""What the owner of a block declares about it in public, and what a block of reviews holds."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from privatekube import errors
+from privatekube.data import sealed_file
 from privatekube.data.columns import COLUMNS, FIRST_WORD, Reviews
 from privatekube.privacy.unit import PrivacyUnit
 
 FORMAT = "privatekube-reviews/1"
 """Name and version of the canonical content and of the file format."""
-COMMITMENT = "hmac-sha256:"
-"""How the text form of a digest under a key begins."""
+VOCABULARY = "vocabularySize"
+"""The attribute of a block that declares how many words its tokens stand for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Which part of a dataset a block is, whatever the dataset holds; public.
+
+    Args:
+        dataset: name of the dataset.
+        start_day: first day, counted from 2013-01-01.
+        end_day: last day, inclusive.
+        bucket: number of the user bucket, below `n_buckets`.
+        n_buckets: how many buckets the users are spread over; 1 for all users together.
+        partition_key_id: name of the public key that users are hashed with.
+        unit: privacy unit that contributions were bounded for.
+        max_contribution: maximum number of records of one unit in the block; 1 for events.
+
+    Raises:
+        InvalidInput: a value out of its range.
+    """
+
+    dataset: str
+    start_day: int
+    end_day: int
+    bucket: int
+    n_buckets: int
+    partition_key_id: str
+    unit: PrivacyUnit
+    max_contribution: int
+
+    def __post_init__(self) -> None:
+        if self.end_day < self.start_day:
+            raise errors.invalid("end_day", self.end_day, f"is before start_day {self.start_day}", "swap them")
+        if not 0 <= self.bucket < self.n_buckets:
+            raise errors.invalid("bucket", self.bucket, f"must be in 0..{self.n_buckets - 1}", "correct it")
+        unit = PrivacyUnit.parse(self.unit)
+        if self.max_contribution < 1 or (unit.is_one_record and self.max_contribution != 1):
+            bound = "must be 1 for events, else at least 1"
+            raise errors.invalid("max_contribution", self.max_contribution, bound, "correct it")
 
 
 @dataclass(frozen=True)
@@ -55,18 +91,25 @@ class Metadata:
     categories: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if self.end_day < self.start_day:
-            raise errors.invalid("end_day", self.end_day, f"is before start_day {self.start_day}", "swap them")
-        if not 0 <= self.bucket < self.n_buckets:
-            raise errors.invalid("bucket", self.bucket, f"must be in 0..{self.n_buckets - 1}", "correct it")
-        unit = PrivacyUnit.parse(self.unit)
-        if self.max_contribution < 1 or (unit.is_one_record and self.max_contribution != 1):
-            bound = "must be 1 for events, else at least 1"
-            raise errors.invalid("max_contribution", self.max_contribution, bound, "correct it")
+        _ = self.cut  # which checks itself
         if self.vocabulary_size < 1:
             raise errors.invalid("vocabulary_size", self.vocabulary_size, "must be at least 1", "correct it")
         if not self.categories or len(set(self.categories)) != len(self.categories):
             raise errors.invalid("categories", self.categories, "must be distinct and at least one", "correct them")
+
+    @property
+    def cut(self) -> Cut:
+        """Which part of the dataset the block is."""
+        return Cut(
+            dataset=self.dataset,
+            start_day=self.start_day,
+            end_day=self.end_day,
+            bucket=self.bucket,
+            n_buckets=self.n_buckets,
+            partition_key_id=self.partition_key_id,
+            unit=self.unit,
+            max_contribution=self.max_contribution,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +117,7 @@ class Block:
     """The content of a block file.
 
     Args:
-        digest: the commitment to the content, see `commitment`; `sha256:<hex>` where the file has no key.
+        digest: the commitment to the content, see `sealed_file`; `sha256:<hex>` where the file has no key.
     """
 
     reviews: Reviews
@@ -82,39 +125,30 @@ class Block:
     digest: str
 
     @property
-    def has_key(self) -> bool:
-        """Whether its file has a key, so that the digest may be published."""
-        return self.digest.startswith(COMMITMENT)
+    def records(self) -> Reviews:
+        """Its records, whatever kind of block it is."""
+        return self.reviews
+
+    @property
+    def cut(self) -> Cut:
+        """Which part of the dataset it is."""
+        return self.metadata.cut
+
+    @property
+    def content(self) -> sealed_file.Content:
+        """What its file holds."""
+        return content(self.reviews, self.metadata)
+
+
+def content(reviews: Reviews, metadata: Metadata) -> sealed_file.Content:
+    """Return what a file of these reviews holds."""
+    columns = {name: np.asarray(getattr(reviews, name), dtype=dtype) for name, dtype in COLUMNS.items()}
+    return sealed_file.Content(FORMAT, asdict(metadata), columns)
 
 
 def content_digest(reviews: Reviews, metadata: Metadata) -> str:
-    """Return `sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata.
-
-    Keep it with the data: whoever reads it can test guesses of the data against it.
-    """
-    columns = {name: np.asarray(getattr(reviews, name), dtype=dtype) for name, dtype in COLUMNS.items()}
-    header = {
-        "format": FORMAT,
-        "metadata": asdict(metadata),
-        "columns": [[name, column.dtype.str, list(column.shape)] for name, column in columns.items()],
-    }
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True, ensure_ascii=True).encode() + b"\n")
-    for column in columns.values():
-        digest.update(column.tobytes())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def commitment(key: bytes, content: str) -> str:
-    """Return the digest by which a block states its data in public: `hmac-sha256:<hex>` of the content's digest.
-
-    It is binding: who has the file, and so the key in it, can check that it holds what was stated. It is hiding: who
-    has only the resource, a Grant or a privacy card lacks the key, and cannot test a guess of the data against it.
-
-    Args:
-        key: random, of 32 bytes, in the block file and nowhere else.
-        content: see `content_digest`.
-    """
-    return f"{COMMITMENT}{hmac.digest(key, content.encode(), 'sha256').hex()}"
+    """Return `sha256:<hex>` of the content, which is for the owner of the data alone; see `sealed_file.Content`."""
+    return content(reviews, metadata).digest
 
 
 def require_consistent(reviews: Reviews, metadata: Metadata) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from privatekube import errors
-from privatekube.data.columns import Reviews
+from privatekube.data.records import Records
 from privatekube.privacy.unit import PrivacyUnit
 
 FIRST_DAY = date(2013, 1, 1)
@@ -20,7 +21,13 @@ ALL_DAYS = "all"
 MOST_BLOCKS = 5_000
 """How many blocks are made at once: about two minutes of work, and as many files and resources."""
 
+PARTITION_KEY_ID = "privatekube-partition-1"
+"""Name of the public key below; another key would move users between buckets."""
+
+_PARTITION_KEY = b"privatekube user partition, key 1"
 _CHOICE_KEY = b"privatekube contribution bound, key 1"
+
+R = TypeVar("R", bound=Records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +79,22 @@ def date_of(day: int) -> date:
     return FIRST_DAY + timedelta(days=day)
 
 
+def keyed_hash(identifier: str) -> int:
+    """Return the 63-bit hash of an id under the partition key; it is the same in every process and version."""
+    hashed = hashlib.blake2b(identifier.encode(), digest_size=8, key=_PARTITION_KEY)
+    return int.from_bytes(hashed.digest(), "little") >> 1
+
+
 def bucket_of(user: np.ndarray, n_buckets: int) -> np.ndarray:
     """Return the bucket of each user, int64 [N], given the users' keyed hashes, int64 [N]."""
     return user % n_buckets
 
 
-def unit_numbers(reviews: Reviews, unit: PrivacyUnit) -> npt.NDArray[np.int64]:
-    """Return a number for the privacy unit of each review, int64 [N]; reviews of one unit have the same number."""
+def unit_numbers(records: Records, unit: PrivacyUnit) -> npt.NDArray[np.int64]:
+    """Return a number for the privacy unit of each record, int64 [N]; records of one unit have the same number."""
     if unit.is_one_record:
-        return np.arange(len(reviews))
-    columns = [reviews.user] if unit is PrivacyUnit.USER else [reviews.user, reviews.day]
+        return np.arange(len(records))
+    columns = [records.user] if unit is PrivacyUnit.USER else [records.user, records.day]
     return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
@@ -101,41 +114,61 @@ def require_slices(kind: str, unit: PrivacyUnit) -> None:
         raise errors.invalid("slice", kind, bound, f"set --slice {ALL_DAYS}, or the unit user-day")
 
 
-def bound_contributions(reviews: Reviews, *, unit: PrivacyUnit, max_contribution: int) -> Reviews:
-    """Return at most `max_contribution` reviews of each unit; all of them if a unit is one review.
+def require_one_range(unit: PrivacyUnit, ranges: Iterable[tuple[int, int]]) -> None:
+    """Refuse to merge blocks of several ranges of days where the unit is a user over all of them.
 
-    A keyed hash of each review decides which reviews stay, so that does not depend on other users' reviews.
+    Raises:
+        InvalidInput: they have several.
+    """
+    if unit is PrivacyUnit.USER and len(set(ranges)) > 1:
+        raise errors.InvalidInput("blocks: their days differ, so a user may be in several; merge blocks of one range")
+
+
+def require_bound(records: Records, *, unit: PrivacyUnit, max_contribution: int) -> None:
+    """Check that no unit has more records than allowed.
+
+    Raises:
+        CorruptData: one has; the message does not say which.
+    """
+    most = np.bincount(unit_numbers(records, unit)).max(initial=0)
+    if not unit.is_one_record and most > max_contribution:
+        raise errors.CorruptData(
+            f"max_contribution: a {unit} has more records than {max_contribution}; make the blocks again"
+        )
+
+
+def bound_contributions(records: R, *, unit: PrivacyUnit, max_contribution: int) -> R:
+    """Return at most `max_contribution` records of each unit; all of them if a unit is one record.
+
+    A keyed hash of each record decides which records stay, so that does not depend on other users' records.
     """
     if unit.is_one_record:
-        return reviews
-    priority = [_priority(reviews, row) for row in range(len(reviews))]
+        return records
+    priority = [_priority(records, row) for row in range(len(records))]
     units: dict[int, list[int]] = {}
-    for row, number in enumerate(unit_numbers(reviews, unit).tolist()):
+    for row, number in enumerate(unit_numbers(records, unit).tolist()):
         units.setdefault(number, []).append(row)
     kept = [row for rows in units.values() for row in sorted(rows, key=priority.__getitem__)[:max_contribution]]
-    return reviews.select(np.array(sorted(kept), dtype=np.int64))
+    return records.select(np.array(sorted(kept), dtype=np.int64))
 
 
-def without_copies(reviews: Reviews) -> Reviews:
-    """Return the reviews less exact copies: one of those with the same user, product, time, category, stars and tokens.
+def without_copies(records: R) -> R:
+    """Return the records less exact copies: one of those with the same content.
 
-    One review must not count as often as it was copied, or the promise for one review would not cover it.
+    One record must not count as often as it was copied, or the promise for one record would not cover it.
     """
-    first = {_priority(reviews, row): row for row in reversed(range(len(reviews)))}
-    return reviews.select(np.array(sorted(first.values()), dtype=np.int64))
+    first = {_priority(records, row): row for row in reversed(range(len(records)))}
+    return records.select(np.array(sorted(first.values()), dtype=np.int64))
 
 
-def in_order(reviews: Reviews) -> Reviews:
-    """Return the reviews in an order that depends on them alone, not on how their source was cut into files."""
-    order = sorted(range(len(reviews)), key=lambda row: (int(reviews.time[row]), _priority(reviews, row)))
-    return reviews.select(np.array(order, dtype=np.int64))
+def in_order(records: R) -> R:
+    """Return the records in an order that depends on them alone, not on how their source was cut into files."""
+    order = sorted(range(len(records)), key=lambda row: (int(records.time[row]), _priority(records, row)))
+    return records.select(np.array(order, dtype=np.int64))
 
 
-def _priority(reviews: Reviews, row: int) -> bytes:
-    content = [reviews.user[row], reviews.product[row], reviews.time[row], reviews.category[row], reviews.stars[row]]
-    hashed = hashlib.blake2b(np.array(content, np.int64).tobytes(), digest_size=16, key=_CHOICE_KEY)
-    hashed.update(reviews.tokens[reviews.offsets[row] : reviews.offsets[row + 1]].tobytes())
-    return hashed.digest()
+def _priority(records: Records, row: int) -> bytes:
+    return hashlib.blake2b(records.content(row), digest_size=16, key=_CHOICE_KEY).digest()
 
 
 def _next_month(day: date) -> date:

@@ -17,16 +17,18 @@ class FileCounts:
     """Numbers of the lines of one file.
 
     Args:
-        kept: reviews that went into a block.
-        exact_copies: reviews left out since all their fields are those of one that was kept.
-        outside_days: reviews left out since their day is not in the declared range.
-        not_reviews: lines left out, by what is wrong with them.
+        kept: records that went into a block.
+        exact_copies: records left out since all their fields are those of one that was kept.
+        outside_days: records left out since their day is not in the declared range.
+        not_records: lines or rows left out, by what is wrong with them.
+        clamped: records with a number that was moved into its public range, by column.
     """
 
     kept: int = 0
     exact_copies: int = 0
     outside_days: int = 0
-    not_reviews: Counter[str] = field(default_factory=Counter)
+    not_records: Counter[str] = field(default_factory=Counter)
+    clamped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(repr=False)

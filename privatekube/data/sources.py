@@ -1,12 +1,18 @@
-"""The source that blocks are cut from: its reviews by days, and what it declares in public."""
+"""The source that blocks are cut from: its records by days, and what it declares in public."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol, TypeVar
 
+from privatekube.data import metadata, sealed_file
 from privatekube.data.columns import Reviews
+from privatekube.data.metadata import Cut, Metadata
 from privatekube.data.partition import Slice
+from privatekube.data.records import Records
+
+R = TypeVar("R", bound=Records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +32,35 @@ class Encoding:
     tokeniser: str
 
 
-class Source(Protocol):
-    """Reviews by slices of days; implement it to cut blocks from other data.
+class Source(Protocol[R]):
+    """Records by slices of days; implement it to cut blocks from data of another kind.
 
     It does not state its days: which days are cut is declared, never read off the data. A record that is there twice
-    with all its fields is one record: give it once.
+    with all its fields is one record: give it once. `OfReviews` makes one of reviews, `tables.source.TableSource` one
+    of a table.
+    """
+
+    @property
+    def partition_key_id(self) -> str:
+        """Name of the public key that users are hashed with."""
+
+    @property
+    def record_key_id(self) -> str:
+        """What the records are hashed and recognised by; another name makes other records of them."""
+
+    @property
+    def dimensions(self) -> Mapping[str, int]:
+        """Public numbers that a block declares besides its cut, by attribute."""
+
+    def records(self, days: Slice) -> R:
+        """Return the records of a slice."""
+
+    def content(self, records: R, cut: Cut) -> sealed_file.Content:
+        """Return what the file of a part of the records holds, after checking it."""
+
+
+class ReviewSource(Protocol):
+    """Reviews by slices of days; implement it to cut blocks of reviews from another place.
 
     Example:
         A source whose reviews are all in memory:
@@ -55,3 +85,42 @@ class Source(Protocol):
 
     def reviews(self, days: Slice) -> Reviews:
         """Return the reviews of a slice."""
+
+
+@dataclass(frozen=True)
+class OfReviews:
+    """The source of the blocks of reviews.
+
+    Args:
+        source: of the reviews.
+    """
+
+    source: ReviewSource
+
+    @property
+    def partition_key_id(self) -> str:
+        """Name of the public key that users are hashed with."""
+        return self.source.encoding.partition_key_id
+
+    @property
+    def record_key_id(self) -> str:
+        """The same: a review is recognised by its user, product and time."""
+        return self.partition_key_id
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """The size of the vocabulary."""
+        return {metadata.VOCABULARY: self.source.encoding.vocabulary_size}
+
+    def records(self, days: Slice) -> Reviews:
+        """Return the reviews of a slice."""
+        return self.source.reviews(days)
+
+    def content(self, records: Reviews, cut: Cut) -> sealed_file.Content:
+        """Return what the file of a part of the reviews holds, after checking it."""
+        described = Metadata(
+            **(asdict(cut) | asdict(self.source.encoding)),
+            categories=self.source.categories,
+        )
+        metadata.require_consistent(records, described)
+        return metadata.content(records, described)

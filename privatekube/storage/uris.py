@@ -6,10 +6,12 @@ Remote stores are reached through fsspec, which imports their drivers when they 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -156,6 +158,25 @@ def publish(path: Path, uri: str) -> None:
 def copy_to(uri: str, path: Path) -> None:
     """Fetch `uri` into a local file that its owner alone can read."""
     private_files.write(path, read_bytes(uri))
+
+
+@contextlib.contextmanager
+def local_copy(uri: str) -> Iterator[Path]:
+    """Yield a local file with the content of `uri`: itself, or a copy that its owner alone can read and that goes then.
+
+    Raises:
+        NotFound, InvalidInput, MissingExtra, Temporary: as `read_bytes`.
+    """
+    place = absolute(uri)
+    if not place.startswith(REMOTE):
+        if not Path(place).is_file():
+            read_bytes(place)  # which says what is wrong
+        yield Path(place)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "copy"
+        _remote(place, lambda files: files.get_file(place, str(path)))
+        yield path
 
 
 def exists(uri: str) -> bool:

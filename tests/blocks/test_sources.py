@@ -109,7 +109,7 @@ def test_a_bad_line_is_counted_by_its_fault_and_the_rest_is_kept(
     good = [line_2018(reviewerID=f"U{number}") for number in range(5)]
     reviews, counts = read(write(tmp_path / "Music.json", good[0], bad, "", *good[1:]))
     assert len(reviews) == 5
-    assert counts == FileCounts(kept=5, not_reviews=Counter({reason: 1}))
+    assert counts == FileCounts(kept=5, not_records=Counter({reason: 1}))
 
 
 def test_a_line_that_is_not_utf8_is_counted(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_line_that_is_not_utf8_is_counted(tmp_path: Path) -> None:
         + b"\n"
         + json.dumps(line_2018(asin="\xe9"), ensure_ascii=False).encode("latin-1")
     )
-    assert read(path)[1] == FileCounts(kept=1, not_reviews=Counter({"not JSON": 1}))
+    assert read(path)[1] == FileCounts(kept=1, not_records=Counter({"not JSON": 1}))
 
 
 def test_a_review_without_text_is_a_review(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_the_report_for_the_owner_is_readable_by_the_owner_alone(tmp_path: Path)
     files.report.write(tmp_path / "report.json")
     assert (tmp_path / "report.json").stat().st_mode & 0o777 == 0o600
     written = json.loads((tmp_path / "report.json").read_text())
-    counts = {"kept": 1, "exact_copies": 1, "outside_days": 1, "not_reviews": {"not JSON": 1}}
+    counts = {"kept": 1, "exact_copies": 1, "outside_days": 1, "not_records": {"not JSON": 1}}
     assert written["files"] == {str(path): counts}
     assert "publish nothing" in written["notice"]
     assert "kept" not in f"{files.report!r} {files.report.of(str(path))!r}"
@@ -281,4 +281,4 @@ def test_the_real_sample_is_read_without_a_fault() -> None:
     files = opened(SAMPLE, days=days)
     assert len(files.categories) == 9
     assert len(files.reviews(days)) == 19_026
-    assert not any(counts.not_reviews or counts.outside_days for counts in files.report.files.values())
+    assert not any(counts.not_records or counts.outside_days for counts in files.report.files.values())

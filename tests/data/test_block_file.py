@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from privatekube import errors
-from privatekube.data import block_file, columns, published_format
+from privatekube.data import block_file, columns, published_format, sealed_file
 from privatekube.data import metadata as data_metadata
 from privatekube.privacy.unit import PrivacyUnit
 
@@ -69,7 +69,7 @@ PLAIN = "sha256:40540084ec118fbf0b62cfcef129d14c1ae7fa40aa4959cc5689b1d9c0c39d65
 def test_the_digest_of_a_content_under_a_key_is_fixed() -> None:
     assert data_metadata.content_digest(reviews(), metadata()) == PLAIN
     expected = "hmac-sha256:" + hmac.new(bytes(32), PLAIN.encode(), hashlib.sha256).hexdigest()
-    assert data_metadata.commitment(bytes(32), PLAIN) == expected
+    assert sealed_file.commitment(bytes(32), PLAIN) == expected
 
 
 def test_a_digest_confirms_no_guess_of_the_data(tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_a_digest_confirms_no_guess_of_the_data(tmp_path: Path) -> None:
 def test_a_file_and_a_digest_of_the_last_version_are_read(tmp_path: Path) -> None:
     path = tmp_path / "b.h5"
     block_file.write(path, reviews(), metadata())
-    assert block_file.read(path, digest=PLAIN).has_key
+    assert block_file.read(path, digest=PLAIN).digest.startswith(sealed_file.COMMITMENT)
     with h5py.File(path, "a") as file:
         del file.attrs["digest_key"]
         file.attrs["digest"] = PLAIN
     block = block_file.read(path, digest=PLAIN)
     assert block.digest == PLAIN
-    assert not block.has_key
+    assert not block.digest.startswith(sealed_file.COMMITMENT)
     with pytest.raises(errors.CorruptData, match="altered, or another block"):
         block_file.read(path, digest="sha256:" + "0" * 64)
 
@@ -176,7 +176,7 @@ def test_blocks_of_different_kinds_are_not_merged(changes: dict[str, object]) ->
 def test_a_block_of_another_unit_or_with_too_many_reviews_of_one_is_refused() -> None:
     block = block_file.Block(reviews(8), metadata(), "sha256:1")  # two reviews of each user on each day
     block_file.require_bound(block, unit=PrivacyUnit.USER_DAY, max_contribution=2)
-    with pytest.raises(errors.CorruptData, match="a user-day has more reviews than 1"):
+    with pytest.raises(errors.CorruptData, match="a user-day has more records than 1"):
         block_file.require_bound(block, unit=PrivacyUnit.USER_DAY, max_contribution=1)
     with pytest.raises(errors.CorruptData, match="bounded per user-day, not per event"):
         block_file.require_bound(block, unit=PrivacyUnit.EVENT, max_contribution=1)
@@ -186,7 +186,7 @@ def test_the_days_of_a_user_count_together_and_blocks_of_other_days_are_not_merg
     first = metadata(unit=PrivacyUnit.USER, max_contribution=4)
     block = block_file.Block(reviews(8), first, "sha256:1")  # four reviews of each user, on two days
     block_file.require_bound(block, unit=PrivacyUnit.USER, max_contribution=4)
-    with pytest.raises(errors.CorruptData, match="a user has more reviews than 3"):
+    with pytest.raises(errors.CorruptData, match="a user has more records than 3"):
         block_file.require_bound(block, unit=PrivacyUnit.USER, max_contribution=3)
     block_file.require_one_kind([first, replace(first, bucket=1)])
     with pytest.raises(errors.InvalidInput, match="their days differ, so a user may be in several"):

@@ -75,10 +75,10 @@ def test_of_exact_copies_one_stays() -> None:
 
 
 def test_a_users_bucket_is_the_same_in_every_process() -> None:
-    program = "from blocks import record; print(record.keyed_hash('user-1'), record.keyed_hash('B000'))"
+    program = "from privatekube.data import partition as p; print(p.keyed_hash('user-1'), p.keyed_hash('B000'))"
     ran = [subprocess.check_output([sys.executable, "-c", program], cwd=ROOT) for _ in range(2)]
     assert ran[0] == ran[1]
-    assert ran[0].split() == [str(record.keyed_hash("user-1")).encode(), str(record.keyed_hash("B000")).encode()]
+    assert ran[0].split() == [str(partition.keyed_hash("user-1")).encode(), str(partition.keyed_hash("B000")).encode()]
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 5))

@@ -1,0 +1,73 @@
+"""The options of commands that create blocks, and what they print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privatekube import errors
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.resources import summary
+from privatekube.storage import private_files
+
+FOLDER = f"{private_files.HOME}/blocks"
+NAMESPACE = "privacy-example"
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?")
+
+Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks.")]
+Epsilon = Annotated[float, typer.Option(help="Epsilon of each block's lifetime budget.")]
+Delta = Annotated[float, typer.Option(help="Delta of each block's lifetime budget.")]
+Accounting = Annotated[str, typer.Option(help="How the budget is kept: renyi (many more runs fit) or epsdel.")]
+DataDir = Annotated[str, typer.Option(help="Where to write the files: a folder, gs:// or s3:// prefix.")]
+KeepCopies = Annotated[
+    bool,
+    typer.Option(
+        "--keep-copies",
+        help="Keep exact copies of a record. The promise for one record then covers only one of its copies.",
+    ),
+]
+Report = Annotated[
+    str | None,
+    typer.Option(help="Local file for exact numbers of what was read and left out. Private: for its owner alone."),
+]
+ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Succeed if all the blocks exist already.")]
+
+
+def require_name(option: str, value: str) -> None:
+    """Check a name that begins the names of blocks.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    if not NAME.fullmatch(value):
+        bound = "must be at most 42 lower-case letters, digits and '-'"
+        raise errors.invalid(option, value, bound, "choose another name")
+
+
+def report_file(report: str | None) -> Path | None:
+    """Return where to write the exact numbers.
+
+    Raises:
+        InvalidInput: not a local file.
+    """
+    if report is not None and "://" in report:
+        raise errors.invalid("report", report, "is not a local file", "name a file on this machine")
+    return None if report is None else Path(report)
+
+
+def created_line(*, created: int, existing: int, whole: EpsilonDelta, kept: PrivacyBudget, namespace: str) -> str:
+    """Say what was created.
+
+    Args:
+        created: number of new blocks.
+        existing: number of blocks that existed already.
+        whole: the budget of each for its whole life.
+        kept: the same, as the blocks keep it.
+        namespace: of the blocks.
+    """
+    unchanged = f"; {existing} existed already and are unchanged" if existing else ""
+    accounting = "" if isinstance(kept, EpsilonDelta) else " in Renyi accounting"
+    return f"created {summary.number_of_blocks(created)} of {whole}{accounting} in {namespace}{unchanged}"

@@ -1,0 +1,89 @@
+"""The commands `privatekube blocks`: a table of your own as private data blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from privatekube.cli import block_options, console
+from privatekube.cli.block_options import FOLDER, NAMESPACE
+from privatekube.client import connect
+from privatekube.privacy.budget import EpsilonDelta
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="A table of your own as private data blocks.")
+
+
+@app.command()
+def create(  # noqa: PLR0917 - typer reads the options off the signature
+    source: Annotated[
+        list[str],
+        typer.Option(help="File (CSV, TSV, JSON lines, Parquet, Arrow), folder, gs:// or s3:// prefix. Repeatable."),
+    ],
+    schema: Annotated[Path, typer.Option(help="YAML file that declares the table; see docs/data.md.")],
+    epsilon: block_options.Epsilon = 10.0,
+    delta: block_options.Delta = 1e-7,
+    accounting: block_options.Accounting = "renyi",
+    namespace: block_options.Namespace = NAMESPACE,
+    data_dir: block_options.DataDir = FOLDER,
+    keep_copies: block_options.KeepCopies = False,
+    report: block_options.Report = None,
+    exist_ok: block_options.ExistOk = False,
+) -> None:
+    """Cut a table into blocks as its schema declares, write their files, and register them with their budget.
+
+    What is printed depends on no record. Records that do not fit the schema are left out; --report counts them.
+    """
+    report_file = block_options.report_file(report)
+    from privatekube.client import register_blocks  # noqa: PLC0415 - `privatekube --help` needs no extra
+    from privatekube.data import declare, partition  # noqa: PLC0415
+    from privatekube.data.tables import files  # noqa: PLC0415
+    from privatekube.data.tables import schema as schemas  # noqa: PLC0415
+    from privatekube.data.tables.source import TableSource  # noqa: PLC0415
+    from privatekube.storage import uris  # noqa: PLC0415
+
+    block_options.require_name("namespace", namespace)
+    declared = schemas.read(schema)
+    budget = declare.initial_budget(epsilon, delta, accounting)
+    declaration = declare.Declaration(
+        dataset=declared.dataset,
+        namespace=namespace,
+        kind=declared.kind_of_slice,
+        n_buckets=declared.users,
+        unit=declared.unit,
+        max_contribution=declare.contribution_bound(declared.unit, declared.max_contribution),
+        initial_budget=budget,
+        folder=uris.join(uris.absolute(data_dir), namespace, declared.dataset),
+        keep_copies=keep_copies,
+    )
+    slices = partition.slices(declaration.kind, declared.days.slice, n_buckets=declaration.n_buckets)
+    terminal = console.console(stderr=True)
+    with connect.connect() as client:
+        opened = TableSource(files.list_tables(source), declared, keep_copies=keep_copies)
+        key = client.owner_key()
+        written = [
+            declare.write_slice(opened, days, declaration, owner_key=key)
+            for days in track(slices, "writing blocks", console=terminal, disable=not terminal.is_terminal)
+        ]
+        if report_file is not None:
+            opened.report.write(report_file)
+        done = register_blocks.register(client, written, exist_ok=exist_ok)
+    terminal.print(
+        block_options.created_line(
+            created=done.created,
+            existing=done.existing,
+            whole=EpsilonDelta(epsilon, delta),
+            kept=budget,
+            namespace=namespace,
+        ),
+        highlight=False,
+        soft_wrap=True,
+    )
+    if report_file is None:
+        terminal.print(
+            "records without a user, or that do not fit the schema, are left out; --report counts them",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,31 @@
+"""Lists of different lengths as one array: row i has `values[offsets[i] : offsets[i + 1]]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+
+
+def offsets_of(lengths: npt.NDArray[np.integer[Any]]) -> Int64s:
+    """Return where each row begins and the last one ends, int64 [N + 1].
+
+    >>> offsets_of(np.array([2, 0, 3])).tolist()
+    [0, 2, 2, 5]
+    """
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def places(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
+    """Return where the values of some rows are, in the order of the rows, and their new offsets.
+
+    >>> found, offsets = places(np.array([0, 2, 2, 5]), np.array([2, 0]))
+    >>> found.tolist(), offsets.tolist()
+    ([2, 3, 4, 0, 1], [0, 3, 5])
+    """
+    lengths = np.diff(offsets)[rows]
+    selected = offsets_of(lengths)
+    return np.arange(selected[-1]) + np.repeat(offsets[rows] - selected[:-1], lengths), selected

@@ -1,0 +1,163 @@
+"""Turn a column of a source into numbers, and say which of its values do not fit.
+
+Values are read alike whatever the format: `7` of a CSV file, of a JSON object and of a Parquet column are the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from privatekube.data import partition
+from privatekube.data.tables.layout import Category, Number, text_of_key
+from privatekube.data.tables.schema import Time
+from privatekube.data.tables.table import dtype_of
+
+_SECONDS = {"s": (1, 1), "ms": (1, 1000), "us": (1, 10**6), "ns": (1, 10**9), "day": (86_400, 1)}
+"""Of each unit, by how much to multiply and to divide a number to get seconds."""
+_MOST_SECONDS = 2**48
+"""No time is later; a larger number is not one."""
+
+Parse = Callable[[Any], int | float]
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column as numbers.
+
+    Args:
+        values: [N]; 0 where the source's value does not fit.
+        fits: bool [N].
+        clamped: bool [N], whether the value was moved to the nearer end of the range.
+    """
+
+    values: npt.NDArray[Any]
+    fits: npt.NDArray[np.bool_]
+    clamped: npt.NDArray[np.bool_]
+
+
+def users(array: pa.Array) -> Column:
+    """Return the keyed hash of each user's id, int64 [N]."""
+    return _mapped(array, lambda value: partition.keyed_hash(text_of(value)), np.dtype(np.int64))
+
+
+def times(array: pa.Array, time: Time) -> Column:
+    """Return the unix seconds of each value, int64 [N]."""
+    if pa.types.is_temporal(array.type):
+        return _mapped(_seconds(array), _whole, np.dtype(np.int64))
+    if time.unit is not None:
+        factor, divisor = _SECONDS[time.unit]
+        return _mapped(array, lambda value: _bounded(_whole(value) * factor // divisor), np.dtype(np.int64))
+    return _mapped(array, lambda value: _bounded(_moment(text_of(value), time.format)), np.dtype(np.int64))
+
+
+def values(array: pa.Array, kind: Number | Category) -> Column:
+    """Return the numbers of a feature or label: moved into the public range, or the indices of the public keys."""
+    if isinstance(kind, Category):
+        index = {key: number for number, key in enumerate(kind.keys)}
+        return _mapped(array, lambda value: index[text_of(value)], dtype_of(kind))
+    read = _mapped(array, _whole if kind.type == "integer" else _number, np.dtype(np.float64))
+    low, high = kind.range
+    clamped = read.fits & ((read.values < low) | (read.values > high))
+    return Column(np.clip(read.values, low, high).astype(dtype_of(kind)), read.fits, clamped)
+
+
+def texts(array: pa.Array) -> list[str]:
+    """Return the text of each value; one that is missing or damaged is empty."""
+    return [_text_or_none(value) or "" for value in array.to_pylist()]
+
+
+def text_of(value: object) -> str:
+    """Return a value as text.
+
+    Raises:
+        ValueError: it is missing, or a number that is not whole.
+
+    >>> text_of(7), text_of(7.0), text_of("7"), text_of(b"7")
+    ('7', '7', '7', '7')
+    """
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, float | Decimal):
+        value = _whole(value)
+    text = text_of_key(value)
+    text.encode()  # half of a surrogate pair is not text
+    return text
+
+
+def _text_or_none(value: object) -> str | None:
+    try:
+        return text_of(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _mapped(array: pa.Array, parse: Parse, dtype: np.dtype[Any]) -> Column:
+    """Parse each distinct value of a column once."""
+    encoded = array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode()
+    parsed = [_parsed(parse, value) for value in encoded.dictionary.to_pylist()]
+    fits = np.array([value is not None for value in parsed] + [False])
+    numbers = np.array([0 if value is None else value for value in parsed] + [0], dtype)
+    indices = encoded.indices.cast(pa.int64()).fill_null(len(parsed)).to_numpy(zero_copy_only=False)
+    return Column(numbers[indices], fits[indices], np.zeros(len(indices), np.bool_))
+
+
+def _parsed(parse: Parse, value: Hashable) -> int | float | None:
+    try:
+        return parse(value)
+    except (ValueError, TypeError, OverflowError, KeyError, ArithmeticError):
+        return None
+
+
+def _number(value: Any) -> float:
+    number = float(value.decode() if isinstance(value, bytes) else value)
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError("is not a number")
+    return number
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        return int(value) if isinstance(value, bytes | str) else _of_float(value)
+    except ValueError:
+        return _of_float(value)
+
+
+def _of_float(value: Any) -> int:
+    number = _number(value)
+    if not number.is_integer():
+        raise ValueError("is not a whole number")
+    return int(number)
+
+
+def _bounded(seconds: int) -> int:
+    if abs(seconds) > _MOST_SECONDS:
+        raise ValueError("is not a time")
+    return seconds
+
+
+def _moment(text: str, form: str | None) -> int:
+    moment = datetime.fromisoformat(text) if form is None else datetime.strptime(text, form)
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return math.floor(aware.timestamp())
+
+
+def _seconds(array: pa.Array) -> pa.Array:
+    """Return dates and timestamps as whole unix seconds, rounded down."""
+    kind = array.type
+    if pa.types.is_date32(kind):
+        seconds = array.cast(pa.int32()).cast(pa.int64()).to_numpy(zero_copy_only=False) * 86_400
+    else:
+        per_second = 1000 if pa.types.is_date64(kind) else _SECONDS[kind.unit][1]
+        seconds = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False) // per_second
+    return pa.array(seconds, pa.int64(), mask=array.is_null().to_numpy(zero_copy_only=False))

@@ -1,0 +1,68 @@
+"""Text of any language becomes tokens of a public vocabulary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tokenizers
+from tokenizers import models, pre_tokenizers
+
+from privatekube import errors
+from privatekube.data.tables import text
+from privatekube.data.tables.schema import Text
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("L'ÉTÉ à Köln", ["l", "été", "à", "köln"]),
+        ("e\u0301te\u0301", ["été"]),
+        ("पानी, हिन्दी!", ["पानी", "हिन्दी"]),
+        ("Привет-мир 2024", ["привет", "мир", "2024"]),
+        ("مرحبا بالعالم", ["مرحبا", "بالعالم"]),
+        ("STRASSE straße ﬁn", ["strasse", "strasse", "fin"]),
+        ("", []),
+    ],
+)
+def test_words_are_runs_of_letters_marks_and_numbers_of_any_script(written: str, words: list[str]) -> None:
+    assert text.words(written) == words
+
+
+def test_a_word_list_gives_ids_in_its_order_whatever_its_case_and_form(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("हिन्दी\nE\u0301TE\u0301\n\nété\nköln\n", encoding="utf-8-sig")
+    tokeniser = text.tokeniser(Text(words=str(tmp_path / "words.txt"), tokens=3))
+    assert tokeniser.declared.ids == 7
+    tokens = tokeniser.tokens(["été KÖLN other हिन्दी", "", "हिन्दी"])
+    assert tokens.ids.tolist() == [5, 6, 0, 4]
+    assert tokens.offsets.tolist() == [0, 3, 3, 4]
+
+
+def test_a_file_of_the_library_tokenizers_gives_its_ids_without_padding_or_truncation(tmp_path: Path) -> None:
+    rule = tokenizers.Tokenizer(models.WordLevel({"[UNK]": 0, "東京": 1, "へ": 2}, unk_token="[UNK]"))  # noqa: S106 - not a password
+    rule.pre_tokenizer = pre_tokenizers.Whitespace()
+    rule.enable_padding(length=9)
+    rule.enable_truncation(1)
+    rule.save(str(tmp_path / "tokenizer.json"))
+    tokeniser = text.tokeniser(Text(tokenizer=str(tmp_path / "tokenizer.json"), tokens=2))
+    tokens = tokeniser.tokens(["東京 へ 行く", "行く"])
+    assert (tokens.ids.tolist(), tokens.offsets.tolist()) == ([1, 2, 0], [0, 2, 3])
+    assert (tokeniser.declared.tokeniser, tokeniser.declared.ids) == ("tokenizers", 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xff\xfe", "words: .* is not UTF-8 text; write one word a line"),
+        (b"...\n", "words: .* has no word"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_word_list_that_is_none_is_refused(tmp_path: Path, content: bytes | None, expected: str) -> None:
+    if content is not None:
+        (tmp_path / "words.txt").write_bytes(content)
+    with pytest.raises((errors.InvalidInput, errors.NotFound), match=expected):
+        text.tokeniser(Text(words=str(tmp_path / "words.txt")))
+    (tmp_path / "t.json").write_text("{}")
+    with pytest.raises(errors.InvalidInput, match="is not a file of the library tokenizers"):
+        text.tokeniser(Text(tokenizer=str(tmp_path / "t.json")))
