@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from blocks import demo
-from privatekube.data import declare
+from privatekube.data import declare, partition
 from privatekube.data.partition import Slice
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
@@ -44,7 +44,7 @@ def created(
     declaration = declare.Declaration(
         dataset="d",
         namespace="n",
-        kind=kind,
+        kind=partition.ALL_DAYS if unit is PrivacyUnit.USER else kind,
         n_buckets=2,
         unit=unit,
         max_contribution=1,

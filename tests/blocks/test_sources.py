@@ -225,7 +225,7 @@ def test_the_report_for_the_owner_is_readable_by_the_owner_alone(tmp_path: Path)
     files.report.write(tmp_path / "report.json")
     assert (tmp_path / "report.json").stat().st_mode & 0o777 == 0o600
     written = json.loads((tmp_path / "report.json").read_text())
-    counts = {"kept": 1, "exact_copies": 1, "outside_days": 1, "not_records": {"not JSON": 1}}
+    counts = {"kept": 1, "exact_copies": 1, "outside_days": 1, "not_records": {"not JSON": 1}, "clamped": {}}
     assert written["files"] == {str(path): counts}
     assert "publish nothing" in written["notice"]
     assert "kept" not in f"{files.report!r} {files.report.of(str(path))!r}"
