@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from privatekube import errors
 from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
-from privatekube.data import block_file
+from privatekube.data import block_file, partition
+from privatekube.data.tables import block_file as table_file
+from privatekube.data.tables.block_file import TableBlock
 from privatekube.interactive.approval import Approval
 from privatekube.interactive.terms import Terms
 from privatekube.privacy.adaptive import Allowance
@@ -109,6 +111,32 @@ def merged(approval: Approval, contents: Sequence[block_file.Block]) -> block_fi
     """
     block = block_file.merge(contents)
     block_file.require_bound(block, unit=approval.unit, max_contribution=approval.max_contribution)
+    return block
+
+
+def checked_tables(approval: Approval) -> list[TableBlock]:
+    """Fetch the blocks of a run on a table, and check them as `checked_blocks` does.
+
+    Raises:
+        CorruptData: a block is missing, was altered, or is not one of a table.
+        InvalidInput: the blocks are not of one kind, or of another unit.
+    """
+    contents = [
+        table_file.decode(uris.read_bytes(block.uri), name=block.id, digest=block.digest) for block in approval.blocks
+    ]
+    table_file.require_one_kind(contents)
+    granted_blocks.require_unit(contents[0].cut.unit, approval.unit)
+    return contents
+
+
+def merged_tables(approval: Approval, contents: Sequence[TableBlock]) -> TableBlock:
+    """Return the blocks of a run on a table as one.
+
+    Raises:
+        CorruptData: a unit has more records in them than the approval bounds.
+    """
+    block = table_file.merge(contents)
+    partition.require_bound(block.table, unit=approval.unit, max_contribution=approval.max_contribution)
     return block
 
 

@@ -11,6 +11,7 @@ from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.data import block_file
+from privatekube.data.tables.block_file import TableBlock
 from privatekube.forecast import forecast
 from privatekube.forecast.forecast import Forecast
 from privatekube.interactive import claiming
@@ -100,13 +101,26 @@ class Lifecycle:
             CorruptData: a block is missing, was altered, or has a unit with more records than it declares.
             BudgetUnavailable: the claim does not hold what it was granted.
         """
-        self._require_going_on()
-        if self._is_opened:
-            raise errors.InvalidInput(f"run {self._run_id}: has opened its data before; keep what open() returned")
+        self._require_unopened()
         contents = claiming.checked_blocks(self._approval)
-        self._client.mark_opened(self.claim)
-        self._is_opened = True
+        self._mark_opened()
         return claiming.merged(self._approval, contents)
+
+    def open_table(self) -> TableBlock:
+        """Return the records of all blocks of a table that was declared by a schema; otherwise as `open`.
+
+        Returns:
+            The blocks merged into one, with `table` and `cut`.
+
+        Raises:
+            InvalidInput: as `open`; the blocks may differ in their columns as well.
+            CorruptData: as `open`; or a block is not one of a table.
+            BudgetUnavailable: as `open`.
+        """
+        self._require_unopened()
+        contents = claiming.checked_tables(self._approval)
+        self._mark_opened()
+        return claiming.merged_tables(self._approval, contents)
 
     def spend(self, step: str, event: DpEvent, outputs: Sequence[bytes], *, delta: float = 0.0) -> documents.Spend:
         """Register what a mechanism of your own released, before it leaves this program.
@@ -206,6 +220,15 @@ class Lifecycle:
     def _require_going_on(self) -> None:
         if self._begun and self._has_ended:
             raise errors.InvalidInput(f"run {self._run_id}: has ended; claim budget for a new run")
+
+    def _require_unopened(self) -> None:
+        self._require_going_on()
+        if self._is_opened:
+            raise errors.InvalidInput(f"run {self._run_id}: has opened its data before; keep what open() returned")
+
+    def _mark_opened(self) -> None:
+        self._client.mark_opened(self.claim)
+        self._is_opened = True
 
     def _require_opened(self) -> None:
         self._require_going_on()

@@ -30,8 +30,17 @@ def require_declared(metas: Sequence[block_file.Metadata], unit: PrivacyUnit) ->
         InvalidInput: they are of several kinds, or of another unit.
     """
     block_file.require_one_kind(metas)
-    if metas[0].unit != unit:
-        raise errors.invalid("unit", str(metas[0].unit), f"is that of the files, not {unit}", "create the blocks again")
+    require_unit(metas[0].unit, unit)
+
+
+def require_unit(stated: PrivacyUnit, unit: PrivacyUnit) -> None:
+    """Check that files have the unit of the run.
+
+    Raises:
+        InvalidInput: they have another one.
+    """
+    if stated != unit:
+        raise errors.invalid("unit", str(stated), f"is that of the files, not {unit}", "create the blocks again")
 
 
 def require_all_committed(blocks: Sequence[GrantedBlock], committed: Mapping[str, PrivacyBudget]) -> None:

@@ -1,0 +1,74 @@
+"""A run within one program on a table that a schema declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.cli import blocks
+from privatekube.client import connect as stores
+from privatekube.interactive import connect
+from privatekube.interactive.client import RunClient
+from tests.interactive import builders
+
+SCHEMA = """
+dataset: visits
+user: patient
+time: {column: day}
+days: {first: 2024-01-01, last: 2024-01-02}
+slice: day
+unit: event
+features: {ward: {type: category, keys: [A, B]}}
+"""
+ROWS = "patient,day,ward\n1,2024-01-01,A\n2,2024-01-01,B\n1,2024-01-02,A\n3,2024-01-02,C\n"
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunClient]:
+    """Return a client of a store with two blocks of a table in the namespace ns."""
+    monkeypatch.setenv(stores.STORE, f"sqlite:///{tmp_path}/state.db")
+    (tmp_path / "visits.csv").write_text(ROWS)
+    (tmp_path / "schema.yaml").write_text(SCHEMA)
+    blocks.create(
+        [str(tmp_path / "visits.csv")], tmp_path / "schema.yaml", namespace="ns", data_dir=str(tmp_path / "data")
+    )
+    with connect.connect() as client:
+        yield client
+
+
+def test_a_table_is_opened_merged_and_counted_by_its_public_keys(client: RunClient) -> None:
+    with client.claim("visits", epsilon=1.0, delta=1e-9, namespace="ns") as run:
+        data = run.open_table()
+        keys = data.table.layout.features["ward"].keys  # type: ignore[union-attr]  # it is a category
+        labels = [keys[index] for index in data.table.values["ward"]]
+        counts = run.count("wards", labels, keys=keys, epsilon=1.0)
+    assert sorted(labels) == ["A", "A", "B"]
+    assert list(counts) == ["A", "B"]
+    assert run.receipt is not None
+    assert len(run.receipt.committed) == 2
+
+
+def test_a_table_is_opened_once(client: RunClient) -> None:
+    with client.claim("visits", epsilon=1.0, delta=1e-9, namespace="ns") as run:
+        run.open_table()
+        with pytest.raises(errors.InvalidInput, match="has opened its data before"):
+            run.open_table()
+        with pytest.raises(errors.InvalidInput, match="has opened its data before"):
+            run.open()
+
+
+def refuse(client: RunClient, dataset: str, method: str) -> None:
+    with client.claim(dataset, epsilon=1.0, delta=1e-9, namespace="ns") as run:
+        getattr(run, method)()
+
+
+def test_what_is_not_a_table_costs_nothing(client: RunClient, tmp_path: Path) -> None:
+    client.create_blocks([builders.block(tmp_path)])
+    with pytest.raises(errors.CorruptData, match="is not a privatekube-table/1 file"):
+        refuse(client, "d", "open_table")
+    with pytest.raises(errors.CorruptData):
+        refuse(client, "visits", "open")
+    assert client.ledger() == []
