@@ -193,6 +193,21 @@ def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) 
     return answered
 
 
+def fail_unanswerable(draft: Draft) -> None:
+    """Fail the allocate request of each claim whose answer the store has refused, and set the claim aside.
+
+    Failure takes less room than a grant, so it may be written although the grant was refused. What is locked for the
+    request is given back after that answer, as after any other failure. Without it, everything stays locked.
+    """
+    for claim_id, error in draft.world.unanswerable.items():
+        with draft.isolated_claim(claim_id):
+            claim = draft.open_claims.get(claim_id) or draft.obstructed_claims.get(claim_id)
+            current = None if claim is None else claim.current_request
+            if claim is not None and current is not None and isinstance(current[1].action, AllocateRequest):
+                fail(draft, claim, current[0], refusals.UNWRITABLE)
+        draft.set_aside(errors.ResourceName(errors.ResourceKind.CLAIM, claim_id), error)
+
+
 def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateRequest, policy: Policy) -> Refusal:
     """Return the refusal of a timeout, with the reason if no time was enough, or less than the request set."""
     if claim.id not in draft.obstructed_claims:

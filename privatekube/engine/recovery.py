@@ -36,6 +36,8 @@ def recover_locks(draft: Draft, policy: Policy) -> None:
         with draft.isolated_block(block.id):
             _drop_stale_reservations(draft, block.id)
     for request_id, amounts in unfinished_grants.items():
+        if request_id.claim in draft.world.unanswerable:
+            continue
         with draft.isolated_claim(request_id.claim):
             _resolve_grant(draft, request_id, amounts, policy)
 

@@ -44,22 +44,24 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
     admission.admit_blocks(draft)
     # 2. Complete or undo what an interrupted pass began.
     recovery.recover_locks(draft, policy)
-    # 3. Take times that are still to come as now: a clock was wrong.
+    # 3. Fail the allocate requests whose answers the store refuses.
+    allocate_requests.fail_unanswerable(draft)
+    # 4. Take times that are still to come as now: a clock was wrong.
     clock_changes.take_future_as_now(draft)
-    # 4. Delete the blocks that are marked for deletion, and record what was committed on their data.
+    # 5. Delete the blocks that are marked for deletion, and record what was committed on their data.
     deletion.delete_blocks(draft)
-    # 5. Sign the statements about privacy cards that claims ask for.
+    # 6. Sign the statements about privacy cards that claims ask for.
     card_statements.sign_requested(draft)
-    # 6. Answer new requests; an allocate request begins to wait.
+    # 7. Answer new requests; an allocate request begins to wait.
     answering.answer_requests(draft, policy)
-    # 7. Settle overdue claims.
+    # 8. Settle overdue claims.
     overdue_claims.settle_overdue(draft, policy)
-    # 8. Fail the allocate requests that timed out.
+    # 9. Fail the allocate requests that timed out.
     allocate_requests.expire(draft, policy)
-    # 9. Unlock budget by time.
+    # 10. Unlock budget by time.
     if tick is not False:
         _unlock_by_time(draft, policy, at_once=tick is True)
-    # 10. Grant waiting requests and answer those behind them, until nothing changes.
+    # 11. Grant waiting requests and answer those behind them, until nothing changes.
     while _grant(draft, policy) or answering.answer_requests(draft, policy):
         pass
     return draft.finish()

@@ -63,6 +63,7 @@ class World:
         set_aside_blocks: blocks that are left unchanged, by id, because they cannot be decided or written.
         records: of earlier data; empty if every block has a status.
         signing: None if no claim awaits a statement.
+        unanswerable: claims whose answer the store has refused, by id, and why.
     """
 
     now_ms: int
@@ -74,6 +75,7 @@ class World:
     set_aside_blocks: Mapping[str, PrivateDataBlock] = field(default_factory=lambda: MappingProxyType({}))
     records: Records = Records()
     signing: Signing | None = None
+    unanswerable: Mapping[str, Exception] = field(default_factory=lambda: MappingProxyType({}))
 
     def without(self, names: Iterable[errors.ResourceName]) -> World:
         """Return the world with these objects set aside, and with the claims that depend on the blocks obstructed."""

@@ -44,7 +44,8 @@ def reconcile(
     """Run one pass.
 
     When another writer interferes, the pass starts again from what is stored then, up to `ATTEMPTS` times in all. When
-    the store refuses to write an object, it starts again without that object and what depends on it.
+    the store refuses to write an object, it starts again without that object and what depends on it; the request of a
+    claim is failed before, if the store takes that answer.
 
     Args:
         store: holds blocks and claims; the whole pass is one transaction if the store supports them.
@@ -57,13 +58,15 @@ def reconcile(
     Raises:
         Conflict: another writer interfered with every attempt; run another pass.
     """
+    refused: dict[errors.ResourceName, SetAside] = {}
+    unanswerable: dict[errors.ResourceName, Exception] = {}
 
     def decide(world: World) -> tuple[Change, ...]:
-        return run_pass.run_pass(world, policy, tick=tick)
+        failed = {name.id: error for name, error in unanswerable.items() if name not in refused}
+        return run_pass.run_pass(replace(world, unanswerable=failed), policy, tick=tick)
 
-    refused: dict[errors.ResourceName, SetAside] = {}
     done = None
-    while done is None and len(refused) < MOST_SET_ASIDE:
+    while done is None and len(refused.keys() | unanswerable.keys()) < MOST_SET_ASIDE:
         try:
             done = _run_again_on_conflict(store, decide, now_ms, set_aside=refused, completely=completely)
         except (errors.NotServed, errors.NotFound):  # not caused by the object
@@ -71,7 +74,10 @@ def reconcile(
         except errors.Permanent as error:
             if error.resource is None or error.resource in refused:
                 raise
-            refused[error.resource] = SetAside(error.resource, error)
+            if error.resource.kind is errors.ResourceKind.CLAIM and error.resource not in unanswerable:
+                unanswerable[error.resource] = error
+            else:
+                refused[error.resource] = SetAside(error.resource, error)
     done = done or Pass(has_unwritten=False, has_more=True)
     return _told(replace(done, set_aside=(*refused.values(), *done.set_aside)))
 

@@ -65,6 +65,9 @@ def _reason_of(text: str) -> RefusalReason:
 WITHDRAWN = Refusal(RefusalReason.WITHDRAWN, "withdrawn")
 OVERDUE = Refusal(RefusalReason.OVERDUE, "settled: its time to settle is over")
 TIMED_OUT = Refusal(RefusalReason.TIMED_OUT, "timeout")
+UNWRITABLE = Refusal(
+    RefusalReason.REFUSED, "the store refuses any other answer; write less in the claim, and ask again"
+)
 
 
 def second_release(step: str) -> Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from privatekube.reconcile import reconcile
 from privatekube.resources import refusals, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
-from privatekube.resources.requests import ConsumeRequest
+from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
 from privatekube.scheduling import cycle
 from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.snapshot import GrantDecision, Snapshot
@@ -27,6 +28,7 @@ from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.clock import FakeClock
+from tests.reconcile.crashing import CrashError, CrashingStore
 from tests.reconcile.harness import Plane
 
 TENTH = EpsilonDelta(0.1)
@@ -242,6 +244,82 @@ def test_a_claim_that_cannot_be_written_is_left_out_and_the_others_are_answered_
     refusing.run()
     assert refusing.states("bad") == ["success", "success"]
     refusing.require_settled()
+
+
+def refuse_grants_of(plane: Plane, patch: Patch, claim_id: str) -> None:
+    """Have the store refuse the claim's status where it has a grant, as an API server does one that is too large."""
+    store = type(plane.store)
+    write = store.update_status
+
+    def update_status(self: Any, resource: Any) -> Any:
+        if resource.id == claim_id and resource.status.acquired:
+            raise errors.InvalidInput(f"{claim_id}: Request entity too large: limit is 3145728")
+        return write(self, resource)
+
+    patch.setattr(store, "update_status", update_status)
+
+
+@pytest.mark.parametrize("waits_first", [False, True])
+def test_what_is_locked_for_a_grant_that_cannot_be_answered_is_given_back(
+    plane: Plane, monkeypatch: Patch, waits_first: bool
+) -> None:
+    plane.block("b")
+    if waits_first:
+        plane.ask("other", builders.allocate(0.5))
+    plane.store.create(plane.claim_of("padded", builders.allocate(0.75)))
+    if waits_first:
+        plane.run()
+        plane.append("other", ReleaseRequest({"ns/b": EpsilonDelta(0.5)}))
+    refuse_grants_of(plane, monkeypatch, "ns/padded")
+    done = plane.run()
+    assert [note.name.id for note in done.set_aside] == ["ns/padded"]
+    assert "too large" in str(done.set_aside[0].error)
+    assert plane.claim("padded").status.responses[0].refusal == refusals.UNWRITABLE
+    assert not plane.status("b").locks
+    plane.require_settled()
+    plane.store.delete(plane.claim("padded"))
+    plane.ask("honest", builders.allocate(1.0))
+    assert plane.states("honest") == ["success"]
+    assert not plane.store.ledger()
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_nothing_that_may_be_granted_is_given_back_wherever_the_process_dies(
+    monkeypatch: Patch, is_refused: bool
+) -> None:
+    """The answer is refused or not: what a claim that was granted holds stays charged, and no more than that."""
+    for write in range(1, 10):
+        for after in (False, True):
+            with monkeypatch.context() as patch:
+                require_charged_after_crash(patch, write, after=after, is_refused=is_refused)
+
+
+def require_charged_after_crash(patch: Patch, write: int, *, after: bool, is_refused: bool) -> None:
+    plane = Plane(MemoryStore(FakeClock()))
+    for name in "ab":
+        plane.block(name)
+    plane.store.create(plane.claim_of("padded", builders.allocate(0.75)))
+    if is_refused:
+        refuse_grants_of(plane, patch, "ns/padded")
+    whole, dying = plane.store, CrashingStore(plane.store)
+    dying.arm(write, after=after)
+    plane.store = dying
+    with contextlib.suppress(CrashError):
+        plane.run()
+    plane.store = whole
+    plane.require_sound()
+    is_granted = bool(plane.claim("padded").status.acquired)
+    assert not (is_granted and is_refused)
+    plane.run()
+    plane.require_sound()
+    plane.require_settled()
+    granted = plane.claim("padded").status.acquired
+    assert is_granted <= bool(granted)
+    plane.store.delete(plane.claim("padded"))
+    plane.run()
+    for name in "ab":
+        left = plane.status(name).available
+        assert left.values[0] == pytest.approx(0.25 if granted else 1.0), (write, after)
 
 
 def test_claims_that_wait_for_a_block_that_cannot_be_written_time_out(refusing: Plane) -> None:
