@@ -197,7 +197,7 @@ def fail_unanswerable(draft: Draft) -> None:
     """Fail the allocate request of each claim whose answer the store has refused, and set the claim aside.
 
     Failure takes less room than a grant, so it may be written although the grant was refused. What is locked for the
-    request is given back after that answer, as after any other failure. Without it, everything stays locked.
+    request is given back after that answer, as after any other failure.
     """
     for claim_id, error in draft.world.unanswerable.items():
         with draft.isolated_claim(claim_id):

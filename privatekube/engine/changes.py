@@ -16,8 +16,9 @@ Why a process may die between any two writes, and budget is neither lost nor spe
 5. A reservation is on the blocks before the answer that a request waits: without the answer it is made again, and the
    lock shows that the block has unlocked for it. Where a block has no room for the lock, the answer shows that, and the
    block unlocks after it: at most once, and not at all if the process dies in between.
-6. Where the store refuses an answer, another one is decided, failure, by the same rules: only once that is stored, what
-   was locked is given back. If that is refused, too, the locks stay.
+6. Where the store refuses an answer, another one is decided, failure, by the same rules. If that is refused, too, the
+   claim is annotated, so that no write that is still on its way can answer it. Without an answer, what was locked for a
+   grant is given back then; if the annotation is refused as well, the locks stay.
 7. What was committed on the data of a block is recorded before the block is deleted. What claims still held there is in
    that record, too, and is entered in the ledger afterwards.
 """

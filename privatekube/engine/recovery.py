@@ -45,7 +45,10 @@ def recover_locks(draft: Draft, policy: Policy) -> None:
 def _resolve_lock(draft: Draft, block_id: str, request_id: LockId) -> bool:
     """Complete or undo a lock if its request is answered or was deleted; return whether it is of an open grant."""
     block = draft.blocks.get(block_id)
-    if block is None or draft.is_set_aside(request_id.claim):
+    if block is None:
+        return False
+    if draft.is_set_aside(request_id.claim):
+        _undo_unanswered(draft, block, request_id)
         return False
     claim = draft.claim(request_id.claim)
     lock = transitions.status_of(block).locks[request_id]
@@ -58,6 +61,19 @@ def _resolve_lock(draft: Draft, block_id: str, request_id: LockId) -> bool:
     elif is_decided is False:
         draft.stage_block(transitions.undo(block, request_id))
     return is_decided is None and lock.state in _GRANTING
+
+
+def _undo_unanswered(draft: Draft, block: PrivateDataBlock, request_id: LockId) -> None:
+    """Give back what is locked for a grant of which the store refuses every answer; its request continues to wait.
+
+    The claim has no answer, and no write of an earlier version can give it one. The lock stays without the amount, and
+    shows that the block has unlocked for the request.
+    """
+    claim, lock = draft.world.unanswered.get(request_id.claim), transitions.status_of(block).locks[request_id]
+    if claim is None or lock.state not in _GRANTING or not transitions.is_owned_by(lock, claim.meta.uid):
+        return
+    if _is_decided(claim, request_id, block.id) is None:
+        draft.stage_block(transitions.undo(block, request_id, keep_waiting=True))
 
 
 def _charge_lock(draft: Draft, block: PrivateDataBlock, request_id: LockId) -> None:

@@ -64,6 +64,8 @@ class World:
         records: of earlier data; empty if every block has a status.
         signing: None if no claim awaits a statement.
         unanswerable: claims whose answer the store has refused, by id, and why.
+        unanswered: claims that are set aside because the store refused their answers, by id; no answer that is still on
+            its way can be written.
     """
 
     now_ms: int
@@ -76,6 +78,7 @@ class World:
     records: Records = Records()
     signing: Signing | None = None
     unanswerable: Mapping[str, Exception] = field(default_factory=lambda: MappingProxyType({}))
+    unanswered: Mapping[str, PrivacyBudgetClaim] = field(default_factory=lambda: MappingProxyType({}))
 
     def without(self, names: Iterable[errors.ResourceName]) -> World:
         """Return the world with these objects set aside, and with the claims that depend on the blocks obstructed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from privatekube.engine import run_pass
 from privatekube.engine.changes import Change, Postponed, SetAside, Unsigned
 from privatekube.engine.world import World
 from privatekube.reconcile import apply, read_world
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.meta import REFUSED_VERSION
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
 
@@ -60,10 +63,11 @@ def reconcile(
     """
     refused: dict[errors.ResourceName, SetAside] = {}
     unanswerable: dict[errors.ResourceName, Exception] = {}
+    unanswered: dict[str, PrivacyBudgetClaim] = {}
 
     def decide(world: World) -> tuple[Change, ...]:
         failed = {name.id: error for name, error in unanswerable.items() if name not in refused}
-        return run_pass.run_pass(replace(world, unanswerable=failed), policy, tick=tick)
+        return run_pass.run_pass(replace(world, unanswerable=failed, unanswered=unanswered), policy, tick=tick)
 
     done = None
     while done is None and len(refused.keys() | unanswerable.keys()) < MOST_SET_ASIDE:
@@ -78,8 +82,23 @@ def reconcile(
                 unanswerable[error.resource] = error
             else:
                 refused[error.resource] = SetAside(error.resource, error)
+                unanswered |= _fenced(store, error.resource)
     done = done or Pass(has_unwritten=False, has_more=True)
     return _told(replace(done, set_aside=(*refused.values(), *done.set_aside)))
+
+
+def _fenced(store: ResourceStore, name: errors.ResourceName) -> dict[str, PrivacyBudgetClaim]:
+    """Return a claim that cannot be answered, by id, after a write that makes every answer still on its way too late.
+
+    Returns:
+        Nothing if the object is a block, or if the claim cannot be read or annotated.
+    """
+    with contextlib.suppress(errors.Conflict, errors.NotFound, errors.InvalidInput):
+        claim = store.get_claim(name.id) if name.kind is errors.ResourceKind.CLAIM else None
+        if claim is not None:
+            annotations = {**claim.meta.annotations, REFUSED_VERSION: claim.meta.resource_version}
+            return {name.id: store.update(replace(claim, meta=replace(claim.meta, annotations=annotations)))}
+    return {}
 
 
 def withdraw(store: ResourceStore, claim_id: str, *, now_ms: int) -> None:

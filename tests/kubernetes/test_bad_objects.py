@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import transitions
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes import rejecting_policy
@@ -78,13 +79,14 @@ def test_a_claim_that_cannot_be_answered_does_not_delay_others(
         wait_until(lambda: "Failed" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
         assert "quarantined for a while" in apiserver.kubectl("describe", "pbc", "poison", "-n", "ns")
         assert not is_answered(store, "poison")
+        wait_until(lambda: not transitions.unfinished_locks(Plane(store).blocks()["ns/b"]), 60, controller.log)
         poison = store.get_claim("ns/poison")
         assert poison is not None
         store.delete(poison)
     wait_until(lambda: not Plane(store).status("b").locks, 60, controller.log)
-    acquired = Plane(store).status("b").acquired
-    assert acquired["ns/good"] == EpsilonDelta(0.25)
-    assert "ns/poison" in acquired  # what was locked for a deleted claim stays charged: it may have been answered
+    acquired = dict(Plane(store).status("b").acquired)
+    assert acquired.pop("ns/good") == EpsilonDelta(0.25)
+    assert acquired in ({}, {"ns/poison": EpsilonDelta(0.1)})  # of the claim that waited for the policy, if granted
     Plane(store).require_sound()
 
 

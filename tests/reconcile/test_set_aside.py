@@ -246,16 +246,25 @@ def test_a_claim_that_cannot_be_written_is_left_out_and_the_others_are_answered_
     refusing.require_settled()
 
 
-def refuse_grants_of(plane: Plane, patch: Patch, claim_id: str) -> None:
-    """Have the store refuse the claim's status where it has a grant, as an API server does one that is too large."""
+REFUSALS = ("nothing", "the grant", "every status", "every write")
+
+
+def refuse_of_padded(plane: Plane, patch: Patch, refused: str) -> None:
+    """Have the store refuse what the claim `padded` has, as an API server does what is too large."""
     store = type(plane.store)
-    write = store.update_status
+    write, write_rest = store.update_status, store.update
 
     def update_status(self: Any, resource: Any) -> Any:
-        if resource.id == claim_id and resource.status.acquired:
-            raise errors.InvalidInput(f"{claim_id}: Request entity too large: limit is 3145728")
+        if resource.id == "ns/padded" and (REFUSALS.index(refused) > 1 or resource.status.acquired):
+            raise errors.InvalidInput("ns/padded: Request entity too large: limit is 3145728")
         return write(self, resource)
 
+    def update(self: Any, resource: Any) -> Any:
+        if resource.id == "ns/padded" and refused == "every write":
+            raise errors.InvalidInput("ns/padded: Request entity too large: limit is 3145728")
+        return write_rest(self, resource)
+
+    patch.setattr(store, "update", update)
     patch.setattr(store, "update_status", update_status)
 
 
@@ -270,7 +279,7 @@ def test_what_is_locked_for_a_grant_that_cannot_be_answered_is_given_back(
     if waits_first:
         plane.run()
         plane.append("other", ReleaseRequest({"ns/b": EpsilonDelta(0.5)}))
-    refuse_grants_of(plane, monkeypatch, "ns/padded")
+    refuse_of_padded(plane, monkeypatch, "the grant")
     done = plane.run()
     assert [note.name.id for note in done.set_aside] == ["ns/padded"]
     assert "too large" in str(done.set_aside[0].error)
@@ -283,43 +292,83 @@ def test_what_is_locked_for_a_grant_that_cannot_be_answered_is_given_back(
     assert not plane.store.ledger()
 
 
-@pytest.mark.parametrize("is_refused", [False, True])
-def test_nothing_that_may_be_granted_is_given_back_wherever_the_process_dies(
-    monkeypatch: Patch, is_refused: bool
+def test_what_is_locked_for_a_claim_that_cannot_be_answered_at_all_is_given_back_and_unlocks_once(
+    refusing: Plane,
 ) -> None:
-    """The answer is refused or not: what a claim that was granted holds stays charged, and no more than that."""
+    refusing.unlock = "n=2"
+    refusing.block("b")
+    refuse(refusing, "ns/bad")
+    refusing.store = CrashingStore(refusing.store)  # as on an API server, a pass that fails is not taken back
+    refusing.store.create(refusing.claim_of("bad", builders.allocate(0.5)))
+    for _ in range(3):
+        assert [note.name.id for note in refusing.run().set_aside] == ["ns/bad"]
+        assert refusing.status("b").available.values[0] == 0.5
+        assert not transitions.unfinished_locks(refusing.blocks()["ns/b"])
+    refusing.store.delete(refusing.claim("bad"))
+    refusing.ask("honest", builders.allocate(0.5))
+    assert refusing.states("honest") == ["success"]
+    refusing.require_settled()
+
+
+@pytest.mark.parametrize("refused", REFUSALS)
+def test_nothing_that_may_be_granted_is_given_back_wherever_the_process_dies(monkeypatch: Patch, refused: str) -> None:
+    """What a claim that was granted holds stays charged, and nothing else does."""
     for write in range(1, 10):
         for after in (False, True):
             with monkeypatch.context() as patch:
-                require_charged_after_crash(patch, write, after=after, is_refused=is_refused)
+                require_charged_after_crash(patch, write, after=after, refused=refused)
 
 
-def require_charged_after_crash(patch: Patch, write: int, *, after: bool, is_refused: bool) -> None:
+def require_charged_after_crash(patch: Patch, write: int, *, after: bool, refused: str) -> None:
     plane = Plane(MemoryStore(FakeClock()))
     for name in "ab":
         plane.block(name)
     plane.store.create(plane.claim_of("padded", builders.allocate(0.75)))
-    if is_refused:
-        refuse_grants_of(plane, patch, "ns/padded")
+    if refused != "nothing":
+        refuse_of_padded(plane, patch, refused)
     whole, dying = plane.store, CrashingStore(plane.store)
     dying.arm(write, after=after)
     plane.store = dying
     with contextlib.suppress(CrashError):
         plane.run()
-    plane.store = whole
+    plane.store = CrashingStore(whole)  # as on an API server, a pass that fails is not taken back
     plane.require_sound()
     is_granted = bool(plane.claim("padded").status.acquired)
-    assert not (is_granted and is_refused)
     plane.run()
     plane.require_sound()
-    plane.require_settled()
-    granted = plane.claim("padded").status.acquired
-    assert is_granted <= bool(granted)
+    assert bool(plane.claim("padded").status.acquired) == (refused == "nothing") >= is_granted
     plane.store.delete(plane.claim("padded"))
     plane.run()
+    plane.require_settled()
     for name in "ab":
         left = plane.status(name).available
-        assert left.values[0] == pytest.approx(0.25 if granted else 1.0), (write, after)
+        is_charged = refused in {"nothing", "every write"}  # in the latter case it may be answered by a late write
+        assert left.values[0] == pytest.approx(0.25 if is_charged else 1.0), (write, after)
+
+
+def test_an_answer_that_is_still_on_its_way_is_refused_once_its_locks_are_undone(plane: Plane) -> None:
+    plane.block("b")
+    plane.store.create(plane.claim_of("bad", builders.allocate(0.75)))
+    late: list[PrivacyBudgetClaim] = []
+
+    class Stalling(CrashingStore):
+        """Keeps the answers of the claim on their way, and refuses them."""
+
+        def update_status(self, resource: Any) -> Any:
+            if resource.id != "ns/bad":
+                return self._store.update_status(resource)
+            late.append(resource)
+            raise errors.InvalidInput("ns/bad: the request was declined")
+
+    whole = plane.store
+    plane.store = Stalling(whole)
+    plane.run()
+    plane.store = whole
+    assert not transitions.unfinished_locks(plane.blocks()["ns/b"])
+    assert any(claim.status.acquired for claim in late)
+    for claim in late:
+        with pytest.raises(errors.Conflict):
+            plane.store.update_status(claim)
 
 
 def test_claims_that_wait_for_a_block_that_cannot_be_written_time_out(refusing: Plane) -> None:
