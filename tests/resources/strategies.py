@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from privatekube.privacy import budget
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
-from privatekube.resources import meta
+from privatekube.resources import bounds, meta
 from privatekube.resources.block import (
     BlockSpec,
     BlockStatus,
@@ -125,7 +125,7 @@ requests = st.builds(
         conditions=st.lists(selections, max_size=2).map(tuple),
         min_blocks=st.none() | st.just(-1) | st.integers(1, 9),
         max_blocks=st.none() | st.integers(1, 9),
-        timeout_ms=optional_time,
+        timeout_ms=st.none() | st.integers(1, bounds.LONGEST_MS),
     )
     | st.builds(ConsumeRequest, maps, st.none() | texts)
     | st.builds(ReleaseRequest, maps, st.none() | texts)
