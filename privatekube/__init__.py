@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from privatekube.client.client import BudgetClient
     from privatekube.client.passes import Outcome
+    from privatekube.data.any_block import read_block
     from privatekube.errors import (
         AlreadyExists,
         BudgetExceeded,
@@ -92,6 +93,7 @@ __all__ = [
     "Temporary",
     "__version__",
     "connect",
+    "read_block",
 ]
 
 _MODULES = {
@@ -114,6 +116,7 @@ _MODULES = {
     "Spend": "steps.documents",
     "Statistics": "steps.documents",
     "connect": "interactive.connect",
+    "read_block": "data.any_block",
 }
 """The module of each public name; the errors are in `errors`."""
 

@@ -265,6 +265,7 @@ EXTRAS = {
     "numpy": "scheduling",
     "opacus": "training",
     "opendp": "privacy",
+    "pandas": "dataframes",
     "prometheus_client": "controller",
     "pyarrow": "tables",
     "pythonjsonlogger": "controller",

@@ -33,13 +33,25 @@ def decode(data: bytes, *, name: str, digest: str | None = None) -> AnyBlock:
     return block_file.decode(data, name=name, digest=digest)
 
 
-def read(path: str | os.PathLike[str], *, digest: str | None = None) -> AnyBlock:
-    """Read a block file of this machine; see `decode`.
+def read_block(path: str | os.PathLike[str], *, digest: str | None = None) -> AnyBlock:
+    """Read a block file of this machine, of reviews or of a table, and check it.
+
+    Args:
+        path: the file.
+        digest: what the block's resource states about the content; None for the file's own statement alone.
+
+    Returns:
+        The records, as `records`, and which part of the dataset they are, as `cut`.
 
     Raises:
         NotFound: it does not exist.
         InvalidInput: it cannot be read.
-        CorruptData: as `decode`.
+        CorruptData: truncated, of another format, or of another content than the digest says.
+
+    Example:
+        >>> read_block("nowhere.h5")
+        Traceback (most recent call last):
+        privatekube.errors.NotFound: file: nowhere.h5 does not exist; check the name
     """
     try:
         data = Path(path).read_bytes()

@@ -100,7 +100,10 @@ def decode(data: bytes, *, name: str, digest: str | None = None) -> Block:
         digest: what the block's resource states about the content.
     """
     with sealed_file.opened(data, name=name) as file:
-        is_own = sealed_file.format_of(file) == FORMAT
+        form = sealed_file.format_of(file)
+        if form not in {None, FORMAT}:
+            raise errors.CorruptData(f"block: {name} is not of reviews but a {form} file; read it as what it is")
+        is_own = form == FORMAT
         block = _own_format(sealed_file.sealed(file)) if is_own else _published_format(file, name)
         stated = sealed_file.stated_digest(file)
     known = {block.digest, content_digest(block.reviews, block.metadata)}  # the plain one is of an earlier version

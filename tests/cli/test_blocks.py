@@ -68,7 +68,7 @@ def test_a_table_becomes_blocks_that_state_their_data_and_budget(tmp_path: Path)
         registered = client.list_blocks("team")
     parts = []
     for block in registered:
-        read = any_block.read(block.spec.data_source.removeprefix("file://"), digest=block.content_digest)
+        read = any_block.read_block(block.spec.data_source.removeprefix("file://"), digest=block.content_digest)
         assert isinstance(read, TableBlock)
         parts.append(read)
     assert [part.cut.bucket for part in parts] == [0, 1]

@@ -15,6 +15,14 @@ released = mechanisms.noisy_histogram({"a": 100}, ["a", "b"], scale=2.0, sensiti
 assert set(released.value) == {"a", "b"}
 """
 BLOCK_FILE = "from privatekube.data import block_file, columns; assert len(columns.Reviews.concatenate([])) == 0"
+TABLE = """
+from pathlib import Path
+Path("t.csv").write_text("patient,age\\nanna,30\\n")
+Path("s.yaml").write_text(
+    "{dataset: visits, user: patient, unit: user, days: {first: 2024-01-01, last: 2024-12-31}, "
+    "features: {age: {type: integer, range: [0, 120]}}}"
+)
+"""
 DRIVERS = "import fsspec; fsspec.get_filesystem_class({!r})"
 TRAINING = "import components.dp_train.__main__, components.dp_evaluate.__main__, opacus"
 
@@ -26,6 +34,7 @@ ENOUGH = {
     "accounting": [("python", "-c", "from privatekube.privacy import accounting")],
     "privacy": [("python", "-c", NOISE)],
     "data": [("python", "-c", BLOCK_FILE)],
+    "tables": [("python", "-c", TABLE), ("privatekube", "blocks", "create", "--source", "t.csv", "--schema", "s.yaml")],
     "gcs": [("python", "-c", DRIVERS.format("gs"))],
     "s3": [("python", "-c", DRIVERS.format("s3"))],
     "control": [

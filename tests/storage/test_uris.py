@@ -48,6 +48,20 @@ def test_what_is_written_is_read(prefix: str) -> None:
     assert uris.exists(uri)
 
 
+def test_a_local_copy_has_the_content_and_does_not_stay(prefix: str) -> None:
+    uri = uris.join(prefix, "table.csv")
+    uris.write_bytes(uri, b"a,b\n")
+    with uris.local_copy(uri) as path:
+        assert path.read_bytes() == b"a,b\n"
+        assert uris.is_local(uri) or path.parent.stat().st_mode & 0o077 == 0
+    assert path.exists() is uris.is_local(uri)
+    with (
+        pytest.raises(errors.NotFound, match=r"nowhere.csv does not exist"),
+        uris.local_copy(uris.join(prefix, "nowhere.csv")),
+    ):
+        pass
+
+
 def test_a_file_is_not_written_over(prefix: str) -> None:
     uri = uris.join(prefix, "file")
     uris.write_bytes(uri, b"first")

@@ -51,7 +51,7 @@ def written(folder: Path, of: Table, cut: Cut = CUT) -> tuple[Path, str]:
 def test_a_block_comes_back_as_it_was(tmp_path: Path, count: int) -> None:
     whole = table(tmp_path).select(np.arange(count))
     path, digest = written(tmp_path, whole)
-    read = any_block.read(path, digest=digest)
+    read = any_block.read_block(path, digest=digest)
     assert isinstance(read, TableBlock)
     assert (read.cut, read.digest) == (CUT, digest)
     assert read.table.layout == whole.layout
@@ -74,7 +74,7 @@ def test_the_layout_of_the_file_is_the_documented_one(tmp_path: Path) -> None:
 
 def test_reviews_are_read_by_the_same_function(tmp_path: Path) -> None:
     digest = review_file.write(tmp_path / "r.h5", review_blocks.reviews(), review_blocks.metadata())
-    read = any_block.read(tmp_path / "r.h5", digest=digest)
+    read = any_block.read_block(tmp_path / "r.h5", digest=digest)
     assert len(read.records) == 4
     assert read.cut == review_blocks.metadata().cut
     with pytest.raises(errors.CorruptData, match="is not a privatekube-table/1 file"):
@@ -102,18 +102,18 @@ def test_a_file_that_was_altered_is_refused(tmp_path: Path, damage: object) -> N
     with h5py.File(path, "a") as file:
         damage(file)  # type: ignore[operator]
     with pytest.raises(errors.CorruptData, match="altered"):
-        any_block.read(path)
+        any_block.read_block(path)
 
 
 def test_another_block_than_the_digest_says_is_refused(tmp_path: Path) -> None:
     path, _ = written(tmp_path, table(tmp_path))
     with pytest.raises(errors.CorruptData, match="does not have the digest sha256:0"):
-        any_block.read(path, digest="sha256:0")
+        any_block.read_block(path, digest="sha256:0")
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(errors.CorruptData, match="truncated"):
-        any_block.read(path)
+        any_block.read_block(path)
     with pytest.raises(errors.NotFound, match="does not exist"):
-        any_block.read(tmp_path / "nowhere.h5")
+        any_block.read_block(tmp_path / "nowhere.h5")
 
 
 def test_a_thousand_keys_fit_in_a_file(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_thousand_keys_fit_in_a_file(tmp_path: Path) -> None:
     changes = {"features": {"ward": {"type": "category", "keys": ["A", *keys]}}, "label": None}
     opened = builders.source(tmp_path, [row | {"ward": "A"} for row in builders.rows(3)], changes)
     path, digest = written(tmp_path, opened.records(opened.schema.days.slice))
-    read = any_block.read(path, digest=digest)
+    read = any_block.read_block(path, digest=digest)
     assert isinstance(read, TableBlock)
     assert read.table.layout == opened.layout
 
