@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from privatekube import __version__, config, errors
-from privatekube.cli import blocks, component_files, console, output, pipeline_lint, tables, typer_app
+from privatekube.cli import blocks, component_files, console, new_project, output, pipeline_lint, tables, typer_app
 from privatekube.client import connect
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -302,6 +302,7 @@ def simulate(
 
 
 app.command()(pipeline_lint.lint)
+app.command()(new_project.init)
 app.add_typer(component_files.app, name="component")
 
 

@@ -108,7 +108,7 @@ def mutable_image(roles: Roles) -> Iterator[Fault]:
     for step in roles.graph.steps.values():
         if step.image is not None and not re.search(r"@sha256:[0-9a-f]{64}$", step.image):
             fault = f"runs in the image {step.image or '(none)'}, which is not pinned by its digest"
-            yield step, fault, "name it as NAME@sha256:DIGEST; build_components.py does"
+            yield step, fault, "build and push it, and name it as NAME@sha256:DIGEST"
 
 
 def no_exit_task(roles: Roles) -> Iterator[Fault]:

@@ -1,0 +1,36 @@
+"""The pipeline: one step, which claims, opens, counts, pays and publishes.
+
+`python pipeline.py` runs it on this machine; `python pipeline.py --compile FILE` writes the package for Kubeflow.
+"""
+
+import sys
+from pathlib import Path
+
+from kfp import components, dsl
+
+from privatekube import config, entrypoint
+from privatekube.kubeflow import own_pipeline, submit
+
+PROJECT = Path(__file__).resolve().parent
+STEPS = ("count_columns",)
+count_columns = components.load_component_from_file(str(PROJECT / "count_columns" / "component.yaml"))
+
+
+@dsl.pipeline(name="counts", description="Count the records of a table under a privacy budget")  # type: ignore[untyped-decorator]
+def counts(dataset: str, namespace: str, epsilon: float, delta: float, prefix: str) -> None:
+    """Run one step; a pipeline of several passes the outputs of one to the inputs of others."""
+    count = count_columns(dataset=dataset, namespace=namespace, epsilon=epsilon, delta=delta, prefix=prefix)
+    count.set_caching_options(False)  # a step that is taken from a cache pays for nothing
+
+
+def main() -> None:
+    """Run the pipeline, or compile it."""
+    if sys.argv[1:2] == ["--compile"] and len(sys.argv) == 3:
+        submit.compile_to(counts, Path(sys.argv[2]))
+        return
+    values = config.read_mapping(PROJECT / "arguments.yaml")
+    sys.exit(own_pipeline.run(counts, values, project=PROJECT, steps=STEPS))
+
+
+if __name__ == "__main__":
+    entrypoint.run(main, extra="pipeline")

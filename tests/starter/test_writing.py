@@ -1,0 +1,77 @@
+"""`privatekube init` writes a project whose parts agree with each other, into an empty folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from privatekube import config, errors
+from privatekube.client import plan_file
+from privatekube.data.tables import schema
+from privatekube.kubeflow import submit
+from privatekube.lint import flattening, package, roles, rules
+from privatekube.privacy.plan import Plan
+from privatekube.starter import writing
+from privatekube.steps import component_file
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("starter") / "new" / "project"
+    writing.write(folder)
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "count_columns"]:
+        del sys.modules[name]
+
+
+def test_every_file_of_the_project_is_written(project: Path) -> None:
+    names = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+    component = {"__main__.py", "component.yaml", "plan.yaml", "Dockerfile"}
+    assert names - {f"count_columns/{name}" for name in component} == {
+        *(".gitignore", "Makefile", "README.md", "arguments.yaml", "pipeline.py", "schema.yaml", "visits.csv"),
+    }
+    for name in names:
+        if "/" not in name and name not in {"README.md", ".gitignore", "Makefile"}:
+            assert f"`{name}`" in (project / "README.md").read_text()
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for folder in (tmp_path, tmp_path / "mine.txt", tmp_path / "mine.txt" / "below"):
+        with pytest.raises(errors.InvalidInput) as refusal:
+            writing.write(folder)
+        assert len(str(refusal.value).splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(errors.InvalidInput, match="is not empty; name one that does not exist"):
+        writing.write(tmp_path)
+
+
+def test_the_component_is_what_its_program_says(project: Path) -> None:
+    assert component_file.is_current(project / "count_columns")
+
+
+def test_the_plan_names_categories_of_the_schema(project: Path) -> None:
+    plan = plan_file.read(project / "count_columns" / "plan.yaml")
+    assert isinstance(plan, Plan)
+    declared = schema.read(project / "schema.yaml")
+    assert {step.name for step in plan.steps} == {*declared.features, declared.label.column if declared.label else ""}
+    assert sum(step.share or 0 for step in plan.steps) == 1
+
+
+def test_the_arguments_are_those_of_a_run(project: Path) -> None:
+    assert config.load_arguments(project / "arguments.yaml").dataset == schema.read(project / "schema.yaml").dataset
+
+
+def test_the_pipeline_breaks_no_rule_but_that_its_image_is_not_built(project: Path, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("starter_pipeline", project / "pipeline.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    submit.compile_to(module.counts, tmp_path / "counts.yaml")
+    findings = rules.check(roles.read(flattening.flatten(package.read(tmp_path / "counts.yaml"))))
+    assert [finding.rule for finding in findings] == ["mutable-image"]
