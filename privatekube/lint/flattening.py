@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from privatekube import errors
-from privatekube.lint.graph import ANNOTATION, Graph, Output, Step
-from privatekube.lint.package import ArtifactSpec, ComponentSpec, Dag, Package, TaskInput, TaskSpec
+from privatekube.lint.graph import ROLES, Graph, Output, Step
+from privatekube.lint.package import ArtifactSpec, ComponentSpec, Container, Dag, PipelineSpec, TaskInput, TaskSpec
 
 MOST_STEPS = 1_000
 """How many tasks a pipeline may have; Kubeflow's workflows hold fewer."""
@@ -27,14 +27,14 @@ K = TypeVar("K", Path, str)
 V = TypeVar("V")
 
 
-def flatten(package: Package) -> Graph:
-    """Return the steps of a package.
+def flatten(pipeline: PipelineSpec) -> Graph:
+    """Return the steps of a pipeline.
 
     Raises:
         InvalidInput: a reference in it leads nowhere, a component contains itself, or it has too many tasks.
     """
-    tasks = _Tasks(package)
-    root = package.pipeline.root
+    tasks = _Tasks(pipeline)
+    root = pipeline.root
     returned = (tasks.returned((), root, name) for name in _returned_names(root))
     steps = [tasks.step(path) for path in tasks.steps]
     return Graph({step.name: step for step in steps}, frozenset(output for outputs in returned for output in outputs))
@@ -50,13 +50,13 @@ class _Task:
 
 
 class _Tasks:
-    """All tasks of a package, and what their references lead to."""
+    """All tasks of a pipeline, and what their references lead to."""
 
-    def __init__(self, package: Package) -> None:
-        self._package = package
+    def __init__(self, pipeline: PipelineSpec) -> None:
+        self._pipeline = pipeline
         self._tasks: dict[Path, _Task] = {}
         self._outputs: dict[tuple[Path, str], frozenset[Output]] = {}
-        self._collect((), package.pipeline.root, inside=())
+        self._collect((), pipeline.root, inside=())
         self.steps = [path for path, task in self._tasks.items() if task.component.dag is None]
         self._names = _names(self.steps)
         self._needed = {path: self._needed_by(path) for path in self.steps}
@@ -64,9 +64,7 @@ class _Tasks:
     def step(self, path: Path) -> Step:
         """Return the step at `path`."""
         spec, component = self._tasks[path].spec, self._tasks[path].component
-        label = component.executor_label
-        container = _found(self._package.pipeline.deployment_spec.executors, label, "executor").container
-        pod = self._package.platform.platforms.kubernetes.deployment_spec.executors.get(label)
+        container = _found(self._pipeline.deployment_spec.executors, component.executor_label, "executor").container
         inputs = {**spec.inputs.artifacts, **spec.inputs.parameters}
         return Step(
             name=self._names[path],
@@ -79,7 +77,7 @@ class _Tasks:
             retries=max(self._tasks[outer].spec.retry_policy.max_retry_count for outer in _prefixes(path)),
             after=frozenset(self._names[earlier] for earlier in self._succeeded_before(path)),
             exit_tasks=frozenset(name for outer in _prefixes(path[:-1]) for name in self._exit_tasks(outer)),
-            annotation=None if pod is None else pod.pod_metadata.annotations.get(ANNOTATION),
+            stated_roles=None if container is None else _stated_roles(container),
         )
 
     def returned(self, path: Path, component: ComponentSpec, name: str) -> frozenset[Output]:
@@ -96,7 +94,7 @@ class _Tasks:
                 raise errors.invalid("component", used, "contains itself", _REMEDY)
             if len(self._tasks) == MOST_STEPS:
                 raise errors.InvalidInput(f"pipeline: has more than {MOST_STEPS} tasks; check its parts alone")
-            inner = _found(self._package.pipeline.components, used, "component")
+            inner = _found(self._pipeline.components, used, "component")
             self._tasks[*path, name] = _Task(spec, inner, tasks)
             self._collect((*path, name), inner, inside=(*inside, used))
 
@@ -178,6 +176,11 @@ def _input(spec: TaskSpec, name: str) -> TaskInput | None:
         if loop is not None and loop.item_input == name:
             return inputs.get(loop.items.input_parameter or loop.items.input_artifact or "")
     return inputs.get(name)
+
+
+def _stated_roles(container: Container) -> str | None:
+    """Return the value of the variable that states a step's roles; of two, the later one counts, as in a pod."""
+    return {variable.name: variable.value for variable in container.env}.get(ROLES)
 
 
 def _returned_names(component: ComponentSpec) -> tuple[str, ...]:

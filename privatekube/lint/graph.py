@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ANNOTATION = "privacy.columbia.github.com/roles"
-"""Annotation of a step's pod that states the step's roles, where its interface does not tell them."""
+ROLES = "PRIVATEKUBE_ROLES"
+"""Environment variable of a step that states its roles, where its interface does not tell them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Step:
         retries: how often it, or a graph around it, is repeated after a failure.
         after: names of the steps that have succeeded when it starts.
         exit_tasks: exit tasks that run when a graph around it has ended, in whatever way.
-        annotation: value of the annotation for its roles; None if its pod has none.
+        stated_roles: value of the variable that states its roles; None if it has none.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Step:
     retries: int
     after: frozenset[str]
     exit_tasks: frozenset[str]
-    annotation: str | None
+    stated_roles: str | None
 
     @property
     def sources(self) -> frozenset[Output]:

@@ -1,4 +1,4 @@
-"""The part of a compiled pipeline that the rules read: KFP's pipeline spec, and its platform spec for Kubernetes.
+"""The part of a compiled pipeline that the rules read: KFP's pipeline spec.
 
 Names are those of KFP's protocol buffers, whose JSON form allows both camelCase and snake_case. Fields that no rule
 needs are left out.
@@ -202,10 +202,18 @@ class ComponentSpec(_Message):
     output_definitions: Definitions = Definitions()
 
 
+class Variable(_Message):
+    """A variable of a program's environment."""
+
+    name: str
+    value: str = ""
+
+
 class Container(_Message):
     """A program in an image."""
 
     image: str = ""
+    env: tuple[Variable, ...] = ()
 
 
 class Executor(_Message):
@@ -229,50 +237,7 @@ class PipelineSpec(_Message):
     schema_version: str
 
 
-class PodMetadata(_Message):
-    """Labels and annotations of a step's pod."""
-
-    annotations: Mapping[str, str] = {}
-
-
-class KubernetesExecutor(_Message):
-    """What Kubernetes is told about a step's pod."""
-
-    pod_metadata: PodMetadata = PodMetadata()
-
-
-class KubernetesDeployment(_Message):
-    """The pods of all steps."""
-
-    executors: Mapping[str, KubernetesExecutor] = {}
-
-
-class Kubernetes(_Message):
-    """The settings for Kubernetes."""
-
-    deployment_spec: KubernetesDeployment = KubernetesDeployment()
-
-
-class Platforms(_Message):
-    """The settings for each platform."""
-
-    kubernetes: Kubernetes = Kubernetes()
-
-
-class PlatformSpec(_Message):
-    """The second document of a package."""
-
-    platforms: Platforms = Platforms()
-
-
-class Package(_Message):
-    """A compiled pipeline with its settings for Kubernetes."""
-
-    pipeline: PipelineSpec
-    platform: PlatformSpec = PlatformSpec()
-
-
-def read(path: Path) -> Package:
+def read(path: Path) -> PipelineSpec:
     """Read a package that kfp 2 compiled: one YAML or JSON document, or two.
 
     Raises:
@@ -281,27 +246,23 @@ def read(path: Path) -> Package:
     return of_documents(config.read_documents(path), source=path.name)
 
 
-def of_documents(documents: Sequence[Mapping[str, Any]], *, source: str) -> Package:
-    """Return the package that consists of these documents.
+def of_documents(documents: Sequence[Mapping[str, Any]], *, source: str) -> PipelineSpec:
+    """Return the pipeline in a package.
 
     Args:
-        documents: a pipeline spec, and a platform spec if there is one.
+        documents: the pipeline spec; and a platform spec, such as the settings for Kubernetes, which no rule reads.
         source: the name of the file, for an error message.
 
     Raises:
         InvalidInput: they are not a package.
     """
     pipelines = [document for document in documents if "platforms" not in document]
-    platforms = [document for document in documents if "platforms" in document]
-    if len(pipelines) != 1 or len(platforms) > 1:
-        raise errors.InvalidInput(
-            f"{source}: holds {len(pipelines)} pipelines and {len(platforms)} platform specs, "
-            f"must hold one and at most one; {_COMPILE}"
-        )
+    if len(pipelines) != 1:
+        raise errors.InvalidInput(f"{source}: holds {len(pipelines)} pipelines, must hold one; {_COMPILE}")
     if "root" not in pipelines[0]:
         raise errors.InvalidInput(f"{source}: has no root, so it is not a compiled pipeline; {_COMPILE}")
     try:
-        return Package.model_validate({"pipeline": pipelines[0], "platform": platforms[0] if platforms else {}})
+        return PipelineSpec.model_validate(pipelines[0])
     except pydantic.ValidationError as error:
         fault = validation.first_fault(error).rpartition("; ")[0]
         raise errors.InvalidInput(f"{source}: {fault}; {_COMPILE}") from None

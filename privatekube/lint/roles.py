@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from privatekube import errors
-from privatekube.lint.graph import ANNOTATION, Graph, Output, Step
+from privatekube.lint.graph import ROLES, Graph, Output, Step
 
 GRANT, SPEND, RECEIPT = "grant", "spend", "receipt"
 DATASET = "system.Dataset"
@@ -55,18 +55,18 @@ class Roles:
         return is_drawn and not self.is_private(output)
 
     def pays_for(self, paying: Step, drawing: Step) -> bool:
-        """Whether `paying` is given the spend of `drawing`; without a spend, whether it comes after it."""
+        """Whether `paying` is given the spend of `drawing`; without a spend, whether it is that step or comes after."""
         spends = {output for output in drawing.outputs if _is_named(output.name, SPEND)}
         if not spends:
-            return drawing.name in paying.after
+            return drawing.name in {paying.name, *paying.after}
         return bool(spends & self.graph.lineage(paying.sources))
 
 
 def read(graph: Graph) -> Roles:
-    """Tell the roles of all steps: from the annotation of a step if it has one, else from its inputs and outputs.
+    """Tell the roles of all steps: from what the step states, else from its inputs and outputs.
 
     Raises:
-        InvalidInput: an annotation names an unknown role.
+        InvalidInput: a step states an unknown role.
     """
     own = {step.name: _own_roles(step) for step in graph.steps.values()}
     roles = Roles(graph, own)
@@ -74,7 +74,7 @@ def read(graph: Graph) -> Roles:
         readers = [
             step
             for step in graph.steps.values()
-            if step.annotation is None
+            if step.stated_roles is None
             and Role.OPENS_DATA not in roles.of[step.name]
             and any(roles.is_private(source) for source in step.sources)
         ]
@@ -108,11 +108,11 @@ SIGNS: Mapping[Role, Callable[[Step], bool]] = {
 
 
 def _own_roles(step: Step) -> frozenset[Role]:
-    if step.annotation is None:
+    if step.stated_roles is None:
         return frozenset(role for role, is_shown in SIGNS.items() if is_shown(step))
-    names = [name.strip() for name in step.annotation.split(",") if name.strip()]
+    names = [name.strip() for name in step.stated_roles.split(",") if name.strip()]
     unknown = [name for name in names if name not in list(Role)]
     if unknown:
         bound = f"is not a role ({', '.join(Role)})"
-        raise errors.invalid(f"annotation {ANNOTATION} of {step.name}", unknown[0], bound, "correct it")
+        raise errors.invalid(f"{ROLES} of {step.name}", unknown[0], bound, "correct it")
     return frozenset(Role(name) for name in names)

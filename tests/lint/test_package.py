@@ -48,9 +48,10 @@ def test_a_missing_file_and_a_compressed_one_are_a_line(tmp_path: Path) -> None:
         package.read(tmp_path / "pipeline.zip")
 
 
-def test_json_and_an_empty_second_document_are_read(shipped: dict[str, Any], tmp_path: Path) -> None:
+def test_json_and_a_second_document_are_read(shipped: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "pipeline.json"
     path.write_text(json.dumps(shipped))
     read = package.read(path)
-    path.write_text(f"{yaml.safe_dump(shipped)}---\n")
-    assert package.read(path) == read
+    for second in ("", "platforms: {kubernetes: {}}\n"):
+        path.write_text(f"{yaml.safe_dump(shipped)}---\n{second}")
+        assert package.read(path) == read

@@ -18,15 +18,14 @@ RETRIED = {"maxRetryCount": 2}
 ARTIFACT = {"artifactType": {"schemaTitle": "system.Artifact"}}
 
 
-def read(document: Document, platform: Document | None = None) -> roles.Roles:
+def read(document: Document) -> roles.Roles:
     """Return the steps of a package and their roles."""
-    documents = [document, *([platform] if platform else [])]
-    return roles.read(flattening.flatten(package.of_documents(documents, source="pipeline.yaml")))
+    return roles.read(flattening.flatten(package.of_documents([document], source="pipeline.yaml")))
 
 
-def found(document: Document, platform: Document | None = None) -> set[tuple[str, str]]:
+def found(document: Document) -> set[tuple[str, str]]:
     """Return which rule finds which step in a package."""
-    return {(finding.rule, finding.step) for finding in rules.check(read(document, platform))}
+    return {(finding.rule, finding.step) for finding in rules.check(read(document))}
 
 
 def guarded(document: Document) -> Document:
@@ -233,20 +232,37 @@ def test_the_roles_of_the_shipped_steps_follow_from_their_interfaces(shipped: Do
     }
 
 
-def annotated(step: str, value: str) -> Document:
-    """Return a platform spec with an annotation for the roles of a step."""
-    executors = {f"exec-{step}": {"podMetadata": {"annotations": {"privacy.columbia.github.com/roles": value}}}}
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+def state(document: Document, step: str, value: str) -> None:
+    """State the roles of a step in its environment, as `set_env_variable` of a task does."""
+    container = document["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+    container["env"] = [{"name": "PRIVATEKUBE_ROLES", "value": value}]
 
 
-def test_an_annotation_takes_a_role_from_a_step_and_gives_one(shipped: Document) -> None:
+def test_a_step_that_states_its_roles_has_these(shipped: Document) -> None:
     guarded(shipped)["upload"]["cachingOptions"] = CACHED
     assert found(shipped) == set()
-    expected = {("cached-step", "upload"), ("blind-retry", "upload")}
-    assert found(shipped, annotated("upload", "pays")) == expected
+    state(shipped, "upload", "pays")
+    assert found(shipped) == {("cached-step", "upload"), ("blind-retry", "upload")}
     guarded(shipped)["upload"]["cachingOptions"] = {}
+    state(shipped, "upload", "")
     cache_allocate(shipped)
-    assert found(shipped, annotated("allocate", "")) == set()
+    assert found(shipped) == {("cached-step", "allocate")}
+    state(shipped, "allocate", "")
+    assert found(shipped) == set()
+
+
+def test_a_step_that_does_all_in_one_program_pays_for_itself_and_settles_its_claim(shipped: Document) -> None:
+    tasks = {"all": guarded(shipped)["allocate"] | {"inputs": {}}}
+    add_step(shipped, "mail", {"counts": ("all", "grant")})
+    document = shipped | {"root": {"dag": {"tasks": {**tasks, "mail": guarded(shipped)["mail"]}}}}
+    outputs = document["components"]["comp-allocate"]["outputDefinitions"]["artifacts"]
+    outputs["counts"] = outputs.pop("grant")
+    mail = document["root"]["dag"]["tasks"]["mail"]
+    mail["inputs"]["artifacts"]["counts"]["taskOutputArtifact"]["outputArtifactKey"] = "counts"
+    state(document, "allocate", "claims, opens-data, draws-noise, pays")
+    assert found(document) == set()
+    state(document, "allocate", "claims, opens-data, draws-noise")
+    assert found(document) == {("leaves-before-consume", "all"), ("no-exit-task", "all")}
 
 
 def test_data_of_any_type_is_private_once_a_step_that_opens_data_hands_it_on(shipped: Document) -> None:
@@ -259,8 +275,9 @@ def test_data_of_any_type_is_private_once_a_step_that_opens_data_hands_it_on(shi
 
 
 def test_an_unknown_role_is_a_line(shipped: Document) -> None:
-    with pytest.raises(errors.InvalidInput, match=r"annotation \S+/roles of upload: 'publishes' is not a role"):
-        found(shipped, annotated("upload", "pays, publishes"))
+    state(shipped, "upload", "pays, publishes")
+    with pytest.raises(errors.InvalidInput, match=r"PRIVATEKUBE_ROLES of upload: 'publishes' is not a role"):
+        found(shipped)
 
 
 def test_a_spend_may_reach_the_step_that_pays_through_another_step(shipped: Document) -> None:

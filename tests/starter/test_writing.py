@@ -73,5 +73,6 @@ def test_the_pipeline_breaks_no_rule_but_that_its_image_is_not_built(project: Pa
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     submit.compile_to(module.counts, tmp_path / "counts.yaml")
-    findings = rules.check(roles.read(flattening.flatten(package.read(tmp_path / "counts.yaml"))))
-    assert [finding.rule for finding in findings] == ["mutable-image"]
+    pipeline = roles.read(flattening.flatten(package.read(tmp_path / "counts.yaml")))
+    assert pipeline.of == {"count-columns": set(roles.Role)}
+    assert [finding.rule for finding in rules.check(pipeline)] == ["mutable-image"]
