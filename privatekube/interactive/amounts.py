@@ -50,6 +50,18 @@ def occurrences(labels: Iterable[Key]) -> Counter[Key]:
         raise errors.InvalidInput("column: holds values that cannot be counted; pass numbers or texts") from None
 
 
+def numbers(values: Iterable[float]) -> list[float]:
+    """Return numbers as Python's floats.
+
+    Raises:
+        InvalidInput: they are not numbers; they are not quoted.
+    """
+    try:
+        return [float(value) for value in plain(values)]
+    except (TypeError, ValueError):
+        raise errors.InvalidInput("values: are not all numbers; pass a list of numbers") from None
+
+
 def plain(column: Iterable[T]) -> Iterable[T]:
     """Return the values of a column, those of an array or a data frame's series as Python's own.
 

@@ -11,11 +11,15 @@ from privatekube.client.client import BudgetClient
 from privatekube.data import block_file, partition
 from privatekube.data.tables import block_file as table_file
 from privatekube.data.tables.block_file import TableBlock
-from privatekube.interactive.approval import Approval
+from privatekube.interactive.approval import Approval, ApprovedStep
+from privatekube.interactive.payment import Chosen, Payment, Planned
 from privatekube.interactive.terms import Terms
+from privatekube.privacy import solving
 from privatekube.privacy.adaptive import Allowance
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy.plan import Plan
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.wire import common
 from privatekube.steps import documents, granted_blocks, paid_releases
@@ -28,11 +32,11 @@ class Obtained:
 
     Args:
         approval: the claim, its blocks and what they protect.
-        allowance: what the mechanisms of the run may cost.
+        payment: how its mechanisms are paid.
     """
 
     approval: Approval
-    allowance: Allowance
+    payment: Payment
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +46,43 @@ class Demand:
     Args:
         unit: the privacy unit of all of them.
         max_contribution: how many records a unit has at most in a block.
-        allowance: what the mechanisms of the run may cost.
+        payment: how the mechanisms of the run are paid.
         request: the claim's request.
     """
 
     unit: PrivacyUnit
     max_contribution: int
-    allowance: Allowance
+    payment: Payment
     request: AllocateRequest
 
 
-def demand_of(client: BudgetClient, terms: Terms) -> Demand:
+def demand_of(client: BudgetClient, terms: Terms, plan: Plan | None) -> Demand:
     """Return what a run requests.
 
     Raises:
-        InvalidInput: fewer blocks match than requested, or they have different units or accountings.
+        InvalidInput: fewer blocks match than requested, they have different units or accountings, or no noise meets
+            the target of the plan.
     """
     wanted = run_demand.request_for(terms.dataset, terms.blocks, terms.conditions)
     blocks = client.matching_blocks(terms.namespace, wanted)
     unit, max_contribution = run_demand.privacy_unit(blocks)
-    allowance = Allowance.on(EpsilonDelta(terms.epsilon, terms.delta), orders=run_demand.renyi_orders(blocks))
-    request = run_demand.request_for(terms.dataset, terms.blocks, terms.conditions, allowance.price)
-    return Demand(unit, max_contribution, allowance, request)
+    payment = _payment(terms, plan, blocks, max_contribution=max_contribution)
+    request = run_demand.request_for(terms.dataset, terms.blocks, terms.conditions, payment.price)
+    return Demand(unit, max_contribution, payment, request)
 
 
-def obtain(client: BudgetClient, terms: Terms, run_id: str) -> Obtained:
+def _payment(terms: Terms, plan: Plan | None, blocks: Sequence[PrivateDataBlock], *, max_contribution: int) -> Payment:
+    """Return how the mechanisms of a run are paid on these blocks: by its plan, or one after the other."""
+    target = EpsilonDelta(terms.epsilon, terms.delta)
+    if plan is None:
+        return Chosen(Allowance.on(target, orders=run_demand.renyi_orders(blocks)))
+    solved = solving.solve(plan, epsilon=terms.epsilon, delta=terms.delta, max_contribution=max_contribution)
+    return Planned(solved, run_demand.price(solved.composition, target, blocks), terms.delta)
+
+
+def obtain(client: BudgetClient, terms: Terms, plan: Plan | None, *, run_id: str) -> Obtained:
     """Claim budget, wait for it, and register what was approved; see `RunClient.claim` for what is raised."""
-    demand = demand_of(client, terms)
+    demand = demand_of(client, terms, plan)
     claim = client.allocate(
         terms.namespace,
         connect.claim_name(run_id),
@@ -84,9 +98,10 @@ def obtain(client: BudgetClient, terms: Terms, run_id: str) -> Obtained:
         unit=demand.unit,
         max_contribution=demand.max_contribution,
         blocks=granted_blocks.of_claim(client, claim),
+        steps=tuple(map(ApprovedStep.of, demand.payment.plan.steps)) if isinstance(demand.payment, Planned) else (),
     )
     client.register_release(claim.id, RegisterRequest(paid_releases.APPROVAL, (approval.digest,)))
-    return Obtained(approval, demand.allowance)
+    return Obtained(approval, demand.payment)
 
 
 def checked_blocks(approval: Approval) -> list[block_file.Block]:

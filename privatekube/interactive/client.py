@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from privatekube import errors
@@ -13,6 +14,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 
 if TYPE_CHECKING:
     from privatekube.interactive.run import Run
+    from privatekube.privacy.plan import Plan
 
 ALL = "all"
 
@@ -58,6 +60,7 @@ class RunClient(BudgetClient):
         epsilon: float,
         delta: float,
         blocks: int | str = ALL,
+        plan: Plan | str | Path | None = None,
         namespace: str = "privacy-example",
         conditions: Sequence[dict[str, str]] = (),
         timeout_seconds: int = 300,
@@ -70,6 +73,8 @@ class RunClient(BudgetClient):
             epsilon: what the run may cost.
             delta: likewise.
             blocks: how many blocks, or `all` that match.
+            plan: the mechanisms of the run, or the path of the YAML file that names them; see docs/plans.md. None: each
+                mechanism states its epsilon when it is called.
             namespace: of the blocks.
             conditions: further conditions on the dimensions of the blocks, each as in an allocate request.
             timeout_seconds: how long to wait for the budget.
@@ -77,8 +82,8 @@ class RunClient(BudgetClient):
                 this program cannot.
 
         Raises:
-            InvalidInput: an argument has another type or is out of bounds; on entering, fewer blocks match than
-                requested, or they are of several kinds.
+            InvalidInput: an argument has another type or is out of bounds, or the file is not a plan; on entering,
+                fewer blocks match than requested, they are of several kinds, or no noise meets the target of the plan.
             MissingExtra: a package is not installed.
             BudgetUnavailable: on entering, waiting could not help; nothing is claimed.
             DeadlineExceeded: on entering, the budget was not granted in time.
@@ -100,4 +105,4 @@ class RunClient(BudgetClient):
             timeout_seconds=timeout_seconds,
             settle_after_seconds=settle_after_seconds,
         )
-        return run.Run(self, claimed)
+        return run.Run(self, claimed, terms.plan_of(plan))

@@ -17,16 +17,17 @@ from privatekube.forecast.forecast import Forecast
 from privatekube.interactive import claiming
 from privatekube.interactive.approval import Approval
 from privatekube.interactive.claiming import Obtained
+from privatekube.interactive.payment import Charge, Planned, Query
 from privatekube.interactive.terms import Terms
-from privatekube.privacy import adaptive, events
-from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy import events
 from privatekube.privacy.events import DpEvent
 from privatekube.privacy.mechanisms import Released
+from privatekube.privacy.plan import Plan
+from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import bounds
 from privatekube.steps import documents, paid_releases
 
 Value = TypeVar("Value")
-_ALL_UNITS = "all"
 _LONGEST_STEP = 63
 """Characters of the name of a release: its description in the ledger has little room."""
 
@@ -37,22 +38,23 @@ class Lifecycle:
     Args:
         client: of the store with the claim.
         terms: what to claim.
+        plan: the mechanisms of the run; None if each states its epsilon when it is called.
     """
 
-    def __init__(self, client: BudgetClient, terms: Terms) -> None:
-        self._client, self._terms = client, terms
+    def __init__(self, client: BudgetClient, terms: Terms, plan: Plan | None = None) -> None:
+        self._client, self._terms, self._plan = client, terms, plan
         self._run_id = secrets.token_hex(6)
         self._obtained: Obtained | None = None
         self._is_opened = self._has_ended = False
-        self._spends: dict[str, documents.Spend] = {}
-        self._costs: list[EpsilonDelta] = []
+        self._spends: list[documents.Spend] = []
+        self._charges: list[Charge] = []
         self._receipt: documents.Receipt | None = None
 
     def __enter__(self) -> Self:
         if self._obtained is not None or self._has_ended:
             raise errors.InvalidInput(f"run {self._run_id}: was entered before; claim budget for a new run")
         try:
-            self._obtained = claiming.obtain(self._client, self._terms, self._run_id)
+            self._obtained = claiming.obtain(self._client, self._terms, self._plan, run_id=self._run_id)
         except BaseException:
             self._settle()
             raise
@@ -78,13 +80,19 @@ class Lifecycle:
         """What was committed, and for which releases; None before the run has paid, and if it gave its budget back."""
         return self._receipt
 
+    @property
+    def plan(self) -> SolvedPlan | None:
+        """The plan of the run with the noise of each step; None without one."""
+        payment = self._begun.payment
+        return payment.plan if isinstance(payment, Planned) else None
+
     def forecast(self) -> Forecast:
         """Return what would happen if the run claimed its budget now; nothing is written.
 
         Raises:
             InvalidInput: the blocks that match have different units or accountings, or are too few.
         """
-        request = claiming.demand_of(self._client, self._terms).request
+        request = claiming.demand_of(self._client, self._terms, self._plan).request
         return forecast.forecast_request(self._client, self._terms.namespace, request)
 
     def open(self) -> block_file.Block:
@@ -129,17 +137,21 @@ class Lifecycle:
             step: name of the release, once per run.
             event: the DpEvent that ran.
             outputs: the content of each file or value that is released.
-            delta: at which the event costs its epsilon; 0 for a pure mechanism.
+            delta: at which the event costs its epsilon; 0 for a pure mechanism. A run with a plan does not use it.
 
         Returns:
             The Spend that is registered with the claim.
 
         Raises:
-            InvalidInput: the data is not opened, the run has ended, or an argument does not fit.
+            InvalidInput: the data is not opened, the run has ended, an argument does not fit, or the plan has no such
+                step, or another event for it.
             BudgetExceeded: the step has released before, or the run has not that much left; the outputs must not leave.
         """
-        cost = self._require_payable(step, event, delta)
-        return self._register(step, event, [documents.digest(content) for content in outputs], cost)
+        self._require_opened()
+        _require_step(step)
+        charge = self._begun.payment.charge(step, event, delta)
+        self._require_payable(charge)
+        return self._register(charge, [documents.digest(content) for content in outputs])
 
     def consume(self) -> documents.Receipt:
         """Pay for what was released, and end the run; leaving the `with` statement does it.
@@ -152,8 +164,8 @@ class Lifecycle:
             BudgetExceeded: something else was registered under the claim.
         """
         self._require_opened()
-        epsilon = sum(self._costs, start=EpsilonDelta(0.0)).epsilon
-        spends = tuple(self._spends.values())
+        epsilon = self._begun.payment.epsilon(self._charges)
+        spends = tuple(self._spends)
         try:
             self._receipt = claiming.pay(self._client, self._approval, spends, epsilon=epsilon)
         except errors.Permanent:
@@ -163,44 +175,45 @@ class Lifecycle:
         return self._receipt
 
     def _release(
-        self,
-        step: str,
-        event: DpEvent,
-        *,
-        delta: float,
-        draw: Callable[[], Released[Value]],
-        encode: Callable[[Value], bytes],
+        self, query: Query, draw: Callable[[float], Released[Value]], *, encode: Callable[[Value], bytes]
     ) -> Value:
-        """Check that the run can pay for `event`, draw the noisy value, register it, and only then return it."""
-        cost = self._require_payable(step, event, delta)
-        released = draw()
-        self._register(step, released.event, [documents.digest(encode(released.value))], cost)
+        """Check that the run can pay for a query, draw its noise, register the release, and only then return it.
+
+        Args:
+            query: what is asked.
+            draw: returns the noisy value at a scale of the noise.
+            encode: returns the bytes of the value whose digest is registered.
+        """
+        self._require_opened()
+        _require_step(query.step)
+        scale, charge = self._begun.payment.noise(query)
+        self._require_payable(charge)
+        released = draw(scale)
+        if not events.is_close(released.event, charge.event):
+            raise errors.BudgetExceeded(f"{query.step}: ran another mechanism than it pays for; nothing is released")
+        self._register(charge, [documents.digest(encode(released.value))])
         return released.value
 
-    def _require_payable(self, step: str, event: DpEvent, delta: float) -> EpsilonDelta:
-        """Return what a release costs, after checking that the run has that much left and may release under `step`."""
-        self._require_opened()
-        _require_step(step)
+    def _require_payable(self, charge: Charge) -> None:
+        """Check that the run has that much left, and may release under the name of the step."""
         if len(self._spends) >= bounds.MECHANISMS:
             bound = f"must be at most {bounds.MECHANISMS} in a run"
             raise errors.invalid("releases", len(self._spends) + 1, bound, "release several values in one step")
-        cost = adaptive.cost(event, delta=delta)
-        claiming.require_payable(self._client, self._approval, step)
-        self._begun.allowance.require_room(step, [*self._costs, cost])
-        return cost
+        claiming.require_payable(self._client, self._approval, charge.step)
+        self._begun.payment.require_room(charge, self._charges)
 
-    def _register(self, step: str, event: DpEvent, outputs: Sequence[str], cost: EpsilonDelta) -> documents.Spend:
+    def _register(self, charge: Charge, outputs: Sequence[str]) -> documents.Spend:
         spend = documents.Spend(
-            step=step,
+            step=charge.step,
             claim=self.claim,
-            part=_ALL_UNITS,
-            event=events.to_json(event),
+            part=charge.part,
+            event=events.to_json(charge.event),
             inputs=(self._approval.digest,),
             outputs=tuple(outputs),
         )
         self._client.register_release(self.claim, paid_releases.registration(spend))
-        self._spends[step] = spend
-        self._costs.append(cost)
+        self._spends.append(spend)
+        self._charges.append(charge)
         return spend
 
     def _settle(self) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from privatekube.interactive import amounts
+from privatekube.interactive import amounts, sums
 from privatekube.interactive.lifecycle import Lifecycle
-from privatekube.privacy import events, mechanisms
+from privatekube.interactive.payment import DISCRETE_LAPLACE, GAUSSIAN, LAPLACE, Query
+from privatekube.privacy import mechanisms
 from privatekube.privacy.mechanisms import Released
 
 Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
 class Run(Lifecycle):
@@ -57,33 +59,141 @@ class Run(Lifecycle):
         """Release how many records have each label, with discrete Laplace noise.
 
         Args:
-            step: name of the release, once per run.
+            step: name of the release, once per run; with a plan, of the step.
             labels: one for each record, such as a column; records with a label that is not in `keys` are not counted.
             keys: the public labels to count, fixed without looking at the data.
-            epsilon: what it costs; the noise has the scale of the contribution bound over epsilon.
+            epsilon: what it costs; None with a plan, which states it. The sensitivity is the contribution bound.
 
         Returns:
             A noisy count for each key, zeros included; it may be negative.
 
         Raises:
-            InvalidInput: the data is not opened, the run has ended, or an argument does not fit.
+            InvalidInput: the data is not opened, the run has ended, an argument does not fit, or something else is
+                planned.
             BudgetExceeded: the step has released before, or the run has not that much left.
         """
-        public = amounts.public_keys(keys)
-        sensitivity = self._approval.max_contribution
-        scale = sensitivity / amounts.positive("epsilon", epsilon)
+        public, sensitivity = amounts.public_keys(keys), self._approval.max_contribution
 
-        def draw() -> Released[dict[Key, int]]:
+        def draw(scale: float) -> Released[dict[Key, int]]:
             found = amounts.occurrences(labels)
-            return mechanisms.noisy_histogram(
-                {key: found[key] for key in public}, public, scale=scale, sensitivity=sensitivity
-            )
+            counts = {key: found[key] for key in public}
+            return mechanisms.noisy_histogram(counts, public, scale=scale, sensitivity=sensitivity)
 
-        return self._release(
-            step, events.discrete_laplace(scale, sensitivity), delta=0.0, draw=draw, encode=_encoded_counts
+        return self._release(Query(step, DISCRETE_LAPLACE, sensitivity, epsilon), draw, encode=_encoded_counts)
+
+    def sum(
+        self, step: str, values: Iterable[float], *, lower: float, upper: float, epsilon: float | None = None
+    ) -> float:
+        """Release the sum of a column, with Laplace noise.
+
+        Args:
+            step: name of the release, once per run; with a plan, of the step.
+            values: one for each record. A value outside the bounds counts as the nearest one inside, and a missing one
+                as the one inside that is nearest to 0.
+            lower: the least value, public.
+            upper: the largest value, public.
+            epsilon: what it costs; None with a plan. The sensitivity is the larger magnitude of the bounds, for each
+                record that a unit may have.
+
+        Raises:
+            InvalidInput: see `count`.
+            BudgetExceeded: see `count`.
+        """
+        limits = sums.Bounds(lower, upper)
+        query = Query(step, LAPLACE, limits.largest * self._approval.max_contribution, epsilon)
+        return self._noisy(query, lambda: [sums.total(values, limits)], lambda noisy: noisy[0])
+
+    def mean(
+        self, step: str, values: Iterable[float], *, lower: float, upper: float, epsilon: float | None = None
+    ) -> float:
+        """Release the mean of a column, with Laplace noise on its sum and on the number of records.
+
+        Args:
+            step: name of the release, once per run; with a plan, of the step.
+            values: one for each record; see `sum`.
+            lower: the least value, public.
+            upper: the largest value, public.
+            epsilon: what it costs; None with a plan. The sensitivity is the difference of the bounds, for each record
+                that a unit may have.
+
+        Returns:
+            The mean, within the bounds.
+
+        Raises:
+            InvalidInput: see `count`.
+            BudgetExceeded: see `count`.
+        """
+        limits = sums.Bounds(lower, upper)
+        query = Query(step, LAPLACE, 2 * limits.half_width * self._approval.max_contribution, epsilon)
+        return self._noisy(
+            query, lambda: list(sums.centred(values, limits)), lambda noisy: sums.mean(noisy[0], noisy[1], limits)
         )
+
+    def laplace(
+        self, step: str, values: Sequence[float], *, sensitivity: float, epsilon: float | None = None
+    ) -> list[float]:
+        """Release numbers that you have computed, with Laplace noise.
+
+        Args:
+            step: name of the release, once per run; with a plan, of the step.
+            values: the numbers.
+            sensitivity: how far one privacy unit, with all its records, moves them in sum (L1). You must have bounded
+                it; the library cannot check it.
+            epsilon: what it costs; None with a plan.
+
+        Raises:
+            InvalidInput: see `count`.
+            BudgetExceeded: see `count`.
+        """
+        query = Query(step, LAPLACE, amounts.positive("sensitivity", sensitivity), epsilon)
+        return self._noisy(query, lambda: amounts.numbers(values), list)
+
+    def gaussian(
+        self,
+        step: str,
+        values: Sequence[float],
+        *,
+        sensitivity: float,
+        epsilon: float | None = None,
+        delta: float | None = None,
+    ) -> list[float]:
+        """Release numbers that you have computed, with Gaussian noise.
+
+        On blocks with Renyi budgets it needs a plan.
+
+        Args:
+            step: name of the release, once per run; with a plan, of the step.
+            values: the numbers.
+            sensitivity: how far one privacy unit, with all its records, moves them (L2). You must have bounded it; the
+                library cannot check it.
+            epsilon: what it costs; None with a plan.
+            delta: likewise.
+
+        Raises:
+            InvalidInput: see `count`.
+            BudgetExceeded: see `count`.
+        """
+        query = Query(step, GAUSSIAN, amounts.positive("sensitivity", sensitivity), epsilon, delta)
+        return self._noisy(query, lambda: amounts.numbers(values), list)
+
+    def _noisy(self, query: Query, exact: Callable[[], list[float]], derive: Callable[[list[float]], Value]) -> Value:
+        """Return what `derive` makes of the noisy form of the numbers that `exact` returns."""
+        mechanism = _REAL_MECHANISMS[query.mechanism]
+
+        def draw(scale: float) -> Released[Value]:
+            released = mechanism(exact(), scale=scale, sensitivity=query.sensitivity)
+            return Released(derive(released.value), released.event)
+
+        return self._release(query, draw, encode=_encoded)
+
+
+_REAL_MECHANISMS = {LAPLACE: mechanisms.noisy_laplace, GAUSSIAN: mechanisms.noisy_gaussian}
 
 
 def _encoded_counts(counts: dict[Key, int]) -> bytes:
     """Return noisy counts as the JSON text whose digest is registered."""
-    return json.dumps({repr(key): count for key, count in counts.items()}).encode()
+    return _encoded({repr(key): count for key, count in counts.items()})
+
+
+def _encoded(value: object) -> bytes:
+    return json.dumps(value).encode()

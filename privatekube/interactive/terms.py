@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 import pydantic
 
 from privatekube import config, errors, validation
+from privatekube.client import plan_file
+from privatekube.privacy.plan import Plan
 
 
 class Terms(pydantic.BaseModel):
@@ -56,3 +59,20 @@ class Terms(pydantic.BaseModel):
             return cls.model_validate(given)
         except pydantic.ValidationError as error:
             raise errors.InvalidInput(validation.first_fault(error)) from None
+
+
+def plan_of(given: object) -> Plan | None:
+    """Return the plan of a run: as it is, or read from the file of that path; None for none.
+
+    Raises:
+        InvalidInput: it is neither, the file is not a plan, or it demands a budget without one.
+    """
+    if given is None or isinstance(given, Plan):
+        return given
+    if not isinstance(given, str | Path):
+        bound = f"of the type {type(given).__name__} is not a plan"
+        raise errors.InvalidInput(f"plan: {bound}; pass a Plan, or the path of a YAML file")
+    plan = plan_file.read(Path(given))
+    if not isinstance(plan, Plan):
+        raise errors.invalid("plan", str(given), "demands a budget and has no steps", "state it by epsilon and delta")
+    return plan

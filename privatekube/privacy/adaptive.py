@@ -47,8 +47,7 @@ class Allowance:
         """
         if orders is None:
             return cls(demand, demand)
-        randomised_response = events.discrete_laplace(1 / demand.epsilon, 1)  # its sign is one
-        return cls(EpsilonDelta(demand.epsilon), accounting.renyi_cost(randomised_response, orders))
+        return cls(EpsilonDelta(demand.epsilon), accounting.renyi_cost(events.pure(demand.epsilon), orders))
 
     def require_room(self, what: str, costs: Iterable[EpsilonDelta]) -> None:
         """Check that costs may be spent together.

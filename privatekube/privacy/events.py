@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 _MOST_TRIALS = 1e6
 _LARGEST_SHAPE = 1e3
+_ROUNDING = 1e-12
 
 
 def poisson_gaussian(sampling_rate: float, noise_multiplier: float, steps: int) -> DpEvent:
@@ -146,6 +147,25 @@ def _noise(name: str, value: float) -> float:
     if not 0 < value < math.inf:
         raise errors.invalid(name, value, "must be positive", "noise cannot be switched off")
     return float(value)
+
+
+def is_close(first: DpEvent, second: DpEvent) -> bool:
+    """Whether two events are the same, up to the rounding of their numbers.
+
+    >>> is_close(gaussian(0.3), gaussian(0.1 + 0.2)), is_close(gaussian(0.3), laplace(0.3))
+    (True, False)
+    """
+    return _is_close(to_json(first), to_json(second))
+
+
+def _is_close(first: Any, second: Any) -> bool:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_is_close(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_is_close, first, second))
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=_ROUNDING)
+    return bool(first == second)
 
 
 def to_json(event: DpEvent) -> Json:

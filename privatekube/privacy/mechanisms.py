@@ -1,4 +1,4 @@
-"""Mechanisms on counts, with OpenDP's exact samplers; each returns its value together with its DpEvent.
+"""Mechanisms on counts and real values, with OpenDP's exact samplers; each returns its value with its DpEvent.
 
 Neighbouring data sets differ by adding or removing one privacy unit; no mechanism here samples. OpenDP draws its noise
 from the operating system's entropy.
@@ -6,9 +6,10 @@ from the operating system's entropy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import opendp.prelude as opendp
 
@@ -58,6 +59,57 @@ def noisy_count(count: int, *, scale: float, sensitivity: int) -> Released[int]:
     """Add discrete Laplace noise to one count; see `noisy_histogram`."""
     released = noisy_histogram({"count": count}, ["count"], scale=scale, sensitivity=sensitivity)
     return Released(released.value["count"], released.event)
+
+
+def noisy_laplace(values: Sequence[float], *, scale: float, sensitivity: float) -> Released[list[float]]:
+    """Add Laplace noise to real values, without the rounding by which floating-point noise reveals them.
+
+    Args:
+        values: finite.
+        scale: parameter b of the noise.
+        sensitivity: how far one unit moves the values, summed over all of them (L1); bounded beforehand.
+
+    Returns:
+        The noisy values with their event: pure DP, epsilon = sensitivity / scale.
+
+    Raises:
+        InvalidInput: the scale or the sensitivity is not positive, or a value is not finite.
+    """
+    event = events.laplace(_noise_multiplier(scale, sensitivity))
+    return Released(_noisy(opendp.m.then_laplace(scale=scale), opendp.l1_distance(T=float), values), event)
+
+
+def noisy_gaussian(values: Sequence[float], *, scale: float, sensitivity: float) -> Released[list[float]]:
+    """Add Gaussian noise to real values; see `noisy_laplace`.
+
+    Args:
+        values: finite.
+        scale: standard deviation of the noise.
+        sensitivity: how far one unit moves the values (L2); bounded beforehand.
+
+    Returns:
+        The noisy values with their event.
+
+    Raises:
+        InvalidInput: the scale or the sensitivity is not positive, or a value is not finite.
+    """
+    event = events.gaussian(_noise_multiplier(scale, sensitivity))
+    return Released(_noisy(opendp.m.then_gaussian(scale=scale), opendp.l2_distance(T=float), values), event)
+
+
+def _noise_multiplier(scale: float, sensitivity: float) -> float:
+    if not 0 < sensitivity < math.inf:
+        raise errors.invalid("sensitivity", sensitivity, "must be positive", "state how far one unit moves the values")
+    return scale / sensitivity
+
+
+def _noisy(then: Any, metric: Any, values: Sequence[float]) -> list[float]:
+    """Draw noise on values; the sampler works on whole multiples of the smallest float."""
+    if not all(map(math.isfinite, values)):
+        raise errors.InvalidInput("values: one is not a finite number; bound what is released beforehand")
+    opendp.enable_features("contrib")
+    space = opendp.vector_domain(opendp.atom_domain(T=float, nan=False)), metric
+    return [float(value) for value in (space >> then)(list(values))]
 
 
 def _laplace_measurement(scale: float) -> opendp.Measurement:

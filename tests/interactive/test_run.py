@@ -11,9 +11,11 @@ import pytest
 from privatekube import errors
 from privatekube.interactive import connect
 from privatekube.interactive.client import RunClient
+from privatekube.interactive.payment import LAPLACE, Query
 from privatekube.interactive.run import Run
 from privatekube.privacy import accounting, arithmetic, events, orders, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.privacy.mechanisms import Released
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.requests import RegisterRequest
@@ -351,3 +353,47 @@ def test_a_long_description_of_what_ran_does_not_hinder_the_payment(client: RunC
         run.spend("x" * 63, events.composition(*[events.discrete_laplace(100.0, 1)] * 9), [b"x"])
     assert committed(client) == EVERYTHING
     assert client.ledger()[0].mechanisms == (f"{'x' * 63} on all",)
+
+
+def test_sums_means_and_numbers_cost_what_they_state(client: RunClient) -> None:
+    with claimed(client) as run:
+        stars = run.open().reviews.stars
+        total = run.sum("total", stars, lower=0, upper=5, epsilon=0.25)
+        mean = run.mean("mean", stars, lower=1, upper=5, epsilon=0.25)
+        (noisy,) = run.laplace("laplace", [1.0], sensitivity=1, epsilon=0.125)
+        (gaussian,) = run.gaussian("gaussian", [1.0], sensitivity=1, epsilon=0.125, delta=1e-9)
+        with pytest.raises(errors.InvalidInput, match="delta: None must be a finite number above 0"):
+            run.gaussian("more", [1.0], sensitivity=1, epsilon=0.25)
+        with pytest.raises(errors.BudgetExceeded, match="above its epsilon 1, delta 1e-09"):
+            run.gaussian("more", [1.0], sensitivity=1, epsilon=0.125, delta=1e-9)
+    assert all(isinstance(value, float) for value in (total, mean, noisy, gaussian))
+    assert 1 <= mean <= 5
+    assert run.receipt is not None
+    assert run.receipt.epsilon == pytest.approx(0.75, rel=2e-3)
+    assert run.receipt.epsilon <= 0.75
+    assert run.plan is None
+
+
+def test_noise_on_sums_is_that_of_the_larger_bound_for_each_record_of_a_unit(tmp_path: Path) -> None:
+    n, epsilon = 300, 0.01
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        client.create_blocks([builders.block(tmp_path, unit=PrivacyUnit.USER_DAY, max_contribution=2)])
+        noise = []
+        for _ in range(n // 60):
+            with claimed(client) as run:
+                run.open()
+                noise += [run.sum(f"{number}", [], lower=-3, upper=1, epsilon=epsilon) for number in range(60)]
+    scale = 3 * 2 / epsilon
+    deviation = sum(map(abs, noise)) / n
+    assert deviation == pytest.approx(scale, abs=5 * scale / math.sqrt(n))
+    assert abs(deviation - scale / 2) > 5 * scale / 2 / math.sqrt(n)  # not that of one record
+    assert abs(deviation - scale / 3) > 5 * scale / 3 / math.sqrt(n)  # nor that of the smaller bound
+
+
+def test_a_mechanism_that_ran_otherwise_than_it_was_paid_is_not_released(client: RunClient) -> None:
+    query = Query("odd", LAPLACE, 1.0, epsilon=0.5)
+    with claimed(client) as run:
+        run.open()
+        with pytest.raises(errors.BudgetExceeded, match="odd: ran another mechanism than it pays for"):
+            run._release(query, lambda scale: Released(1.0, events.laplace(scale / 2)), encode=lambda _: b"")
+        assert list(client.get_claim(run.claim).releases) == ["allocate"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -65,3 +66,36 @@ def test_a_key_outside_the_public_set_is_refused_without_naming_it() -> None:
     with pytest.raises(errors.InvalidInput) as refusal:
         mechanisms.noisy_histogram({"secret": 1}, ["a"], scale=1.0, sensitivity=1)
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("draw", [mechanisms.noisy_laplace, mechanisms.noisy_gaussian])
+def test_real_values_get_the_noise_that_is_charged(draw: Callable[..., mechanisms.Released[list[float]]]) -> None:
+    n, scale = 2000, 3.0
+    released = draw([7.0] * n, scale=scale, sensitivity=2.0)
+    is_gaussian = draw is mechanisms.noisy_gaussian
+    assert released.event == (events.gaussian(1.5) if is_gaussian else events.laplace(1.5))
+    noise = np.array(released.value) - 7.0
+    deviation, kurtosis = (scale, 3.0) if is_gaussian else (math.sqrt(2) * scale, 6.0)
+    found = float(np.sqrt(np.mean(noise**2))) / deviation
+    standard_error = math.sqrt((kurtosis - 1) / 4 / n)
+    assert abs(found - 1) < 5 * standard_error
+    assert abs(found - 1.3) > 5 * standard_error
+    assert abs(float(noise.mean())) < 5 * deviation / math.sqrt(n)
+
+
+@pytest.mark.parametrize("draw", [mechanisms.noisy_laplace, mechanisms.noisy_gaussian])
+@pytest.mark.parametrize(
+    ("values", "scale", "sensitivity", "message"),
+    [
+        ([1.0], 0.0, 1.0, "noise_multiplier: 0.0 must be positive"),
+        ([1.0], 1.0, 0.0, "sensitivity: 0.0 must be positive"),
+        ([1.0], math.inf, 1.0, "noise_multiplier: inf must be positive"),
+        ([math.inf], 1.0, 1.0, "values: one is not a finite number"),
+        ([math.nan], 1.0, 1.0, "values: one is not a finite number"),
+    ],
+)
+def test_noise_on_real_values_cannot_be_switched_off(
+    draw: Callable[..., object], values: list[float], scale: float, sensitivity: float, message: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match=message):
+        draw(values, scale=scale, sensitivity=sensitivity)
