@@ -15,6 +15,7 @@ claims at most.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Set
 from dataclasses import replace
 from types import MappingProxyType
@@ -68,7 +69,7 @@ def unlock(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
     moved = _at_orders(block, amount).minimum(pending)
     if not any(moved.values):
         return block
-    return replace(block, status=replace(status, pending=pending - moved, available=status.available + moved))
+    return _made_available(_with(block, pending=pending - moved), moved)
 
 
 def reserve(
@@ -157,7 +158,7 @@ def undo(block: PrivateDataBlock, request: LockId, *, keep_waiting: bool = False
     amount = _at_orders(block, lock.acquired)
     if lock.state in (LockState.COMMITTING, LockState.ABORTING):
         return _with(done, acquired=_plus(block, status.acquired, request.claim, amount))
-    return _with(done, available=status.available + amount)
+    return _made_available(done, amount)
 
 
 def drop_reservations(block: PrivateDataBlock, claims: Set[str]) -> PrivateDataBlock:
@@ -250,8 +251,25 @@ def _return_budget(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDat
     """Add released budget to the part that the block's return policy names."""
     status = status_of(block)
     if block.spec.budget_return_policy is ReturnPolicy.TO_AVAILABLE:
-        return _with(block, available=status.available + amount)
+        return _made_available(block, amount)
     return _with(block, pending=status.pending + amount)
+
+
+def _made_available(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivateDataBlock:
+    """Add an amount, which is in no other part any more, to the available part.
+
+    What is available may be far below zero at an order, and the amount as far above: their sum has lost the digits that
+    the other parts still have, and is then taken from those. Any other difference is left for `require_balance`.
+    """
+    status, whole = status_of(block), _at_orders(block, block.spec.initial_budget)
+    rounded = status.available + amount
+    if all(value <= most for value, most in zip(amount.values, whole.values, strict=True)):
+        return _with(block, available=rounded)
+    parts = (status.pending, *status.acquired.values(), *status.committed.values(), *amounts_in_locks(block))
+    exact = arithmetic.remainder(whole, parts)
+    lost = [math.ulp(abs(a) + abs(b)) for a, b in zip(status.available.values, amount.values, strict=True)]
+    is_rounding = (abs(a - b) <= 2 * most for a, b, most in zip(rounded.values, exact.values, lost, strict=True))
+    return _with(block, available=exact if all(is_rounding) else rounded)
 
 
 def _with(block: PrivateDataBlock, **changes: object) -> PrivateDataBlock:

@@ -89,6 +89,28 @@ def test_released_budget_follows_the_return_policy_of_the_block(opened: PrivateD
     assert not status.acquired
 
 
+@pytest.mark.parametrize("policy", ReturnPolicy)
+@pytest.mark.parametrize("is_undone", [False, True])
+def test_a_demand_far_above_an_order_comes_back_without_an_error_that_sticks(
+    policy: ReturnPolicy, is_undone: bool
+) -> None:
+    """A Gaussian costs millions at the order that stands for infinity: a float so large loses digits of the rest."""
+    whole, demand = RenyiCurve((2, 1e6), (1.0, 9.7)), RenyiCurve((2, 1e6), (0.1, 1e8 / 7))
+    block = builders.block(budget=whole)
+    spec = replace(block.spec, budget_return_policy=policy)
+    block = transitions.unlock(transitions.initialize_status(replace(block, spec=spec)), whole)
+    first, second = RequestId("ns/c", 0), RequestId("ns/c", 1)
+    held = transitions.require_balance(transitions.begin_acquire(block, first, demand))
+    if is_undone:
+        back = transitions.undo(held, first)
+    else:
+        returning = transitions.begin_release(transitions.complete(held, first), second, demand)
+        back = transitions.complete(transitions.require_balance(returning), second)
+    back = transitions.require_balance(back)
+    again = transitions.require_balance(transitions.unlock(back, whole * 1e9))
+    assert transitions.status_of(again).available == whole
+
+
 def test_an_amount_that_is_zero_up_to_rounding_is_removed(opened: PrivateDataBlock) -> None:
     block = transitions.complete(
         transitions.begin_acquire(opened, RequestId("ns/c", 0), EpsilonDelta(0.3)), RequestId("ns/c", 0)
