@@ -128,7 +128,9 @@ def _mechanism(event: DpEvent) -> DpEvent:
         case dp_events.LaplaceDpEvent():
             return events.laplace(_number(event.noise_multiplier))
         case dp_events.DiscreteLaplaceDpEvent():
-            return events.discrete_laplace(1 / _number(event.noise_parameter), _whole(event.sensitivity))
+            rate, bound = _number(event.noise_parameter), _whole(event.sensitivity)
+            events.pure(rate)  # checks it
+            return dp_events.DiscreteLaplaceDpEvent(rate, bound)
         case dp_events.ZCDpEvent():
             return events.zcdp(_number(event.rho), _number(event.xi))
         case dp_events.RepeatAndSelectDpEvent():

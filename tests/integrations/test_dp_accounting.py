@@ -41,6 +41,7 @@ def composed(*parts: DpEvent) -> DpEvent:
         (dp_events.GaussianDpEvent(2), GAUSSIAN),
         (dp_events.SelfComposedDpEvent(STEP, np.int64(30)), PLANNED),
         (dp_events.LaplaceDpEvent(3), events.laplace(3.0)),
+        (dp_events.DiscreteLaplaceDpEvent(1 / 49, 3), dp_events.DiscreteLaplaceDpEvent(1 / 49, 3)),
     ],
 )
 def test_an_event_of_another_library_has_one_form(event: DpEvent, same: DpEvent) -> None:
@@ -93,6 +94,8 @@ def test_a_form_that_a_loss_distribution_knows_costs_the_same_by_it() -> None:
         (dp_events.PoissonSampledDpEvent(0.0, GAUSSIAN), "sampling_rate: 0.0 must lie in"),
         (dp_events.PoissonSampledDpEvent(1.5, GAUSSIAN), "sampling_rate: 1.5 must lie in"),
         (dp_events.GaussianDpEvent(0.0), "noise_multiplier: 0.0 must be positive"),
+        (dp_events.DiscreteLaplaceDpEvent(0.0, 1), "epsilon: 0.0 must be positive"),
+        (dp_events.DiscreteLaplaceDpEvent(0.5, 0), "event: 0 must be a whole number"),
         (dp_events.GaussianDpEvent(math.nan), "noise_multiplier: nan must be positive"),
         (dp_events.GaussianDpEvent("two"), "event: 'two' is not a number"),
         (dp_events.GaussianDpEvent(1e-200), "has no finite cost"),
