@@ -33,8 +33,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
     """
     request_id = claim.request_id(index)
     if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms):
-        draft.undo_locks(request_id)
-        draft.answer(claim, index, ResponseState.FAILURE, refusal=refusals.OVERDUE)
+        _refuse(draft, claim, index, refusals.OVERDUE)
         return
     try:
         candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
@@ -43,8 +42,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         status_room.require_claim_fits(claim, demands, needed=matching.needed(request, len(candidates)))
         _require_room(draft, claim, candidates, policy)
     except errors.InvalidInput as error:
-        draft.undo_locks(request_id)
-        draft.answer(claim, index, ResponseState.FAILURE, refusal=Refusal.of(str(error)))
+        _refuse(draft, claim, index, Refusal.of(str(error)))
         return
     for block in candidates:
         unlocks = not _has_arrived(claim) and request_id not in transitions.status_of(block).locks
@@ -56,6 +54,14 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
     )
     holdings = replace(claim.status, reserved=demands)
     draft.answer(claim, index, ResponseState.PENDING, detail=detail, holdings=holdings)
+
+
+def _refuse(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) -> None:
+    """Fail a request that is not accepted; if a block has its lock, and so has unlocked for it, it has arrived."""
+    if draft.locked_blocks(claim.request_id(index)):
+        fail(draft, claim, index, refusal)
+    else:
+        draft.answer(claim, index, ResponseState.FAILURE, refusal=refusal)
 
 
 def _require_room(
@@ -182,11 +188,15 @@ def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
 
 
 def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) -> PrivacyBudgetClaim:
-    """Answer a waiting request with failure, then drop its reservations; return the claim as answered."""
+    """Answer a request with failure, then undo its locks; return the claim as answered.
+
+    The answer shows that the request has arrived: its locks, which show that blocks have unlocked for it, go.
+    """
     before = claim.response_at(index)
-    detail = None
+    arrived = AllocateResponse(start_time_ms=draft.now_ms)
     if before is not None and isinstance(before.detail, AllocateResponse):
-        detail = replace(before.detail, budgets={}, finish_time_ms=draft.now_ms)
+        arrived = before.detail
+    detail = replace(arrived, budgets={}, finish_time_ms=draft.now_ms)
     holdings = replace(claim.status, reserved={})
     answered = draft.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=detail, holdings=holdings)
     draft.undo_locks(claim.request_id(index))

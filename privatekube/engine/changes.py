@@ -15,10 +15,12 @@ Why a process may die between any two writes, and budget is neither lost nor spe
    done, and the budget stays in the lock until then.
 5. A reservation is on the blocks before the answer that a request waits: without the answer it is made again, and the
    lock shows that the block has unlocked for it. Where a block has no room for the lock, the answer shows that, and the
-   block unlocks after it: at most once, and not at all if the process dies in between.
+   block unlocks after it: at most once, and not at all if the process dies in between. A failure shows that, too, where
+   a lock did: it is written before the lock is undone.
 6. Where the store refuses an answer, another one is decided, failure, by the same rules. If that is refused, too, the
-   claim is annotated, so that no write that is still on its way can answer it. Without an answer, what was locked for a
-   grant is given back then; if the annotation is refused as well, the locks stay.
+   claim is annotated. A write that is still on its way names an older version, so it is refused, and a writer that
+   would repeat it on the current version decides again where the annotation is another one. Without an answer, what was
+   locked for a grant is given back then; if the annotation is refused as well, the locks stay.
 7. What was committed on the data of a block is recorded before the block is deleted. What claims still held there is in
    that record, too, and is entered in the ledger afterwards.
 """

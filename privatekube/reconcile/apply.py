@@ -18,6 +18,7 @@ from privatekube.engine.world import World
 from privatekube.errors import ResourceKind
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.meta import REFUSED_VERSION
 from privatekube.store.base import R, ResourceStore
 
 _ATTEMPTS = 12
@@ -150,9 +151,12 @@ def _relevant_to_block(block: PrivateDataBlock) -> tuple[object, ...]:
 
 
 def _relevant_to_claim(claim: PrivacyBudgetClaim, n_answered: int) -> tuple[object, ...]:
-    """Return what the first `n_answered` answers of a claim depend on."""
-    spec = claim.spec
-    return claim.meta.uid, claim.status, spec.requests[:n_answered], spec.data_opened, spec.settle_after
+    """Return what the first `n_answered` answers of a claim depend on.
+
+    The annotation is one of it: with it, what was locked for an answer may have been given back.
+    """
+    spec, refused = claim.spec, claim.meta.annotations.get(REFUSED_VERSION)
+    return claim.meta.uid, refused, claim.status, spec.requests[:n_answered], spec.data_opened, spec.settle_after
 
 
 def _conflict(resource_id: str) -> errors.Conflict:

@@ -8,6 +8,7 @@ of an earlier epoch can succeed, because it is conditional on a version that is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -165,7 +166,12 @@ class ControllerStore(KubernetesStore):
 
     @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:
-        return list(self._pool.map(lambda call: call(), calls)) if len(calls) > 1 else super().concurrently(calls)
+        """Run the calls at the same time, and wait for all of them: after one fails, no other is still on its way."""
+        if len(calls) <= 1:
+            return super().concurrently(calls)
+        running = [self._pool.submit(call) for call in calls]
+        futures.wait(running)
+        return [future.result() for future in running]
 
     @override
     def list_retired(self) -> list[RetiredData]:
