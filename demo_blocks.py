@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from privatekube import errors
-from privatekube.cli import block_options, console, output, tables, typer_app
+from privatekube.cli import block_options, console, typer_app
+from privatekube.cli import blocks as blocks_commands
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.resources import summary
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Private data blocks for a demo."
@@ -97,37 +96,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     terminal.print(message, highlight=False, soft_wrap=True)
 
 
-@app.command("list")
-def list_(
-    namespace: Annotated[str | None, typer.Option(help="Only in this namespace.")] = None,
-    output_format: Annotated[
-        output.Format, typer.Option("--output", "-o", help="Output format.")
-    ] = output.Format.TABLE,
-) -> None:
-    """List the blocks and what is left of their budget."""
-    with connect.connect() as client:
-        output.show_all(client.list_blocks(namespace), output_format, tables.block_list)
-
-
-@app.command()
-def delete(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of blocks.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All blocks of the namespace.")] = False,
-    namespace: block_options.Namespace = block_options.NAMESPACE,
-) -> None:
-    """Delete blocks. Their files are kept, and so is the record of what was committed on their data."""
-    if bool(names) == all_:
-        raise errors.InvalidInput("delete: needs either names of blocks or --all; give one of the two")
-    with connect.connect() as client:
-        deleted = names or [block.meta.name for block in client.list_blocks(namespace)]
-        for name in deleted:
-            client.get_block(f"{namespace}/{name}")
-        for name in deleted:
-            client.delete_block(namespace, name)
-    whose = "its" if len(deleted) == 1 else "their"
-    number = summary.number_of_blocks(len(deleted))
-    terminal.print(f"deleted {number}; what was committed on {whose} data stays on record")
-
+app.command("list")(blocks_commands.list_)
+app.command()(blocks_commands.delete)
 
 if __name__ == "__main__":
     typer_app.run(app, extra="blocks")

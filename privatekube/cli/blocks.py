@@ -1,4 +1,4 @@
-"""The commands `privatekube blocks`: a table of your own as private data blocks."""
+"""The commands `privatekube blocks`: create blocks of a table of your own, list and delete blocks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from privatekube.cli import block_options, console
+from privatekube import errors
+from privatekube.cli import block_options, console, output, tables
 from privatekube.cli.block_options import FOLDER, NAMESPACE
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import summary
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="A table of your own as private data blocks.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Create blocks of a table of your own; list and delete blocks."
+)
 
 
 @app.command()
@@ -87,3 +91,35 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
             highlight=False,
             soft_wrap=True,
         )
+
+
+@app.command("list")
+def list_(
+    namespace: Annotated[str | None, typer.Option(help="Only in this namespace.")] = None,
+    output_format: Annotated[
+        output.Format, typer.Option("--output", "-o", help="Output format.")
+    ] = output.Format.TABLE,
+) -> None:
+    """List the blocks and what is left of their budget."""
+    with connect.connect() as client:
+        output.show_all(client.list_blocks(namespace), output_format, tables.block_list)
+
+
+@app.command()
+def delete(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of blocks.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All blocks of the namespace.")] = False,
+    namespace: block_options.Namespace = NAMESPACE,
+) -> None:
+    """Delete blocks. Their files are kept, and so is the record of what was committed on their data."""
+    if bool(names) == all_:
+        raise errors.InvalidInput("delete: needs either names of blocks or --all; give one of the two")
+    with connect.connect() as client:
+        deleted = names or [block.meta.name for block in client.list_blocks(namespace)]
+        for name in deleted:
+            client.get_block(f"{namespace}/{name}")
+        for name in deleted:
+            client.delete_block(namespace, name)
+    whose = "its" if len(deleted) == 1 else "their"
+    number = summary.number_of_blocks(len(deleted))
+    console.console(stderr=True).print(f"deleted {number}; what was committed on {whose} data stays on record")

@@ -148,9 +148,27 @@ def test_bad_input_is_one_line_and_nothing_is_left(tmp_path: Path, options: tupl
     assert not (tmp_path / ".privatekube" / "blocks").exists()
 
 
+@slow
+def test_blocks_are_listed_and_deleted_by_the_same_command(tmp_path: Path) -> None:
+    prepare(tmp_path, builders.rows(9), YEAR)
+    create(tmp_path, *TABLE)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    program = [sys.executable, "-m", "privatekube.cli", "blocks"]
+    for options, expected in (
+        (["list"], "visits-2024-01-01-1"),
+        (["delete", "--namespace", "team", "visits-2024-01-01-1"], "deleted 1 block; what was committed on its data"),
+        (["delete", "--namespace", "team", "--all"], "deleted 1 block; what was committed on its data"),
+        (["delete", "--namespace", "team"], "delete: needs either names of blocks or --all"),
+    ):
+        done = subprocess.run(
+            [*program, *options], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+        )
+        assert expected in done.stdout + done.stderr
+
+
 def test_every_option_is_explained() -> None:
     text = (ROOT / "docs" / "data.md").read_text()
-    create_command = typer.main.get_command(blocks.app)
+    create_command = typer.main.get_command(blocks.app).commands["create"]  # type: ignore[attr-defined]  # a group
     names = [name for option in create_command.params for name in option.opts if name != "--help"]
     assert len(names) > 8
     assert [name for name in names if not re.search(rf"`{name}[` ]", text)] == []

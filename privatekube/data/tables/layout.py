@@ -38,6 +38,9 @@ def _require_distinct(keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys
 
 
+ColumnName = Annotated[str, pydantic.Field(pattern=r"^([^./\x00-\x1f\x7f]|[^/\x00-\x1f\x7f]{2,})$", max_length=200)]
+"""The name of a column, which also names it in the block file: HDF5 gives a dot and slashes a meaning."""
+
 Key = Annotated[str, pydantic.BeforeValidator(text_of_key)]
 Keys = Annotated[tuple[Key, ...], pydantic.Field(min_length=1), pydantic.AfterValidator(_require_distinct)]
 """The public values of a column, as text, each once."""
@@ -90,7 +93,7 @@ class Label(Part):
         keys: all classes, public; records with others are left out.
     """
 
-    column: validation.Text
+    column: ColumnName
     keys: Keys
 
 
@@ -121,8 +124,8 @@ class Layout(Part):
     """
 
     has_time: bool
-    features: dict[str, Feature]
-    texts: dict[str, Words]
+    features: dict[ColumnName, Feature]
+    texts: dict[ColumnName, Words]
     label: Label | None
 
     @property

@@ -13,16 +13,13 @@ import pydantic
 from privatekube import config, errors, validation
 from privatekube.data import day_range, partition
 from privatekube.data.partition import Slice
-from privatekube.data.tables.layout import Feature, Label, Part
+from privatekube.data.tables.layout import ColumnName, Feature, Label, Part
 from privatekube.privacy.unit import PrivacyUnit
 
 DATASET = r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$"
 """The name of a dataset: it begins the names of its blocks, which a cluster bounds."""
 MOST_TOKENS = 512
 """How many tokens of a text are kept by default."""
-
-ColumnName = Annotated[str, pydantic.Field(pattern=r"^[^/\x00-\x1f\x7f]+$", max_length=200)]
-"""The name of a column, which also names it in the block file."""
 
 
 class Time(Part):

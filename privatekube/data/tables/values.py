@@ -64,7 +64,8 @@ def values(array: pa.Array, kind: Number | Category) -> Column:
     if isinstance(kind, Category):
         index = {key: number for number, key in enumerate(kind.keys)}
         return _mapped(array, lambda value: index[text_of(value)], dtype_of(kind))
-    read = _mapped(array, _whole if kind.type == "integer" else _number, np.dtype(np.float64))
+    parse = _number if kind.type == "number" else lambda value: float(_whole(value))
+    read = _mapped(array, parse, np.dtype(np.float64))
     low, high = kind.range
     clamped = read.fits & ((read.values < low) | (read.values > high))
     return Column(np.clip(read.values, low, high).astype(dtype_of(kind)), read.fits, clamped)

@@ -83,7 +83,7 @@ def write_csv(path: Path, table: Sequence[Row], *, delimiter: str = ",") -> None
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerow(table[0])
-        writer.writerows([as_text(value) for value in row.values()] for row in table)
+        writer.writerows([as_text(row.get(name)) for name in table[0]] for row in table)
 
 
 def _write_tsv_gz(path: Path, table: Sequence[Row]) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from privatekube import errors
 from privatekube.data import identify, partition
@@ -21,6 +25,7 @@ from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.data_identity import DataIdentity, Overlap
 from tests.data.tables import builders
 from tests.data.tables.builders import Row
+from tests.examples import examples
 
 KEY = bytes(range(32))
 
@@ -62,6 +67,34 @@ def test_the_same_rows_have_the_same_digest_in_every_format(tmp_path: Path, name
     assert digest(opened) == digest(builders.source(tmp_path, table))
 
 
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
+NOTES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+VISITS = st.fixed_dictionaries(
+    {
+        "patient": IDS | st.integers(-(2**70), 2**70),
+        "admitted": st.datetimes(datetime(2023, 12, 30), datetime(2025, 1, 2)).map(lambda time: time.isoformat()),
+        "age": st.integers(-(10**400), 10**400) | st.floats() | IDS,
+        "height": st.floats() | st.booleans() | st.none(),
+        "ward": st.sampled_from(["A", "B", "3", "Z", 3]),
+        "note": NOTES,
+        "returned": st.booleans() | st.none(),
+    }
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=examples(60), deadline=None)
+@given(st.lists(VISITS, min_size=1, max_size=8))
+def test_whatever_is_in_a_table_it_is_read_alike_from_csv_and_json_lines(visits: list[dict[str, Any]]) -> None:
+    table = [*visits, builders.rows(1)[0] | {"note": "hello"}]
+    with tempfile.TemporaryDirectory() as folder:
+        builders.write_json_lines(Path(folder) / "t.jsonl", table)
+        read = TableSource([f"{folder}/t.jsonl"], builders.read_schema(Path(folder)))
+        same = builders.source(Path(folder), table)
+        assert digest(read) == digest(same)
+        assert vars(counts(read)) == vars(counts(same))
+
+
 def test_values_are_what_the_schema_says_they_are(tmp_path: Path) -> None:
     row = builders.rows(1)[0] | {"ward": "3", "returned": False, "age": 130, "note": "Été, 7 hello"}
     opened = builders.source(tmp_path, [row])
@@ -83,6 +116,7 @@ def test_values_are_what_the_schema_says_they_are(tmp_path: Path) -> None:
         ("admitted", "", "column admitted: not an ISO 8601 time"),
         ("age", "old", "column age: not a whole number"),
         ("age", 3.5, "column age: not a whole number"),
+        ("age", "1" * 400, "column age: not a whole number"),
         ("height", "nan", "column height: not a number"),
         ("height", None, "column height: not a number"),
         ("ward", "Z", "column ward: not one of its keys"),
