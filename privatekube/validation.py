@@ -133,6 +133,9 @@ Epsilon = Annotated[float, pydantic.Field(gt=0, le=1000, allow_inf_nan=False)]
 Delta = OpenShare
 """The delta of (epsilon, delta)-DP."""
 
+ClaimedDelta = Annotated[float, pydantic.Field(ge=0, lt=1)]
+"""The delta of a claim: 0 where only pure mechanisms run."""
+
 BlockCount = Annotated[str, pydantic.BeforeValidator(_block_count)]
 """A number of blocks as text: a whole number of at least 1, or `all` for every matching block."""
 

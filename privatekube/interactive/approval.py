@@ -52,7 +52,7 @@ class Approval(documents.Document):
     run_id: str
     claim: str
     epsilon: validation.Epsilon
-    delta: validation.Delta
+    delta: validation.ClaimedDelta
     unit: PrivacyUnit
     adjacency: documents.Adjacency = documents.ADJACENCY
     max_contribution: validation.Count

@@ -71,7 +71,7 @@ class RunClient(BudgetClient):
         Args:
             dataset: of the blocks.
             epsilon: what the run may cost.
-            delta: likewise.
+            delta: likewise; 0 where only pure mechanisms run, and without a plan.
             blocks: how many blocks, or `all` that match.
             plan: the mechanisms of the run, or the path of the YAML file that names them; see docs/plans.md. None: each
                 mechanism states its epsilon when it is called.

@@ -18,7 +18,7 @@ class Terms(pydantic.BaseModel):
     Args:
         dataset: of the blocks.
         epsilon: what the run may cost.
-        delta: likewise.
+        delta: likewise; 0 where only pure mechanisms run, and without a plan.
         blocks: how many blocks: a number as text, or `all` that match.
         namespace: of the blocks and of the claim.
         conditions: further conditions on the dimensions of the blocks.
@@ -30,7 +30,7 @@ class Terms(pydantic.BaseModel):
 
     dataset: validation.Name
     epsilon: validation.Epsilon
-    delta: validation.Delta
+    delta: validation.ClaimedDelta
     blocks: validation.BlockCount
     namespace: validation.Name
     conditions: validation.Conditions

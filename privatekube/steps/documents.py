@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import pydantic
 
-from privatekube import config, errors, validation
+from privatekube import config, errors, html_table, validation
+from privatekube.privacy import event_text
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.storage import local_files
 
@@ -292,8 +293,14 @@ class Receipt(Document):
     grant: Digest
     committed: dict[str, Json]
     epsilon: float
-    delta: validation.Delta
+    delta: validation.ClaimedDelta
     spends: tuple[Spend, ...]
+
+    def _repr_html_(self) -> str:
+        cost = f"epsilon {self.epsilon:.4g} at delta {self.delta:.3g}"
+        facts = [("claim", self.claim), ("releases cost", cost), ("paid on", ", ".join(self.committed))]
+        rows = [(spend.step, spend.part, event_text.describe(spend.event)) for spend in self.spends]
+        return html_table.facts(facts) + html_table.table(("release", "part", "mechanism"), rows)
 
 
 D = TypeVar("D", bound=Document)

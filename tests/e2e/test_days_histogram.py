@@ -35,4 +35,4 @@ def test_all_declared_days_are_counted_with_noise_and_paid_for(
     noise = np.array([int(noisy[day]) - exact[day] for day in days]) / bound
     assert 0.6 < np.abs(noise).mean() < 1.3  # 0.85 to 1, give or take 0.05: neither half nor twice the scale
     assert "lacks budget" in laptop.run(*LOOK, "10", status=3)
-    assert "epsilon: 0.0 must be positive" in laptop.run(*LOOK, "0", status=2)
+    assert "epsilon: 0.0 must be greater than 0" in laptop.run(*LOOK, "0", status=2)

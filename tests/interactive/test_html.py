@@ -98,3 +98,11 @@ def test_text_of_others_is_escaped(client: RunClient) -> None:
         text = shown._repr_html_()
         assert not re.search("<script|</script", text)
         assert MARKUP in Tables(text).cells
+
+
+def test_a_receipt_shows_what_was_paid_for(client: RunClient) -> None:
+    with client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns") as run:
+        run.count("stars", run.open().reviews.stars, keys=range(1, 6), epsilon=0.5)
+    shown = cells(run.receipt)
+    assert shown[:6] == ["claim", run.claim, "releases cost", "epsilon 0.5 at delta 1e-09", "paid on", "ns/day-0"]
+    assert shown[9:] == ["stars", "all", "discrete Laplace, scale 2, sensitivity 1"]

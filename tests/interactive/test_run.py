@@ -232,7 +232,8 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"epsilon": True}, "epsilon: True must be a valid number"),
     ({"epsilon": math.inf}, "epsilon: inf must be"),
     ({"delta": None}, "delta: None must be a valid number"),
-    ({"delta": 0}, "delta: 0 must be greater than 0"),
+    ({"delta": -1}, "delta: -1 must be greater than or equal to 0"),
+    ({"delta": 1}, "delta: 1 must be less than 1"),
     ({"blocks": 0}, "blocks: 0 must be 'all' or a whole number"),
     ({"blocks": "some"}, "blocks: 'some' must be"),
     ({"namespace": 3}, "namespace: 3 must be a valid string"),
@@ -397,3 +398,13 @@ def test_a_mechanism_that_ran_otherwise_than_it_was_paid_is_not_released(client:
         with pytest.raises(errors.BudgetExceeded, match="odd: ran another mechanism than it pays for"):
             run._release(query, lambda scale: Released(1.0, events.laplace(scale / 2)), encode=lambda _: b"")
         assert list(client.get_claim(run.claim).releases) == ["allocate"]
+
+
+def test_pure_mechanisms_need_no_delta(client: RunClient) -> None:
+    with claimed(client, delta=0) as run:
+        run.count("stars", run.open().reviews.stars, keys=KEYS, epsilon=0.5)
+        with pytest.raises(errors.BudgetExceeded, match="above its epsilon 1, delta 0"):
+            run.gaussian("more", [1.0], sensitivity=1, epsilon=0.1, delta=1e-9)
+    assert committed(client) == [EpsilonDelta(1.0, 0.0)] * 2
+    assert run.receipt is not None
+    assert run.receipt.delta == 0
