@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from privatekube.cli import blocks
 from privatekube.client import connect as stores
 from privatekube.interactive import connect
 from privatekube.interactive.client import RunClient
+from privatekube.resources.block import Dimension, PrivateDataBlock
+from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from tests.interactive import builders
 
 SCHEMA = """
@@ -72,3 +75,35 @@ def test_what_is_not_a_table_costs_nothing(client: RunClient, tmp_path: Path) ->
     with pytest.raises(errors.CorruptData):
         refuse(client, "visits", "open")
     assert client.ledger() == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "message", "is_paid"),
+    [
+        ({"unit": Dimension("unit", string_value="event")}, "is that of the files, not", False),
+        ({"maxContribution": Dimension("maxContribution", numeric_value="1")}, "max_contribution", True),
+    ],
+)
+def test_a_table_that_is_not_what_its_block_declares_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    declared: dict[str, Dimension],
+    message: str,
+    is_paid: bool,
+) -> None:
+    monkeypatch.setenv(stores.STORE, f"sqlite:///{tmp_path}/made.db")
+    (tmp_path / "visits.csv").write_text("patient,day,ward\n1,2024-01-01,A\n1,2024-01-01,B\n")
+    (tmp_path / "schema.yaml").write_text(SCHEMA.replace("unit: event", "unit: user-day\nmax_contribution: 2"))
+    folder = str(tmp_path / "data")
+    blocks.create([str(tmp_path / "visits.csv")], tmp_path / "schema.yaml", namespace="ns", data_dir=folder)
+    with connect.connect() as client:
+        (first, _) = client.list_blocks()
+    dimensions = tuple(declared.get(dimension.attribute, dimension) for dimension in first.spec.dimensions)
+    assert dimensions != first.spec.dimensions
+    annotations = {CONTENT_DIGEST: str(first.content_digest)}
+    with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
+        meta = ObjectMeta(first.meta.name, "ns", annotations=annotations)
+        client.create_blocks([PrivateDataBlock(meta, replace(first.spec, dimensions=dimensions))])
+        with pytest.raises(errors.InvalidInput, match=message):
+            refuse(client, "visits", "open_table")
+        assert bool(client.ledger()) == is_paid
