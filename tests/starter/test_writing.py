@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -66,13 +67,28 @@ def test_the_arguments_are_those_of_a_run(project: Path) -> None:
     assert config.load_arguments(project / "arguments.yaml").dataset == schema.read(project / "schema.yaml").dataset
 
 
-def test_the_pipeline_breaks_no_rule_but_that_its_image_is_not_built(project: Path, tmp_path: Path) -> None:
+def pipeline_of(project: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("starter_pipeline", project / "pipeline.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    submit.compile_to(module.counts, tmp_path / "counts.yaml")
+    return module
+
+
+def test_a_column_that_cannot_be_counted_is_found_before_the_claim(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    writing.write(project)
+    module = pipeline_of(project)
+    module.require_columns()
+    plan = project / "count_columns" / "plan.yaml"
+    plan.write_text(plan.read_text().replace("name: ward", "name: wards"))
+    with pytest.raises(errors.InvalidInput, match=r"plan.yaml: name: 'wards' is not a category of schema.yaml"):
+        module.require_columns()
+
+
+def test_the_pipeline_breaks_no_rule_but_that_its_image_is_not_built(project: Path, tmp_path: Path) -> None:
+    submit.compile_to(pipeline_of(project).counts, tmp_path / "counts.yaml")
     pipeline = roles.read(flattening.flatten(package.read(tmp_path / "counts.yaml")))
     assert pipeline.of == {"count-columns": set(roles.Role)}
     assert [finding.rule for finding in rules.check(pipeline)] == ["mutable-image"]

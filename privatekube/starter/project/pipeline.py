@@ -8,8 +8,12 @@ from pathlib import Path
 
 from kfp import components, dsl
 
-from privatekube import config, entrypoint
+from privatekube import config, entrypoint, errors
+from privatekube.client import plan_file
+from privatekube.data.tables import schema
+from privatekube.data.tables.layout import Category
 from privatekube.kubeflow import own_pipeline, submit
+from privatekube.privacy.plan import Plan
 
 PROJECT = Path(__file__).resolve().parent
 STEPS = ("count_columns",)
@@ -24,8 +28,23 @@ def counts(dataset: str, namespace: str, epsilon: float, delta: float, prefix: s
     count.set_env_variable("PRIVATEKUBE_ROLES", "claims,opens-data,draws-noise,pays")  # for `privatekube lint`
 
 
+def require_columns() -> None:
+    """Check that the plan names categories of the schema; once the data is opened, a mistake costs the budget."""
+    declared = schema.read(PROJECT / "schema.yaml")
+    categories = {name for name, kind in declared.features.items() if isinstance(kind, Category)}
+    if declared.label is not None:
+        categories.add(declared.label.column)
+    plan = plan_file.read(PROJECT / "count_columns" / "plan.yaml")
+    for step in plan.steps if isinstance(plan, Plan) else ():
+        if step.name not in categories:
+            raise errors.invalid(
+                "plan.yaml: name", step.name, "is not a category of schema.yaml", "correct one of them"
+            )
+
+
 def main() -> None:
     """Run the pipeline, or compile it."""
+    require_columns()
     if sys.argv[1:2] == ["--compile"] and len(sys.argv) == 3:
         submit.compile_to(counts, Path(sys.argv[2]))
         return

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import privatekube
 from privatekube import errors, validation
-from privatekube.client import plan_file
 from privatekube.data.tables.layout import Category
 from privatekube.data.tables.table import Table
-from privatekube.privacy.plan import Plan
 from privatekube.steps import arguments, documents, interface, public_log
 from privatekube.storage import local_files, uris
 
@@ -41,16 +39,14 @@ def count_columns(
         receipt: what was paid, and for which releases (JSON).
     """
     uris.require_writable(prefix)
-    shares = planned_shares()
     with (
         privatekube.connect() as client,
-        client.claim(dataset, namespace=namespace, epsilon=epsilon, delta=delta) as run,
+        client.claim(dataset, namespace=namespace, epsilon=epsilon, delta=delta, plan=PLAN) as run,
     ):
         table = run.open_table().table  # from here on the budget cannot come back
-        keys = {column: public_keys(table, column) for column in shares}
+        columns = [step.name for step in run.plan.steps] if run.plan else []
         noisy = {
-            column: run.count(column, labels(table, column), keys=keys[column], epsilon=share * epsilon)
-            for column, share in shares.items()
+            column: run.count(column, labels(table, column), keys=public_keys(table, column)) for column in columns
         }
         paid = run.consume()  # from here on the counts may leave
     folder = uris.join(prefix, paid.run_id)
@@ -58,16 +54,6 @@ def count_columns(
         local_files.write(path, content, overwrite=True)
         uris.publish(path, uris.join(folder, f"{path.name}.json"))
     public_log.say("published", location=folder)
-
-
-def planned_shares() -> dict[str, float]:
-    """Return the share of epsilon of each column that the plan names."""
-    plan = plan_file.read(PLAN)
-    shares = {step.name: step.share for step in plan.steps} if isinstance(plan, Plan) else {}
-    fixed = {column: share for column, share in shares.items() if share is not None}
-    if not fixed or len(fixed) < len(shares):
-        raise errors.InvalidInput(f"{PLAN.name}: must name columns, each with a share of epsilon; add the share")
-    return fixed
 
 
 def public_keys(table: Table, column: str) -> tuple[str, ...]:
