@@ -105,6 +105,29 @@ def test_a_file_that_was_altered_is_refused(tmp_path: Path, damage: object) -> N
         any_block.read_block(path)
 
 
+def test_records_that_contradict_what_is_declared_are_not_written(tmp_path: Path) -> None:
+    whole = table(tmp_path)
+    with pytest.raises(errors.InvalidInput, match="a record lies outside the declared days"):
+        block_file.content(whole, replace(CUT, end_day=4017))
+    for name, value in (("age", 121), ("height", np.nan), ("ward", 3), ("returned", -1)):
+        column = whole.values[name].copy()
+        column[0] = value
+        with pytest.raises(errors.InvalidInput, match=f"column {name} has a value outside what is declared"):
+            block_file.content(replace(whole, values={**whole.values, name: column}), CUT)
+    texts = {"note": replace(whole.texts["note"], ids=whole.texts["note"].ids + 99)}
+    with pytest.raises(errors.InvalidInput, match="column note has a token outside the vocabulary"):
+        block_file.content(replace(whole, texts=texts), CUT)
+
+
+def test_columns_that_are_not_those_of_the_layout_are_refused(tmp_path: Path) -> None:
+    whole = table(tmp_path)
+    for values in ({}, {**whole.values, "age": whole.values["age"].astype(float)}):
+        with pytest.raises(errors.InvalidInput, match="its columns are not those of its layout"):
+            replace(whole, values=values)
+    with pytest.raises(errors.InvalidInput, match="its columns differ in length"):
+        replace(whole, time=whole.time[1:])
+
+
 def test_another_block_than_the_digest_says_is_refused(tmp_path: Path) -> None:
     path, _ = written(tmp_path, table(tmp_path))
     with pytest.raises(errors.CorruptData, match="does not have the digest sha256:0"):

@@ -22,6 +22,7 @@ from privatekube.data.tables.schema import Text
         ("Привет-мир 2024", ["привет", "мир", "2024"]),
         ("مرحبا بالعالم", ["مرحبا", "بالعالم"]),
         ("STRASSE straße ﬁn", ["strasse", "strasse", "fin"]),
+        ("\N{MATHEMATICAL BOLD CAPITAL A}bc \N{FULLWIDTH LATIN CAPITAL LETTER A}B", ["abc", "ab"]),
         ("", []),
     ],
 )
