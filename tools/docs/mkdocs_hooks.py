@@ -83,7 +83,8 @@ def _modules_by_package() -> dict[str, list[str]]:
     for source in sorted((ROOT / LIBRARY).rglob("*.py")):
         relative = source.relative_to(ROOT).with_suffix("")
         parts = [part for part in relative.parts if part != "__init__"]
-        if any(part.startswith("_") for part in parts):
+        is_module = (source.parent / "__init__.py").exists()  # programs that `privatekube init` copies are data
+        if not is_module or any(part.startswith("_") for part in parts):
             continue
         package = ".".join(parts[:2]) if len(relative.parts) > 2 else LIBRARY
         packages[package].append(".".join(parts))
