@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
-from gcp_storage_emulator.server import create_server
 
 from privatekube import errors, retries
 from privatekube.storage import uris
+from tests.storage.bucket import served
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket on a storage server on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    before = os.environ.get("STORAGE_EMULATOR_HOST")
-    os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{port}"
-    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-    server.start()
-    yield "gs://bucket"
-    server.stop()
-    if before is None:
-        del os.environ["STORAGE_EMULATOR_HOST"]
-    else:
-        os.environ["STORAGE_EMULATOR_HOST"] = before
+def bucket() -> Iterator[str]:
+    with served() as uri:
+        yield uri
 
 
 @pytest.fixture(params=["disk", "bucket"])

@@ -134,14 +134,16 @@ def _tsv(path: Path, wanted: Wanted) -> Iterator[Batch]:
 
 
 def _json_lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
-    seen: set[str] = set()
+    seen, n_lines = set[str](), 0
     with gzip.open(path) if _is_gzip(path) else path.open("rb") as lines:
         while chunk := list(islice(lines, ROWS)):
             read = [_object(line) for line in chunk if line.strip()]
             objects = [fields for fields in read if fields is not None]
+            n_lines += len(read)
             seen.update(column for fields in objects for column in wanted.columns if column in fields)
             yield Batch({name: _column(objects, name, wanted) for name in wanted.columns}, len(read) - len(objects))
-    _require_columns(wanted, list(seen))
+    if n_lines:
+        _require_columns(wanted, list(seen))
 
 
 def _parquet(path: Path, wanted: Wanted) -> Iterator[Batch]:

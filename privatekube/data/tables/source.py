@@ -30,6 +30,8 @@ Track = Callable[[Iterable[str]], Iterable[str]]
 """Shows progress: returns what it is given, one after the other."""
 _HASH_BYTES = 16
 DAMAGED = "cannot be read"
+_TELLING_ROWS = 100
+"""A file of as many records is refused if not one of them fits; of a smaller one, that would tell of single records."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class TableSource:
 
     Raises:
         InvalidInput: a file lacks a column of the schema, or has one of a type that does not fit.
-        CorruptData: a file is damaged, or not one of its records fits the schema.
+        CorruptData: a file is damaged, or not one value of a column fits the schema: of the table, or of a file of at
+            least 100 records.
     """
 
     def __init__(
@@ -88,7 +91,9 @@ class TableSource:
         self._roles = list(_roles(schema))
         self._days = schema.days.slice
         self._seen: set[bytes] | None = None if keep_copies else set()
+        self._fitting = Counter[str]()
         parts = [part for location in track(locations) for part in self._parts(location)]
+        self._require_fitting(self._fitting, ", ".join(locations))
         self._seen = None
         self._all = Table.concatenate(self.layout, parts)
 
@@ -116,20 +121,23 @@ class TableSource:
         return block_file.content(records, cut)
 
     def _parts(self, location: str) -> Iterator[Table]:
-        counts, fitting = self.report.of(location), Counter[str]()
+        counts, fitting, n_rows = self.report.of(location), Counter[str](), 0
         wanted = files.Wanted(location, self.schema.columns, frozenset(self.schema.text))
         with uris.local_copy(location) as path:
             for batch in files.batches(path, wanted):
                 counts.not_records[DAMAGED] += batch.damaged
+                n_rows += len(batch)
                 if len(batch):
                     columns = self._columns(batch, location)
                     fitting.update({name: int(column.fits.sum()) for name, column in columns.items()})
                     fitting.update({name: len(batch) - batch.columns[name].null_count for name in self.schema.text})
                     yield self._table(batch, columns, counts)
-        self._require_fitting(fitting, location)
+        if n_rows >= _TELLING_ROWS:
+            self._require_fitting(fitting, location)
+        self._fitting.update(fitting)
 
     def _require_fitting(self, fitting: Mapping[str, int], location: str) -> None:
-        """Refuse a file of which not one record has what a column must be: the schema or the file is another one."""
+        """Refuse data of which not one record has what a column must be: the schema is of another table."""
         described = {role.name: role.describes for role in self._roles} | dict.fromkeys(self.schema.text, "text")
         for name, count in fitting.items():
             if not count:

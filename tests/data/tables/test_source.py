@@ -19,13 +19,16 @@ from privatekube import errors
 from privatekube.data import identify, partition
 from privatekube.data.metadata import Cut
 from privatekube.data.read_report import FileCounts
+from privatekube.data.tables import files
 from privatekube.data.tables.source import TableSource
 from privatekube.data.tables.table import Table
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.data_identity import DataIdentity, Overlap
+from privatekube.storage import uris
 from tests.data.tables import builders
 from tests.data.tables.builders import Row
 from tests.examples import examples
+from tests.storage.bucket import served
 
 KEY = bytes(range(32))
 
@@ -189,31 +192,33 @@ def test_exact_copies_are_left_out_and_a_further_column_tells_records_apart(tmp_
     assert len(whole(builders.source(tmp_path, table, keep_copies=True))) == 6
 
 
+ABSENT = {"user": "person"}
+NO_LABEL = {"label": {"column": "dead", "keys": [1, 2]}}
+YES_OR_NO = {"label": {"column": "returned", "keys": ["yes", "no"]}}
+SECONDS = {"time": {"column": "admitted", "unit": "s"}}
+WARD_AS_NUMBER = {"features": {"ward": {"type": "number", "range": [0, 1]}}}
+AGE_AS_TEXT = {"features": None, "text": {"age": {"words": "words.txt"}}}
+
+
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("name", "changes", "expected"),
     [
-        ({"user": "person"}, "schema: column 'person' is absent from"),
-        ({"label": {"column": "dead", "keys": [1, 2]}}, "schema: column 'dead' is absent from"),
-        ({"label": {"column": "returned", "keys": ["yes", "no"]}}, "not one value of column 'returned' of .* its keys"),
-        ({"time": {"column": "admitted", "unit": "s"}}, "not one value of column 'admitted' of .* in s since 1970"),
-        ({"features": {"ward": {"type": "number", "range": [0, 1]}}}, "schema: column 'ward' of .* is"),
-        ({"features": {}, "text": {"age": {"words": "words.txt"}}}, "column 'age' of .*text"),
+        *((name, ABSENT, "schema: column 'person' is absent from") for name in ("t.csv", "t.jsonl", "t.parquet")),
+        *((name, NO_LABEL, "schema: column 'dead' is absent from") for name in ("t.csv", "t.jsonl", "t.arrow")),
+        *((name, YES_OR_NO, "not one value of column 'returned' of .* its keys") for name in builders.WRITERS),
+        ("t.csv", SECONDS, "not one value of column 'admitted' of .* is a time in s since 1970"),
+        ("t.parquet", SECONDS, "column 'admitted' of .* is timestamp.*, which cannot be a time in s since 1970"),
+        ("t.csv", WARD_AS_NUMBER, "not one value of column 'ward' of .* is a number"),
+        ("t.jsonl", WARD_AS_NUMBER, "not one value of column 'ward' of .* is a number"),
+        ("t.parquet", WARD_AS_NUMBER, "column 'ward' of .* is string, which cannot be a number"),
+        ("t.jsonl", AGE_AS_TEXT, "not one value of column 'age' of .* is text"),
+        ("t.parquet", AGE_AS_TEXT, "column 'age' of .* is int64, which cannot be text"),
     ],
 )
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
 def test_a_schema_that_does_not_fit_is_one_line_that_quotes_no_value(
     tmp_path: Path, name: str, changes: Row, expected: str
 ) -> None:
-    if name == "t.csv" and changes.get("text"):
-        pytest.skip("every value of a CSV file is text")
-    if name != "t.parquet" and "ward" in changes.get("features", {}):
-        table = [row | {"ward": "A"} for row in builders.rows(9)]
-        expected = "not one value of column 'ward' of .* is a number"
-    else:
-        table = builders.rows(9)
-    if name == "t.parquet" and "unit" in changes.get("time", {}):
-        expected = "column 'admitted' of .* is timestamp.*, which cannot be a time in s since 1970"
-    builders.WRITERS[name](tmp_path / name, table)
+    builders.WRITERS[name](tmp_path / name, [row | {"ward": "A"} for row in builders.rows(9)])
     with pytest.raises(errors.InvalidInput, match=expected) as refused:
         TableSource([str(tmp_path / name)], builders.read_schema(tmp_path, changes))
     assert len(str(refused.value).splitlines()) == 1
@@ -243,6 +248,32 @@ def test_a_table_of_nothing_is_read(tmp_path: Path) -> None:
     opened = TableSource([str(tmp_path / "t.csv")], builders.read_schema(tmp_path))
     assert len(whole(opened)) == 0
     assert digest(opened).startswith("sha256:")
+
+
+def test_a_small_part_without_a_fitting_row_is_read_and_a_large_one_is_refused(tmp_path: Path) -> None:
+    builders.write_csv(tmp_path / "a.csv", builders.rows(9))
+    builders.write_csv(tmp_path / "b.csv", [row | {"age": "old"} for row in builders.rows(3)])
+    (tmp_path / "c.jsonl").write_text("")
+    read = builders.read_schema(tmp_path)
+    opened = TableSource([str(tmp_path / name) for name in ("a.csv", "b.csv", "c.jsonl")], read)
+    assert len(whole(opened)) == 9
+    builders.write_csv(tmp_path / "b.csv", [row | {"age": "old"} for row in builders.rows(100)])
+    with pytest.raises(errors.CorruptData, match=r"not one value of column 'age' of .*b.csv is a whole number"):
+        TableSource([str(tmp_path / name) for name in ("a.csv", "b.csv")], read)
+
+
+def test_a_table_in_a_bucket_is_read_like_one_on_disk(tmp_path: Path) -> None:
+    table = builders.rows(20)
+    with served() as bucket:
+        for name, write in builders.WRITERS.items():
+            write(tmp_path / name, table)
+            uris.write_bytes(f"{bucket}/parts/{name}", (tmp_path / name).read_bytes())
+        uris.write_bytes(f"{bucket}/parts/notes.md", b"not a table")
+        locations = files.list_tables([f"{bucket}/parts", f"{bucket}/parts/t.csv"])
+        assert [location.rsplit("/", 1)[-1] for location in locations] == sorted(builders.WRITERS)
+        opened = TableSource(locations, builders.read_schema(tmp_path))
+    assert len(whole(opened)) == 20, "the same rows in six formats are copies"
+    assert digest(opened) == digest(builders.source(tmp_path, table))
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string(), pa.dictionary(pa.int8(), pa.string())])
