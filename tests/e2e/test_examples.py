@@ -18,6 +18,7 @@ EXAMPLES = ROOT / "examples"
 def run_readme(laptop: Laptop, name: str) -> str:
     """Run the commands of an example's README but the installation, and return what the last one wrote."""
     (laptop.folder / "examples").symlink_to(EXAMPLES)
+    (laptop.folder / "arguments.yaml").symlink_to(ROOT / "arguments.yaml")
     block = re.search(r"```\n(.*?)```", (EXAMPLES / name / "README.md").read_text(), re.DOTALL)
     assert block is not None
     written = ""
@@ -38,6 +39,23 @@ def receipt(laptop: Laptop) -> dict[str, Any]:
     return document
 
 
+def numbers(written: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+\.\d+", written)]
+
+
+@pytest.mark.slow
+def test_a_regression_with_opacus_is_nearly_as_good_as_one_without_privacy(laptop: Laptop) -> None:
+    private, exact = numbers(run_readme(laptop, "tabular_opacus"))[-2:]
+    assert exact > 0.7
+    assert private > exact - 0.05
+    paid = receipt(laptop)
+    assert paid["epsilon"] <= 1
+    assert [spend["step"] for spend in paid["spends"]] == ["rows", "train"]
+    weights = json.loads((laptop.folder / "model.json").read_text())
+    assert np.shape(weights["weight"]) == (2, 12)
+    assert len((laptop.folder / "customers.csv").read_text().splitlines()) > 30_000
+
+
 @pytest.mark.slow
 def test_statistics_with_opendp_are_published_as_paid_for(laptop: Laptop) -> None:
     written = run_readme(laptop, "statistics_opendp")
@@ -47,3 +65,15 @@ def test_statistics_with_opendp_are_published_as_paid_for(laptop: Laptop) -> Non
     assert paid["epsilon"] == pytest.approx(1.0, rel=1e-3)
     statistics = json.loads((laptop.folder / "statistics.json").read_text())
     assert all(abs(np.array(list(statistics["visits"].values())) - [7475, 6407, 2762, 1847]) < 300)
+
+
+@pytest.mark.slow
+def test_a_search_pays_once_for_all_of_its_trials(laptop: Laptop) -> None:
+    (accuracy,) = numbers(run_readme(laptop, "search"))[-1:]
+    assert accuracy > 0.6
+    paid = receipt(laptop)
+    assert paid["epsilon"] <= 2
+    assert [spend["step"] for spend in paid["spends"]] == ["rows", "search"]
+    assert paid["spends"][1]["event"]["type"] == "repeat_and_select"
+    published = json.loads((laptop.folder / "model.json").read_text())
+    assert set(published) == {"settings", "correct", "weights"}
