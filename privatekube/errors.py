@@ -54,6 +54,7 @@ class PrivateKubeError(Exception):
     Attributes:
         exit_status: the exit status of a command that fails with this error.
         resource: the block or claim that the error is about; None if it is not about a single one.
+        others: errors about other objects, of writes that were made at the same time.
 
     >>> [kind.exit_status for kind in (StoreBusy, InvalidInput, BudgetUnavailable, BudgetExceeded)]
     [1, 2, 3, 4]
@@ -61,6 +62,7 @@ class PrivateKubeError(Exception):
 
     exit_status = 1
     resource: ResourceName | None = None
+    others: tuple[PrivateKubeError, ...] = ()
 
 
 class Permanent(PrivateKubeError):  # noqa: N818 - a kind of error, read as `except Permanent`

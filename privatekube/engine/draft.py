@@ -201,11 +201,13 @@ class Draft:
         blocks = self.blocks.values()
         return [block for block in blocks if block.status is not None and request_id in block.status.locks]
 
-    def undo_locks(self, request_id: LockId, *, except_on: Container[str] = frozenset()) -> None:
-        """Revert what a request began on every block whose id is not in `except_on`."""
+    def undo_locks(
+        self, request_id: LockId, *, except_on: Container[str] = frozenset(), may_wait: bool = False
+    ) -> None:
+        """Revert what a request began on every block not in `except_on`; for `may_wait` see `stage_block`."""
         for block in self.locked_blocks(request_id):
             if block.id not in except_on:
-                self.stage_block(transitions.undo(block, request_id))
+                self.stage_block(transitions.undo(block, request_id), may_wait=may_wait)
 
     def complete_locks(self, claim: PrivacyBudgetClaim, request_id: LockId) -> None:
         """Finish what an answered request began on every block."""

@@ -22,16 +22,29 @@ from privatekube.scheduling.policy import Policy
 def settle_overdue(draft: Draft, policy: Policy) -> None:
     """Settle each claim whose time to settle has passed and whose requests are answered.
 
-    A request that still waits is withdrawn first. A claim is settled once, for all that it holds, and is granted
+    A request that still waits is withdrawn first. All claims are locked before the first is answered, as for grants, so
+    that few writes wait for others. A claim is settled once, for all that it holds, and is granted
     nothing afterwards. The settlement answers no request: it does not depend on what the claim asked, or how often.
 
     A claim that depends on a block which is set aside has its request withdrawn, too, although it never waited: without
     that, asking for such a block would be a way to hold other budget for ever.
     """
-    for claim in [*draft.open_claims.values(), *draft.obstructed_claims.values()]:
-        if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms):
-            with draft.isolated_claim(claim.id):
-                _settle(draft, _withdraw(draft, claim))
+    settled: list[PrivacyBudgetClaim] = []
+    for claim in _overdue_claims(draft, policy):
+        with draft.isolated_claim(claim.id):
+            _withdraw(draft, claim)
+    for claim in _overdue_claims(draft, policy):
+        with draft.isolated_claim(claim.id):
+            settled += _settle(draft, claim)
+    for claim in settled:
+        draft.write_status(claim, claim.status)
+    for claim in settled:
+        draft.complete_locks(claim, claim.settlement_id)
+
+
+def _overdue_claims(draft: Draft, policy: Policy) -> list[PrivacyBudgetClaim]:
+    claims = [*draft.open_claims.values(), *draft.obstructed_claims.values()]
+    return [claim for claim in claims if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms)]
 
 
 def held_on_known_blocks(
@@ -55,25 +68,25 @@ def _has_record_of(block: PrivateDataBlock | None, claim_id: str) -> bool:
     return claim_id in block.status.acquired or any(request_id.claim == claim_id for request_id in locks)
 
 
-def _withdraw(draft: Draft, claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-    """Fail the allocate request that a claim waits for, or that nothing can be decided about; return the claim."""
+def _withdraw(draft: Draft, claim: PrivacyBudgetClaim) -> None:
+    """Fail the allocate request that a claim waits for, or that nothing can be decided about."""
     current = claim.current_request
     if current is None or not isinstance(current[1].action, AllocateRequest):
-        return claim
-    is_undecidable = claim.id in draft.obstructed_claims or claim.response_at(current[0]) is not None
-    return allocate_requests.fail(draft, claim, current[0], refusals.OVERDUE) if is_undecidable else claim
-
-
-def _settle(draft: Draft, claim: PrivacyBudgetClaim) -> None:
-    if claim.is_waiting or not claim.holds_budget or claim.id in draft.obstructed_claims:
         return
+    if claim.id in draft.obstructed_claims or claim.response_at(current[0]) is not None:
+        allocate_requests.fail(draft, claim, current[0], refusals.OVERDUE)
+
+
+def _settle(draft: Draft, claim: PrivacyBudgetClaim) -> list[PrivacyBudgetClaim]:
+    """Lock what a claim holds, to be settled; return it with the settlement, which is not added yet."""
+    if claim.is_waiting or not claim.holds_budget or claim.id in draft.obstructed_claims:
+        return []
     known = {block_id: consume_release.held_amount(draft, claim, block_id) for block_id in claim.status.acquired}
     held = {block_id: amount for block_id, amount in known.items() if amount is not None}
     begin = transitions.begin_commit if claim.spec.data_opened else transitions.begin_release
     for block_id, amount in held.items():
         draft.stage_block(begin(draft.blocks[block_id], claim.settlement_id, amount, owner=claim.meta.uid))
-    claim = draft.write_status(claim, _settled(claim, held, draft.now_ms))
-    draft.complete_locks(claim, claim.settlement_id)
+    return [draft.with_status(claim, _settled(claim, held, draft.now_ms))]
 
 
 def _settled(claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget], now_ms: int) -> ClaimStatus:

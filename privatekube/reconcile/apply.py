@@ -49,7 +49,8 @@ def apply(store: ResourceStore, world: World, changes: Iterable[Change], *, comp
     Raises:
         Conflict: another writer changed what a change was decided on.
         NotFound: somebody deleted it.
-        Permanent: the store refuses a change; the error names the object whose change it is.
+        Permanent: the store refuses a change; the error names the object whose change it is, and has the errors of the
+            other changes that were to be written at the same time. No change after them is written.
     """
     writer = _Writer(store, world)
     n_left = 0
@@ -57,6 +58,7 @@ def apply(store: ResourceStore, world: World, changes: Iterable[Change], *, comp
         due = [change for change in segment if completely or not (isinstance(change, BlockChange) and change.may_wait)]
         n_left += len(segment) - len(due)
         store.concurrently([partial(writer.write_all, part) for part in _independent(due)])
+        writer.require_accepted()
     return Applied(n_left > 0, writer.has_new_requests)
 
 
@@ -77,21 +79,36 @@ class _Writer:
         self._store = store
         self._blocks = dict(world.blocks)
         self._claims = {**world.closed_claims, **world.open_claims, **world.obstructed_claims}
+        self._refused: list[errors.Permanent] = []
         self.has_new_requests = False
 
     def write_all(self, changes: Iterable[Write]) -> None:
-        """Write changes one after another."""
+        """Write changes one after another; one that the store refuses does not keep it from the others."""
         for change in changes:
             self._write(change)
+
+    def require_accepted(self) -> None:
+        """Check that the store has refused no change.
+
+        Raises:
+            Permanent: it has; the error has those of the other changes.
+        """
+        if self._refused:
+            first, *others = self._refused
+            first.others = tuple(others)
+            raise first
 
     def _write(self, change: Write) -> None:
         try:
             self._write_change(change)
         except errors.NotServed:  # not caused by the object
             raise
-        except errors.Permanent as error:
+        except errors.NotFound as error:  # somebody deleted the object: the pass is decided again
             error.resource = _object_of(change)
             raise
+        except errors.Permanent as error:
+            error.resource = _object_of(change)
+            self._refused.append(error)
 
     def _write_change(self, change: Write) -> None:
         match change:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from privatekube import errors, retries
 from privatekube.engine import run_pass
 from privatekube.engine.changes import Change, Postponed, SetAside, Unsigned
 from privatekube.engine.world import World
+from privatekube.errors import ResourceKind
 from privatekube.reconcile import apply, read_world
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import REFUSED_VERSION
@@ -19,8 +21,8 @@ from privatekube.store.base import ResourceStore
 
 ATTEMPTS = 6
 BACK_OFF = retries.BackOff(first_seconds=0.02)
-MOST_SET_ASIDE = 32
-"""How many objects that the store refuses to write are set aside before the rest is left to another pass."""
+MOST_ATTEMPTS = 32
+"""How often a pass starts without the objects that the store refuses to write, before the rest is left to another."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,8 +49,8 @@ def reconcile(
     """Run one pass.
 
     When another writer interferes, the pass starts again from what is stored then, up to `ATTEMPTS` times in all. When
-    the store refuses to write an object, it starts again without that object and what depends on it; the request of a
-    claim is failed before, if the store takes that answer.
+    the store refuses to write objects, it starts again without them and what depends on them; the request of a claim is
+    failed before, if the store takes that answer.
 
     Args:
         store: holds blocks and claims; the whole pass is one transaction if the store supports them.
@@ -61,30 +63,68 @@ def reconcile(
     Raises:
         Conflict: another writer interfered with every attempt; run another pass.
     """
-    refused: dict[errors.ResourceName, SetAside] = {}
-    unanswerable: dict[errors.ResourceName, Exception] = {}
-    unanswered: dict[str, PrivacyBudgetClaim] = {}
+    refused = _Refused()
 
     def decide(world: World) -> tuple[Change, ...]:
-        failed = {name.id: error for name, error in unanswerable.items() if name not in refused}
-        return run_pass.run_pass(replace(world, unanswerable=failed, unanswered=unanswered), policy, tick=tick)
+        return run_pass.run_pass(refused.known_to(world), policy, tick=tick)
 
     done = None
-    while done is None and len(refused.keys() | unanswerable.keys()) < MOST_SET_ASIDE:
+    for _ in range(MOST_ATTEMPTS):
         try:
-            done = _run_again_on_conflict(store, decide, now_ms, set_aside=refused, completely=completely)
+            done = _run_again_on_conflict(store, decide, now_ms, set_aside=refused.set_aside, completely=completely)
+            break
         except (errors.NotServed, errors.NotFound):  # not caused by the object
             raise
         except errors.Permanent as error:
-            if error.resource is None or error.resource in refused:
-                raise
-            if error.resource.kind is errors.ResourceKind.CLAIM and error.resource not in unanswerable:
-                unanswerable[error.resource] = error
+            refused.add(store, error)
+    done = done or Pass(has_unwritten=False, has_more=True, set_aside=refused.undecided())
+    return _told(replace(done, set_aside=(*refused.set_aside.values(), *done.set_aside)))
+
+
+@dataclass
+class _Refused:
+    """What the store has refused to write so far.
+
+    Args:
+        set_aside: the objects that a further attempt leaves as they are, and why.
+        unanswerable: the claims of which one answer was refused, and why; a further attempt fails their requests.
+        unanswered: the claims of which every answer was refused, by id, after a write that makes late ones fail.
+    """
+
+    set_aside: dict[errors.ResourceName, SetAside] = field(default_factory=dict)
+    unanswerable: dict[errors.ResourceName, errors.PrivateKubeError] = field(default_factory=dict)
+    unanswered: dict[str, PrivacyBudgetClaim] = field(default_factory=dict)
+
+    def add(self, store: ResourceStore, error: errors.PrivateKubeError) -> None:
+        """Take note of what an attempt was refused.
+
+        Raises:
+            PrivateKubeError: the error is of no object, or of one that was set aside already.
+        """
+        final: list[errors.ResourceName] = []
+        for item in (error, *error.others):
+            if item.resource is None or item.resource in self.set_aside:
+                raise item
+            if item.resource.kind is ResourceKind.CLAIM and item.resource not in self.unanswerable:
+                self.unanswerable[item.resource] = item
             else:
-                refused[error.resource] = SetAside(error.resource, error)
-                unanswered |= _fenced(store, error.resource)
-    done = done or Pass(has_unwritten=False, has_more=True)
-    return _told(replace(done, set_aside=(*refused.values(), *done.set_aside)))
+                self.set_aside[item.resource] = SetAside(item.resource, item)
+                final.append(item.resource)
+        for fenced in store.concurrently([partial(_fenced, store, name) for name in final]):
+            self.unanswered |= fenced
+
+    def known_to(self, world: World) -> World:
+        """Return the world with what the store refuses."""
+        failed = {name.id: error for name, error in self.unanswerable.items() if name not in self.set_aside}
+        return replace(world, unanswerable=failed, unanswered=self.unanswered)
+
+    def undecided(self) -> tuple[SetAside, ...]:
+        """Return the claims that a further attempt would have failed; where there is none, they are set aside as well.
+
+        Otherwise another pass would begin with them again, and get no further.
+        """
+        claims = self.unanswerable.items()
+        return tuple(SetAside(name, error) for name, error in claims if name not in self.set_aside)
 
 
 def _fenced(store: ResourceStore, name: errors.ResourceName) -> dict[str, PrivacyBudgetClaim]:
@@ -94,7 +134,7 @@ def _fenced(store: ResourceStore, name: errors.ResourceName) -> dict[str, Privac
         Nothing if the object is a block, or if the claim cannot be read or annotated.
     """
     with contextlib.suppress(errors.Conflict, errors.NotFound, errors.InvalidInput):
-        claim = store.get_claim(name.id) if name.kind is errors.ResourceKind.CLAIM else None
+        claim = store.get_claim(name.id) if name.kind is ResourceKind.CLAIM else None
         if claim is not None:
             annotations = {**claim.meta.annotations, REFUSED_VERSION: claim.meta.resource_version}
             return {name.id: store.update(replace(claim, meta=replace(claim.meta, annotations=annotations)))}

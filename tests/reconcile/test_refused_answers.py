@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.engine.changes import Answer
-from privatekube.reconcile import apply
+from privatekube.reconcile import apply, read_world, reconcile
 from privatekube.resources import transitions
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
 from privatekube.store.base import ResourceStore
@@ -100,3 +101,38 @@ def test_a_claim_that_becomes_overdue_between_its_locks_and_its_answer_unlocks_o
         memory.append("c", builders.allocate(0.5))
     assert memory.states("c")[0] == "failure"
     assert memory.status("b").available.values[0] == 0.25
+
+
+@pytest.mark.parametrize("is_overdue", [False, True])
+def test_however_many_claims_cannot_be_answered_a_pass_starts_again_twice(
+    memory: Plane, monkeypatch: pytest.MonkeyPatch, is_overdue: bool
+) -> None:
+    memory.block("b")
+    whole, reads = memory.store, itertools.count()
+    for number in range(40):
+        whole.create(memory.claim_of(f"bad-{number}", builders.allocate(0.01)))
+    if is_overdue:
+        memory.run()
+        memory.clock.time_ms += memory.settle_within_ms
+    read = read_world.read
+    monkeypatch.setattr(read_world, "read", lambda *given, **named: (next(reads), read(*given, **named))[1])
+    memory.store = RefusingStore(whole)
+    whole.create(memory.claim_of("honest", builders.allocate(0.25)))
+    done = memory.run()
+    assert next(reads) <= 3
+    assert len(done.set_aside) == 40
+    assert memory.states("honest") == ["success"]
+    memory.require_sound()
+
+
+def test_claims_that_cannot_be_answered_are_named_where_a_pass_does_not_get_to_its_end(
+    memory: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one leaves them out; otherwise it would begin with them again."""
+    memory.block("b")
+    memory.store.create(memory.claim_of("bad", builders.allocate(0.01)))
+    memory.store = RefusingStore(memory.store)
+    monkeypatch.setattr(reconcile, "MOST_ATTEMPTS", 1)
+    done = memory.run()
+    assert done.has_more
+    assert [note.name.id for note in done.set_aside] == ["ns/bad"]

@@ -395,14 +395,16 @@ def test_claims_that_wait_for_a_block_that_cannot_be_written_time_out(refusing: 
 def test_a_store_that_refuses_everything_ends_the_pass_and_names_what_it_refused(
     refusing: Plane, monkeypatch: Patch
 ) -> None:
-    for number in range(reconcile.MOST_SET_ASIDE + 2):
+    for number in range(34):
         refusing.store.create(builders.block(f"b{number}"))
     monkeypatch.setattr(
         type(refusing.store), "update_status", lambda _self, resource: require_accepted(resource.id, resource)
     )
+    assert len(refusing.run().set_aside) == 34
+    monkeypatch.setattr(reconcile, "MOST_ATTEMPTS", 1)
     done = refusing.run()
     assert done.has_more
-    assert len(done.set_aside) == reconcile.MOST_SET_ASIDE
+    assert len(done.set_aside) == 34
 
 
 def test_a_block_that_is_deleted_before_it_was_admitted_goes(plane: Plane) -> None:
