@@ -18,11 +18,13 @@ import torch
 
 from blocks import sources
 from privatekube import config
+from privatekube.client import plan_file
 from privatekube.data import day_range, json_lines
 from privatekube.data.columns import Reviews
 from privatekube.data.partition import Slice
 from privatekube.data.sources import ReviewSource
-from privatekube.privacy import noisy_steps, planning
+from privatekube.privacy import solving
+from privatekube.privacy.plan import Plan
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import evaluation, examples, loop, models, split
 
@@ -59,26 +61,21 @@ def shape(run: config.RunArguments, data: Data) -> models.ModelConfig:
 
 
 def private(run: config.RunArguments, data: Data, epsilon: float) -> models.Classifier:
-    plan = planning.plan_run(
-        epsilon=epsilon,
-        delta=run.delta,
-        statistics_fraction=run.statistics_fraction,
-        sampling_rate=run.sampling_rate,
-        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
-        sensitivity=1,
-    )
+    plan = plan_file.parse(run.plan or "", run.model_dump())
+    assert isinstance(plan, Plan)  # noqa: S101 - the shipped one has steps
+    noise = solving.solve(plan, epsilon=epsilon, delta=run.delta).step("dp_train").parameters
     return loop.train(
         data.train,
         task=run.task,
         unit=PrivacyUnit.EVENT,
         max_contribution=1,
         model=shape(run, data),
-        noise_multiplier=plan.noise_multiplier,
-        sampling_rate=plan.sampling_rate,
-        steps=plan.steps,
+        noise_multiplier=noise["noise_multiplier"],
+        sampling_rate=noise["sampling_rate"],
+        steps=noise["steps"],
         max_grad_norm=run.max_grad_norm,
         learning_rate=run.learning_rate,
-        expected_batch_size=plan.sampling_rate * len(data.train),
+        expected_batch_size=noise["sampling_rate"] * len(data.train),
         seed=run.seed,
         device=run.device,
     ).module

@@ -10,28 +10,27 @@ import argparse
 from pathlib import Path
 
 from privatekube import config, errors
+from privatekube.client import plan_file
 from privatekube.data import declare
 from privatekube.forecast import repetitions
-from privatekube.privacy import budget, noisy_steps, planning
+from privatekube.privacy import budget, solving
+from privatekube.privacy.plan import Plan
 from privatekube.resources.block import BlockSpec, PrivateDataBlock
 from privatekube.resources.meta import ObjectMeta
 
 ARGUMENTS = Path("arguments.yaml")
 
 
-def plan_of(run: config.RunArguments) -> planning.RunPlan:
+def plan_of(run: config.RunArguments) -> solving.SolvedPlan:
     """Return the plan of a run on blocks whose unit is one review."""
-    return planning.plan_run(
-        epsilon=run.epsilon,
-        delta=run.delta,
-        statistics_fraction=run.statistics_fraction,
-        sampling_rate=run.sampling_rate,
-        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
-        sensitivity=1,
-    )
+    plan = plan_file.parse(run.plan or "", run.model_dump())
+    assert isinstance(plan, Plan)  # noqa: S101 - the shipped one has steps
+    return solving.solve(plan, epsilon=run.epsilon, delta=run.delta)
 
 
-def fitting(run: config.RunArguments, plan: planning.RunPlan, *, lifetime: budget.EpsilonDelta, accounting: str) -> int:
+def fitting(
+    run: config.RunArguments, plan: solving.SolvedPlan, *, lifetime: budget.EpsilonDelta, accounting: str
+) -> int:
     """Return how many equal runs a new block grants, by the test that the scheduler applies to each."""
     initial = declare.initial_budget(lifetime.epsilon, lifetime.delta, accounting)
     block = PrivateDataBlock(ObjectMeta("block", "ns"), BlockSpec(initial, "data", "file:///block.h5", ()))

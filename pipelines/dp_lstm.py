@@ -4,18 +4,23 @@ allocate -> download -> dp_preprocess -> dp_train -> dp_evaluate -> consume -> u
                                                          (exit task: release)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import components, dsl
 from kfp.dsl.base_component import BaseComponent
 
 from privatekube import config
 from privatekube.images import component_yaml
+from privatekube.kubeflow import repeated_inputs
 
 STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
 """The steps in the order in which they run; the last one is the exit task, which runs however the others end."""
+
+SPENDS = ("statistics", "training", "evaluation")
+"""What the steps of the plan are called where consume takes what each spent."""
 
 CONTROL = ("500m", "1Gi")
 DATA = ("1", "4Gi")
@@ -23,15 +28,20 @@ TRAINING = ("2", "8Gi")
 GPU_TYPE = "nvidia.com/gpu"
 
 
-def load(folder: Path) -> BaseComponent:
+def load(folder: Path, *, spends: Sequence[str] = ()) -> BaseComponent:
     """Load the component in `folder`.
+
+    Args:
+        folder: of the component.
+        spends: what tells the Spends apart that the graph passes to it, if it takes any.
 
     Raises:
         InvalidInput: its `component.yaml` cannot be read, or is not a YAML mapping.
     """
-    path = folder / component_yaml.FILE
-    config.read_mapping(path)  # kfp answers a missing or malformed file with a traceback
-    return components.load_component_from_file(str(path))
+    document = config.read_mapping(folder / component_yaml.FILE)
+    if spends:
+        document = repeated_inputs.repeat(document, "spend", spends)
+    return components.load_component_from_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def build(
@@ -51,7 +61,7 @@ def build(
         in_images: whether the steps run in their images, which the privacy card then states.
         training_memory: what the steps that run the model have, such as 8Gi; allocate refuses a model that needs more.
     """
-    steps = {name: load(folders[name]) for name in STEPS}
+    steps = {name: load(folders[name], spends=SPENDS if name == "consume" else ()) for name in STEPS}
     images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
@@ -66,6 +76,7 @@ def build(
         delta: float,
         timeout_seconds: int,
         settle_after_seconds: int,
+        plan: str,
         statistics_fraction: float,
         test_fraction: float,
         task: str,
@@ -98,6 +109,7 @@ def build(
                 delta=delta,
                 timeout_seconds=timeout_seconds,
                 settle_after_seconds=settle_after_seconds,
+                plan=plan,
                 statistics_fraction=statistics_fraction,
                 test_fraction=test_fraction,
                 task=task,

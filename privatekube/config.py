@@ -48,6 +48,7 @@ class RunArguments(_Settings):
         timeout_seconds: how long allocate waits for the budget, in seconds.
         settle_after_seconds: after how many seconds without a sign of life of the run the control plane settles
             its claim.
+        plan: text of the plan of the run's mechanisms; the YAML file and `--set` name the file that has it.
         statistics_fraction: share of epsilon for the statistics.
         test_fraction: share of users held out for the evaluation.
         task: what to predict: the `product` category, or `sentiment` (five stars or not).
@@ -76,6 +77,7 @@ class RunArguments(_Settings):
     delta: validation.Delta = 1e-9
     timeout_seconds: validation.Seconds = 300
     settle_after_seconds: validation.Seconds = 86_400
+    plan: validation.Text | None = None
     statistics_fraction: validation.OpenShare = 0.05
     test_fraction: validation.OpenShare = 0.2
     task: Task = "product"
@@ -149,18 +151,24 @@ def require_settling_after_waiting(settle_after_seconds: int, *, timeout_seconds
         raise errors.invalid("settle_after_seconds", settle_after_seconds, bound, "raise it")
 
 
+_PLAN = "plan"
+
+
 def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
     """Read a run's arguments and check them as a whole.
 
     Args:
-        path: the YAML file.
-        overrides: `key=value` each; they take precedence over the file.
+        path: the YAML file; the file with the plan is looked for in its folder.
+        overrides: `key=value` each; they take precedence over the file. A plan is looked for in the working directory.
 
     Raises:
         InvalidInput: no such file, not a YAML mapping, an unknown key, a key given twice, or a value out of bounds.
     """
-    given = _overridden(overrides)
-    return _checked(RunArguments, read_mapping(path) | given, source=lambda name: SET if name in given else path.name)
+    stated, given = read_mapping(path), _overridden(overrides)
+    for values, folder in ((stated, path.parent), (given, Path())):
+        if _PLAN in values:
+            values[_PLAN] = _text(folder / str(values[_PLAN]))
+    return _checked(RunArguments, stated | given, source=lambda name: SET if name in given else path.name)
 
 
 def load_secrets(path: Path) -> ClusterSecrets:
@@ -223,7 +231,17 @@ def read_mapping(path: Path) -> dict[str, Any]:
         InvalidInput: the file is missing, unreadable, not YAML, not a mapping, or has a key twice.
     """
     document = _parsed(_text(path), path.name)
-    return {} if document is None else _mapping(document, path)
+    return {} if document is None else _mapping(document, str(path))
+
+
+def parse_mapping(text: str, where: str) -> dict[str, Any]:
+    """Return the YAML mapping that a text is; `where` names the text in messages.
+
+    Raises:
+        InvalidInput: it is not YAML, not a mapping, or has a key twice.
+    """
+    document = _parsed(text, where)
+    return {} if document is None else _mapping(document, where)
 
 
 def read_documents(path: Path) -> tuple[dict[str, Any], ...]:
@@ -235,7 +253,7 @@ def read_documents(path: Path) -> tuple[dict[str, Any], ...]:
     text = _text(path)
     with _naming_faults(path.name):
         documents = list(yaml.load_all(text, Loader=_Loader))
-    return tuple(_mapping(document, path) for document in documents if document is not None)
+    return tuple(_mapping(document, str(path)) for document in documents if document is not None)
 
 
 def _text(path: Path) -> str:
@@ -246,9 +264,9 @@ def _text(path: Path) -> str:
         raise errors.InvalidInput(f"{path}: cannot be read ({reason}); name another file") from error
 
 
-def _mapping(document: object, path: Path) -> dict[str, Any]:
+def _mapping(document: object, where: str) -> dict[str, Any]:
     if not isinstance(document, dict):
-        raise errors.InvalidInput(f"{path}: is not a mapping of names to values; write `name: value` lines")
+        raise errors.InvalidInput(f"{where}: is not a mapping of names to values; write `name: value` lines")
     return document
 
 

@@ -26,7 +26,9 @@ def commands() -> list[str]:
 @pytest.mark.slow
 def test_the_commands_run_in_the_order_they_stand(tmp_path: Path) -> None:
     laptop = Laptop(tmp_path)
-    (tmp_path / "arguments.yaml").write_text((ROOT / "arguments.yaml").read_text())
+    (tmp_path / "pipelines").mkdir()
+    for name in ("arguments.yaml", "pipelines/plan.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     assert len(commands()) >= 5
     for command in commands():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pydantic
 
-from privatekube import config, validation
+from privatekube import config, errors, validation
 from privatekube.client import connect, run_demand
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
@@ -30,6 +30,7 @@ def allocate(
     delta: validation.Delta,
     timeout_seconds: validation.Seconds,
     settle_after_seconds: validation.Seconds,
+    plan: validation.Text,
     statistics_fraction: validation.OpenShare,
     test_fraction: validation.OpenShare,
     task: config.Task,
@@ -66,6 +67,7 @@ def allocate(
         delta: delta that the whole run may cost.
         timeout_seconds: seconds to wait for the budget.
         settle_after_seconds: after how many seconds without activity of the run its claim is settled.
+        plan: what each step runs under DP, in YAML; `$name` in it is that argument.
         statistics_fraction: share of epsilon for the statistics.
         test_fraction: share of users held out.
         task: `product` or `sentiment`.
@@ -96,6 +98,7 @@ def allocate(
         delta=delta,
         timeout_seconds=timeout_seconds,
         settle_after_seconds=settle_after_seconds,
+        plan=plan,
         statistics_fraction=statistics_fraction,
         test_fraction=test_fraction,
         task=task,
@@ -116,6 +119,8 @@ def allocate(
     )
     with connect.connect() as client:
         demand = run_demand.of_run(client, run, memory_bytes=training_memory)
+        if demand.plan is None:
+            raise errors.InvalidInput("plan: demands a budget without steps; name the mechanism of each step")
         if uris.is_local(prefix):
             _require_space(run, workspace=grant.parent)
         name = connect.claim_name(run_id)
@@ -140,7 +145,7 @@ def allocate(
         max_contribution=demand.max_contribution,
         test_fraction=test_fraction,
         blocks=blocks,
-        plan=documents.PlannedNoise.of(demand.plan),
+        plan=documents.GrantedPlan.of(demand.plan),
         training=documents.TrainingSettings.of(run),
         declared=documents.Declarations.of(run),
     )

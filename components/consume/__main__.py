@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.privacy import accounting, budget, budget_text, events, rounding
@@ -13,28 +15,22 @@ from privatekube.steps import arguments, documents, granted_blocks, interface, p
 def consume(
     *,
     grant: interface.Artifact,
-    spend_statistics: interface.Artifact,
-    spend_training: interface.Artifact,
-    spend_evaluation: interface.Artifact,
+    spend: interface.Artifacts,
     receipt: interface.OutputArtifact,
 ) -> None:
     """Commit the Grant's budget on each of its blocks, or fail and leave the claim to the exit task.
 
     The releases that are registered with the claim must be those of the Grant's plan, and the Grant that of the claim.
-    They compose as they ran: statistics on all units, training and evaluation on disjoint parts. Together they must fit
+    They compose as they ran: on disjoint parts of the units in parallel, all others in sequence. Together they must fit
     the Grant in the accounting of the blocks. The whole Grant is committed: it was planned to be used in full.
 
     Args:
         grant: from allocate.
-        spend_statistics: from dp_preprocess.
-        spend_training: from dp_train.
-        spend_evaluation: from dp_evaluate.
+        spend: from each step of the plan, in any order; given once for each.
         receipt: what was committed (JSON).
     """
     granted, digest = documents.read(documents.Grant, grant), documents.digest(grant.read_bytes())
-    paths = (spend_statistics, spend_training, spend_evaluation)
-    spends = tuple(documents.read(documents.Spend, path) for path in paths)
-    _require_spends_of_run(granted, spends)
+    spends = _spends_of_run(granted, [documents.read(documents.Spend, path) for path in spend])
     with connect.connect() as client:
         claim = client.get_claim(granted.claim)
         blocks = [client.get_block(block.id) for block in granted.blocks]
@@ -61,23 +57,24 @@ def consume(
     public_log.say("committed", budget=shown, blocks=summary.number_of_blocks(len(committed)))
 
 
-def _require_spends_of_run(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> None:
-    """Check that there is one spend of each step, of this claim, on the units that the step runs on.
+def _spends_of_run(granted: documents.Grant, spends: Sequence[documents.Spend]) -> tuple[documents.Spend, ...]:
+    """Return the spends in the order of the plan: one of each step, of this claim, on the units that the step runs on.
 
     Raises:
         BudgetExceeded: one is missing, of another claim, or ran on other units than planned.
     """
     steps = [spend.step for spend in spends]
-    if steps != list(documents.PARTS):
+    if sorted(steps) != sorted(granted.plan.names):
         raise errors.BudgetExceeded(
-            f"spends: are of {', '.join(steps)}, not of {', '.join(documents.PARTS)}; pass the spend of each step"
+            f"spends: are of {', '.join(steps)}, not of {', '.join(granted.plan.names)}; pass the spend of each step"
         )
     for spend in spends:
-        if spend.claim != granted.claim or documents.PARTS[spend.step] != spend.part:
+        if spend.claim != granted.claim or granted.plan.step(spend.step).part != spend.part:
             raise errors.BudgetExceeded(
                 f"spend of {spend.step}: ran on {spend.part!r} for claim {spend.claim}, the grant is for "
                 f"{granted.claim}; pass the spends of this run"
             )
+    return tuple(sorted(spends, key=lambda spend: granted.plan.names.index(spend.step)))
 
 
 def _epsilon_within_grant(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> float:
@@ -88,9 +85,9 @@ def _epsilon_within_grant(granted: documents.Grant, spends: tuple[documents.Spen
     """
     by_part = {
         part: tuple(events.from_json(spend.event) for spend in spends if spend.part == part)
-        for part in documents.PARTS.values()
+        for part in ("all", *granted.plan.disjoint)
     }
-    used = accounting.Composition(by_part["all"], (by_part["train"], by_part["test"]))
+    used = accounting.Composition(by_part["all"], tuple(by_part[part] for part in granted.plan.disjoint))
     epsilon = used.epsilon(granted.delta)
     for block in granted.blocks:
         bound = common.budget_from_wire(block.budget)

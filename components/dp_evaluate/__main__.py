@@ -55,13 +55,15 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         test_fraction=granted.test_fraction,
         device=loop.resolve(device),
     )
-    scale, sensitivity = granted.plan.evaluation_scale, granted.plan.sensitivity
+    noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"))
     n_classes = trained.config.n_classes
-    released = mechanisms.noisy_histogram(counts, evaluation.cells(n_classes), scale=scale, sensitivity=sensitivity)
-    public_log.say("evaluated", scale=scale)
+    released = mechanisms.noisy_histogram(
+        counts, evaluation.cells(n_classes), scale=noise.scale, sensitivity=noise.sensitivity
+    )
+    public_log.say("evaluated", scale=noise.scale)
     names = block.metadata.categories if trained.task == "product" else ("other", "five stars")
     estimated = evaluation.metrics(
-        released.value, n_classes=n_classes, scale=scale, max_contribution=granted.max_contribution
+        released.value, n_classes=n_classes, scale=noise.scale, max_contribution=granted.max_contribution
     )
     metrics = documents.Metrics(
         accuracy=_estimate(estimated.accuracy),
@@ -70,7 +72,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         examples=estimated.examples,
         task=trained.task,
         model=trained.config.architecture,
-        noise=documents.CountNoise(scale=scale, sensitivity=sensitivity),
+        noise=noise,
     )
     return dp_step.Release(released.event, (metrics,))
 

@@ -56,9 +56,9 @@ def _noisy_counts(
     names = (categories[number] for number in reviews.category.tolist())
     counts = Counter(zip(names, reviews.stars.tolist(), strict=True))
     keys = [(category, stars) for category in categories for stars in STARS]
-    scale, sensitivity = granted.plan.statistics_scale, granted.plan.sensitivity
-    released = mechanisms.noisy_histogram(counts, keys, scale=scale, sensitivity=sensitivity)
-    public_log.say("counted", scale=scale)
+    noise = _noise(granted)
+    released = mechanisms.noisy_histogram(counts, keys, scale=noise.scale, sensitivity=noise.sensitivity)
+    public_log.say("counted", scale=noise.scale)
     return released
 
 
@@ -66,8 +66,11 @@ def _statistics(noisy: dict[tuple[str, int], int], granted: documents.Grant) -> 
     counts: dict[str, dict[str, int]] = {}
     for (category, stars), count in noisy.items():
         counts.setdefault(category, {})[str(stars)] = count
-    noise = documents.CountNoise(scale=granted.plan.statistics_scale, sensitivity=granted.plan.sensitivity)
-    return documents.Statistics(counts=counts, noise=noise, unit=granted.unit)
+    return documents.Statistics(counts=counts, noise=_noise(granted), unit=granted.unit)
+
+
+def _noise(granted: documents.Grant) -> documents.CountNoise:
+    return documents.CountNoise.planned(granted.plan.step("dp_preprocess"))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,11 @@ def dp_train(
 
 
 def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, device: config.Device) -> dp_step.Release:
-    block, plan, settings = block_file.read(dataset), granted.plan, granted.training
+    block, noise, settings = (
+        block_file.read(dataset),
+        documents.TrainingNoise.planned(granted.plan.step("dp_train")),
+        granted.training,
+    )
     shape = _model_config(settings, n_categories=len(block.metadata.categories))
     trained = loop.train(
         block.reviews.select(~split.is_test(block.reviews.user, granted.test_fraction)),
@@ -53,15 +57,15 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
         unit=granted.unit,
         max_contribution=granted.max_contribution,
         model=shape,
-        noise_multiplier=plan.noise_multiplier,
-        sampling_rate=plan.sampling_rate,
-        steps=plan.steps,
+        noise_multiplier=noise.noise_multiplier,
+        sampling_rate=noise.sampling_rate,
+        steps=noise.steps,
         max_grad_norm=settings.max_grad_norm,
         learning_rate=settings.learning_rate,
-        expected_batch_size=_expected_batch_size(granted, statistics),
+        expected_batch_size=_expected_batch_size(granted, noise.sampling_rate, statistics),
         seed=settings.seed,
         device=device,
-        progress=partial(_report, every=max(1, plan.steps // 20)),
+        progress=partial(_report, every=max(1, noise.steps // 20)),
     )
     content, _ = checkpoint.encode(
         trained.module, shape, task=settings.task, vocabulary_digest=block.metadata.vocabulary_digest
@@ -80,10 +84,10 @@ def _model_config(settings: documents.TrainingSettings, *, n_categories: int) ->
     )
 
 
-def _expected_batch_size(granted: documents.Grant, statistics: Path) -> float:
+def _expected_batch_size(granted: documents.Grant, sampling_rate: float, statistics: Path) -> float:
     """Return how many units a step's sample is expected to have, from noisy counts: at least one."""
     noisy = documents.read(documents.Statistics, statistics).total
-    return max(1.0, granted.plan.sampling_rate * (1 - granted.test_fraction) * noisy)
+    return max(1.0, sampling_rate * (1 - granted.test_fraction) * noisy)
 
 
 def _report(done: int, total: int, *, every: int) -> None:

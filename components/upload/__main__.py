@@ -83,7 +83,7 @@ def _signed_statement(facts: privacy_card.RunFacts) -> SignedStatement | None:
             return None
 
 
-def _require_paid(paid: documents.Receipt, released: Mapping[documents.StepName, Path], *, grant: Path) -> None:
+def _require_paid(paid: documents.Receipt, released: Mapping[str, Path], *, grant: Path) -> None:
     """Check that the Receipt paid for exactly these files.
 
     Raises:

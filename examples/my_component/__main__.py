@@ -62,14 +62,14 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         device=loop.resolve(device),
     )
     counts = Counter({cell: sum(n for (_, correct), n in per_class.items() if correct is cell) for cell in CELLS})
-    scale, sensitivity = granted.plan.evaluation_scale, granted.plan.sensitivity
-    released = mechanisms.noisy_histogram(counts, CELLS, scale=scale, sensitivity=sensitivity)
-    public_log.say("evaluated", scale=scale)
+    noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"))
+    released = mechanisms.noisy_histogram(counts, CELLS, scale=noise.scale, sensitivity=noise.sensitivity)
+    public_log.say("evaluated", scale=noise.scale)
     metrics = documents.Metrics(
-        accuracy=_accuracy(released.value, scale, granted.max_contribution),
+        accuracy=_accuracy(released.value, noise.scale, granted.max_contribution),
         task=trained.task,
         model=trained.config.architecture,
-        noise=documents.CountNoise(scale=scale, sensitivity=sensitivity),
+        noise=noise,
     )
     return dp_step.Release(released.event, (metrics,))
 

@@ -22,7 +22,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 
 if TYPE_CHECKING:  # they import the accounting, which `privatekube --help` does without
     from privatekube.client.client import BudgetClient
-    from privatekube.client.run_demand import PlanDemand, RunDemand
+    from privatekube.client.run_demand import RunDemand
 
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 app = typer.Typer(
@@ -134,7 +134,7 @@ def plan(
     return 0 if prediction.refusal is None else errors.BudgetUnavailable.exit_status
 
 
-def _demand(client: BudgetClient, run: config.RunArguments, file: Path | None) -> RunDemand | PlanDemand:
+def _demand(client: BudgetClient, run: config.RunArguments, file: Path | None) -> RunDemand:
     """Return what a run requests: by the plan in a file, or by its arguments."""
     from privatekube.client import plan_file, run_demand  # noqa: PLC0415 - the accounting takes a second to import
     from privatekube.training import machine  # noqa: PLC0415

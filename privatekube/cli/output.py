@@ -20,7 +20,7 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.wire import blocks, claims, common
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
-    from privatekube.client.run_demand import PlanDemand, RunDemand
+    from privatekube.client.run_demand import RunDemand
     from privatekube.forecast.forecast import Forecast
     from privatekube.kubeflow.kept_runs import KeptRun
     from privatekube.simulation.replay import Replay
@@ -79,9 +79,7 @@ def show_forecast(forecast: Forecast, output_format: Format) -> None:
     _show_document(text.to_json(forecast), lines, output_format)
 
 
-def show_plan(
-    demand: RunDemand | PlanDemand, forecast: Forecast, blocks: Sequence[PrivateDataBlock], output_format: Format
-) -> None:
+def show_plan(demand: RunDemand, forecast: Forecast, blocks: Sequence[PrivateDataBlock], output_format: Format) -> None:
     """Print what a run would do and cost, what would happen to its request, what is left, and how many such runs fit.
 
     Args:

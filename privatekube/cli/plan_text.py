@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from privatekube.privacy import budget_text, event_text
@@ -13,14 +12,13 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
 
 if TYPE_CHECKING:  # it imports the accounting, which `privatekube --help` does without
-    from privatekube.client.run_demand import PlanDemand, RunDemand
-    from privatekube.privacy.planning import RunPlan
+    from privatekube.client.run_demand import RunDemand
     from privatekube.privacy.solving import SolvedPlan
 
 _SHOWN = 3
 
 
-def lines(demand: RunDemand | PlanDemand, blocks: Sequence[PrivateDataBlock]) -> Iterator[str]:
+def lines(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> Iterator[str]:
     """Yield the price of the run on a block, the noise of each step, and what is left of the first blocks."""
     yield f"price on each block: {_at_best_order(demand.price, demand.price, blocks)}"
     yield f"privacy unit: {_unit(demand)}"
@@ -31,7 +29,7 @@ def lines(demand: RunDemand | PlanDemand, blocks: Sequence[PrivateDataBlock]) ->
         yield f"... and of {len(blocks) - _SHOWN} more"
 
 
-def to_json(demand: RunDemand | PlanDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, Any]:
+def to_json(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, Any]:
     """Return the plan as JSON; `leftAfter` is below zero where the run does not fit."""
     left = {block.id: summary.left_amount(block) for block in blocks}
     return {
@@ -44,32 +42,24 @@ def to_json(demand: RunDemand | PlanDemand, blocks: Sequence[PrivateDataBlock]) 
     }
 
 
-def _noise_lines(plan: RunPlan | SolvedPlan | None) -> Iterator[str]:
+def _noise_lines(plan: SolvedPlan | None) -> Iterator[str]:
     """Yield the noise of each step, and the part that it runs on where it is not all."""
-    from privatekube.privacy import events, planning  # noqa: PLC0415 - see above
+    from privatekube.privacy import events  # noqa: PLC0415 - see above
 
-    if isinstance(plan, planning.RunPlan):
-        steps = zip(("dp_preprocess", "dp_train", "dp_evaluate"), plan.events, strict=True)
-        yield from (f"noise of {name}: {event_text.describe(events.to_json(event))}" for name, event in steps)
-        return
     for step in plan.steps if plan else ():
         part = "" if step.part == "all" else f", on part {step.part}"
         text = event_text.planned(step.mechanism, step.parameters) or event_text.describe(events.to_json(step.event))
         yield f"noise of {step.name}: {text}{part}"
 
 
-def _plan_to_json(plan: RunPlan | SolvedPlan | None) -> Any:
-    from privatekube.privacy import planning  # noqa: PLC0415 - see above
-
-    if isinstance(plan, planning.RunPlan):
-        return asdict(plan)
+def _plan_to_json(plan: SolvedPlan | None) -> Any:
     if plan is None:
         return None
     steps = {step.name: {"part": step.part, "mechanism": step.mechanism, **step.parameters} for step in plan.steps}
     return {"steps": steps, "disjoint": list(plan.disjoint)}
 
 
-def _unit(demand: RunDemand | PlanDemand) -> str:
+def _unit(demand: RunDemand) -> str:
     if demand.unit.is_one_record:
         return str(demand.unit)
     return f"{demand.unit}, at most {summary.number_of(demand.max_contribution, 'review')} a unit"

@@ -32,6 +32,7 @@ FREE = "free"
 
 _ARGUMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+_TEXT = "plan"
 _KEYS = ("steps", "disjoint", "demand")
 _STEP_KEYS = ("name", "mechanism", "part", "share")
 
@@ -46,11 +47,15 @@ def read(path: Path, arguments: Mapping[str, object] | None = None) -> Plan | Pr
     Raises:
         InvalidInput: the file cannot be read, or is not a plan; one line has the file, the step and the fault.
     """
-    return from_document(config.read_mapping(path), path.name, arguments or {})
+    return _of(config.read_mapping(path), path.name, arguments or {})
 
 
-def from_document(document: Mapping[str, Any], where: str, arguments: Mapping[str, object]) -> Plan | PrivacyBudget:
-    """Return the plan that is the YAML mapping of the file `where`; see `read`."""
+def parse(text: str, arguments: Mapping[str, object] | None = None) -> Plan | PrivacyBudget:
+    """Return the plan that is a text; see `read`."""
+    return _of(config.parse_mapping(text, _TEXT), _TEXT, arguments or {})
+
+
+def _of(document: Mapping[str, Any], where: str, arguments: Mapping[str, object]) -> Plan | PrivacyBudget:
     with _prefixed(where):
         filled = {key: _filled(value, arguments) for key, value in document.items()}
         _require_known(filled, _KEYS)

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from privatekube import config, errors
+from privatekube.client import plan_file
 from privatekube.client.store_client import StoreClient
 from privatekube.data import columns
-from privatekube.privacy import arithmetic, budget, noisy_steps, planning, solving
+from privatekube.privacy import arithmetic, budget, solving
 from privatekube.privacy.accounting import Composition
 from privatekube.privacy.plan import Plan
+from privatekube.privacy.planned_mechanisms import DpSgd
 from privatekube.privacy.solving import SolvedPlan
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.wire import claims
 from privatekube.training import feasibility
-
-_LARGEST_SCALE = 1e12
 
 ALL = "all"
 """The number of blocks that stands for every block that matches."""
@@ -27,25 +27,6 @@ ALL = "all"
 @dataclass(frozen=True, slots=True)
 class RunDemand:
     """What a run does under DP, and what it requests for it.
-
-    Args:
-        unit: the privacy unit of all blocks that match.
-        max_contribution: how many reviews a unit has at most in a block.
-        plan: the mechanisms of all steps.
-        price: what they cost each block, in the accounting of the blocks.
-        request: the claim's request, for this price on each block.
-    """
-
-    unit: PrivacyUnit
-    max_contribution: int
-    plan: planning.RunPlan
-    price: budget.PrivacyBudget
-    request: AllocateRequest
-
-
-@dataclass(frozen=True, slots=True)
-class PlanDemand:
-    """What a plan of any mechanisms requests.
 
     Args:
         unit: the privacy unit of all blocks that match.
@@ -142,7 +123,7 @@ def renyi_orders(blocks: Sequence[PrivateDataBlock]) -> tuple[float, ...] | None
     return arithmetic.union_of_orders(curves)
 
 
-def of_plan(client: StoreClient, run: config.RunArguments, plan: Plan | budget.PrivacyBudget) -> PlanDemand:
+def of_plan(client: StoreClient, run: config.RunArguments, plan: Plan | budget.PrivacyBudget) -> RunDemand:
     """Solve a plan for the blocks that match now.
 
     Args:
@@ -153,15 +134,15 @@ def of_plan(client: StoreClient, run: config.RunArguments, plan: Plan | budget.P
     Raises:
         InvalidInput: too few blocks match, they have different units or accountings, or no noise meets the target.
     """
-    blocks = client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions))
+    blocks = _matching(client, run)
     unit, max_contribution = privacy_unit(blocks)
     if not isinstance(plan, Plan):
         request = request_for(run.dataset, run.n_blocks, run.conditions, plan)
-        return PlanDemand(unit, max_contribution, None, plan, request)
+        return RunDemand(unit, max_contribution, None, plan, request)
     solved = solving.solve(plan, epsilon=run.epsilon, delta=run.delta, max_contribution=max_contribution)
     amount = price(solved.composition, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
     request = request_for(run.dataset, run.n_blocks, run.conditions, amount)
-    return PlanDemand(unit, max_contribution, solved, amount, request)
+    return RunDemand(unit, max_contribution, solved, amount, request)
 
 
 def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:
@@ -178,31 +159,27 @@ def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int |
         InvalidInput: too few blocks match, they have different units or accountings, no noise meets the target, or an
             argument would let a later step fail.
     """
-    blocks = client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions))
-    _require_vocabulary(run, blocks)
+    if run.plan is None:
+        raise errors.InvalidInput("plan: missing; name the file with the plan of the run, see docs/plans.md")
+    plan = plan_file.parse(run.plan, run.model_dump())
+    _require_vocabulary(run, _matching(client, run))
     if memory_bytes is not None:
         feasibility.require_memory(run, available_bytes=memory_bytes, where="the step dp_train")
-    unit, max_contribution = privacy_unit(blocks)
-    plan = planning.plan_run(
-        epsilon=run.epsilon,
-        delta=run.delta,
-        statistics_fraction=run.statistics_fraction,
-        sampling_rate=run.sampling_rate,
-        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
-        sensitivity=max_contribution,
-    )
-    feasibility.require_finite(
-        learning_rate=run.learning_rate,
-        max_grad_norm=run.max_grad_norm,
-        noise_multiplier=plan.noise_multiplier,
-        steps=plan.steps,
-        width=max(run.embedding_dim, run.hidden_dim),
-    )
-    _require_scale("statistics_fraction", run.statistics_fraction, plan.statistics_scale)
-    _require_scale("epsilon", run.epsilon, plan.evaluation_scale)
-    amount = price(plan.composition, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
-    request = request_for(run.dataset, run.n_blocks, run.conditions, amount)
-    return RunDemand(unit=unit, max_contribution=max_contribution, plan=plan, price=amount, request=request)
+    demand = of_plan(client, run, plan)
+    for step in demand.plan.steps if demand.plan else ():
+        if step.mechanism == DpSgd.kind:
+            feasibility.require_finite(
+                learning_rate=run.learning_rate,
+                max_grad_norm=run.max_grad_norm,
+                noise_multiplier=step.parameters["noise_multiplier"],
+                steps=step.parameters["steps"],
+                width=max(run.embedding_dim, run.hidden_dim),
+            )
+    return demand
+
+
+def _matching(client: StoreClient, run: config.RunArguments) -> Sequence[PrivateDataBlock]:
+    return client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions))
 
 
 def _require_vocabulary(run: config.RunArguments, blocks: Sequence[PrivateDataBlock]) -> None:
@@ -211,12 +188,6 @@ def _require_vocabulary(run: config.RunArguments, blocks: Sequence[PrivateDataBl
     sizes = [_whole("vocabularySize", size) for size in declared]
     if sizes:
         columns.require_vocabulary(run.vocab_size, min(sizes))
-
-
-def _require_scale(name: str, value: float, scale: float) -> None:
-    """Refuse noise so large that the counts, which are int64, hold nothing else."""
-    if scale > _LARGEST_SCALE:
-        raise errors.invalid(name, value, f"gives counts noise of scale {scale:.2g}, above 1e12", "raise it")
 
 
 def _declared(block: PrivateDataBlock, attribute: str, default: str) -> str:

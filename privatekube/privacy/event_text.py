@@ -11,12 +11,13 @@ from typing import Any
 
 from privatekube import errors
 
-_NAMES = {
+NAMES = {
     "discrete_laplace": "discrete Laplace",
     "exponential": "exponential mechanism",
     "gaussian": "Gaussian",
     "laplace": "Laplace",
 }
+"""The mechanisms that a plan gives a scale, in words."""
 
 
 def discrete_laplace(scale: float, sensitivity: int) -> str:
@@ -56,7 +57,7 @@ def planned(mechanism: str, parameters: Mapping[str, Any]) -> str | None:
     match parameters:
         case {"scale": scale, "sensitivity": sensitivity, "queries": queries}:
             more = f", {queries:,} queries" if queries > 1 else ""
-            return f"{_NAMES[mechanism]}, scale {scale:.4g}, sensitivity {sensitivity:g}{more}"
+            return f"{NAMES[mechanism]}, scale {scale:.4g}, sensitivity {sensitivity:g}{more}"
         case {"sampling_rate": rate, "noise_multiplier": noise, "steps": steps}:
             return poisson_gaussian(rate, noise, steps)
         case {"mean_trials": mean, "shape": shape, "trial": trial}:

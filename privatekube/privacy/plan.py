@@ -26,6 +26,9 @@ from privatekube.privacy.planned_mechanisms import Event, Mechanism
 ALL = "all"
 """The part that has every privacy unit."""
 
+APPROVAL = "allocate"
+"""The name under which the Grant of a run is registered with its claim; no step may have it."""
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
@@ -53,6 +56,8 @@ class PlannedStep:
         for field, text in (("name", self.name), ("part", self.part)):
             if not isinstance(text, str) or not _NAME.fullmatch(text):
                 raise errors.invalid(field, text, "must be letters, digits, '-' and '_', first a letter", "change it")
+        if self.name == APPROVAL:
+            raise errors.invalid("name", self.name, "stands for the approval of a run", "choose another name")
         if self.share is None:
             return
         if isinstance(self.mechanism, Event):

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pydantic
@@ -52,19 +53,32 @@ def parse(step: Callable[..., None], words: Sequence[str]) -> dict[str, Any]:
     """Read `--name value` pairs into the checked arguments of `step`.
 
     Raises:
-        InvalidInput: an argument is unknown, missing, repeated or of another type.
+        InvalidInput: an argument is unknown, missing or of another type, or is repeated and not a list of files.
     """
     names = {option(name): name for name in inspect.signature(step).parameters}
+    repeated = _repeated(step)
     values: dict[str, str] = {}
+    lists: dict[str, list[Path]] = {name: [] for name in repeated}
     for position in range(0, len(words), 2):
         flag, value = words[position], words[position + 1 : position + 2]
         if flag not in names:
             raise errors.InvalidInput(f"argument: {flag} is unknown; known are {', '.join(names)}")
+        if value and names[flag] in repeated:
+            lists[names[flag]].append(Path(value[0]))
+            continue
         if not value or names[flag] in values:
             fault = "is given twice" if value else "needs a value"
             raise errors.InvalidInput(f"argument: {flag} {fault}; give it one value")
         values[names[flag]] = value[0]
-    return _typed_values(step, values)
+    missing = [name for name, paths in lists.items() if not paths]
+    if missing:
+        raise errors.InvalidInput(f"{missing[0]}: missing; give it a value, or several with the flag before each")
+    return _typed_values(step, values) | lists
+
+
+def _repeated(step: Callable[..., None]) -> list[str]:
+    """Return the parameters that are lists of files, whose flag is given once for each file."""
+    return [name for name, hint in get_type_hints(step).items() if hint == list[Path]]
 
 
 def usage(step: Callable[..., None]) -> str:
@@ -90,6 +104,7 @@ def _typed_values(step: Callable[..., None], values: dict[str, str]) -> dict[str
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(step).parameters.items()
+        if name not in _repeated(step)
     }
     model = pydantic.create_model("Arguments", __config__=pydantic.ConfigDict(extra="forbid"), **fields)
     try:

@@ -6,10 +6,9 @@ noisy values that the run publishes. Spend: what a step used. Receipt: what was 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 
@@ -19,21 +18,15 @@ from privatekube.privacy.unit import PrivacyUnit
 from privatekube.storage import local_files
 
 if TYPE_CHECKING:
-    from privatekube.privacy import planning
+    from privatekube.privacy import solving
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 Json = dict[str, Any]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Digest = Annotated[str, pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Adjacency = Literal["add or remove one unit"]
 ADJACENCY: Adjacency = "add or remove one unit"
 """The neighbouring relation of every mechanism here."""
-
-StepName = Literal["dp_preprocess", "dp_train", "dp_evaluate"]
-Part = Literal["all", "train", "test"]
-
-PARTS: dict[str, Part] = {"dp_preprocess": "all", "dp_train": "train", "dp_evaluate": "test"}
-"""The units that each step runs on: all of them, or one side of the split by users."""
 
 
 class _Frozen(pydantic.BaseModel):
@@ -46,7 +39,7 @@ class Document(_Frozen):
     A run does not outlive an upgrade: a document of another version is refused.
     """
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
 
     @pydantic.field_validator("schema_version", mode="before")
     @classmethod
@@ -75,20 +68,77 @@ class GrantedBlock(_Frozen):
     copies_kept: bool = False
 
 
-class PlannedNoise(_Frozen):
-    """The JSON form of `privacy.planning.RunPlan`, with the same fields; it loads no accounting library."""
+class GrantedStep(_Frozen):
+    """What one step may run; `privacy.solving.SolvedStep` in JSON.
 
-    statistics_scale: validation.Positive
-    noise_multiplier: validation.Positive
-    sampling_rate: validation.Rate
-    steps: validation.Count
-    evaluation_scale: validation.Positive
-    sensitivity: validation.Count
+    Args:
+        name: of the step.
+        part: the units that it runs on: `all`, or one of the plan's disjoint parts.
+        mechanism: what it runs, as a plan names it.
+        parameters: what the step needs to run it, such as the scale of its noise.
+        event: the DpEvent that it may run, as `events.to_json` writes it.
+    """
+
+    name: validation.StepName
+    part: validation.StepName
+    mechanism: validation.Text
+    parameters: Json
+    event: Json
+
+
+class GrantedPlan(_Frozen):
+    """The mechanism of every step of a run with its noise, by the name of the step.
+
+    Args:
+        steps: in the order in which they run.
+        disjoint: the parts of the units that no unit has in common; steps on them compose in parallel.
+    """
+
+    steps: tuple[GrantedStep, ...] = pydantic.Field(min_length=1)
+    disjoint: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _require_sound(self) -> Self:
+        names = [step.name for step in self.steps]
+        for step in self.steps:
+            if names.count(step.name) > 1:
+                raise errors.invalid("steps", step.name, "is given twice", "give each step its own name")
+            if step.part not in ("all", *self.disjoint):
+                raise errors.invalid("part", step.part, "is not declared disjoint", "restore the original")
+        return self
 
     @classmethod
-    def of(cls, plan: planning.RunPlan) -> PlannedNoise:
+    def of(cls, plan: solving.SolvedPlan) -> GrantedPlan:
         """Return the JSON form of `plan`."""
-        return cls(**dataclasses.asdict(plan))
+        from privatekube.privacy import events  # noqa: PLC0415 - the accounting takes a second to import
+
+        steps = (
+            GrantedStep(
+                name=step.name,
+                part=step.part,
+                mechanism=step.mechanism,
+                parameters=dict(step.parameters),
+                event=events.to_json(step.event),
+            )
+            for step in plan.steps
+        )
+        return cls(steps=tuple(steps), disjoint=plan.disjoint)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the steps."""
+        return tuple(step.name for step in self.steps)
+
+    def step(self, name: str) -> GrantedStep:
+        """Return the step of that name.
+
+        Raises:
+            InvalidInput: the plan has no such step.
+        """
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise errors.invalid("step", name, f"is not in the plan, which has {', '.join(self.names)}", "plan it")
 
 
 class TrainingSettings(_Frozen):
@@ -151,7 +201,7 @@ class Grant(Document):
         adjacency: how neighbouring data sets differ.
         max_contribution: how many reviews a unit has at most in a block.
         test_fraction: share of users held out from training.
-        plan: the noise of each step.
+        plan: the mechanism of each step, with its noise.
         training: how the model is trained.
         declared: what the privacy card says about the run.
 
@@ -169,7 +219,7 @@ class Grant(Document):
     max_contribution: validation.Count
     test_fraction: validation.OpenShare
     blocks: tuple[GrantedBlock, ...] = pydantic.Field(min_length=1)
-    plan: PlannedNoise
+    plan: GrantedPlan
     training: TrainingSettings
     declared: Declarations
 
@@ -180,6 +230,38 @@ class CountNoise(_Frozen):
     mechanism: str = "discrete Laplace"
     scale: validation.Positive
     sensitivity: validation.Count
+
+    @classmethod
+    def planned(cls, step: GrantedStep) -> CountNoise:
+        """Return the noise that a step may draw once.
+
+        Raises:
+            InvalidInput: the plan says that it runs something else.
+        """
+        if step.mechanism != "discrete_laplace" or step.parameters["queries"] != 1:
+            bound = f"is not one query with discrete Laplace noise, which {step.name} runs"
+            raise errors.invalid("mechanism", step.mechanism, bound, "change the plan")
+        return cls(scale=step.parameters["scale"], sensitivity=step.parameters["sensitivity"])
+
+
+class TrainingNoise(_Frozen):
+    """The noisy steps of DP-SGD, see `privacy.planned_mechanisms.DpSgd`."""
+
+    sampling_rate: validation.Rate
+    steps: validation.Count
+    noise_multiplier: validation.Positive
+
+    @classmethod
+    def planned(cls, step: GrantedStep) -> TrainingNoise:
+        """Return the noisy steps that a step may take.
+
+        Raises:
+            InvalidInput: the plan says that it runs something else.
+        """
+        if step.mechanism != "dp_sgd":
+            bound = f"is not dp_sgd, which {step.name} runs"
+            raise errors.invalid("mechanism", step.mechanism, bound, "change the plan")
+        return cls(**step.parameters)
 
 
 class Published(Document):

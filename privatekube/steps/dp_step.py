@@ -40,7 +40,7 @@ class Release:
 
 
 def run(
-    name: documents.StepName,
+    name: str,
     release: Callable[[documents.Grant], Release],
     *,
     grant: Path,
@@ -56,7 +56,7 @@ def run(
     that it kept.
 
     Args:
-        name: the step, or the one that this component replaces; it says which units the step runs on.
+        name: the step of the Grant's plan, which says on which units it runs.
         release: draws the noise that the Grant planned. It is called at most once.
         grant: path of the Grant.
         noisy_inputs: released values of earlier steps that this one reads. Never private data: their digests are
@@ -71,6 +71,7 @@ def run(
         InvalidInput: the Grant does not fit, an output cannot be written, or `release` has another number of contents.
     """
     granted = documents.read(documents.Grant, grant)
+    planned = granted.plan.step(name)
     inputs = tuple(documents.digest(path.read_bytes()) for path in (grant, *noisy_inputs))
     if is_finished(spend, claim=granted.claim, inputs=inputs, outputs=(*outputs, *private_outputs)):
         public_log.say("kept")
@@ -85,7 +86,7 @@ def run(
         used = documents.Spend(
             step=name,
             claim=granted.claim,
-            part=documents.PARTS[name],
+            part=planned.part,
             event=events.to_json(released.event),
             inputs=inputs,
             outputs=tuple(map(documents.digest, contents)),
@@ -127,15 +128,13 @@ def _is_kept(spend: documents.Spend, outputs: Sequence[Path]) -> bool:
     return spend.outputs == tuple(documents.digest(output.read_bytes()) for output in released)
 
 
-def _kept_spend(
-    staged: StagedRelease, *, step: documents.StepName, claim: str, inputs: tuple[str, ...]
-) -> documents.Spend | None:
+def _kept_spend(staged: StagedRelease, *, step: str, claim: str, inputs: tuple[str, ...]) -> documents.Spend | None:
     """Return the Spend of a release that this step drew before and may not have handed over; None if there is none."""
     spend = staged.spend()
     return spend if spend and (spend.step, spend.claim, spend.inputs) == (step, claim, inputs) else None
 
 
-def _require_payable(claim_id: str, step: documents.StepName, inputs: tuple[str, ...]) -> None:
+def _require_payable(claim_id: str, step: str, inputs: tuple[str, ...]) -> None:
     with connect.connect() as client:
         claim = client.get_claim(claim_id)
     paid_releases.require_first_release(claim, step)

@@ -55,6 +55,8 @@ class Writes:
 
 Artifact = Annotated[Path, Reads("Artifact")]
 """A file to read, such as a Grant or what carries noise."""
+Artifacts = Annotated[list[Path], Reads("Artifact")]
+"""Files to read of which a graph passes any number, each in an input of its own: see `kubeflow.repeated_inputs`."""
 Dataset = Annotated[Path, Reads("Dataset")]
 """Private data to read."""
 Model = Annotated[Path, Reads("Model")]

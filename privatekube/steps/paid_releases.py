@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from privatekube import errors
 from privatekube.client import run_demand
-from privatekube.privacy import arithmetic, budget, budget_text, event_text, events, planning
+from privatekube.privacy import arithmetic, budget, budget_text, event_text, plan
 from privatekube.resources import bounds
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -20,7 +20,7 @@ from privatekube.resources.requests import RegisterRequest
 from privatekube.resources.wire import common
 from privatekube.steps import documents
 
-APPROVAL = "allocate"
+APPROVAL = plan.APPROVAL
 """The step whose registration is the digest of the Grant."""
 _ROUNDING = 1e-9
 
@@ -103,13 +103,13 @@ def require_grant_of_claim(
     unit, bound = run_demand.privacy_unit(blocks)
     _require_equal("unit", granted.unit, unit)
     _require_equal("max_contribution", granted.max_contribution, bound)
-    _require_equal("sensitivity", granted.plan.sensitivity, bound)
 
 
 def require_planned_releases(granted: documents.Grant, releases: Mapping[str, RegisterRequest]) -> None:
     """Check that a claim's registrations are those of the Grant's plan: each step once, with its event and its inputs.
 
-    A step of the plan releases one file: of two, either could be published as the one that was paid for.
+    A step reads the Grant and what earlier steps of the plan released. It releases one file: of two, either could be
+    published as the one that was paid for.
 
     Args:
         granted: the Grant.
@@ -119,26 +119,19 @@ def require_planned_releases(granted: documents.Grant, releases: Mapping[str, Re
         BudgetExceeded: a step is missing or unknown, ran another mechanism, released several files, or read something
             else than was planned.
     """
-    _require_equal("registered steps", sorted(releases), sorted((APPROVAL, *documents.PARTS)))
+    _require_equal("registered steps", sorted(releases), sorted((APPROVAL, *granted.plan.names)))
     approved = releases[APPROVAL].outputs
-    earlier: tuple[str, ...] = ()
-    for step, event in planned_events(granted).items():
-        release = releases[step]
-        ran = json.loads(release.event or "null")
-        _require_equal(f"event of {step}", ran, events.to_json(event))
-        _require_equal(f"number of outputs of {step}", len(release.outputs), 1)
+    earlier: set[str] = set()
+    for step in granted.plan.steps:
+        release = releases[step.name]
+        _require_equal(f"event of {step.name}", json.loads(release.event or "null"), step.event)
+        _require_equal(f"number of outputs of {step.name}", len(release.outputs), 1)
         grant, *noisy = release.inputs or ("",)
-        if (grant,) != approved or (earlier and not noisy) or not set(noisy) <= set(earlier):
+        if (grant,) != approved or not set(noisy) <= earlier:
             raise errors.BudgetExceeded(
-                f"inputs of {step}: are not the Grant and what the step before it released; nothing is published"
+                f"inputs of {step.name}: are not the Grant and what earlier steps released; nothing is published"
             )
-        earlier = release.outputs
-
-
-def planned_events(granted: documents.Grant) -> dict[documents.StepName, events.DpEvent]:
-    """Return the event that the Grant plans for each step, in the order in which they run."""
-    plan = planning.RunPlan(**granted.plan.model_dump())
-    return {"dp_preprocess": plan.statistics, "dp_train": plan.training, "dp_evaluate": plan.evaluation}
+        earlier |= set(release.outputs)
 
 
 def require_registered(spends: Sequence[documents.Spend], releases: Mapping[str, RegisterRequest]) -> None:

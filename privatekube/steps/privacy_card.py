@@ -21,7 +21,7 @@ from privatekube.privacy import group_privacy
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.signature import Signature
 from privatekube.resources.statement import SignedStatement, Statement
-from privatekube.steps import documents
+from privatekube.steps import card_mechanisms, documents
 from privatekube.storage import local_files
 
 REVISION = "PRIVATEKUBE_REVISION"
@@ -31,6 +31,7 @@ NOT_STATED = "not stated"
 GROUP_SIZES = (2, 5, 10)
 """Numbers of units of one person for which a card states the guarantee."""
 
+_ACCOUNTANT = "the least of privacy loss distributions (PLD, dp_accounting), Renyi curves and pure epsilons"
 _LIBRARIES = ("dp-accounting", "opendp", "opacus", "torch")
 _UNITS = {
     PrivacyUnit.EVENT: "one review",
@@ -67,6 +68,7 @@ class Guarantee(_Part):
         epsilon: what the steps cost together, by the accountant, at `delta`.
         granted_epsilon: what the run was allowed to cost.
         accountant: how the cost of the steps was computed.
+        disjoint: the parts of the units that no unit has in common: steps on them compose in parallel.
         groups: for a person with several units.
     """
 
@@ -77,6 +79,7 @@ class Guarantee(_Part):
     delta: validation.Delta
     granted_epsilon: validation.Epsilon
     accountant: str
+    disjoint: tuple[str, ...]
     groups: tuple[GroupGuarantee, ...]
 
 
@@ -85,14 +88,14 @@ class StepMechanism(_Part):
 
     Args:
         step: its name.
-        data: the units that it ran on.
+        part: the units that it ran on: `all`, or one of the disjoint parts.
         mechanism: in words, with its sensitivity.
         sampling: how units are sampled.
         noise: its distribution and scale.
     """
 
-    step: documents.StepName
-    data: str
+    step: str
+    part: str
     mechanism: str
     sampling: str
     noise: str
@@ -103,15 +106,11 @@ class Hyperparameters(_Part):
 
     Args:
         training: settings of the training step.
-        steps: how many steps it took.
-        sampling_rate: the rate at which a unit joins a step.
         test_fraction: the share of users that were held out.
         chosen: how these values were chosen, as the run's arguments say.
     """
 
     training: documents.TrainingSettings
-    steps: validation.Count
-    sampling_rate: validation.Rate
     test_fraction: validation.OpenShare
     chosen: str
 
@@ -169,7 +168,7 @@ class PrivacyCard(_Part):
         signature: of the statement, which names the digest of `run`; None likewise.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run: RunFacts
     statement: Statement | None
     signature: Signature | None
@@ -213,7 +212,7 @@ def of_run(
         files: paths of the published files, by name.
         images: images of the steps, by step; only references with a digest are stated.
     """
-    plan, declared = grant.plan, grant.declared
+    declared = grant.declared
     guarantee = _guarantee(grant, receipt)
     return RunFacts(
         summary=tuple(_summary(grant, guarantee)),
@@ -225,8 +224,6 @@ def of_run(
         mechanisms=tuple(_mechanisms(grant)),
         hyperparameters=Hyperparameters(
             training=grant.training,
-            steps=plan.steps,
-            sampling_rate=plan.sampling_rate,
             test_fraction=grant.test_fraction,
             chosen=declared.hyperparameters_chosen,
         ),
@@ -288,10 +285,8 @@ def _guarantee(grant: documents.Grant, receipt: documents.Receipt) -> Guarantee:
         epsilon=receipt.epsilon,
         delta=receipt.delta,
         granted_epsilon=grant.epsilon,
-        accountant=(
-            "privacy loss distributions (PLD, dp_accounting); training and evaluation are on disjoint users and "
-            "compose in parallel, statistics in sequence with both"
-        ),
+        accountant=f"{_ACCOUNTANT}; {', '.join(card_mechanisms.parts(grant.plan))}",
+        disjoint=grant.plan.disjoint,
         groups=tuple(_group(receipt, size) for size in GROUP_SIZES),
     )
 
@@ -302,30 +297,9 @@ def _group(receipt: documents.Receipt, size: int) -> GroupGuarantee:
 
 
 def _mechanisms(grant: documents.Grant) -> Iterator[StepMechanism]:
-    plan = grant.plan
-    counts = f"L1 sensitivity {plan.sensitivity}"
-    yield StepMechanism(
-        step="dp_preprocess",
-        data="all users",
-        mechanism=f"counts per category and star, {counts}",
-        sampling="none",
-        noise=f"discrete Laplace (OpenDP), scale {plan.statistics_scale:.6g}",
-    )
-    yield StepMechanism(
-        step="dp_train",
-        data=f"training users, {1 - grant.test_fraction:.0%} by keyed hash",
-        mechanism=f"DP-SGD, {plan.steps} steps, each unit's gradient clipped to L2 norm "
-        f"{grant.training.max_grad_norm:.6g}",
-        sampling=f"Poisson, rate {plan.sampling_rate:.6g}",
-        noise=f"Gaussian from a stream cipher, noise multiplier {plan.noise_multiplier:.6g}",
-    )
-    yield StepMechanism(
-        step="dp_evaluate",
-        data=f"held-out users, {grant.test_fraction:.0%} by keyed hash",
-        mechanism=f"counts of correct and wrong predictions per class, {counts}",
-        sampling="none",
-        noise=f"discrete Laplace (OpenDP), scale {plan.evaluation_scale:.6g}",
-    )
+    for step in grant.plan.steps:
+        words = card_mechanisms.words(step)
+        yield StepMechanism(step=step.name, part=step.part, **words._asdict())
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -197,7 +197,7 @@ def test_a_plan_has_the_price_the_noise_of_each_step_what_is_left_and_how_many_s
     plan = json.loads(run(uri, "plan", *WHERE, "--set", "epsilon=0.1", "-o", "json"))
     assert plan["repetitions"] == 2
     assert plan["price"] == {"epsDel": {"epsilon": 0.1, "delta": 1e-9}}
-    assert plan["plan"]["statistics_scale"] == pytest.approx(200)
+    assert plan["plan"]["steps"]["dp_preprocess"]["scale"] == pytest.approx(200)
     for name, epsilon in (("leftBefore", 0.25), ("leftAfter", 0.15)):
         assert [left["epsDel"]["epsilon"] for left in plan[name].values()] == pytest.approx([epsilon, epsilon])
 

@@ -8,7 +8,8 @@ import pytest
 
 from privatekube import errors
 from privatekube.client import run_demand
-from privatekube.privacy import planning
+from privatekube.privacy import events
+from privatekube.privacy.accounting import Composition
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import matching
 from privatekube.resources.block import Dimension
@@ -16,12 +17,10 @@ from tests import builders
 
 
 def test_a_price_names_every_order_of_every_block() -> None:
-    plan = planning.plan_run(
-        epsilon=1.0, delta=1e-9, statistics_fraction=0.1, sampling_rate=0.1, steps=10, sensitivity=1
-    )
+    composition = Composition((events.discrete_laplace(20.0, 1),))
     curves = [RenyiCurve((2, 8), (1.0, 5.0)), RenyiCurve((2, 4, 16), (1.0, 2.0, 5.0))]
     blocks = [builders.block(f"b{number}", curve) for number, curve in enumerate(curves)]
-    price = run_demand.price(plan.composition, EpsilonDelta(1.0, 1e-9), blocks)
+    price = run_demand.price(composition, EpsilonDelta(1.0, 1e-9), blocks)
     assert price.orders == (2, 4, 8, 16)
     demands = matching.demand(builders.allocate(demand=price), blocks)
     assert [amount.orders for amount in demands.values()] == [curve.orders for curve in curves]

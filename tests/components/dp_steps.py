@@ -14,8 +14,9 @@ import torch
 
 from privatekube.client import connect
 from privatekube.data import block_file, columns
-from privatekube.privacy import mechanisms, planning
+from privatekube.privacy import events, mechanisms, solving
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy.solving import SolvedPlan, SolvedStep
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
@@ -31,14 +32,36 @@ HELD_OUT = (0, 3, 9)
 TRAINED = (1, 2, 4, 5)
 """Users on its training side."""
 
-PLAN = planning.RunPlan(
-    statistics_scale=20.0,
-    noise_multiplier=1.5,
-    sampling_rate=1.0,  # every unit is in every sample: what a step adds up depends on the data alone
-    steps=3,
-    evaluation_scale=5.0,
-    sensitivity=BOUND,
-)
+STEPS = 3
+"""Noisy steps of training in these tests."""
+
+
+def planned(
+    *, statistics: float = 20.0, training: float = 1.5, evaluation: float = 5.0, steps: int = STEPS
+) -> SolvedPlan:
+    """Return a plan with that noise; every unit is in every sample, so that sums depend on the data alone."""
+    counts = {"sensitivity": BOUND, "queries": 1}
+    parameters = {"sampling_rate": 1.0, "steps": steps, "noise_multiplier": training}
+    return SolvedPlan(
+        (
+            SolvedStep(
+                "dp_preprocess",
+                "all",
+                "discrete_laplace",
+                {"scale": statistics, **counts},
+                events.discrete_laplace(statistics, BOUND),
+            ),
+            SolvedStep("dp_train", "train", "dp_sgd", parameters, events.poisson_gaussian(1.0, training, steps)),
+            SolvedStep(
+                "dp_evaluate",
+                "test",
+                "discrete_laplace",
+                {"scale": evaluation, **counts},
+                events.discrete_laplace(evaluation, BOUND),
+            ),
+        ),
+        ("train", "test"),
+    )
 
 
 @dataclass
@@ -77,7 +100,7 @@ def reviews(user_days: Mapping[int, int]) -> columns.Reviews:
 
 
 @contextmanager
-def run_on(folder: Path, user_days: Mapping[int, int], *, plan: planning.RunPlan = PLAN) -> Iterator[Run]:
+def run_on(folder: Path, user_days: Mapping[int, int], *, plan: SolvedPlan | None = None) -> Iterator[Run]:
     """Yield a run that was granted one block of these reviews, and has downloaded it."""
     folder.mkdir()
     metadata = block_file.Metadata(
@@ -93,7 +116,7 @@ def run_on(folder: Path, user_days: Mapping[int, int], *, plan: planning.RunPlan
     uri = f"sqlite:///{folder}/state.db"
     with pytest.MonkeyPatch.context() as patch, connect.connect(uri) as client:
         patch.setenv(connect.STORE, uri)
-        patch.setattr(planning, "plan_run", lambda **_arguments: plan)
+        patch.setattr(solving, "solve", lambda _plan, **_target: plan or planned())
         client.create_blocks([PrivateDataBlock(ObjectMeta("b", "ns", annotations={CONTENT_DIGEST: digest}), spec)])
         run = Run(folder, client)
         run.allocate()

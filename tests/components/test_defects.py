@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from privatekube.data import block_file
-from privatekube.privacy import events, mechanisms, planning
+from privatekube.privacy import events, mechanisms, solving
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import dp_step, paid_releases
 from privatekube.training import dpsgd, evaluation, loop, randomness, split
 from tests.components import test_units
-from tests.privacy import test_planning
+from tests.privacy import test_solving
 from tests.reconcile.test_defects import Defect, require_noticed
 from tests.training import test_loop
 
@@ -71,14 +71,13 @@ def statistics_without_the_contribution_bound(patch: Patch) -> None:
     patch.setattr(block_file, "require_bound", lambda block, **_bound: None)
 
 
-def an_evaluation_scale_that_ignores_the_sensitivity(patch: Patch) -> None:
-    plan_run = planning.plan_run
+def an_evaluation_scale_that_ignores_the_price_of_training(patch: Patch) -> None:
+    following = solving._following_noise
 
-    def mutant(**named: Any) -> planning.RunPlan:
-        plan = plan_run(**named)
-        return replace(plan, evaluation_scale=plan.evaluation_scale / plan.sensitivity)
+    def mutant(*given: Any) -> dict[str, float]:
+        return {name: noise / 2 for name, noise in following(*given).items()}
 
-    patch.setattr(planning, "plan_run", mutant)
+    patch.setattr(solving, "_following_noise", mutant)
 
 
 def an_evaluation_at_another_scale_than_granted(patch: Patch) -> None:
@@ -179,9 +178,9 @@ DEFECTS = [
         "a user-day of three reviews is counted, where two are accounted for",
     ),
     Defect(
-        an_evaluation_scale_that_ignores_the_sensitivity,
-        lambda _folder: test_planning.test_evaluation_makes_no_renyi_order_dearer(3),
-        r"assert all\(e <= t for e, t in",
+        an_evaluation_scale_that_ignores_the_price_of_training,
+        lambda _folder: test_solving.test_a_free_step_on_another_part_raises_the_price_at_no_order(),
+        "a step on another part raises the price",
     ),
     Defect(
         an_evaluation_at_another_scale_than_granted,

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from privatekube.client import connect
-from privatekube.privacy import planning
+from privatekube.privacy import solving
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
-from tests.components.test_steps import Run, plan_run, synthetic_block
+from tests.components.test_steps import Run, solve, synthetic_block
 
-__all__ = ["plan_run"]
+__all__ = ["solve"]
 
 
 def published_card(folder: Path, monkeypatch: pytest.MonkeyPatch, *, day: int, n: int) -> dict[str, Any]:
@@ -44,8 +44,8 @@ def published_card(folder: Path, monkeypatch: pytest.MonkeyPatch, *, day: int, n
 
 
 def test_two_runs_on_different_data_publish_the_same_card_but_for_digests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan_run: Callable[..., planning.RunPlan]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solve: Callable[..., solving.SolvedPlan]
 ) -> None:
-    monkeypatch.setattr(planning, "plan_run", plan_run)
+    monkeypatch.setattr(solving, "solve", solve)
     first = published_card(tmp_path / "first", monkeypatch, day=0, n=200)
     assert first == published_card(tmp_path / "second", monkeypatch, day=3, n=171)

@@ -24,19 +24,20 @@ from components.dp_train.__main__ import dp_train
 from components.release.__main__ import release
 from components.upload.__main__ import upload
 from privatekube import errors
-from privatekube.client import connect
+from privatekube.client import connect, plan_file
 from privatekube.client.client import BudgetClient
 from privatekube.data import block_file, columns
 from privatekube.data.metadata import content_digest
-from privatekube.privacy import events, planning
+from privatekube.privacy import events, solving
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy.plan import Plan
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.steps import documents, dp_step
 from privatekube.training import checkpoint
-from tests import builders
+from tests import builders, shipped_plan
 from tests.steps.builders import DECLARED, TRAINING
 
 
@@ -95,6 +96,7 @@ class Run:
             "delta": 1e-9,
             "timeout_seconds": 5,
             "settle_after_seconds": 60,
+            "plan": shipped_plan.TEXT,
             "statistics_fraction": 0.05,
             "test_fraction": 0.3,
             "n_epochs": 1,
@@ -128,9 +130,8 @@ class Run:
         dp_evaluate(**{name: self.path(name) for name in names}, device="cpu", spend=self.path("s3"))
 
     def consume(self) -> documents.Receipt:
-        spends = {"spend_statistics": "s1", "spend_training": "s2", "spend_evaluation": "s3"}
-        paths = {name: self.path(file) for name, file in spends.items()}
-        consume(grant=self.path("grant"), receipt=self.path("receipt"), **paths)
+        spends = [self.path(name) for name in ("s1", "s2", "s3")]
+        consume(grant=self.path("grant"), spend=spends, receipt=self.path("receipt"))
         return documents.read(documents.Receipt, self.path("receipt"))
 
     def upload(self) -> Path:
@@ -145,21 +146,27 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def plan_run() -> Callable[..., planning.RunPlan]:
-    """`planning.plan_run`, which is slow, computing each plan once; the plan of most tests before they start."""
-    cached = functools.cache(planning.plan_run)
-    cached(epsilon=1.0, delta=1e-9, statistics_fraction=0.05, sampling_rate=0.5, steps=2, sensitivity=1)
+def solve() -> Callable[..., solving.SolvedPlan]:
+    """`solving.solve`, which is slow, computing each plan once; the plan of most tests before they start."""
+    cached = functools.cache(solving.solve)
+    plan = plan_file.parse(shipped_plan.TEXT, {"statistics_fraction": 0.05, "sampling_rate": 0.5, "n_epochs": 1})
+    assert isinstance(plan, Plan)
+    cached(plan, epsilon=1.0, delta=1e-9, max_contribution=1)
     return cached
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan_run: Callable[..., planning.RunPlan]) -> Iterator[Run]:
-    monkeypatch.setattr(planning, "plan_run", plan_run)
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solve: Callable[..., solving.SolvedPlan]) -> Iterator[Run]:
+    monkeypatch.setattr(solving, "solve", solve)
     uri = f"sqlite:///{tmp_path}/state.db"
     monkeypatch.setenv(connect.STORE, uri)
     with connect.connect(uri) as client:
         client.create_blocks([declared_block(tmp_path, day) for day in range(2)])
         yield Run(tmp_path, client)
+
+
+def _sensitivity(granted: documents.Grant) -> int:
+    return documents.CountNoise.planned(granted.plan.step("dp_evaluate")).sensitivity
 
 
 def committed(client: BudgetClient) -> list[float]:
@@ -178,6 +185,65 @@ def test_every_step_may_be_repeated_and_nothing_is_paid_or_released_twice(run: R
         assert {path: path.read_bytes() for path in run.path("").rglob("*") if path.is_file()} == before
     assert committed(run.client) == [1.0, 1.0]
     assert len(run.client.list_claims()) == 1
+
+
+def _release_as_planned(run: Run, granted: documents.Grant, name: str) -> None:
+    event = events.from_json(granted.plan.step(name).event)
+    dp_step.run(
+        name,
+        lambda _granted: dp_step.Release(event, (b"noisy",)),
+        grant=run.path("grant"),
+        outputs=(run.path(name),),
+        spend=run.path(f"{name}-spend"),
+    )
+
+
+OTHER_STEPS = """
+steps:
+  - {name: size, mechanism: discrete_laplace, sensitivity: 1, per: record, share: 0.5}
+  - {name: mean-stars, mechanism: gaussian, sensitivity: 5, part: some, share: free}
+disjoint: [some]
+"""
+
+
+def test_a_run_of_other_steps_is_planned_and_paid_by_the_same_components(run: Run) -> None:
+    granted = run.allocate(plan=OTHER_STEPS)
+    assert granted.plan.names == ("size", "mean-stars")
+    assert granted.plan.step("size").parameters == {"scale": 2.0, "sensitivity": 1, "queries": 1}
+    run.download()
+    for name in granted.plan.names:
+        _release_as_planned(run, granted, name)
+    with pytest.raises(errors.InvalidInput, match="step: 'dp_train' is not in the plan, which has size, mean-stars"):
+        dp_step.run(
+            "dp_train",
+            lambda _granted: dp_step.Release(events.composition(), ()),
+            grant=run.path("grant"),
+            outputs=(),
+            spend=run.path("s"),
+        )
+    spends = [run.path(f"{name}-spend") for name in reversed(granted.plan.names)]
+    with pytest.raises(errors.BudgetExceeded, match="spends: are of size, not of size, mean-stars"):
+        consume(grant=run.path("grant"), spend=spends[1:], receipt=run.path("receipt"))
+    consume(grant=run.path("grant"), spend=spends, receipt=run.path("receipt"))
+    paid = documents.read(documents.Receipt, run.path("receipt"))
+    assert [(spend.step, spend.part) for spend in paid.spends] == [("size", "all"), ("mean-stars", "some")]
+    assert 0.99 < paid.epsilon <= 1.0
+    assert committed(run.client) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ("demand: {epsDel: {epsilon: 1, delta: 1e-9}}", "plan: demands a budget without steps"),
+        ("steps: [{name: a, mechanism: magic}]", "plan: step a: mechanism: 'magic' is unknown"),
+        ("steps: [{name: a, mechanism: dp_sgd, epochs: $epochs}]", r"plan: \$epochs: is not an argument of the run"),
+        ("steps: [{name: a, mechanism: gaussian, sensitivity: 1, part: b}]", "plan: part: 'b' of step a is not decl"),
+    ],
+)
+def test_a_plan_that_is_wrong_is_refused_before_the_claim(run: Run, plan: str, message: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=message):
+        run.allocate(plan=plan)
+    assert run.client.list_claims() == []
 
 
 def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> None:
@@ -400,7 +466,7 @@ def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
         run.allocate()
     condition = {"attribute": "unit", "operation": "is", "stringValue": "user-day"}
     granted = run.allocate(conditions=[condition])
-    assert (granted.unit, granted.max_contribution, granted.plan.sensitivity) == ("user-day", 2, 2)
+    assert (granted.unit, granted.max_contribution, _sensitivity(granted)) == ("user-day", 2, 2)
 
 
 def test_users_over_all_days_are_planned_with_their_bound_and_claimed_over_one_range(run: Run) -> None:
@@ -420,7 +486,7 @@ def test_users_over_all_days_are_planned_with_their_bound_and_claimed_over_one_r
         run.allocate(conditions=[unit])
     later = {"attribute": "startTime", "operation": ">=", "numericValue": "30"}
     granted = run.allocate(conditions=[unit, later])
-    assert (granted.unit, granted.max_contribution, granted.plan.sensitivity) == ("user", 5, 5)
+    assert (granted.unit, granted.max_contribution, _sensitivity(granted)) == ("user", 5, 5)
 
 
 def test_the_model_is_trained_as_the_grant_says(run: Run) -> None:
@@ -451,7 +517,7 @@ def test_a_results_prefix_that_cannot_be_written_is_found_before_the_claim(run: 
         ({"training_memory": 1 << 20}, "the step dp_train has 0.0 GiB"),
         ({"learning_rate": 1e38}, "learning_rate: 1e\\+38 may move weights"),
         ({"vocab_size": 105}, "vocab_size: 105 is above the 104 token ids of the blocks; lower it"),
-        ({"statistics_fraction": 1e-13}, "statistics_fraction: 1e-13 gives counts noise of scale 1e\\+13"),
+        ({"statistics_fraction": 1e-13}, "plan: step dp_preprocess: share: 1e-13 must be a number from 1e-09 to 1"),
         ({"n_epochs": 600_000}, "n_epochs: 600000 takes 1,200,000 steps"),
         ({"prefix": "caf\udce9"}, "is not UTF-8 text"),
     ],

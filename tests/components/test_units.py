@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from privatekube.data import block_file, metadata
 from privatekube.privacy import events
 from privatekube.steps import documents
 from privatekube.training import split
-from tests.components.dp_steps import BOUND, HELD_OUT, PLAN, TRAINED, Inputs, recorded, run_on
+from tests.components.dp_steps import BOUND, HELD_OUT, STEPS, TRAINED, Inputs, planned, recorded, run_on
 from tests.components.test_steps import Run
 
 USER_DAYS = dict.fromkeys((*HELD_OUT, *TRAINED), BOUND)
@@ -83,7 +82,7 @@ def test_a_step_is_normalised_by_the_published_statistics_alone(tmp_path: Path) 
         patch.setattr(preprocess_program, "_statistics", told)
         run.preprocess()
         run.train()
-    assert inputs.batch_sizes == [0.7 * 10_000] * PLAN.steps, "the batch size is not that of the noisy counts"
+    assert inputs.batch_sizes == [0.7 * 10_000] * STEPS, "the batch size is not that of the noisy counts"
 
 
 def spent(run: Run, name: str) -> documents.Json:
@@ -103,7 +102,7 @@ def test_a_spend_states_the_noise_that_was_drawn(tmp_path: Path) -> None:
 
 
 def test_each_step_draws_the_noise_that_the_grant_planned(tmp_path: Path) -> None:
-    plan = replace(PLAN, statistics_scale=31.0, noise_multiplier=2.5, evaluation_scale=17.0, steps=2)
+    plan = planned(statistics=31.0, training=2.5, evaluation=17.0, steps=2)
     with run_on(tmp_path / "run", USER_DAYS, plan=plan) as run, recorded() as inputs:
         for step in (run.preprocess, run.train, run.evaluate):
             step()

@@ -138,7 +138,9 @@ def test_no_step_of_a_paid_run_releases_again_in_a_copy_of_its_folder(copy: Copy
 def test_a_paid_run_is_not_paid_again_and_its_receipt_is_the_same(copy: Copy) -> None:
     receipt = (copy.folder / "receipt").read_bytes()
     (copy.folder / "receipt").unlink()
-    copy.step("consume", "grant", *SPENDS.values(), "receipt")
+    spends = [word for name in SPENDS.values() for word in ("--spend", copy.path(name))]
+    words = ["--grant", copy.path("grant"), *spends, "--receipt", copy.path("receipt")]
+    copy.execute([sys.executable, "-m", "components.consume", *words])
     assert (copy.folder / "receipt").read_bytes() == receipt == copy.published["receipt.json"]
 
 

@@ -9,10 +9,11 @@ import pytest
 from privatekube import config
 from privatekube.data import declare
 from privatekube.forecast import repetitions
-from privatekube.privacy import budget, noisy_steps, planning
+from privatekube.privacy import budget
+from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
-from tests import builders
+from tests import builders, shipped_plan
 
 ARGUMENTS = Path(__file__).parents[2] / "arguments.yaml"
 
@@ -23,15 +24,10 @@ def block_of(accounting: str) -> PrivateDataBlock:
 
 
 @pytest.fixture(scope="module")
-def plan() -> planning.RunPlan:
+def plan() -> SolvedPlan:
     run = config.load_arguments(ARGUMENTS)
-    return planning.plan_run(
-        epsilon=1.0,
-        delta=1e-9,
-        statistics_fraction=run.statistics_fraction,
-        sampling_rate=run.sampling_rate,
-        steps=noisy_steps.of_epochs(run.n_epochs, run.sampling_rate),
-        sensitivity=1,
+    return shipped_plan.solved(
+        statistics_fraction=run.statistics_fraction, sampling_rate=run.sampling_rate, n_epochs=run.n_epochs
     )
 
 
@@ -44,7 +40,7 @@ def granted_one_by_one(block: PrivateDataBlock, price: budget.PrivacyBudget) -> 
 
 
 def test_seven_times_as_many_epsilon_one_runs_fit_in_renyi_as_in_epsilon_delta_accounting(
-    plan: planning.RunPlan,
+    plan: SolvedPlan,
 ) -> None:
     renyi, epsdel = block_of("renyi"), block_of("epsdel")
     curve, pair = plan.composition.renyi(), budget.EpsilonDelta(1.0, 1e-9)

@@ -82,7 +82,8 @@ def test_every_step_is_limited_and_a_gpu_is_requested_where_the_model_runs(compi
 
 def test_the_parameters_are_the_run_arguments(compiled: dict[str, Any]) -> None:
     kinds = {"str": "STRING", "float": "NUMBER_DOUBLE", "int": "NUMBER_INTEGER", "list": "LIST"}
-    expected = {name: kinds[type(value).__name__] for name, value in config.RunArguments().model_dump().items()}
+    run = config.load_arguments(ROOT / "arguments.yaml")
+    expected = {name: kinds[type(value).__name__] for name, value in run.model_dump().items()}
     parameters = compiled["root"]["inputDefinitions"]["parameters"]
     assert {name: parameter["parameterType"] for name, parameter in parameters.items()} == expected
 

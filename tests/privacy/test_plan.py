@@ -50,6 +50,11 @@ def test_a_malformed_name_is_refused(name: object) -> None:
         PlannedStep(name, COUNT)  # type: ignore[arg-type]
 
 
+def test_the_name_under_which_a_grant_is_registered_is_refused() -> None:
+    with pytest.raises(errors.InvalidInput, match="name: 'allocate' stands for the approval of a run"):
+        step("allocate")
+
+
 @pytest.mark.parametrize("share", [0, -0.1, 1.01, float("nan"), True, "half"])
 def test_a_share_that_is_not_a_fraction_is_refused(share: object) -> None:
     with pytest.raises(errors.InvalidInput, match="share: "):

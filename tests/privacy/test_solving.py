@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privatekube import errors
-from privatekube.client import plan_file
-from privatekube.privacy import accounting, events, planning, solving
+from privatekube.privacy import accounting, events, solving
 from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_mechanisms import DpSgd, Event, Mechanism, SelectFromMany
 from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace, Per
+from tests import shipped_plan
 
-SHIPPED = Path(__file__).parents[2] / "pipelines" / "plan.yaml"
 DELTA = 1e-9
 TRAINING = DpSgd(sampling_rate=0.1, steps=20)
 
@@ -30,25 +28,27 @@ def solved(plan: Plan, epsilon: float = 1.0, **more: int) -> solving.SolvedPlan:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epsilon", [0.3, 1.0, 3.0])
-@pytest.mark.parametrize("sensitivity", [1, 4])
-def test_the_shipped_pipeline_has_the_same_noise_as_before_it_was_a_plan(epsilon: float, sensitivity: int) -> None:
-    shipped = plan_file.read(SHIPPED, {"statistics_fraction": 0.05, "sampling_rate": 0.2, "n_epochs": 15})
-    assert isinstance(shipped, Plan)
-    made = solved(shipped, epsilon, max_contribution=sensitivity)
-    before = planning.plan_run(
-        epsilon=epsilon,
-        delta=DELTA,
-        statistics_fraction=0.05,
-        sampling_rate=0.2,
-        steps=75,
-        sensitivity=sensitivity,
-    )
-    assert made.step("dp_preprocess").parameters["scale"] == pytest.approx(before.statistics_scale, rel=1e-12)
-    assert made.step("dp_train").parameters["noise_multiplier"] == pytest.approx(before.noise_multiplier, rel=1e-12)
-    assert made.step("dp_evaluate").parameters["scale"] == pytest.approx(before.evaluation_scale, rel=1e-12)
+@pytest.mark.parametrize(
+    ("epsilon", "sensitivity", "statistics", "training", "evaluation"),
+    [
+        (0.3, 1, 66.66666666666667, 31.297825653601652, 18.06035368597403),
+        (0.3, 4, 266.6666666666667, 31.294800749504752, 71.61872949940205),
+        (1.0, 1, 20.0, 10.060942069712345, 5.779267554553305),
+        (1.0, 4, 80.0, 10.05778331237719, 22.51452343417693),
+        (3.0, 1, 6.666666666666666, 3.760139217204825, 2.092046622133115),
+        (3.0, 4, 26.666666666666664, 3.756952593512407, 7.82220317341887),
+    ],
+)
+def test_the_shipped_pipeline_has_the_same_noise_as_before_it_was_a_plan_in_a_file(
+    epsilon: float, sensitivity: int, statistics: float, training: float, evaluation: float
+) -> None:
+    made = shipped_plan.solved(epsilon=epsilon, max_contribution=sensitivity)
+    assert made.step("dp_preprocess").parameters["scale"] == pytest.approx(statistics, rel=1e-9)
+    assert made.step("dp_train").parameters["noise_multiplier"] == pytest.approx(training, rel=1e-9)
+    assert made.step("dp_train").parameters["steps"] == 75
+    assert made.step("dp_evaluate").parameters["scale"] == pytest.approx(evaluation, rel=1e-9)
     assert made.step("dp_evaluate").parameters["sensitivity"] == sensitivity
-    assert made.composition.epsilon(DELTA) == pytest.approx(before.composition.epsilon(DELTA), rel=1e-12)
+    assert 0.995 * epsilon < made.composition.epsilon(DELTA) <= epsilon
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_shares_that_are_all_of_the_target_fit_it() -> None:
 
 
 @pytest.mark.slow
-def test_a_free_step_on_another_part_raises_the_price_at_no_order_and_has_no_more_noise_than_that_needs() -> None:
+def test_a_free_step_on_another_part_raises_the_price_at_no_order() -> None:
     steps = (
         PlannedStep("train", TRAINING, part="train"),
         PlannedStep("count", DiscreteLaplace(sensitivity=1, per=Per.RECORD), part="test"),
@@ -123,7 +123,7 @@ def test_a_free_step_on_another_part_raises_the_price_at_no_order_and_has_no_mor
     )
     made = solved(Plan(steps, ("train", "test", "third")), max_contribution=2)
     price = accounting.renyi_cost(made.step("train").event)
-    assert made.composition.renyi() == price
+    assert made.composition.renyi() == price, "a step on another part raises the price"
     for name, less in (("count", events.discrete_laplace), ("release", None)):
         step = made.step(name)
         noise = step.parameters["scale"] * 0.99

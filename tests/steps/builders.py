@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from privatekube.privacy import events
 from privatekube.steps import documents
 
 TRAINING: dict[str, Any] = {
@@ -23,16 +24,37 @@ DECLARED = {"organisation": "Example", "purpose": "a test", "hyperparameters_cho
 """What a run states about itself."""
 
 
+def plan(sensitivity: int = 1) -> dict[str, Any]:
+    """The plan of the shipped pipeline with some noise, as a Grant states it."""
+    counts = {"mechanism": "discrete_laplace"}
+    training = {"sampling_rate": 0.1, "steps": 20, "noise_multiplier": 1.2}
+    return {
+        "steps": [
+            {"name": "dp_preprocess", "part": "all", **counts, **_counts(20.0, sensitivity)},
+            {
+                "name": "dp_train",
+                "part": "train",
+                "mechanism": "dp_sgd",
+                "parameters": training,
+                "event": events.to_json(events.poisson_gaussian(0.1, 1.2, 20)),
+            },
+            {"name": "dp_evaluate", "part": "test", **counts, **_counts(5.0, sensitivity)},
+        ],
+        "disjoint": ["train", "test"],
+    }
+
+
+def _counts(scale: float, sensitivity: int) -> dict[str, Any]:
+    event = events.to_json(events.discrete_laplace(scale, sensitivity))
+    return {"parameters": {"scale": scale, "sensitivity": sensitivity, "queries": 1}, "event": event}
+
+
+STEPS = ("dp_preprocess", "dp_train", "dp_evaluate")
+"""The steps of that plan."""
+
+
 def grant(**changes: Any) -> documents.Grant:
     """A Grant of one block, with changed fields."""
-    plan = {
-        "statistics_scale": 20.0,
-        "noise_multiplier": 1.2,
-        "sampling_rate": 0.1,
-        "steps": 20,
-        "evaluation_scale": 5.0,
-        "sensitivity": 1,
-    }
     fields: dict[str, Any] = {
         "run_id": "r1",
         "claim": "ns/run-r1",
@@ -41,7 +63,7 @@ def grant(**changes: Any) -> documents.Grant:
         "unit": "event",
         "max_contribution": 1,
         "test_fraction": 0.2,
-        "plan": plan,
+        "plan": plan(),
         "training": TRAINING,
         "declared": DECLARED,
         "blocks": [{"id": "ns/a", "uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}],

@@ -53,7 +53,20 @@ def test_help_tells_what_a_component_does_and_takes() -> None:
         [sys.executable, "-m", "components.consume", "--help"], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert "Commit the Grant's budget" in done.stdout
-    assert "--spend-training" in done.stdout
+    assert "--spend" in done.stdout
+
+
+def test_a_list_of_files_takes_its_flag_once_for_each_and_at_least_once() -> None:
+    def pay(*, grant: Path, spend: Annotated[list[Path], "a mark"]) -> None: ...
+
+    words = ["--spend", "a", "--grant", "g", "--spend", "b"]
+    assert arguments.parse(pay, words) == {"grant": Path("g"), "spend": [Path("a"), Path("b")]}
+    with pytest.raises(errors.InvalidInput, match="spend: missing"):
+        arguments.parse(pay, ["--grant", "g"])
+    with pytest.raises(errors.InvalidInput, match="--spend needs a value"):
+        arguments.parse(pay, ["--grant", "g", "--spend"])
+    with pytest.raises(errors.InvalidInput, match="--grant is given twice"):
+        arguments.parse(pay, [*words, "--grant", "h"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from privatekube import errors
-from privatekube.privacy import planning
+from privatekube.privacy import events
+from privatekube.privacy.solving import SolvedPlan, SolvedStep
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import documents
-from tests.steps.builders import grant
+from tests.steps.builders import grant, plan
 
 NOISE = documents.CountNoise(scale=20.0, sensitivity=1)
 ESTIMATE = documents.Estimate(estimate=0.5, low=0.25, high=0.75)
@@ -28,7 +29,7 @@ def test_a_document_survives_writing_and_reading(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 1}, r"Grant: schema_version: 1 must be 2.*; start a new run"),
+        ({"schema_version": 1}, r"Grant: schema_version: 1 must be 3.*; start a new run"),
         ({"epsilon": 0}, r"epsilon: 0 must be greater than 0"),
         ({"delta": 1}, r"delta: 1 must be less than 1"),
         ({"unit": "household"}, r"unit: 'household'"),
@@ -53,22 +54,43 @@ def test_a_missing_file_text_that_is_not_json_and_a_folder_are_refused(tmp_path:
         documents.read(documents.Grant, tmp_path)
 
 
-def test_the_grant_has_every_field_of_the_plan() -> None:
-    plan = planning.RunPlan(
-        statistics_scale=20.0,
-        noise_multiplier=1.2,
-        sampling_rate=0.1,
-        steps=20,
-        evaluation_scale=5.0,
-        sensitivity=1,
+def test_the_grant_states_the_solved_plan() -> None:
+    counts, training = events.discrete_laplace(20.0, 1), events.poisson_gaussian(0.1, 1.2, 20)
+    evaluation = events.discrete_laplace(5.0, 1)
+    noise = {"sensitivity": 1, "queries": 1}
+    steps = (
+        SolvedStep("dp_preprocess", "all", "discrete_laplace", {"scale": 20.0, **noise}, counts),
+        SolvedStep(
+            "dp_train", "train", "dp_sgd", {"sampling_rate": 0.1, "steps": 20, "noise_multiplier": 1.2}, training
+        ),
+        SolvedStep("dp_evaluate", "test", "discrete_laplace", {"scale": 5.0, **noise}, evaluation),
     )
-    assert documents.PlannedNoise.of(plan) == grant().plan
+    assert documents.GrantedPlan.of(SolvedPlan(steps, ("train", "test"))) == grant().plan
+
+
+def test_a_plan_that_names_a_step_twice_or_a_part_that_is_not_disjoint_is_refused() -> None:
+    first, *_ = plan()["steps"]
+    for steps, message in (([first, first], "given twice"), ([{**first, "part": "x"}], "not declared disjoint")):
+        with pytest.raises(errors.InvalidInput, match=message):
+            grant(plan={"steps": steps})
+
+
+def test_noise_is_read_of_a_step_that_runs_such_a_mechanism_alone() -> None:
+    planned = grant().plan
+    assert documents.CountNoise.planned(planned.step("dp_evaluate")).scale == 5.0
+    assert documents.TrainingNoise.planned(planned.step("dp_train")).steps == 20
+    with pytest.raises(errors.InvalidInput, match="'dp_sgd' is not one query with discrete Laplace noise"):
+        documents.CountNoise.planned(planned.step("dp_train"))
+    with pytest.raises(errors.InvalidInput, match="'discrete_laplace' is not dp_sgd, which dp_evaluate runs"):
+        documents.TrainingNoise.planned(planned.step("dp_evaluate"))
+    with pytest.raises(errors.InvalidInput, match="step: 'other' is not in the plan, which has dp_preprocess, dp_tr"):
+        planned.step("other")
 
 
 def test_the_json_of_statistics_is_fixed() -> None:
     statistics = documents.Statistics(counts={"a": {"1": -3, "2": 5}}, noise=NOISE, unit=PrivacyUnit.USER_DAY)
     assert json.loads(documents.encode(statistics)) == {
-        "schema_version": 2,
+        "schema_version": 3,
         "counts": {"a": {"1": -3, "2": 5}},
         "noise": {"mechanism": "discrete Laplace", "scale": 20.0, "sensitivity": 1},
         "unit": "user-day",
@@ -81,7 +103,7 @@ def test_the_json_of_metrics_is_fixed_and_leaves_out_what_a_component_does_not_m
     estimate = {"estimate": 0.5, "low": 0.25, "high": 0.75}
     few = documents.Metrics(accuracy=ESTIMATE, task="product", model="lstm", noise=NOISE)
     json_of_few = {
-        "schema_version": 2,
+        "schema_version": 3,
         "accuracy": estimate,
         "task": "product",
         "model": "lstm",

@@ -86,7 +86,7 @@ def test_the_outputs_and_the_spend_are_written_and_registered(client: BudgetClie
     assert content.read_bytes() == b"bytes1"
     inputs = [digest(paths["grant"]), digest(paths["noisy_inputs"][0])]
     assert json.loads(paths["spend"].read_text()) == {
-        "schema_version": 2,
+        "schema_version": 3,
         "step": "dp_evaluate",
         "claim": CLAIM,
         "part": "test",
