@@ -12,7 +12,15 @@ from typing import TypeVar
 
 from privatekube import errors
 from privatekube.lint.graph import ROLES, Graph, Output, Step
-from privatekube.lint.package import ArtifactSpec, ComponentSpec, Container, Dag, PipelineSpec, TaskInput, TaskSpec
+from privatekube.lint.pipeline_spec import (
+    ArtifactSpec,
+    ComponentSpec,
+    Container,
+    Dag,
+    PipelineSpec,
+    TaskInput,
+    TaskSpec,
+)
 
 MOST_STEPS = 1_000
 """How many tasks a pipeline may have; Kubeflow's workflows hold fewer."""
