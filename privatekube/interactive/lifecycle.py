@@ -162,6 +162,7 @@ class Lifecycle:
         Raises:
             InvalidInput: the run has ended, or its data was not opened.
             BudgetExceeded: something else was registered under the claim.
+            StoreBusy: the control plane did not answer; call it again, or the control plane settles the claim later.
         """
         self._require_opened()
         epsilon = self._begun.payment.epsilon(self._charges)

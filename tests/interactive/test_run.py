@@ -182,6 +182,7 @@ def test_what_another_program_registers_under_the_claim_is_not_paid_as_this_run(
             run.consume()
     assert run.receipt is None
     assert committed(client) == EVERYTHING
+    assert [entry.mechanisms for entry in client.ledger()] == [(), ()]  # spent, and not as a payment of this run
 
 
 @pytest.mark.parametrize(

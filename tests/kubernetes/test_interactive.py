@@ -12,6 +12,8 @@ from privatekube.interactive import connect
 from privatekube.interactive.client import RunClient
 from privatekube.interactive.run import Run
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.privacy.plan import Plan, PlannedStep
+from privatekube.privacy.planned_queries import DiscreteLaplace, Per
 from privatekube.resources import transitions
 from tests.interactive import builders
 from tests.kubernetes.apiserver import ApiServer
@@ -71,7 +73,12 @@ def test_a_run_is_paid_or_settled_by_whether_it_was_opened(
         assert run.receipt is not None
         assert run.receipt.committed == {"ns/day-0": {"epsDel": {"epsilon": 1.0, "delta": 1e-9}}}
         assert committed() == [one]
+        plan = Plan((PlannedStep("statistics", DiscreteLaplace(sensitivity=1, per=Per.RECORD)),))
+        with client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns", plan=plan) as planned:
+            planned.count("statistics", planned.open().reviews.stars, keys=range(1, 6))
+        assert planned.receipt is not None
+        assert committed() == [one, one]
         failing = client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns")
         with pytest.raises(FailureError):
             fail_in(failing)
-        assert committed() == [one, one]
+        assert committed() == [one, one, one]
