@@ -79,6 +79,9 @@ def test_reviews_are_read_by_the_same_function(tmp_path: Path) -> None:
     assert read.cut == review_blocks.metadata().cut
     with pytest.raises(errors.CorruptData, match="is not a privatekube-table/1 file"):
         block_file.decode((tmp_path / "r.h5").read_bytes(), name="r.h5")
+    path, _ = written(tmp_path, table(tmp_path))
+    with pytest.raises(errors.CorruptData, match="is a privatekube-table/1 file, not one of reviews; claim blocks of"):
+        review_file.read(path)
 
 
 @pytest.mark.parametrize(
