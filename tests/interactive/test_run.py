@@ -18,7 +18,10 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.privacy.mechanisms import Released
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import RegisterRequest
+from privatekube.store.base import R
+from privatekube.store.memory import MemoryStore
 from tests.interactive import builders
 
 ONE = EpsilonDelta(1.0, 1e-9)
@@ -176,7 +179,7 @@ def test_a_mechanism_that_is_not_pure_needs_a_delta(client: RunClient) -> None:
 
 def test_what_another_program_registers_under_the_claim_is_not_paid_as_this_run(client: RunClient) -> None:
     with claimed(client) as run:
-        run.open()
+        run.count("stars", run.open().reviews.stars, keys=KEYS, epsilon=0.5)
         client.register_release(run.claim, RegisterRequest("other", (f"sha256:{1:064x}",), event="noise"))
         with pytest.raises(errors.BudgetExceeded, match="other was registered under it by another program"):
             run.consume()
@@ -409,3 +412,21 @@ def test_pure_mechanisms_need_no_delta(client: RunClient) -> None:
     assert committed(client) == [EpsilonDelta(1.0, 0.0)] * 2
     assert run.receipt is not None
     assert run.receipt.delta == 0
+
+
+class RefusesRegistrations(MemoryStore):
+    """A store that fails whenever a claim registers something."""
+
+    def update(self, resource: R) -> R:
+        if isinstance(resource, PrivacyBudgetClaim) and isinstance(resource.spec.requests[-1].action, RegisterRequest):
+            raise errors.StoreBusy("store: is busy")
+        return super().update(resource)
+
+
+def test_a_run_that_cannot_be_approved_gives_its_budget_back(tmp_path: Path) -> None:
+    with RunClient(RefusesRegistrations()) as client:
+        client.create_blocks([builders.block(tmp_path)])
+        with pytest.raises(errors.StoreBusy, match="store: is busy"), claimed(client):
+            pytest.fail("was approved")
+        assert committed(client) == [EpsilonDelta(0.0)]
+        assert len(client.list_claims()) == 1
