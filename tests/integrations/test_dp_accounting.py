@@ -32,6 +32,9 @@ def composed(*parts: DpEvent) -> DpEvent:
         (dp_events.SelfComposedDpEvent(STEP, 30), PLANNED),
         (composed(*[STEP] * 30), PLANNED),
         (composed(composed(dp_events.SelfComposedDpEvent(STEP, 10)), dp_events.SelfComposedDpEvent(STEP, 20)), PLANNED),
+        (dp_events.SelfComposedDpEvent(dp_events.SelfComposedDpEvent(STEP, 10), 3), PLANNED),
+        (dp_events.SelfComposedDpEvent(composed(STEP, STEP), 15), PLANNED),
+        (dp_events.PoissonSampledDpEvent(1.0, dp_events.LaplaceDpEvent(3.0)), events.laplace(3.0)),
         (composed(dp_events.NoOpDpEvent(), dp_events.SelfComposedDpEvent(STEP, 30)), PLANNED),
         (
             dp_events.SelfComposedDpEvent(dp_events.PoissonSampledDpEvent(1.0, GAUSSIAN), 3),
@@ -55,6 +58,7 @@ def test_an_event_of_another_library_has_one_form(event: DpEvent, same: DpEvent)
         composed(GAUSSIAN, dp_events.LaplaceDpEvent(4.0), dp_events.SelfComposedDpEvent(STEP, 5)),
         dp_events.SelfComposedDpEvent(dp_events.PoissonSampledDpEvent(0.1, composed(GAUSSIAN, GAUSSIAN)), 7),
         dp_events.PoissonSampledDpEvent(0.1, composed(GAUSSIAN, dp_events.GaussianDpEvent(3.0))),
+        dp_events.PoissonSampledDpEvent(0.1, dp_events.SelfComposedDpEvent(GAUSSIAN, 4)),
         dp_events.RepeatAndSelectDpEvent(composed(GAUSSIAN, GAUSSIAN), 5.0, 1.0),
         dp_events.ZCDpEvent(0.05, 0.01),
     ],
