@@ -343,6 +343,10 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
         (("get", "blocks", "-o", "xml"), "xml"),
         (("policy", "--order", "rr"), "'rr' with unlock 'all'"),
         (("simulate", "/nowhere.json"), "cannot be read"),
+        (("init", "components"), "directory: 'components' is not empty; name one that does not exist"),
+        (("init", "README.md"), "README.md"),
+        (("component", "check", "docs"), "component: 'docs' holds no component.yaml; generate it"),
+        (("component", "generate", "docs"), "module: 'docs' is not"),
         (("lint", "arguments.yaml"), "arguments.yaml: has no root, so it is not a compiled pipeline; compile the"),
     ],
 )

@@ -6,14 +6,16 @@
 import sys
 from pathlib import Path
 
-from kfp import components, dsl
-
 from privatekube import config, entrypoint, errors
-from privatekube.client import plan_file
-from privatekube.data.tables import schema
-from privatekube.data.tables.layout import Category
-from privatekube.kubeflow import own_pipeline, submit
-from privatekube.privacy.plan import Plan
+
+with entrypoint.imports_of("pipeline"):
+    from kfp import components, dsl
+
+    from privatekube.client import plan_file
+    from privatekube.data.tables import schema
+    from privatekube.data.tables.layout import Category
+    from privatekube.kubeflow import own_pipeline, submit
+    from privatekube.privacy.plan import Plan
 
 PROJECT = Path(__file__).resolve().parent
 STEPS = ("count_columns",)
