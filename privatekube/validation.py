@@ -35,11 +35,17 @@ def first_fault(error: pydantic.ValidationError) -> str:
         return f"{name}: missing; give it a value"
     if fault["type"] == "extra_forbidden":
         return f"{name}: unknown; remove it or correct its name"
+    bound = re.sub(r"^(Value error, |\w+ should (?=\w))", _must, fault["msg"])
+    if "; " not in bound:
+        bound += "; change it"
+    if not fault["loc"] and fault["type"] == "value_error":  # a rule over several values, which its text names
+        return bound
+    if fault["type"] == "union_tag_invalid":
+        return f"{name}: {fault['ctx']['tag']!r} is not one of {fault['ctx']['expected_tags']}; choose one"
     value = repr(fault["input"])
     if len(value) > _SHOWN_CHARACTERS:
         value = value[: _SHOWN_CHARACTERS - 3] + "..."
-    bound = re.sub(r"^(Value error, |\w+ should (?=\w))", _must, fault["msg"])
-    return f"{name}: {value} {bound}; change it"
+    return f"{name}: {value} {bound}"
 
 
 def require_type(name: str, value: object, kind: type | UnionType) -> None:

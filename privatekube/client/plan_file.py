@@ -87,7 +87,7 @@ def _step(document: object, position: int) -> PlannedStep:
         others = {key: value for key, value in document.items() if key not in _STEP_KEYS}
         return PlannedStep(
             name=document["name"],
-            mechanism=_mechanism(document.get("mechanism"), others),
+            mechanism=_mechanism(document.get("mechanism"), others, beside=_STEP_KEYS),
             part=document.get("part", ALL),
             share=_share(document.get("share", FREE)),
         )
@@ -99,16 +99,17 @@ def _share(value: Any) -> float | None:
     return None if value == FREE else value
 
 
-def _mechanism(name: object, values: Mapping[str, Any]) -> Mechanism:
+def _mechanism(name: object, values: Mapping[str, Any], *, beside: tuple[str, ...]) -> Mechanism:
+    """Return a mechanism from its values; `beside` are the keys that may stand beside them."""
     if not isinstance(name, str) or name not in MECHANISMS:
         raise errors.invalid("mechanism", name, f"is unknown; known are {', '.join(MECHANISMS)}", "choose one of them")
     kind = MECHANISMS[name]
     if kind is Event:
-        _require_all(values, ("event",), required=("event",))
+        _require_all(values, (*beside, "event"), required=("event",))
         return Event(events.from_json(values["event"]))
     known = inspect.signature(kind).parameters
     required = [key for key, parameter in known.items() if parameter.default is parameter.empty]
-    _require_all(values, known, required=required)
+    _require_all(values, (*beside, *known), required=required)
     if kind is SelectFromMany:
         trial = tuple(_trial(item) for item in _items(values, "trial"))
         return SelectFromMany(**{**values, "trial": trial})
@@ -118,7 +119,8 @@ def _mechanism(name: object, values: Mapping[str, Any]) -> Mechanism:
 def _trial(document: object) -> Mechanism:
     if not isinstance(document, Mapping):
         raise errors.invalid("trial", document, "is not a mechanism", "write `mechanism: name` and its values")
-    return _mechanism(document.get("mechanism"), {key: item for key, item in document.items() if key != "mechanism"})
+    values = {key: item for key, item in document.items() if key != "mechanism"}
+    return _mechanism(document.get("mechanism"), values, beside=("mechanism",))
 
 
 def _items(document: Mapping[str, Any], key: str) -> list[Any]:

@@ -90,7 +90,7 @@ def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudg
     if not epsilon > 0:
         raise errors.invalid("epsilon", epsilon, "must be greater than 0", "a block needs a budget: set --epsilon 10")
     if not 0 < delta < 1:
-        raise errors.invalid("delta", delta, "must lie in (0, 1)", "set it well below one over the number of reviews")
+        raise errors.invalid("delta", delta, "must lie in (0, 1)", "set it well below one over the number of records")
     if accounting not in ACCOUNTINGS:
         raise errors.invalid("accounting", accounting, f"is not one of {', '.join(ACCOUNTINGS)}", "choose one")
     whole = EpsilonDelta(epsilon, delta)

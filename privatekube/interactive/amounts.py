@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from itertools import islice
 from typing import TypeVar
 
 from privatekube import errors
 
 T = TypeVar("T")
 Key = TypeVar("Key", bound=Hashable)
+
+_MOST_KEYS = 1_000_000
 
 
 def positive(name: str, value: object) -> float:
@@ -28,14 +31,32 @@ def public_keys(keys: Iterable[Key]) -> list[Key]:
     """Return the keys to release.
 
     Raises:
-        InvalidInput: there are none, or they are not a collection of values that can be counted.
+        InvalidInput: there are none or too many, or they are not a collection of values that can be counted.
     """
     if not isinstance(keys, Iterable) or isinstance(keys, str | bytes):
         raise errors.invalid("keys", keys, "must be a list of the public keys", "pass one, such as range(5)")
-    public = list(plain(keys))
+    public = list(islice(plain(keys), _MOST_KEYS + 1))
+    if len(public) > _MOST_KEYS:
+        raise errors.InvalidInput(
+            f"keys: are more than {_MOST_KEYS:,}; release fewer counts, such as of ranges of keys"
+        )
     if not public or not all(isinstance(key, Hashable) for key in public):
         raise errors.invalid("keys", public, "must be one or more values that can be counted", "pass numbers or texts")
     return public
+
+
+def column(values: Iterable[T], *, number_of_records: int) -> list[T]:
+    """Return the values of a column of the opened records.
+
+    A unit with more values than records would move the result farther than its noise covers.
+
+    Raises:
+        InvalidInput: it is not a column, or it has more values than there are records; their number is private.
+    """
+    listed = list(islice(plain(values), number_of_records + 1))
+    if len(listed) > number_of_records:
+        raise errors.InvalidInput("column: has more values than there are records; pass at most one for each record")
+    return listed
 
 
 def occurrences(labels: Iterable[Key]) -> Counter[Key]:

@@ -46,6 +46,7 @@ class Lifecycle:
         self._run_id = secrets.token_hex(6)
         self._obtained: Obtained | None = None
         self._is_opened = self._has_ended = False
+        self._number_of_records = 0
         self._spends: list[documents.Spend] = []
         self._charges: list[Charge] = []
         self._receipt: documents.Receipt | None = None
@@ -112,7 +113,9 @@ class Lifecycle:
         self._require_unopened()
         contents = claiming.checked_blocks(self._approval)
         self._mark_opened()
-        return claiming.merged(self._approval, contents)
+        block = claiming.merged(self._approval, contents)
+        self._number_of_records = len(block.reviews.time)
+        return block
 
     def open_table(self) -> TableBlock:
         """Return the records of all blocks of a table that was declared by a schema; otherwise as `open`.
@@ -128,7 +131,9 @@ class Lifecycle:
         self._require_unopened()
         contents = claiming.checked_tables(self._approval)
         self._mark_opened()
-        return claiming.merged_tables(self._approval, contents)
+        block = claiming.merged_tables(self._approval, contents)
+        self._number_of_records = len(block.table.time)
+        return block
 
     def spend(self, step: str, event: DpEvent, outputs: Sequence[bytes], *, delta: float = 0.0) -> documents.Spend:
         """Register what a mechanism of your own released, before it leaves this program.

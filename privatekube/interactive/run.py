@@ -60,7 +60,8 @@ class Run(Lifecycle):
 
         Args:
             step: name of the release, once per run; with a plan, of the step.
-            labels: one for each record, such as a column; records with a label that is not in `keys` are not counted.
+            labels: at most one for each record, such as a column; records with a label that is not in `keys` are not
+                counted.
             keys: the public labels to count, fixed without looking at the data.
             epsilon: what it costs; None with a plan, which states it. The sensitivity is the contribution bound.
 
@@ -75,7 +76,7 @@ class Run(Lifecycle):
         public, sensitivity = amounts.public_keys(keys), self._approval.max_contribution
 
         def draw(scale: float) -> Released[dict[Key, int]]:
-            found = amounts.occurrences(labels)
+            found = amounts.occurrences(self._column(labels))
             counts = {key: found[key] for key in public}
             return mechanisms.noisy_histogram(counts, public, scale=scale, sensitivity=sensitivity)
 
@@ -101,7 +102,7 @@ class Run(Lifecycle):
         """
         limits = sums.Bounds(lower, upper)
         query = Query(step, LAPLACE, limits.largest * self._approval.max_contribution, epsilon)
-        return self._noisy(query, lambda: [sums.total(values, limits)], lambda noisy: noisy[0])
+        return self._noisy(query, lambda: [sums.total(self._column(values), limits)], lambda noisy: noisy[0])
 
     def mean(
         self, step: str, values: Iterable[float], *, lower: float, upper: float, epsilon: float | None = None
@@ -126,7 +127,9 @@ class Run(Lifecycle):
         limits = sums.Bounds(lower, upper)
         query = Query(step, LAPLACE, 2 * limits.half_width * self._approval.max_contribution, epsilon)
         return self._noisy(
-            query, lambda: list(sums.centred(values, limits)), lambda noisy: sums.mean(noisy[0], noisy[1], limits)
+            query,
+            lambda: list(sums.centred(self._column(values), limits)),
+            lambda noisy: sums.mean(noisy[0], noisy[1], limits),
         )
 
     def laplace(
@@ -175,6 +178,9 @@ class Run(Lifecycle):
         """
         query = Query(step, GAUSSIAN, amounts.positive("sensitivity", sensitivity), epsilon, delta)
         return self._noisy(query, lambda: amounts.numbers(values), list)
+
+    def _column(self, values: Iterable[Value]) -> list[Value]:
+        return amounts.column(values, number_of_records=self._number_of_records)
 
     def _noisy(self, query: Query, exact: Callable[[], list[float]], derive: Callable[[list[float]], Value]) -> Value:
         """Return what `derive` makes of the noisy form of the numbers that `exact` returns."""

@@ -86,6 +86,7 @@ STEP = "steps: [{name: a, mechanism: laplace, sensitivity: 1"
         (STEP + ", share: 1.5}]", "plan.yaml: step a: share: 1.5 must be a number from 1e-09 to 1"),
         (STEP + ", share: $share}]", "plan.yaml: \\$share: is not an argument of the run; known are other"),
         (STEP + ", quries: 2}]", "plan.yaml: step a: quries: unknown; did you mean queries?"),
+        (STEP + ", shares: 0.5}]", "plan.yaml: step a: shares: unknown; did you mean share?"),
         (STEP + ", part: test}]", "plan.yaml: part: 'test' of step a is not declared disjoint"),
         (
             "steps: [{name: a, mechanism: laplase, sensitivity: 1}]",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,7 @@ WRONG_COUNTS: list[tuple[dict[str, object], str]] = [
     ({"keys": 5}, "keys: 5 must be"),
     ({"keys": [1, 1]}, "keys: a key is given twice"),
     ({"keys": []}, "keys: "),
+    ({"keys": range(10**12)}, "keys: are more than 1,000,000; release fewer counts"),
 ]
 
 
@@ -301,10 +303,32 @@ def test_a_count_that_does_not_fit_is_refused_in_one_line_and_costs_nothing(
 def test_counts_are_of_the_public_keys_alone_whatever_the_data_has(client: RunClient) -> None:
     with claimed(client, epsilon=8.0) as run:
         run.open()
-        counts = run.count("statistics", ["a"] * 1000 + ["unheard of"] * 1000, keys=["b", "a"], epsilon=8.0)
+        counts = run.count("statistics", ["a"] * 10 + ["unheard of"] * 6, keys=["b", "a"], epsilon=8.0)
     assert list(counts) == ["b", "a"]
-    assert abs(counts["a"] - 1000) < 20  # twenty times the scale is left with a probability below exp(-160)
-    assert abs(counts["b"]) < 20
+    assert abs(counts["a"] - 10) < 5  # forty times the scale is left with a probability below exp(-39)
+    assert abs(counts["b"]) < 5
+
+
+@pytest.mark.parametrize("values", [[1] * 17, itertools.repeat(1)], ids=["one too many", "without end"])
+@pytest.mark.parametrize(
+    "release",
+    [
+        lambda run, values: run.count("a", values, keys=KEYS, epsilon=0.5),
+        lambda run, values: run.sum("a", values, lower=0, upper=5, epsilon=0.5),
+        lambda run, values: run.mean("a", values, lower=0, upper=5, epsilon=0.5),
+    ],
+    ids=["count", "sum", "mean"],
+)
+def test_more_values_than_records_are_refused_without_their_number(
+    client: RunClient, release: Callable[[Run, Iterable[int]], object], values: Iterable[int]
+) -> None:
+    with claimed(client) as run:
+        assert len(run.open().reviews.stars) == 16
+        with pytest.raises(errors.InvalidInput, match="column: has more values than there are records; ") as refusal:
+            release(run, values)
+    assert not any(character.isdigit() for character in str(refusal.value))
+    assert run.receipt is not None
+    assert run.receipt.epsilon == 0
 
 
 def test_the_noise_of_counts_is_that_of_the_contribution_bound_over_epsilon(tmp_path: Path) -> None:
