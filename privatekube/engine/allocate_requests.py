@@ -40,6 +40,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
         status_room.require_claim_fits(claim, demands, needed=matching.needed(request, len(candidates)))
+        _require_patience(claim, policy)
         _require_room(draft, claim, candidates, policy)
     except errors.InvalidInput as error:
         _refuse(draft, claim, index, Refusal.of(str(error)))
@@ -77,6 +78,14 @@ def _require_room(
         if len(reserved) >= policy.waiting_per_block and claim.id not in reserved:
             bound = f"requests wait for it, and {WAITING_PER_BLOCK} is {policy.waiting_per_block}"
             raise errors.InvalidInput(f"block {block.id}: {len(reserved)} {bound}; ask again later")
+
+
+def _require_patience(claim: PrivacyBudgetClaim, policy: Policy) -> None:
+    """Refuse a request of a claim that has waited as long as one may: one after another would keep a place for ever."""
+    waited_ms = claim.waited_in_vain_ms
+    if waited_ms >= policy.longest_timeout_ms:
+        bound = f"waited {waited_ms} ms in vain, and {LONGEST_TIMEOUT} is {policy.longest_timeout_ms}"
+        raise errors.InvalidInput(f"claim {claim.id}: its requests have {bound}; ask in another claim")
 
 
 def _has_arrived(claim: PrivacyBudgetClaim) -> bool:
@@ -184,7 +193,16 @@ def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
     if waiting is None:
         return None
     _, request, detail = waiting
-    return (detail.start_time_ms or 0) + policy.wait_ms(request.timeout_ms)
+    return (detail.start_time_ms or 0) + wait_ms(claim, policy, request.timeout_ms)
+
+
+def wait_ms(claim: PrivacyBudgetClaim, policy: Policy, timeout_ms: int | None) -> int:
+    """Return how long a request of a claim waits that sets this timeout, in milliseconds; see `Policy.wait_ms`.
+
+    All requests of a claim together wait in vain no longer than one may.
+    """
+    left_ms = max(0, policy.longest_timeout_ms - claim.waited_in_vain_ms)
+    return min(policy.wait_ms(timeout_ms), left_ms)
 
 
 def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) -> PrivacyBudgetClaim:
@@ -229,6 +247,8 @@ def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateR
     asked_ms, most_ms = request.timeout_ms or policy.default_timeout_ms, policy.longest_timeout_ms
     if asked_ms > most_ms:
         return refusals.timed_out(f"{asked_ms} ms is above {LONGEST_TIMEOUT}, which is {most_ms}; ask again")
+    if asked_ms > wait_ms(claim, policy, request.timeout_ms):
+        return refusals.timed_out(f"the claim has waited {LONGEST_TIMEOUT}, which is {most_ms}; ask in another claim")
     return refusals.TIMED_OUT
 
 

@@ -6,10 +6,11 @@ import math
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from privatekube import errors
 from privatekube.client.store_client import StoreClient
-from privatekube.engine import outcome
+from privatekube.engine import allocate_requests, outcome
 from privatekube.engine.run_pass import run_pass
 from privatekube.engine.world import Records, World
 from privatekube.resources.block import PrivateDataBlock
@@ -42,7 +43,7 @@ class Sandbox:
             blocks, claims, retired = store.list_blocks(), store.list_claims(), store.list_retired()
         world = World(client.clock.now_ms(), {block.id: block for block in blocks}, {}, records=Records(retired))
         policy = client.policy()
-        timed = {claim.id: _with_timeouts(claim, policy.wait_ms) for claim in claims}
+        timed = {claim.id: _with_timeouts(claim, partial(_wait_ms, claim, policy)) for claim in claims}
         return cls(outcome.with_claims(world, timed), replace(policy, longest_timeout_ms=_NO_TIMEOUT_MS)).run()
 
     @property
@@ -136,6 +137,11 @@ class Sandbox:
 
     def _with_claims(self, claims: dict[str, PrivacyBudgetClaim]) -> Sandbox:
         return replace(self, world=outcome.with_claims(self.world, claims))
+
+
+def _wait_ms(claim: PrivacyBudgetClaim, policy: Policy, timeout_ms: int | None) -> int:
+    """Return a timeout that ends when the request of a claim times out; 0 would stand for the default."""
+    return max(1, allocate_requests.wait_ms(claim, policy, timeout_ms))
 
 
 def _with_timeouts(claim: PrivacyBudgetClaim, wait_ms: Callable[[int | None], int]) -> PrivacyBudgetClaim:

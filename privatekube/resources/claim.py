@@ -201,6 +201,18 @@ class PrivacyBudgetClaim:
         return [time_ms for time_ms in times if time_ms is not None]
 
     @property
+    def waited_in_vain_ms(self) -> int:
+        """How long its allocate requests waited that failed, in milliseconds, by the control plane's clock."""
+        failed = [response.detail for response in self.status.responses if response.state is ResponseState.FAILURE]
+        return sum(
+            max(0, detail.finish_time_ms - detail.start_time_ms)
+            for detail in failed
+            if isinstance(detail, AllocateResponse)
+            and detail.start_time_ms is not None
+            and detail.finish_time_ms is not None
+        )
+
+    @property
     def is_open(self) -> bool:
         """Whether a pass has to look at it, because it needs an action or may need one in time."""
         return self.is_waiting or self.holds_budget or self.awaits_statement

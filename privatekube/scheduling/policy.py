@@ -66,7 +66,8 @@ class Policy:
         unlocking: how pending budget becomes available.
         ordering: which of the requests that fit is granted first.
         default_timeout_ms: how long a request waits that does not set a timeout, in milliseconds.
-        longest_timeout_ms: how long a request waits at most, whatever timeout it sets, in milliseconds.
+        longest_timeout_ms: how long a request waits at most, whatever timeout it sets, and how long the requests of one
+            claim wait in vain altogether, in milliseconds.
         settle_within_ms: how long after its first grant a claim is settled at the latest, in milliseconds.
         waiting_per_namespace: how many requests of a namespace wait at most; a further one is refused.
         waiting_per_block: likewise for the requests that wait for budget of one block.

@@ -109,6 +109,27 @@ def test_a_block_that_lost_orders_in_an_earlier_version_keeps_the_others(plane: 
     assert not plane.claim("c").status.acquired
 
 
+def test_no_claim_keeps_its_place_by_one_request_after_another(plane: Plane) -> None:
+    plane.waiting_per_block, plane.longest_timeout_ms = 3, 60_000
+    plane.block("b")
+    plane.ask("holder", builders.allocate(0.5))
+    hopeless = builders.allocate(0.9, timeout_ms=40_000)
+    for number in range(3):
+        plane.ask(f"c{number}", *[hopeless] * bounds.REQUESTS)
+    plane.clock.time_ms += 40_000
+    plane.run()
+    assert plane.states("c0") == ["failure", "pending"]
+    assert next_due.seconds_until(plane.store, plane.policy, now_ms=plane.clock.time_ms) == 20.0
+    plane.clock.time_ms += 20_000
+    plane.run()
+    plane.ask("honest", builders.allocate(0.5))
+    assert plane.states("honest") == ["success"]
+    refused = [str(response.refusal) for response in plane.claim("c0").status.responses[1:3]]
+    assert refused[0] == "timeout: the claim has waited longest_timeout_ms, which is 60000; ask in another claim"
+    assert refused[1].startswith("claim ns/c0: its requests have waited 60000 ms in vain")
+    plane.require_settled()
+
+
 def test_no_request_keeps_its_place_longer_than_the_policy_lets_any_wait(plane: Plane) -> None:
     plane.waiting_per_block, plane.longest_timeout_ms = 3, 60_000
     plane.block("b")
