@@ -11,7 +11,7 @@ from privatekube.client.client import BudgetClient
 from privatekube.data import block_file, partition
 from privatekube.data.tables import block_file as table_file
 from privatekube.data.tables.block_file import TableBlock
-from privatekube.interactive.approval import Approval, ApprovedStep
+from privatekube.interactive.approval import Approval
 from privatekube.interactive.payment import Chosen, Payment, Planned
 from privatekube.interactive.terms import Terms
 from privatekube.privacy import solving
@@ -98,7 +98,7 @@ def obtain(client: BudgetClient, terms: Terms, plan: Plan | None, *, run_id: str
         unit=demand.unit,
         max_contribution=demand.max_contribution,
         blocks=granted_blocks.of_claim(client, claim),
-        steps=tuple(map(ApprovedStep.of, demand.payment.plan.steps)) if isinstance(demand.payment, Planned) else (),
+        plan=documents.GrantedPlan.of(demand.payment.plan) if isinstance(demand.payment, Planned) else None,
     )
     client.register_release(claim.id, RegisterRequest(paid_releases.APPROVAL, (approval.digest,)))
     return Obtained(approval, demand.payment)
