@@ -316,6 +316,14 @@ def test_large_samples_may_be_split_to_save_memory() -> None:
     assert training.engine.event() == planned.event
 
 
+def test_a_pass_that_was_broken_off_can_be_begun_again() -> None:
+    training = Training(data_loader=poisson_loader(dataset=dataset(400)))
+    for _ in range(9):
+        next(iter(training.loader))
+    training.run()
+    assert training.engine.event() == PLANNED.event
+
+
 def test_gradients_are_used_in_one_step_only() -> None:
     training = Training()
     samples = samples_of(training)
