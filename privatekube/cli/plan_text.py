@@ -62,7 +62,7 @@ def _plan_to_json(plan: SolvedPlan | None) -> Any:
 def _unit(demand: RunDemand) -> str:
     if demand.unit.is_one_record:
         return str(demand.unit)
-    return f"{demand.unit}, at most {summary.number_of(demand.max_contribution, 'review')} a unit"
+    return f"{demand.unit}, at most {summary.number_of(demand.max_contribution, 'record')} a unit"
 
 
 def _left_line(block: PrivateDataBlock, price: PrivacyBudget, blocks: Sequence[PrivateDataBlock]) -> str:

@@ -83,7 +83,11 @@ def program(folder: Path, module: str) -> Callable[..., None]:
         InvalidInput: there is no such program, or it cannot be imported.
     """
     folder, parts = folder.resolve(), module.split(".")
-    if folder.parts[-len(parts) :] != tuple(parts) or not (folder / "__main__.py").is_file():
+    if not (folder / "__main__.py").is_file():
+        raise errors.InvalidInput(
+            f"component: {folder.name!r} has no __main__.py; write its program, or name another one"
+        )
+    if folder.parts[-len(parts) :] != tuple(parts):
         raise errors.invalid("module", module, f"is not {folder}/__main__.py", f"correct the command in {FILE}")
     root = str(folder.parents[len(parts) - 1])
     sys.path[:0] = [root]

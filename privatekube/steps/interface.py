@@ -121,6 +121,8 @@ def of(program: Callable[..., None]) -> Interface:
         where = f"{program.__name__}: parameter {name}"
         if name not in descriptions:
             raise errors.InvalidInput(f"{where}: has no description; add it to Args in the docstring")
+        if name not in hints:
+            raise errors.InvalidInput(f"{where}: has no type; annotate it, see docs/components.md")
         mark = _mark(hints[name], where)
         is_file = isinstance(mark, Writes) or mark.kind in ARTIFACTS
         if is_file and parameter.default is not parameter.empty:
@@ -147,7 +149,7 @@ def _mark(hint: Any, where: str) -> Reads | Writes:
     if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
         kind = str
     if others or kind not in _SCALARS:
-        raise errors.invalid(where, str(hint), "is not a type of Kubeflow", "see privatekube.steps.interface")
+        raise errors.invalid(where, str(hint), "is not a type of Kubeflow", "see docs/components.md")
     return Reads(_SCALARS[kind])
 
 

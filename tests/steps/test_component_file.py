@@ -99,7 +99,7 @@ def test_a_program_that_is_not_there_is_a_line(folder: Path, text: str, message:
 def test_a_folder_without_a_file_or_a_program_is_a_line(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match=r"holds no component\.yaml; generate it"):
         component_file.is_current(tmp_path)
-    with pytest.raises(errors.InvalidInput, match=r"is not .*/__main__\.py"):
+    with pytest.raises(errors.InvalidInput, match=r"has no __main__\.py; write its program"):
         component_file.generate(tmp_path)
 
 

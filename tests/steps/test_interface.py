@@ -55,6 +55,13 @@ def test_what_kubeflow_has_no_type_for_is_a_line(annotation: object) -> None:
         interface.of(program(annotation))
 
 
+def test_a_parameter_without_an_annotation_is_a_line() -> None:
+    step = program(int)
+    del step.__annotations__["x"]
+    with pytest.raises(errors.InvalidInput, match=r"^step: parameter x: has no type; annotate it"):
+        interface.of(step)
+
+
 @pytest.mark.parametrize(("default", "text"), [(3, "3"), (0.5, "0.5"), (True, "true"), ("all", "all"), ("", "")])
 def test_a_default_is_the_text_that_the_program_reads(default: object, text: str) -> None:
     (parameter,) = interface.of(program(type(default), default=default)).inputs
