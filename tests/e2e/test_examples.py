@@ -17,8 +17,8 @@ EXAMPLES = ROOT / "examples"
 
 def run_readme(laptop: Laptop, name: str) -> str:
     """Run the commands of an example's README but the installation, and return what the last one wrote."""
-    (laptop.folder / "examples").symlink_to(EXAMPLES)
-    (laptop.folder / "arguments.yaml").symlink_to(ROOT / "arguments.yaml")
+    for entry in ("examples", "pipelines", "arguments.yaml"):
+        (laptop.folder / entry).symlink_to(ROOT / entry)
     block = re.search(r"```\n(.*?)```", (EXAMPLES / name / "README.md").read_text(), re.DOTALL)
     assert block is not None
     written = ""
