@@ -11,8 +11,8 @@ Why a process may die between any two writes, and budget is neither lost nor spe
    undone by a later pass; budget in a lock cannot be granted to another request.
 3. What a request commits is entered in the ledger after its answer, and before its lock is completed. The identity of
    an entry follows from the lock, so a repetition enters nothing twice.
-4. To complete a lock may wait for the next change of its block: lock and answer together determine what remains to be
-   done, and the budget stays in the lock until then.
+4. To complete a lock, or to undo it after a failure, may wait for the next change of its block: lock and answer
+   together determine what remains to be done, and the budget stays in the lock until then.
 5. A reservation is on the blocks before the answer that a request waits: without the answer it is made again, and the
    lock shows that the block has unlocked for it. Where a block has no room for the lock, the answer shows that, and the
    block unlocks after it: at most once, and not at all if the process dies in between. A failure shows that, too, where
