@@ -430,4 +430,5 @@ def test_every_command_is_documented() -> None:
         for command in group.typer_instance.registered_commands:
             assert command.callback is not None
             assert command.callback.__doc__
-            assert f"privatekube {group.name} {command.callback.__name__.replace('_', '-')}" in pages
+            name = command.name or command.callback.__name__.replace("_", "-")
+            assert f"privatekube {group.name} {name}" in pages
