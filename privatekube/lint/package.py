@@ -38,6 +38,11 @@ def of_documents(documents: Sequence[Mapping[str, Any]], *, source: str) -> Pipe
         raise errors.InvalidInput(f"{source}: holds {len(pipelines)} pipelines, must hold one; {_COMPILE}")
     if "root" not in pipelines[0]:
         raise errors.InvalidInput(f"{source}: has no root, so it is not a compiled pipeline; {_COMPILE}")
+    version = str(pipelines[0].get("schemaVersion"))
+    if not version.startswith("2."):
+        raise errors.InvalidInput(
+            f"{source}: schemaVersion: {version[:20]!r} is not 2.x, which kfp 2 writes; {_COMPILE}"
+        )
     try:
         return PipelineSpec.model_validate(pipelines[0])
     except pydantic.ValidationError as error:

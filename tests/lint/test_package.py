@@ -22,6 +22,8 @@ FAULTS = {
     "lists without end": ("[" * 1500, "is not valid YAML"),
     "a workflow of Argo": (ARGO, "has no root, so it is not a compiled pipeline; compile the pipeline with kfp 2"),
     "two pipelines": ("root: {}\n---\nroot: {}\n", "holds 2 pipelines"),
+    "a later format": ("{root: {}, schemaVersion: 3.0.0}", r"schemaVersion: '3\.0\.0' is not 2\.x, which kfp 2 writes"),
+    "no format": ("{root: {}, deploymentSpec: {}}", "schemaVersion: 'None' is not 2"),
     "no executors": ("root: {}\nschemaVersion: 2.1.0\n", r"deploymentSpec: missing; compile"),
     "a task that is a number": (
         "{root: {dag: {tasks: {a: 3}}}, schemaVersion: 2.1.0, deploymentSpec: {}}",
