@@ -189,6 +189,9 @@ def test_the_exit_status_of_a_container_is_that_of_the_step(status: int) -> None
     started: list[_Container] = []
 
     class Client:
+        class api:  # noqa: N801 - as in docker's SDK
+            timeout = 60
+
         class containers:  # noqa: N801 - as in docker's SDK
             @staticmethod
             def run(**options: Any) -> _Container:
@@ -203,4 +206,5 @@ def test_the_exit_status_of_a_container_is_that_of_the_step(status: int) -> None
     assert container_steps.replacement(steps)(Client, "image", ["python3", "-m", "components.x"], {}) == status
     assert events == ["one", "two"]
     assert started[0].removed
+    assert Client.api.timeout == 60  # of the requests after the one to follow
     assert (steps.failure is None) == (status == 0)

@@ -88,6 +88,9 @@ class Container:
 class Client:
     """A docker client whose containers run nothing and end with the status that the command's last word says."""
 
+    class api:  # noqa: N801 - as in docker's SDK
+        timeout = 60
+
     class containers:  # noqa: N801 - as in docker's SDK
         @staticmethod
         def run(*, command: Sequence[str], **_: Any) -> Container:
