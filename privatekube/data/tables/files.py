@@ -142,6 +142,9 @@ def _json_lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
             n_lines += len(read)
             seen.update(column for fields in objects for column in wanted.columns if column in fields)
             yield Batch({name: _column(objects, name, wanted) for name in wanted.columns}, len(read) - len(objects))
+    if n_lines and not seen:
+        bound = "has not one line that is an object with a column of the schema"
+        raise errors.InvalidInput(f"source: {wanted.name} {bound}; write one JSON object a line, not an array")
     if n_lines:
         _require_columns(wanted, list(seen))
 

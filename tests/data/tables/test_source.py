@@ -234,6 +234,13 @@ def test_a_file_without_a_header_is_refused_without_quoting_its_first_record(tmp
         TableSource([str(tmp_path / "t.csv")], builders.read_schema(tmp_path))
 
 
+def test_an_array_in_a_file_of_json_lines_is_refused_as_such_without_quoting_it(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('[{"patient": "alice"}, {"patient": "bob"}]\n')
+    with pytest.raises(errors.InvalidInput, match=r"source: .*t\.jsonl has not one line that is an object") as refused:
+        TableSource([str(tmp_path / "t.jsonl")], builders.read_schema(tmp_path))
+    assert "alice" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", [*builders.WRITERS, "t.csv.gz", "t.xlsx"])
 def test_a_damaged_file_is_one_line_that_quotes_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x1f\x8bsecret" if name.endswith("gz") else b"ARROW1secret\xff\xfe\x00")
