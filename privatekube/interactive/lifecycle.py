@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -50,6 +52,7 @@ class Lifecycle:
         self._spends: list[documents.Spend] = []
         self._charges: list[Charge] = []
         self._receipt: documents.Receipt | None = None
+        self._release_lock = threading.Lock()
 
     def __enter__(self) -> Self:
         if self._obtained is not None or self._has_ended:
@@ -152,11 +155,11 @@ class Lifecycle:
                 step, or another event for it.
             BudgetExceeded: the step has released before, or the run has not that much left; the outputs must not leave.
         """
-        self._require_opened()
-        _require_step(step)
-        charge = self._begun.payment.charge(step, event, delta)
-        self._require_payable(charge)
-        return self._register(charge, [documents.digest(content) for content in outputs])
+        with self._one_at_a_time():
+            _require_step(step)
+            charge = self._begun.payment.charge(step, event, delta)
+            self._require_payable(charge)
+            return self._register(charge, [documents.digest(content) for content in outputs])
 
     def consume(self) -> documents.Receipt:
         """Pay for what was released, and end the run; leaving the `with` statement does it.
@@ -169,16 +172,16 @@ class Lifecycle:
             BudgetExceeded: something else was registered under the claim.
             StoreBusy: the control plane did not answer; call it again, or the control plane settles the claim later.
         """
-        self._require_opened()
-        epsilon = self._begun.payment.epsilon(self._charges)
-        spends = tuple(self._spends)
-        try:
-            self._receipt = claiming.pay(self._client, self._approval, spends, epsilon=epsilon)
-        except errors.Permanent:
-            self._settle()
-            raise
-        self._has_ended = True
-        return self._receipt
+        with self._one_at_a_time():
+            epsilon = self._begun.payment.epsilon(self._charges)
+            spends = tuple(self._spends)
+            try:
+                self._receipt = claiming.pay(self._client, self._approval, spends, epsilon=epsilon)
+            except errors.Permanent:
+                self._settle()
+                raise
+            self._has_ended = True
+            return self._receipt
 
     def _release(
         self, query: Query, draw: Callable[[float], Released[Value]], *, encode: Callable[[Value], bytes]
@@ -190,15 +193,31 @@ class Lifecycle:
             draw: returns the noisy value at a scale of the noise.
             encode: returns the bytes of the value whose digest is registered.
         """
-        self._require_opened()
-        _require_step(query.step)
-        scale, charge = self._begun.payment.noise(query)
-        self._require_payable(charge)
-        released = draw(scale)
-        if not events.is_close(released.event, charge.event):
-            raise errors.BudgetExceeded(f"{query.step}: ran another mechanism than it pays for; nothing is released")
-        self._register(charge, [documents.digest(encode(released.value))])
-        return released.value
+        with self._one_at_a_time():
+            _require_step(query.step)
+            scale, charge = self._begun.payment.noise(query)
+            self._require_payable(charge)
+            released = draw(scale)
+            if not events.is_close(released.event, charge.event):
+                raise errors.BudgetExceeded(
+                    f"{query.step}: ran another mechanism than it pays for; nothing is released"
+                )
+            self._register(charge, [documents.digest(encode(released.value))])
+            return released.value
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Refuse what would start between the check that a release can be paid and its registration.
+
+        Two releases in two threads, or one within a column that the other reads, would both find the same room.
+        """
+        if not self._release_lock.acquire(blocking=False):
+            raise errors.InvalidInput(f"run {self._run_id}: is releasing something; make one release after the other")
+        try:
+            self._require_opened()
+            yield
+        finally:
+            self._release_lock.release()
 
     def _require_payable(self, charge: Charge) -> None:
         """Check that the run has that much left, and may release under the name of the step."""

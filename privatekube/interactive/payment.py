@@ -108,7 +108,7 @@ class Chosen:
 
     def charge(self, step: str, event: DpEvent, delta: float) -> Charge:
         """Return the charge of a mechanism that ran elsewhere."""
-        return Charge(step, ALL, event, delta)
+        return Charge(step, ALL, dp_accounting.known(event), delta)
 
     def require_room(self, charge: Charge, charged: Sequence[Charge]) -> None:
         """Check that the sums of epsilons and deltas stay within the claim."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from privatekube import errors
-from privatekube.privacy import events, noisy_steps, numbers, planned_queries
+from privatekube.privacy import event_checks, events, noisy_steps, numbers, planned_queries
 from privatekube.privacy.events import DpEvent
 
 Parameters = dict[str, Any]
@@ -139,7 +139,7 @@ class Event:
         fixed: what runs.
 
     Raises:
-        InvalidInput: the accounting of this library does not know the event.
+        InvalidInput: the event has no mechanism, a number of it is out of range, or this library does not know it.
     """
 
     kind: ClassVar[str] = "event"
@@ -147,7 +147,7 @@ class Event:
     fixed: DpEvent
 
     def __post_init__(self) -> None:
-        events.to_json(self.fixed)
+        event_checks.require_mechanism(self.fixed)
 
     def per_unit(self, max_contribution: int) -> Event:  # noqa: ARG002 - an event is already of a unit
         """Return itself: an event states what a privacy unit costs."""

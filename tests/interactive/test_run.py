@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from dp_accounting import dp_event
 
 from privatekube import errors
 from privatekube.interactive import connect
@@ -39,6 +40,14 @@ def client(tmp_path: Path) -> Iterator[RunClient]:
 def claimed(client: RunClient, **changes: object) -> Run:
     terms: dict[str, object] = {"epsilon": 1.0, "delta": 1e-9, "namespace": "ns"}
     return client.claim("d", **(terms | changes))  # type: ignore[arg-type]  # some tests pass what does not fit
+
+
+def release_again(run: Run) -> object:
+    return run.count("inner", [1], keys=KEYS, epsilon=1.0)
+
+
+def spend_again(run: Run) -> object:
+    return run.spend("inner", events.laplace(1.0), [b"noisy"])
 
 
 def committed(client: RunClient) -> list[PrivacyBudget]:
@@ -379,7 +388,9 @@ def test_a_run_releases_as_often_as_the_ledger_has_room_for(client: RunClient) -
 def test_a_long_description_of_what_ran_does_not_hinder_the_payment(client: RunClient) -> None:
     with claimed(client) as run:
         run.open()
-        run.spend("x" * 63, events.composition(*[events.discrete_laplace(100.0, 1)] * 9), [b"x"])
+        run.spend(
+            "x" * 63, events.composition(*(events.discrete_laplace(100.0 + extra, 1) for extra in range(9))), [b"x"]
+        )
     assert committed(client) == EVERYTHING
     assert client.ledger()[0].mechanisms == (f"{'x' * 63} on all",)
 
@@ -454,3 +465,59 @@ def test_a_run_that_cannot_be_approved_gives_its_budget_back(tmp_path: Path) -> 
             pytest.fail("was approved")
         assert committed(client) == [EpsilonDelta(0.0)]
         assert len(client.list_claims()) == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.composition(),
+        dp_event.SelfComposedDpEvent(events.laplace(1.0), 0),
+        dp_event.SelfComposedDpEvent(events.laplace(1.0), -3),
+        dp_event.LaplaceDpEvent(-1.0),
+        events.composition(events.laplace(0.5), dp_event.LaplaceDpEvent(-0.6)),
+        dp_event.LaplaceDpEvent(math.nan),
+        dp_event.LaplaceDpEvent(math.inf),
+        dp_event.LaplaceDpEvent(0.0),
+    ],
+)
+def test_an_event_that_would_cost_nothing_or_less_is_not_released(client: RunClient, event: events.DpEvent) -> None:
+    with claimed(client) as run:
+        run.open()
+        with pytest.raises(errors.InvalidInput):
+            run.spend("model", event, [b"not noisy"])
+    assert run.receipt is not None
+    assert run.receipt.spends == ()
+
+
+def test_a_gaussian_without_a_number_is_not_released_for_its_delta(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        with pytest.raises(errors.InvalidInput, match="noise_multiplier"):
+            run.spend("model", dp_event.GaussianDpEvent(math.nan), [b"not noisy"], delta=1e-10)
+
+
+@pytest.mark.parametrize("act", [release_again, spend_again, Run.consume])
+def test_a_release_within_another_one_is_refused_and_the_outer_one_is_paid(
+    client: RunClient, act: Callable[[Run], object]
+) -> None:
+    """Both would find the same room in the claim, and cost twice what it holds."""
+    with claimed(client) as run:
+        run.open()
+
+        def labels() -> Iterator[int]:
+            with pytest.raises(errors.InvalidInput, match="make one release after the other"):
+                act(run)
+            yield 1
+
+        run.count("outer", labels(), keys=KEYS, epsilon=1.0)
+    assert run.receipt is not None
+    assert [spend.step for spend in run.receipt.spends] == ["outer"]
+    assert run.receipt.epsilon == 1.0
+
+
+def test_a_release_that_failed_does_not_hinder_the_next_one(client: RunClient) -> None:
+    with claimed(client) as run:
+        run.open()
+        with pytest.raises(errors.InvalidInput):
+            run.count("statistics", [[]], keys=KEYS, epsilon=1.0)  # cannot be counted
+        run.count("statistics", [1], keys=KEYS, epsilon=1.0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from dp_accounting import dp_event
 
 from privatekube import errors
 from privatekube.privacy import events
@@ -102,3 +105,40 @@ def test_a_sensitivity_per_record_is_that_of_all_records_of_a_unit() -> None:
     assert DiscreteLaplace(sensitivity=2).per_unit(3) == DiscreteLaplace(sensitivity=2)
     search = SelectFromMany((record,), mean_trials=2).per_unit(3)
     assert search.trial == (DiscreteLaplace(sensitivity=6),)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.composition(),
+        events.composition(events.pure(1.0), events.composition()),
+        dp_event.SelfComposedDpEvent(events.pure(1.0), 0),
+        dp_event.PoissonSampledDpEvent(0.0, events.gaussian(1.0)),
+        dp_event.PoissonSampledDpEvent(math.nan, events.gaussian(1.0)),
+        dp_event.GaussianDpEvent(0.0),
+        dp_event.LaplaceDpEvent(math.nan),
+        dp_event.DiscreteLaplaceDpEvent(0.5, 0),
+        dp_event.DiscreteLaplaceDpEvent(-0.5, 1),
+        dp_event.ZCDpEvent(-0.1, 0.0),
+        dp_event.RepeatAndSelectDpEvent(events.pure(1.0), 0.1, 1.0),
+        dp_event.NoOpDpEvent(),
+    ],
+)
+def test_an_event_that_states_no_noise_has_no_place_in_a_plan(event: events.DpEvent) -> None:
+    """A Laplace event whose noise was not a number left the free steps with next to no noise."""
+    with pytest.raises(errors.InvalidInput):
+        Event(event)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        dp_event.GaussianDpEvent(2),
+        events.poisson_gaussian(0.1, 2.0, 5),
+        events.discrete_laplace(2.0, 3),
+        events.zcdp(0.5, 0.1),
+        events.select_from_many(events.laplace(2.0), mean_trials=3, shape=0),
+    ],
+)
+def test_an_event_that_states_its_noise_can_be_planned(event: events.DpEvent) -> None:
+    assert Event(event).event(1.0) is event
