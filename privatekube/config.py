@@ -165,9 +165,9 @@ def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
         InvalidInput: no such file, not a YAML mapping, an unknown key, a key given twice, or a value out of bounds.
     """
     stated, given = read_mapping(path), _overridden(overrides)
-    for values, folder in ((stated, path.parent), (given, Path())):
-        if _PLAN in values:
-            values[_PLAN] = _text(folder / str(values[_PLAN]))
+    values, folder = (given, Path()) if _PLAN in given else (stated, path.parent)
+    if _PLAN in values:
+        values[_PLAN] = _text(folder / str(values[_PLAN]))
     return _checked(RunArguments, stated | given, source=lambda name: SET if name in given else path.name)
 
 

@@ -126,7 +126,8 @@ def plan(
             prediction = forecast.forecast_request(client, namespace, request)
             output.show_forecast(prediction, output_format)
         else:
-            run = config.load_arguments(arguments, set_ or [])
+            named = [] if file is None else [f"plan={file}"]
+            run = config.load_arguments(arguments, [*(set_ or []), *named])
             demand = _demand(client, run, file)
             prediction = forecast.forecast_request(client, run.namespace, demand.request)
             blocks = [client.get_block(block_id) for block_id in prediction.blocks]

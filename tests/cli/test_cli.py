@@ -250,6 +250,15 @@ def test_a_plan_file_is_solved_for_the_arguments_of_a_run(uri: str, tmp_path: Pa
     assert plan["disjoint"] == ["train", "test"]
 
 
+def test_the_plan_that_the_arguments_name_is_not_read_where_another_one_is_given(uri: str, tmp_path: Path) -> None:
+    arguments = tmp_path / "arguments.yaml"
+    arguments.write_text("plan: absent.yaml")
+    shipped = str(Path(__file__).parents[2] / "pipelines" / "plan.yaml")
+    options = ("--arguments", str(arguments), *WHERE, "--set", "epsilon=0.1")
+    assert "noise of dp_train" in run(uri, "plan", shipped, *options)
+    assert "absent.yaml" in run(uri, "plan", *options, status=2)
+
+
 def test_a_budget_without_a_plan_is_shown_at_its_price(uri: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text("demand: {epsDel: {epsilon: 0.2, delta: 1e-9}}")
@@ -346,7 +355,7 @@ def test_the_policy_is_shown_and_changed(uri: str) -> None:
         (("init", "components"), "directory: 'components' is not empty; name one that does not exist"),
         (("init", "README.md"), "README.md"),
         (("component", "check", "docs"), "component: 'docs' holds no component.yaml; generate it"),
-        (("component", "generate", "docs"), "module: 'docs' is not"),
+        (("component", "generate", "docs"), "component: 'docs' has no __main__.py"),
         (("lint", "arguments.yaml"), "arguments.yaml: has no root, so it is not a compiled pipeline; compile the"),
     ],
 )
