@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -370,6 +370,91 @@ def test_a_layer_that_mixes_units_is_refused() -> None:
         engine.make_private(
             module=model, optimizer=torch.optim.SGD(model.parameters(), lr=1.0), data_loader=poisson_loader()
         )
+
+
+@pytest.mark.parametrize("options", [{"affine": False}, {"affine": False, "track_running_stats": False}, {}])
+def test_a_layer_that_mixes_units_is_refused_although_it_has_nothing_to_train(options: dict[str, Any]) -> None:
+    """Opacus looks at trainable layers alone: the mean of the data was released with the model."""
+    engine = PlannedPrivacyEngine(PLANNED, expected_batch_size=EXPECTED_BATCH, max_contribution=1)
+    layer = nn.BatchNorm1d(FEATURES, **options)
+    for parameter in layer.parameters():
+        parameter.requires_grad = False
+    model = nn.Sequential(layer, nn.Linear(FEATURES, 2))
+    with pytest.raises(errors.InvalidInput, match=r"module: 'BatchNorm1d' has statistics of several units"):
+        engine.make_private(
+            module=model, optimizer=torch.optim.SGD(model.parameters(), lr=1.0), data_loader=poisson_loader()
+        )
+
+
+class Remembering(nn.Module):
+    """A linear model that keeps the last record that it has seen in a buffer."""
+
+    seen: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(FEATURES, 2)
+        self.register_buffer("seen", torch.zeros(FEATURES))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        for record in features:
+            self.seen.copy_(record)
+        scores: torch.Tensor = self.linear(features)
+        return scores
+
+
+def trained(model: nn.Module, parameters: Iterable[nn.Parameter]) -> tuple[PlannedPrivacyEngine, nn.Module]:
+    """Train a model whose sample has every unit, and return its engine and the wrapped module."""
+    planned = PlannedTraining(noise_multiplier=2.0, sampling_rate=1.0, steps=2, max_grad_norm=0.5)
+    engine = PlannedPrivacyEngine(planned, expected_batch_size=EXPECTED_BATCH, max_contribution=1)
+    stock = torch.optim.SGD(parameters, lr=1.0)
+    loader = DPDataLoader(dataset(), sample_rate=1.0)
+    wrapped, optimizer, samples = engine.make_private(module=model, optimizer=stock, data_loader=loader)
+    while engine.steps_left:
+        for features, labels in samples:
+            optimizer.zero_grad()
+            torch.autograd.backward(nn.functional.cross_entropy(wrapped(features), labels))
+            optimizer.step()
+    return engine, wrapped
+
+
+def test_a_buffer_that_took_up_the_data_is_not_released() -> None:
+    model = Remembering()
+    engine, wrapped = trained(model, model.parameters())
+    with pytest.raises(errors.InvalidInput, match="module: 'seen' was changed without noise"):
+        engine.released(wrapped)
+
+
+def test_a_parameter_that_another_optimizer_trained_is_not_released() -> None:
+    model = nn.Sequential(nn.Linear(FEATURES, 2), nn.Linear(2, 2))
+    engine, wrapped = trained(model, model[1].parameters())
+    assert engine.released(wrapped).value is model
+    torch.optim.SGD(model[0].parameters(), lr=1.0).step()  # its gradients have no noise
+    with pytest.raises(errors.InvalidInput, match=r"module: '0\.(weight|bias)' was changed without noise"):
+        engine.released(wrapped)
+
+
+@pytest.mark.parametrize("history", [[], [(2.0, 0.25, 5)]])
+def test_steps_that_are_taken_off_the_history_give_no_further_ones(history: list[tuple[float, float, int]]) -> None:
+    training = Training()
+    training.run()
+    training.engine.accountant.history = history
+    for act in (training.run, training.engine.event):
+        with pytest.raises(errors.InvalidInput, match="are fewer than the 6 that were taken"):
+            act()
+
+
+def test_gradients_of_a_batch_that_was_refused_are_not_in_the_next_step() -> None:
+    """A unit in both batches would move a step by twice what its noise covers."""
+    training = Training()
+    batches = samples_of(training)
+    next(batches)
+    training.optimizer.signal_skip_step(do_skip=True)
+    training.take(*dataset(UNITS)[:])
+    with pytest.raises(errors.InvalidInput, match="batch: is not the next sample"):
+        training.take(*dataset(UNITS)[:])
+    training.optimizer.zero_grad()
+    assert all(getattr(parameter, "summed_grad", None) is None for parameter in training.plain.parameters())
 
 
 def test_an_optimizer_of_another_model_is_refused() -> None:

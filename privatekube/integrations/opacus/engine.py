@@ -10,11 +10,10 @@ from opacus import PrivacyEngine
 from opacus.grad_sample import AbstractGradSampleModule
 from opacus.validators.errors import UnsupportedModuleError
 from torch import nn, optim
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from privatekube import errors
-from privatekube.integrations.opacus import sampling
+from privatekube.integrations.opacus import modules, sampling
 from privatekube.integrations.opacus.optimizer import PlannedOptimizer
 from privatekube.integrations.opacus.planned import PlannedTraining
 from privatekube.privacy import mechanisms
@@ -63,12 +62,22 @@ class PlannedPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus has n
             super().__init__(accountant="rdp")
         self.planned = planned
         self._expected_batch_size = expected_batch_size
+        self._most_taken = 0
+        self._untrained: list[modules.UntrainedState] = []
 
     @property
     def steps_left(self) -> int:
-        """How many planned steps are not taken yet."""
-        taken = [int(steps) for _, _, steps in self.accountant.history]
-        return self.planned.steps - sum(taken)
+        """How many planned steps are not taken yet.
+
+        Raises:
+            InvalidInput: the accountant's history has fewer steps than it had before.
+        """
+        taken = sum(int(steps) for _, _, steps in self.accountant.history)
+        if taken < self._most_taken:
+            bound = f"are fewer than the {self._most_taken} that were taken"
+            raise errors.invalid("steps", taken, bound, "continue a saved training with a new engine")
+        self._most_taken = taken
+        return self.planned.steps - taken
 
     def make_private(
         self,
@@ -100,8 +109,10 @@ class PlannedPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus has n
                 self.planned.require_same(name, value)
         _require_options(options)
         sampling.require_poisson(data_loader, self.planned)
-        _require_parameters(module, optimizer)
+        modules.require_parameters(module, optimizer)
+        modules.require_no_statistics(module)
         wrapped = self._wrapped(module, loss_reduction)
+        self._untrained.append(modules.UntrainedState(module, optimizer))
         generator = randomness.SecureGenerator()
         sampler = sampling.PoissonSampler(
             len(data_loader.dataset),  # type: ignore[arg-type]  # Opacus' loader has checked it
@@ -117,7 +128,7 @@ class PlannedPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus has n
             expected_batch_size=self._expected_batch_size,
             loss_reduction=loss_reduction,
             generator=generator,
-            count_step=self.accountant.get_optimizer_hook_fn(sample_rate=self.planned.sampling_rate),
+            count_step=self._count_step,
         )
         return wrapped, private_optimizer, sampling.with_sampler(data_loader, sampler)
 
@@ -129,8 +140,9 @@ class PlannedPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus has n
         """Return the event of the steps that the accountant has recorded.
 
         Raises:
-            InvalidInput: there are none, or they are not those of the plan.
+            InvalidInput: there are none, or they are not those of the plan, or some were taken off the history.
         """
+        _ = self.steps_left  # checks the history
         return self.planned.event_of(self.accountant.history)
 
     def released(self, module: nn.Module) -> mechanisms.Released[nn.Module]:
@@ -140,12 +152,20 @@ class PlannedPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus has n
             module: what `make_private` returned, or the module that was given to it.
 
         Raises:
-            InvalidInput: the steps are not those of the plan, or a weight is not finite.
+            InvalidInput: the steps are not those of the plan, a weight is not finite, or something of the module that
+                is not trained was changed, such as a buffer.
         """
         event = self.event()
+        for state in self._untrained:
+            state.require_unchanged()
         trained = module.to_standard_module() if isinstance(module, AbstractGradSampleModule) else module
         models.require_finite(trained.state_dict())
         return mechanisms.Released(trained, event)
+
+    def _count_step(self, optimizer: Any) -> None:
+        """Record a step that has its noise in the accountant, and remember that it was taken."""
+        self.accountant.get_optimizer_hook_fn(sample_rate=self.planned.sampling_rate)(optimizer)
+        _ = self.steps_left
 
     def _wrapped(self, module: nn.Module, loss_reduction: str) -> nn.Module:
         """Return the module with Opacus' hooks, which form the gradient of each item."""
@@ -163,11 +183,3 @@ def _require_options(options: dict[str, object]) -> None:
             raise errors.invalid(name, value, "is not part of the plan", "leave it out")
         if value != _AS_PLANNED[name]:
             raise errors.invalid(name, value, f"is not planned; {_AS_PLANNED[name]!r} is", "leave it out")
-
-
-def _require_parameters(module: nn.Module, optimizer: optim.Optimizer) -> None:
-    if isinstance(module, DistributedDataParallel):
-        raise errors.invalid("module", type(module).__name__, "is distributed, which is not planned", "unwrap it")
-    known = set(module.parameters())
-    if any(parameter not in known for group in optimizer.param_groups for parameter in group["params"]):
-        raise errors.InvalidInput("optimizer: has parameters that the module has not; make it from the module's")

@@ -91,7 +91,12 @@ class PlannedOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no type
     def add_noise(self) -> None:
         """Add the noise, if the sums are over the next sample."""
         n_gradients, self._n_gradients = self._n_gradients, 0
-        self._sampler.require_sample(n_gradients)
+        try:
+            self._sampler.require_sample(n_gradients)
+        except errors.InvalidInput:
+            for parameter in self.params:
+                parameter.summed_grad = None  # else a split sample adds to it, with noise for one of the two
+            raise
         dpsgd.add_noise(
             self.params,
             noise_multiplier=self.noise_multiplier,
