@@ -15,7 +15,8 @@ from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.base import RecordSource
 
-_SECONDS = 30.0
+KEPT_SECONDS = 30.0
+"""How long what was read is kept."""
 
 
 @dataclass
@@ -41,7 +42,7 @@ class RecentRecords:
 
     def keep(self, records: list[RetiredData]) -> None:
         """Keep records that were just read."""
-        self._retired, self._retired_until = records, self.monotonic() + _SECONDS
+        self._retired, self._retired_until = records, self.monotonic() + KEPT_SECONDS
 
     def identity(self, identity_id: str) -> DataIdentity | None:
         """Return the identity of that id, or None.
@@ -54,5 +55,5 @@ class RecentRecords:
         self._missing_until.pop(identity_id, None)
         identity = self.source.identity(identity_id)
         if identity is None:
-            self._missing_until[identity_id] = self.monotonic() + _SECONDS
+            self._missing_until[identity_id] = self.monotonic() + KEPT_SECONDS
         return identity
