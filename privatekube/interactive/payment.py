@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from privatekube import errors
 from privatekube.integrations import dp_accounting
 from privatekube.interactive import amounts
-from privatekube.privacy import accounting, adaptive, calibration, events
+from privatekube.privacy import adaptive, calibration, events
 from privatekube.privacy.adaptive import Allowance
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.events import DpEvent
@@ -154,14 +154,12 @@ class Planned:
         """Check nothing: each step of the plan is paid, and releases once."""
 
     def epsilon(self, charged: Sequence[Charge]) -> float:
-        """Return the epsilon of what ran of the plan, by the tightest bound known."""
-        if not charged:
-            return 0.0
-        by_part: Mapping[str, tuple[DpEvent, ...]] = {
-            part: tuple(item.event for item in charged if item.part == part) for part in (ALL, *self.plan.disjoint)
-        }
-        parts = tuple(by_part[part] for part in self.plan.disjoint if by_part[part])
-        return accounting.Composition(by_part[ALL], parts).epsilon(self.delta)
+        """Return the epsilon of the whole plan; 0 if nothing of it ran.
+
+        Which steps run, and how far, may depend on earlier results: then the joint accounting holds for the plan, and
+        not for the part of it that ran. Source: Rogers et al., "Privacy Odometers and Filters" (2016), section 1.
+        """
+        return self.plan.composition.epsilon(self.delta) if charged else 0.0
 
 
 def _cost(charge: Charge) -> EpsilonDelta:

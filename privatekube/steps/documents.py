@@ -361,7 +361,7 @@ class Receipt(Document):
     Args:
         grant: digest of the Grant.
         committed: budget by block id, in the wire's JSON.
-        epsilon: what the spends cost together, by PLD, at `delta`.
+        epsilon: what the mechanisms of the run cost together, at `delta`: of a plan, the whole of it.
         spends: what each step used and released, as the claim has it: nothing else was paid for.
 
     >>> paid = {"team/monday": {"epsDel": {"epsilon": 1.0}}}

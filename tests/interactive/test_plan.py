@@ -14,7 +14,7 @@ from privatekube import errors
 from privatekube.interactive import connect
 from privatekube.interactive.client import RunClient
 from privatekube.interactive.run import Run
-from privatekube.privacy import accounting, events, renyi_filter, solving
+from privatekube.privacy import events, renyi_filter, solving
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_mechanisms import DpSgd
@@ -88,12 +88,13 @@ def test_a_whole_plan_runs_and_is_paid_as_one_composition(client: RunClient, pla
     assert paid == cost
 
 
-def test_what_was_not_run_of_a_plan_is_not_in_the_receipt(client: RunClient, plan_file: Path) -> None:
+def test_a_receipt_states_the_cost_of_the_whole_plan_if_a_part_of_it_ran(client: RunClient, plan_file: Path) -> None:
     with claimed(client, plan_file) as run:
         run.count("evaluate", run.open().reviews.stars, keys=STARS)
     assert run.receipt is not None
     (spend,) = run.receipt.spends
-    assert run.receipt.epsilon == pytest.approx(accounting.epsilon(events.from_json(spend.event), 1e-7))
+    assert spend.step == "evaluate"
+    assert 1.9 < run.receipt.epsilon <= 2.0  # which steps run may depend on the results of those before
     assert len(committed(client)) == 1  # the whole claim is committed
 
 
@@ -143,7 +144,7 @@ def test_a_part_of_the_planned_steps_may_be_spent(client: RunClient) -> None:
             run.spend("train", events.poisson_gaussian(0.1, noise, 21), [b"weights"])
         run.spend("train", events.poisson_gaussian(0.1, noise, 10), [b"weights"])
     assert run.receipt is not None
-    assert 0 < run.receipt.epsilon < 2.0
+    assert 1.9 < run.receipt.epsilon <= 2.0  # when a training ends may depend on its first steps
 
 
 @pytest.mark.parametrize(
