@@ -164,6 +164,8 @@ def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
     Raises:
         InvalidInput: no such file, not a YAML mapping, an unknown key, a key given twice, or a value out of bounds.
     """
+    if not path.exists():
+        raise errors.InvalidInput(f"{path}: does not exist; run in the folder that has it, or name it with --arguments")
     stated, given = read_mapping(path), _overridden(overrides)
     values, folder = (given, Path()) if _PLAN in given else (stated, path.parent)
     if _PLAN in values:

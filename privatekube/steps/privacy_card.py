@@ -173,6 +173,14 @@ class PrivacyCard(_Part):
     statement: Statement | None
     signature: Signature | None
 
+    @pydantic.field_validator("schema_version", mode="before")
+    @classmethod
+    def _require_this_version(cls, version: object) -> object:
+        if version != 2:
+            bound = "must be 2, as this version of privatekube writes it"
+            raise errors.invalid("schema_version", version, bound, "verify the card with the version that made it")
+        return version
+
     def encode(self) -> bytes:
         """Return the only text of this document that `decode` accepts: JSON, indented, in UTF-8."""
         return (self.model_dump_json(indent=2) + "\n").encode()

@@ -132,6 +132,12 @@ def test_a_file_that_is_not_json_is_not_a_card_and_its_content_is_not_shown() ->
     assert str(refused.value) == f"privacy card: {fault}; restore the original"
 
 
+def test_a_card_of_another_version_says_with_which_one_it_can_be_verified(tmp_path: Path) -> None:
+    earlier = signed(facts(tmp_path)).encode().replace(b'"schema_version": 2', b'"schema_version": 1')
+    with pytest.raises(errors.InvalidInput, match=r"schema_version: 1 must be 2.*with the version that made it"):
+        privacy_card.decode(earlier)
+
+
 def test_the_documented_schema_is_that_of_the_card() -> None:
     documented = json.loads((ROOT / "docs" / "privacy-card.schema.json").read_text())
     assert documented == privacy_card.json_schema(), "run tools/docs/privacy_card_schema.py"
