@@ -27,8 +27,10 @@ hypothesis.settings.load_profile(PROFILE)
 # Workers run in parallel: more threads would only compete for the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell that starts the tests in the background makes them, and the commands that they start, ignore Ctrl-C.
+# A shell that starts the tests in the background makes them, and the commands that they start, ignore Ctrl-C; nohup
+# makes them ignore that the terminal was closed.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 UNIT_TEST_SECONDS = 2.0

@@ -158,7 +158,7 @@ def test_no_output_or_log_or_progress_depends_on_the_data(caplog: pytest.LogCapt
         ("learning_rate", float("nan")),
         ("steps", 0),
         ("task", "stars"),
-        ("unit", "user"),
+        ("unit", "household"),
         ("device", "tpu"),
     ],
 )
