@@ -55,7 +55,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         test_fraction=granted.test_fraction,
         device=loop.resolve(device),
     )
-    noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"))
+    noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"), max_contribution=granted.max_contribution)
     n_classes = trained.config.n_classes
     released = mechanisms.noisy_histogram(
         counts, evaluation.cells(n_classes), scale=noise.scale, sensitivity=noise.sensitivity

@@ -70,7 +70,7 @@ def _statistics(noisy: dict[tuple[str, int], int], granted: documents.Grant) -> 
 
 
 def _noise(granted: documents.Grant) -> documents.CountNoise:
-    return documents.CountNoise.planned(granted.plan.step("dp_preprocess"))
+    return documents.CountNoise.planned(granted.plan.step("dp_preprocess"), max_contribution=granted.max_contribution)
 
 
 if __name__ == "__main__":

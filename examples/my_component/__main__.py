@@ -62,7 +62,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         device=loop.resolve(device),
     )
     counts = Counter({cell: sum(n for (_, correct), n in per_class.items() if correct is cell) for cell in CELLS})
-    noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"))
+    noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"), max_contribution=granted.max_contribution)
     released = mechanisms.noisy_histogram(counts, CELLS, scale=noise.scale, sensitivity=noise.sensitivity)
     public_log.say("evaluated", scale=noise.scale)
     metrics = documents.Metrics(

@@ -232,15 +232,23 @@ class CountNoise(_Frozen):
     sensitivity: validation.Count
 
     @classmethod
-    def planned(cls, step: GrantedStep) -> CountNoise:
-        """Return the noise that a step may draw once.
+    def planned(cls, step: GrantedStep, *, max_contribution: int) -> CountNoise:
+        """Return the noise that a step may draw once on counts of records.
+
+        Args:
+            step: the step as it was granted.
+            max_contribution: how many records a privacy unit has at most, so how far it moves the counts (L1).
 
         Raises:
-            InvalidInput: the plan says that it runs something else.
+            InvalidInput: the plan says that it runs something else, or that a unit moves the counts less.
         """
         if step.mechanism != "discrete_laplace" or step.parameters["queries"] != 1:
             bound = f"is not one query with discrete Laplace noise, which {step.name} runs"
             raise errors.invalid("mechanism", step.mechanism, bound, "change the plan")
+        if step.parameters["sensitivity"] < max_contribution:
+            bound = f"must be at least {max_contribution}, the records that a unit has at most"
+            remedy = "say `per: record` in the plan"
+            raise errors.invalid(f"{step.name}: sensitivity", step.parameters["sensitivity"], bound, remedy)
         return cls(scale=step.parameters["scale"], sensitivity=step.parameters["sensitivity"])
 
 

@@ -166,7 +166,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solve: Callable[..., so
 
 
 def _sensitivity(granted: documents.Grant) -> int:
-    return documents.CountNoise.planned(granted.plan.step("dp_evaluate")).sensitivity
+    return documents.CountNoise.planned(
+        granted.plan.step("dp_evaluate"), max_contribution=granted.max_contribution
+    ).sensitivity
 
 
 def committed(client: BudgetClient) -> list[float]:

@@ -77,14 +77,20 @@ def test_a_plan_that_names_a_step_twice_or_a_part_that_is_not_disjoint_is_refuse
 
 def test_noise_is_read_of_a_step_that_runs_such_a_mechanism_alone() -> None:
     planned = grant().plan
-    assert documents.CountNoise.planned(planned.step("dp_evaluate")).scale == 5.0
+    assert documents.CountNoise.planned(planned.step("dp_evaluate"), max_contribution=1).scale == 5.0
     assert documents.TrainingNoise.planned(planned.step("dp_train")).steps == 20
     with pytest.raises(errors.InvalidInput, match="'dp_sgd' is not one query with discrete Laplace noise"):
-        documents.CountNoise.planned(planned.step("dp_train"))
+        documents.CountNoise.planned(planned.step("dp_train"), max_contribution=1)
     with pytest.raises(errors.InvalidInput, match="'discrete_laplace' is not dp_sgd, which dp_evaluate runs"):
         documents.TrainingNoise.planned(planned.step("dp_evaluate"))
     with pytest.raises(errors.InvalidInput, match="step: 'other' is not in the plan, which has dp_preprocess, dp_tr"):
         planned.step("other")
+
+
+def test_counts_of_records_get_no_noise_for_less_than_a_unit_may_have() -> None:
+    fault = r"^dp_evaluate: sensitivity: 1 must be at least 2, .*; say `per: record` in the plan$"
+    with pytest.raises(errors.InvalidInput, match=fault):
+        documents.CountNoise.planned(grant().plan.step("dp_evaluate"), max_contribution=2)
 
 
 def test_the_json_of_statistics_is_fixed() -> None:
