@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from privatekube import config, entrypoint, errors
+from privatekube import entrypoint, errors
 from privatekube.cli import console, typer_app
 
 with entrypoint.imports_of("images"):
     from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry, sbom
+    from privatekube.kubeflow import cluster_file
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
@@ -95,7 +96,7 @@ def _repository(option: str | None) -> str:
     """Return the registry and prefix to push to, from --registry or client_secrets.yaml."""
     repository = option
     if repository is None and SECRETS.exists():
-        repository = config.load_secrets(SECRETS).repo
+        repository = cluster_file.load(SECRETS).repo
     if repository is None:
         raise errors.InvalidInput(
             f"registry: is not given; give --registry HOST/PREFIX, repo in {SECRETS}, or --no-push"

@@ -59,7 +59,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     run = config.load_arguments(arguments, overrides)
     # kfp takes seconds to import: arguments are checked first
     from pipelines import dp_lstm  # noqa: PLC0415
-    from privatekube.kubeflow import run_local, step_components, submit  # noqa: PLC0415
+    from privatekube.kubeflow import cluster_file, run_local, step_components, submit  # noqa: PLC0415
     from privatekube.training import feasibility, machine  # noqa: PLC0415
 
     components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])
@@ -72,8 +72,8 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         feasibility.require_memory(
             run, available_bytes=validation.parse_bytes(dp_lstm.TRAINING[1]), where="a pod that trains"
         )
-        url = submit.submit(build(), run, components, config.load_secrets(SECRETS))
-        terminal.print(f"submitted: {url}", soft_wrap=True)
+        submitted = submit.submit(build(), run.model_dump(), components, cluster_file.load(SECRETS))
+        terminal.print(f"submitted: {submitted.name}: {submitted.url}", soft_wrap=True)
         return 0
     if where is None:
         terminal.print(f"{SECRETS} does not exist: running on this machine")

@@ -1,4 +1,4 @@
-"""Read YAML into frozen and checked objects: a run's arguments, and the connection to a cluster.
+"""Read YAML into frozen and checked objects: a run's arguments, and other mappings.
 
 Unknown keys and keys given twice are errors. PyYAML reads `1e-9`, without a dot, as text: text that is a number is
 taken as that number.
@@ -10,7 +10,7 @@ import contextlib
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import pydantic
 import yaml
@@ -111,30 +111,6 @@ class RunArguments(_Settings):
         return self
 
 
-class ClusterSecrets(_Settings):
-    """The connection to Kubeflow Pipelines, from client_secrets.yaml: with a token, an IAP client, or neither.
-
-    Args:
-        host: URL of the Kubeflow Pipelines API.
-        namespace: of the runs, in a multi-user installation.
-        existing_token: bearer token.
-        client_id: OAuth client of the Identity-Aware Proxy in front of the host.
-        other_client_id: OAuth client of this desktop, with `other_client_secret`.
-        other_client_secret: its secret.
-        repo: registry and prefix of the component images.
-        prefix: where runs publish: a gs:// or s3:// prefix.
-    """
-
-    host: Annotated[str, pydantic.Field(pattern=r"^https?://")]
-    namespace: str | None = None
-    existing_token: pydantic.SecretStr | None = None
-    client_id: str | None = None
-    other_client_id: str | None = None
-    other_client_secret: pydantic.SecretStr | None = None
-    repo: str | None = None
-    prefix: str | None = None
-
-
 S = TypeVar("S", bound=_Settings)
 SET = "--set"
 """The option of the command line that overrides one argument of a run."""
@@ -171,23 +147,6 @@ def load_arguments(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
     if _PLAN in values:
         values[_PLAN] = _text(folder / str(values[_PLAN]))
     return _checked(RunArguments, stated | given, source=lambda name: SET if name in given else path.name)
-
-
-def load_secrets(path: Path) -> ClusterSecrets:
-    """Read the connection to a cluster; no error message quotes a value of this file.
-
-    Raises:
-        InvalidInput: no such file, an unknown key, or a value out of bounds.
-    """
-    if not path.exists():
-        raise errors.InvalidInput(f"{path}: does not exist; copy client_secrets.example.yaml to it and fill it in")
-    values = read_mapping(path)
-    try:
-        return ClusterSecrets.model_validate(values)
-    except pydantic.ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(str(part) for part in fault["loc"])
-        raise errors.InvalidInput(f"{path.name}: {name}: {fault['msg']}; see client_secrets.example.yaml") from None
 
 
 def _overridden(overrides: Iterable[str]) -> dict[str, Any]:

@@ -116,20 +116,3 @@ def test_a_bad_override_is_blamed_on_the_option_and_not_on_the_file(
 def test_a_bad_value_of_the_file_is_blamed_on_the_file_although_another_is_overridden(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match=r"^arguments.yaml: epsilon: 0 must"):
         load(tmp_path, "epsilon: 0", "delta=1e-9")
-
-
-def test_the_example_connection_is_valid() -> None:
-    assert config.load_secrets(ROOT / "client_secrets.example.yaml").host.startswith("https://")
-
-
-def test_missing_secrets_are_named_with_what_to_copy(tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidInput, match=r"does not exist; copy client_secrets\.example\.yaml"):
-        config.load_secrets(tmp_path / "client_secrets.yaml")
-
-
-def test_a_fault_in_the_secrets_never_quotes_a_value(tmp_path: Path) -> None:
-    path = tmp_path / "client_secrets.yaml"
-    path.write_text("host: hunter2\nexisting_token: [hunter2]\n", encoding="utf-8")
-    with pytest.raises(errors.InvalidInput, match="host") as refusal:
-        config.load_secrets(path)
-    assert "hunter2" not in str(refusal.value)

@@ -10,23 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pydantic
 from kfp.dsl.base_component import BaseComponent
-from kfp.pipeline_spec import pipeline_spec_pb2
 from rich.console import Console
 
-from privatekube import errors, validation
-from privatekube.kubeflow import kfp_local, progress
+from privatekube.kubeflow import kfp_local, pipeline_arguments, progress
 from privatekube.kubeflow.step_components import StepComponents
-
-_TYPES: Mapping[str, Any] = {
-    "BOOLEAN": bool,
-    "LIST": list[Any],
-    "NUMBER_DOUBLE": float,
-    "NUMBER_INTEGER": int,
-    "STRING": str,
-    "STRUCT": dict[str, Any],
-}
 
 
 def run(
@@ -52,7 +40,7 @@ def run(
     Raises:
         InvalidInput: a parameter is unknown, missing, or of another type.
     """
-    values = _checked(pipeline, arguments)
+    values = pipeline_arguments.checked(pipeline.pipeline_spec, arguments)
     terminal = console or Console(stderr=True, markup=False, emoji=False)
     components = StepComponents(project, {step: project / step for step in steps})
     with tempfile.TemporaryDirectory(prefix="privatekube-") as work, progress.RunView(terminal, steps) as view:
@@ -70,19 +58,3 @@ def run(
     reason = failure.line.removeprefix("error: ") or f"ended with exit status {failure.exit_status}"
     terminal.print(f"error: {failure.step}: {reason}", highlight=False, soft_wrap=True)
     return failure.exit_status if failure.exit_status > 0 else 1
-
-
-def _checked(pipeline: BaseComponent, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments in the types of the pipeline's parameters; kfp answers others with a traceback."""
-    declared = pipeline.component_spec.inputs or {}
-    parameters = pipeline.pipeline_spec.root.input_definitions.parameters
-    fields: dict[str, Any] = {}
-    for name, parameter in parameters.items():
-        kind = _TYPES[pipeline_spec_pb2.ParameterType.ParameterTypeEnum.Name(parameter.parameter_type)]
-        fields[name] = (kind, declared[name].default if parameter.is_optional else ...)
-    model = pydantic.create_model("Arguments", __config__=pydantic.ConfigDict(extra="forbid", strict=False), **fields)
-    try:
-        checked: dict[str, Any] = model.model_validate(dict(arguments)).model_dump(exclude_unset=True)
-    except pydantic.ValidationError as error:
-        raise errors.InvalidInput(validation.first_fault(error)) from None
-    return checked

@@ -1,0 +1,1 @@
+"""Servers on loopback: Kubeflow Pipelines as its published schema says, and those that issue tokens."""
