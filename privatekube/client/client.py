@@ -16,6 +16,7 @@ from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import refusals
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
+from privatekube.resources.sealing_key import SealingKey
 from privatekube.resources.statement import SignedStatement
 
 
@@ -168,6 +169,39 @@ class BudgetClient(StoreClient):
         if signed is None or signed.card != card:
             raise errors.Conflict(f"claim {claim_id}: another run asked for a statement meanwhile; try again")
         return signed
+
+    def opening_key(self, claim_id: str) -> SealingKey | None:
+        """Have the control plane give the key that opens what was released under a claim, which must have paid.
+
+        Args:
+            claim_id: `namespace/name`; a repeated call returns the same key.
+
+        Returns:
+            The key with its private half; None if the claim was granted by a version that sealed nothing.
+
+        Raises:
+            NotFound: no such claim exists.
+            BudgetUnavailable: not all that the claim was granted is committed.
+            StoreBusy: the control plane did not answer, or has lost the secret that the key was derived from.
+        """
+
+        def request_key(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
+            if claim.status.sealing is None or claim.spec.opens_releases:
+                return claim
+            return replace(claim, spec=replace(claim.spec, opens_releases=True))
+
+        if not self.get_claim(claim_id).has_paid:
+            raise errors.BudgetUnavailable(
+                f"claim {claim_id}: has not consumed all that it was granted, so what it released stays sealed; "
+                "consume it first"
+            )
+        self._claims.update_spec(claim_id, request_key)
+        try:
+            return self._claims.wait_for(claim_id, lambda claim: not claim.awaits_key).status.sealing
+        except errors.StoreBusy as error:
+            raise errors.StoreBusy(
+                f"{error}; no key is given either where the secret sealing-key was lost: restore it from a backup"
+            ) from error
 
     def register_release(self, claim_id: str, release: RegisterRequest) -> None:
         """Register what a step releases, before it leaves the step; a repeated call changes nothing.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.engine import status_room, sums, unlocking
+from privatekube.engine import sealing_keys, status_room, sums, unlocking
 from privatekube.engine.draft import Draft
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
@@ -173,7 +173,8 @@ def _granted_status(
         start_time_ms=draft.now_ms if start_ms is None else start_ms,
         finish_time_ms=draft.now_ms,
     )
-    holdings = replace(claim.status, reserved={}, acquired=sums.plus(claim.status.acquired, amounts))
+    acquired, sealing = sums.plus(claim.status.acquired, amounts), sealing_keys.of_grant(draft, claim)
+    holdings = replace(claim.status, reserved={}, acquired=acquired, sealing=sealing)
     return claim.answered(index, ResponseState.SUCCESS, detail=detail, holdings=holdings).status
 
 

@@ -52,7 +52,7 @@ class BlockChange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A claim's new status: answers to requests, a settlement, or a signed statement."""
+    """A claim's new status: answers to requests, a settlement, a signed statement, or its key."""
 
     claim: PrivacyBudgetClaim
 

@@ -19,6 +19,7 @@ from privatekube.engine import (
     deletion,
     overdue_claims,
     recovery,
+    sealing_keys,
     unlocking,
 )
 from privatekube.engine.changes import Change
@@ -52,16 +53,18 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
     deletion.delete_blocks(draft)
     # 6. Sign the statements about privacy cards that claims ask for.
     card_statements.sign_requested(draft)
-    # 7. Answer new requests; an allocate request begins to wait.
+    # 7. Give their private keys to the claims that have paid and ask for them.
+    sealing_keys.give_requested(draft)
+    # 8. Answer new requests; an allocate request begins to wait.
     answering.answer_requests(draft, policy)
-    # 8. Settle overdue claims.
+    # 9. Settle overdue claims.
     overdue_claims.settle_overdue(draft, policy)
-    # 9. Fail the allocate requests that timed out.
+    # 10. Fail the allocate requests that timed out.
     allocate_requests.expire(draft, policy)
-    # 10. Unlock budget by time.
+    # 11. Unlock budget by time.
     if tick is not False:
         _unlock_by_time(draft, policy, at_once=tick is True)
-    # 11. Grant waiting requests and answer those behind them, until nothing changes.
+    # 12. Grant waiting requests and answer those behind them, until nothing changes.
     while _grant(draft, policy) or answering.answer_requests(draft, policy):
         pass
     return draft.finish()

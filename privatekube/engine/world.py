@@ -63,6 +63,8 @@ class World:
         set_aside_blocks: blocks that are left unchanged, by id, because they cannot be decided or written.
         records: of earlier data; empty if every block has a status.
         signing: None if no claim awaits a statement.
+        sealing_secret: from which the keys of claims are derived; None if no claim can be granted budget or awaits its
+            key.
         unanswerable: claims whose answer the store has refused, by id, and why.
         unanswered: claims that are set aside because the store refused their answers, by id; no answer that is still on
             its way can be written.
@@ -77,6 +79,7 @@ class World:
     set_aside_blocks: Mapping[str, PrivateDataBlock] = field(default_factory=lambda: MappingProxyType({}))
     records: Records = Records()
     signing: Signing | None = None
+    sealing_secret: bytes | None = field(default=None, repr=False)
     unanswerable: Mapping[str, Exception] = field(default_factory=lambda: MappingProxyType({}))
     unanswered: Mapping[str, PrivacyBudgetClaim] = field(default_factory=lambda: MappingProxyType({}))
 

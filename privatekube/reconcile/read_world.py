@@ -11,7 +11,7 @@ from privatekube import errors
 from privatekube.engine import admission
 from privatekube.engine.admission import Admissible
 from privatekube.engine.world import Records, Signing, World
-from privatekube.resources import signature
+from privatekube.resources import sealing_key, signature
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
@@ -23,6 +23,8 @@ PRIVATE_KEY = "card-key"
 """The secret that holds the private key; in a cluster only the controller can read it."""
 PUBLIC_KEY = "card_public_key"
 """The setting that tells everybody the public key."""
+SEALING_KEY = "sealing-key"
+"""The secret from which the keys of claims are derived; in a cluster only the controller can read it."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +55,7 @@ def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.Reso
         unreadable,
         records=records or Records(),
         signing=_signing(store, claims.values()),
+        sealing_secret=_sealing_secret(store, claims.values()),
     ).without(set_aside)
 
 
@@ -127,6 +130,13 @@ def _signing(store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]) -> Sign
         if entry.claim in entries:
             entries[entry.claim].append(entry)
     return Signing(_private_key(store), entries, refused)
+
+
+def _sealing_secret(store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]) -> bytes | None:
+    """Return the secret of the keys of claims, made when it is first needed; None if no claim needs a key now."""
+    if not any(claim.open_allocate_requests or claim.awaits_key for claim in claims):
+        return None
+    return store.ensure_secret(SEALING_KEY, secrets.token_bytes(sealing_key.SECRET_BYTES))
 
 
 def _private_key(store: ResourceStore) -> bytes:

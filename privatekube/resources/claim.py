@@ -8,12 +8,14 @@ from types import MappingProxyType
 
 from privatekube import errors
 from privatekube.privacy import arithmetic, budget_text
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import bounds, meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId, SettlementId
 from privatekube.resources.requests import AllocateRequest, RegisterRequest, Request
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Detail, Response, ResponseState
+from privatekube.resources.sealing_key import SealingKey
 from privatekube.resources.statement import SignedStatement
 
 
@@ -52,6 +54,8 @@ class ClaimSpec:
         owned_by: references to other objects; not used.
         settle_after: when the control plane settles the claim; None for the latest time of its policy.
         card: digest of the privacy card about which the control plane is to sign a statement; None for none.
+        opens_releases: whether the control plane is to give the key that opens what was released under the claim, once
+            it has paid.
     """
 
     requests: tuple[Request, ...] = ()
@@ -60,6 +64,7 @@ class ClaimSpec:
     owned_by: tuple[Mapping[str, object], ...] = ()
     settle_after: SettleAfter | None = None
     card: str | None = None
+    opens_releases: bool = False
 
     def __post_init__(self) -> None:
         bounds.require_size("ownedBy", self.owned_by, bounds.OWNERS, "owners")
@@ -98,7 +103,11 @@ class OverdueSettlement:
 
 @dataclass(frozen=True, slots=True)
 class ClaimStatus:
-    """What the control plane writes. Maps are by block id; `statement` is about the card in the spec."""
+    """What the control plane writes.
+
+    Maps are by block id; `statement` is about the card in the spec, and `sealing` is the key of the claim: None before
+    its first grant, and if an earlier version granted it.
+    """
 
     acquired: Budgets = field(default_factory=lambda: MappingProxyType({}))
     reserved: Budgets = field(default_factory=lambda: MappingProxyType({}))
@@ -107,6 +116,7 @@ class ClaimStatus:
     conditions: tuple[meta.Condition, ...] = ()
     statement: SignedStatement | None = None
     settlement: OverdueSettlement | None = None
+    sealing: SealingKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +225,7 @@ class PrivacyBudgetClaim:
     @property
     def is_open(self) -> bool:
         """Whether a pass has to look at it, because it needs an action or may need one in time."""
-        return self.is_waiting or self.holds_budget or self.awaits_statement
+        return self.is_waiting or self.holds_budget or self.awaits_statement or self.awaits_key
 
     @property
     def awaits_statement(self) -> bool:
@@ -225,18 +235,41 @@ class PrivacyBudgetClaim:
         return card is not None and not is_signed and bool(self.status.committed)
 
     @property
+    def awaits_key(self) -> bool:
+        """Whether it has paid and asks for its private key, which is not given yet."""
+        sealing = self.status.sealing
+        return self.spec.opens_releases and sealing is not None and sealing.private is None and self.has_paid
+
+    @property
+    def has_paid(self) -> bool:
+        """Whether all that it was granted is committed: nothing is held any more, and nothing was released."""
+        committed, grants = self.status.committed, self.grants
+        if not grants or self.status.acquired or not grants.keys() <= committed.keys():
+            return False
+        try:
+            return all(
+                arithmetic.is_close(committed[block_id], arithmetic.total(amounts[1:], start=amounts[0]))
+                for block_id, amounts in grants.items()
+            )
+        except errors.InvalidBudget:  # of a block that was created again with another accounting
+            return False
+
+    @property
+    def grants(self) -> dict[str, list[PrivacyBudget]]:
+        """What its requests were granted on each block, by block id, whatever became of it."""
+        granted: dict[str, list[PrivacyBudget]] = {}
+        for response in self.status.responses:
+            budgets = response.detail.budgets if isinstance(response.detail, AllocateResponse) else {}
+            for block_id, allocation in budgets.items():
+                if allocation.acquired is not None:
+                    granted.setdefault(block_id, []).append(allocation.acquired)
+        return granted
+
+    @property
     def holds_its_grant(self) -> bool:
         """Whether it was granted a budget above zero and still holds budget on every granted block."""
-        details = [response.detail for response in self.status.responses]
-        granted = {
-            block_id
-            for detail in details
-            if isinstance(detail, AllocateResponse)
-            for block_id, allocation in detail.budgets.items()
-            if allocation.acquired is not None
-        }
         holds_any = any(value > 0 for amount in self.status.acquired.values() for value in amount.values)
-        return holds_any and granted <= set(self.status.acquired)
+        return holds_any and self.grants.keys() <= self.status.acquired.keys()
 
     @property
     def releases(self) -> dict[str, RegisterRequest]:

@@ -8,7 +8,9 @@ import functools
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from privatekube import errors
 
@@ -37,13 +39,29 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False,
         ...     (Path(folder) / "new" / "file").read_bytes()
         b'data'
     """
-    target = Path(path)
+    with replacing(Path(path), overwrite=overwrite, mode=mode) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(target: Path, *, overwrite: bool = False, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Write to `target` piece by piece, and as safely as `write` does: it gets its content when the block ends.
+
+    Args:
+        target: where the file goes.
+        overwrite: replace a file that is there.
+        mode: permissions of the file, less the umask.
+
+    Raises:
+        AlreadyExists: `target` exists and `overwrite` is not set.
+        InvalidInput: the disk is full, or the folder cannot be written.
+    """
     make_folder(target.parent)
     try:
         temporary = target.parent / f".{target.name[:80]}.{secrets.token_hex(8)}.part"
         try:
             with open(temporary, "xb", opener=functools.partial(os.open, mode=mode)) as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             _rename(temporary, target, overwrite=overwrite)

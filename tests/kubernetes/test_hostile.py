@@ -38,6 +38,7 @@ CHANGES_OF_A_CLAIM: dict[str, Json | list[Json]] = {
     "register": attacks.appended(REGISTER),
     "settle": {"spec": {"settleAfter": {"seconds": 1, "time": 0}}},
     "sign a card": {"spec": {"privacyCard": f"sha256:{'1' * 64}"}},
+    "open what it released": {"spec": {"openReleases": True}},
     "outrank": {"spec": {"priority": 9}},
     "label": {"metadata": {"labels": {"a": "b"}}},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,10 @@ def ask(plane: Plane, name: str, *actions: Any) -> None:
 
 
 def outcome(plane: Plane) -> object:
-    """Return everything that is stored, except metadata."""
+    """Return everything that is stored, except metadata and the keys of claims, which are of a random secret."""
     blocks = [block_codec.to_wire(block) for block in plane.store.list_blocks()]
-    claims = [claim_codec.to_wire(claim) for claim in plane.store.list_claims()]
+    unsealed = [replace(claim, status=replace(claim.status, sealing=None)) for claim in plane.store.list_claims()]
+    claims = [claim_codec.to_wire(claim) for claim in unsealed]
     return [(document["spec"], document["status"]) for document in (*blocks, *claims)]
 
 

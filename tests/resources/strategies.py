@@ -40,6 +40,7 @@ from privatekube.resources.responses import (
     ResponseState,
     Settlement,
 )
+from privatekube.resources.sealing_key import SealingKey
 
 amounts = st.floats(0, 1e6)
 orders = st.lists(st.sampled_from(budget.STANDARD_ORDERS), min_size=1, unique=True).map(tuple)
@@ -151,9 +152,26 @@ answers = st.builds(
     | st.none(),
 )
 owners = st.lists(st.dictionaries(texts, texts, min_size=1, max_size=2), max_size=2).map(tuple)
+digits = st.text("0123456789abcdef", min_size=64, max_size=64)
+sealing_keys = st.builds(SealingKey, digits.map("x25519:{}".format), st.none() | digits.map("x25519-private:{}".format))
 claims = st.builds(
     PrivacyBudgetClaim,
     identities,
-    st.builds(ClaimSpec, st.lists(requests, max_size=3).map(tuple), st.booleans(), st.none() | priorities, owners),
-    st.builds(ClaimStatus, maps, maps, maps, st.lists(answers, max_size=3).map(tuple), conditions),
+    st.builds(
+        ClaimSpec,
+        st.lists(requests, max_size=3).map(tuple),
+        st.booleans(),
+        st.none() | priorities,
+        owners,
+        opens_releases=st.booleans(),
+    ),
+    st.builds(
+        ClaimStatus,
+        maps,
+        maps,
+        maps,
+        st.lists(answers, max_size=3).map(tuple),
+        conditions,
+        sealing=st.none() | sealing_keys,
+    ),
 )

@@ -17,6 +17,7 @@ from privatekube.resources.requests import (
     ReleaseRequest,
     Request,
 )
+from privatekube.resources.sealing_key import SealingKey
 from privatekube.resources.signature import Signature
 from privatekube.resources.statement import SignedStatement
 from privatekube.resources.wire import common, responses
@@ -60,6 +61,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             owned_by=tuple(dict(fields.document) for fields in spec.children("ownedBy")),
             settle_after=_settle_after(spec.child("settleAfter")) if "settleAfter" in spec else None,
             card=spec.optional_text("privacyCard"),
+            opens_releases=spec.raw("openReleases") is True,
         ),
         status=ClaimStatus(
             acquired=common.read_budgets(status, "acquiredBudgets"),
@@ -69,6 +71,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             conditions=common.conditions_from_wire(status.children("conditions")),
             statement=_statement(status.child("statement")) if "statement" in status else None,
             settlement=_settlement(status.child("settlement")) if "settlement" in status else None,
+            sealing=_sealing(status.child("sealing")) if "sealing" in status else None,
         ),
     )
 
@@ -88,6 +91,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "ownedBy": [dict(reference) for reference in spec.owned_by],
                 "settleAfter": _settle_after_to_wire(spec.settle_after),
                 "privacyCard": spec.card,
+                "openReleases": spec.opens_releases or None,
             }
         ),
         "status": common.present(
@@ -99,6 +103,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "conditions": common.conditions_to_wire(status.conditions),
                 "statement": _statement_to_wire(status.statement),
                 "settlement": _settlement_to_wire(status.settlement),
+                "sealing": _sealing_to_wire(status.sealing),
             }
         ),
     }
@@ -139,6 +144,14 @@ def _settlement_to_wire(settlement: OverdueSettlement | None) -> Json | None:
         return None
     (outcome,) = (name for name, is_consumed in _OUTCOMES.items() if is_consumed is settlement.is_consumed)
     return {"time": settlement.time_ms, "outcome": outcome, "budgets": common.budgets_to_wire(settlement.budgets)}
+
+
+def _sealing(document: Reader) -> SealingKey:
+    return SealingKey(document.text("publicKey"), document.optional_text("privateKey"))
+
+
+def _sealing_to_wire(key: SealingKey | None) -> Json | None:
+    return None if key is None else common.present({"publicKey": key.public, "privateKey": key.private})
 
 
 def condition_from_wire(document: object) -> BlockCondition:
