@@ -61,7 +61,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     report_file = block_options.report_file(report)
     from blocks import demo, sources  # noqa: PLC0415 - not needed for --help
     from privatekube.client import register_blocks  # noqa: PLC0415
-    from privatekube.data import day_range, declare, partition  # noqa: PLC0415
+    from privatekube.data import day_range, declare, partition, wording  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
     first = "0" if source == sources.SYNTHETIC and start_day is None else start_day
@@ -76,10 +76,12 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         kind=partition.kind_of_slice(slice_, PrivacyUnit.parse(unit)),
         n_buckets=users,
         unit=PrivacyUnit.parse(unit),
-        max_contribution=declare.contribution_bound(PrivacyUnit.parse(unit), max_contribution),
+        max_contribution=partition.contribution_bound(PrivacyUnit.parse(unit), max_contribution, wording.OPTIONS),
         initial_budget=declare.initial_budget(epsilon, delta, accounting),
         folder=uris.join(uris.absolute(data_dir), namespace, dataset),
         keep_copies=keep_copies,
+        record_name="review",
+        wording=wording.OPTIONS,
     )
     with connect.connect() as client:
         declared = demo.write_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal)

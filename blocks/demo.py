@@ -51,7 +51,9 @@ def write_blocks(
         InvalidInput: the source cannot be read, or the range has too many blocks.
         AlreadyExists: a file of a block's name has other data.
     """
-    slices = partition.slices(declaration.kind, choice.days, n_buckets=declaration.n_buckets)
+    slices = partition.slices(
+        declaration.kind, choice.days, n_buckets=declaration.n_buckets, wording=declaration.wording
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         published = [] if choice.source == sources.SYNTHETIC else _published_files(choice.source, choice.days)

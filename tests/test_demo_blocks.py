@@ -441,4 +441,4 @@ def test_a_unit_is_not_changed_after_budget_was_spent(laptop: Laptop) -> None:
     spend(laptop, 0.4)
     laptop.run("demo_blocks.py", "delete", "--all")
     line = one_day(laptop, "--unit", "user-day", "--data-dir", "again", status=2)
-    assert "budget was committed on its data per event; create it with --unit event" in line
+    assert "budget was committed on its data per event; create it with the unit event" in line

@@ -42,7 +42,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     """
     report_file = block_options.report_file(report)
     from privatekube.client import register_blocks  # noqa: PLC0415 - `privatekube --help` needs no extra
-    from privatekube.data import declare, partition  # noqa: PLC0415
+    from privatekube.data import declare  # noqa: PLC0415
     from privatekube.data.tables import files  # noqa: PLC0415
     from privatekube.data.tables import schema as schemas  # noqa: PLC0415
     from privatekube.data.tables.source import TableSource  # noqa: PLC0415
@@ -57,19 +57,21 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         kind=declared.kind_of_slice,
         n_buckets=declared.users,
         unit=declared.unit,
-        max_contribution=declare.contribution_bound(declared.unit, declared.max_contribution),
+        max_contribution=declared.contribution_bound,
         initial_budget=budget,
         folder=uris.join(uris.absolute(data_dir), namespace, declared.dataset),
         keep_copies=keep_copies,
+        record_name=declared.record_name,
     )
-    slices = partition.slices(declaration.kind, declared.days.slice, n_buckets=declaration.n_buckets)
     terminal = console.console(stderr=True)
     with connect.connect() as client:
         opened = TableSource(files.list_tables(source), declared, keep_copies=keep_copies)
+        for warning in opened.warnings:
+            terminal.print(f"warning: {warning}", soft_wrap=True, markup=False)
         key = client.owner_key()
         written = [
             declare.write_slice(opened, days, declaration, owner_key=key)
-            for days in track(slices, "writing blocks", console=terminal, disable=not terminal.is_terminal)
+            for days in track(declared.slices, "writing blocks", console=terminal, disable=not terminal.is_terminal)
         ]
         if report_file is not None:
             opened.report.write(report_file)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from privatekube import errors
-from privatekube.data import any_block, block_file, identify, metadata, partition, sealed_file
+from privatekube.data import any_block, block_file, identify, metadata, partition, sealed_file, wording
 from privatekube.data.metadata import Cut
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import FileCounts
 from privatekube.data.records import Records
 from privatekube.data.sources import Source
+from privatekube.data.wording import Wording
 from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
@@ -24,10 +25,6 @@ from privatekube.storage import uris
 
 R = TypeVar("R", bound=Records)
 ACCOUNTINGS = ("epsdel", "renyi")
-USER_DAY_BOUND = 2
-"""Default bound of a user-day: few users write more reviews in a day, and the noise grows with the bound."""
-USER_BOUND = 5
-"""Default bound of a user over all days: the noise of counts grows with the bound, that of training does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,12 @@ class Declaration:
         kind: kind of slice: day, week, month, or all; a user over all days needs all.
         n_buckets: how many buckets the users are spread over.
         unit: privacy unit.
-        max_contribution: maximum number of reviews of a unit in a block; 1 for events.
+        max_contribution: maximum number of records of a unit in a block; 1 for events.
         initial_budget: of every block, for its whole life.
         folder: where the files go: a path or a remote prefix.
         keep_copies: keep exact copies of a record, and declare so.
+        record_name: what the data calls a record, in one word or a few.
+        wording: how the owner wrote this.
 
     Raises:
         InvalidInput: the slices would spread a unit over several blocks.
@@ -58,9 +57,11 @@ class Declaration:
     initial_budget: PrivacyBudget
     folder: str
     keep_copies: bool = False
+    record_name: str = declared_data.A_RECORD
+    wording: Wording = wording.KEYS
 
     def __post_init__(self) -> None:
-        partition.require_slices(self.kind, self.unit)
+        partition.require_slices(self.kind, self.unit, self.wording)
 
     def location(self, name: str) -> str:
         """Return the URI of the file of the block with a name."""
@@ -95,23 +96,6 @@ def initial_budget(epsilon: float, delta: float, accounting: str) -> PrivacyBudg
         raise errors.invalid("accounting", accounting, f"is not one of {', '.join(ACCOUNTINGS)}", "choose one")
     whole = EpsilonDelta(epsilon, delta)
     return renyi_filter.capacity(whole) if accounting == "renyi" else whole
-
-
-def contribution_bound(unit: PrivacyUnit, max_contribution: int | None) -> int:
-    """Return how many reviews a unit may have in a block: 1 for events, `max_contribution` or a default otherwise.
-
-    Raises:
-        InvalidInput: a bound for events, or one below 1.
-    """
-    if unit.is_one_record:
-        if max_contribution not in (None, 1):
-            raise errors.invalid("max-contribution", max_contribution, "is for --unit user-day or user", "leave it out")
-        return 1
-    if max_contribution is None:
-        return USER_BOUND if unit is PrivacyUnit.USER else USER_DAY_BOUND
-    if max_contribution < 1:
-        raise errors.invalid("max-contribution", max_contribution, "must be at least 1", "set how many reviews count")
-    return max_contribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +171,8 @@ def _resource(  # noqa: PLR0917 - the parts of one resource
     }
     dimensions = [Dimension(attribute, numeric_value=str(value)) for attribute, value in numbers.items()]
     dimensions.append(Dimension("unit", string_value=cut.unit.value))
+    if declaration.record_name != declared_data.A_RECORD:
+        dimensions.append(Dimension(declared_data.RECORD, string_value=declaration.record_name))
     if declaration.keep_copies:
         dimensions.append(Dimension(declared_data.COPIES, string_value=declared_data.KEPT))
     return PrivateDataBlock(

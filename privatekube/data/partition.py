@@ -13,11 +13,16 @@ import numpy.typing as npt
 
 from privatekube import errors
 from privatekube.data.records import Records
+from privatekube.data.wording import KEYS, Wording
 from privatekube.privacy.unit import PrivacyUnit
 
 FIRST_DAY = date(2013, 1, 1)
 ALL_DAYS = "all"
 """The kind of slice that is the whole declared range."""
+USER_DAY_BOUND = 2
+"""Default bound of a user-day: few users have more records of a day, and the noise grows with the bound."""
+USER_BOUND = 5
+"""Default bound of a user over all days: the noise of counts grows with the bound, that of training does not."""
 MOST_BLOCKS = 5_000
 """How many blocks are made at once: about two minutes of work, and as many files and resources."""
 
@@ -46,7 +51,7 @@ class Slice:
             raise errors.invalid("end_day", self.end_day, f"is before start_day {self.start_day}", "swap them")
 
 
-def slices(kind: str, days: Slice, *, n_buckets: int) -> list[Slice]:
+def slices(kind: str, days: Slice, *, n_buckets: int, wording: Wording = KEYS) -> list[Slice]:
     """Return the slices of a public range of days, on public boundaries: calendar weeks from Monday, calendar months.
 
     The first and the last are cut at the range, so that no block has days outside it.
@@ -55,6 +60,7 @@ def slices(kind: str, days: Slice, *, n_buckets: int) -> list[Slice]:
         kind: day, week, month, or all for one slice.
         days: the range.
         n_buckets: how many blocks each slice becomes.
+        wording: how the owner wrote this.
 
     Raises:
         InvalidInput: an unknown kind, or more than MOST_BLOCKS blocks.
@@ -69,7 +75,7 @@ def slices(kind: str, days: Slice, *, n_buckets: int) -> list[Slice]:
         start = following
     if len(cut) * n_buckets > MOST_BLOCKS:
         bound = f"in {n_buckets} user buckets make {len(cut) * n_buckets} blocks, more than {MOST_BLOCKS} at once"
-        remedy = "set --slice month, fewer --users, or a part of the range at a time"
+        remedy = f"set {wording.set('slice', 'month')}, fewer user buckets, or a part of the range at a time"
         raise errors.invalid("days", f"{date_of(days.start_day)} to {date_of(days.end_day)}", bound, remedy)
     return cut
 
@@ -103,7 +109,26 @@ def kind_of_slice(kind: str | None, unit: PrivacyUnit) -> str:
     return kind or (ALL_DAYS if unit is PrivacyUnit.USER else "day")
 
 
-def require_slices(kind: str, unit: PrivacyUnit) -> None:
+def contribution_bound(unit: PrivacyUnit, max_contribution: int | None, wording: Wording = KEYS) -> int:
+    """Return how many records a unit may have in a block: 1 for events, `max_contribution` or a default otherwise.
+
+    Raises:
+        InvalidInput: a bound for events, or one below 1.
+    """
+    name = wording.name("max_contribution")
+    if unit.is_one_record:
+        if max_contribution not in (None, 1):
+            bound = f"is for {wording.set('unit', 'user-day')} or user"
+            raise errors.invalid(name, max_contribution, bound, "leave it out")
+        return 1
+    if max_contribution is None:
+        return USER_BOUND if unit is PrivacyUnit.USER else USER_DAY_BOUND
+    if max_contribution < 1:
+        raise errors.invalid(name, max_contribution, "must be at least 1", "set how many records count")
+    return max_contribution
+
+
+def require_slices(kind: str, unit: PrivacyUnit, wording: Wording = KEYS) -> None:
     """Refuse slices that would spread one privacy unit over several of them, each with a budget of its own.
 
     Raises:
@@ -111,7 +136,8 @@ def require_slices(kind: str, unit: PrivacyUnit) -> None:
     """
     if unit is PrivacyUnit.USER and kind != ALL_DAYS:
         bound = "would spread a user over several blocks, each with a budget of its own"
-        raise errors.invalid("slice", kind, bound, f"set --slice {ALL_DAYS}, or the unit user-day")
+        remedy = f"set {wording.set('slice', ALL_DAYS)}, or {wording.set('unit', 'user-day')}"
+        raise errors.invalid("slice", kind, bound, remedy)
 
 
 def require_one_range(unit: PrivacyUnit, ranges: Iterable[tuple[int, int]]) -> None:

@@ -184,7 +184,7 @@ def _require_same_terms(block: PrivateDataBlock, record: RetiredData) -> None:
     if None not in (unit, unit_before) and unit != unit_before and not is_unused:
         raise errors.InvalidBudget(
             f"block {block.id}: its unit is {unit}, but budget was committed on its data per {unit_before}; "
-            f"create it with --unit {unit_before}"
+            f"create it with the unit {unit_before}"
         )
 
 

@@ -6,6 +6,7 @@ Blocks of any dataset, namespace and name are compared, and so are those that we
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +21,10 @@ START, END, BUCKET, BUCKETS = "startTime", "endTime", "userBucket", "userBuckets
 _NUMBERS = (START, END, BUCKET, BUCKETS)
 COPIES, KEPT = "exactCopies", "kept"
 """The attribute of a block whose owner kept exact copies of records, and its value; other blocks do not declare it."""
+RECORD, A_RECORD = "recordName", "record"
+"""The attribute of a block that says what its data calls a record, and what a record is called otherwise."""
+RECORD_NAME = r"^[^\W\d_][\w -]{0,39}$"
+"""What a record may be called: a word or a few, of letters of any script, digits and hyphens."""
 _MOST_DAYS = 4000
 """A longer range of days is compared with everything, instead of being looked up day by day."""
 
@@ -28,6 +33,13 @@ def keeps_copies(block: PrivateDataBlock) -> bool:
     """Return whether a block declares that it may have exact copies of a record: its unit then covers one copy."""
     declared = block.dimension(COPIES)
     return declared is not None and declared.string_value == KEPT
+
+
+def record_name(block: PrivateDataBlock) -> str:
+    """Return what the data of a block calls a record: a review, a visit."""
+    declared = block.dimension(RECORD)
+    name = None if declared is None else declared.string_value
+    return name if name is not None and re.fullmatch(RECORD_NAME, name) else A_RECORD
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import pydantic
 from privatekube import config, errors, html_table, validation
 from privatekube.privacy import event_text
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources import declared_data
 from privatekube.storage import local_files
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class GrantedBlock(_Frozen):
         digest: what the content of the data must have; None if the block does not state one.
         budget: what was granted of it, in the wire's JSON.
         copies_kept: whether it declares that it may have exact copies of a record.
+        record_name: what its data calls a record.
     """
 
     id: str
@@ -66,6 +68,7 @@ class GrantedBlock(_Frozen):
     digest: str | None
     budget: Json
     copies_kept: bool = False
+    record_name: str = declared_data.A_RECORD
 
 
 class GrantedStep(_Frozen):

@@ -65,4 +65,5 @@ def _granted_block(block: PrivateDataBlock, claim: PrivacyBudgetClaim) -> Grante
         digest=block.content_digest,
         budget=common.budget_to_wire(claim.status.acquired[block.id]),
         copies_kept=declared_data.keeps_copies(block),
+        record_name=declared_data.record_name(block),
     )

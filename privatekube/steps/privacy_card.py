@@ -19,6 +19,7 @@ import pydantic
 from privatekube import __version__, errors, validation
 from privatekube.privacy import group_privacy
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources import declared_data
 from privatekube.resources.signature import Signature
 from privatekube.resources.statement import SignedStatement, Statement
 from privatekube.steps import card_mechanisms, documents
@@ -34,9 +35,9 @@ GROUP_SIZES = (2, 5, 10)
 _ACCOUNTANT = "the least of privacy loss distributions (PLD, dp_accounting), Renyi curves and pure epsilons"
 _LIBRARIES = ("dp-accounting", "opendp", "opacus", "torch")
 _UNITS = {
-    PrivacyUnit.EVENT: "one review",
-    PrivacyUnit.USER_DAY: "all reviews of one user on one day",
-    PrivacyUnit.USER: "all reviews of one user on all days of the blocks below",
+    PrivacyUnit.EVENT: "one {record}",
+    PrivacyUnit.USER_DAY: "every {record} of one user on one day",
+    PrivacyUnit.USER: "every {record} of one user on all days of the blocks below",
 }
 
 
@@ -275,9 +276,10 @@ def _summary(grant: documents.Grant, guarantee: Guarantee) -> Iterator[str]:
     person = "several user ids" if grant.unit is PrivacyUnit.USER else "several units"
     yield f"A person with {person} is protected less, as the table of groups says."
     if any(block.copies_kept for block in grant.blocks):
+        record = _record_name(grant)
         yield (
-            "The owner of the data has kept exact copies of reviews. Each copy counts as a review of its own: a review "
-            "that is there several times is protected like as many units."
+            f"The owner of the data has kept exact copies. Each copy of a {record} counts as one of its own: a "
+            f"{record} that is there several times is protected like as many units."
         )
 
 
@@ -288,7 +290,7 @@ def _guarantee(grant: documents.Grant, receipt: documents.Receipt) -> Guarantee:
     bound = f", at most {grant.max_contribution} of them per block" if not grant.unit.is_one_record else ""
     return Guarantee(
         unit=grant.unit,
-        unit_description=f"{_UNITS[grant.unit]}{bound}",
+        unit_description=f"{_UNITS[grant.unit].format(record=_record_name(grant))}{bound}",
         adjacency=grant.adjacency,
         epsilon=receipt.epsilon,
         delta=receipt.delta,
@@ -297,6 +299,12 @@ def _guarantee(grant: documents.Grant, receipt: documents.Receipt) -> Guarantee:
         disjoint=grant.plan.disjoint,
         groups=tuple(_group(receipt, size) for size in GROUP_SIZES),
     )
+
+
+def _record_name(grant: documents.Grant) -> str:
+    """Return what the data calls a record; its blocks may be of several kinds."""
+    names = {block.record_name for block in grant.blocks}
+    return names.pop() if len(names) == 1 else declared_data.A_RECORD
 
 
 def _group(receipt: documents.Receipt, size: int) -> GroupGuarantee:

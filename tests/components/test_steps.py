@@ -270,12 +270,13 @@ def test_a_step_reads_the_granted_blocks_and_no_others(run: Run) -> None:
         run.preprocess()
 
 
-def test_the_grant_says_which_blocks_keep_exact_copies(run: Run) -> None:
-    dimensions = (Dimension("unit", string_value="event"), Dimension("exactCopies", string_value="kept"))
+def test_the_grant_says_which_blocks_keep_exact_copies_and_what_they_call_a_record(run: Run) -> None:
+    declared = {"unit": "event", "exactCopies": "kept", "recordName": "visit"}
+    dimensions = tuple(Dimension(attribute, string_value=value) for attribute, value in declared.items())
     spec = BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{run.folder}/copies.h5", dimensions)
     run.client.create_blocks([PrivateDataBlock(ObjectMeta("copies", "ns"), spec)])
-    kept = {block.id: block.copies_kept for block in run.allocate().blocks}
-    assert kept == {"ns/b0": False, "ns/b1": False, "ns/copies": True}
+    stated = {block.id: (block.copies_kept, block.record_name) for block in run.allocate().blocks}
+    assert stated == {"ns/b0": (False, "record"), "ns/b1": (False, "record"), "ns/copies": (True, "visit")}
 
 
 def test_downloaded_blocks_can_be_read_by_their_owner_alone(run: Run) -> None:

@@ -62,7 +62,7 @@ def test_a_range_of_too_many_blocks_is_refused_before_any_is_written() -> None:
     whole = Slice(0, partition.MOST_BLOCKS - 1)
     assert len(partition.slices("day", whole, n_buckets=1)) == partition.MOST_BLOCKS
     with pytest.raises(
-        errors.InvalidInput, match="2 user buckets make 10000 blocks, more than 5000 at once; set --sli"
+        errors.InvalidInput, match="2 user buckets make 10000 blocks, more than 5000 at once; set slice month"
     ):
         partition.slices("day", whole, n_buckets=2)
 

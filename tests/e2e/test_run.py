@@ -84,5 +84,5 @@ def test_a_user_day_run_names_its_unit_and_bound(laptop: Laptop) -> None:
     laptop.run("demo_blocks.py", "create", "--days", "1", "--unit", "user-day", "--max-contribution", "2")
     laptop.pipeline("model=lstm", "hidden_dim=8", "embedding_dim=8", "max_text_len=20")
     card = (latest(laptop) / "privacy-card.md").read_text()
-    assert "user-day: all reviews of one user on one day, at most 2 of them per block" in card
+    assert "user-day: every review of one user on one day, at most 2 of them per block" in card
     assert json.loads((latest(laptop) / "statistics.json").read_text())["noise"]["sensitivity"] == 2

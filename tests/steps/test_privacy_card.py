@@ -50,7 +50,7 @@ def test_the_page_says_what_a_regulator_asks(tmp_path: Path, monkeypatch: pytest
         "| organisation | Example |",
         "| purpose | a test |",
         "| date | 2023-11-14 |",
-        "user-day: all reviews of one user on one day, at most 3 of them per block",
+        "user-day: every record of one user on one day, at most 3 of them per block",
         "add or remove one unit",
         "epsilon 0.9999 at delta 1e-09",
         "PLD",
@@ -67,7 +67,7 @@ def test_the_page_says_what_a_regulator_asks(tmp_path: Path, monkeypatch: pytest
         assert expected in page
     assert "privatekube/upload" not in page
     page = card_markdown.render(signed(facts(tmp_path, grant(unit="user", max_contribution=5))))
-    assert "user: all reviews of one user on all days of the blocks below, at most 5 of them per block" in page
+    assert "user: every record of one user on all days of the blocks below, at most 5 of them per block" in page
     assert "A person with several user ids is protected less" in page
 
 
@@ -80,9 +80,24 @@ def test_the_page_starts_with_plain_sentences(tmp_path: Path) -> None:
 def test_a_card_says_that_copies_were_kept_and_is_silent_where_they_were_not(tmp_path: Path) -> None:
     block = {"uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}
     blocks = [{"id": "ns/a", **block}, {"id": "ns/b", "copies_kept": True, **block}]
-    sentence = "The owner of the data has kept exact copies of reviews. Each copy counts as a review of its own:"
+    sentence = "The owner of the data has kept exact copies. Each copy of a record counts as one of its own:"
     assert sentence in card_markdown.render(signed(facts(tmp_path, grant(blocks=blocks))))
     assert "copies" not in card_markdown.render(signed(facts(tmp_path, grant(blocks=blocks[:1]))))
+
+
+@pytest.mark.parametrize(
+    ("unit", "names", "expected"),
+    [
+        ("event", ["visit"], "event: one visit"),
+        ("user-day", ["visit", "visit"], "user-day: every visit of one user on one day, at most 2 of them per block"),
+        ("user", ["visit", "Besuch"], "user: every record of one user on all days of the blocks below, at most 2"),
+    ],
+)
+def test_the_unit_is_named_in_the_words_of_the_data(tmp_path: Path, unit: str, names: list[str], expected: str) -> None:
+    block = {"uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}
+    blocks = [{"id": f"ns/{number}", "record_name": name, **block} for number, name in enumerate(names)]
+    given = grant(unit=unit, blocks=blocks, max_contribution=1 if unit == "event" else 2)
+    assert expected in card_markdown.render(signed(facts(tmp_path, given)))
 
 
 def test_what_was_not_stated_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ Messages quote neither values nor headers: in a file without a header, that is a
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from privatekube import errors
+from privatekube.data.tables import text_files
+from privatekube.data.tables.text_files import Chunk
 from privatekube.storage import local_files, uris
 
 ROWS = 20_000
-"""How many records are read at once."""
-_BLOCK_BYTES = 1 << 20
+"""How many records of Parquet and Arrow are read at once."""
 _BYTES = "latin-1"
 """Reads each byte as one character, so that a value that is not UTF-8 spoils no other."""
-_GZIP = b"\x1f\x8b"
 _ARROW_FILE = b"ARROW1"
 
 
@@ -40,10 +40,12 @@ class Batch:
     Args:
         columns: by name, the same number of values each.
         damaged: how many further records cannot be read at all.
+        has_trailing_garbage: whether something that is not gzip follows the compressed data.
     """
 
     columns: dict[str, pa.Array]
     damaged: int = 0
+    has_trailing_garbage: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -96,37 +98,54 @@ def batches(path: Path, wanted: Wanted) -> Iterator[Batch]:
 
 
 def _csv(path: Path, wanted: Wanted, *, delimiter: str = ",") -> Iterator[Batch]:
-    with _text_lines(path) as lines:
-        header = next(csv.reader(lines, delimiter=delimiter), [])
-    _require_columns(wanted, header)
+    form = text_files.csv_form(delimiter)
+    header: list[str] | None = None
+    for chunk in text_files.chunks(path, form):
+        data = chunk.data
+        if header is None and data:
+            end = form.end_of_first(data)
+            header = _header(data[:end], delimiter)
+            _require_columns(wanted, header)
+            data = data[end:]
+        yield _csv_batch(data, header or [], delimiter, wanted, chunk)
+    if header is None:
+        _require_columns(wanted, [])
+
+
+def _header(record: bytes, delimiter: str) -> list[str]:
+    text = record.decode("utf-8-sig", errors="surrogateescape")
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+
+
+def _csv_batch(data: bytes, header: Sequence[str], delimiter: str, wanted: Wanted, chunk: Chunk) -> Batch:
     damaged: list[str] = []
 
     def skip(_: pa.csv.InvalidRow) -> str:
         damaged.append("")
         return "skip"
 
-    with pa.input_stream(str(path), compression="gzip" if _is_gzip(path) else None) as stream:
-        reader = pa.csv.open_csv(
-            stream,
-            read_options=pa.csv.ReadOptions(
-                block_size=_BLOCK_BYTES,
-                column_names=[
-                    column if column in wanted.columns else f"unread {number}" for number, column in enumerate(header)
-                ],
-                skip_rows_after_names=1,
-                encoding=_BYTES,
-            ),
-            parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted.columns, pa.string()),
-                include_columns=list(wanted.columns),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-        for batch in reader:
-            yield Batch({column: _bytes(batch.column(column)) for column in wanted.columns})
-    yield Batch({column: pa.array([], pa.binary()) for column in wanted.columns}, len(damaged))
+    if not data.strip():
+        return Batch(_nothing(wanted), chunk.damaged, chunk.has_trailing_garbage)
+    read = pa.csv.read_csv(
+        pa.py_buffer(data),
+        read_options=pa.csv.ReadOptions(
+            use_threads=False,
+            block_size=len(data) + 1,
+            column_names=[
+                column if column in wanted.columns else f"unread {number}" for number, column in enumerate(header)
+            ],
+            encoding=_BYTES,
+        ),
+        parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(wanted.columns, pa.string()),
+            include_columns=list(wanted.columns),
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
+    columns = {column: _bytes(read.column(column).combine_chunks()) for column in wanted.columns}
+    return Batch(columns, chunk.damaged + len(damaged), chunk.has_trailing_garbage)
 
 
 def _tsv(path: Path, wanted: Wanted) -> Iterator[Batch]:
@@ -135,13 +154,14 @@ def _tsv(path: Path, wanted: Wanted) -> Iterator[Batch]:
 
 def _json_lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
     seen, n_lines = set[str](), 0
-    with gzip.open(path) if _is_gzip(path) else path.open("rb") as lines:
-        while chunk := list(islice(lines, ROWS)):
-            read = [_object(line) for line in chunk if line.strip()]
-            objects = [fields for fields in read if fields is not None]
-            n_lines += len(read)
-            seen.update(column for fields in objects for column in wanted.columns if column in fields)
-            yield Batch({name: _column(objects, name, wanted) for name in wanted.columns}, len(read) - len(objects))
+    for chunk in text_files.chunks(path, text_files.LINES):
+        read = [_object(line) for line in chunk.data.split(b"\n") if line.strip()]
+        objects = [fields for fields in read if fields is not None]
+        n_lines += len(read) + chunk.damaged
+        seen.update(column for fields in objects for column in wanted.columns if column in fields)
+        damaged = len(read) - len(objects) + chunk.damaged
+        columns = {name: _column(objects, name, wanted) for name in wanted.columns}
+        yield Batch(columns, damaged, chunk.has_trailing_garbage)
     if n_lines and not seen:
         bound = "has not one line that is an object with a column of the schema"
         raise errors.InvalidInput(f"source: {wanted.name} {bound}; write one JSON object a line, not an array")
@@ -235,16 +255,8 @@ def _scalar(value: object) -> bytes | None:
     return None
 
 
-@contextmanager
-def _text_lines(path: Path) -> Iterator[Iterator[str]]:
-    opened = gzip.open if _is_gzip(path) else open
-    with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        yield lines
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as start:
-        return start.read(len(_GZIP)) == _GZIP
+def _nothing(wanted: Wanted) -> dict[str, pa.Array]:
+    return {column: pa.array([], pa.binary()) for column in wanted.columns}
 
 
 @contextmanager
@@ -252,9 +264,9 @@ def _corrupt_when_unreadable(name: str) -> Iterator[None]:
     """Translate the errors of the readers, without their text: it quotes the data."""
     try:
         yield
-    except (pa.ArrowException, EOFError, UnicodeDecodeError, csv.Error, ValueError):
+    except (pa.ArrowException, EOFError, zlib.error, csv.Error, ValueError):
         raise errors.CorruptData(f"source: {name} is damaged, or not what its ending says; check it") from None
     except OSError as error:
-        if isinstance(error, gzip.BadGzipFile) or error.errno is None:
+        if error.errno is None:
             raise errors.CorruptData(f"source: {name} is damaged, or not what its ending says; check it") from None
         raise local_files.translation(error, name) from error

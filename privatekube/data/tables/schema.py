@@ -15,6 +15,7 @@ from privatekube.data import day_range, partition
 from privatekube.data.partition import Slice
 from privatekube.data.tables.layout import ColumnName, Feature, Label, Part
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources import declared_data
 
 DATASET = r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$"
 """The name of a dataset: it begins the names of its blocks, which a cluster bounds."""
@@ -98,6 +99,7 @@ class Schema(Part):
         days: the public range of days; records of other days are left out.
         slice: days in a block: day, week, month or all.
         users: number of buckets that users are spread over.
+        record_name: what the data calls a record, such as visit; the privacy card says so.
         unit: the privacy unit: event (one record), user-day, or user (all days).
         max_contribution: records of a unit that are kept in a block.
         features: numbers with their public range, categories with their public keys, by column.
@@ -114,6 +116,7 @@ class Schema(Part):
     users: validation.Count = 1
     unit: PrivacyUnit
     max_contribution: validation.Count | None = None
+    record_name: Annotated[str, pydantic.Field(pattern=declared_data.RECORD_NAME)] = declared_data.A_RECORD
     features: dict[ColumnName, Feature] = pydantic.Field(default_factory=dict)
     text: dict[ColumnName, Text] = pydantic.Field(default_factory=dict)
     label: Label | None = None
@@ -139,6 +142,25 @@ class Schema(Part):
         """Days in a block; all where records have no time or users are protected over all days."""
         whole = self.time is None and self.slice is None
         return partition.ALL_DAYS if whole else partition.kind_of_slice(self.slice, self.unit)
+
+    @property
+    def contribution_bound(self) -> int:
+        """How many records of a unit are kept in a block.
+
+        Raises:
+            InvalidInput: a bound for events.
+        """
+        return partition.contribution_bound(self.unit, self.max_contribution)
+
+    @property
+    def slices(self) -> list[Slice]:
+        """The slices of the declared days.
+
+        Raises:
+            InvalidInput: too many blocks, slices that would spread a user over several, or not a range of days.
+        """
+        partition.require_slices(self.kind_of_slice, self.unit)
+        return partition.slices(self.kind_of_slice, self.days.slice, n_buckets=self.users)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -173,6 +195,10 @@ def read(path: Path) -> Schema:
         schema = Schema.model_validate(config.read_mapping(path))
     except pydantic.ValidationError as error:
         raise errors.InvalidInput(f"{path.name}: {validation.first_fault(error)}") from None
+    try:
+        _ = schema.contribution_bound, schema.slices
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{path.name}: {error}") from None
     return schema.model_copy(update={"text": {name: _beside(path, text) for name, text in schema.text.items()}})
 
 

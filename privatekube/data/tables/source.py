@@ -64,6 +64,9 @@ class TableSource:
         report: gets the exact numbers of what was read and left out.
         track: shows progress over the files.
 
+    Attributes:
+        warnings: what was found of files as a whole.
+
     Raises:
         InvalidInput: a file lacks a column of the schema, or has one of a type that does not fit.
         CorruptData: a file is damaged, or not one value of a column fits the schema: of the table, or of a file of at
@@ -81,6 +84,7 @@ class TableSource:
     ) -> None:
         self.schema = schema
         self.report = ReadReport() if report is None else report
+        self.warnings: list[str] = []
         self._tokenisers = {name: text.tokeniser(declared) for name, declared in schema.text.items()}
         self.layout = Layout(
             has_time=schema.time is not None,
@@ -126,6 +130,8 @@ class TableSource:
         with uris.local_copy(location) as path:
             for batch in files.batches(path, wanted):
                 counts.not_records[DAMAGED] += batch.damaged
+                if batch.has_trailing_garbage:
+                    self.warnings.append(f"{location}: ignored what follows the compressed data")
                 n_rows += len(batch)
                 if len(batch):
                     columns = self._columns(batch, location)

@@ -69,7 +69,12 @@ def read_schema(folder: Path, changes: Mapping[str, Any] | None = None) -> Schem
 def source(folder: Path, table: Sequence[Row], changes: Mapping[str, Any] | None = None, **options: Any) -> TableSource:
     """Open a table, written as CSV, under the schema with some changes."""
     write_csv(folder / "table.csv", table)
-    return TableSource([str(folder / "table.csv")], read_schema(folder, changes), **options)
+    return opened(folder, "table.csv", changes, **options)
+
+
+def opened(folder: Path, name: str, changes: Mapping[str, Any] | None = None, **options: Any) -> TableSource:
+    """Open a file of a table under the schema with some changes."""
+    return TableSource([str(folder / name)], read_schema(folder, changes), **options)
 
 
 def as_text(value: object) -> str:

@@ -27,7 +27,8 @@ def test_a_schema_says_what_is_read_and_how_it_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_table_without_times_and_users_over_all_days_are_one_slice(tmp_path: Path) -> None:
-    assert builders.read_schema(tmp_path, {"time": None, "slice": None, "unit": "event"}).kind_of_slice == "all"
+    timeless = {"time": None, "slice": None, "unit": "event", "max_contribution": None}
+    assert builders.read_schema(tmp_path, timeless).kind_of_slice == "all"
     assert builders.read_schema(tmp_path, {"slice": None, "unit": "user"}).kind_of_slice == "all"
     assert builders.read_schema(tmp_path, {"slice": None}).kind_of_slice == "day"
 
@@ -66,11 +67,15 @@ def test_a_table_without_times_and_users_over_all_days_are_one_slice(tmp_path: P
         ({"features": {"ward": {"type": "category", "keys": [1.5]}}}, "must be text, a whole number, or true or false"),
         ({"text": {"note": {}}}, "needs a public vocabulary: give either words or tokenizer"),
         ({"label": {"column": "returned"}}, "label.keys: missing"),
+        ({"unit": "event"}, "^schema.yaml: max_contribution: 2 is for unit user-day or user; leave it out$"),
+        ({"unit": "user"}, "^schema.yaml: slice: 'month' would spread .*; set slice all, or unit user-day$"),
+        ({"users": 999}, "^schema.yaml: days: .* more than 5000 at once; set slice month, fewer user buckets"),
+        ({"record_name": "a\nb"}, "^schema.yaml: record_name: 'a.nb' must match pattern"),
     ],
 )
 def test_a_wrong_schema_is_one_line(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(errors.InvalidInput, match=expected) as refused:
-        builders.read_schema(tmp_path, changes).days.slice  # noqa: B018 - the range is checked when it is read
+        builders.read_schema(tmp_path, changes)
     assert len(str(refused.value).splitlines()) == 1
 
 

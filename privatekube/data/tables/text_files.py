@@ -1,0 +1,155 @@
+"""Read text files in chunks of whole records, plain or gzip; a record that cannot be read spoils no other.
+
+A record of a CSV file may have line ends in quotes. One whose quote is not closed has no end: it counts as the one line
+that it begins on, so that nobody's record decides whether those of others are read.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_RECORD_BYTES = 3_000_000
+"""A longer record is not read."""
+MOST_SEARCHED_BYTES = 8_000_000
+"""How far the end of a record is looked for."""
+_PIECE_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
+_GZIP_STREAM = 16 + zlib.MAX_WBITS
+_LINE_END = re.compile(rb"\r\n?|\n")
+_LINE = re.compile(rb"[^\r\n]*+(?:\r\n?|\n)")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Chunk:
+    """Whole records of a file, with their line ends.
+
+    Args:
+        data: may be empty.
+        damaged: how many further records are too long, or have no end.
+        has_trailing_garbage: whether something that is not gzip follows the compressed data.
+    """
+
+    data: bytes
+    damaged: int = 0
+    has_trailing_garbage: bool = False
+
+
+@dataclass(frozen=True)
+class Form:
+    """Where records end.
+
+    Args:
+        end_of_first: returns where the first record of some bytes ends; 0 if it has no end in them.
+        end_of_last: returns where the last whole record ends; 0 if there is none.
+    """
+
+    end_of_first: Callable[[bytes], int]
+    end_of_last: Callable[[bytes], int]
+
+
+LINES = Form(lambda data: data.find(b"\n") + 1, lambda data: data.rfind(b"\n") + 1)
+"""Each line is a record."""
+
+
+def csv_form(delimiter: str) -> Form:
+    r"""Return where the records of a CSV file end: at line ends outside quotes.
+
+    >>> form = csv_form(",")
+    >>> data = b'1,"a ""b"",\nc"\n2,5"\n3,"'
+    >>> data[: form.end_of_first(data)], data[form.end_of_last(data) :]
+    (b'1,"a ""b"",\nc"\n', b'3,"')
+    """
+    mark = re.escape(delimiter.encode())
+    plain = rb"[^\r\n" + mark + rb"]*+"
+    field = rb'(?:"[^"]*+(?:""[^"]*+)*+"' + plain + rb'|(?!")' + plain + rb")"
+    record = rb"(?:" + field + mark + rb")*+" + field + rb"(?:\r\n?|\n)"
+    first, all_ = re.compile(record), re.compile(rb"(?:" + record + rb")*+")
+
+    def end_of_first(data: bytes) -> int:
+        match = (first if b'"' in data else _LINE).match(data)
+        return 0 if match is None else match.end()
+
+    def end_of_last(data: bytes) -> int:
+        if b'"' not in data:
+            return max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        match = all_.match(data)
+        return 0 if match is None else match.end()
+
+    return Form(end_of_first, end_of_last)
+
+
+def chunks(path: Path, form: Form) -> Iterator[Chunk]:
+    """Read a file of this machine.
+
+    Raises:
+        EOFError, zlib.error: a gzip file that is damaged or cut off.
+        OSError: the file cannot be read.
+    """
+    rest, is_skipping = b"", False
+    for piece in _pieces(path):
+        if piece.has_trailing_garbage:
+            yield piece
+        data = piece.data
+        if is_skipping:
+            line_end = _LINE_END.search(data)
+            if line_end is None:
+                continue
+            data, is_skipping = data[line_end.end() :], False
+        chunk, rest = _whole(rest + data, form)
+        yield chunk
+        if len(rest) > MOST_SEARCHED_BYTES:
+            rest, is_skipping = _after_line(rest)
+            yield Chunk(b"", 1)
+    while rest:
+        chunk, rest = _whole(rest if rest.endswith(b"\n") else rest + b"\n", form)
+        yield chunk
+        if rest:
+            rest, _ = _after_line(rest)
+            yield Chunk(b"", 1)
+
+
+def _whole(data: bytes, form: Form) -> tuple[Chunk, bytes]:
+    """Return the whole records of some bytes, and the rest."""
+    n_long = 0
+    while len(data) > MOST_RECORD_BYTES and (end := form.end_of_first(data)) > MOST_RECORD_BYTES:
+        data, n_long = data[end:], n_long + 1
+    end = form.end_of_last(data)
+    return Chunk(data[:end], n_long), data[end:]
+
+
+def _after_line(data: bytes) -> tuple[bytes, bool]:
+    """Return what follows the first line of some bytes, and whether the end of the line is still to come."""
+    line_end = _LINE_END.search(data)
+    return (b"", True) if line_end is None else (data[line_end.end() :], False)
+
+
+def _pieces(path: Path) -> Iterator[Chunk]:
+    """Return the content of a file, without regard to records; what follows gzip data is left out, as gzip(1) does."""
+    with path.open("rb") as file:
+        piece = file.read(_PIECE_BYTES)
+        if not piece.startswith(_GZIP):
+            while piece:
+                yield Chunk(piece)
+                piece = file.read(_PIECE_BYTES)
+            return
+        member = zlib.decompressobj(_GZIP_STREAM)
+        while True:
+            data = member.decompress(piece, _PIECE_BYTES)
+            if data:
+                yield Chunk(data)
+            piece = member.unconsumed_tail
+            if member.eof:
+                piece = member.unused_data + file.read(_PIECE_BYTES)
+                if piece[: len(_GZIP)] != _GZIP:
+                    behind = [piece, *iter(lambda: file.read(_PIECE_BYTES), b"")]
+                    yield Chunk(b"", has_trailing_garbage=any(part.strip(b"\0") for part in behind))
+                    return
+                member = zlib.decompressobj(_GZIP_STREAM)
+            elif not piece:
+                piece = file.read(_PIECE_BYTES)
+                if not piece and not data:
+                    raise EOFError
