@@ -43,8 +43,8 @@ def look(client: RunClient, namespace: str, dataset: str, *, epsilon: float) -> 
     )
     with claimed as run:
         data = run.open()
-        declared = range(data.metadata.start_day, data.metadata.end_day + 1)
-        counts = run.count(STEP, data.reviews.day, keys=declared, epsilon=epsilon)
+        declared = range(data.cut.start_day, data.cut.end_day + 1)
+        counts = run.count(STEP, data.records.day, keys=declared, epsilon=epsilon)
     return "".join(f"{partition.date_of(day)} {count}\n" for day, count in counts.items())
 
 

@@ -8,40 +8,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from kfp import components, dsl
+from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from privatekube import config
-from privatekube.images import component_yaml
-from privatekube.kubeflow import repeated_inputs
+from privatekube.kubeflow import loading
 
 STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
 """The steps in the order in which they run; the last one is the exit task, which runs however the others end."""
 
-SPENDS = ("statistics", "training", "evaluation")
-"""What the steps of the plan are called where consume takes what each spent."""
+PUBLISHED = {"statistics": "statistics.json", "checkpoint": "model.pt", "metrics": "metrics.json"}
+"""The file that each release is published as."""
+
+REPEATED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "consume": {"spend": ("statistics", "training", "evaluation")},
+    "upload": {"released": tuple(PUBLISHED)},
+}
+"""What tells the files apart of which a step takes several."""
 
 CONTROL = ("500m", "1Gi")
 DATA = ("1", "4Gi")
 TRAINING = ("2", "8Gi")
 GPU_TYPE = "nvidia.com/gpu"
-
-
-def load(folder: Path, *, spends: Sequence[str] = ()) -> BaseComponent:
-    """Load the component in `folder`.
-
-    Args:
-        folder: of the component.
-        spends: what tells the Spends apart that the graph passes to it, if it takes any.
-
-    Raises:
-        InvalidInput: its `component.yaml` cannot be read, or is not a YAML mapping.
-    """
-    document = config.read_mapping(folder / component_yaml.FILE)
-    if spends:
-        document = repeated_inputs.repeat(document, "spend", spends)
-    return components.load_component_from_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def build(
@@ -61,7 +48,7 @@ def build(
         in_images: whether the steps run in their images, which the privacy card then states.
         training_memory: what the steps that run the model have, such as 8Gi; allocate refuses a model that needs more.
     """
-    steps = {name: load(folders[name], spends=SPENDS if name == "consume" else ()) for name in STEPS}
+    steps = {name: loading.load(folders[name], REPEATED.get(name)) for name in STEPS}
     images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
@@ -153,9 +140,10 @@ def build(
             upload = steps["upload"](
                 grant=grant,
                 receipt=consume.outputs["receipt"],
-                statistics=preprocess.outputs["statistics"],
-                checkpoint=train.outputs["checkpoint"],
-                metrics=evaluate.outputs["metrics"],
+                released_statistics=preprocess.outputs["statistics"],
+                released_checkpoint=train.outputs["checkpoint"],
+                released_metrics=evaluate.outputs["metrics"],
+                names=list(PUBLISHED.values()),
                 images=images,
                 prefix=prefix,
             )

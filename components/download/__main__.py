@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.data import block_file, columns
-from privatekube.steps import arguments, documents, granted_blocks, interface, public_log
+from privatekube.data import any_block, columns
+from privatekube.data.metadata import Block, Metadata
+from privatekube.steps import arguments, documents, interface, opened_blocks, public_log
 from privatekube.storage import private_files, uris
 
 
@@ -26,13 +26,15 @@ def download(*, grant: interface.Artifact, blocks: interface.OutputDataset) -> N
     granted = documents.read(documents.Grant, grant)
     blocks.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=blocks.parent) as scratch:
-        fetched = [Path(scratch) / f"{number:05d}.h5" for number in range(len(granted.blocks))]
-        metas = []
+        fetched = [opened_blocks.path(Path(scratch), number) for number in range(len(granted.blocks))]
+        declared = []
         for number, (block, path) in enumerate(zip(granted.blocks, fetched, strict=True)):
             uris.copy_to(block.uri, path)
-            metas.append(block_file.read(path, digest=block.digest).metadata)
+            declared.append(opened_blocks.declared(any_block.read_block(path, digest=block.digest)))
             public_log.say("fetched", done=number + 1, total=len(granted.blocks))
-        _require_trainable(granted, metas)
+        opened_blocks.require_granted(declared, granted.unit)
+        if isinstance(declared[0], Block):
+            _require_trainable(granted, declared[0].metadata)
         with connect.connect() as client:
             client.mark_opened(granted.claim)
         private_files.make_folder(blocks)
@@ -40,10 +42,9 @@ def download(*, grant: interface.Artifact, blocks: interface.OutputDataset) -> N
             path.replace(blocks / path.name)
 
 
-def _require_trainable(granted: documents.Grant, metas: Sequence[block_file.Metadata]) -> None:
-    """Check, by what is declared of the blocks alone, that the later steps can use them."""
-    granted_blocks.require_declared(metas, granted.unit)
-    declared, training = metas[0], granted.training
+def _require_trainable(granted: documents.Grant, declared: Metadata) -> None:
+    """Check, by what is declared of reviews alone, that the later steps can use them."""
+    training = granted.training
     if training.task == "product" and len(declared.categories) < 2:
         raise errors.invalid("task", training.task, "needs blocks of two categories or more", "set task=sentiment")
     columns.require_vocabulary(training.vocab_size, declared.vocabulary_size)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from privatekube.data import block_file
 from privatekube.privacy import mechanisms
-from privatekube.steps import arguments, documents, dp_step, interface, public_log
+from privatekube.steps import arguments, documents, dp_step, interface, opened_blocks, public_log
 
 STARS = range(1, 6)
 
@@ -34,19 +33,12 @@ def dp_preprocess(
     """
 
     def release(granted: documents.Grant) -> dp_step.Release:
-        merged = _merge_blocks(granted, blocks)
+        merged = opened_blocks.read_reviews(blocks, granted)
         content, _ = block_file.encode(merged.reviews, merged.metadata)
         released = _noisy_counts(merged, granted)
         return dp_step.Release(released.event, (_statistics(released.value, granted),), private=(content,))
 
     dp_step.run("dp_preprocess", release, grant=grant, outputs=(statistics,), private_outputs=(dataset,), spend=spend)
-
-
-def _merge_blocks(granted: documents.Grant, folder: Path) -> block_file.Block:
-    files = [(folder / f"{number:05d}.h5", block.digest) for number, block in enumerate(granted.blocks)]
-    merged = block_file.merge([block_file.read(path, digest=digest) for path, digest in files])
-    block_file.require_bound(merged, unit=granted.unit, max_contribution=granted.max_contribution)
-    return merged
 
 
 def _noisy_counts(

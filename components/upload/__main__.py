@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import pydantic
 
@@ -22,29 +23,33 @@ from privatekube.steps import (
 )
 from privatekube.storage import local_files, uris
 
+OWN_FILES = (card_verification.RECEIPT, privacy_card.FILE, card_verification.PAGE)
+"""What every run publishes besides what it released."""
+
+FileName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+"""A file's name that means the same on every disk and in every bucket."""
+
 
 def upload(
     *,
     grant: interface.Artifact,
     receipt: interface.Artifact,
-    statistics: interface.Artifact,
-    checkpoint: interface.Model,
-    metrics: interface.Artifact,
+    released: interface.Artifacts,
+    names: pydantic.Json[list[FileName]],
     images: pydantic.Json[dict[str, str]],
     prefix: validation.Text,
     location: interface.OutputString,
 ) -> None:
-    """Write the six published files to a folder of the run below `prefix`, never over another run's.
+    """Write what a run released to a folder of its own below `prefix`, with its Receipt and its privacy card.
 
-    The Receipt is an input, so that publishing before paying cannot be wired, and only what it names is published. The
-    same files may be published again, and below another prefix as well.
+    The Receipt is an input, so that publishing before paying cannot be wired, and only what it names is published,
+    never over another run's files. The same files may be published again, and below another prefix as well.
 
     Args:
         grant: from allocate.
         receipt: from consume: proves that the run has paid.
-        statistics: from dp_preprocess.
-        checkpoint: from dp_train.
-        metrics: from dp_evaluate.
+        released: what the steps of the plan released; given once for each file.
+        names: what each of these files is called where it is published, in the same order.
         images: image of each step, for the privacy card; empty if none was used.
         prefix: directory, gs:// or s3:// prefix; each run gets its own folder there.
         location: URI of the run's folder.
@@ -55,20 +60,18 @@ def upload(
         raise errors.InvalidInput(
             f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; pass the receipt of this run"
         )
-    _require_paid(
-        paid, grant=grant, released={"dp_preprocess": statistics, "dp_train": checkpoint, "dp_evaluate": metrics}
-    )
+    files = _named(released, names)
+    _require_paid(paid, grant=grant, released=files.values())
     folder = uris.join(prefix, paid.run_id)
-    results = {"statistics.json": statistics, "model.pt": checkpoint, "metrics.json": metrics, "receipt.json": receipt}
+    results = {**files, card_verification.RECEIPT: receipt}
     facts = privacy_card.of_run(granted, paid, results, images)
     card = privacy_card.sign(facts, _signed_statement(facts))
     with tempfile.TemporaryDirectory() as scratch:
         document, page = Path(scratch) / "card.json", Path(scratch) / "card.md"
         local_files.write(document, card.encode())
         local_files.write(page, card_markdown.render(card).encode())
-        last = results.pop("receipt.json")  # a folder with a receipt is complete
-        files = {**results, privacy_card.FILE: document, card_verification.PAGE: page, "receipt.json": last}
-        for name, path in files.items():
+        others = {privacy_card.FILE: document, card_verification.PAGE: page}
+        for name, path in {**files, **others, card_verification.RECEIPT: receipt}.items():  # its receipt is the last
             uris.publish(path, uris.join(folder, name))
     local_files.write(location, folder.encode(), overwrite=True)
     public_log.say("published", location=folder)
@@ -83,16 +86,29 @@ def _signed_statement(facts: privacy_card.RunFacts) -> SignedStatement | None:
             return None
 
 
-def _require_paid(paid: documents.Receipt, released: Mapping[str, Path], *, grant: Path) -> None:
+def _named(released: Sequence[Path], names: Sequence[str]) -> dict[str, Path]:
+    """Return the files by the names under which they are published.
+
+    Raises:
+        InvalidInput: a name is missing, given twice, or that of a file that the run publishes besides.
+    """
+    if len(names) != len(released):
+        raise errors.invalid("names", len(names), f"must be {len(released)}", "name each released file")
+    for name in names:
+        if names.count(name) > 1 or name in OWN_FILES:
+            raise errors.invalid("names", name, "is the name of another published file", "choose another name")
+    return dict(zip(names, released, strict=True))
+
+
+def _require_paid(paid: documents.Receipt, *, grant: Path, released: Iterable[Path]) -> None:
     """Check that the Receipt paid for exactly these files.
 
     Raises:
         BudgetExceeded: it paid for something else.
     """
-    outputs = {spend.step: spend.outputs for spend in paid.spends}
-    expected = [(grant, (paid.grant,)), *((path, outputs.get(step, ())) for step, path in released.items())]
-    for path, digests in expected:
-        if (documents.digest(path.read_bytes()),) != digests:
+    outputs = frozenset(digest for spend in paid.spends for digest in spend.outputs)
+    for path, digests in [(grant, {paid.grant}), *((path, outputs) for path in released)]:
+        if documents.digest(path.read_bytes()) not in digests:
             raise errors.BudgetExceeded(f"file: {path} is not what the receipt paid for; pass the files of this run")
 
 

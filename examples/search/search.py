@@ -131,7 +131,8 @@ def main() -> None:
         client.claim("customers", epsilon=options.epsilon, delta=options.delta, plan=FOLDER / "plan.yaml") as run,
     ):
         assert run.plan is not None
-        table = run.open_table().table
+        table = run.open().records
+        assert isinstance(table, Table)
         rows = run.count("rows", np.zeros(len(table)), keys=[0])[0]
         best, event = search(table, run.plan.step("search").parameters, rows=rows)
         weights = {name: value.tolist() for name, value in best.model.state_dict().items()}

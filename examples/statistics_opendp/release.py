@@ -16,6 +16,7 @@ import numpy as np
 import opendp.prelude as dp
 
 from privatekube import connect, entrypoint
+from privatekube.data.tables.block_file import TableBlock
 from privatekube.data.tables.table import Table
 from privatekube.integrations import opendp
 from privatekube.privacy.mechanisms import Released
@@ -58,7 +59,8 @@ def main() -> None:
     dp.enable_features("contrib")
     half = options.epsilon / 2
     with connect() as client, client.claim("visits", epsilon=options.epsilon, delta=1e-9) as run:
-        block = run.open_table()
+        block = run.open()
+        assert isinstance(block, TableBlock)
         most = block.cut.max_contribution
         visits = noisy(per_ward(block.table, np.ones(len(block.table))), sensitivity=most, epsilon=half)
         nights = noisy(

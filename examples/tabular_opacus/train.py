@@ -76,7 +76,8 @@ def main() -> None:
         client.claim("customers", epsilon=options.epsilon, delta=options.delta, plan=FOLDER / "plan.yaml") as run,
     ):
         assert run.plan is not None
-        table = run.open_table().table
+        table = run.open().records
+        assert isinstance(table, Table)
         rows = run.count("rows", np.zeros(len(table)), keys=[0])[0]
         planned = opacus.PlannedTraining.of(run.plan.step("train").parameters, max_grad_norm=MAX_GRAD_NORM)
         released = train(table, planned, rows=rows)

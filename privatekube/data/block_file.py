@@ -102,7 +102,7 @@ def decode(data: bytes, *, name: str, digest: str | None = None) -> Block:
     with sealed_file.opened(data, name=name) as file:
         form = sealed_file.format_of(file)
         if form not in {None, FORMAT}:
-            remedy = "claim blocks of reviews, or read it with privatekube.read_block or run.open_table"
+            remedy = "claim blocks of reviews, or read it with privatekube.read_block"
             raise errors.CorruptData(f"block: {name} is a {form} file, not one of reviews; {remedy}")
         is_own = form == FORMAT
         block = _own_format(sealed_file.sealed(file)) if is_own else _published_format(file, name)

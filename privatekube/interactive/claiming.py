@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from privatekube import errors
 from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
-from privatekube.data import block_file, partition
-from privatekube.data.tables import block_file as table_file
-from privatekube.data.tables.block_file import TableBlock
+from privatekube.data import any_block
+from privatekube.data.any_block import AnyBlock
 from privatekube.interactive.approval import Approval
 from privatekube.interactive.payment import Chosen, Payment, Planned
 from privatekube.interactive.terms import Terms
@@ -22,7 +21,7 @@ from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.wire import common
-from privatekube.steps import documents, granted_blocks, paid_releases
+from privatekube.steps import documents, granted_blocks, opened_blocks, paid_releases
 from privatekube.storage import uris
 
 
@@ -104,7 +103,7 @@ def obtain(client: BudgetClient, terms: Terms, plan: Plan | None, *, run_id: str
     return Obtained(approval, demand.payment)
 
 
-def checked_blocks(approval: Approval) -> list[block_file.Block]:
+def checked_blocks(approval: Approval) -> list[AnyBlock]:
     """Fetch the blocks of a run and check them by their digests and by what is declared of them.
 
     Raises:
@@ -112,47 +111,10 @@ def checked_blocks(approval: Approval) -> list[block_file.Block]:
         InvalidInput: the blocks are not of one kind, or of another unit.
     """
     contents = [
-        block_file.decode(uris.read_bytes(block.uri), name=block.id, digest=block.digest) for block in approval.blocks
+        any_block.decode(uris.read_bytes(block.uri), name=block.id, digest=block.digest) for block in approval.blocks
     ]
-    granted_blocks.require_declared([content.metadata for content in contents], approval.unit)
+    opened_blocks.require_granted(contents, approval.unit)
     return contents
-
-
-def merged(approval: Approval, contents: Sequence[block_file.Block]) -> block_file.Block:
-    """Return the blocks of a run as one.
-
-    Raises:
-        CorruptData: a unit has more records in them than the approval bounds.
-    """
-    block = block_file.merge(contents)
-    block_file.require_bound(block, unit=approval.unit, max_contribution=approval.max_contribution)
-    return block
-
-
-def checked_tables(approval: Approval) -> list[TableBlock]:
-    """Fetch the blocks of a run on a table, and check them as `checked_blocks` does.
-
-    Raises:
-        CorruptData: a block is missing, was altered, or is not one of a table.
-        InvalidInput: the blocks are not of one kind, or of another unit.
-    """
-    contents = [
-        table_file.decode(uris.read_bytes(block.uri), name=block.id, digest=block.digest) for block in approval.blocks
-    ]
-    table_file.require_one_kind(contents)
-    granted_blocks.require_unit(contents[0].cut.unit, approval.unit)
-    return contents
-
-
-def merged_tables(approval: Approval, contents: Sequence[TableBlock]) -> TableBlock:
-    """Return the blocks of a run on a table as one.
-
-    Raises:
-        CorruptData: a unit has more records in them than the approval bounds.
-    """
-    block = table_file.merge(contents)
-    partition.require_bound(block.table, unit=approval.unit, max_contribution=approval.max_contribution)
-    return block
 
 
 def require_payable(client: BudgetClient, approval: Approval, step: str) -> None:

@@ -12,8 +12,7 @@ from typing import Self, TypeVar
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
-from privatekube.data import block_file
-from privatekube.data.tables.block_file import TableBlock
+from privatekube.data.any_block import AnyBlock
 from privatekube.forecast import forecast
 from privatekube.forecast.forecast import Forecast
 from privatekube.interactive import claiming
@@ -27,7 +26,7 @@ from privatekube.privacy.mechanisms import Released
 from privatekube.privacy.plan import Plan
 from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import bounds
-from privatekube.steps import documents, paid_releases
+from privatekube.steps import documents, opened_blocks, paid_releases
 
 Value = TypeVar("Value")
 _LONGEST_STEP = 63
@@ -99,14 +98,15 @@ class Lifecycle:
         request = claiming.demand_of(self._client, self._terms, self._plan).request
         return forecast.forecast_request(self._client, self._terms.namespace, request)
 
-    def open(self) -> block_file.Block:
+    def open(self) -> AnyBlock:
         """Return the records of all blocks; from here on the budget cannot come back.
 
         Every block is fetched and its digest checked before the data is marked as opened: a block that is missing or
         was altered costs nothing.
 
         Returns:
-            The blocks merged into one, with `reviews` and `metadata`.
+            What the blocks hold, merged into one: of reviews with `reviews` and `metadata`, or of a table that a schema
+            declares with `table` and `cut`.
 
         Raises:
             InvalidInput: the run has opened its data before, has ended, or its blocks are not of one kind.
@@ -115,27 +115,11 @@ class Lifecycle:
         """
         self._require_unopened()
         contents = claiming.checked_blocks(self._approval)
-        self._mark_opened()
-        block = claiming.merged(self._approval, contents)
-        self._number_of_records = len(block.reviews.time)
-        return block
-
-    def open_table(self) -> TableBlock:
-        """Return the records of all blocks of a table that was declared by a schema; otherwise as `open`.
-
-        Returns:
-            The blocks merged into one, with `table` and `cut`.
-
-        Raises:
-            InvalidInput: as `open`; the blocks may differ in their columns as well.
-            CorruptData: as `open`; or a block is not one of a table.
-            BudgetUnavailable: as `open`.
-        """
-        self._require_unopened()
-        contents = claiming.checked_tables(self._approval)
-        self._mark_opened()
-        block = claiming.merged_tables(self._approval, contents)
-        self._number_of_records = len(block.table.time)
+        self._client.mark_opened(self.claim)
+        self._is_opened = True
+        bound = self._approval.max_contribution
+        block = opened_blocks.merged(contents, unit=self._approval.unit, max_contribution=bound)
+        self._number_of_records = len(block.records.time)
         return block
 
     def spend(self, step: str, event: DpEvent, outputs: Sequence[bytes], *, delta: float = 0.0) -> documents.Spend:
@@ -263,10 +247,6 @@ class Lifecycle:
         self._require_going_on()
         if self._is_opened:
             raise errors.InvalidInput(f"run {self._run_id}: has opened its data before; keep what open() returned")
-
-    def _mark_opened(self) -> None:
-        self._client.mark_opened(self.claim)
-        self._is_opened = True
 
     def _require_opened(self) -> None:
         self._require_going_on()

@@ -7,7 +7,7 @@ the charge is computed from what ran. Neighbouring data sets differ by adding or
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dp_accounting import dp_event as dp_events
@@ -212,43 +212,79 @@ def from_json(document: object) -> DpEvent:
     """Return the event that `to_json` described; every number is checked.
 
     Raises:
-        InvalidInput: the type is unknown, a field is missing or unknown, or a number is out of range.
+        InvalidInput: the type is unknown, a field is missing or unknown, or a number is out of range; names the field.
+
+    >>> from_json({"type": "composed", "events": [{"type": "laplace", "noise_multiplier": "2"}]})
+    Traceback (most recent call last):
+    privatekube.errors.InvalidInput: event.events.0.noise_multiplier: '2' must be a number; see docs/plans.md
     """
+    return _read(document, "event")
+
+
+_FIELDS: Mapping[str, Mapping[str, type]] = {
+    "composed": {"events": list},
+    "self_composed": {"count": int, "event": dict},
+    "poisson_sampled": {"sampling_probability": float, "event": dict},
+    "gaussian": {"noise_multiplier": float},
+    "discrete_laplace": {"noise_parameter": float, "sensitivity": int},
+    "laplace": {"noise_multiplier": float},
+    "zcdp": {"rho": float, "xi": float},
+    "repeat_and_select": {"mean": float, "shape": float, "event": dict},
+}
+"""The fields of each type of event, and the type of each field."""
+_TYPES = {list: "a list of events", int: "a whole number of at least 1", float: "a number"}
+
+
+def _read(document: object, where: str) -> DpEvent:
     if not isinstance(document, Mapping):
-        raise errors.invalid("event", document, "must be an object", "write it with events.to_json")
+        raise errors.invalid(where, document, "must be an object", "write it with events.to_json")
+    kind = document.get("type")
+    fields = _FIELDS.get(kind) if isinstance(kind, str) else None
+    if fields is None:
+        raise errors.invalid(f"{where}.type", kind, f"is not one of {', '.join(_FIELDS)}", "choose one of them")
+    for name in document:
+        if name != "type" and name not in fields:
+            raise errors.InvalidInput(f"{where}.{name}: is not a field of {kind}; it has {', '.join(fields)}")
+    values = {name: _field(document, name, of_type, where) for name, of_type in fields.items()}
     try:
-        return _rebuild(dict(document))
-    except (KeyError, TypeError, ValueError) as error:
-        raise errors.InvalidInput(f"event: {dict(document)!r} is malformed ({error}); write it with to_json") from error
+        return _MADE[str(kind)](**values)
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{where}.{error}") from error
 
 
-def _rebuild(fields: Json) -> DpEvent:
-    match fields:
-        case {"type": "composed", "events": list(parts), **rest} if not rest:
-            return composition(*(from_json(part) for part in parts))
-        case {"type": "self_composed", "count": int(count), "event": inner, **rest} if not rest and count >= 1:
-            return dp_events.SelfComposedDpEvent(from_json(inner), count)
-        case {"type": "poisson_sampled", "sampling_probability": float(rate), "event": inner, **rest} if (
-            not rest and 0 < rate <= 1
-        ):
-            return dp_events.PoissonSampledDpEvent(rate, from_json(inner))
-        case {"type": "gaussian", "noise_multiplier": float(noise), **rest} if not rest and 0 < noise < math.inf:
-            return dp_events.GaussianDpEvent(noise)
-        case {"type": "discrete_laplace", "noise_parameter": float(rate), "sensitivity": int(bound), **rest} if (
-            not rest and 0 < rate < math.inf and bound >= 1
-        ):
-            return dp_events.DiscreteLaplaceDpEvent(rate, bound)
-    return _rebuild_other(fields)
+def _field(document: Mapping[str, Any], name: str, of_type: type, where: str) -> Any:
+    """Return a field in its type, and events within it as events."""
+    place = f"{where}.{name}"
+    if name not in document:
+        raise errors.InvalidInput(f"{place}: missing; give it a value")
+    value = document[name]
+    if of_type is dict:
+        return _read(value, place)
+    is_number = isinstance(value, (int, float) if of_type is float else of_type) and not isinstance(value, bool)
+    if not is_number or (of_type is int and value < 1):
+        raise errors.invalid(place, value, f"must be {_TYPES[of_type]}", "see docs/plans.md")
+    if of_type is list:
+        return [_read(part, f"{place}.{position}") for position, part in enumerate(value)]
+    return of_type(value)
 
 
-def _rebuild_other(fields: Json) -> DpEvent:
-    match fields:
-        case {"type": "laplace", "noise_multiplier": float(noise), **rest} if not rest:
-            return laplace(noise)
-        case {"type": "zcdp", "rho": float(rho), "xi": float(xi), **rest} if not rest:
-            return zcdp(rho, xi)
-        case {"type": "repeat_and_select", "mean": float(mean), "shape": float(shape), "event": inner, **rest} if (
-            not rest
-        ):
-            return select_from_many(from_json(inner), mean_trials=mean, shape=shape)
-    raise ValueError("unknown type, unknown field, or a number out of range or without a decimal point")
+def _sampled(sampling_probability: float, event: DpEvent) -> DpEvent:
+    if not 0 < sampling_probability <= 1:
+        bound = "must lie in (0, 1]"
+        raise errors.invalid("sampling_probability", sampling_probability, bound, "set a fraction of the units")
+    return dp_events.PoissonSampledDpEvent(sampling_probability, event)
+
+
+_MADE: Mapping[str, Callable[..., DpEvent]] = {
+    "composed": lambda events: composition(*events),
+    "self_composed": lambda count, event: dp_events.SelfComposedDpEvent(event, count),
+    "poisson_sampled": _sampled,
+    "gaussian": gaussian,
+    "discrete_laplace": lambda noise_parameter, sensitivity: dp_events.DiscreteLaplaceDpEvent(
+        _noise("noise_parameter", noise_parameter), sensitivity
+    ),
+    "laplace": laplace,
+    "zcdp": zcdp,
+    "repeat_and_select": lambda mean, shape, event: select_from_many(event, mean_trials=mean, shape=shape),
+}
+"""Makes the event of each type of its fields, whose numbers are checked there."""

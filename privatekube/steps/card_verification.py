@@ -16,9 +16,7 @@ from privatekube.steps import card_markdown, privacy_card
 from privatekube.steps.privacy_card import PrivacyCard
 from privatekube.storage import local_files
 
-MODEL, PAGE = "model.pt", "privacy-card.md"
-RELEASED = {"dp_preprocess": "statistics.json", "dp_train": MODEL, "dp_evaluate": "metrics.json"}
-"""The published file of each DP step."""
+MODEL, PAGE, RECEIPT = "model.pt", "privacy-card.md", "receipt.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +87,12 @@ def check_model(card: PrivacyCard, model: Path) -> Check:
 
 
 def check_releases(card: PrivacyCard) -> Check:
-    """Check that each published file was registered as the release of its step: a claim pays for these alone."""
-    registered = {} if card.statement is None else {item.step: item.outputs for item in card.statement.releases}
-    for step, name in RELEASED.items():
-        if card.run.files.get(name, "") not in registered.get(step, ()):
-            fault = f"{name} is not what {step} registered under claim {card.run.claim}"
+    """Check that each published file was registered as what a step released: a claim pays for these alone."""
+    releases = () if card.statement is None else card.statement.releases
+    registered = {digest for release in releases for digest in release.outputs}
+    for name, digest in card.run.files.items():
+        if name != RECEIPT and digest not in registered:
+            fault = f"{name} is not what a step registered under claim {card.run.claim}"
             return Check("releases", fault, is_passed=False)
     return Check("releases", f"the files are those that were registered under claim {card.run.claim}")
 

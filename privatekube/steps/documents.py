@@ -19,7 +19,11 @@ from privatekube.resources import declared_data
 from privatekube.storage import local_files
 
 if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+
     from privatekube.privacy import solving
+else:
+    ModelMetaclass = type(pydantic.BaseModel)
 
 SCHEMA_VERSION: Literal[3] = 3
 Json = dict[str, Any]
@@ -30,7 +34,17 @@ ADJACENCY: Adjacency = "add or remove one unit"
 """The neighbouring relation of every mechanism here."""
 
 
-class _Frozen(pydantic.BaseModel):
+class _OneLineErrors(ModelMetaclass):
+    """Answers wrong fields of a document that a program makes with one line, as `read` does for a file."""
+
+    def __call__(cls, *values: Any, **fields: Any) -> Any:  # noqa: N805 - ruff does not see that it is a metaclass
+        try:
+            return super().__call__(*values, **fields)
+        except pydantic.ValidationError as error:
+            raise errors.InvalidInput(f"{cls.__name__}: {validation.first_fault(error)}") from None
+
+
+class _Frozen(pydantic.BaseModel, metaclass=_OneLineErrors):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
 

@@ -1,4 +1,4 @@
-"""The blocks of a run: what its claim was granted of them, and whether their data is what the run was approved for."""
+"""The blocks of a run: what its claim was granted of them, and whether all of that is committed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from privatekube import errors
 from privatekube.client.store_client import StoreClient
-from privatekube.data import block_file
 from privatekube.privacy import arithmetic, budget_text
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
@@ -21,16 +20,6 @@ def of_claim(client: StoreClient, claim: PrivacyBudgetClaim) -> tuple[GrantedBlo
     """Return what a claim was granted of each block."""
     blocks = [client.get_block(block_id) for block_id in sorted(claim.status.acquired)]
     return tuple(_granted_block(block, claim) for block in blocks)
-
-
-def require_declared(metas: Sequence[block_file.Metadata], unit: PrivacyUnit) -> None:
-    """Check, by what is declared of the files alone, that they can be merged and have the unit of the run.
-
-    Raises:
-        InvalidInput: they are of several kinds, or of another unit.
-    """
-    block_file.require_one_kind(metas)
-    require_unit(metas[0].unit, unit)
 
 
 def require_unit(stated: PrivacyUnit, unit: PrivacyUnit) -> None:

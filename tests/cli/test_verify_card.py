@@ -26,6 +26,9 @@ from tests.steps.builders import grant, spend
 EVENT = {"type": "discrete_laplace", "noise_parameter": 0.2, "sensitivity": 1}
 """What every step ran: together epsilon 0.4, for two of them run on disjoint users."""
 
+RELEASED = {"dp_preprocess": "statistics.json", "dp_train": "model.pt", "dp_evaluate": "metrics.json"}
+"""The published file of each step of the run."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -68,7 +71,7 @@ def published(tmp_path: Path) -> Published:
         client.create_blocks([builders.block("a"), builders.block("b", day=3)])
         client.allocate("ns", "run-r1", builders.allocate(0.5), timeout_seconds=5)
         client.mark_opened("ns/run-r1")
-        for step, name in card_verification.RELEASED.items():
+        for step, name in RELEASED.items():
             (tmp_path / name).write_bytes(b"weights" if name == "model.pt" else name.encode())
             digest = privacy_card.file_digest(tmp_path / name)
             client.register_release("ns/run-r1", RegisterRequest(step, (digest,), (), json.dumps(EVENT)))
@@ -82,9 +85,7 @@ def published(tmp_path: Path) -> Published:
             delta=1e-9,
             spends=(spend(),),
         )
-        facts = privacy_card.of_run(
-            grant(), paid, {name: tmp_path / name for name in card_verification.RELEASED.values()}, {}
-        )
+        facts = privacy_card.of_run(grant(), paid, {name: tmp_path / name for name in RELEASED.values()}, {})
         card = privacy_card.sign(facts, client.sign_card("ns/run-r1", facts.digest()))
     run.card.write_bytes(card.encode())
     run.page.write_bytes(card_markdown.render(card).encode())
@@ -202,7 +203,7 @@ def test_a_second_model_under_the_same_claim_is_noticed_though_its_card_is_signe
     resigned(published, card, files={**card.run.files, "model.pt": privacy_card.file_digest(published.model)})
     output = published.verify(status=1)
     assert "signature: valid" in output
-    assert "releases: model.pt is not what dp_train registered under claim ns/run-r1" in output
+    assert "releases: model.pt is not what a step registered under claim ns/run-r1" in output
 
 
 def test_a_lower_epsilon_than_the_registered_mechanisms_cost_is_noticed_though_the_card_is_signed(

@@ -95,8 +95,21 @@ STEP = "steps: [{name: a, mechanism: laplace, sensitivity: 1"
         ("steps: [{name: a, sensitivity: 1}]", "step a: mechanism: None is unknown; known are dp_sgd, gaussian"),
         ("steps: [{name: a, mechanism: laplace}]", "step a: sensitivity: missing"),
         ("steps: [{name: a, mechanism: event}]", "step a: event: missing"),
-        ("steps: [{name: a, mechanism: event, event: {type: magic}}]", "step a: event: .* is malformed"),
-        ("steps: [{name: a, mechanism: event, event: {type: pure}, share: 0.5}]", "step a: event: "),
+        ("steps: [{name: a, mechanism: event, event: {type: magic}}]", "step a: event.type: 'magic' is not one of"),
+        ("steps: [{name: a, mechanism: event, event: {type: laplace}}]", "step a: event.noise_multiplier: missing"),
+        (
+            "steps: [{name: a, mechanism: event, event: {type: composed, events: [{type: gaussian, noise: 1}]}}]",
+            "step a: event.events.0.noise: is not a field of gaussian; it has noise_multiplier",
+        ),
+        (
+            "steps: [{name: a, mechanism: event, "
+            "event: {type: self_composed, count: 2, event: {type: zcdp, rho: -1, xi: 0}}}]",
+            "step a: event.event.rho: -1.0 must be positive",
+        ),
+        (
+            "steps: [{name: a, mechanism: event, event: {type: pure}, share: 0.5}]",
+            "step a: event.type: 'pure' is not one of",
+        ),
         ("steps: [{name: a, mechanism: select_from_many, mean_trials: 2, trial: [3]}]", "trial: 3 is not a mechanism"),
         ("demand: {}", "plan.yaml: demand: {} is not a budget"),
         ("demand: {epsilon: 1}", "plan.yaml: demand: has"),

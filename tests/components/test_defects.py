@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privatekube.data import block_file
+from privatekube.data import block_file, partition
 from privatekube.privacy import events, mechanisms, solving
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import dp_step, paid_releases
@@ -68,7 +68,7 @@ def one_sample_for_all_steps(patch: Patch) -> None:
 
 
 def statistics_without_the_contribution_bound(patch: Patch) -> None:
-    patch.setattr(block_file, "require_bound", lambda block, **_bound: None)
+    patch.setattr(partition, "require_bound", lambda records, **_bound: None)
 
 
 def an_evaluation_scale_that_ignores_the_price_of_training(patch: Patch) -> None:

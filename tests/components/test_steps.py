@@ -23,6 +23,7 @@ from components.dp_preprocess.__main__ import dp_preprocess
 from components.dp_train.__main__ import dp_train
 from components.release.__main__ import release
 from components.upload.__main__ import upload
+from pipelines import dp_lstm
 from privatekube import errors
 from privatekube.client import connect, plan_file
 from privatekube.client.client import BudgetClient
@@ -35,7 +36,7 @@ from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
-from privatekube.steps import documents, dp_step
+from privatekube.steps import arguments, documents, dp_step
 from privatekube.training import checkpoint
 from tests import builders, shipped_plan
 from tests.steps.builders import DECLARED, TRAINING
@@ -134,9 +135,13 @@ class Run:
         consume(grant=self.path("grant"), spend=spends, receipt=self.path("receipt"))
         return documents.read(documents.Receipt, self.path("receipt"))
 
-    def upload(self) -> Path:
-        names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
-        upload(images={}, prefix=str(self.folder / "out"), **{name: self.path(name) for name in names})
+    def upload(self, *names: str) -> Path:
+        files = {name: self.path(name) for name in ("grant", "receipt", "location")}
+        released = [self.path(name) for name in dp_lstm.PUBLISHED]
+        prefix = str(self.folder / "out")
+        upload(
+            released=released, names=list(names) or list(dp_lstm.PUBLISHED.values()), images={}, prefix=prefix, **files
+        )
         return Path(self.path("location").read_text())
 
     def to_the_end(self) -> None:
@@ -411,6 +416,26 @@ def test_the_same_spend_cannot_stand_for_two_steps(run: Run) -> None:
     with pytest.raises(errors.BudgetExceeded, match="spends: are of dp_preprocess, dp_preprocess, dp_evaluate"):
         run.consume()
     assert committed(run.client) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["model.pt"], "names: 1 must be 3"),
+        (["a.json", "a.json", "b.json"], "names: 'a.json' is the name of another published file"),
+        (["a.json", "b.json", "receipt.json"], "names: 'receipt.json' is the name of another published file"),
+    ],
+)
+def test_released_files_are_published_under_names_of_their_own(run: Run, names: list[str], message: str) -> None:
+    run.to_the_end()
+    run.consume()
+    with pytest.raises(errors.InvalidInput, match=message):
+        run.upload(*names)
+    assert not list((run.folder / "out").iterdir())
+    words = {"--grant": "g", "--receipt": "r", "--released": "a", "--names": '["../a"]', "--images": "{}"}
+    pairs = {**words, "--prefix": "out", "--location": "l"}.items()
+    with pytest.raises(errors.InvalidInput, match=r"names.0: '../a' must match pattern"):
+        arguments.parse(upload, [word for pair in pairs for word in pair])
 
 
 def test_publishing_needs_this_runs_receipt(run: Run) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from privatekube.data import block_file, columns
+from privatekube.data.metadata import Block
+from privatekube.data.tables.block_file import TableBlock
+from privatekube.interactive.run import Run
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
@@ -54,3 +57,17 @@ def block(
         ObjectMeta(f"day-{day}", "ns", annotations={CONTENT_DIGEST: digest}),
         BlockSpec(budget, "d", file.as_uri(), (*dimensions, Dimension("unit", string_value=unit))),
     )
+
+
+def opened(run: Run) -> Block:
+    """Open a run on reviews."""
+    block = run.open()
+    assert isinstance(block, Block)
+    return block
+
+
+def opened_table(run: Run) -> TableBlock:
+    """Open a run on a table."""
+    block = run.open()
+    assert isinstance(block, TableBlock)
+    return block

@@ -102,7 +102,7 @@ def test_text_of_others_is_escaped(client: RunClient) -> None:
 
 def test_a_receipt_shows_what_was_paid_for(client: RunClient) -> None:
     with client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns") as run:
-        run.count("stars", run.open().reviews.stars, keys=range(1, 6), epsilon=0.5)
+        run.count("stars", builders.opened(run).reviews.stars, keys=range(1, 6), epsilon=0.5)
     shown = cells(run.receipt)
     assert shown[:6] == ["claim", run.claim, "releases cost", "epsilon 0.5 at delta 1e-09", "paid on", "ns/day-0"]
     assert shown[9:] == ["stars", "all", "discrete Laplace, scale 2, sensitivity 1"]

@@ -66,7 +66,7 @@ def committed(client: RunClient) -> list[PrivacyBudget]:
 
 def test_a_whole_plan_runs_and_is_paid_as_one_composition(client: RunClient, plan_file: Path) -> None:
     with claimed(client, plan_file) as run:
-        stars = run.open().reviews.stars
+        stars = builders.opened(run).reviews.stars
         run.count("statistics", stars, keys=STARS)
         run.sum("total", stars, lower=1, upper=5)
         run.mean("average", stars, lower=1, upper=5)
@@ -90,7 +90,7 @@ def test_a_whole_plan_runs_and_is_paid_as_one_composition(client: RunClient, pla
 
 def test_a_receipt_states_the_cost_of_the_whole_plan_if_a_part_of_it_ran(client: RunClient, plan_file: Path) -> None:
     with claimed(client, plan_file) as run:
-        run.count("evaluate", run.open().reviews.stars, keys=STARS)
+        run.count("evaluate", builders.opened(run).reviews.stars, keys=STARS)
     assert run.receipt is not None
     (spend,) = run.receipt.spends
     assert spend.step == "evaluate"

@@ -67,7 +67,7 @@ EVERYTHING: list[PrivacyBudget] = [ONE] * 2
 
 def test_a_run_that_ends_normally_pays_for_what_it_released(client: RunClient) -> None:
     with claimed(client) as run:
-        data = run.open()
+        data = builders.opened(run)
         assert sorted(data.reviews.stars.tolist()) == sorted(builders.STARS * 2)
         counts = run.count("statistics", data.reviews.stars, keys=KEYS, epsilon=0.75)
         run.spend("model", events.discrete_laplace(4.0, 1), [b"noisy weights"])
@@ -152,7 +152,7 @@ def test_a_second_payment_is_refused_and_charges_nothing_more(client: RunClient)
 
 def test_a_step_releases_once(client: RunClient) -> None:
     with claimed(client) as run:
-        data = run.open()
+        data = builders.opened(run)
         run.count("statistics", data.reviews.stars, keys=KEYS, epsilon=0.25)
         with pytest.raises(errors.BudgetExceeded, match="statistics has released already"):
             run.count("statistics", data.reviews.stars, keys=KEYS, epsilon=0.25)
@@ -163,7 +163,7 @@ def test_a_step_releases_once(client: RunClient) -> None:
 
 def test_releases_beyond_the_claim_are_refused_before_noise_is_drawn(client: RunClient) -> None:
     with claimed(client) as run:
-        data = run.open()
+        data = builders.opened(run)
         run.count("first", data.reviews.stars, keys=KEYS, epsilon=0.75)
         with pytest.raises(
             errors.BudgetExceeded, match=r"second: would take the run to epsilon 1.25.* above its epsilon 1"
@@ -189,7 +189,7 @@ def test_a_mechanism_that_is_not_pure_needs_a_delta(client: RunClient) -> None:
 
 def test_what_another_program_registers_under_the_claim_is_not_paid_as_this_run(client: RunClient) -> None:
     with claimed(client) as run:
-        run.count("stars", run.open().reviews.stars, keys=KEYS, epsilon=0.5)
+        run.count("stars", builders.opened(run).reviews.stars, keys=KEYS, epsilon=0.5)
         client.register_release(run.claim, RegisterRequest("other", (f"sha256:{1:064x}",), event="noise"))
         with pytest.raises(errors.BudgetExceeded, match="other was registered under it by another program"):
             run.consume()
@@ -237,7 +237,7 @@ def test_budget_that_is_not_there_leaves_no_claim_behind(client: RunClient) -> N
 
 def test_a_number_of_blocks_is_claimed_as_asked(client: RunClient) -> None:
     with claimed(client, blocks=1) as run:
-        assert len(run.open().reviews) == len(builders.STARS)
+        assert len(builders.opened(run).reviews) == len(builders.STARS)
     assert committed(client) == [ONE, EpsilonDelta(0.0)]
 
 
@@ -332,7 +332,7 @@ def test_more_values_than_records_are_refused_without_their_number(
     client: RunClient, release: Callable[[Run, Iterable[int]], object], values: Iterable[int]
 ) -> None:
     with claimed(client) as run:
-        assert len(run.open().reviews.stars) == 16
+        assert len(builders.opened(run).reviews.stars) == 16
         with pytest.raises(errors.InvalidInput, match="column: has more values than there are records; ") as refusal:
             release(run, values)
     assert not any(character.isdigit() for character in str(refusal.value))
@@ -359,7 +359,7 @@ def test_pure_mechanisms_are_paid_on_renyi_blocks_at_every_order(tmp_path: Path)
     with connect.connect(f"sqlite:///{tmp_path}/state.db") as client:
         client.create_blocks([builders.block(tmp_path, budget=capacity)])
         with claimed(client) as run:
-            data = run.open()
+            data = builders.opened(run)
             run.count("first", data.reviews.stars, keys=KEYS, epsilon=0.5)
             run.count("second", data.reviews.stars, keys=KEYS, epsilon=0.5)
             with pytest.raises(errors.BudgetExceeded, match=r"third: would take the run to epsilon 1\.01"):
@@ -397,7 +397,7 @@ def test_a_long_description_of_what_ran_does_not_hinder_the_payment(client: RunC
 
 def test_sums_means_and_numbers_cost_what_they_state(client: RunClient) -> None:
     with claimed(client) as run:
-        stars = run.open().reviews.stars
+        stars = builders.opened(run).reviews.stars
         total = run.sum("total", stars, lower=0, upper=5, epsilon=0.25)
         mean = run.mean("mean", stars, lower=1, upper=5, epsilon=0.25)
         (noisy,) = run.laplace("laplace", [1.0], sensitivity=1, epsilon=0.125)
@@ -441,7 +441,7 @@ def test_a_mechanism_that_ran_otherwise_than_it_was_paid_is_not_released(client:
 
 def test_pure_mechanisms_need_no_delta(client: RunClient) -> None:
     with claimed(client, delta=0) as run:
-        run.count("stars", run.open().reviews.stars, keys=KEYS, epsilon=0.5)
+        run.count("stars", builders.opened(run).reviews.stars, keys=KEYS, epsilon=0.5)
         with pytest.raises(errors.BudgetExceeded, match="above its epsilon 1, delta 0"):
             run.gaussian("more", [1.0], sensitivity=1, epsilon=0.1, delta=1e-9)
     assert committed(client) == [EpsilonDelta(1.0, 0.0)] * 2

@@ -13,6 +13,7 @@ from privatekube.cli import blocks
 from privatekube.client import connect as stores
 from privatekube.interactive import connect
 from privatekube.interactive.client import RunClient
+from privatekube.privacy import renyi_filter
 from privatekube.resources.block import Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from tests.interactive import builders
@@ -44,7 +45,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunClien
 
 def test_a_table_is_opened_merged_and_counted_by_its_public_keys(client: RunClient) -> None:
     with client.claim("visits", epsilon=1.0, delta=1e-9, namespace="ns") as run:
-        data = run.open_table()
+        data = builders.opened_table(run)
         keys = data.table.layout.features["ward"].keys  # type: ignore[union-attr]  # it is a category
         labels = [keys[index] for index in data.table.values["ward"]]
         counts = run.count("wards", labels, keys=keys, epsilon=1.0)
@@ -56,24 +57,21 @@ def test_a_table_is_opened_merged_and_counted_by_its_public_keys(client: RunClie
 
 def test_a_table_is_opened_once(client: RunClient) -> None:
     with client.claim("visits", epsilon=1.0, delta=1e-9, namespace="ns") as run:
-        run.open_table()
-        with pytest.raises(errors.InvalidInput, match="has opened its data before"):
-            run.open_table()
+        run.open()
         with pytest.raises(errors.InvalidInput, match="has opened its data before"):
             run.open()
 
 
-def refuse(client: RunClient, dataset: str, method: str) -> None:
+def refuse(client: RunClient, dataset: str) -> None:
     with client.claim(dataset, epsilon=1.0, delta=1e-9, namespace="ns") as run:
-        getattr(run, method)()
+        run.open()
 
 
-def test_what_is_not_a_table_costs_nothing(client: RunClient, tmp_path: Path) -> None:
-    client.create_blocks([builders.block(tmp_path)])
-    with pytest.raises(errors.CorruptData, match="is not a privatekube-table/1 file"):
-        refuse(client, "d", "open_table")
-    with pytest.raises(errors.CorruptData):
-        refuse(client, "visits", "open")
+def test_blocks_of_a_table_and_of_reviews_in_one_run_cost_nothing(client: RunClient, tmp_path: Path) -> None:
+    reviews = builders.block(tmp_path, budget=renyi_filter.capacity(builders.BUDGET))
+    client.create_blocks([replace(reviews, spec=replace(reviews.spec, dataset="visits"))])
+    with pytest.raises(errors.InvalidInput, match="blocks: are of reviews and of a table; add a condition"):
+        refuse(client, "visits")
     assert client.ledger() == []
 
 
@@ -105,5 +103,5 @@ def test_a_table_that_is_not_what_its_block_declares_is_refused(
         meta = ObjectMeta(first.meta.name, "ns", annotations=annotations)
         client.create_blocks([PrivateDataBlock(meta, replace(first.spec, dimensions=dimensions))])
         with pytest.raises(errors.InvalidInput, match=message):
-            refuse(client, "visits", "open_table")
+            refuse(client, "visits")
         assert bool(client.ledger()) == is_paid

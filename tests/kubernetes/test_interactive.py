@@ -65,7 +65,7 @@ def test_a_run_is_paid_or_settled_by_whether_it_was_opened(
             raise FailureError
         assert committed() == []
         with client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns") as run:
-            data = run.open()
+            data = builders.opened(run)
             counts = run.count("statistics", data.reviews.stars, keys=range(1, 6), epsilon=0.5)
             with pytest.raises(errors.BudgetExceeded, match="statistics has released already"):
                 run.count("statistics", data.reviews.stars, keys=range(1, 6), epsilon=0.5)
@@ -75,7 +75,7 @@ def test_a_run_is_paid_or_settled_by_whether_it_was_opened(
         assert committed() == [one]
         plan = Plan((PlannedStep("statistics", DiscreteLaplace(sensitivity=1, per=Per.RECORD)),))
         with client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns", plan=plan) as planned:
-            planned.count("statistics", planned.open().reviews.stars, keys=range(1, 6))
+            planned.count("statistics", builders.opened(planned).reviews.stars, keys=range(1, 6))
         assert planned.receipt is not None
         assert committed() == [one, one]
         failing = client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns")

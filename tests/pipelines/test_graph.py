@@ -11,6 +11,7 @@ from kfp import compiler
 
 from pipelines import dp_lstm
 from privatekube import config, errors
+from privatekube.kubeflow import loading
 from privatekube.kubeflow.step_components import StepComponents
 from tests.e2e.conftest import ROOT
 
@@ -119,4 +120,4 @@ def test_a_component_that_cannot_be_read_is_a_line(text: str | None, tmp_path: P
     if text is not None:
         (tmp_path / "component.yaml").write_text(text)
     with pytest.raises(errors.InvalidInput, match=r"component\.yaml: "):
-        dp_lstm.load(tmp_path)
+        loading.load(tmp_path)

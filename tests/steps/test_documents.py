@@ -44,6 +44,22 @@ def test_a_field_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, An
         documents.read(documents.Grant, path)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"part": "all"}, "Spend: step: missing; give it a value"),
+        ({"step": "a", "claim": "t/c", "part": "all", "event": {}, "inputs": ["x"]}, "Spend: inputs.0: 'x' must match"),
+        ({"stepp": "a"}, "Spend: "),
+    ],
+)
+def test_a_document_that_a_program_makes_of_wrong_fields_is_refused_in_one_line(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match=message) as refused:
+        documents.Spend(**fields)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_a_missing_file_text_that_is_not_json_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match="does not exist"):
         documents.read(documents.Grant, tmp_path / "grant.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 import pydantic
@@ -82,7 +83,18 @@ class Category(Part):
     keys: Keys
 
 
-Feature = Annotated[Number | Category, pydantic.Field(discriminator="type")]
+_KINDS: Mapping[str, type[Number | Category]] = {"number": Number, "integer": Number, "category": Category}
+
+
+def _of_its_kind(value: object) -> object:
+    """Read a mapping as the feature of its type: a choice by pydantic would name a fault `age.integer.range`."""
+    kind = _KINDS.get(str(value.get("type"))) if isinstance(value, Mapping) else None
+    return value if kind is None else kind.model_validate(value)
+
+
+Feature = Annotated[
+    Annotated[Number | Category, pydantic.Field(discriminator="type")], pydantic.BeforeValidator(_of_its_kind)
+]
 
 
 class Label(Part):

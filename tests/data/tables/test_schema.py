@@ -54,7 +54,7 @@ def test_a_table_without_times_and_users_over_all_days_are_one_slice(tmp_path: P
             {"features": {"age": {"type": "number", "range": [1, 1]}}},
             r"range must be \[low, high\] with low below high",
         ),
-        ({"features": {"age": {"type": "number"}}}, "features.age.number.range: missing"),
+        ({"features": {"age": {"type": "number"}}}, "features.age.range: missing"),
         (
             {"features": {"age": {"type": "count", "range": [0, 1]}}},
             "features.age: 'count' is not one of 'number', 'integer', 'category'; choose one$",
@@ -62,7 +62,7 @@ def test_a_table_without_times_and_users_over_all_days_are_one_slice(tmp_path: P
         ({"features": {"a/b": AGE}}, "features.a/b"),
         ({"features": {".": AGE}}, "must match pattern"),
         ({"label": {"column": "a/b", "keys": [1, 2]}}, "label.column: 'a/b' must match pattern"),
-        ({"features": {"ward": {"type": "category", "keys": []}}}, "features.ward.category.keys"),
+        ({"features": {"ward": {"type": "category", "keys": []}}}, "features.ward.keys"),
         ({"features": {"ward": {"type": "category", "keys": ["1", 1]}}}, "has '1' twice"),
         ({"features": {"ward": {"type": "category", "keys": [1.5]}}}, "must be text, a whole number, or true or false"),
         ({"text": {"note": {}}}, "needs a public vocabulary: give either words or tokenizer"),

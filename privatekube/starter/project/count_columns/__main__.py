@@ -43,7 +43,11 @@ def count_columns(
         privatekube.connect() as client,
         client.claim(dataset, namespace=namespace, epsilon=epsilon, delta=delta, plan=PLAN) as run,
     ):
-        table = run.open_table().table  # from here on the budget cannot come back
+        table = run.open().records  # from here on the budget cannot come back
+        if not isinstance(table, Table):
+            raise errors.invalid(
+                "dataset", dataset, "is not of a table that a schema declares", "correct arguments.yaml"
+            )
         columns = [step.name for step in run.plan.steps] if run.plan else []
         noisy = {
             column: run.count(column, labels(table, column), keys=public_keys(table, column)) for column in columns
