@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 3
+# Each step of a run is a process of its own: without compiled files each would compile the project again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-images containers-tools image-scan
 .PHONY: test-node node-tools requirements check docs nightly mutants clean

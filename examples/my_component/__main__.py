@@ -14,7 +14,7 @@ from privatekube import config
 from privatekube.data import block_file
 from privatekube.privacy import mechanisms
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
-from privatekube.training import checkpoint, evaluation, loop
+from privatekube.training import checkpoint, devices, evaluation
 
 CELLS = (True, False)
 
@@ -59,7 +59,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         unit=granted.unit,
         max_contribution=granted.max_contribution,
         test_fraction=granted.test_fraction,
-        device=loop.resolve(device),
+        device=devices.resolve(device),
     )
     counts = Counter({cell: sum(n for (_, correct), n in per_class.items() if correct is cell) for cell in CELLS})
     noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"), max_contribution=granted.max_contribution)

@@ -245,9 +245,9 @@ def _left_without(claim_id: str, blocks: Iterable[PrivateDataBlock]) -> dict[str
 
 def _require_gpu() -> None:
     """Raise InvalidInput if this machine has no GPU."""
-    from privatekube.training import loop  # noqa: PLC0415 - torch takes seconds to import, and only this needs it
+    from privatekube.training import devices  # noqa: PLC0415 - torch takes seconds to import, and only this needs it
 
-    loop.resolve("cuda")
+    devices.resolve("cuda")
 
 
 def _show_failure(session: _Session, failure: StepFailure) -> int:

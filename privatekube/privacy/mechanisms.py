@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import opendp.prelude as opendp
+from opendp import domains, measurements, metrics, mod  # the prelude would load scikit-learn, too
 
 from privatekube import errors
 from privatekube.privacy import events
@@ -76,7 +76,7 @@ def noisy_laplace(values: Sequence[float], *, scale: float, sensitivity: float) 
         InvalidInput: the scale or the sensitivity is not positive, or a value is not finite.
     """
     event = events.laplace(_noise_multiplier(scale, sensitivity))
-    return Released(_noisy(opendp.m.then_laplace(scale=scale), opendp.l1_distance(T=float), values), event)
+    return Released(_noisy(measurements.then_laplace(scale=scale), metrics.l1_distance(T=float), values), event)
 
 
 def noisy_gaussian(values: Sequence[float], *, scale: float, sensitivity: float) -> Released[list[float]]:
@@ -94,7 +94,7 @@ def noisy_gaussian(values: Sequence[float], *, scale: float, sensitivity: float)
         InvalidInput: the scale or the sensitivity is not positive, or a value is not finite.
     """
     event = events.gaussian(_noise_multiplier(scale, sensitivity))
-    return Released(_noisy(opendp.m.then_gaussian(scale=scale), opendp.l2_distance(T=float), values), event)
+    return Released(_noisy(measurements.then_gaussian(scale=scale), metrics.l2_distance(T=float), values), event)
 
 
 def _noise_multiplier(scale: float, sensitivity: float) -> float:
@@ -107,12 +107,12 @@ def _noisy(then: Any, metric: Any, values: Sequence[float]) -> list[float]:
     """Draw noise on values; the sampler works on whole multiples of the smallest float."""
     if not all(map(math.isfinite, values)):
         raise errors.InvalidInput("values: one is not a finite number; bound what is released beforehand")
-    opendp.enable_features("contrib")
-    space = opendp.vector_domain(opendp.atom_domain(T=float, nan=False)), metric
+    mod.enable_features("contrib")
+    space = domains.vector_domain(domains.atom_domain(T=float, nan=False)), metric
     return [float(value) for value in (space >> then)(list(values))]
 
 
-def _laplace_measurement(scale: float) -> opendp.Measurement:
-    opendp.enable_features("contrib")
-    space = opendp.vector_domain(opendp.atom_domain(T="i64")), opendp.l1_distance(T="i64")
-    return space >> opendp.m.then_laplace(scale=scale)
+def _laplace_measurement(scale: float) -> mod.Measurement:
+    mod.enable_features("contrib")
+    space = domains.vector_domain(domains.atom_domain(T="i64")), metrics.l1_distance(T="i64")
+    return space >> measurements.then_laplace(scale=scale)

@@ -18,7 +18,7 @@ from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import clipping, dpsgd, examples, feasibility, models, randomness
+from privatekube.training import clipping, devices, dpsgd, examples, feasibility, models, randomness
 
 Progress = Callable[[int, int], None]
 
@@ -89,7 +89,7 @@ def train(
         steps=steps,
         width=max(model.embedding_dim, model.hidden_dim),
     )
-    torch_device = resolve(device)
+    torch_device = devices.resolve(device)
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
     module = models.build(model, seed).to(torch_device)
     generator = randomness.SecureGenerator()
@@ -127,17 +127,3 @@ def clipped_sums(
 def _require_positive(name: str, value: float) -> None:
     if not 0 < value < math.inf:
         raise errors.invalid(name, value, "must be positive and finite", "correct it")
-
-
-def resolve(device: str) -> torch.device:
-    """Return the device with the name that the arguments have; `auto` is a GPU if there is one.
-
-    Raises:
-        InvalidInput: the name is unknown, or it is "cuda" on a machine without a GPU.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise errors.invalid("device", device, "is not one of auto, cpu, cuda", "choose one of them")
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise errors.invalid("device", device, "is not available on this machine", "set auto or cpu")
-    return torch.device("cuda" if device != "cpu" and available else "cpu")

@@ -169,13 +169,6 @@ def test_an_argument_out_of_its_range_is_refused_in_one_line_before_the_first_st
     assert steps == []
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_where_there_is_none_is_refused_and_auto_takes_the_cpu() -> None:
-    with pytest.raises(errors.InvalidInput, match=r"^device: 'cuda' is not available on this machine"):
-        loop.resolve("cuda")
-    assert loop.resolve("auto") == torch.device("cpu")
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_on_a_gpu_learns_and_gives_back_a_model_on_the_cpu() -> None:
