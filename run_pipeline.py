@@ -10,8 +10,10 @@ from typing import Annotated
 
 import typer
 
-from privatekube import config, errors, validation
+from privatekube import errors, validation
 from privatekube.cli import console, typer_app
+from privatekube.runs import hook, run_arguments
+from privatekube.runs.checked_run import CheckedRun
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
@@ -56,11 +58,11 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     if resume is not None:
         return _resume(resume, output_dir, others=[tuple(set_ or ()), where, tuple(component or ()), compile_only])
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
-    run = config.load_arguments(arguments, overrides)
+    run = run_arguments.load(arguments, overrides)
     # kfp takes seconds to import: arguments are checked first
     from pipelines import dp_lstm  # noqa: PLC0415
     from privatekube.kubeflow import cluster_file, run_local, step_components, submit  # noqa: PLC0415
-    from privatekube.training import feasibility, machine  # noqa: PLC0415
+    from privatekube.training import machine  # noqa: PLC0415
 
     components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])
     build = partial(dp_lstm.build, components.folders, gpu=run.device == "cuda")
@@ -69,17 +71,15 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         terminal.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
-        feasibility.require_memory(
-            run, available_bytes=validation.parse_bytes(dp_lstm.TRAINING[1]), where="a pod that trains"
-        )
+        hook.run(CheckedRun(run, validation.parse_bytes(dp_lstm.TRAINING[1])))
         submitted = submit.submit(build(), run.model_dump(), components, cluster_file.load(SECRETS))
         terminal.print(f"submitted: {submitted.name}: {submitted.url}", soft_wrap=True)
         return 0
     if where is None:
         terminal.print(f"{SECRETS} does not exist: running on this machine")
     memory = machine.available_memory()
+    hook.run(CheckedRun(run, memory))
     if memory is not None:
-        feasibility.require_memory(run, available_bytes=memory, where="this machine")
         build = partial(build, training_memory=f"{memory >> 20}Mi")
     pipeline = build(retries=0, in_images=runner is Runner.DOCKER)  # no pod can be lost on this machine
     return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=terminal)

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from blocks import sources
-from privatekube import config
 from privatekube.client import plan_file
 from privatekube.data import day_range, json_lines
 from privatekube.data.columns import Reviews
@@ -26,7 +25,10 @@ from privatekube.data.sources import ReviewSource
 from privatekube.privacy import solving
 from privatekube.privacy.plan import Plan
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.runs import run_arguments
+from privatekube.runs.run_arguments import RunArguments
 from privatekube.training import evaluation, examples, loop, models, split
+from privatekube.training.settings import Settings
 
 NON_PRIVATE_EPOCHS, NON_PRIVATE_BATCH, NON_PRIVATE_RATE = 8, 256, 3e-3
 
@@ -49,45 +51,45 @@ def load(source: str, days: Slice, test_fraction: float) -> Data:
     return Data(whole.select(~held_out), whole.select(held_out), opened.categories)
 
 
-def shape(run: config.RunArguments, data: Data) -> models.ModelConfig:
+def shape(settings: Settings, data: Data) -> models.ModelConfig:
     return models.ModelConfig(
-        architecture=run.model,
-        vocab_size=run.vocab_size,
-        max_text_len=run.max_text_len,
-        embedding_dim=run.embedding_dim,
-        hidden_dim=run.hidden_dim,
-        n_classes=len(data.categories) if run.task == "product" else 2,
+        architecture=settings.model,
+        vocab_size=settings.vocab_size,
+        max_text_len=settings.max_text_len,
+        embedding_dim=settings.embedding_dim,
+        hidden_dim=settings.hidden_dim,
+        n_classes=len(data.categories) if settings.task == "product" else 2,
     )
 
 
-def private(run: config.RunArguments, data: Data, epsilon: float) -> models.Classifier:
-    plan = plan_file.parse(run.plan or "", run.model_dump())
+def private(run: RunArguments, data: Data, epsilon: float) -> models.Classifier:
+    settings, plan = Settings.of(run.settings), plan_file.parse(run.plan or "", run.named)
     assert isinstance(plan, Plan)  # noqa: S101 - the shipped one has steps
     noise = solving.solve(plan, epsilon=epsilon, delta=run.delta).step("dp_train").parameters
     return loop.train(
         data.train,
-        task=run.task,
+        task=settings.task,
         unit=PrivacyUnit.EVENT,
         max_contribution=1,
-        model=shape(run, data),
+        model=shape(settings, data),
         noise_multiplier=noise["noise_multiplier"],
         sampling_rate=noise["sampling_rate"],
         steps=noise["steps"],
-        max_grad_norm=run.max_grad_norm,
-        learning_rate=run.learning_rate,
+        max_grad_norm=settings.max_grad_norm,
+        learning_rate=settings.learning_rate,
         expected_batch_size=noise["sampling_rate"] * len(data.train),
-        seed=run.seed,
+        seed=settings.seed,
         device=run.device,
     ).module
 
 
-def non_private(run: config.RunArguments, data: Data) -> models.Classifier:
+def non_private(settings: Settings, data: Data) -> models.Classifier:
     prepared = examples.prepare(
-        data.train, task=run.task, unit=PrivacyUnit.EVENT, max_contribution=1, model=shape(run, data)
+        data.train, task=settings.task, unit=PrivacyUnit.EVENT, max_contribution=1, model=shape(settings, data)
     )
-    module = models.build(shape(run, data), run.seed)
+    module = models.build(shape(settings, data), settings.seed)
     optimizer = torch.optim.Adam(module.parameters(), lr=NON_PRIVATE_RATE)
-    chance = np.random.default_rng(run.seed)
+    chance = np.random.default_rng(settings.seed)
     for _ in range(NON_PRIVATE_EPOCHS):
         order = chance.permutation(prepared.units)
         for first in range(0, len(order), NON_PRIVATE_BATCH):
@@ -99,14 +101,14 @@ def non_private(run: config.RunArguments, data: Data) -> models.Classifier:
     return module
 
 
-def accuracy(run: config.RunArguments, data: Data, module: models.Classifier) -> tuple[float, float]:
+def accuracy(settings: Settings, data: Data, module: models.Classifier) -> tuple[float, float]:
     counts = evaluation.count_predictions(
         module,
         data.test,
-        task=run.task,
+        task=settings.task,
         unit=PrivacyUnit.EVENT,
         max_contribution=1,
-        model=shape(run, data),
+        model=shape(settings, data),
         device=torch.device("cpu"),
     )
     total = sum(counts.values())
@@ -123,15 +125,16 @@ def main() -> None:
     parser.add_argument("--no-reference", action="store_true", help="leave out the non-private model")
     parser.add_argument("--set", action="append", default=[], help="key=value, as run_pipeline.py takes it")
     options = parser.parse_args()
-    run = config.load_arguments(Path("arguments.yaml"), options.set)
+    run = run_arguments.load(Path("arguments.yaml"), options.set)
     days = day_range.declared(start_day=options.start_day, end_day=None, days=options.days)
-    data = load(options.source, days, run.test_fraction)
+    settings = Settings.of(run.settings)
+    data = load(options.source, days, settings.test_fraction)
     trained = [(f"{epsilon:g}", private(run, data, epsilon)) for epsilon in options.epsilon]
     if not options.no_reference:
-        trained.append(("none", non_private(run, data)))
-    print(f"{run.model}, {run.task}, {len(data.train)} training and {len(data.test)} test reviews")
+        trained.append(("none", non_private(settings, data)))
+    print(f"{settings.model}, {settings.task}, {len(data.train)} training and {len(data.test)} test reviews")
     for name, module in trained:
-        right, majority = accuracy(run, data, module)
+        right, majority = accuracy(settings, data, module)
         print(f"epsilon {name:>5}: accuracy {right:.3f}   majority class {majority:.3f}")
 
 

@@ -18,8 +18,7 @@ from typing import get_args
 import torch
 from torch import nn
 
-from privatekube import config
-from privatekube.training import clipping, dpsgd, models, randomness
+from privatekube.training import clipping, dpsgd, models, randomness, settings
 
 CLIP, NOISE, LEARNING_RATE = 0.5, 1.0, 0.01
 
@@ -90,7 +89,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     print(f"{'model':<6}{'batch':>6}{'ms float32':>12}{'ms float64':>12}{'sums, times':>13}{'step, times':>13}")
-    for architecture in get_args(config.Architecture):
+    for architecture in get_args(settings.Architecture):
         for batch_size in options.batch_size:
             shape = models.ModelConfig(
                 architecture=architecture,

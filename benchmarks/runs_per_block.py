@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from privatekube import config, errors
+from privatekube import errors
 from privatekube.client import plan_file
 from privatekube.data import declare
 from privatekube.forecast import repetitions
@@ -17,20 +17,20 @@ from privatekube.privacy import budget, solving
 from privatekube.privacy.plan import Plan
 from privatekube.resources.block import BlockSpec, PrivateDataBlock
 from privatekube.resources.meta import ObjectMeta
+from privatekube.runs import run_arguments
+from privatekube.runs.run_arguments import RunArguments
 
 ARGUMENTS = Path("arguments.yaml")
 
 
-def plan_of(run: config.RunArguments) -> solving.SolvedPlan:
+def plan_of(run: RunArguments) -> solving.SolvedPlan:
     """Return the plan of a run on blocks whose unit is one review."""
-    plan = plan_file.parse(run.plan or "", run.model_dump())
+    plan = plan_file.parse(run.plan or "", run.named)
     assert isinstance(plan, Plan)  # noqa: S101 - the shipped one has steps
     return solving.solve(plan, epsilon=run.epsilon, delta=run.delta)
 
 
-def fitting(
-    run: config.RunArguments, plan: solving.SolvedPlan, *, lifetime: budget.EpsilonDelta, accounting: str
-) -> int:
+def fitting(run: RunArguments, plan: solving.SolvedPlan, *, lifetime: budget.EpsilonDelta, accounting: str) -> int:
     """Return how many equal runs a new block grants, by the test that the scheduler applies to each."""
     initial = declare.initial_budget(lifetime.epsilon, lifetime.delta, accounting)
     block = PrivateDataBlock(ObjectMeta("block", "ns"), BlockSpec(initial, "data", "file:///block.h5", ()))
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an argument of the run")
     options = parser.parse_args()
     try:
-        run = config.load_arguments(ARGUMENTS, options.set)
+        run = run_arguments.load(ARGUMENTS, options.set)
         lifetime, plan = budget.EpsilonDelta(options.epsilon, options.delta), plan_of(run)
         counts = {name: fitting(run, plan, lifetime=lifetime, accounting=name) for name in declare.ACCOUNTINGS}
     except errors.PrivateKubeError as error:

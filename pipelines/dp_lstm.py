@@ -39,14 +39,14 @@ def build(
     in_images: bool = True,
     training_memory: str = TRAINING[1],
 ) -> BaseComponent:
-    """Build the pipeline; its parameters are the fields of `config.RunArguments`.
+    """Build the pipeline; its parameters are the fields of `runs.run_arguments.RunArguments`.
 
     Args:
         folders: folder of the component of each of `STEPS`.
         gpu: whether the steps that run the model request a GPU of the cluster.
         retries: how often a step that only moves data is retried, with pauses of 10 s and more.
         in_images: whether the steps run in their images, which the privacy card then states.
-        training_memory: what the steps that run the model have, such as 8Gi; allocate refuses a model that needs more.
+        training_memory: what the steps that run the model have, such as 8Gi; the check before the claim is told.
     """
     steps = {name: loading.load(folders[name], REPEATED.get(name)) for name in STEPS}
     images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
@@ -64,20 +64,9 @@ def build(
         timeout_seconds: int,
         settle_after_seconds: int,
         plan: str,
-        statistics_fraction: float,
-        test_fraction: float,
-        task: str,
-        model: str,
-        n_epochs: int,
-        sampling_rate: float,
-        max_grad_norm: float,
-        learning_rate: float,
-        vocab_size: int,
-        max_text_len: int,
-        embedding_dim: int,
-        hidden_dim: int,
+        check: str,
+        settings: dict,  # type: ignore[type-arg]  # likewise
         device: str,
-        seed: int,
         organisation: str,
         purpose: str,
         hyperparameters_chosen: str,
@@ -97,24 +86,13 @@ def build(
                 timeout_seconds=timeout_seconds,
                 settle_after_seconds=settle_after_seconds,
                 plan=plan,
-                statistics_fraction=statistics_fraction,
-                test_fraction=test_fraction,
-                task=task,
-                model=model,
-                n_epochs=n_epochs,
-                sampling_rate=sampling_rate,
-                max_grad_norm=max_grad_norm,
-                learning_rate=learning_rate,
-                vocab_size=vocab_size,
-                max_text_len=max_text_len,
-                embedding_dim=embedding_dim,
-                hidden_dim=hidden_dim,
-                seed=seed,
+                check=check,
+                settings=settings,
                 organisation=organisation,
                 purpose=purpose,
                 hyperparameters_chosen=hyperparameters_chosen,
                 prefix=prefix,
-                training_memory=training_memory,
+                step_memory=training_memory,
             )
             grant = allocate.outputs["grant"]
             download = steps["download"](grant=grant)

@@ -151,5 +151,14 @@ BlockCount = Annotated[str, pydantic.BeforeValidator(_block_count)]
 Conditions = list[dict[str, str]]
 """Conditions on the dimensions of blocks, each as in an allocate request."""
 
+Scalar = bool | int | Annotated[float, pydantic.Field(allow_inf_nan=False)] | str
+"""A JSON value without parts, other than null."""
+
+SettingName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+"""A name of a setting, which a plan may use as `$name`."""
+
+Settings = dict[SettingName, Scalar]
+"""What a pipeline lets its users set beside the arguments of every run, by name."""
+
 VocabularySize = Annotated[int, pydantic.Field(ge=8, lt=2**31)]
 """A number of token ids, which are int32: at least 8, a few of which are reserved."""

@@ -11,6 +11,7 @@ from privatekube.data import any_block, columns
 from privatekube.data.metadata import Block, Metadata
 from privatekube.steps import arguments, documents, interface, opened_blocks, public_log
 from privatekube.storage import private_files, uris
+from privatekube.training.settings import TrainingSettings
 
 
 def download(*, grant: interface.Artifact, blocks: interface.OutputDataset) -> None:
@@ -44,7 +45,9 @@ def download(*, grant: interface.Artifact, blocks: interface.OutputDataset) -> N
 
 def _require_trainable(granted: documents.Grant, declared: Metadata) -> None:
     """Check, by what is declared of reviews alone, that the later steps can use them."""
-    training = granted.training
+    if not granted.settings.keys() >= TrainingSettings.model_fields.keys():
+        return  # another pipeline trains nothing
+    training = TrainingSettings.of(granted.settings)
     if training.task == "product" and len(declared.categories) < 2:
         raise errors.invalid("task", training.task, "needs blocks of two categories or more", "set task=sentiment")
     columns.require_vocabulary(training.vocab_size, declared.vocabulary_size)

@@ -10,6 +10,7 @@ from privatekube.data import block_file
 from privatekube.privacy import mechanisms
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, devices, evaluation
+from privatekube.training.settings import TrainingSettings
 
 
 def dp_evaluate(
@@ -52,7 +53,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         block,
         unit=granted.unit,
         max_contribution=granted.max_contribution,
-        test_fraction=granted.test_fraction,
+        test_fraction=TrainingSettings.of(granted.settings).test_fraction,
         device=devices.resolve(device),
     )
     noise = documents.CountNoise.planned(granted.plan.step("dp_evaluate"), max_contribution=granted.max_contribution)

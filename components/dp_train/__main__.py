@@ -9,6 +9,7 @@ from privatekube import config
 from privatekube.data import block_file
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, loop, models, split
+from privatekube.training.settings import TrainingSettings
 
 
 def dp_train(
@@ -48,11 +49,11 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
     block, noise, settings = (
         block_file.read(dataset),
         documents.TrainingNoise.planned(granted.plan.step("dp_train")),
-        granted.training,
+        TrainingSettings.of(granted.settings),
     )
     shape = _model_config(settings, n_categories=len(block.metadata.categories))
     trained = loop.train(
-        block.reviews.select(~split.is_test(block.reviews.user, granted.test_fraction)),
+        block.reviews.select(~split.is_test(block.reviews.user, settings.test_fraction)),
         task=settings.task,
         unit=granted.unit,
         max_contribution=granted.max_contribution,
@@ -62,7 +63,7 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
         steps=noise.steps,
         max_grad_norm=settings.max_grad_norm,
         learning_rate=settings.learning_rate,
-        expected_batch_size=_expected_batch_size(granted, noise.sampling_rate, statistics),
+        expected_batch_size=_expected_batch_size(settings, noise.sampling_rate, statistics),
         seed=settings.seed,
         device=device,
         progress=partial(_report, every=max(1, noise.steps // 20)),
@@ -73,7 +74,7 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
     return dp_step.Release(trained.event, (content,))
 
 
-def _model_config(settings: documents.TrainingSettings, *, n_categories: int) -> models.ModelConfig:
+def _model_config(settings: TrainingSettings, *, n_categories: int) -> models.ModelConfig:
     return models.ModelConfig(
         architecture=settings.model,
         vocab_size=settings.vocab_size,
@@ -84,10 +85,10 @@ def _model_config(settings: documents.TrainingSettings, *, n_categories: int) ->
     )
 
 
-def _expected_batch_size(granted: documents.Grant, sampling_rate: float, statistics: Path) -> float:
+def _expected_batch_size(settings: TrainingSettings, sampling_rate: float, statistics: Path) -> float:
     """Return how many units a step's sample is expected to have, from noisy counts: at least one."""
     noisy = documents.read(documents.Statistics, statistics).total
-    return max(1.0, sampling_rate * (1 - granted.test_fraction) * noisy)
+    return max(1.0, sampling_rate * (1 - settings.test_fraction) * noisy)
 
 
 def _report(done: int, total: int, *, every: int) -> None:

@@ -15,6 +15,7 @@ from privatekube.data import block_file
 from privatekube.privacy import mechanisms
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, devices, evaluation
+from privatekube.training.settings import TrainingSettings
 
 CELLS = (True, False)
 
@@ -58,7 +59,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         block_file.read(dataset),
         unit=granted.unit,
         max_contribution=granted.max_contribution,
-        test_fraction=granted.test_fraction,
+        test_fraction=TrainingSettings.of(granted.settings).test_fraction,
         device=devices.resolve(device),
     )
     counts = Counter({cell: sum(n for (_, correct), n in per_class.items() if correct is cell) for cell in CELLS})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -22,7 +23,8 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 
 if TYPE_CHECKING:  # they import the accounting, which `privatekube --help` does without
     from privatekube.client.client import BudgetClient
-    from privatekube.client.run_demand import RunDemand
+    from privatekube.runs.demand import RunDemand
+    from privatekube.runs.run_arguments import RunArguments
 
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 app = typer.Typer(
@@ -116,7 +118,9 @@ def plan(
     would be refused.
     """
     from privatekube.forecast import forecast  # noqa: PLC0415 - see the module's docstring
+    from privatekube.runs import run_arguments  # noqa: PLC0415
 
+    sys.path.append(str(Path.cwd()))  # where the check that the arguments name may be, as for the steps of a run
     document = {} if file is None else config.read_mapping(file)
     with connect.connect() as client:
         if file is not None and "kind" in document:
@@ -127,7 +131,7 @@ def plan(
             output.show_forecast(prediction, output_format)
         else:
             named = [] if file is None else [f"plan={file}"]
-            run = config.load_arguments(arguments, [*(set_ or []), *named])
+            run = run_arguments.load(arguments, [*(set_ or []), *named])
             demand = _demand(client, run, file)
             prediction = forecast.forecast_request(client, run.namespace, demand.request)
             blocks = [client.get_block(block_id) for block_id in prediction.blocks]
@@ -135,13 +139,13 @@ def plan(
     return 0 if prediction.refusal is None else errors.BudgetUnavailable.exit_status
 
 
-def _demand(client: BudgetClient, run: config.RunArguments, file: Path | None) -> RunDemand:
+def _demand(client: BudgetClient, run: RunArguments, file: Path | None) -> RunDemand:
     """Return what a run requests: by the plan in a file, or by its arguments."""
     from privatekube.client import plan_file, run_demand  # noqa: PLC0415 - the accounting takes a second to import
     from privatekube.training import machine  # noqa: PLC0415
 
     if file is not None:
-        return run_demand.of_plan(client, run, plan_file.read(file, run.model_dump()))
+        return run_demand.of_plan(client, run, plan_file.read(file, run.named))
     memory_bytes = machine.available_memory() if client.is_embedded else None
     return run_demand.of_run(client, run, memory_bytes=memory_bytes)
 

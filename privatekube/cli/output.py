@@ -20,9 +20,9 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.wire import blocks, claims, common
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
-    from privatekube.client.run_demand import RunDemand
     from privatekube.forecast.forecast import Forecast
     from privatekube.kubeflow.kept_runs import KeptRun
+    from privatekube.runs.demand import RunDemand
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
 

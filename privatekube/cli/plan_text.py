@@ -12,8 +12,8 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.wire import common
 
 if TYPE_CHECKING:  # it imports the accounting, which `privatekube --help` does without
-    from privatekube.client.run_demand import RunDemand
     from privatekube.privacy.solving import SolvedPlan
+    from privatekube.runs.demand import RunDemand
 
 _SHOWN = 3
 

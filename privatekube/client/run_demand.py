@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
-from privatekube import config, errors
+from privatekube import errors
 from privatekube.client import plan_file
 from privatekube.client.store_client import StoreClient
-from privatekube.data import columns
 from privatekube.privacy import arithmetic, budget, solving
 from privatekube.privacy.accounting import Composition
 from privatekube.privacy.plan import Plan
-from privatekube.privacy.planned_mechanisms import DpSgd
-from privatekube.privacy.solving import SolvedPlan
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.resources import declared_data
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.wire import claims
-from privatekube.training import feasibility
+from privatekube.runs import hook
+from privatekube.runs.checked_run import CheckedRun
+from privatekube.runs.demand import RunDemand
+from privatekube.runs.run_arguments import RunArguments
 
 ALL = "all"
 """The number of blocks that stands for every block that matches."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunDemand:
-    """What a run does under DP, and what it requests for it.
-
-    Args:
-        unit: the privacy unit of all blocks that match.
-        max_contribution: how many records a unit has at most in a block.
-        plan: the mechanisms of all steps with their noise; None where a budget is demanded without a plan.
-        price: what they cost each block, in the accounting of the blocks.
-        request: the claim's request, for this price on each block.
-    """
-
-    unit: PrivacyUnit
-    max_contribution: int
-    plan: SolvedPlan | None
-    price: budget.PrivacyBudget
-    request: AllocateRequest
 
 
 def request_for(
@@ -79,15 +61,14 @@ def privacy_unit(blocks: Sequence[PrivateDataBlock]) -> tuple[PrivacyUnit, int]:
     if len(units) > 1:
         listed = ", ".join(f"{unit} (at most {bound})" for unit, bound in sorted(units))
         raise errors.InvalidInput(f"unit: the matching blocks protect different units: {listed}; add a condition on it")
-    name, bound = units.pop()
-    unit = PrivacyUnit.parse(name)
+    unit = PrivacyUnit.parse(units.pop()[0])
     ranges = {(_declared(block, "startTime", ""), _declared(block, "endTime", "")) for block in blocks}
     if unit is PrivacyUnit.USER and len(ranges) > 1:
         raise errors.InvalidInput(
             f"unit: the matching blocks of unit {unit} have {len(ranges)} ranges of days, so a user may be in several; "
             "add a condition on startTime"
         )
-    return unit, 1 if unit.is_one_record else _whole("maxContribution", bound)
+    return unit, 1 if unit.is_one_record else declared_data.whole_number(blocks[0], "maxContribution") or 1
 
 
 def price(
@@ -123,7 +104,7 @@ def renyi_orders(blocks: Sequence[PrivateDataBlock]) -> tuple[float, ...] | None
     return arithmetic.union_of_orders(curves)
 
 
-def of_plan(client: StoreClient, run: config.RunArguments, plan: Plan | budget.PrivacyBudget) -> RunDemand:
+def of_plan(client: StoreClient, run: RunArguments, plan: Plan | budget.PrivacyBudget) -> RunDemand:
     """Solve a plan for the blocks that match now.
 
     Args:
@@ -134,7 +115,44 @@ def of_plan(client: StoreClient, run: config.RunArguments, plan: Plan | budget.P
     Raises:
         InvalidInput: too few blocks match, they have different units or accountings, or no noise meets the target.
     """
-    blocks = _matching(client, run)
+    return _of_blocks(matching(client, run), run, plan)
+
+
+def of_run(
+    client: StoreClient, run: RunArguments, *, memory_bytes: int | None, workspace: Path | None = None
+) -> RunDemand:
+    """Plan a run for the blocks that match now: the step allocate and the command `plan` both call this.
+
+    What can be known of the later steps is checked here by the check that the run names, before a claim is made.
+
+    Args:
+        client: of the control plane.
+        run: its arguments.
+        memory_bytes: what the step that needs most memory has; None where this is unknown.
+        workspace: folder of this machine that the steps write their outputs to; None where this is unknown.
+
+    Raises:
+        InvalidInput: too few blocks match, they have different units or accountings, no noise meets the target, or an
+            argument would let a later step fail.
+    """
+    if run.plan is None:
+        raise errors.InvalidInput("plan: missing; name the file with the plan of the run, see docs/plans.md")
+    blocks, plan = matching(client, run), plan_file.parse(run.plan, run.named)
+    demand = _of_blocks(blocks, run, plan)
+    hook.run(CheckedRun(run, memory_bytes, workspace, blocks, demand))
+    return demand
+
+
+def matching(client: StoreClient, run: RunArguments) -> tuple[PrivateDataBlock, ...]:
+    """Return the blocks that match a run now.
+
+    Raises:
+        InvalidInput: there are fewer than it requests.
+    """
+    return tuple(client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions)))
+
+
+def _of_blocks(blocks: Sequence[PrivateDataBlock], run: RunArguments, plan: Plan | budget.PrivacyBudget) -> RunDemand:
     unit, max_contribution = privacy_unit(blocks)
     if not isinstance(plan, Plan):
         request = request_for(run.dataset, run.n_blocks, run.conditions, plan)
@@ -145,58 +163,6 @@ def of_plan(client: StoreClient, run: config.RunArguments, plan: Plan | budget.P
     return RunDemand(unit, max_contribution, solved, amount, request)
 
 
-def of_run(client: StoreClient, run: config.RunArguments, *, memory_bytes: int | None) -> RunDemand:
-    """Plan a run for the blocks that match now: the step allocate and the command `plan` both call this.
-
-    What can be known of the later steps is checked here, before a claim is made.
-
-    Args:
-        client: of the control plane.
-        run: its arguments.
-        memory_bytes: what the step that trains has; None where this is unknown.
-
-    Raises:
-        InvalidInput: too few blocks match, they have different units or accountings, no noise meets the target, or an
-            argument would let a later step fail.
-    """
-    if run.plan is None:
-        raise errors.InvalidInput("plan: missing; name the file with the plan of the run, see docs/plans.md")
-    plan = plan_file.parse(run.plan, run.model_dump())
-    _require_vocabulary(run, _matching(client, run))
-    if memory_bytes is not None:
-        feasibility.require_memory(run, available_bytes=memory_bytes, where="the step dp_train")
-    demand = of_plan(client, run, plan)
-    for step in demand.plan.steps if demand.plan else ():
-        if step.mechanism == DpSgd.kind:
-            feasibility.require_finite(
-                learning_rate=run.learning_rate,
-                max_grad_norm=run.max_grad_norm,
-                noise_multiplier=step.parameters["noise_multiplier"],
-                steps=step.parameters["steps"],
-                width=max(run.embedding_dim, run.hidden_dim),
-            )
-    return demand
-
-
-def _matching(client: StoreClient, run: config.RunArguments) -> Sequence[PrivateDataBlock]:
-    return client.matching_blocks(run.namespace, request_for(run.dataset, run.n_blocks, run.conditions))
-
-
-def _require_vocabulary(run: config.RunArguments, blocks: Sequence[PrivateDataBlock]) -> None:
-    """Check the model's vocabulary against that of the blocks; those that declare none are checked when fetched."""
-    declared = [size for block in blocks if (size := _declared(block, "vocabularySize", ""))]
-    sizes = [_whole("vocabularySize", size) for size in declared]
-    if sizes:
-        columns.require_vocabulary(run.vocab_size, min(sizes))
-
-
 def _declared(block: PrivateDataBlock, attribute: str, default: str) -> str:
     dimension = block.dimension(attribute)
     return default if dimension is None else dimension.string_value or dimension.numeric_value or default
-
-
-def _whole(attribute: str, text: str) -> int:
-    """Return a dimension that is a whole number of at least 1."""
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise errors.invalid(attribute, text, "is not a whole number of at least 1", "add a condition on other blocks")
-    return int(text)

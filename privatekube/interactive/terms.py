@@ -7,9 +7,10 @@ from typing import Any, Self
 
 import pydantic
 
-from privatekube import config, errors, validation
+from privatekube import errors, validation
 from privatekube.client import plan_file
 from privatekube.privacy.plan import Plan
+from privatekube.runs import run_arguments
 
 
 class Terms(pydantic.BaseModel):
@@ -39,7 +40,7 @@ class Terms(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _require_settling_after_waiting(self) -> Self:
-        config.require_settling_after_waiting(self.settle_after_seconds, timeout_seconds=self.timeout_seconds)
+        run_arguments.require_settling_after_waiting(self.settle_after_seconds, timeout_seconds=self.timeout_seconds)
         return self
 
     @classmethod

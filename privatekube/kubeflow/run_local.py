@@ -23,7 +23,6 @@ from rich.console import Console
 
 from privatekube import entrypoint, errors
 from privatekube.client import connect
-from privatekube.config import RunArguments
 from privatekube.kubeflow import container_steps, kept_runs, kfp_local, progress, run_graph, summary
 from privatekube.kubeflow.run_folder import RunFolder, RunRecord
 from privatekube.kubeflow.step_components import StepComponents
@@ -31,6 +30,7 @@ from privatekube.kubeflow.subprocess_steps import Observer, StepFailure
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import summary as block_summary
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.runs.run_arguments import RunArguments
 from privatekube.storage import uris
 
 LATEST = "latest"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.data_identity import DataIdentity, Overlap
 from privatekube.resources.wire import common
@@ -40,6 +41,21 @@ def record_name(block: PrivateDataBlock) -> str:
     declared = block.dimension(RECORD)
     name = None if declared is None else declared.string_value
     return name if name is not None and re.fullmatch(RECORD_NAME, name) else A_RECORD
+
+
+def whole_number(block: PrivateDataBlock, attribute: str) -> int | None:
+    """Return what a block declares as a whole number of at least 1; None if it declares nothing.
+
+    Raises:
+        InvalidInput: it declares something else.
+    """
+    dimension = block.dimension(attribute)
+    text = None if dimension is None else dimension.string_value or dimension.numeric_value
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise errors.invalid(attribute, text, "is not a whole number of at least 1", "add a condition on other blocks")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

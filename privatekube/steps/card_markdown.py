@@ -84,8 +84,8 @@ def _mechanisms(run: RunFacts) -> Iterator[str]:
 
 def _hyperparameters(run: RunFacts) -> Iterator[str]:
     values = run.hyperparameters
-    settings = {**values.training.model_dump(), **values.model_dump(exclude={"training", "chosen"})}
-    yield from _table([("how they were chosen", values.chosen), *((name, str(settings[name])) for name in settings)])
+    rows = [(name, str(value)) for name, value in values.settings.items()]
+    yield from _table([("how they were chosen", values.chosen), *rows])
 
 
 def _budget(card: PrivacyCard) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The JSON documents that the steps of a run exchange, validated on reading.
 
-Grant: the approved run: what allocate obtained, the noise of each step and how to train. Statistics and Metrics: the
-noisy values that the run publishes. Spend: what a step used. Receipt: what was committed.
+Grant: the approved run: what allocate obtained, the noise of each step and the settings of the pipeline. Statistics and
+Metrics: the noisy values that the run publishes. Spend: what a step used. Receipt: what was committed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 
-from privatekube import config, errors, html_table, validation
+from privatekube import errors, html_table, validation
 from privatekube.privacy import event_text
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import declared_data
+from privatekube.runs.run_arguments import RunArguments
 from privatekube.storage import local_files
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(pydantic.BaseModel)
 
-SCHEMA_VERSION: Literal[3] = 3
+SCHEMA_VERSION: Literal[4] = 4
+LAST_VERSION = 3
+"""Documents of this version are read too: a run may go on after an upgrade."""
 Json = dict[str, Any]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Digest = Annotated[str, pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -51,10 +54,22 @@ class _Frozen(pydantic.BaseModel, metaclass=_OneLineErrors):
 class Document(_Frozen):
     """Base of the documents: immutable, of one schema version, unknown fields are errors.
 
-    A run does not outlive an upgrade: a document of another version is refused.
+    A document of the last version is read as one of this version; one of any other version is refused.
     """
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, fields: object) -> object:
+        if isinstance(fields, dict) and fields.get("schema_version") == LAST_VERSION:
+            return {**cls._of_last_version(fields), "schema_version": SCHEMA_VERSION}
+        return fields
+
+    @classmethod
+    def _of_last_version(cls, fields: Json) -> Json:
+        """Return fields that the last version wrote, as this version writes them."""
+        return fields
 
     @pydantic.field_validator("schema_version", mode="before")
     @classmethod
@@ -158,37 +173,6 @@ class GrantedPlan(_Frozen):
         raise errors.invalid("step", name, f"is not in the plan, which has {', '.join(self.names)}", "plan it")
 
 
-class TrainingSettings(_Frozen):
-    """How dp_train trains; the noise, the sampling rate and the number of steps are in the plan.
-
-    Args:
-        task: what to predict.
-        model: architecture.
-        max_grad_norm: L2 norm that a unit's gradient is clipped to: the sensitivity of a training step.
-        learning_rate: of the optimizer.
-        vocab_size: token ids from this number on are read as unknown words.
-        max_text_len: tokens read of each review.
-        embedding_dim: size of a token's embedding.
-        hidden_dim: size of the hidden layer.
-        seed: of the initial weights, never of noise or sampling.
-    """
-
-    task: config.Task
-    model: config.Architecture
-    max_grad_norm: validation.ClippingNorm
-    learning_rate: validation.Positive
-    vocab_size: validation.VocabularySize
-    max_text_len: validation.Count
-    embedding_dim: validation.Count
-    hidden_dim: validation.Count
-    seed: validation.Seed
-
-    @classmethod
-    def of(cls, run: config.RunArguments) -> TrainingSettings:
-        """Return the settings that are arguments of `run`."""
-        return cls(**run.model_dump(include=set(cls.model_fields)))
-
-
 class Declarations(_Frozen):
     """What a person says about the run, for the privacy card.
 
@@ -203,9 +187,12 @@ class Declarations(_Frozen):
     hyperparameters_chosen: validation.Line
 
     @classmethod
-    def of(cls, run: config.RunArguments) -> Declarations:
+    def of(cls, run: RunArguments) -> Declarations:
         """Return what the arguments of `run` say."""
         return cls(**run.model_dump(include=set(cls.model_fields)))
+
+
+_SETTINGS_OF_LAST_VERSION = ("test_fraction", "training")
 
 
 class Grant(Document):
@@ -216,10 +203,9 @@ class Grant(Document):
         epsilon: what the whole run may cost, by PLD, at `delta`.
         unit: the privacy unit of all blocks.
         adjacency: how neighbouring data sets differ.
-        max_contribution: how many reviews a unit has at most in a block.
-        test_fraction: share of users held out from training.
+        max_contribution: how many records a unit has at most in a block.
         plan: the mechanism of each step, with its noise.
-        training: how the model is trained.
+        settings: those of the pipeline, which its steps read.
         declared: what the privacy card says about the run.
 
     >>> read(Grant, Path("grant.json"))
@@ -234,11 +220,17 @@ class Grant(Document):
     unit: PrivacyUnit
     adjacency: Adjacency = ADJACENCY
     max_contribution: validation.Count
-    test_fraction: validation.OpenShare
     blocks: tuple[GrantedBlock, ...] = pydantic.Field(min_length=1)
     plan: GrantedPlan
-    training: TrainingSettings
+    settings: validation.Settings
     declared: Declarations
+
+    @classmethod
+    def _of_last_version(cls, fields: Json) -> Json:
+        """Return a Grant that had the settings of training as fields of its own."""
+        others = {name: value for name, value in fields.items() if name not in _SETTINGS_OF_LAST_VERSION}
+        share, training = (fields.get(name) for name in _SETTINGS_OF_LAST_VERSION)
+        return {**others, "settings": {"test_fraction": share, **(training if isinstance(training, dict) else {})}}
 
 
 class CountNoise(_Frozen):

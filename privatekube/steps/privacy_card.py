@@ -106,13 +106,11 @@ class Hyperparameters(_Part):
     """How the model was trained, and how that was chosen.
 
     Args:
-        training: settings of the training step.
-        test_fraction: the share of users that were held out.
+        settings: those of the pipeline, by name.
         chosen: how these values were chosen, as the run's arguments say.
     """
 
-    training: documents.TrainingSettings
-    test_fraction: validation.OpenShare
+    settings: validation.Settings
     chosen: str
 
 
@@ -169,7 +167,7 @@ class PrivacyCard(_Part):
         signature: of the statement, which names the digest of `run`; None likewise.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     run: RunFacts
     statement: Statement | None
     signature: Signature | None
@@ -177,8 +175,8 @@ class PrivacyCard(_Part):
     @pydantic.field_validator("schema_version", mode="before")
     @classmethod
     def _require_this_version(cls, version: object) -> object:
-        if version != 2:
-            bound = "must be 2, as this version of privatekube writes it"
+        if version != 3:
+            bound = "must be 3, as this version of privatekube writes it"
             raise errors.invalid("schema_version", version, bound, "verify the card with the version that made it")
         return version
 
@@ -232,8 +230,7 @@ def of_run(
         guarantee=guarantee,
         mechanisms=tuple(_mechanisms(grant)),
         hyperparameters=Hyperparameters(
-            training=grant.training,
-            test_fraction=grant.test_fraction,
+            settings=grant.settings,
             chosen=declared.hyperparameters_chosen,
         ),
         files={name: file_digest(path) for name, path in sorted(files.items())},
@@ -263,8 +260,7 @@ def _digest(content: bytes) -> str:
 
 
 def _summary(grant: documents.Grant, guarantee: Guarantee) -> Iterator[str]:
-    training = grant.training
-    yield (f"This model predicts {_TASKS[training.task]}. It was trained on personal data under differential privacy.")
+    yield "This was made from personal data under differential privacy."
     yield (
         f"With or without {guarantee.unit_description}, the probability of any outcome differs by at most a factor of "
         f"e^{guarantee.epsilon:.6g}, plus {guarantee.delta:.3g}."
@@ -281,9 +277,6 @@ def _summary(grant: documents.Grant, guarantee: Guarantee) -> Iterator[str]:
             f"The owner of the data has kept exact copies. Each copy of a {record} counts as one of its own: a "
             f"{record} that is there several times is protected like as many units."
         )
-
-
-_TASKS = {"product": "the product category of a review", "sentiment": "whether a review gives five stars"}
 
 
 def _guarantee(grant: documents.Grant, receipt: documents.Receipt) -> Guarantee:

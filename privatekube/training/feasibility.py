@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from privatekube import config, errors
+from privatekube import errors
+from privatekube.training.settings import TrainingSettings
 
 BATCH_POSITIONS = 1 << 15
 """Token positions of a physical batch: it bounds memory and has no effect on the result."""
@@ -76,13 +77,12 @@ def require_finite(
         raise errors.invalid("max_grad_norm", max_grad_norm, bound, "lower it, such as to 1")
 
 
-def require_memory(run: config.RunArguments, *, available_bytes: int, where: str) -> None:
+def require_memory(run: TrainingSettings, *, available_bytes: int) -> None:
     """Refuse a model that needs more memory than there is.
 
     Args:
         run: its model and sizes.
         available_bytes: for the process that trains.
-        where: whose memory it is, for the message.
 
     Raises:
         InvalidInput: names the model, what it needs and what there is.
@@ -90,13 +90,11 @@ def require_memory(run: config.RunArguments, *, available_bytes: int, where: str
     needed = memory_bytes(run)
     if needed > available_bytes:
         sizes = f"vocab_size {run.vocab_size}, embedding_dim {run.embedding_dim}, hidden_dim {run.hidden_dim}"
-        bound = (
-            f"with {sizes} needs about {_gibibytes(needed)} of memory, and {where} has {_gibibytes(available_bytes)}"
-        )
+        bound = f"with {sizes} needs about {_gibibytes(needed)} of memory, and there is {_gibibytes(available_bytes)}"
         raise errors.invalid("model", run.model, bound, "lower these sizes")
 
 
-def memory_bytes(run: config.RunArguments) -> int:
+def memory_bytes(run: TrainingSettings) -> int:
     """Estimate the memory of training from above, in bytes; see the constants of this module for its parts."""
     tensors = tensor_sizes(run)
     per_unit = max(GRADIENT_ELEMENTS, sum(tensors) - tensors[0])
@@ -109,12 +107,12 @@ def memory_bytes(run: config.RunArguments) -> int:
     )
 
 
-def checkpoint_bytes(run: config.RunArguments) -> int:
+def checkpoint_bytes(run: TrainingSettings) -> int:
     """Return the size of the trained model on disk from above, in bytes."""
     return 4 * sum(tensor_sizes(run)) + (1 << 20)
 
 
-def tensor_sizes(run: config.RunArguments) -> list[int]:
+def tensor_sizes(run: TrainingSettings) -> list[int]:
     """Return the numbers of weights of the model's tensors: first the embedding, then each layer with its biases."""
     embedding, hidden = run.embedding_dim, run.hidden_dim
     match run.model:
@@ -127,7 +125,7 @@ def tensor_sizes(run: config.RunArguments) -> list[int]:
     return [run.vocab_size * embedding, *layers]
 
 
-def _floats_of_a_position(run: config.RunArguments) -> int:
+def _floats_of_a_position(run: TrainingSettings) -> int:
     """Return how many numbers a token position of a batch needs, forward and backward."""
     match run.model:
         case "lstm":

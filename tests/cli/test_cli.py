@@ -252,7 +252,8 @@ def test_a_plan_file_is_solved_for_the_arguments_of_a_run(uri: str, tmp_path: Pa
 
 def test_the_plan_that_the_arguments_name_is_not_read_where_another_one_is_given(uri: str, tmp_path: Path) -> None:
     arguments = tmp_path / "arguments.yaml"
-    arguments.write_text("plan: absent.yaml")
+    shipped_arguments = (Path(__file__).parents[2] / "arguments.yaml").read_text()
+    arguments.write_text(shipped_arguments.replace("plan: pipelines/plan.yaml", "plan: absent.yaml"))
     shipped = str(Path(__file__).parents[2] / "pipelines" / "plan.yaml")
     options = ("--arguments", str(arguments), *WHERE, "--set", "epsilon=0.1")
     assert "noise of dp_train" in run(uri, "plan", shipped, *options)

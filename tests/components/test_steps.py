@@ -37,9 +37,9 @@ from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.steps import arguments, documents, dp_step
-from privatekube.training import checkpoint
+from privatekube.training import checkpoint, run_check
 from tests import builders, shipped_plan
-from tests.steps.builders import DECLARED, TRAINING
+from tests.steps.builders import DECLARED, SETTINGS
 
 
 def synthetic_block(
@@ -76,6 +76,9 @@ def declared_block(folder: Path, day: int) -> PrivateDataBlock:
     return PrivateDataBlock(meta, BlockSpec(EpsilonDelta(3, 1e-7), "d", f"file://{path}", dimensions))
 
 
+ALL_SETTINGS = SETTINGS | {"statistics_fraction": 0.05, "test_fraction": 0.3, "n_epochs": 1, "sampling_rate": 0.5}
+
+
 @dataclass
 class Run:
     """The artifacts of a run, and its steps with fitting arguments."""
@@ -98,15 +101,13 @@ class Run:
             "timeout_seconds": 5,
             "settle_after_seconds": 60,
             "plan": shipped_plan.TEXT,
-            "statistics_fraction": 0.05,
-            "test_fraction": 0.3,
-            "n_epochs": 1,
-            "sampling_rate": 0.5,
+            "check": run_check.__name__,
+            "settings": ALL_SETTINGS,
             "prefix": str(self.folder / "out"),
-            "training_memory": 8 << 30,
+            "step_memory": 8 << 30,
             "grant": self.path("grant"),
         }
-        allocate(**arguments | TRAINING | DECLARED | changes)
+        allocate(**arguments | DECLARED | changes)
         return documents.read(documents.Grant, self.path("grant"))
 
     def download(self) -> None:
@@ -518,7 +519,7 @@ def test_users_over_all_days_are_planned_with_their_bound_and_claimed_over_one_r
 
 
 def test_the_model_is_trained_as_the_grant_says(run: Run) -> None:
-    run.allocate(task="sentiment", model="feedforward", hidden_dim=7)
+    run.allocate(settings=ALL_SETTINGS | {"task": "sentiment", "model": "feedforward", "hidden_dim": 7})
     for step in (run.download, run.preprocess, run.train):
         step()
     trained = checkpoint.load(run.path("checkpoint"))
@@ -541,13 +542,30 @@ def test_a_results_prefix_that_cannot_be_written_is_found_before_the_claim(run: 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"model": "lstm", "hidden_dim": 200_000}, "model: 'lstm' with .* the step dp_train has 8.0 GiB"),
-        ({"training_memory": 1 << 20}, "the step dp_train has 0.0 GiB"),
+        ({"model": "lstm", "hidden_dim": 200_000}, "model: 'lstm' with .* and there is 8.0 GiB"),
         ({"learning_rate": 1e38}, "learning_rate: 1e\\+38 may move weights"),
         ({"vocab_size": 105}, "vocab_size: 105 is above the 104 token ids of the blocks; lower it"),
         ({"statistics_fraction": 1e-13}, "plan: step dp_preprocess: share: 1e-13 must be a number from 1e-09 to 1"),
         ({"n_epochs": 600_000}, "n_epochs: 600000 takes 1,200,000 steps"),
+        ({"test_fraction": 1}, "settings: test_fraction: 1 must be less than 1"),
+        ({"n_epoch": 3}, "settings: n_epoch: unknown; remove it or correct its name"),
+    ],
+)
+def test_a_setting_that_would_let_a_later_step_fail_is_refused_before_the_claim(
+    run: Run, changes: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(errors.InvalidInput, match=expected):
+        run.allocate(settings=ALL_SETTINGS | changes)
+    assert run.client.list_claims() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"step_memory": 1 << 20}, "model: 'bow' .* and there is 0.0 GiB"),
         ({"prefix": "caf\udce9"}, "is not UTF-8 text"),
+        ({"check": "privatekube.absent"}, "check: 'privatekube.absent' cannot be imported"),
+        ({"check": "../x"}, "check: '../x' is not the name of a module"),
     ],
 )
 def test_what_would_let_a_later_step_fail_is_refused_before_the_claim(

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from privatekube import config
 from privatekube.data import declare
 from privatekube.forecast import repetitions
 from privatekube.privacy import budget
 from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import transitions
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.runs import run_arguments
+from privatekube.training.settings import Settings
 from tests import builders, shipped_plan
 
 ARGUMENTS = Path(__file__).parents[2] / "arguments.yaml"
@@ -25,9 +26,11 @@ def block_of(accounting: str) -> PrivateDataBlock:
 
 @pytest.fixture(scope="module")
 def plan() -> SolvedPlan:
-    run = config.load_arguments(ARGUMENTS)
+    settings = Settings.of(run_arguments.load(ARGUMENTS).settings)
     return shipped_plan.solved(
-        statistics_fraction=run.statistics_fraction, sampling_rate=run.sampling_rate, n_epochs=run.n_epochs
+        statistics_fraction=settings.statistics_fraction,
+        sampling_rate=settings.sampling_rate,
+        n_epochs=settings.n_epochs,
     )
 
 

@@ -10,11 +10,12 @@ import pytest
 from kfp import compiler
 
 from pipelines import dp_lstm
-from privatekube import config, errors
+from privatekube import errors
 from privatekube.kubeflow import pipeline_arguments, submission
 from privatekube.kubeflow.cluster_file import ClusterFile
 from privatekube.kubeflow.pipelines_api import PipelinesApi
 from privatekube.kubeflow.step_components import StepComponents
+from privatekube.runs import run_arguments
 from tests.e2e.conftest import ROOT
 from tests.kubeflow.servers.http_server import Call, Reply
 from tests.kubeflow.servers.pipelines import V2, Pipelines
@@ -28,7 +29,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
-    stated = config.load_arguments(ROOT / "arguments.yaml", ["epsilon=2.5", "prefix=gs://bucket/runs"])
+    stated = run_arguments.load(ROOT / "arguments.yaml", ["epsilon=2.5", "prefix=gs://bucket/runs"])
     return stated.model_dump() | changes
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from privatekube import config
+from privatekube.runs import run_arguments
 from tests.e2e.conftest import QUICK, latest
 from tests.node import accounts, images, pods, volume
 from tests.node.compiled import Compiled
@@ -46,7 +46,7 @@ class Team:
     ) -> list[Ending]:
         """Run the pipeline to its end with quick arguments, overridden by `settings`; see `workflow.Run`."""
         overrides = latest(*SETTINGS, f"prefix={self.published}", *settings)
-        parameters = config.load_arguments(images.ROOT / "arguments.yaml", overrides).model_dump()
+        parameters = run_arguments.load(images.ROOT / "arguments.yaml", overrides).model_dump()
         return Run(self.node, self.compiled, run_id, self.shared, parameters, memory or {}, faults or {}).run()
 
     def blocks(self) -> dict[str, Json]:

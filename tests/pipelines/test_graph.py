@@ -10,9 +10,10 @@ import yaml
 from kfp import compiler
 
 from pipelines import dp_lstm
-from privatekube import config, errors
+from privatekube import errors
 from privatekube.kubeflow import loading
 from privatekube.kubeflow.step_components import StepComponents
+from privatekube.runs import run_arguments
 from tests.e2e.conftest import ROOT
 
 STANDARD = StepComponents.of_project(ROOT, dp_lstm.STEPS)
@@ -52,7 +53,7 @@ def test_the_edges_are_the_design(compiled: dict[str, Any]) -> None:
 
 
 def test_allocate_knows_the_memory_that_the_steps_of_the_model_have(compiled: dict[str, Any]) -> None:
-    told = tasks(compiled)["allocate"]["inputs"]["parameters"]["training_memory"]
+    told = tasks(compiled)["allocate"]["inputs"]["parameters"]["step_memory"]
     assert told == {"runtimeValue": {"constant": dp_lstm.TRAINING[1]}}
 
 
@@ -82,8 +83,8 @@ def test_every_step_is_limited_and_a_gpu_is_requested_where_the_model_runs(compi
 
 
 def test_the_parameters_are_the_run_arguments(compiled: dict[str, Any]) -> None:
-    kinds = {"str": "STRING", "float": "NUMBER_DOUBLE", "int": "NUMBER_INTEGER", "list": "LIST"}
-    run = config.load_arguments(ROOT / "arguments.yaml")
+    kinds = {"str": "STRING", "float": "NUMBER_DOUBLE", "int": "NUMBER_INTEGER", "list": "LIST", "dict": "STRUCT"}
+    run = run_arguments.load(ROOT / "arguments.yaml")
     expected = {name: kinds[type(value).__name__] for name, value in run.model_dump().items()}
     parameters = compiled["root"]["inputDefinitions"]["parameters"]
     assert {name: parameter["parameterType"] for name, parameter in parameters.items()} == expected

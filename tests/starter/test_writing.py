@@ -10,12 +10,13 @@ from types import ModuleType
 
 import pytest
 
-from privatekube import config, errors
+from privatekube import errors
 from privatekube.client import plan_file
 from privatekube.data.tables import schema
 from privatekube.kubeflow import submit
 from privatekube.lint import flattening, package, roles, rules
 from privatekube.privacy.plan import Plan
+from privatekube.runs import run_arguments
 from privatekube.starter import writing
 from privatekube.steps import component_file
 
@@ -64,7 +65,7 @@ def test_the_plan_names_categories_of_the_schema(project: Path) -> None:
 
 
 def test_the_arguments_are_those_of_a_run(project: Path) -> None:
-    assert config.load_arguments(project / "arguments.yaml").dataset == schema.read(project / "schema.yaml").dataset
+    assert run_arguments.load(project / "arguments.yaml").dataset == schema.read(project / "schema.yaml").dataset
 
 
 def pipeline_of(project: Path) -> ModuleType:

@@ -7,7 +7,8 @@ from typing import Any
 from privatekube.privacy import events
 from privatekube.steps import documents
 
-TRAINING: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
+    "test_fraction": 0.2,
     "task": "product",
     "model": "bow",
     "max_grad_norm": 1.0,
@@ -18,7 +19,7 @@ TRAINING: dict[str, Any] = {
     "hidden_dim": 4,
     "seed": 0,
 }
-"""How a small model is trained in tests, as the Grant and the arguments of a run name it."""
+"""How a small model is trained in tests, as the Grant records it."""
 
 DECLARED = {"organisation": "Example", "purpose": "a test", "hyperparameters_chosen": "by hand"}
 """What a run states about itself."""
@@ -62,9 +63,8 @@ def grant(**changes: Any) -> documents.Grant:
         "delta": 1e-9,
         "unit": "event",
         "max_contribution": 1,
-        "test_fraction": 0.2,
         "plan": plan(),
-        "training": TRAINING,
+        "settings": SETTINGS,
         "declared": DECLARED,
         "blocks": [{"id": "ns/a", "uri": "file:///a", "digest": None, "budget": {"epsDel": {"epsilon": 1.0}}}],
     }

@@ -13,6 +13,7 @@ from privatekube.privacy import events
 from privatekube.privacy.solving import SolvedPlan, SolvedStep
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import documents
+from privatekube.training.settings import TrainingSettings
 from tests.steps.builders import grant, plan
 
 NOISE = documents.CountNoise(scale=20.0, sensitivity=1)
@@ -29,7 +30,7 @@ def test_a_document_survives_writing_and_reading(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 1}, r"Grant: schema_version: 1 must be 3.*; start a new run"),
+        ({"schema_version": 1}, r"Grant: schema_version: 1 must be 4.*; start a new run"),
         ({"epsilon": 0}, r"epsilon: 0 must be greater than 0"),
         ({"delta": 1}, r"delta: 1 must be less than 1"),
         ({"unit": "household"}, r"unit: 'household'"),
@@ -112,7 +113,7 @@ def test_counts_of_records_get_no_noise_for_less_than_a_unit_may_have() -> None:
 def test_the_json_of_statistics_is_fixed() -> None:
     statistics = documents.Statistics(counts={"a": {"1": -3, "2": 5}}, noise=NOISE, unit=PrivacyUnit.USER_DAY)
     assert json.loads(documents.encode(statistics)) == {
-        "schema_version": 3,
+        "schema_version": 4,
         "counts": {"a": {"1": -3, "2": 5}},
         "noise": {"mechanism": "discrete Laplace", "scale": 20.0, "sensitivity": 1},
         "unit": "user-day",
@@ -125,7 +126,7 @@ def test_the_json_of_metrics_is_fixed_and_leaves_out_what_a_component_does_not_m
     estimate = {"estimate": 0.5, "low": 0.25, "high": 0.75}
     few = documents.Metrics(accuracy=ESTIMATE, task="product", model="lstm", noise=NOISE)
     json_of_few = {
-        "schema_version": 3,
+        "schema_version": 4,
         "accuracy": estimate,
         "task": "product",
         "model": "lstm",
@@ -159,3 +160,21 @@ def test_metrics_may_have_more_fields_and_must_have_an_accuracy(tmp_path: Path) 
     path.write_text(json.dumps(content))
     with pytest.raises(errors.InvalidInput, match="Metrics metrics: accuracy: missing"):
         documents.read(documents.Metrics, path)
+
+
+LAST_VERSION = Path(__file__).parents[1] / "samples" / "documents" / "3"
+
+
+def test_documents_of_the_last_version_are_read_as_those_of_this_one() -> None:
+    granted = documents.read(documents.Grant, LAST_VERSION / "grant.json")
+    assert granted.schema_version == documents.SCHEMA_VERSION
+    settings = TrainingSettings.of(granted.settings)
+    assert (settings.test_fraction, settings.model, settings.learning_rate) == (0.3, "bow", 0.01)
+    assert documents.TrainingNoise.planned(granted.plan.step("dp_train")).steps == 2
+    receipt = documents.read(documents.Receipt, LAST_VERSION / "receipt.json")
+    assert [spend.step for spend in receipt.spends] == ["dp_preprocess", "dp_train", "dp_evaluate"]
+    spend = documents.read(documents.Spend, LAST_VERSION / "spend-statistics.json")
+    assert spend == receipt.spends[0]
+    assert spend.inputs == (documents.digest((LAST_VERSION / "grant.json").read_bytes()),)
+    assert documents.read(documents.Statistics, LAST_VERSION / "statistics.json").noise.scale == 20.0
+    assert documents.read(documents.Metrics, LAST_VERSION / "metrics.json").task == "product"

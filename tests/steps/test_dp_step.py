@@ -86,7 +86,7 @@ def test_the_outputs_and_the_spend_are_written_and_registered(client: BudgetClie
     assert content.read_bytes() == b"bytes1"
     inputs = [digest(paths["grant"]), digest(paths["noisy_inputs"][0])]
     assert json.loads(paths["spend"].read_text()) == {
-        "schema_version": 3,
+        "schema_version": 4,
         "step": "dp_evaluate",
         "claim": CLAIM,
         "part": "test",
@@ -225,7 +225,7 @@ def test_a_claim_that_is_settled_while_noise_is_drawn_lets_nothing_leave(
     assert list(paths["spend"].parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("change", [{"delta": 1e-5}, {"epsilon": 9.0}, {"claim": "ns/other"}, {"test_fraction": 0.5}])
+@pytest.mark.parametrize("change", [{"delta": 1e-5}, {"epsilon": 9.0}, {"claim": "ns/other"}, {"settings": {}}])
 def test_a_changed_grant_is_refused_before_noise_is_drawn(
     client: BudgetClient, paths: dict[str, Any], change: dict[str, Any]
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privatekube import config, errors
+from privatekube import errors
 from privatekube.privacy.unit import PrivacyUnit
+from privatekube.runs import run_arguments
 from privatekube.training import checkpoint, feasibility, loop, models
+from privatekube.training.settings import TrainingSettings
+from tests.steps.builders import SETTINGS
 from tests.training import builders
 
 STEPS = 3
+
+
+def shaped(**changes: Any) -> TrainingSettings:
+    return TrainingSettings.of(SETTINGS | {"model": "lstm"} | changes)
 
 
 def trained(**changes: Any) -> loop.Trained:
@@ -110,7 +118,7 @@ def test_adam_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(exp
 
 @pytest.mark.parametrize("model", ["lstm", "bow", "feedforward"])
 def test_the_sizes_of_the_tensors_are_those_of_the_model(model: Any) -> None:
-    run = config.RunArguments(model=model, vocab_size=50, embedding_dim=7, hidden_dim=9)
+    run = shaped(model=model, vocab_size=50, embedding_dim=7, hidden_dim=9)
     shape = builders.config(model, vocab_size=50, embedding_dim=7, hidden_dim=9, n_classes=64)
     weights = sum(parameter.numel() for parameter in models.build(shape, 0).parameters())
     assert sum(feasibility.tensor_sizes(run)) == weights
@@ -118,13 +126,14 @@ def test_the_sizes_of_the_tensors_are_those_of_the_model(model: Any) -> None:
 
 def test_a_model_that_does_not_fit_the_memory_is_refused_in_one_line() -> None:
     with pytest.raises(errors.InvalidInput, match=r"^model: 'lstm' with .*hidden_dim 200000 needs about") as refusal:
-        feasibility.require_memory(config.RunArguments(hidden_dim=200_000), available_bytes=8 << 30, where="a pod")
-    assert "and a pod has 8.0 GiB; lower these sizes" in str(refusal.value)
+        feasibility.require_memory(shaped(hidden_dim=200_000), available_bytes=8 << 30)
+    assert "and there is 8.0 GiB; lower these sizes" in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_the_shipped_arguments_fit_a_small_machine() -> None:
-    feasibility.require_memory(config.RunArguments(), available_bytes=1 << 30, where="a pod")
+    shipped = run_arguments.load(Path(__file__).parents[2] / "arguments.yaml")
+    feasibility.require_memory(TrainingSettings.of(shipped.settings), available_bytes=1 << 30)
 
 
 _MEASURE = """
@@ -148,5 +157,5 @@ def test_the_estimate_is_above_the_memory_that_a_training_takes_and_near_it() ->
         [sys.executable, "-c", _MEASURE, json.dumps(sizes)], capture_output=True, text=True, check=True, timeout=250
     )
     measured = int(done.stdout) << 10
-    estimate = feasibility.memory_bytes(config.RunArguments(**sizes))
+    estimate = feasibility.memory_bytes(shaped(**sizes))
     assert measured <= estimate <= 3 * measured

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import inspect
+import math
 from pathlib import Path
+from typing import Any
 
+import pydantic
 import pytest
 
 from privatekube import config, errors
+from privatekube.runs import hook, run_arguments
+from privatekube.runs.run_arguments import RunArguments
+from privatekube.training.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = config.read_mapping(ROOT / "arguments.yaml")
 
 
-def load(tmp_path: Path, text: str, *overrides: str) -> config.RunArguments:
+def load(tmp_path: Path, text: str, *overrides: str) -> RunArguments:
+    """Load arguments, without a plan, and with the shipped settings where the text names none itself."""
     path = tmp_path / "arguments.yaml"
-    path.write_text(text, encoding="utf-8")
-    return config.load_arguments(path, overrides)
+    names = text.replace("-", "").split(":")[0]
+    others = {name: SHIPPED[name] for name in ("check", *Settings.model_fields) if name not in names}
+    settings = "\n".join(f"{name}: {value}" for name, value in others.items())
+    path.write_text(f"{text}\n{settings}" if ":" in text or not text else text, encoding="utf-8")
+    return run_arguments.load(path, overrides)
 
 
-def test_the_shipped_arguments_are_the_defaults_and_name_every_one() -> None:
-    shipped = config.load_arguments(ROOT / "arguments.yaml")
+def test_the_shipped_arguments_name_every_one_with_its_default_and_every_setting() -> None:
+    shipped = run_arguments.load(ROOT / "arguments.yaml")
     assert shipped.plan == (ROOT / "pipelines" / "plan.yaml").read_text()
-    assert shipped.model_copy(update={"plan": None}) == config.RunArguments()
-    assert list(config.read_mapping(ROOT / "arguments.yaml").keys() - config.RunArguments.model_fields.keys()) == []
-    assert config.RunArguments.model_fields.keys() <= config.read_mapping(ROOT / "arguments.yaml").keys()
+    own: dict[str, Any] = {"plan": None, "check": hook.NO_CHECK, "settings": {}}
+    assert shipped.model_copy(update=own) == RunArguments()
+    assert shipped.settings.keys() == Settings.model_fields.keys()
+    assert SHIPPED.keys() == (RunArguments.model_fields.keys() - {"settings"}) | Settings.model_fields.keys()
 
 
-def test_every_argument_is_documented() -> None:
-    documented = inspect.getdoc(config.RunArguments) or ""
-    assert [name for name in config.RunArguments.model_fields if f"    {name}: " not in documented] == []
+@pytest.mark.parametrize("model", [RunArguments, Settings])
+def test_every_argument_is_documented(model: type[config.Checked]) -> None:
+    documented = "".join(inspect.getdoc(kind) or "" for kind in model.__mro__)
+    assert [name for name in model.model_fields if f"    {name}: " not in documented] == []
 
 
 def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
@@ -92,7 +105,7 @@ def test_a_fault_states_name_value_and_bound(tmp_path: Path, text: str, message:
 
 def test_a_missing_file_and_a_malformed_override_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match=r"none\.yaml: does not exist; .*--arguments"):
-        config.load_arguments(tmp_path / "none.yaml")
+        run_arguments.load(tmp_path / "none.yaml")
     with pytest.raises(errors.InvalidInput, match=r"--set: 'epsilon' has no '='"):
         load(tmp_path, "", "epsilon")
 
@@ -116,3 +129,42 @@ def test_a_bad_override_is_blamed_on_the_option_and_not_on_the_file(
 def test_a_bad_value_of_the_file_is_blamed_on_the_file_although_another_is_overridden(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match=r"^arguments.yaml: epsilon: 0 must"):
         load(tmp_path, "epsilon: 0", "delta=1e-9")
+
+
+def test_what_a_plan_may_use_are_the_arguments_and_the_settings_by_their_names() -> None:
+    shipped = run_arguments.load(ROOT / "arguments.yaml")
+    assert {"epsilon": 1.0, "n_epochs": 15, "task": "product"}.items() <= shipped.named.items()
+    assert "settings" not in shipped.named
+
+
+def test_settings_that_kubeflow_made_fractions_of_are_whole_numbers_again() -> None:
+    settings = {**{name: SHIPPED[name] for name in Settings.model_fields}, "n_epochs": 15.0, "seed": 3.0}
+    run = RunArguments(check=SHIPPED["check"], settings=settings)
+    assert [repr(run.settings[name]) for name in ("n_epochs", "seed", "sampling_rate")] == ["15", "3", "0.2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_epochs": 1.5}, r"^settings: n_epochs: 1.5 must be a valid integer"),
+        ({"colour": "red"}, r"^settings: colour: unknown; remove it or correct its name"),
+        ({"model": None}, r"^settings: model: None must be"),
+        ({"n_epochs": True}, r"^n_epochs: True is a boolean"),
+    ],
+)
+def test_settings_from_anywhere_are_checked_by_the_module_that_declares_them(
+    change: dict[str, Any], message: str
+) -> None:
+    settings = {name: SHIPPED[name] for name in Settings.model_fields} | change
+    with pytest.raises(errors.InvalidInput, match=message) as refusal:
+        RunArguments(check=SHIPPED["check"], settings=settings)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_setting_of_a_pipeline_that_declares_none_is_unknown_in_the_file_and_kept_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"^arguments.yaml: test_fraction: unknown .*module of check decl"):
+        load(tmp_path, f"check: {hook.NO_CHECK}")
+    assert RunArguments(settings={"rounds": 3, "mode": "fast"}).settings == {"rounds": 3, "mode": "fast"}
+    for settings in ({"rounds": [1]}, {"a-b": 1}, {"rounds": math.inf}):
+        with pytest.raises(pydantic.ValidationError, match="settings"):
+            RunArguments.model_validate({"settings": settings})

@@ -1,0 +1,91 @@
+"""The module that a pipeline names to declare its settings, and to check a run before its claim.
+
+    # my_project/run_check.py, for `check: my_project.run_check`
+    class Settings(pydantic.BaseModel):
+        rounds: int = pydantic.Field(ge=1)
+
+    def check(run: CheckedRun) -> None:
+        if run.memory_bytes is not None and run.memory_bytes < 2**30:
+            raise errors.invalid("memory", run.memory_bytes, "is below 1 GiB", "raise the limit of the step")
+
+A pipeline without settings leaves `Settings` out. Nothing of the data is known here, and nothing is claimed yet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from privatekube import errors
+
+if TYPE_CHECKING:  # it has arguments, whose settings this module finds
+    from privatekube.runs.checked_run import CheckedRun
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_CHECK, _SETTINGS = "check", "Settings"
+NO_CHECK = "privatekube.runs.no_check"
+"""The module that a pipeline without a check names."""
+
+
+def settings_of(name: str) -> type[pydantic.BaseModel] | None:
+    """Return the model of a pipeline's settings that a module declares; None if it declares none.
+
+    Args:
+        name: of the module, with dots.
+
+    Raises:
+        InvalidInput: there is no such module, or what it has under these names is something else.
+    """
+    module = _module(name)
+    declared = getattr(module, _SETTINGS, None)
+    if declared is None or (inspect.isclass(declared) and issubclass(declared, pydantic.BaseModel)):
+        return declared
+    raise errors.invalid(_CHECK, name, f"has {_SETTINGS} that are not a pydantic model", "correct the module")
+
+
+def run(checked: CheckedRun) -> None:
+    """Check a run by the module that its arguments name.
+
+    Raises:
+        InvalidInput: the check refuses the run, there is no such check, or it fails.
+    """
+    name = checked.arguments.check
+    function = _function(name)
+    try:
+        function(checked)
+    except errors.PrivateKubeError:
+        raise
+    except Exception as error:
+        raise errors.invalid(_CHECK, name, f"failed ({_one_line(error)})", "correct the module") from error
+
+
+def _function(name: str) -> Callable[..., Any]:
+    function = getattr(_module(name), _CHECK, None)
+    if not inspect.isfunction(function):
+        raise errors.invalid(_CHECK, name, f"has no function {_CHECK}(run)", "define it, see docs/components.md")
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        bound = f"has a function {_CHECK} that does not take one argument"
+        raise errors.invalid(_CHECK, name, bound, f"write {_CHECK}(run)") from None
+    return function
+
+
+def _module(name: str) -> ModuleType:
+    if not _NAME.fullmatch(name):
+        raise errors.invalid(_CHECK, name, "is not the name of a module", "write it as package.module")
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # whatever the top of somebody's module does
+        bound = f"cannot be imported ({_one_line(error)})"
+        raise errors.invalid(_CHECK, name, bound, "name a module that can be imported here") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

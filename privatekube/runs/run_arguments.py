@@ -1,0 +1,164 @@
+"""The arguments of a run, in a flat YAML file: those of every run, and the settings of its pipeline.
+
+The module that `check` names declares the settings with their types and bounds; see `runs.hook`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import pydantic
+
+from privatekube import config, errors, validation
+from privatekube.runs import hook
+
+SET = "--set"
+"""The option of the command line that overrides one argument of a run."""
+
+_PLAN, _CHECK, _SETTINGS = "plan", "check", "settings"
+
+
+class RunArguments(config.Checked):
+    """The arguments of one run, each of which is a parameter of the pipeline under the same name.
+
+    Args:
+        dataset: dataset of the blocks to claim.
+        namespace: Kubernetes namespace of the blocks.
+        n_blocks: how many blocks to claim: a number, or `all` that match.
+        conditions: further conditions on block dimensions, as in an allocate request.
+        epsilon: what the whole run may cost.
+        delta: of the whole run; well below one over the number of records.
+        timeout_seconds: how long allocate waits for the budget, in seconds.
+        settle_after_seconds: after how many seconds without a sign of life of the run the control plane settles
+            its claim.
+        plan: text of the plan of the run's mechanisms; the YAML file and `--set` name the file that has it.
+        check: module that declares the settings of the pipeline, and checks a run before its claim.
+        settings: of the pipeline, by name; in the YAML file and for `--set` they stand beside the other arguments.
+        device: where the steps compute that can use a GPU; `auto` uses one if the machine has one.
+        organisation: who is responsible for the run; in the privacy card.
+        purpose: what the results are for; in the privacy card.
+        hyperparameters_chosen: how the values of these arguments were chosen; in the privacy card.
+        prefix: directory, or gs:// or s3:// prefix, that gets the published results, one folder per run.
+    """
+
+    dataset: validation.Name = "amazon"
+    namespace: validation.Name = "privacy-example"
+    n_blocks: validation.BlockCount = "all"
+    conditions: validation.Conditions = pydantic.Field(default_factory=list)
+    epsilon: validation.Epsilon = 1.0
+    delta: validation.Delta = 1e-9
+    timeout_seconds: validation.Seconds = 300
+    settle_after_seconds: validation.Seconds = 86_400
+    plan: validation.Text | None = None
+    check: validation.Text = hook.NO_CHECK
+    settings: validation.Settings = pydantic.Field(default_factory=dict)
+    device: config.Device = "auto"
+    organisation: validation.Line = "not stated"
+    purpose: validation.Line = "not stated"
+    hyperparameters_chosen: validation.Line = "stated by the run's arguments; not tuned on these data by this pipeline"
+    prefix: validation.Text = "out"
+
+    @pydantic.model_validator(mode="after")
+    def _require_settling_after_waiting(self) -> Self:
+        require_settling_after_waiting(self.settle_after_seconds, timeout_seconds=self.timeout_seconds)
+        return self
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _declare_settings(cls, data: object) -> object:
+        """Give the settings the types that the pipeline declares: Kubeflow passes 15 as 15.0."""
+        declared = hook.settings_of(str(data.get(_CHECK, hook.NO_CHECK))) if isinstance(data, dict) else None
+        if declared is None or not isinstance(data, dict):
+            return data
+        try:
+            return {**data, _SETTINGS: _of_model(declared, data.get(_SETTINGS, {}))}
+        except pydantic.ValidationError as error:
+            raise errors.InvalidInput(f"settings: {validation.first_fault(error)}") from None
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """All values by the names that a plan may use as `$name`."""
+        return {**self.settings, **self.model_dump(exclude={_SETTINGS})}
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
+    """Read a run's arguments and check them as a whole.
+
+    Args:
+        path: the YAML file; the file with the plan is looked for in its folder.
+        overrides: `key=value` each; they take precedence over the file. A plan is looked for in the working directory.
+
+    Raises:
+        InvalidInput: no such file, not a YAML mapping, an unknown key, a key given twice, or a value out of bounds.
+    """
+    if not path.exists():
+        raise errors.InvalidInput(f"{path}: does not exist; run in the folder that has it, or name it with --arguments")
+    stated, given = config.read_mapping(path), _overridden(overrides)
+    values, folder = (given, Path()) if _PLAN in given else (stated, path.parent)
+    if _PLAN in values:
+        values[_PLAN] = config.read_text(folder / str(values[_PLAN]))
+    return _checked(stated | given, source=lambda name: SET if name in given else path.name)
+
+
+def require_settling_after_waiting(settle_after_seconds: int, *, timeout_seconds: int) -> None:
+    """Check that a run is not settled while it may still wait for its budget.
+
+    Raises:
+        InvalidInput: it would be.
+    """
+    if settle_after_seconds <= timeout_seconds:
+        bound = f"must be above timeout_seconds, which is {timeout_seconds}"
+        raise errors.invalid("settle_after_seconds", settle_after_seconds, bound, "raise it")
+
+
+def _overridden(overrides: Iterable[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        name = key.strip()
+        if not separator:
+            raise errors.invalid(SET, override, "has no '='", f"write {SET} key=value")
+        if name in values:
+            raise errors.InvalidInput(f"{SET}: {name} is given twice; give it one value")
+        values[name] = config.parse(text, f"{SET} {key}")
+    return values
+
+
+def _checked(values: Mapping[str, Any], *, source: Callable[[str], str]) -> RunArguments:
+    """Return flat values as arguments and settings, after checking them as a whole.
+
+    Args:
+        values: by name.
+        source: returns where a value is from, such as a file, for an error message.
+
+    Raises:
+        InvalidInput: the first fault: name, value, bound and what to do.
+    """
+    declared = hook.settings_of(str(values.get(_CHECK, hook.NO_CHECK)))
+    names = () if declared is None else tuple(declared.model_fields)
+    known = (*(name for name in RunArguments.model_fields if name != _SETTINGS), *names)
+    for name in values:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            listed = f"known are {', '.join(known)}" + (", and what the module of check declares" if not names else "")
+            hint = f"did you mean {close[0]}?" if close else listed
+            raise errors.InvalidInput(f"{source(name)}: {name}: unknown argument; {hint}")
+    given = {name: value for name, value in values.items() if name in names}
+    others = {name: value for name, value in values.items() if name not in names}
+    try:
+        settings = {} if declared is None else _of_model(declared, given)
+        return RunArguments.model_validate({**others, _SETTINGS: settings})
+    except pydantic.ValidationError as error:
+        name = str(error.errors(include_url=False)[0]["loc"][0])
+        raise errors.InvalidInput(f"{source(name)}: {validation.first_fault(error)}") from None
+
+
+def _of_model(declared: type[pydantic.BaseModel], settings: object) -> dict[str, Any]:
+    """Return settings in the types of their model, none of which may have the name of an argument of every run."""
+    for name in declared.model_fields:
+        if name in RunArguments.model_fields:
+            raise errors.invalid("setting", name, f"of {declared.__module__} is an argument of every run", "rename it")
+    return declared.model_validate(settings).model_dump(mode="json")
