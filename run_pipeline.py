@@ -47,8 +47,13 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         Path | None, typer.Option(metavar="FILE", help="Write the compiled pipeline to this file and stop.")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a local run that was cut off; see privatekube runs.")
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off; see privatekube runs.")
     ] = None,
+    check: Annotated[
+        bool | None,
+        typer.Option("--check/--no-check", help="Only check whether a run could start in the cluster, or never check."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Show the submitted run until it ends.")] = False,
 ) -> int:
     """Train and publish a model of private reviews within a privacy budget.
 
@@ -61,7 +66,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     run = run_arguments.load(arguments, overrides)
     # kfp takes seconds to import: arguments are checked first
     from pipelines import dp_lstm  # noqa: PLC0415
-    from privatekube.kubeflow import cluster_file, run_local, step_components, submit  # noqa: PLC0415
+    from privatekube.kubeflow import cluster_file, cluster_run, run_local, step_components, submit  # noqa: PLC0415
     from privatekube.training import machine  # noqa: PLC0415
 
     components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])
@@ -72,9 +77,18 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         return 0
     if SECRETS.exists() if where is None else where:
         hook.run(CheckedRun(run, validation.parse_bytes(dp_lstm.TRAINING[1])))
-        submitted = submit.submit(build(), run.model_dump(), components, cluster_file.load(SECRETS))
-        terminal.print(f"submitted: {submitted.name}: {submitted.url}", soft_wrap=True)
-        return 0
+        return cluster_run.start(
+            build(),
+            run,
+            components,
+            cluster_file.load(SECRETS),
+            check_only=bool(check),
+            is_checked=check is None,
+            is_followed=follow,
+            console=console.console() if check else terminal,
+        )
+    if check is not None or follow:
+        raise errors.InvalidInput("--check, --no-check, --follow: are about a run in a cluster; see docs/kubeflow.md")
     if where is None:
         terminal.print(f"{SECRETS} does not exist: running on this machine")
     memory = machine.available_memory()
@@ -89,9 +103,9 @@ def _resume(run_id: str, output_dir: str | None, *, others: Sequence[object]) ->
     """Go on with a run, which has its arguments already."""
     if any(option not in {None, ()} for option in others):
         raise errors.invalid("--resume", run_id, "goes with --output-dir alone", "leave out the other options")
-    from privatekube.kubeflow import run_local  # noqa: PLC0415 - see main
+    from privatekube.kubeflow import go_on  # noqa: PLC0415 - see main
 
-    return run_local.resume(run_id, console=terminal, output_dir=output_dir)
+    return go_on.go_on(run_id, console=terminal, output_dir=output_dir)
 
 
 if __name__ == "__main__":

@@ -173,10 +173,18 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as `priv
 
 @app.command()
 def runs(output_format: Output = output.Format.TABLE) -> None:
-    """List the local runs of this folder that are not published, and whether they can go on."""
-    from privatekube.kubeflow import kept_runs  # noqa: PLC0415 - see the module's docstring
+    """List the runs of this folder that are not published, and those of the cluster that client_secrets.yaml names."""
+    from privatekube.kubeflow import cluster_file, kept_runs  # noqa: PLC0415 - see the module's docstring
 
-    output.show_runs(kept_runs.kept(), output_format)
+    in_cluster = []
+    if cluster_file.FILE.exists():
+        from privatekube.kubeflow import cluster_run  # noqa: PLC0415 - kfp takes seconds to import
+
+        try:
+            in_cluster = cluster_run.runs(cluster_file.load())
+        except errors.PrivateKubeError as error:  # the local runs are listed whether the cluster answers or not
+            typer.echo(f"warning: runs of the cluster are not listed: {error}", err=True)
+    output.show_runs(kept_runs.kept(), in_cluster, output_format)
 
 
 @app.command()
@@ -184,10 +192,10 @@ def publish(
     run: Run,
     output_dir: Annotated[str | None, typer.Option(help="Publish there, not where the run was to publish.")] = None,
 ) -> int:
-    """Go on with a run of this folder from the first step that did not end, up to its publication; pay only once."""
-    from privatekube.kubeflow import run_local  # noqa: PLC0415 - kfp takes seconds to import
+    """Go on with a run of this folder, or of the cluster, up to its publication; pay only once."""
+    from privatekube.kubeflow import go_on  # noqa: PLC0415 - kfp takes seconds to import
 
-    return run_local.resume(run, console=console.progress_console(), output_dir=output_dir)
+    return go_on.go_on(run, console=console.progress_console(), output_dir=output_dir)
 
 
 @app.command()

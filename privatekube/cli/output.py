@@ -21,6 +21,7 @@ from privatekube.resources.wire import blocks, claims, common
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
     from privatekube.forecast.forecast import Forecast
+    from privatekube.kubeflow.cluster_run import ClusterRun
     from privatekube.kubeflow.kept_runs import KeptRun
     from privatekube.runs.demand import RunDemand
     from privatekube.simulation.replay import Replay
@@ -112,12 +113,13 @@ def show_ledger(entries: Sequence[Entry], output_format: Format) -> None:
     write({"entries": [{**entry.to_json(), "digest": entry.digest} for entry in entries]}, output_format)
 
 
-def show_runs(runs: Sequence[KeptRun], output_format: Format) -> None:
-    """Print the runs that are not published."""
+def show_runs(runs: Sequence[KeptRun], in_cluster: Sequence[ClusterRun], output_format: Format) -> None:
+    """Print the local runs that are not published, and the runs of the cluster."""
+    rows = [*map(tables.run_fields, runs), *map(tables.cluster_run_fields, in_cluster)]
     if output_format is Format.TABLE:
-        _print(tables.run_list(runs))
+        _print(tables.run_list(rows))
         return
-    write({"runs": [tables.run_fields(run) for run in runs]}, output_format)
+    write({"runs": rows}, output_format)
 
 
 def write(document: Mapping[str, Any], output_format: Format) -> None:

@@ -25,6 +25,7 @@ from privatekube.resources.responses import (
 )
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
+    from privatekube.kubeflow.cluster_run import ClusterRun
     from privatekube.kubeflow.kept_runs import KeptRun
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
@@ -78,11 +79,22 @@ def run_fields(run: KeptRun) -> dict[str, str]:
     }
 
 
-def run_list(runs: Sequence[KeptRun]) -> Table:
-    """Return a row for each run: what can become of it, the next step, its claim and its folder."""
+def cluster_run_fields(run: ClusterRun) -> dict[str, str]:
+    """Return what is said about a run of the cluster, by column."""
+    return {
+        "run": run.run_id,
+        "state": f"{run.state.lower()} in the cluster: {run.name}",
+        "next": "",
+        "claim": run.claim,
+        "folder": run.url,
+    }
+
+
+def run_list(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return a row for each run: what can become of it, the next step, its claim, and its folder or page."""
     table = Table("run", "state", "next step", "claim", "folder", box=None)
-    for run in runs:
-        table.add_row(*run_fields(run).values())
+    for row in rows:
+        table.add_row(*row.values())
     return table
 
 

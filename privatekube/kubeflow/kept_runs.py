@@ -109,6 +109,11 @@ def published() -> dict[str, str]:
     return locations
 
 
+def is_known(run_id: str) -> bool:
+    """Whether a run is kept or was published from this folder."""
+    return run_id in published() or run_id in {folder.record.run_id for folder in _folders()}
+
+
 def record_published(folder: RunFolder, location: str) -> None:
     """Record that a run is published, and remove its folder."""
     with contextlib.suppress(OSError, errors.PrivateKubeError), _registry():

@@ -51,22 +51,38 @@ def read(spec: Any, step_of: Callable[[Sequence[str]], str]) -> RunGraph:
     return RunGraph(steps, pays[0] if pays else None, kept, last_readers)
 
 
+def task_names(spec: Any) -> tuple[str, ...]:
+    """Return the names of the tasks that run a container, in order, with those of exit tasks at the end."""
+    ordered = _tasks_in_order(spec)
+    return (*ordered, *(name for name in _all_tasks(spec) if name not in ordered))
+
+
+def paying_task(spec: Any) -> str | None:
+    """Return the name of the task that pays; None if none does."""
+    return next((name for name, task in _all_tasks(spec).items() if RECEIPT in _outputs(spec, task)), None)
+
+
 def _tasks_in_order(spec: Any) -> dict[str, Any]:
     """Return the tasks that run a container, each after those that it depends on; the exit task is not among them."""
-    groups = [component.dag.tasks for component in spec.components.values() if component.HasField("dag")]
-    groups.append(spec.root.dag.tasks)
-    tasks = {
-        name: task
-        for group in groups
-        for name, task in group.items()
-        if spec.components[task.component_ref.name].executor_label and not task.trigger_policy.strategy
-    }
+    tasks = {name: task for name, task in _all_tasks(spec).items() if not task.trigger_policy.strategy}
     ordered: dict[str, Any] = {}
     while len(ordered) < len(tasks):
         for name in sorted(tasks):
             if name not in ordered and all(other in ordered for other in tasks[name].dependent_tasks if other in tasks):
                 ordered[name] = tasks[name]
     return ordered
+
+
+def _all_tasks(spec: Any) -> dict[str, Any]:
+    """Return the tasks that run a container, of all groups."""
+    groups = [component.dag.tasks for component in spec.components.values() if component.HasField("dag")]
+    groups.append(spec.root.dag.tasks)
+    return {
+        name: task
+        for group in groups
+        for name, task in group.items()
+        if spec.components[task.component_ref.name].executor_label
+    }
 
 
 def _command(spec: Any, component: str) -> list[str]:

@@ -1,0 +1,34 @@
+"""Where data is read and results are written, as far as this machine can see: pods have credentials of their own."""
+
+from __future__ import annotations
+
+from privatekube import errors
+from privatekube.client import run_demand
+from privatekube.kubeflow.checks.check import Subject, Unknown
+from privatekube.storage import uris
+
+
+def results(subject: Subject) -> str:
+    """Check that the prefix of the results can be written."""
+    prefix = str(subject.parameters["prefix"])
+    try:
+        uris.require_writable(prefix)
+    except errors.NotFound as error:
+        raise errors.InvalidInput(
+            f"prefix: {prefix} is in no bucket that exists; create it, or correct prefix"
+        ) from error
+    except errors.PrivateKubeError as error:
+        raise Unknown(f"not from this machine: {error}") from error
+    return f"{prefix} can be written from here"
+
+
+def data(subject: Subject) -> str:
+    """Check that the data of a block that matches is there."""
+    source = run_demand.matching(subject.budgets, subject.run)[0].spec.data_source
+    try:
+        is_there = uris.exists(source)
+    except errors.PrivateKubeError as error:
+        raise Unknown(f"not from this machine: {error}") from error
+    if not is_there:
+        raise errors.CorruptData(f"data: {source} does not exist; write it again, or delete its block")
+    return f"{source} is there"
