@@ -28,6 +28,8 @@ REPEATED: Mapping[str, Mapping[str, Sequence[str]]] = {
 CONTROL = ("500m", "1Gi")
 DATA = ("1", "4Gi")
 TRAINING = ("2", "8Gi")
+WORKSPACE = "10Gi"
+"""Of the volume that has the private data of a run until it ends."""
 GPU_TYPE = "nvidia.com/gpu"
 
 
@@ -52,7 +54,9 @@ def build(
     images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
-        name="dp-lstm", description="Train and publish a model of private reviews under a privacy budget"
+        name="dp-lstm",
+        description="Train and publish a model of private reviews under a privacy budget",
+        pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(WORKSPACE)),
     )
     def dp_lstm(  # noqa: PLR0917 - a pipeline's parameters are its interface
         dataset: str,
@@ -72,7 +76,9 @@ def build(
         hyperparameters_chosen: str,
         prefix: str,
     ) -> None:
-        release = steps["release"](run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace)
+        release = steps["release"](
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace, workspace=dsl.WORKSPACE_PATH_PLACEHOLDER
+        )
         _limit(release, CONTROL)
         with dsl.ExitHandler(release, name="guarded"):
             allocate = steps["allocate"](
@@ -94,17 +100,19 @@ def build(
                 prefix=prefix,
                 step_memory=training_memory,
             )
-            grant = allocate.outputs["grant"]
-            download = steps["download"](grant=grant)
-            preprocess = steps["dp_preprocess"](grant=grant, blocks=download.outputs["blocks"])
+            grant, workspace = allocate.outputs["grant"], dsl.WORKSPACE_PATH_PLACEHOLDER
+            download = steps["download"](grant=grant, workspace=workspace)
+            preprocess = steps["dp_preprocess"](grant=grant, workspace=workspace, blocks=download.outputs["blocks"])
             train = steps["dp_train"](
                 grant=grant,
+                workspace=workspace,
                 dataset=preprocess.outputs["dataset"],
                 statistics=preprocess.outputs["statistics"],
                 device=device,
             )
             evaluate = steps["dp_evaluate"](
                 grant=grant,
+                workspace=workspace,
                 dataset=preprocess.outputs["dataset"],
                 checkpoint=train.outputs["checkpoint"],
                 device=device,

@@ -14,7 +14,7 @@ from privatekube.storage import private_files, uris
 from privatekube.training.settings import TrainingSettings
 
 
-def download(*, grant: interface.Artifact, blocks: interface.OutputDataset) -> None:
+def download(*, grant: interface.Artifact, workspace: interface.Workspace, blocks: interface.OutputDataset) -> None:
     """Fetch every block of the Grant, check its digest and format, mark the claim's data as opened, and hand it on.
 
     The files are numbered in the Grant's order. The mark comes after the checks and before any other step can read a
@@ -22,11 +22,11 @@ def download(*, grant: interface.Artifact, blocks: interface.OutputDataset) -> N
 
     Args:
         grant: from allocate.
+        workspace: where the run has its private data.
         blocks: one HDF5 file per block.
     """
     granted = documents.read(documents.Grant, grant)
-    blocks.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=blocks.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=workspace) as scratch:
         fetched = [opened_blocks.path(Path(scratch), number) for number in range(len(granted.blocks))]
         declared = []
         for number, (block, path) in enumerate(zip(granted.blocks, fetched, strict=True)):

@@ -16,6 +16,7 @@ from privatekube.training.settings import TrainingSettings
 def dp_evaluate(
     *,
     grant: interface.Artifact,
+    workspace: interface.Workspace,
     dataset: interface.Dataset,
     checkpoint: interface.Model,
     device: config.Device = "auto",
@@ -30,6 +31,7 @@ def dp_evaluate(
 
     Args:
         grant: from allocate.
+        workspace: where the run has its private data.
         dataset: from dp_preprocess.
         checkpoint: from dp_train.
         device: `auto`, `cpu` or `cuda`.
@@ -40,6 +42,7 @@ def dp_evaluate(
         "dp_evaluate",
         lambda granted: _release(granted, dataset=dataset, model=checkpoint, device=device),
         grant=grant,
+        workspace=workspace,
         noisy_inputs=(checkpoint,),
         outputs=(metrics,),
         spend=spend,

@@ -14,6 +14,7 @@ STARS = range(1, 6)
 def dp_preprocess(
     *,
     grant: interface.Artifact,
+    workspace: interface.Workspace,
     blocks: interface.Dataset,
     dataset: interface.OutputDataset,
     statistics: interface.OutputArtifact,
@@ -26,6 +27,7 @@ def dp_preprocess(
 
     Args:
         grant: from allocate.
+        workspace: where the run has its private data.
         blocks: from download.
         dataset: the merged reviews (HDF5).
         statistics: noisy counts (JSON).
@@ -38,7 +40,15 @@ def dp_preprocess(
         released = _noisy_counts(merged, granted)
         return dp_step.Release(released.event, (_statistics(released.value, granted),), private=(content,))
 
-    dp_step.run("dp_preprocess", release, grant=grant, outputs=(statistics,), private_outputs=(dataset,), spend=spend)
+    dp_step.run(
+        "dp_preprocess",
+        release,
+        grant=grant,
+        workspace=workspace,
+        outputs=(statistics,),
+        private_outputs=(dataset,),
+        spend=spend,
+    )
 
 
 def _noisy_counts(

@@ -15,6 +15,7 @@ from privatekube.training.settings import TrainingSettings
 def dp_train(
     *,
     grant: interface.Artifact,
+    workspace: interface.Workspace,
     dataset: interface.Dataset,
     statistics: interface.Artifact,
     device: config.Device = "auto",
@@ -29,6 +30,7 @@ def dp_train(
 
     Args:
         grant: from allocate.
+        workspace: where the run has its private data.
         dataset: from dp_preprocess.
         statistics: from dp_preprocess; the noisy total normalises gradients.
         device: `auto`, `cpu` or `cuda`.
@@ -39,6 +41,7 @@ def dp_train(
         "dp_train",
         lambda granted: _release(granted, dataset=dataset, statistics=statistics, device=device),
         grant=grant,
+        workspace=workspace,
         noisy_inputs=(statistics,),
         outputs=(checkpoint,),
         spend=spend,

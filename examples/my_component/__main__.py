@@ -23,6 +23,7 @@ CELLS = (True, False)
 def my_component(
     *,
     grant: interface.Artifact,
+    workspace: interface.Workspace,
     dataset: interface.Dataset,
     checkpoint: interface.Model,
     device: config.Device = "auto",
@@ -36,6 +37,7 @@ def my_component(
 
     Args:
         grant: from allocate.
+        workspace: where the run has its private data.
         dataset: from dp_preprocess.
         checkpoint: from dp_train.
         device: `auto`, `cpu` or `cuda`.
@@ -46,6 +48,7 @@ def my_component(
         "dp_evaluate",
         lambda granted: _release(granted, dataset=dataset, model=checkpoint, device=device),
         grant=grant,
+        workspace=workspace,
         noisy_inputs=(checkpoint,),
         outputs=(metrics,),
         spend=spend,

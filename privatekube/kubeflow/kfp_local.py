@@ -29,6 +29,7 @@ from kfp.local import (
 from privatekube.kubeflow import container_steps, run_folder
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.subprocess_steps import Observer, StepFailure, Steps
+from privatekube.storage import private_files
 
 
 def run(
@@ -37,6 +38,7 @@ def run(
     *,
     run_id: str,
     work: Path,
+    workspace: Path,
     components: StepComponents,
     observer: Observer,
     log: TextIO,
@@ -49,7 +51,8 @@ def run(
         pipeline: the graph, see `dp_lstm.build`.
         arguments: the pipeline's parameters.
         run_id: id of the run, which the steps are given.
-        work: folder for the artifacts that steps pass on; it holds private data during the run.
+        work: folder for the artifacts that steps pass on.
+        workspace: folder for the private data that steps pass on, which kfp.local removes when the run ends.
         components: names of the steps, and the folders that their modules are found in.
         observer: receives the start, the lines and the end of each step.
         log: receives the output of kfp.local itself.
@@ -65,7 +68,8 @@ def run(
         if container_arguments is None
         else local.DockerRunner(**container_arguments)
     )
-    local.init(runner=runner, pipeline_root=str(work), raise_on_error=True)
+    private_files.make_folder(workspace)
+    local.init(runner=runner, pipeline_root=str(work), workspace_root=str(workspace), raise_on_error=True)
     try:
         with contextlib.redirect_stdout(log), _patch_kfp(steps, run_id), warnings.catch_warnings():
             # kfp warns of limits that only a cluster can enforce

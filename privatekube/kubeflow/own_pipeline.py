@@ -43,12 +43,13 @@ def run(
     values = pipeline_arguments.checked(pipeline.pipeline_spec, arguments)
     terminal = console or Console(stderr=True, markup=False, emoji=False)
     components = StepComponents(project, {step: project / step for step in steps})
-    with tempfile.TemporaryDirectory(prefix="privatekube-") as work, progress.RunView(terminal, steps) as view:
+    with tempfile.TemporaryDirectory(prefix="privatekube-") as folder, progress.RunView(terminal, steps) as view:
         failure = kfp_local.run(
             pipeline,
             values,
             run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-            work=Path(work),
+            work=Path(folder) / "work",
+            workspace=Path(folder) / "workspace",
             components=components,
             observer=view.observer,
             log=io.StringIO(),

@@ -6,6 +6,7 @@
       pipeline.yaml  the compiled pipeline
       ended/<step>   one empty file for each step that has ended well
       work/steps/<task>/<artifact>
+      workspace/     private data, see `steps.workspace`
 
 Only its owner may enter it (mode 0700). A process that is killed leaves its folder, and the kernel releases its lock.
 """
@@ -24,7 +25,7 @@ from typing import Any
 import pydantic
 
 from privatekube import errors
-from privatekube.steps import documents
+from privatekube.steps import documents, workspace
 from privatekube.storage import local_files
 
 STEPS = "steps"
@@ -103,6 +104,11 @@ class RunFolder:
         return self.path / "work"
 
     @property
+    def workspace(self) -> Path:
+        """The folder of private data, which is removed when no step will read it any more."""
+        return self.path / "workspace"
+
+    @property
     def ended_steps(self) -> frozenset[str]:
         """The steps that have ended well."""
         return frozenset(step for step in self.record.steps if (self.path / "ended" / step).exists())
@@ -125,10 +131,13 @@ class RunFolder:
         ended = self.ended_steps | {step}  # a process that was killed may have removed less
         for artifact, reader in self.record.last_readers.items():
             if reader in ended:
-                _remove(self.work / STEPS / artifact)
+                path = self.work / STEPS / artifact
+                workspace.discard(self.workspace, path)
+                _remove(path)
 
     def remove_unkept(self) -> None:
         """Remove everything that the steps wrote but the artifacts that may be kept."""
+        workspace.erase(self.workspace)
         kept = {self.work / STEPS / artifact for artifact in self.record.kept}
         for path in sorted(self.work.rglob("*"), reverse=True):  # a folder comes after what is in it
             if path.is_dir() and not path.is_symlink():

@@ -168,6 +168,7 @@ def _run_steps(folder: RunFolder, session: _Session) -> StepFailure | None:
             session.arguments.model_dump(mode="json"),
             run_id=folder.record.run_id,
             work=folder.work,
+            workspace=folder.workspace,
             components=components,
             observer=_recording(folder, view.observer),
             log=io.StringIO(),

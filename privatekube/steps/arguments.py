@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 import pydantic
 
 from privatekube import entrypoint, errors, validation
+from privatekube.steps import workspace
 
 PARENT = "PRIVATEKUBE_PARENT"
 """Environment variable: the id of the process that started this step on the same machine; the step ends with it."""
@@ -46,7 +47,9 @@ def _run(step: Callable[..., None], words: Sequence[str]) -> None:
     if {"-h", "--help"} & set(words):
         print(usage(step))  # noqa: T201 - the user asked for it on the command line
     else:
-        step(**parse(step, words))
+        handover = workspace.Handover.of(step, parse(step, words))
+        step(**handover.arguments)
+        handover.finish()
 
 
 def parse(step: Callable[..., None], words: Sequence[str]) -> dict[str, Any]:

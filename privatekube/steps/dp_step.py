@@ -2,12 +2,20 @@
 
 A component of your own gives its mechanism as a function of the Grant, and need not know about the registration:
 
-    def my_component(*, grant: Path, checkpoint: Path, metrics: Path, spend: Path) -> None:
+    def my_component(*, grant: Path, workspace: Path, checkpoint: Path, metrics: Path, spend: Path) -> None:
         def release(granted: documents.Grant) -> dp_step.Release:
             noisy = mechanisms.noisy_histogram(...)
             return dp_step.Release(noisy.event, (documents.Metrics(...),))
 
-        dp_step.run("dp_evaluate", release, grant=grant, noisy_inputs=(checkpoint,), outputs=(metrics,), spend=spend)
+        dp_step.run(
+            "dp_evaluate",
+            release,
+            grant=grant,
+            workspace=workspace,
+            noisy_inputs=(checkpoint,),
+            outputs=(metrics,),
+            spend=spend,
+        )
 """
 
 from __future__ import annotations
@@ -44,6 +52,7 @@ def run(
     release: Callable[[documents.Grant], Release],
     *,
     grant: Path,
+    workspace: Path,
     noisy_inputs: Sequence[Path] = (),
     outputs: Sequence[Path],
     private_outputs: Sequence[Path] = (),
@@ -51,14 +60,15 @@ def run(
 ) -> None:
     """Run a DP step, unless its Spend shows that it finished before.
 
-    1. Check that the claim can pay for the step. 2. Draw the noise, and keep the release in a folder of the step. 3.
-    Register it with the claim. 4. Write the outputs, then the Spend. A step that is run again goes on with the release
-    that it kept.
+    1. Check that the claim can pay for the step. 2. Draw the noise, and keep the release in the workspace. 3. Register
+    it with the claim. 4. Write the outputs, then the Spend. A step that is run again, on whatever machine, goes on with
+    the release that it kept.
 
     Args:
         name: the step of the Grant's plan, which says on which units it runs.
         release: draws the noise that the Grant planned. It is called at most once.
         grant: path of the Grant.
+        workspace: where the run keeps what must not leave it yet.
         noisy_inputs: released values of earlier steps that this one reads. Never private data: their digests are
             published.
         outputs: where to write what is released, each file whole or not at all.
@@ -76,7 +86,7 @@ def run(
     if is_finished(spend, claim=granted.claim, inputs=inputs, outputs=(*outputs, *private_outputs)):
         public_log.say("kept")
         return
-    staged = StagedRelease.beside(spend)
+    staged = StagedRelease.of(name, workspace)
     used = _kept_spend(staged, step=name, claim=granted.claim, inputs=inputs)
     if used is None:
         _require_payable(granted.claim, name, inputs)
@@ -92,6 +102,7 @@ def run(
             outputs=tuple(map(documents.digest, contents)),
         )
         staged.write(contents, used)
+    _require_kept(private_outputs, step=name)
     _register(staged, used)
     staged.hand_over(outputs, spend)
 
@@ -132,6 +143,15 @@ def _kept_spend(staged: StagedRelease, *, step: str, claim: str, inputs: tuple[s
     """Return the Spend of a release that this step drew before and may not have handed over; None if there is none."""
     spend = staged.spend()
     return spend if spend and (spend.step, spend.claim, spend.inputs) == (step, claim, inputs) else None
+
+
+def _require_kept(private_outputs: Sequence[Path], *, step: str) -> None:
+    """Check that the data of an earlier release is there: data that is made again might not be what was released."""
+    for path in private_outputs:
+        if not path.exists():
+            raise errors.BudgetExceeded(
+                f"workspace: {step} has released already, and its private output {path.name} is gone; start a new run"
+            )
 
 
 def _require_payable(claim_id: str, step: str, inputs: tuple[str, ...]) -> None:

@@ -58,17 +58,19 @@ Artifact = Annotated[Path, Reads("Artifact")]
 Artifacts = Annotated[list[Path], Reads("Artifact")]
 """Files to read of which a graph passes any number, each in an input of its own: see `kubeflow.repeated_inputs`."""
 Dataset = Annotated[Path, Reads("Dataset")]
-"""Private data to read."""
+"""Private data to read, which an earlier step has left in the workspace."""
 Model = Annotated[Path, Reads("Model")]
 """A trained model to read."""
 OutputArtifact = Annotated[Path, Writes("Artifact")]
 """Where to write a file, such as a Spend or what carries noise."""
 OutputDataset = Annotated[Path, Writes("Dataset")]
-"""Where to write private data."""
+"""Where to write private data: a path in the workspace. No artifact store gets it, see `steps.workspace`."""
 OutputModel = Annotated[Path, Writes("Model")]
 """Where to write a trained model."""
 OutputString = Annotated[Path, Writes("String")]
 """Where to write text that Kubeflow keeps and shows: never anything of the data."""
+Workspace = Annotated[Path, Reads("String"), "workspace"]
+"""The folder of private data of the run: a graph passes dsl.WORKSPACE_PATH_PLACEHOLDER."""
 FinalStatus = Annotated[pydantic.Json[dict[str, Any]], Reads("PipelineTaskFinalStatus")]
 """How a run ended, which Kubeflow tells an exit task."""
 
@@ -98,6 +100,15 @@ class Interface:
     outputs: tuple[Parameter, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PrivateData:
+    """The parameters of a program that are private data, by name."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+_PRIVATE = "Dataset"
 ARTIFACTS = ("Artifact", "ClassificationMetrics", "Dataset", "HTML", "Markdown", "Metrics", "Model")
 """The types of Kubeflow Pipelines that are files."""
 _SCALARS: Mapping[type, str] = {bool: "Boolean", float: "Float", int: "Integer", str: "String"}
@@ -111,9 +122,11 @@ def of(program: Callable[..., None]) -> Interface:
             docstring.
 
     Raises:
-        InvalidInput: a parameter has no description or no type of Kubeflow Pipelines, or a file has a default.
+        InvalidInput: a parameter has no description or no type of Kubeflow Pipelines, a file has a default, or private
+            data has no workspace.
     """
     hints = typing.get_type_hints(program, include_extras=True)
+    _require_workspace(program)
     descriptions = _descriptions(inspect.getdoc(program) or "")
     inputs: list[Parameter] = []
     outputs: list[Parameter] = []
@@ -131,6 +144,30 @@ def of(program: Callable[..., None]) -> Interface:
         target = outputs if isinstance(mark, Writes) else inputs
         target.append(Parameter(name, mark.kind, descriptions[name], default))
     return Interface(tuple(inputs), tuple(outputs))
+
+
+def private_data(program: Callable[..., None]) -> PrivateData:
+    """Return the parameters of a component's program that are private data."""
+    found: dict[type, list[str]] = {Reads: [], Writes: []}
+    for name, hint in typing.get_type_hints(program, include_extras=True).items():
+        for extra in getattr(hint, "__metadata__", ()):
+            if isinstance(extra, Reads | Writes) and extra.kind == _PRIVATE:
+                found[type(extra)].append(name)
+    return PrivateData(tuple(found[Reads]), tuple(found[Writes]))
+
+
+def workspace_parameter(program: Callable[..., None]) -> str | None:
+    """Return the name of the parameter that a component's program takes the workspace by; None if it takes none."""
+    hints = typing.get_type_hints(program, include_extras=True)
+    return next((name for name, hint in hints.items() if hint == Workspace), None)
+
+
+def _require_workspace(program: Callable[..., None]) -> None:
+    private = private_data(program)
+    for name in (*private.inputs, *private.outputs):
+        if workspace_parameter(program) is None:
+            where, remedy = f"{program.__name__}: parameter {name}", "add a parameter workspace: interface.Workspace"
+            raise errors.invalid(where, _PRIVATE, "needs a workspace to be in", remedy)
 
 
 def _mark(hint: Any, where: str) -> Reads | Writes:

@@ -1,7 +1,7 @@
-"""Where a DP step keeps what it released until the release is registered: a private folder beside its Spend.
+"""Where a DP step keeps what it released: a private folder in the workspace of the run, until the run ends.
 
-The files may leave only under a registration. A step that is run again after a crash finds them here and registers the
-same release, instead of drawing noise a second time.
+The files may leave only under a registration. A step that is run again, after a crash or because its pod was lost,
+finds them here and registers or hands over the same release, instead of drawing noise a second time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from privatekube import errors
 from privatekube.steps import documents
+from privatekube.steps.workspace import RELEASES
 from privatekube.storage import local_files, private_files
 
 _SPEND = "spend.json"
@@ -29,9 +30,9 @@ class StagedRelease:
     folder: Path
 
     @classmethod
-    def beside(cls, spend: Path) -> StagedRelease:
-        """Return the folder that belongs to the step with that Spend."""
-        return cls(spend.with_name(f".{spend.name}.staged"))
+    def of(cls, step: str, workspace: Path) -> StagedRelease:
+        """Return the folder of a step of the plan."""
+        return cls(workspace / RELEASES / step)
 
     def spend(self) -> documents.Spend | None:
         """Return the Spend of a complete release; None if there is none.
@@ -72,7 +73,6 @@ class StagedRelease:
         for number, output in enumerate(outputs):
             local_files.write(output, (self.folder / str(number)).read_bytes(), overwrite=True)
         local_files.write(spend, (self.folder / _SPEND).read_bytes(), overwrite=True)
-        self.remove()
 
     def remove(self) -> None:
         """Remove the files."""

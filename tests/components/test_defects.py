@@ -110,6 +110,7 @@ def a_spend_of_more_noise_than_was_drawn(patch: Patch) -> None:
 
 def a_second_release(patch: Patch) -> None:
     patch.setattr(dp_step, "is_finished", lambda *_spend, **_named: False)
+    patch.setattr(dp_step, "_kept_spend", lambda *_staged, **_named: None)
     patch.setattr(paid_releases, "require_first_release", lambda *_claim: None)
 
 

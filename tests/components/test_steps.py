@@ -110,16 +110,24 @@ class Run:
         allocate(**arguments | DECLARED | changes)
         return documents.read(documents.Grant, self.path("grant"))
 
+    @property
+    def workspace(self) -> Path:
+        folder = self.path("workspace")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def download(self) -> None:
-        download(grant=self.path("grant"), blocks=self.path("blocks"))
+        download(grant=self.path("grant"), workspace=self.workspace, blocks=self.path("blocks"))
 
     def preprocess(self) -> None:
         names = ("blocks", "dataset", "statistics")
-        dp_preprocess(grant=self.path("grant"), **{name: self.path(name) for name in names}, spend=self.path("s1"))
+        paths = {name: self.path(name) for name in names}
+        dp_preprocess(grant=self.path("grant"), workspace=self.workspace, **paths, spend=self.path("s1"))
 
     def train(self) -> None:
         dp_train(
             grant=self.path("grant"),
+            workspace=self.workspace,
             dataset=self.path("dataset"),
             statistics=self.path("statistics"),
             device="cpu",
@@ -129,7 +137,8 @@ class Run:
 
     def evaluate(self) -> None:
         names = ("grant", "dataset", "checkpoint", "metrics")
-        dp_evaluate(**{name: self.path(name) for name in names}, device="cpu", spend=self.path("s3"))
+        paths = {name: self.path(name) for name in names}
+        dp_evaluate(**paths, workspace=self.workspace, device="cpu", spend=self.path("s3"))
 
     def consume(self) -> documents.Receipt:
         spends = [self.path(name) for name in ("s1", "s2", "s3")]
@@ -201,6 +210,7 @@ def _release_as_planned(run: Run, granted: documents.Grant, name: str) -> None:
         name,
         lambda _granted: dp_step.Release(event, (b"noisy",)),
         grant=run.path("grant"),
+        workspace=run.workspace,
         outputs=(run.path(name),),
         spend=run.path(f"{name}-spend"),
     )
@@ -226,6 +236,7 @@ def test_a_run_of_other_steps_is_planned_and_paid_by_the_same_components(run: Ru
             "dp_train",
             lambda _granted: dp_step.Release(events.composition(), ()),
             grant=run.path("grant"),
+            workspace=run.workspace,
             outputs=(),
             spend=run.path("s"),
         )
@@ -472,12 +483,12 @@ def test_a_missing_block_file_is_named(run: Run) -> None:
 
 def test_the_exit_task_returns_unopened_budget_and_consumes_opened_budget(run: Run) -> None:
     run.allocate()
-    release(run_id="r1", namespace="ns", status={"state": "FAILED"})
+    release(run_id="r1", namespace="ns", workspace=run.workspace, status={"state": "FAILED"})
     assert committed(run.client) == [0, 0]
     run.allocate(run_id="r2")
     run.download()
-    release(run_id="r2", namespace="ns", status={"state": "FAILED"})
-    release(run_id="r2", namespace="ns", status={"state": "FAILED"})
+    release(run_id="r2", namespace="ns", workspace=run.workspace, status={"state": "FAILED"})
+    release(run_id="r2", namespace="ns", workspace=run.workspace, status={"state": "FAILED"})
     assert committed(run.client) == [1.0, 1.0]
 
 

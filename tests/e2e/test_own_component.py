@@ -33,7 +33,7 @@ def test_it_compiles_for_a_cluster_with_its_own_image(laptop: Laptop) -> None:
     laptop.run(
         "run_pipeline.py", "--component", f"dp_evaluate={EXAMPLE}", "--compile-only", "p.yaml", *laptop._options(())
     )
-    compiled = yaml.safe_load((laptop.folder / "p.yaml").read_text())
+    compiled = next(yaml.safe_load_all((laptop.folder / "p.yaml").read_text()))
     container = compiled["deploymentSpec"]["executors"]["exec-my-component"]["container"]
     assert container["image"] == "example/my-component"
     assert container["command"] == ["python3", "-m", "my_component"]

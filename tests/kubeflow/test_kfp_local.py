@@ -78,6 +78,7 @@ def run(
         {"file": str(tmp_path / "notes")},
         run_id="run-7",
         work=tmp_path / "work",
+        workspace=tmp_path / "workspace",
         components=COMPONENTS,
         observer=observer,
         log=io.StringIO(),
@@ -154,7 +155,8 @@ from privatekube.kubeflow import kfp_local
 WAIT = t.probe("wait", "[wait, x, {{inputValue: file}}]", "[{{name: file, type: String}}]")
 observer = t.Observer(on_start=lambda s: None, on_line=lambda s, l: None, on_end=lambda s, e: None)
 kfp_local.run(t.pipeline(lambda file: WAIT(file=file)), {{"file": {str(tmp_path / "pid")!r}}}, run_id="r",
-          components=t.COMPONENTS, work=pathlib.Path({str(tmp_path / "work")!r}), observer=observer, log=io.StringIO())
+          components=t.COMPONENTS, work=pathlib.Path({str(tmp_path / "work")!r}),
+          workspace=pathlib.Path({str(tmp_path / "workspace")!r}), observer=observer, log=io.StringIO())
 """
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:

@@ -20,4 +20,4 @@ def test_the_presence_of_secrets_selects_the_cluster_and_unbuilt_images_are_refu
 def test_compiling_alone_needs_neither_cluster_nor_blocks(tmp_path: Path) -> None:
     options = ("--arguments", str(ROOT / "arguments.yaml"), "--compile-only", "p.yaml")
     Laptop(tmp_path).run("run_pipeline.py", *options)
-    assert yaml.safe_load((tmp_path / "p.yaml").read_text())["pipelineInfo"]["name"] == "dp-lstm"
+    assert next(yaml.safe_load_all((tmp_path / "p.yaml").read_text()))["pipelineInfo"]["name"] == "dp-lstm"

@@ -27,7 +27,7 @@ def shipped_json(tmp_path_factory: pytest.TempPathFactory) -> str:
         pinned = component_yaml.with_image(folder / name, f"registry.example.org/{name}@{DIGEST}")
         (folder / name / component_yaml.FILE).write_text(pinned)
     submit.compile_to(dp_lstm.build({name: folder / name for name in dp_lstm.STEPS}), folder / "pipeline.yaml")
-    return json.dumps(yaml.safe_load((folder / "pipeline.yaml").read_text()))
+    return json.dumps(next(yaml.safe_load_all((folder / "pipeline.yaml").read_text())))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kfp import compiler
+from kfp import compiler, dsl
 
 from pipelines import dp_lstm
 from privatekube import errors
@@ -31,8 +31,8 @@ EDGES = {
 def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("compiled") / "p.yaml"
     compiler.Compiler().compile(dp_lstm.build(STANDARD.folders, gpu=request.param), str(path))
-    document: dict[str, Any] = yaml.safe_load(path.read_text())
-    return document | {"gpu": request.param}
+    document, platform = yaml.safe_load_all(path.read_text())
+    return {**document, "gpu": request.param, "platform": platform}
 
 
 def tasks(compiled: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +55,17 @@ def test_the_edges_are_the_design(compiled: dict[str, Any]) -> None:
 def test_allocate_knows_the_memory_that_the_steps_of_the_model_have(compiled: dict[str, Any]) -> None:
     told = tasks(compiled)["allocate"]["inputs"]["parameters"]["step_memory"]
     assert told == {"runtimeValue": {"constant": dp_lstm.TRAINING[1]}}
+
+
+def test_the_steps_of_the_data_share_a_workspace_of_the_run_that_the_exit_task_erases(compiled: dict[str, Any]) -> None:
+    placeholder = {"runtimeValue": {"constant": dsl.WORKSPACE_PATH_PLACEHOLDER}}
+    parameters = {name: task.get("inputs", {}).get("parameters", {}) for name, task in tasks(compiled).items()}
+    given = {name: values.get("workspace") for name, values in parameters.items()}
+    sharing = {"download", "dp-preprocess", "dp-train", "dp-evaluate", "release"}
+    assert given == {name: placeholder if name in sharing else None for name in given}
+    # what kfp's API server makes the volume of
+    (config,) = [platform["pipelineConfig"] for platform in compiled["platform"]["platforms"].values()]
+    assert config["workspace"]["size"] == dp_lstm.WORKSPACE
 
 
 def test_publishing_takes_the_receipt_as_an_input(compiled: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ def paths(client: BudgetClient, tmp_path: Path) -> dict[str, Any]:
     client.register_release(CLAIM, RegisterRequest("dp_train", (digest(tmp_path / "checkpoint"),), event="noise"))
     return {
         "grant": tmp_path / "grant",
+        "workspace": tmp_path / "workspace",
         "noisy_inputs": (tmp_path / "checkpoint",),
         "outputs": (tmp_path / "out" / "metrics", tmp_path / "out" / "bytes"),
         "spend": tmp_path / "out" / "spend",
@@ -147,9 +149,8 @@ def dying_at(place: object, name: str, call: Callable[..., Any]) -> Iterator[Non
         (StagedRelease, "write"),
         (BudgetClient, "register_release"),
         (StagedRelease, "hand_over"),
-        (StagedRelease, "remove"),
     ],
-    ids=["while it keeps its release", "before it registers", "before the outputs", "after the outputs"],
+    ids=["while it keeps its release", "before it registers", "before the outputs"],
 )
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_step_that_dies_anywhere_releases_what_it_registered(
@@ -186,9 +187,31 @@ def test_a_step_that_dies_between_two_outputs_writes_the_same_ones_again(paths: 
     assert paths["outputs"][1].read_bytes() == b"bytes1"
 
 
+def elsewhere(folder: Path) -> dict[str, Any]:
+    """Return the paths of a second execution of the step, on a machine that does not see the first one's workspace."""
+    outputs = (folder / "2" / "metrics", folder / "2" / "bytes")
+    return {"outputs": outputs, "spend": folder / "2" / "spend", "workspace": folder / "other"}
+
+
+def test_a_step_whose_pod_is_lost_after_it_handed_over_hands_over_the_same_release_again(
+    paths: dict[str, Any], tmp_path: Path
+) -> None:
+    mechanism, private = Mechanism(METRICS, b"bytes", private=(b"secret",)), (tmp_path / "workspace" / "dataset",)
+    dp_step.run("dp_evaluate", mechanism, **paths, private_outputs=private)
+    second = elsewhere(tmp_path) | {"workspace": paths["workspace"]}
+    dp_step.run("dp_evaluate", mechanism, **paths | second, private_outputs=private)
+    assert mechanism.calls == 1
+    for one, other in zip((*paths["outputs"], paths["spend"]), (*second["outputs"], second["spend"]), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    shutil.rmtree(tmp_path / "2")
+    private[0].unlink()
+    with pytest.raises(errors.BudgetExceeded, match="its private output dataset is gone; start a new run"):
+        dp_step.run("dp_evaluate", mechanism, **paths | second, private_outputs=private)
+
+
 def test_a_step_in_a_second_folder_is_refused_and_leaves_nothing(paths: dict[str, Any], tmp_path: Path) -> None:
     dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
-    second = {"outputs": (tmp_path / "2" / "metrics", tmp_path / "2" / "bytes"), "spend": tmp_path / "2" / "spend"}
+    second = elsewhere(tmp_path)
     mechanism = Mechanism(METRICS, b"bytes")
     with pytest.raises(errors.BudgetExceeded, match=r"dp_evaluate has released already.*: start a new run"):
         dp_step.run("dp_evaluate", mechanism, **paths | second)
@@ -199,7 +222,7 @@ def test_a_step_in_a_second_folder_is_refused_and_leaves_nothing(paths: dict[str
 def test_of_two_folders_that_draw_at_the_same_time_one_is_refused_and_leaves_nothing(
     client: BudgetClient, paths: dict[str, Any], tmp_path: Path
 ) -> None:
-    second = {"outputs": (tmp_path / "2" / "metrics", tmp_path / "2" / "bytes"), "spend": tmp_path / "2" / "spend"}
+    second = elsewhere(tmp_path)
 
     def overtaken(granted: documents.Grant) -> dp_step.Release:
         dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
@@ -207,7 +230,8 @@ def test_of_two_folders_that_draw_at_the_same_time_one_is_refused_and_leaves_not
 
     with pytest.raises(errors.BudgetExceeded, match=r"dp_evaluate has released something else.*: start a new run"):
         dp_step.run("dp_evaluate", overtaken, **paths | second)
-    assert list((tmp_path / "2").iterdir()) == []
+    assert not (tmp_path / "2").exists()
+    assert not list((tmp_path / "other").rglob("*.json"))
     registered = release_of(client)
     assert registered is not None
     assert registered.outputs == tuple(map(digest, paths["outputs"]))
@@ -222,7 +246,8 @@ def test_a_claim_that_is_settled_while_noise_is_drawn_lets_nothing_leave(
 
     with pytest.raises(errors.BudgetUnavailable, match="dp_evaluate must not release"):
         dp_step.run("dp_evaluate", settled_meanwhile, **paths)
-    assert list(paths["spend"].parent.iterdir()) == []
+    assert not paths["spend"].parent.exists()
+    assert not list(paths["workspace"].rglob("*.json"))
 
 
 @pytest.mark.parametrize("change", [{"delta": 1e-5}, {"epsilon": 9.0}, {"claim": "ns/other"}, {"settings": {}}])
@@ -276,7 +301,7 @@ def test_a_lost_or_a_changed_output_or_other_inputs_are_a_second_release(paths: 
 def test_a_kept_release_that_was_changed_does_not_leave(paths: dict[str, Any]) -> None:
     with dying_at(BudgetClient, "register_release", die):
         dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
-    kept = StagedRelease.beside(paths["spend"]).folder
+    kept = StagedRelease.of("dp_evaluate", paths["workspace"]).folder
     assert kept.stat().st_mode & 0o777 == 0o700
     (kept / "1").write_bytes(b"other")
     with pytest.raises(errors.CorruptData, match="is not what dp_evaluate released"):

@@ -25,7 +25,6 @@ KINDS = {
     "String": (str, validation.Name, Literal["a", "b"], Colour, validation.Bytes, validation.BlockCount),
     "JsonArray": (pydantic.Json[list[str]], pydantic.Json[tuple[int, ...]], pydantic.Json[validation.Conditions]),
     "JsonObject": (pydantic.Json[dict[str, int]],),
-    "Dataset": (interface.Dataset,),
     "PipelineTaskFinalStatus": (interface.FinalStatus,),
 }
 
@@ -68,10 +67,21 @@ def test_a_default_is_the_text_that_the_program_reads(default: object, text: str
     assert parameter.default == text
 
 
-@pytest.mark.parametrize("annotation", [interface.Dataset, interface.OutputArtifact, interface.OutputString])
+@pytest.mark.parametrize("annotation", [interface.Artifact, interface.OutputArtifact, interface.OutputString])
 def test_a_file_has_no_default(annotation: object) -> None:
     with pytest.raises(errors.InvalidInput, match="is the default of a file"):
         interface.of(program(annotation, default=Path("x")))
+
+
+def test_private_data_needs_a_workspace_to_be_in() -> None:
+    for annotation in (interface.Dataset, interface.OutputDataset):
+        step = program(annotation)
+        with pytest.raises(errors.InvalidInput, match=r"x: 'Dataset' needs a workspace to be in; add a parameter wor"):
+            interface.of(step)
+        step.__annotations__["where"] = interface.Workspace
+        assert interface.workspace_parameter(step) == "where"
+        private = interface.private_data(step)
+        assert ("x",) in (private.inputs, private.outputs)
 
 
 def test_a_default_that_is_no_scalar_is_a_line() -> None:
