@@ -18,7 +18,7 @@ import torch
 
 from blocks import sources
 from privatekube.client import plan_file
-from privatekube.data import day_range, json_lines
+from privatekube.data import day_range
 from privatekube.data.columns import Reviews
 from privatekube.data.partition import Slice
 from privatekube.data.sources import ReviewSource
@@ -45,7 +45,7 @@ class Data:
 def load(source: str, days: Slice, test_fraction: float) -> Data:
     opened: ReviewSource = sources.Synthetic(seed=0)
     if source != sources.SYNTHETIC:
-        opened = sources.Files(json_lines.files_by_category(source), days)
+        opened = sources.Files(source, days)
     whole = opened.reviews(days)
     held_out = split.is_test(whole.user, test_fraction)
     return Data(whole.select(~held_out), whole.select(held_out), opened.categories)

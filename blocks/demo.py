@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from blocks import sources
 from privatekube import errors
-from privatekube.data import declare, json_lines, partition, published_format
+from privatekube.data import declare, partition, published_format
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import ReadReport
 from privatekube.data.sources import OfReviews, ReviewSource
@@ -78,11 +78,11 @@ def _open(choice: Choice, progress: Progress, *, keep_copies: bool) -> ReviewSou
     if choice.source == sources.SYNTHETIC:
         return sources.Synthetic(choice.seed)
 
-    def track(files: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    def track(files: Iterable[str]) -> Iterable[str]:
         return progress.track(list(files), description="reading files")
 
     opened = sources.Files(
-        json_lines.files_by_category(choice.source),
+        choice.source,
         choice.days,
         keep_copies=keep_copies,
         report=choice.report,

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from blocks import vocabulary
-from privatekube.data import partition
-from privatekube.data.columns import BOS, EOS, Reviews
+from privatekube.data import partition, ragged
+from privatekube.data.columns import BOS, EOS, FIRST_WORD, Reviews
+from privatekube.data.partition import Slice
+from privatekube.data.ragged import Int64s
 from privatekube.data.sources import Encoding
+from privatekube.data.tables import schema
+from privatekube.data.tables import text as tables_text
+from privatekube.data.tables.rows import Rows
+from privatekube.data.tables.schema import Schema
+from privatekube.data.tables.table import Tokens
+from privatekube.data.tables.text import Tokeniser
 
-TOKENISER = "lower-case [a-z]+"
-SUMMARY_TOKENS, TEXT_TOKENS = 16, 127
-"""Maximum numbers of tokens, with begin and end marks, as in PrivateKube's blocks."""
+SCHEMA = Path(__file__).with_name("reviews.yaml")
+"""What is declared of reviews, but their days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +47,90 @@ class Record:
     text: str
 
 
-def encoding() -> Encoding:
-    """Return how these records become numbers."""
-    return Encoding(partition.PARTITION_KEY_ID, vocabulary.digest(), vocabulary.SIZE, TOKENISER)
+def read_schema(days: Slice) -> Schema:
+    """Return what is declared of reviews of some days."""
+    stated = {"first": days.start_day, "last": days.end_day}
+    return schema.read(SCHEMA, {"dataset": "reviews", "unit": "event", "slice": "all", "days": stated})
+
+
+@dataclass(frozen=True)
+class Tokenisers:
+    """How the texts of a review are cut into tokens.
+
+    Args:
+        summary, text: of each.
+    """
+
+    summary: Tokeniser
+    text: Tokeniser
+
+    @property
+    def encoding(self) -> Encoding:
+        """How records become numbers."""
+        declared = self.text.declared
+        n_words = declared.ids - FIRST_WORD
+        return Encoding(partition.PARTITION_KEY_ID, declared.vocabulary_digest, n_words, declared.tokeniser)
+
+    def columns(self, rows: Rows, category: Sequence[int]) -> Reviews:
+        """Return reviews as columns.
+
+        Args:
+            rows: as their schema declares them.
+            category: the number of each one's category.
+        """
+        summary = _marked(self.summary.tokens(rows.texts["summary"]))
+        text = _marked(self.text.tokens(rows.texts["text"]))
+        tokens, offsets = ragged.interleaved([summary, text])
+        return Reviews(
+            user=rows.user,
+            product=rows.record["product"],
+            time=rows.time,
+            category=np.array(category, np.int16),
+            stars=rows.values["stars"].astype(np.int8),
+            summary_length=np.diff(summary[1]).astype(np.int32),
+            tokens=tokens,
+            offsets=offsets,
+        )
+
+
+def tokenisers(declared: Schema) -> Tokenisers:
+    """Return the tokenisers that a schema declares."""
+    return Tokenisers(**{name: tables_text.tokeniser(text) for name, text in declared.text.items()})
+
+
+@functools.cache
+def of_plain_text() -> Tokenisers:
+    """Return the tokenisers of reviews that are not HTML."""
+    declared = read_schema(Slice(0, 0))
+    plain = {name: text.model_copy(update={"markup": None}) for name, text in declared.text.items()}
+    return tokenisers(declared.model_copy(update={"text": plain}))
 
 
 def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
-    """Tokenise `records`; a category's number is its index in `categories`."""
+    """Return records whose texts are not HTML as columns; a category's number is its index in `categories`."""
     number = {name: index for index, name in enumerate(categories)}
-    tokens: list[int] = []
-    offsets, summaries = [0], []
-    for record in records:
-        summary = _token_ids(record.summary, SUMMARY_TOKENS)
-        tokens += summary
-        tokens += _token_ids(record.text, TEXT_TOKENS)
-        offsets.append(len(tokens))
-        summaries.append(len(summary))
-    return Reviews(
-        user=np.array([partition.keyed_hash(record.user) for record in records], np.int64),
-        product=np.array([partition.keyed_hash(record.product) for record in records], np.int64),
+    rows = Rows(
+        user=_hashes(record.user for record in records),
         time=np.array([record.time for record in records], np.int64),
-        category=np.array([number[record.category] for record in records], np.int16),
-        stars=np.array([record.stars for record in records], np.int8),
-        summary_length=np.array(summaries, np.int32),
-        tokens=np.array(tokens, np.int32),
-        offsets=np.array(offsets, np.int64),
+        values={"stars": np.array([record.stars for record in records], np.int64)},
+        texts={"summary": [record.summary for record in records], "text": [record.text for record in records]},
+        record={"product": _hashes(record.product for record in records)},
+        location="",
     )
+    return of_plain_text().columns(rows, [number[record.category] for record in records])
 
 
-def _token_ids(text: str, most: int) -> list[int]:
-    words = vocabulary.encode(text, most - 2)
-    return [BOS, *words, EOS] if words else []
+def _hashes(ids: Iterable[str]) -> Int64s:
+    return np.array([partition.keyed_hash(identifier) for identifier in ids], np.int64)
+
+
+def _marked(tokens: Tokens) -> tuple[npt.NDArray[np.int32], Int64s]:
+    """Return texts with begin and end marks, as values and offsets; one without tokens stays empty."""
+    is_text = tokens.lengths > 0
+    offsets = ragged.offsets_of(tokens.lengths + 2 * is_text)
+    marked = np.empty(offsets[-1], np.int32)
+    marked[offsets[:-1][is_text]] = BOS
+    marked[offsets[1:][is_text] - 1] = EOS
+    shift = np.repeat(offsets[:-1] - tokens.offsets[:-1] + 1, tokens.lengths)
+    marked[np.arange(len(tokens.ids)) + shift] = tokens.ids
+    return marked, offsets

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from blocks import readers, synthetic
-from blocks.record import Record, columns, encoding
-from privatekube import errors
-from privatekube.data import json_lines
+from blocks import record, synthetic
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
 from privatekube.data.partition import Slice
-from privatekube.data.read_report import FileCounts, ReadReport
 from privatekube.data.sources import Encoding
+from privatekube.data.tables import files
+from privatekube.data.tables.reading import Reading
 
 SYNTHETIC = "synthetic"
-_BATCH = 20_000
-_HASH_BYTES = 16
-
-Track = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, str]]]
-"""Shows progress: returns what it is given, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +27,12 @@ class Synthetic:
     @property
     def encoding(self) -> Encoding:
         """How records become numbers."""
-        return encoding()
+        return record.of_plain_text().encoding
 
     def reviews(self, days: Slice) -> Reviews:
         """Return the reviews of a slice."""
         parts = [
-            columns(list(synthetic.reviews_of_day(day, self.seed)), self.categories)
+            record.columns(list(synthetic.reviews_of_day(day, self.seed)), self.categories)
             for day in range(days.start_day, days.end_day + 1)
         ]
         return Reviews.concatenate(parts)
@@ -52,34 +44,30 @@ class Files:
     The files are those of all categories: a name is public, also if the file has no review of these days.
 
     Args:
-        files: the file of each category.
+        source: a file, a folder with one file per category, or a gs:// or s3:// prefix.
         days: the declared range; other reviews are left out.
-        keep_copies: keep exact copies of a review. One review then counts as often as it was copied, and the promise
-            for one review covers one of its copies only.
-        report: gets the exact numbers of what was read and left out, for the data owner alone.
-        track: shows progress over the files.
+        options: of `reading.Reading`.
+
+    Attributes:
+        warnings: what was found of files as a whole.
 
     Raises:
-        CorruptData: a file is damaged, or not a single line of it is a review.
+        NotFound: no such file or folder.
+        InvalidInput, CorruptData: no review file, or see `reading.Reading.rows`.
     """
 
-    def __init__(
-        self,
-        files: Mapping[str, str],
-        days: Slice,
-        *,
-        keep_copies: bool = False,
-        report: ReadReport | None = None,
-        track: Track = iter,
-    ) -> None:
-        self.categories = tuple(files)
-        self.encoding = replace(encoding(), tokeniser=readers.TOKENISER)
-        self.report = ReadReport() if report is None else report
-        self.warnings: list[str] = []
-        self._days, self._keep_copies = days, keep_copies
-        self._seen: set[bytes] = set()
-        parts = [part for category, file in track(files.items()) for part in self._parts(file, category)]
-        self._seen.clear()
+    def __init__(self, source: str, days: Slice, **options: Any) -> None:
+        declared = record.read_schema(days)
+        category = files.names_of(files.list_tables([source], declared.format), declared.format)
+        self.categories = tuple(sorted(category.values()))
+        tokenisers = record.tokenisers(declared)
+        self.encoding = tokenisers.encoding
+        read = Reading(list(category), declared, **options)
+        parts = [
+            tokenisers.columns(rows, [self.categories.index(category[rows.location])] * len(rows))
+            for rows in read.rows()
+        ]
+        self.report, self.warnings = read.report, read.warnings
         whole = Reviews.concatenate(parts)
         self._all = whole.select(np.argsort(whole.time, kind="stable"))
 
@@ -88,52 +76,6 @@ class Files:
         start, end = np.searchsorted(self._all.time, [_first_second(days.start_day), _first_second(days.end_day + 1)])
         return self._all.select(np.arange(start, end))
 
-    def _parts(self, file: str, category: str) -> Iterator[Reviews]:
-        batch: list[Record] = []
-        for record in self._records(file, category):
-            batch.append(record)
-            if len(batch) == _BATCH:
-                yield columns(batch, self.categories)
-                batch = []
-        yield columns(batch, self.categories)
-
-    def _records(self, file: str, category: str) -> Iterator[Record]:
-        content = json_lines.read(file)
-        if content.has_trailing_garbage:
-            self.warnings.append(f"{file}: ignored what follows the compressed data")
-        lines = [line for line in content.lines if line.strip()]
-        counts, n_reviews = self.report.of(file), 0
-        for line in lines:
-            try:
-                record = readers.record(line, category)
-            except readers.NotAReview as fault:
-                counts.not_records[fault.reason] += 1
-                continue
-            n_reviews += 1
-            if self._is_wanted(record, counts):
-                counts.kept += 1
-                yield record
-        if lines and not n_reviews:
-            reason = next(iter(counts.not_records))
-            raise errors.CorruptData(readers.format_fault(file, first_line=lines[0], reason=reason))
-
-    def _is_wanted(self, record: Record, counts: FileCounts) -> bool:
-        if not _first_second(self._days.start_day) <= record.time < _first_second(self._days.end_day + 1):
-            counts.outside_days += 1
-            return False
-        content = _content_hash(record)
-        if content in self._seen and not self._keep_copies:
-            counts.exact_copies += 1
-            return False
-        self._seen.add(content)
-        return True
-
 
 def _first_second(day: int) -> int:
     return FIRST_DAY_SECONDS + day * SECONDS_PER_DAY
-
-
-def _content_hash(record: Record) -> bytes:
-    """Return a hash of all fields of a review but its category: a copy in another category's file is a copy."""
-    fields = record.user, record.product, record.stars, record.time, record.summary, record.text
-    return hashlib.blake2b(repr(fields).encode(), digest_size=_HASH_BYTES).digest()

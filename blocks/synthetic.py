@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from blocks import vocabulary
 from blocks.record import Record
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY
+from privatekube.data.tables import english
 
 CATEGORIES = (
     *("automotive", "books", "cds", "clothing", "games", "groceries", "home", "movies", "pets", "sports", "tools"),
@@ -40,7 +40,7 @@ def reviews_of_day(day: int, seed: int) -> Iterator[Record]:
         seed: another seed gives another dataset.
     """
     generator = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), day & (2**64 - 1)]))
-    words, common = vocabulary.words(), _zipf(COMMON_WORDS, 1.05)
+    words, common = english.words(), _zipf(COMMON_WORDS, 1.05)
     topics, sentiments = _topic_and_sentiment_words()
     for _ in range(generator.poisson(REVIEWS_A_DAY)):
         category = int(generator.choice(len(CATEGORIES), p=SHARES / SHARES.sum()))

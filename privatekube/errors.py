@@ -276,7 +276,7 @@ EXTRAS = {
     "scipy": "accounting",
     "tokenizers": "tables",
     "torch": "training",
-    "wordfreq": "blocks",
+    "wordfreq": "tables",
 }
 """The smallest extra that installs a module."""
 

@@ -247,7 +247,7 @@ def test_the_owner_gets_exact_numbers_in_a_private_file_and_nothing_on_the_termi
     assert printed == CREATED
     path = laptop.folder / "private" / "report.json"
     assert path.stat().st_mode & 0o777 == 0o600
-    counts = {"kept": 9, "exact_copies": 1, "outside_days": 1, "not_records": {"not JSON": 1}, "clamped": {}}
+    counts = {"kept": 9, "exact_copies": 1, "outside_days": 1, "not_records": {"cannot be read": 1}, "clamped": {}}
     assert counts in json.loads(path.read_text())["files"].values()
 
 

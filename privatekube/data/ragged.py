@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,22 @@ def offsets_of(lengths: npt.NDArray[np.integer[Any]]) -> Int64s:
     [0, 2, 2, 5]
     """
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def interleaved(lists: Sequence[tuple[npt.NDArray[Any], Int64s]]) -> tuple[npt.NDArray[Any], Int64s]:
+    """Return the first rows of some lists one after the other, then their second rows, and so on, each as one row.
+
+    >>> lists = [(np.array([1, 2, 3]), np.array([0, 2, 3])), (np.array([7, 8]), np.array([0, 0, 2]))]
+    >>> values, offsets = interleaved(lists)
+    >>> values.tolist(), offsets.tolist()
+    ([1, 2, 3, 7, 8], [0, 2, 5])
+    """
+    starts = offsets_of(np.stack([np.diff(offsets) for _, offsets in lists], axis=1).reshape(-1))
+    values = np.concatenate([items for items, _ in lists])
+    for number, (items, offsets) in enumerate(lists):
+        begins = starts[number :: len(lists)][: len(offsets) - 1]
+        values[np.arange(len(items)) + np.repeat(begins - offsets[:-1], np.diff(offsets))] = items
+    return values, starts[:: len(lists)]
 
 
 def places(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:

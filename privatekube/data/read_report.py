@@ -30,6 +30,16 @@ class FileCounts:
     not_records: Counter[str] = field(default_factory=Counter)
     clamped: Counter[str] = field(default_factory=Counter)
 
+    def leave_out(self, fault: str, number: int) -> None:
+        """Count records that are left out for a fault."""
+        if number:
+            self.not_records[fault] += number
+
+    def clamp(self, column: str, number: int) -> None:
+        """Count records with a number that was moved."""
+        if number:
+            self.clamped[column] += number
+
 
 @dataclass(repr=False)
 class ReadReport:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blocks import record, sources, synthetic, vocabulary
+from blocks import record, sources, synthetic
 from privatekube import errors
-from privatekube.data import json_lines
 from privatekube.data.columns import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK, Reviews
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import FileCounts
+from privatekube.data.tables import english
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "amazon-reviews-sample"
 
@@ -35,7 +35,7 @@ DAYS = Slice(0, 9)
 
 
 def opened(path: Path, *, days: Slice = DAYS, keep_copies: bool = False) -> sources.Files:
-    return sources.Files(json_lines.files_by_category(str(path)), days, keep_copies=keep_copies)
+    return sources.Files(str(path), days, keep_copies=keep_copies)
 
 
 def read(path: Path) -> tuple[Reviews, FileCounts]:
@@ -50,7 +50,7 @@ def write(path: Path, *lines: dict[str, Any] | str) -> Path:
 
 def words(reviews: Reviews) -> list[str]:
     """Return the words of all reviews that are in the public list, and `UNK` for the others."""
-    known = {number: word for word, number in vocabulary.ids().items()} | {UNK: "UNK"}
+    known = {number: word for word, number in english.ids().items()} | {UNK: "UNK"}
     return [known[token] for token in reviews.tokens.tolist() if token not in {BOS, EOS}]
 
 
@@ -70,36 +70,40 @@ def test_both_layouts_give_the_same_review_plain_or_gzip(tmp_path: Path, line: d
     assert counts == FileCounts(kept=1)
 
 
+USER = "column reviewerID or user_id: not the id of a user"
+TIME = "column unixReviewTime or timestamp: not a time in s or ms since 1970 from 1995-01-01 to 2099-12-31"
+STARS = "column overall or rating: not a whole number from 1 to 5"
+TEXT = "column reviewText or text: not text"
 HALF_A_PAIR = r"great \ud83d song"
 
 
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ("{", "not JSON"),
-        ("no json", "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ('{"time": ' + "9" * 5_000 + "}", "not JSON"),
-        ('{"reviewerID": "U1", "reviewerID": "U2"}', "not JSON"),
-        ("\0" * 100, "not JSON"),
-        ("[]", "neither reviewerID nor user_id"),
-        ("3", "neither reviewerID nor user_id"),
-        ("{}", "neither reviewerID nor user_id"),
-        (line_2018(overall=9), "field overall"),
-        (line_2018(overall="many"), "field overall"),
-        (line_2023(rating=0), "field rating"),
-        (line_2023(rating=float("nan")), "field rating"),
-        (line_2018(reviewerID=None), "field reviewerID"),
-        (line_2018(reviewText=["a"]), "field reviewText"),
-        (json.dumps(line_2018()).replace("a good song", HALF_A_PAIR), "field reviewText"),
-        (json.dumps(line_2018()).replace("U1", HALF_A_PAIR), "field reviewerID"),
-        (line_2018(unixReviewTime="soon"), "field unixReviewTime"),
-        (line_2018(unixReviewTime=FIRST_DAY_SECONDS * 1000), "field unixReviewTime"),
-        (line_2023(timestamp=FIRST_DAY_SECONDS), "field timestamp"),
-        (line_2023(timestamp=10**40), "field timestamp"),
-        (line_2023(timestamp=float("inf")), "field timestamp"),
-        (line_2023(timestamp=0), "field timestamp"),
-        (line_2023(timestamp=-1000), "field timestamp"),
+        ("{", "cannot be read"),
+        ("no json", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"time": ' + "9" * 5_000 + "}", "cannot be read"),
+        ('{"reviewerID": "U1", "reviewerID": "U2"}', "cannot be read"),
+        ("\0" * 100, "cannot be read"),
+        ("[]", "cannot be read"),
+        ("3", "cannot be read"),
+        ("{}", USER),
+        (line_2018(overall=9), STARS),
+        (line_2018(overall="many"), STARS),
+        (line_2023(rating=0), STARS),
+        (line_2023(rating=float("nan")), STARS),
+        (line_2018(reviewerID=None), USER),
+        (line_2018(reviewText=["a"]), TEXT),
+        (json.dumps(line_2018()).replace("a good song", HALF_A_PAIR), TEXT),
+        (json.dumps(line_2018()).replace("U1", HALF_A_PAIR), USER),
+        (line_2018(unixReviewTime="soon"), TIME),
+        (line_2018(unixReviewTime=FIRST_DAY_SECONDS * 1000), TIME),
+        (line_2023(timestamp=FIRST_DAY_SECONDS), TIME),
+        (line_2023(timestamp=10**40), TIME),
+        (line_2023(timestamp=float("inf")), TIME),
+        (line_2023(timestamp=0), TIME),
+        (line_2023(timestamp=-1000), TIME),
     ],
     ids=str,
 )
@@ -119,7 +123,7 @@ def test_a_line_that_is_not_utf8_is_counted(tmp_path: Path) -> None:
         + b"\n"
         + json.dumps(line_2018(asin="\xe9"), ensure_ascii=False).encode("latin-1")
     )
-    assert read(path)[1] == FileCounts(kept=1, not_records=Counter({"not JSON": 1}))
+    assert read(path)[1] == FileCounts(kept=1, not_records=Counter({"cannot be read": 1}))
 
 
 def test_a_review_without_text_is_a_review(tmp_path: Path) -> None:
@@ -161,25 +165,18 @@ def test_html_becomes_text_before_it_becomes_words(tmp_path: Path) -> None:
     lines = line_2018(reviewText=marked, summary=""), line_2023(text=marked, title="")
     expected = ["don", "t", "buy", "return", "it", "great", "song", "bad", "a"]
     assert words(read(write(tmp_path / "Music.json", *lines))[0]) == [
-        word if word in vocabulary.ids() else "UNK" for word in expected
+        word if word in english.ids() else "UNK" for word in expected
     ]
-    assert opened(tmp_path).encoding.tokeniser != record.encoding().tokeniser
+    assert opened(tmp_path).encoding.tokeniser != record.of_plain_text().encoding.tokeniser
 
 
 @pytest.mark.parametrize(
     ("line", "look"),
     [
         (str(line_2018()), "looks like Python dictionaries, not JSON lines; write each line again as json.dumps"),
-        ("[" + json.dumps(line_2023()) + ",", "looks like one JSON array, not JSON lines; write one review a line"),
-        ("reviewerID,asin", "has not one review, and the fault of its first line is: not JSON; write one JSON object"),
-        (
-            json.dumps({"stars": 5}),
-            "has not one review, and the fault of its first line is: neither reviewerID nor",
-        ),
-        (
-            json.dumps(line_2023(timestamp=FIRST_DAY_SECONDS)),
-            "has not one review, and the fault of its first line is: field ti",
-        ),
+        ("[" + json.dumps(line_2023()) + ",", "looks like one JSON array, not JSON lines; write one record a line"),
+        ("reviewerID,asin", "has not one line that is an object with a column of the schema; write one JSON object a"),
+        (json.dumps({"stars": 5}), "has not one line that is an object with a column of the schema; write one JSON"),
     ],
 )
 def test_a_file_without_a_single_review_is_refused_with_what_is_read(tmp_path: Path, line: str, look: str) -> None:
@@ -187,9 +184,16 @@ def test_a_file_without_a_single_review_is_refused_with_what_is_read(tmp_path: P
     with pytest.raises(errors.CorruptData) as caught:
         opened(path)
     assert str(caught.value).startswith(f"source: {path} {look}")
-    assert "with reviewerID, asin, overall, unixReviewTime (in seconds), summary, reviewText; or user_id" in str(
-        caught.value
+    assert str(caught.value).endswith(
+        "with reviewerID or user_id, unixReviewTime or timestamp, overall or rating, parent_asin or asin, "
+        "summary or title, reviewText or text"
     )
+
+
+def test_a_file_whose_times_are_in_another_unit_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "Music.jsonl", line_2023(timestamp=FIRST_DAY_SECONDS), line_2023(timestamp=1))
+    with pytest.raises(errors.CorruptData, match=f"not one value of column .* of {path} is a time in s or ms since"):
+        opened(path)
 
 
 def test_what_follows_the_data_of_a_gzip_file_is_left_out_with_a_warning(tmp_path: Path) -> None:
@@ -213,7 +217,7 @@ def test_a_folder_gives_a_category_for_each_file_also_for_one_without_reviews(tm
 def test_sources_without_files_of_reviews_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.NotFound, match="missing does not exist"):
         opened(tmp_path / "missing")
-    with pytest.raises(errors.InvalidInput, match="has no review file"):
+    with pytest.raises(errors.InvalidInput, match="has no file that ends in one of"):
         opened(tmp_path)
 
 
@@ -225,7 +229,7 @@ def test_the_report_for_the_owner_is_readable_by_the_owner_alone(tmp_path: Path)
     files.report.write(tmp_path / "report.json")
     assert (tmp_path / "report.json").stat().st_mode & 0o777 == 0o600
     written = json.loads((tmp_path / "report.json").read_text())
-    counts = {"kept": 1, "exact_copies": 1, "outside_days": 1, "not_records": {"not JSON": 1}, "clamped": {}}
+    counts = {"kept": 1, "exact_copies": 1, "outside_days": 1, "not_records": {"cannot be read": 1}, "clamped": {}}
     assert written["files"] == {str(path): counts}
     assert "publish nothing" in written["notice"]
     assert "kept" not in f"{files.report!r} {files.report.of(str(path))!r}"
@@ -234,16 +238,16 @@ def test_the_report_for_the_owner_is_readable_by_the_owner_alone(tmp_path: Path)
 def test_text_becomes_marked_tokens_of_bounded_length() -> None:
     long = " ".join(["the"] * 300)
     made = record.columns([record.Record("u", "p", "c", 5, 0, long, "The qzxv. THE")], ["c"])
-    the = vocabulary.ids()["the"]
-    assert made.summary_length.tolist() == [record.SUMMARY_TOKENS]
+    the = english.ids()["the"]
+    assert made.summary_length.tolist() == [16]
     assert made.tokens[:2].tolist() == [BOS, the]
     assert made.tokens[16:].tolist() == [BOS, the, UNK, the, EOS]
 
 
 def test_the_word_list_is_public_ranked_and_distinct() -> None:
-    assert len(set(vocabulary.words())) == vocabulary.SIZE
-    assert vocabulary.words()[0] == "the"
-    assert vocabulary.digest().startswith("sha256:")
+    assert len(set(english.words())) == english.SIZE
+    assert english.words()[0] == "the"
+    assert english.digest().startswith("sha256:")
 
 
 @pytest.fixture(scope="module")

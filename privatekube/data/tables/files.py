@@ -5,16 +5,19 @@ Messages quote neither values nor headers: in a file without a header, that is a
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -38,17 +41,36 @@ class Batch:
     """Some records of a file.
 
     Args:
-        columns: by name, the same number of values each.
+        columns: by name in the file, the same number of values each; null where the file has no such column.
+        size: how many records they are.
+        not_text: bool [N] of columns of text, where the value of JSON is of another type.
         damaged: how many further records cannot be read at all.
         has_trailing_garbage: whether something that is not gzip follows the compressed data.
     """
 
-    columns: dict[str, pa.Array]
+    columns: Mapping[str, pa.Array]
+    size: int
+    not_text: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     damaged: int = 0
     has_trailing_garbage: bool = False
 
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
+
+@dataclass(frozen=True)
+class Column:
+    """A column to read.
+
+    Args:
+        names: that it may have in a file.
+        is_text: then a number of JSON is no value of it.
+        is_optional: whether a file may lack it.
+    """
+
+    names: tuple[str, ...]
+    is_text: bool = False
+    is_optional: bool = False
+
+    def __str__(self) -> str:
+        return " or ".join(map(repr, self.names))
 
 
 @dataclass(frozen=True)
@@ -56,31 +78,56 @@ class Wanted:
     """What to read of a file.
 
     Args:
-        name: what to call the file in messages; its ending says what it is.
-        columns: names, each once.
-        texts: those of them that are text: a number of JSON is none.
+        location: what to call the file in messages.
+        columns: the columns.
+        format: how the file is written; None for what its ending says.
     """
 
-    name: str
-    columns: tuple[str, ...]
-    texts: frozenset[str] = frozenset()
+    location: str
+    columns: tuple[Column, ...]
+    format: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all columns."""
+        return tuple(name for column in self.columns for name in column.names)
 
 
-def list_tables(sources: Sequence[str]) -> list[str]:
+def list_tables(sources: Sequence[str], form: str | None = None) -> list[str]:
     """Return the files of a table, each once: those that are named, and those of folders and prefixes by their ending.
+
+    Args:
+        sources: files, folders and prefixes.
+        form: how the files are written; None for what their endings say.
 
     Raises:
         NotFound: no such file or folder.
         InvalidInput: a folder without such files.
     """
     files: list[str] = []
+    endings = _endings(form)
     for source in sources:
         listed = uris.list_files(source)
-        found = listed if listed == [uris.absolute(source)] else [file for file in listed if file.endswith(ENDINGS)]
+        found = listed if listed == [uris.absolute(source)] else [file for file in listed if file.endswith(endings)]
         if not found:
-            raise errors.invalid("source", source, f"has no file that ends in one of {', '.join(ENDINGS)}", "name one")
+            raise errors.invalid("source", source, f"has no file that ends in one of {', '.join(endings)}", "name one")
         files += found
     return list(dict.fromkeys(files))
+
+
+def names_of(locations: Sequence[str], form: str | None = None) -> dict[str, str]:
+    """Return the name of each file without folder and ending, by location.
+
+    Raises:
+        InvalidInput: two files have one name, or a name is not printable text.
+    """
+    named = {location: _name(location, form) for location in locations}
+    for name in named.values():
+        if list(named.values()).count(name) > 1:
+            raise errors.invalid("source", name, "is the name of two files", "keep one of them")
+        if not name or not name.isprintable():
+            raise errors.invalid("source", name, "is not printable text", "rename the file")
+    return named
 
 
 def batches(path: Path, wanted: Wanted) -> Iterator[Batch]:
@@ -90,11 +137,14 @@ def batches(path: Path, wanted: Wanted) -> Iterator[Batch]:
         InvalidInput: an unknown ending, or a column that is absent or there twice.
         CorruptData: the file is damaged, or not what its ending says.
     """
-    reader = next((reader for ending, reader in READERS.items() if wanted.name.endswith(ending)), None)
-    if reader is None:
-        raise errors.invalid("source", wanted.name, f"does not end in one of {', '.join(ENDINGS)}", "name such a file")
-    with _corrupt_when_unreadable(wanted.name):
-        yield from reader(path, wanted)
+    form = wanted.format or next(
+        (form for form, known in FORMATS.items() if wanted.location.endswith(known.endings)), None
+    )
+    if form is None:
+        bound = f"does not end in one of {', '.join(_endings(None))}"
+        raise errors.invalid("source", wanted.location, bound, "name such a file, or state the format")
+    with _corrupt_when_unreadable(wanted.location):
+        yield from FORMATS[form].read(path, wanted)
 
 
 def _csv(path: Path, wanted: Wanted, *, delimiter: str = ",") -> Iterator[Batch]:
@@ -125,27 +175,28 @@ def _csv_batch(data: bytes, header: Sequence[str], delimiter: str, wanted: Wante
         return "skip"
 
     if not data.strip():
-        return Batch(_nothing(wanted), chunk.damaged, chunk.has_trailing_garbage)
+        nothing = _with_absent({}, 0, wanted)
+        return Batch(nothing, 0, damaged=chunk.damaged, has_trailing_garbage=chunk.has_trailing_garbage)
+    present = [name for name in wanted.names if name in header]
     read = pa.csv.read_csv(
         pa.py_buffer(data),
         read_options=pa.csv.ReadOptions(
             use_threads=False,
             block_size=len(data) + 1,
-            column_names=[
-                column if column in wanted.columns else f"unread {number}" for number, column in enumerate(header)
-            ],
+            column_names=[name if name in present else f"unread {number}" for number, name in enumerate(header)],
             encoding=_BYTES,
         ),
         parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
         convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(wanted.columns, pa.string()),
-            include_columns=list(wanted.columns),
+            column_types=dict.fromkeys(present, pa.string()),
+            include_columns=present,
             null_values=[""],
             strings_can_be_null=True,
         ),
     )
-    columns = {column: _bytes(read.column(column).combine_chunks()) for column in wanted.columns}
-    return Batch(columns, chunk.damaged + len(damaged), chunk.has_trailing_garbage)
+    columns = _with_absent({name: _bytes(read.column(name).combine_chunks()) for name in present}, len(read), wanted)
+    n_damaged = chunk.damaged + len(damaged)
+    return Batch(columns, len(read), damaged=n_damaged, has_trailing_garbage=chunk.has_trailing_garbage)
 
 
 def _tsv(path: Path, wanted: Wanted) -> Iterator[Batch]:
@@ -153,26 +204,51 @@ def _tsv(path: Path, wanted: Wanted) -> Iterator[Batch]:
 
 
 def _json_lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
-    seen, n_lines = set[str](), 0
+    seen, n_lines, first_line = set[str](), 0, b""
+    names = frozenset(wanted.names)
     for chunk in text_files.chunks(path, text_files.LINES):
-        read = [_object(line) for line in chunk.data.split(b"\n") if line.strip()]
+        lines = [line for line in chunk.data.split(b"\n") if line.strip()]
+        read = [_object(line) for line in lines]
         objects = [fields for fields in read if fields is not None]
-        n_lines += len(read) + chunk.damaged
-        seen.update(column for fields in objects for column in wanted.columns if column in fields)
-        damaged = len(read) - len(objects) + chunk.damaged
-        columns = {name: _column(objects, name, wanted) for name in wanted.columns}
-        yield Batch(columns, damaged, chunk.has_trailing_garbage)
+        first_line = first_line or (lines[0] if lines else b"")
+        n_lines += len(lines) + chunk.damaged
+        if seen < names:
+            seen.update(*(names.intersection(fields) for fields in objects))
+        yield Batch(
+            {name: _column(objects, name) for name in names},
+            len(objects),
+            {
+                name: _are_not_text(objects, name)
+                for column in wanted.columns
+                if column.is_text
+                for name in column.names
+            },
+            len(lines) - len(objects) + chunk.damaged,
+            chunk.has_trailing_garbage,
+        )
     if n_lines and not seen:
-        bound = "has not one line that is an object with a column of the schema"
-        raise errors.InvalidInput(f"source: {wanted.name} {bound}; write one JSON object a line, not an array")
+        raise errors.CorruptData(_not_json_lines(wanted, first_line))
     if n_lines:
         _require_columns(wanted, list(seen))
+
+
+def _not_json_lines(wanted: Wanted, first_line: bytes) -> str:
+    """Return the message for a file without one object that has a column: what is wrong, and what is read."""
+    look, remedy = "has not one line that is an object with a column of the schema", "write one JSON object a line"
+    if first_line.lstrip().startswith(b"["):
+        look, remedy = "looks like one JSON array, not JSON lines", "write one record a line: jq -c '.[]'"
+    elif first_line.lstrip().startswith(b"{'"):
+        look = "looks like Python dictionaries, not JSON lines"
+        remedy = "write each line again as json.dumps(ast.literal_eval(line))"
+    columns = ", ".join(" or ".join(column.names) for column in wanted.columns)
+    return f"source: {wanted.location} {look}; {remedy}, with {columns}"
 
 
 def _parquet(path: Path, wanted: Wanted) -> Iterator[Batch]:
     with pa.parquet.ParquetFile(path) as file:
         _require_columns(wanted, file.schema_arrow.names)
-        for batch in file.iter_batches(batch_size=ROWS, columns=list(wanted.columns)):
+        present = [name for name in wanted.names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=ROWS, columns=present):
             yield _batch(batch, wanted)
 
 
@@ -192,20 +268,41 @@ def _arrow(path: Path, wanted: Wanted) -> Iterator[Batch]:
                 yield _batch(batch.slice(start_row, ROWS), wanted)
 
 
-Reader = Callable[[Path, Wanted], Iterator[Batch]]
-READERS: dict[str, Reader] = {
-    ".csv": _csv,
-    ".csv.gz": _csv,
-    ".tsv": _tsv,
-    ".tsv.gz": _tsv,
-    ".jsonl": _json_lines,
-    ".jsonl.gz": _json_lines,
-    ".parquet": _parquet,
-    ".arrow": _arrow,
-    ".feather": _arrow,
+@dataclass(frozen=True)
+class Format:
+    """How files are written.
+
+    Args:
+        read: reads a file.
+        endings: of files of this format.
+        further: endings of files that may be of this format, if it is stated.
+    """
+
+    read: Callable[[Path, Wanted], Iterator[Batch]]
+    endings: tuple[str, ...]
+    further: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "csv": Format(_csv, (".csv", ".csv.gz")),
+    "tsv": Format(_tsv, (".tsv", ".tsv.gz")),
+    "jsonl": Format(_json_lines, (".jsonl", ".jsonl.gz"), (".json", ".json.gz", ".gz")),
+    "parquet": Format(_parquet, (".parquet",)),
+    "arrow": Format(_arrow, (".arrow", ".feather")),
 }
-"""How to read a file, by its ending; `.arrow` is a file or a stream of Arrow's IPC format, `.feather` its version 2."""
-ENDINGS = tuple(READERS)
+"""`.arrow` is a file or a stream of Arrow's IPC format, `.feather` its version 2."""
+
+
+def _endings(form: str | None) -> tuple[str, ...]:
+    if form is not None:
+        return FORMATS[form].endings + FORMATS[form].further
+    return tuple(ending for known in FORMATS.values() for ending in known.endings)
+
+
+def _name(location: str, form: str | None) -> str:
+    name = location.rsplit("/", 1)[-1]
+    ending = max((ending for ending in _endings(form) if name.endswith(ending)), key=len, default="")
+    return name.removesuffix(ending)
 
 
 def _bytes(array: pa.Array) -> pa.Array:
@@ -216,47 +313,59 @@ def _bytes(array: pa.Array) -> pa.Array:
 
 
 def _batch(batch: pa.RecordBatch, wanted: Wanted) -> Batch:
-    return Batch({column: batch.column(column) for column in wanted.columns})
+    present = {name: batch.column(name) for name in wanted.names if name in batch.schema.names}
+    return Batch(_with_absent(present, batch.num_rows, wanted), batch.num_rows)
+
+
+def _with_absent(present: Mapping[str, pa.Array], size: int, wanted: Wanted) -> dict[str, pa.Array]:
+    return {name: present.get(name, pa.nulls(size)) for name in wanted.names}
 
 
 def _require_columns(wanted: Wanted, header: Sequence[str]) -> None:
     for column in wanted.columns:
-        if header.count(column) != 1:
-            fault = "is absent from" if column not in header else "is there twice in"
+        counts = [header.count(name) for name in column.names]
+        if max(counts) > 1 or (max(counts) < 1 and not column.is_optional):
+            fault = "is there twice in" if max(counts) > 1 else "is absent from"
             raise errors.InvalidInput(
-                f"schema: column {column!r} {fault} {wanted.name}; correct the schema or the header"
+                f"schema: column {column} {fault} {wanted.location}; correct the schema or the header"
             )
 
 
-def _column(objects: Sequence[dict[str, Any]], name: str, wanted: Wanted) -> pa.Array:
-    given = [fields.get(name) for fields in objects]
-    if name in wanted.texts:
-        given = [value if isinstance(value, str) else None for value in given]
-    return pa.array([_scalar(value) for value in given], pa.binary())
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of an object; one that is given twice has no meaning."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("has a field twice")
+    return fields
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_distinct)
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
-    """Return the object of a line; None for a line that is not one, or has a field twice."""
+    """Return the object of a line; None for a line that is not one."""
     try:
-        fields = json.loads(line, object_pairs_hook=lambda pairs: (dict(pairs), len(pairs)))
+        fields = _DECODER.decode(line.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         return None
-    if not isinstance(fields, tuple) or len(fields[0]) < fields[1]:
-        return None
-    return dict(fields[0])
+    return fields if isinstance(fields, dict) else None
+
+
+def _column(objects: Sequence[dict[str, Any]], name: str) -> pa.Array:
+    return pa.array([_scalar(fields.get(name)) for fields in objects], pa.binary())
+
+
+def _are_not_text(objects: Sequence[dict[str, Any]], name: str) -> npt.NDArray[np.bool_]:
+    return np.array([not isinstance(fields.get(name), str | None) for fields in objects], np.bool_)
 
 
 def _scalar(value: object) -> bytes | None:
     """Return a value of JSON as the text that a CSV file has; None for one that has parts."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogatepass") or None
     if isinstance(value, bool):
         return b"true" if value else b"false"
-    if isinstance(value, int | float | str):
-        return str(value).encode(errors="surrogatepass") or None
-    return None
-
-
-def _nothing(wanted: Wanted) -> dict[str, pa.Array]:
-    return {column: pa.array([], pa.binary()) for column in wanted.columns}
+    return str(value).encode() if isinstance(value, int | float) else None
 
 
 @contextmanager

@@ -55,11 +55,14 @@ class Number(Part):
 
     Args:
         type: `number` for float64, `integer` for int64.
-        range: the smallest and the largest value, public; others are moved to the nearer end.
+        range: the smallest and the largest value, public.
+        outside: what happens to others: `clamp` moves them to the nearer end, `leave_out` leaves out their records.
+            No part of a block, which has no such values.
     """
 
     type: Literal["number", "integer"]
     range: tuple[Finite, Finite]
+    outside: Literal["clamp", "leave_out"] = pydantic.Field("clamp", exclude=True)
 
     @pydantic.model_validator(mode="after")
     def _require_order(self) -> Self:

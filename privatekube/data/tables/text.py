@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,15 @@ import tokenizers
 from privatekube import errors
 from privatekube.data import ragged
 from privatekube.data.columns import FIRST_WORD, UNK
+from privatekube.data.tables import schema
 from privatekube.data.tables.layout import Words
 from privatekube.data.tables.schema import Text
 from privatekube.data.tables.table import INDEX, Tokens
 from privatekube.storage import local_files
 
 UNICODE_WORDS = "words of Unicode letters, marks and numbers; NFKC, case-folded"
+OF_HTML = " of HTML as plain text"
+"""What is said of a tokeniser whose texts are HTML."""
 TOKENIZER = "tokenizers"
 """The tokeniser of a file of that library, whose digest is that of the vocabulary."""
 
@@ -72,9 +75,27 @@ def tokeniser(text: Text) -> Tokeniser:
     Raises:
         InvalidInput: the file of the vocabulary cannot be read, or is not one.
     """
+    made = _tokeniser(text)
+    if text.markup is None:
+        return made
+    return replace(made, declared=made.declared.model_copy(update={"tokeniser": f"{made.declared.tokeniser}{OF_HTML}"}))
+
+
+def _tokeniser(text: Text) -> Tokeniser:
+    if text.words == schema.ENGLISH:
+        return _english(text.tokens)
     if text.words is not None:
         return _of_words(Path(text.words), text.tokens)
     return _of_file(Path(text.tokenizer or ""), text.tokens)
+
+
+def _english(most: int) -> Tokeniser:
+    from privatekube.data.tables import english  # noqa: PLC0415 - its list of words is an extra
+
+    declared = Words(
+        tokeniser=english.TOKENISER, vocabulary_digest=english.digest(), ids=FIRST_WORD + english.SIZE, tokens=most
+    )
+    return Tokeniser(declared, lambda texts: [english.encode(text, most) for text in texts])
 
 
 def _of_words(path: Path, most: int) -> Tokeniser:

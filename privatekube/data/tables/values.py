@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from privatekube.data import partition
+from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY
+from privatekube.data.partition import Slice
 from privatekube.data.tables.layout import Category, Number, text_of_key
-from privatekube.data.tables.schema import Time
 from privatekube.data.tables.table import dtype_of
 
 _SECONDS = {"s": (1, 1), "ms": (1, 1000), "us": (1, 10**6), "ns": (1, 10**9), "day": (86_400, 1)}
@@ -43,20 +44,43 @@ class Column:
     fits: npt.NDArray[np.bool_]
     clamped: npt.NDArray[np.bool_]
 
+    def where(self, chosen: npt.NDArray[np.bool_], other: Column) -> Column:
+        """Return these values where they are chosen, and the others elsewhere."""
+        return Column(
+            np.where(chosen, self.values, other.values),
+            np.where(chosen, self.fits, other.fits),
+            np.where(chosen, self.clamped, other.clamped),
+        )
 
-def users(array: pa.Array) -> Column:
-    """Return the keyed hash of each user's id, int64 [N]."""
+
+def ids(array: pa.Array) -> Column:
+    """Return the keyed hash of each id, int64 [N]."""
     return _mapped(array, lambda value: partition.keyed_hash(text_of(value)), np.dtype(np.int64))
 
 
-def times(array: pa.Array, time: Time) -> Column:
-    """Return the unix seconds of each value, int64 [N]."""
+def times(array: pa.Array, *, unit: str | None, form: str | None, days: Slice | None) -> Column:
+    """Return the unix seconds of each value, int64 [N].
+
+    Args:
+        array: dates, timestamps, numbers or text.
+        unit: of numbers; None for the others.
+        form: of text, as strptime reads it; None for ISO 8601.
+        days: that a time can be of; None for all.
+    """
+    read = _times(array, unit, form)
+    if days is not None:
+        first, last = FIRST_DAY_SECONDS + SECONDS_PER_DAY * np.array([days.start_day, days.end_day + 1])
+        read = replace(read, fits=read.fits & (read.values >= first) & (read.values < last))
+    return read
+
+
+def _times(array: pa.Array, unit: str | None, form: str | None) -> Column:
     if pa.types.is_temporal(array.type):
         return _mapped(_seconds(array), _whole, np.dtype(np.int64))
-    if time.unit is not None:
-        factor, divisor = _SECONDS[time.unit]
+    if unit is not None:
+        factor, divisor = _SECONDS[unit]
         return _mapped(array, lambda value: _bounded(_whole(value) * factor // divisor), np.dtype(np.int64))
-    return _mapped(array, lambda value: _bounded(_moment(text_of(value), time.format)), np.dtype(np.int64))
+    return _mapped(array, lambda value: _bounded(_moment(text_of(value), form)), np.dtype(np.int64))
 
 
 def values(array: pa.Array, kind: Number | Category) -> Column:
@@ -67,13 +91,11 @@ def values(array: pa.Array, kind: Number | Category) -> Column:
     parse = _number if kind.type == "number" else lambda value: float(_whole(value))
     read = _mapped(array, parse, np.dtype(np.float64))
     low, high = kind.range
-    clamped = read.fits & ((read.values < low) | (read.values > high))
-    return Column(np.clip(read.values, low, high).astype(dtype_of(kind)), read.fits, clamped)
-
-
-def texts(array: pa.Array) -> list[str]:
-    """Return the text of each value; one that is missing or damaged is empty."""
-    return [_text_or_none(value) or "" for value in array.to_pylist()]
+    outside = read.fits & ((read.values < low) | (read.values > high))
+    within = np.clip(read.values, low, high).astype(dtype_of(kind))
+    if kind.outside == "leave_out":
+        return Column(within, read.fits & ~outside, np.zeros_like(outside))
+    return Column(within, read.fits, outside)
 
 
 def text_of(value: object) -> str:
@@ -94,11 +116,14 @@ def text_of(value: object) -> str:
     return text
 
 
-def _text_or_none(value: object) -> str | None:
+def text_or_none(value: bytes | str) -> str | None:
+    """Return the value of a column of text; None for one that is damaged."""
     try:
-        return text_of(value)
-    except (ValueError, TypeError, OverflowError):
+        text = value.decode() if isinstance(value, bytes) else value
+        text.encode()  # half of a surrogate pair is not text
+    except UnicodeError:
         return None
+    return text
 
 
 def _mapped(array: pa.Array, parse: Parse, dtype: np.dtype[Any]) -> Column:

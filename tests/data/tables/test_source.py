@@ -236,7 +236,9 @@ def test_a_file_without_a_header_is_refused_without_quoting_its_first_record(tmp
 
 def test_an_array_in_a_file_of_json_lines_is_refused_as_such_without_quoting_it(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('[{"patient": "alice"}, {"patient": "bob"}]\n')
-    with pytest.raises(errors.InvalidInput, match=r"source: .*t\.jsonl has not one line that is an object") as refused:
+    with pytest.raises(
+        errors.InvalidInput, match=r"source: .*t\.jsonl looks like one JSON array, not JSON lines"
+    ) as refused:
         TableSource([str(tmp_path / "t.jsonl")], builders.read_schema(tmp_path))
     assert "alice" not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""The public word list behind the token ids: frequent English words, never read from private data."""
+"""The shipped list of English words behind token ids, and how texts are cut into them; never read off private data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import wordfreq
 from privatekube.data.columns import FIRST_WORD, UNK
 
 SIZE = 10_000
+TOKENISER = "lower-case [a-z]+"
+"""Name of the rule that cuts text into these words."""
 _WORD = re.compile(r"[a-z]+")
 
 

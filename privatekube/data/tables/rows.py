@@ -1,0 +1,64 @@
+"""Records of a table as its schema declares them, before their texts are cut into tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from privatekube.data.ragged import Int64s
+
+_HASH_BYTES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some records of one file, by the columns of the schema.
+
+    Args:
+        user: keyed hash of each user's id, int64 [N].
+        time: unix seconds, int64 [N]; 0 without times.
+        values: features and label, [N] each, by column.
+        texts: N plain texts each, by column.
+        record: keyed hashes of the further ids, int64 [N] each, by column.
+        location: of the file.
+    """
+
+    user: Int64s
+    time: Int64s
+    values: Mapping[str, npt.NDArray[Any]]
+    texts: Mapping[str, Sequence[str]]
+    record: Mapping[str, Int64s]
+    location: str
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def select(self, chosen: Int64s) -> Rows:
+        """Return the records at some indices."""
+        return Rows(
+            self.user[chosen],
+            self.time[chosen],
+            {name: column[chosen] for name, column in self.values.items()},
+            {name: [column[row] for row in chosen.tolist()] for name, column in self.texts.items()},
+            {name: column[chosen] for name, column in self.record.items()},
+            self.location,
+        )
+
+    def hashes(self) -> list[bytes]:
+        """Return a hash of each record; exact copies have the same, also in another file."""
+        columns = [self.user, self.time, *self.values.values(), *self.record.values()]
+        rows = np.concatenate([np.ascontiguousarray(column)[:, None].view(np.uint8) for column in columns], axis=1)
+        numbers, width = rows.tobytes(), rows.shape[1]
+        texts = zip(*self.texts.values(), strict=True) if self.texts else iter([()] * len(self))
+        return [
+            hashlib.blake2b(
+                numbers[row * width : (row + 1) * width] + (repr(text).encode() if text else b""),
+                digest_size=_HASH_BYTES,
+            ).digest()
+            for row, text in enumerate(texts)
+        ]
