@@ -22,6 +22,10 @@ from typing import NoReturn
 from privatekube import errors
 
 INTERRUPTED = 130
+TERMINATION_LOG = "/dev/termination-log"
+"""What a container of a pod leaves here is the reason that Kubernetes, and with it Kubeflow, states for its end."""
+_LONGEST_REASON = 4096
+"""Bytes that Kubernetes reads of it."""
 
 
 def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | None = None) -> NoReturn:
@@ -110,6 +114,17 @@ def _location(error: BaseException) -> str:
 
 
 def _exit(line: str, status: int) -> NoReturn:
+    _leave_in_pod(line)
     with contextlib.suppress(OSError):  # the terminal has been closed
         print(line.replace("\n", " "), file=sys.stderr, flush=True)  # noqa: T201 - the one place that ends a command
     sys.exit(status)
+
+
+def _leave_in_pod(line: str) -> None:
+    """Leave the reason for the end where Kubernetes looks for it; elsewhere there is no such file, and none is made."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC)
+        try:
+            os.write(descriptor, line.encode(errors="replace")[:_LONGEST_REASON])
+        finally:
+            os.close(descriptor)

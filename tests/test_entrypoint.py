@@ -155,3 +155,16 @@ def test_closing_the_terminal_interrupts_a_command_which_cleans_up_without_it(tm
         os.close(main)
         assert process.wait(30) == 130
     assert (tmp_path / "clean").exists()
+
+
+@pytest.mark.parametrize(("is_in_pod", "left"), [(True, "error: block a lacks budget"), (False, None)])
+def test_a_step_in_a_pod_leaves_its_reason_where_kubeflow_looks_for_it(
+    tmp_path: Path, is_in_pod: bool, left: str | None
+) -> None:
+    path = tmp_path / "termination-log"
+    if is_in_pod:
+        path.touch()
+    body = "def f(): raise errors.BudgetUnavailable('block a lacks budget')\nentrypoint.run(f)"
+    done = run(f"entrypoint.TERMINATION_LOG = {str(path)!r}\n{body}")
+    assert (done.returncode, done.stderr) == (3, "error: block a lacks budget\n")
+    assert (path.read_text() if path.exists() else None) == left

@@ -15,7 +15,7 @@ from kfp.dsl.base_component import BaseComponent
 from kfp.pipeline_spec import pipeline_spec_pb2
 from rich.console import Console
 
-from privatekube import errors
+from privatekube import errors, retries
 from privatekube.client import connect
 from privatekube.kubeflow import run_graph, run_tasks, submission, submit
 from privatekube.kubeflow.checks import check
@@ -31,6 +31,8 @@ from privatekube.store.kubernetes.inspection import Inspection
 
 _SINGLE_USER_NAMESPACE = "kubeflow"
 _SHOWN = 20
+_RESTART_SECONDS = 120.0
+"""How long the backend may take to start the failed steps of a run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,12 @@ def go_on(run_id: str, cluster: ClusterFile, *, console: Console) -> int:
     if run_tasks.is_over(run):
         _require_paid(run, steps, run_graph.paying_task(spec))
         api.retry(run_id)
+        retries.poll(
+            lambda: api.run(run_id),
+            lambda again: again.get("state") != run.get("state"),
+            timeout_seconds=_RESTART_SECONDS,
+            error=errors.Temporary(f"run {run_id}: has not started again; look at {submission.page(cluster, run_id)}"),
+        )
         console.print(f"run {run_id}: what failed after the payment runs again", highlight=False, soft_wrap=True)
     return _follower(api, cluster, run_id, steps).follow(console)
 

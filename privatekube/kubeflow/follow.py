@@ -21,6 +21,8 @@ _OUTAGE_SECONDS = 600.0
 """How long the API may be unavailable while a run is followed."""
 _QUIET_SECONDS = 60.0
 """After how long without a change a word is said about pods."""
+_MOST_NAMES = 12
+"""How many names that a pod may have are tried."""
 _STEP_ENDS = {StepState.DONE: 0, StepState.SKIPPED: 0}
 
 
@@ -104,25 +106,26 @@ class Follower:
         return changed
 
     def _failure(self, step: str, nodes: tuple[str, ...]) -> StepEnd:
-        """Return how a failed step ended, by the log of its last pod, from KFP or else from Kubernetes."""
-        log = ""
-        with contextlib.suppress(errors.PrivateKubeError):
-            log = self._log_of_kfp(nodes)
-        with contextlib.suppress(errors.PrivateKubeError):
-            log = log or self._log_of_pod(step)
-        if log:
-            return pod_log.end_of_failed(log)
+        """Return how a failed step ended, by the log of its last pod: from Kubernetes, or else from KFP."""
+        for log in (*self._logs_of_pod(step), *self._logs_of_kfp(nodes)):
+            if log:
+                return pod_log.end_of_failed(log)
         return StepEnd(1, f"failed, and its log cannot be read; see kubectl -n {self.namespace} logs, or its page")
 
-    def _log_of_kfp(self, nodes: tuple[str, ...]) -> str:
-        return self.api.pod_log(self.run_id, nodes[-1]) if nodes else ""
+    def _logs_of_pod(self, step: str) -> Iterator[str]:
+        """Yield the log of a step's last pod, then what its container left as its last words."""
+        with contextlib.suppress(errors.PrivateKubeError):
+            pods = [pod for pod in self._pods() if pending_pods.step_of(pod, self.steps) == step]
+            latest = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+            if latest is not None and self.inspection is not None:
+                with contextlib.suppress(errors.PrivateKubeError):
+                    yield self.inspection.pod_log(self.namespace, latest["metadata"]["name"], pending_pods.MAIN)
+                yield pending_pods.last_words(latest)
 
-    def _log_of_pod(self, step: str) -> str:
-        pods = [pod for pod in self._pods() if pending_pods.step_of(pod, self.steps) == step]
-        if not pods or self.inspection is None:
-            return ""
-        latest = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
-        return self.inspection.pod_log(self.namespace, latest["metadata"]["name"], "main")
+    def _logs_of_kfp(self, nodes: tuple[str, ...]) -> Iterator[str]:
+        for node in nodes[:_MOST_NAMES]:
+            with contextlib.suppress(errors.PrivateKubeError):
+                yield self.api.pod_log(self.run_id, node)
 
     def _pods(self) -> list[Json]:
         return [] if self.inspection is None else self.inspection.pods(self.namespace, self.run_id)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from privatekube.kubeflow.run_tasks import task_name
 
+MAIN = "main"
+"""The container of a step in its pod."""
 _NODE_NAME = "workflows.argoproj.io/node-name"
 _REMEDIES = {
     "ImagePullBackOff": "check that the image is in the registry and that the pod has a pull secret",
@@ -19,13 +22,15 @@ _REMEDIES = {
 }
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 _WARNING = "Warning"
+_REPETITION = re.compile(r"\(\d+\)$")
+"""What Argo appends to the name of a node that may be repeated."""
 _LONGEST = 300
 
 
 def step_of(pod: Mapping[str, Any], steps: Iterable[str]) -> str | None:
     """Return the step that a pod of a run belongs to; None for KFP's own pods."""
     name = (pod["metadata"].get("annotations") or {}).get(_NODE_NAME, "")
-    parts = name.split(".")
+    parts = [_REPETITION.sub("", part) for part in name.split(".")]
     return next((step for step in steps if task_name(step) in parts), None)
 
 
@@ -52,6 +57,15 @@ def reason(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> 
             return _line(str(waiting["reason"]), waiting.get("message"))
     warnings = [event for event in events if event.get("type") == _WARNING]
     return _line(str(warnings[-1].get("reason")), warnings[-1].get("message")) if warnings else None
+
+
+def last_words(pod: Mapping[str, Any]) -> str:
+    """Return what the step's container left as its termination message; empty if it left none."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if container.get("name") == MAIN and ended.get("message"):
+            return str(ended["message"])
+    return ""
 
 
 def _line(reason_name: str, message: object) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 _EXECUTOR = "executor"
 """The name that KFP's compiler for Argo gives the pod below a step, with a number where it is repeated."""
+_TEMPLATES = ("system-container-impl", "retry-system-container-impl")
+"""The templates of such pods."""
 
 
 class StepState(enum.StrEnum):
@@ -40,7 +42,8 @@ class StepTask:
 
     Args:
         state: how it stands.
-        pods: the nodes of its pods, the latest last; KFP's log is asked by them.
+        pods: names that its pod may have, the likeliest first: the API names the nodes below a task, and not which of
+            them is its pod.
     """
 
     state: StepState
@@ -74,20 +77,23 @@ def steps(run: Mapping[str, Any], names: Iterable[str]) -> dict[str, StepTask]:
 
 
 def _pods(task: Mapping[str, Any], details: list[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the nodes of the pods below a task: those named executor; the task itself if it has none."""
-    children = {str(child.get("pod_name")) for child in task.get("child_tasks") or []}
-    below = [item for item in details if _node(item) in children]
-    executors = [item for item in below if str(item.get("display_name", "")).startswith(_EXECUTOR)]
-    nested = [node for item in executors for node in _repeats(item, details)]
-    yield from nested or ([_node(task)] if _node(task) else [])
+    """Yield names that the pod of a failed task may have.
+
+    Argo calls a pod by its node's id, or puts the template's name before the number at its end (POD_NAMES of Argo). A
+    task lists the nodes below it, which may be a pod, the group of its repetitions, or the task that comes next.
+    """
+    executors = [item for item in details if str(item.get("display_name", "")).startswith(_EXECUTOR)]
+    failed = [item for item in executors if item.get("state") == task.get("state")]
+    nodes = [node for item in (*reversed(failed), task) for node in (*_children(item), *_own(item))]
+    for node in dict.fromkeys(nodes):
+        workflow, _, number = node.rpartition("-")
+        yield from (f"{workflow}-{template}-{number}" for template in _TEMPLATES)
+        yield node
 
 
-def _repeats(task: Mapping[str, Any], details: list[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the nodes of a pod that was started several times, or its own."""
-    children = [str(child.get("pod_name")) for child in task.get("child_tasks") or []]
-    repeats = [node for node in children if any(_node(item) == node for item in details)]
-    yield from repeats or [_node(task)]
+def _children(task: Mapping[str, Any]) -> Iterator[str]:
+    return (str(child["pod_name"]) for child in reversed(task.get("child_tasks") or []) if child.get("pod_name"))
 
 
-def _node(task: Mapping[str, Any]) -> str:
-    return str(task.get("pod_name") or "")
+def _own(task: Mapping[str, Any]) -> Iterator[str]:
+    return (str(name) for name in (task.get("pod_name"),) if name)

@@ -34,13 +34,16 @@ time="2026-11-26T20:00:01.000Z" level=info msg="sub-process exited" argo=true er
 
 
 def tasks(**states: str) -> list[dict[str, Any]]:
-    """Return the tasks of a run as the backend lists them: a group for each step, and its pod below."""
-    listed: list[dict[str, Any]] = [{"display_name": "root", "pod_name": "n-root", "state": "RUNNING"}]
-    for step, state in states.items():
-        name = step.replace("_", "-")
-        child = {"display_name": "executor", "pod_name": f"n-{name}-pod", "state": state}
-        group = {"display_name": name, "pod_name": f"n-{name}", "state": state}
-        listed += [group | {"child_tasks": [{"pod_name": f"n-{name}-pod"}]}, child]
+    """Return the tasks of a run as the backend lists them: it names the nodes below a task, and not its own."""
+    listed: list[dict[str, Any]] = [{"display_name": "root", "state": "RUNNING"}]
+    for number, (step, state) in enumerate(states.items()):
+        group = {"display_name": step.replace("_", "-"), "state": state}
+        pods = {"display_name": "executor", "state": state}
+        listed += [
+            group | {"child_tasks": [{"pod_name": f"dp-lstm-x-{number}1"}, {"pod_name": f"dp-lstm-x-{number + 1}0"}]},
+            pods | {"child_tasks": [{"pod_name": f"dp-lstm-x-{number}2"}]},
+            {"display_name": "executor(0)", "state": state},
+        ]
     return listed
 
 
@@ -79,7 +82,7 @@ def test_a_run_is_followed_to_its_success(pipelines: Pipelines) -> None:
 
 
 def test_a_failed_step_is_shown_with_its_last_line_and_gives_the_exit_status(pipelines: Pipelines) -> None:
-    pipelines.logs["n-dp-train-pod"] = LOG
+    pipelines.logs["dp-lstm-x-system-container-impl-12"] = LOG
     put(pipelines, "FAILED", allocate="SUCCEEDED", dp_train="FAILED", release="SUCCEEDED")
     following, output, console = follower(pipelines)
     assert following.follow(console) == 4
@@ -146,12 +149,16 @@ def test_the_log_of_a_step_tells_how_it_ended(log: str, end: pod_log.StepEnd) ->
     assert pod_log.end_of_failed(log) == end
 
 
-def test_a_step_whose_pod_was_started_again_is_judged_by_the_last_one() -> None:
-    group = {"display_name": "dp-train", "pod_name": "g", "state": "FAILED", "child_tasks": [{"pod_name": "e"}]}
-    retried = {"display_name": "executor", "pod_name": "e", "child_tasks": [{"pod_name": "e0"}, {"pod_name": "e1"}]}
-    pods = [{"display_name": f"executor({number})", "pod_name": f"e{number}"} for number in (0, 1)]
-    run = {"run_details": {"task_details": [group, retried, *pods]}}
-    assert run_tasks.steps(run, ["dp_train"])["dp_train"].pods == ("e0", "e1")
+def test_the_pod_of_a_failed_step_is_looked_for_under_the_names_that_argo_may_give_it() -> None:
+    run = {"run_details": {"task_details": tasks(allocate="SUCCEEDED", dp_train="FAILED")}}
+    names = run_tasks.steps(run, ["dp_train"])["dp_train"].pods
+    assert names[:3] == (
+        "dp-lstm-x-system-container-impl-12",
+        "dp-lstm-x-retry-system-container-impl-12",
+        "dp-lstm-x-12",
+    )
+    assert "dp-lstm-x-system-container-impl-11" in names
+    assert "dp-lstm-x-02" not in names
 
 
 @pytest.mark.parametrize(
@@ -181,7 +188,7 @@ def test_a_step_whose_pod_was_started_again_is_judged_by_the_last_one() -> None:
 def test_a_pod_that_does_not_start_says_why_and_what_to_do(
     status: dict[str, Any], events: list[dict[str, Any]], words: str
 ) -> None:
-    node = {"workflows.argoproj.io/node-name": "dp-lstm-x.root.exit-handler-1.dp-train.executor"}
+    node = {"workflows.argoproj.io/node-name": "dp-lstm-x.root(0).exit-handler-1.dp-train(0).executor(1)"}
     pod = {"metadata": {"name": "p", "annotations": node}, "status": {"phase": "Pending", **status}}
     assert pending_pods.is_pending(pod)
     assert pending_pods.step_of(pod, dp_lstm.STEPS) == "dp_train"

@@ -27,6 +27,7 @@ from privatekube.kubeflow.submission import Package
 from privatekube.runs import run_arguments
 from privatekube.store.kubernetes import inspection
 from privatekube.store.kubernetes.store import KubernetesStore
+from tests import builders
 from tests.conftest import MANIFESTS
 from tests.e2e.conftest import ROOT
 from tests.kubeflow.servers.pipelines import Pipelines
@@ -117,6 +118,13 @@ def test_what_is_installed_and_who_may_claim_is_found(apiserver: ApiServer, find
     assert lost.startswith("namespace lost: does not exist; create it (kubectl create namespace lost), or correct")
 
 
+def test_a_claim_in_a_namespace_that_does_not_exist_says_what_to_do(store: KubernetesStore) -> None:
+    claim = builders.claim()
+    lost = replace(claim, meta=replace(claim.meta, namespace="lost"))
+    with pytest.raises(errors.NotFound, match=r"^namespace lost: does not exist; create it \(kubectl create namespace"):
+        store.create(lost)
+
+
 def test_a_controller_that_has_stopped_renewing_its_lease_is_not_alive(
     find: Finder, apiserver: ApiServer, store: KubernetesStore
 ) -> None:
@@ -186,7 +194,7 @@ def test_nodes_gpus_and_storage_classes_are_those_that_are_there(
         )
         core.patch_node_status("small", {"status": {"allocatable": {"nvidia.com/gpu": "1"}}})
         assert find("GPU", used=with_gpu).verdict is Verdict.OK
-        assert find("workspace").text == "none is requested"
+        assert find("workspace", used=replace(package, platform={})).text == "none is requested"
         named, unnamed = (_with_workspace(package, name) for name in ("quick", None))
         assert "storage class quick: does not exist; name one of none" in failed(
             find("workspace", used=named), errors.InvalidInput
@@ -200,7 +208,7 @@ def test_nodes_gpus_and_storage_classes_are_those_that_are_there(
         assert find("nodes", who="viewer").verdict is Verdict.UNKNOWN
     finally:
         core.delete_node("small")
-        storage.delete_storage_class("quick")
+        storage.delete_collection_storage_class()
 
 
 def test_without_a_kubeconfig_the_clusters_checks_say_so_and_refuse_nothing(

@@ -26,6 +26,8 @@ _REFUSED_USER = ' is forbidden: User "'
 """Part of RBAC's message; an admission webhook may refuse an object with the same status and reason."""
 TIMEOUT_SECONDS = (5, 60)
 """Time-outs to connect, and to read the answer."""
+_NO_NAMESPACE = re.compile(r'namespaces "([^"]*)" not found')
+"""The API server's message about an object of a namespace that does not exist."""
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 """Names of objects, as the API server checks them (RFC 1123)."""
 T = TypeVar("T")
@@ -210,6 +212,11 @@ def _watch_errors(plural: str) -> Iterator[None]:
 def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
     reason, message = _reason_and_message(error)
     match error.status, reason:
+        case 404, "NotFound" if match := _NO_NAMESPACE.fullmatch(message):
+            name = match.group(1)
+            return errors.NotFound(
+                f"namespace {name}: does not exist; create it (kubectl create namespace {name}), or correct namespace"
+            )
         case 404, "NotFound":
             return errors.NotFound(f"{what}: is gone ({message})")
         case 404, _:  # the kind is missing; this says nothing about the object

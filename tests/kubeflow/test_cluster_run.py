@@ -1,0 +1,119 @@
+"""A run in the cluster from the command's point of view: the table of checks, a refusal, a submission, following it."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from typing import Any
+
+import pytest
+from kfp.dsl.base_component import BaseComponent
+from rich.console import Console
+
+from pipelines import dp_lstm
+from privatekube import errors
+from privatekube.kubeflow import cluster_run
+from privatekube.kubeflow.checks.all_checks import CHECKS
+from privatekube.kubeflow.cluster_file import ClusterFile
+from privatekube.kubeflow.step_components import StepComponents
+from privatekube.runs import run_arguments
+from privatekube.storage import uris
+from tests.e2e.conftest import ROOT
+from tests.kubeflow.servers.http_server import Call, Reply
+from tests.kubeflow.servers.pipelines import V2, Pipelines
+from tests.kubeflow.test_follow import put
+
+Project = tuple[StepComponents, BaseComponent]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return the components with images that are pinned by a digest, in a registry that nobody can reach."""
+    folder = tmp_path_factory.mktemp("project")
+    for step in dp_lstm.STEPS:
+        target = folder / "components" / step
+        target.mkdir(parents=True)
+        shutil.copy(ROOT / "components" / step / "component.yaml", target)
+        text = (target / "component.yaml").read_text()
+        image = f"image: 127.0.0.1:9/{step}@sha256:{'0' * 64}"
+        (target / "component.yaml").write_text(re.sub(r"image: \S+", image, text))
+    components = StepComponents.of_project(folder, dp_lstm.STEPS)
+    return components, dp_lstm.build(components.folders)
+
+
+@pytest.fixture(autouse=True)
+def without_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/dev/null")
+
+
+def start(pipelines: Pipelines, project: Project, **options: Any) -> tuple[int, str]:
+    components, pipeline = project
+    values = {"host": pipelines.url, "namespace": "my-team", "prefix": "s3://no-such-bucket/runs"}
+    written = io.StringIO()
+    chosen = {"check_only": False, "is_checked": False, "is_followed": False, **options}
+    status = cluster_run.start(
+        pipeline,
+        run_arguments.load(ROOT / "arguments.yaml"),
+        components,
+        ClusterFile.model_validate(values),
+        console=Console(file=written, width=500),
+        **chosen,
+    )
+    return status, written.getvalue()
+
+
+@pytest.fixture
+def no_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the buckets' server be one that refuses connections."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(uris, "ATTEMPTS", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_table_has_a_row_for_each_check_and_the_exit_status_of_the_first_failure(
+    pipelines: Pipelines, project: Project, no_bucket: None
+) -> None:
+    status, table = start(pipelines, project, check_only=True)
+    rows = [line.split("  ")[0].strip() for line in table.splitlines()[1:]]
+    assert rows == [check.name for check in CHECKS]
+    assert "failed" not in table
+    assert status == 0
+    assert re.search(r"arguments +ok +\d+ arguments fit the pipeline", table)
+    assert re.search(r"images +could not be checked +not from this machine: registry: 127\.0\.0\.1:9", table)
+    assert re.search(r"sign-in +ok +by none, version 2\.17\.0", table)
+    pipelines.broken = lambda _: Reply(503, {})
+    status, table = start(pipelines, project, check_only=True)
+    assert re.search(r"sign-in +failed +host: http://127\.0\.0\.1:\d+ answered 503; try again", table)
+    assert status == errors.Temporary.exit_status
+    assert not pipelines.runs
+
+
+def test_a_submission_is_refused_by_the_first_check_that_fails(pipelines: Pipelines, project: Project) -> None:
+    pipelines.namespaces = {"another"}
+    with pytest.raises(errors.InvalidInput, match=r"403 Forbidden \(User is not authorized in namespace my-team\)"):
+        start(pipelines, project, is_checked=True)
+    assert not pipelines.runs
+
+
+def test_a_submission_goes_to_the_bucket_of_the_file_and_is_followed_to_the_status_of_its_step(
+    pipelines: Pipelines, project: Project
+) -> None:
+    def broken(call: Call) -> Reply | None:
+        if call.path == f"{V2}/runs/run-0":
+            put(pipelines, "FAILED", allocate="FAILED")
+            pipelines.logs["dp-lstm-x-02"] = (
+                "error: budget: refused\nF1126 20:00:00.000001 1 main.go:1] x: exit status 3\n"
+            )
+        return None
+
+    pipelines.broken = broken
+    status, output = start(pipelines, project, is_followed=True)
+    assert status == errors.BudgetUnavailable.exit_status
+    assert re.match(rf"submitted: amazon epsilon 1 \S+: {pipelines.url}/#/runs/details/run-0\n", output)
+    assert output.splitlines()[-1] == "error: allocate: budget: refused"
+    assert pipelines.runs["run-0"]["runtime_config"]["parameters"]["prefix"] == "s3://no-such-bucket/runs"
