@@ -258,9 +258,11 @@ class StoreBusy(Temporary):
 
 EXTRAS = {
     "cryptography": "scheduling",
+    "boto3": "s3",
+    "botocore": "s3",
     "docker": "images",
     "dp_accounting": "accounting",
-    "gcsfs": "gcs",
+    "google": "gcs",
     "h5py": "data",
     "kfp": "pipeline",
     "kubernetes": "cluster",
@@ -272,7 +274,6 @@ EXTRAS = {
     "pyarrow": "tables",
     "pythonjsonlogger": "controller",
     "requests": "images",
-    "s3fs": "s3",
     "scipy": "accounting",
     "tokenizers": "tables",
     "torch": "training",

@@ -20,7 +20,7 @@ from privatekube.scheduling import ordering
 from tests import test_doctests
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ["dp_accounting", "fsspec", "h5py", "kfp", "kubernetes", "numpy", "opendp", "scipy", "torch"]
+HEAVY = ["dp_accounting", "boto3", "h5py", "kfp", "kubernetes", "numpy", "opendp", "scipy", "torch"]
 NAMES = [name for name in privatekube.__all__ if name != "__version__"]
 
 

@@ -1,24 +1,22 @@
 """Read and write files by URI: plain paths and file://, gs://, s3://.
 
-Remote stores are reached through fsspec, which imports their drivers when they are used; local files through
-`local_files`. Errors of a store are translated by `remote_errors`.
+Buckets are reached through `buckets`, local files through `local_files`. What fails for the moment is repeated here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import filecmp
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-import fsspec
+from typing import TypeVar
 
 from privatekube import errors, retries
-from privatekube.storage import local_files, private_files, remote_errors
+from privatekube.storage import buckets, local_files, private_files
 
 FILE = "file://"
 REMOTE = ("gs://", "s3://")
@@ -28,7 +26,7 @@ TIMEOUT_SECONDS = 20.0
 BACK_OFF = retries.BackOff(first_seconds=0.5, longest_seconds=4.0)
 _WITHOUT_SLASHES = re.compile(r"(?:file|gs|s3):(?!//)")
 """A misspelt URI, which would otherwise name a folder of this machine."""
-_SILENT = logging.NullHandler()
+_COPY_BYTES = 8 << 20
 
 T = TypeVar("T")
 
@@ -100,8 +98,7 @@ def read_bytes(uri: str) -> bytes:
     """
     place = absolute(uri)
     if place.startswith(REMOTE):
-        content: bytes = _remote(place, lambda files: files.cat_file(place))
-        return content
+        return _repeated(lambda: buckets.read(buckets.parse(place)))
     try:
         return Path(place).read_bytes()
     except OSError as error:
@@ -121,9 +118,8 @@ def write_bytes(uri: str, data: bytes, *, overwrite: bool = False) -> None:
     if not place.startswith(REMOTE):
         local_files.write(place, data, overwrite=overwrite)
         return
-    if not overwrite and exists(place):
-        raise errors.AlreadyExists(f"file: {place} exists; choose another name")
-    _remote(place, lambda files: files.pipe_file(place, data))
+    remote, write = buckets.parse(place), buckets.replace if overwrite else buckets.create
+    _repeated(lambda: write(remote, data))
 
 
 def write_private(uri: str, data: bytes) -> None:
@@ -147,17 +143,50 @@ def publish(path: Path, uri: str) -> None:
     Raises:
         AlreadyExists: `uri` has other content.
     """
-    data = path.read_bytes()
+    place = absolute(uri)
     try:
-        write_bytes(uri, data)
+        if place.startswith(REMOTE):
+            _repeated(lambda: buckets.create(buckets.parse(place), path))
+        else:
+            local_files.write(place, path.read_bytes())
     except errors.AlreadyExists as error:
-        if read_bytes(uri) != data:
+        if not _has_content(place, path):
             raise errors.AlreadyExists(f"file: {uri} has another result; publish to another prefix") from error
 
 
+def _has_content(place: str, path: Path) -> bool:
+    if not place.startswith(REMOTE):
+        return filecmp.cmp(place, path, shallow=False)
+    remote = buckets.parse(place)
+    if _repeated(lambda: buckets.size_of(remote)) != path.stat().st_size:
+        return False
+    with tempfile.NamedTemporaryFile() as file:
+        copy = Path(file.name)
+        _repeated(lambda: buckets.fetch(remote, copy))
+        return filecmp.cmp(copy, path, shallow=False)
+
+
 def copy_to(uri: str, path: Path) -> None:
-    """Fetch `uri` into a local file that its owner alone can read."""
-    private_files.write(path, read_bytes(uri))
+    """Fetch `uri` into a local file that its owner alone can read, in place of one that is there; a part at a time."""
+    place = absolute(uri)
+    partial = path.with_name(f".{path.name}.part")
+    private_files.create(partial)
+    try:
+        if place.startswith(REMOTE):
+            _repeated(lambda: buckets.fetch(buckets.parse(place), partial))
+        else:
+            _copy_local(Path(place), partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _copy_local(source: Path, target: Path) -> None:
+    try:
+        with source.open("rb") as content, target.open("wb") as file:
+            shutil.copyfileobj(content, file, _COPY_BYTES)
+    except OSError as error:
+        raise local_files.translation(error, source) from error
 
 
 @contextlib.contextmanager
@@ -175,7 +204,7 @@ def local_copy(uri: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "copy"
-        _remote(place, lambda files: files.get_file(place, str(path)))
+        copy_to(place, path)
         yield path
 
 
@@ -183,7 +212,8 @@ def exists(uri: str) -> bool:
     """Whether there is a file or a folder."""
     place = absolute(uri)
     if place.startswith(REMOTE):
-        return bool(_remote(place, lambda files: files.exists(place)))
+        remote = buckets.parse(place)
+        return _repeated(lambda: buckets.size_of(remote) is not None or buckets.list_folder(remote)[1])
     return Path(place).exists()
 
 
@@ -195,15 +225,23 @@ def list_files(uri: str) -> list[str]:
     """
     place = absolute(uri)
     if place.startswith(REMOTE):
-        scheme = place.partition("://")[0]
-        listed = _remote(place, lambda files: files.ls(place, detail=True))
-        return sorted(f"{scheme}://{entry['name']}" for entry in listed if entry["type"] == "file")
+        return _remote_files(place)
     if Path(place).is_file():
         return [place]
     try:
         return sorted(str(path) for path in Path(place).iterdir() if path.is_file())
     except OSError as error:
         raise local_files.translation(error, place) from error
+
+
+def _remote_files(place: str) -> list[str]:
+    remote = buckets.parse(place)
+    if _repeated(lambda: buckets.size_of(remote)) is not None:
+        return [place]
+    files, is_folder = _repeated(lambda: buckets.list_folder(remote))
+    if not is_folder:
+        raise errors.NotFound(f"file: {place} does not exist; check the name")
+    return sorted(map(str, files))
 
 
 def require_writable(prefix: str) -> None:
@@ -213,25 +251,13 @@ def require_writable(prefix: str) -> None:
         InvalidInput: they cannot be written.
     """
     probe = join(absolute(prefix), f".writable-{secrets.token_hex(6)}")
-    write_bytes(probe, b"")
+    write_bytes(probe, b"", overwrite=True)
     if probe.startswith(REMOTE):
-        _remote(probe, lambda files: files.rm_file(probe))
+        _repeated(lambda: buckets.remove(buckets.parse(probe)))
     else:
         Path(probe).unlink(missing_ok=True)
 
 
-def _remote(place: str, action: Callable[[Any], T]) -> T:
-    """Do something on a remote store; repeat it a few times if the store does not answer."""
-    return retries.call(
-        lambda: _attempt(place, action), attempts=ATTEMPTS, timeout_seconds=TIMEOUT_SECONDS, back_off=BACK_OFF
-    )
-
-
-def _attempt(place: str, action: Callable[[Any], T]) -> T:
-    scheme = place.partition("://")[0]
-    # without a handler, Python would print the traceback of each failed request that a driver logs
-    logging.getLogger(remote_errors.DRIVERS[scheme]).addHandler(_SILENT)
-    try:
-        return action(fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False))
-    except Exception as error:
-        raise remote_errors.translation(error, place) from error
+def _repeated(action: Callable[[], T]) -> T:
+    """Do something with a bucket; repeat it a few times if the store does not answer."""
+    return retries.call(action, attempts=ATTEMPTS, timeout_seconds=TIMEOUT_SECONDS, back_off=BACK_OFF)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROL_PLANE = {"client", "controller", "forecast", "kubeflow", "reconcile", "resources", "scheduling", "store"}
-HEAVY = {"fsspec", "h5py", "kfp", "kubernetes", "numpy", "opendp", "scipy", "sqlite3", "torch"}
+HEAVY = {"boto3", "h5py", "kfp", "kubernetes", "numpy", "opendp", "scipy", "sqlite3", "torch"}
 PROGRAM = """
 import contextlib, json, runpy, sys
 sys.argv = ["build_components.py", *sys.argv[1:]]

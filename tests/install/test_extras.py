@@ -23,7 +23,7 @@ Path("s.yaml").write_text(
     "features: {age: {type: integer, range: [0, 120]}}}"
 )
 """
-DRIVERS = "import fsspec; fsspec.get_filesystem_class({!r})"
+DRIVER = "import privatekube.storage.{}_bucket"
 TRAINING = "import components.dp_train.__main__, components.dp_evaluate.__main__, opacus"
 
 ENOUGH = {
@@ -35,8 +35,8 @@ ENOUGH = {
     "privacy": [("python", "-c", NOISE)],
     "data": [("python", "-c", BLOCK_FILE)],
     "tables": [("python", "-c", TABLE), ("privatekube", "blocks", "create", "--source", "t.csv", "--schema", "s.yaml")],
-    "gcs": [("python", "-c", DRIVERS.format("gs"))],
-    "s3": [("python", "-c", DRIVERS.format("s3"))],
+    "gcs": [("python", "-c", DRIVER.format("google"))],
+    "s3": [("python", "-c", DRIVER.format("amazon"))],
     "control": [
         ("python", "-m", f"components.{step}", "--help")
         for step in ("allocate", "download", "consume", "upload", "release")

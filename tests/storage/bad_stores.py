@@ -1,4 +1,4 @@
-"""Object stores that answer as Google Cloud Storage does in a bad moment; `STORAGE_EMULATOR_HOST` leads to them."""
+"""Object stores that answer as Google Cloud Storage and S3 do in a bad moment; `bucket.variables` lead to them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ class Refusal:
     reason: str
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    """Gives `refusal` as the answer to all requests after `n_deletions` that were served."""
+class BadStore(http.server.ThreadingHTTPServer):
+    """Gives `refusal` as the answer to all requests after `n_deletions` that were served, and notes them."""
 
     def __init__(self, refusal: Refusal, n_deletions: int) -> None:
         self.refusal, self.deletions_left = refusal, n_deletions
         self.requests: list[str] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.server_port}"
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: BadStore
 
     def _do(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -41,7 +46,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not self.server.deletions_left:
             refusal = self.server.refusal
             fault = {"message": refusal.message, "reason": refusal.reason}
-            self._answer(refusal.status, {"error": {"code": refusal.status, **fault, "errors": [fault]}})
+            self._answer(refusal.status, {"error": {"code": refusal.status, **fault, "errors": [fault]}}, refusal)
         elif self.command == "DELETE":
             self.server.deletions_left -= 1
             self._answer(204, None)
@@ -55,10 +60,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_PATCH = _do  # noqa: N815 - names of http.server
 
-    def _answer(self, status: int, document: dict[str, Any] | None) -> None:
+    def _answer(self, status: int, document: dict[str, Any] | None, refusal: Refusal | None = None) -> None:
         data = b"" if document is None else json.dumps(document).encode()
+        is_xml = refusal is not None and "AWS4" in (self.headers.get("Authorization") or "")
+        if refusal is not None and is_xml:
+            data = f"<Error><Code>{refusal.reason}</Code><Message>{refusal.message}</Message></Error>".encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "application/xml" if is_xml else "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
@@ -69,18 +77,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(refusal: Refusal, *, n_deletions: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """Yield the address of a store and the requests that it got.
+def serving(refusal: Refusal, *, n_deletions: int = 0) -> Iterator[BadStore]:
+    """Yield a store.
 
     Args:
-        refusal: the answer to every request.
+        refusal: the answer to every request: XML to one that is signed as for S3, else JSON.
         n_deletions: how many deletions are served before: a probe of whether a folder is writable ends with one.
     """
-    server = _Server(refusal, n_deletions)
+    server = BadStore(refusal, n_deletions)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", server.requests
+        yield server
     finally:
         server.shutdown()
         server.server_close()
