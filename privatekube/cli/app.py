@@ -238,17 +238,19 @@ def ledger(
 @app.command()
 def verify_card(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The published privacy-card.json.")],
-    model: Annotated[Path | None, typer.Option(help="The published model. Default: model.pt beside FILE.")] = None,
+    released: Annotated[
+        Path | None, typer.Option(help="A published file, if it is elsewhere. Default: all files beside FILE.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="The published page. Default: privacy-card.md beside FILE.")] = None,
     public_key: Annotated[
         Path | None, typer.Option(help="File with the public key of the store. Default: that of the store.")
     ] = None,
 ) -> None:
-    """Check a privacy card: its signature, its page, the model's digest and, where a store is reachable, the ledger."""
+    """Check a privacy card: its signature, its page, the files' digests and, where a store is reachable, the ledger."""
     from privatekube.cli import verify_card as verification  # noqa: PLC0415 - see the module's docstring
 
-    page, model = page or file.with_name("privacy-card.md"), model or file.with_name("model.pt")
-    checks = list(verification.verify(file, page=page, model=model, public_key=public_key))
+    page = page or file.with_name("privacy-card.md")
+    checks = list(verification.verify(file, page=page, released=released, public_key=public_key))
     for check in checks:
         typer.echo(f"{check.name}: {check.result}")
     if not all(check.is_passed for check in checks):

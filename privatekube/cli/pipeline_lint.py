@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from privatekube.cli import console, output
-from privatekube.lint import flattening, package, roles, rules
+from privatekube.lint import reading, roles, rules
 from privatekube.resources import summary
 
 FOUND = 1
@@ -26,7 +26,7 @@ def lint(
 
     docs/lint.md explains each rule. Exit status: 0 nothing found, 1 a rule is broken, 2 the file cannot be read.
     """
-    pipeline = roles.read(flattening.flatten(package.read(file)))
+    pipeline = reading.read(file)
     findings = rules.check(pipeline)
     if output_format is output.Format.TABLE:
         for line in _lines(pipeline, findings):

@@ -15,13 +15,13 @@ from privatekube.steps.privacy_card import PrivacyCard
 from privatekube.storage import uris
 
 
-def verify(file: Path, *, page: Path, model: Path, public_key: Path | None) -> Iterator[Check]:
+def verify(file: Path, *, page: Path, released: Path | None, public_key: Path | None) -> Iterator[Check]:
     """Yield the outcome of each check; a file that is not a card as it was published is the only one.
 
     Args:
         file: the card.
         page: the page that was published beside it.
-        model: the published model.
+        released: a published file that is elsewhere; None for all files beside the card.
         public_key: file with the public key of the store; None for that of the store that is connected to.
 
     Raises:
@@ -43,7 +43,11 @@ def verify(file: Path, *, page: Path, model: Path, public_key: Path | None) -> I
         ledger = card_verification.check_ledger(card, entries)
     yield card_verification.check_signature(card, given_key or stored_key)
     yield card_verification.check_page(card, page)
-    yield card_verification.check_model(card, model)
+    yield (
+        card_verification.check_files(card, file.parent)
+        if released is None
+        else card_verification.check_file(card, released)
+    )
     yield card_verification.check_releases(card)
     yield _check_epsilon(card)
     yield ledger

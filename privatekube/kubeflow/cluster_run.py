@@ -78,6 +78,7 @@ def start(
         console: where to print.
 
     Raises:
+        InvalidInput: the pipeline breaks a rule of docs/lint.md.
         PrivateKubeError: the first check that fails; or the run cannot be submitted.
     """
     components.require_images(pushed=True)
@@ -85,6 +86,7 @@ def start(
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         submit.compile_to(pipeline, package)
+        submit.require_promise(package)
         subject = Subject.of(cluster, run, parameters, components, package, context=_context())
         if check_only:
             return check.show(CHECKS, subject, console)

@@ -16,7 +16,7 @@ from privatekube.steps import card_markdown, privacy_card
 from privatekube.steps.privacy_card import PrivacyCard
 from privatekube.storage import local_files
 
-MODEL, PAGE, RECEIPT = "model.pt", "privacy-card.md", "receipt.json"
+PAGE, RECEIPT = "privacy-card.md", "receipt.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +74,31 @@ def check_page(card: PrivacyCard, page: Path) -> Check:
     return Check("page", f"{page} says what the card says")
 
 
-def check_model(card: PrivacyCard, model: Path) -> Check:
-    """Check that a file is the model that the card names."""
-    expected = card.run.files.get(MODEL)
+def check_files(card: PrivacyCard, folder: Path) -> Check:
+    """Check that the folder has each file that the card names, as it was published."""
+    names = list(card.run.files)
+    for name in names:
+        if Path(name).name != name:
+            return Check("files", f"the card names {name!r}, which is not a file's name", is_passed=False)
+        fault = _difference(folder / name, {card.run.files[name]})
+        if fault is not None:
+            return Check("files", fault, is_passed=False)
+    return Check("files", f"{', '.join(names)} are as the card names them")
+
+
+def check_file(card: PrivacyCard, path: Path) -> Check:
+    """Check that a file, whatever it is called now, is one that the card names."""
+    fault = _difference(path, set(card.run.files.values()))
+    return Check("files", fault or f"{path} is one that the card names", is_passed=fault is None)
+
+
+def _difference(path: Path, expected: set[str]) -> str | None:
+    """Return how a file differs from what the card names; None if it does not."""
     try:
-        digest = privacy_card.file_digest(model)
+        digest = privacy_card.file_digest(path)
     except errors.PrivateKubeError as error:
-        return Check("model", str(error), is_passed=False)
-    if digest != expected:
-        return Check("model", f"{model} has digest {digest}, the card names {expected}", is_passed=False)
-    return Check("model", f"{model} is the one that the card names")
+        return str(error)
+    return None if digest in expected else f"{path} has digest {digest}, the card names {', '.join(sorted(expected))}"
 
 
 def check_releases(card: PrivacyCard) -> Check:

@@ -94,7 +94,7 @@ def published(tmp_path: Path) -> Published:
 
 def test_a_card_as_it_was_published_passes_every_check(published: Published) -> None:
     lines = published.verify().splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["signature", "page", "model", "releases", "epsilon", "ledger"]
+    assert [line.partition(":")[0] for line in lines] == ["signature", "page", "files", "releases", "epsilon", "ledger"]
     assert "valid, by ed25519:" in lines[0]
     assert "cost epsilon 0.4 at delta 1e-09" in lines[4]
     assert "2 blocks" in lines[5]
@@ -139,6 +139,14 @@ def test_a_card_that_someone_else_signed_again_is_noticed(published: Published) 
     assert "not by ed25519:" in published.verify(status=1)
 
 
+def test_a_card_that_names_a_file_elsewhere_reads_no_other_file(published: Published) -> None:
+    card = privacy_card.decode(published.card.read_bytes())
+    files = {**card.run.files, "/dev/zero": f"sha256:{0:064}"}
+    forged = card.model_copy(update={"run": card.run.model_copy(update={"files": files})})
+    published.card.write_bytes(forged.encode())
+    assert "files: the card names '/dev/zero', which is not a file's name" in published.verify(status=1)
+
+
 def test_a_card_of_another_claim_is_noticed_though_its_statement_was_signed(published: Published) -> None:
     card = privacy_card.decode(published.card.read_bytes())
     other = card.model_copy(update={"run": card.run.model_copy(update={"purpose": "another"})})
@@ -148,7 +156,7 @@ def test_a_card_of_another_claim_is_noticed_though_its_statement_was_signed(publ
 
 def test_a_changed_byte_of_the_model_is_noticed(published: Published) -> None:
     published.model.write_bytes(b"weighty")
-    assert "model: " in published.verify(status=1)
+    assert "files: " in published.verify(status=1)
     assert "the card names sha256:" in published.verify(status=1)
     published.model.unlink()
     assert "does not exist" in published.verify(status=1)
@@ -216,9 +224,9 @@ def test_a_lower_epsilon_than_the_registered_mechanisms_cost_is_noticed_though_t
     assert "epsilon: the registered mechanisms cost epsilon 0.4 at delta 1e-09, the card says 0.3" in output
 
 
-def test_the_model_may_be_elsewhere(published: Published) -> None:
+def test_a_file_may_be_elsewhere(published: Published) -> None:
     moved = published.model.rename(published.folder / "moved.pt")
-    published.verify("--model", str(moved))
+    published.verify("--released", str(moved))
 
 
 def test_a_changed_ledger_is_noticed(published: Published) -> None:

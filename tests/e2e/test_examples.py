@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from privatekube import config, errors
+from privatekube.kubeflow import submit
+from privatekube.kubeflow.one_step import OneStep
+from privatekube.lint import reading, rules
+from privatekube.lint.roles import Role
+from privatekube.steps import component_file
 from tests.e2e.conftest import ROOT, Laptop
 
 EXAMPLES = ROOT / "examples"
@@ -31,12 +38,16 @@ def run_readme(laptop: Laptop, name: str) -> str:
 
 def receipt(laptop: Laptop) -> dict[str, Any]:
     """Return the receipt, after checking that what it says is what the blocks have committed."""
-    document: dict[str, Any] = json.loads((laptop.folder / "receipt.json").read_text())
+    document: dict[str, Any] = json.loads(published(laptop, "receipt.json"))
     blocks = laptop.blocks()
     assert list(document["committed"]) == list(blocks)
     for block_id, amount in document["committed"].items():
         assert list(blocks[block_id]["status"]["committedBudgetMap"].values()) == [amount]
     return document
+
+
+def published(laptop: Laptop, name: str) -> str:
+    return (laptop.folder / "out" / "latest" / name).read_text()
 
 
 def numbers(written: str) -> list[float]:
@@ -50,30 +61,56 @@ def test_a_regression_with_opacus_is_nearly_as_good_as_one_without_privacy(lapto
     assert private > exact - 0.05
     paid = receipt(laptop)
     assert paid["epsilon"] <= 1
-    assert [spend["step"] for spend in paid["spends"]] == ["rows", "train"]
-    weights = json.loads((laptop.folder / "model.json").read_text())
-    assert np.shape(weights["weight"]) == (2, 12)
+    assert [spend["step"] for spend in paid["spends"]] == ["train"]
+    assert np.shape(json.loads(published(laptop, "model.json"))["weight"]) == (2, 12)
     assert len((laptop.folder / "customers.csv").read_text().splitlines()) > 30_000
 
 
 @pytest.mark.slow
 def test_statistics_with_opendp_are_published_as_paid_for(laptop: Laptop) -> None:
-    written = run_readme(laptop, "statistics_opendp")
-    assert written.count("visits, ") == 4
+    assert run_readme(laptop, "statistics_opendp").count("visits, ") == 4
+    visits = json.loads(published(laptop, "visits.json"))
     paid = receipt(laptop)
     assert [spend["step"] for spend in paid["spends"]] == ["visits", "nights"]
     assert paid["epsilon"] == pytest.approx(1.0, rel=1e-3)
-    statistics = json.loads((laptop.folder / "statistics.json").read_text())
-    assert all(abs(np.array(list(statistics["visits"].values())) - [7475, 6407, 2762, 1847]) < 300)
+    assert all(abs(np.array(list(visits.values())) - [7475, 6407, 2762, 1847]) < 300)
+    assert list(json.loads(published(laptop, "nights.json"))) == list(visits)
 
 
 @pytest.mark.slow
 def test_a_search_pays_once_for_all_of_its_trials(laptop: Laptop) -> None:
-    (accuracy,) = numbers(run_readme(laptop, "search"))[-1:]
+    accuracy, _ = numbers(run_readme(laptop, "search"))[-2:]
     assert accuracy > 0.6
     paid = receipt(laptop)
     assert paid["epsilon"] <= 2
-    assert [spend["step"] for spend in paid["spends"]] == ["rows", "search"]
-    assert paid["spends"][1]["event"]["type"] == "repeat_and_select"
-    published = json.loads((laptop.folder / "model.json").read_text())
-    assert set(published) == {"settings", "correct", "weights"}
+    (spend,) = paid["spends"]
+    assert (spend["step"], spend["event"]["type"]) == ("search", "repeat_and_select")
+    assert set(json.loads(published(laptop, "model.json"))) == {"settings", "correct", "weights"}
+
+
+@pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tabular_opacus", "statistics_opendp", "search"])
+def test_the_pipeline_keeps_its_promise_but_for_images_that_are_not_built(name: str, tmp_path: Path) -> None:
+    (own,) = [path.parent for path in (EXAMPLES / name).glob("*/component.yaml")]
+    assert component_file.is_current(own)
+    outputs = interface_outputs(own)
+    step = OneStep(project=ROOT, own=own, published={output: f"{output}.json" for output in outputs})
+    submit.compile_to(step.build(in_images=True), tmp_path / "package.yaml")
+    pipeline = reading.read(tmp_path / "package.yaml")
+    assert {finding.rule for finding in rules.check(pipeline)} <= {"mutable-image"}
+    assert [found.name for found in pipeline.steps(Role.DRAWS_NOISE)] == [own.name.replace("_", "-")]
+
+
+def interface_outputs(own: Path) -> list[str]:
+    names = [output["name"] for output in config.read_mapping(own / "component.yaml")["outputs"]]
+    return [name for name in names if not name.startswith("spend")]
+
+
+def test_a_pipeline_with_one_step_names_an_output_that_is_not_there_and_a_missing_spend(tmp_path: Path) -> None:
+    own = EXAMPLES / "tabular_opacus" / "train_regression"
+    with pytest.raises(errors.InvalidInput, match="published: 'weights' is not an output of train_regression"):
+        OneStep(project=ROOT, own=own, published={"weights": "model.json"})
+    (tmp_path / "component.yaml").write_text("outputs: [{name: counts, type: Artifact}]")
+    with pytest.raises(errors.InvalidInput, match="has no output spend"):
+        OneStep(project=ROOT, own=tmp_path, published={"counts": "counts.json"})

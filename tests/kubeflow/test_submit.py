@@ -1,12 +1,18 @@
 """The command that submits: which file selects the cluster, and what is checked before anything is sent."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
+from kfp import dsl
+from rich.console import Console
 
+from privatekube import errors
+from privatekube.kubeflow import cluster_run, loading
+from privatekube.kubeflow.cluster_file import ClusterFile
+from privatekube.kubeflow.step_components import StepComponents
+from privatekube.runs.run_arguments import RunArguments
 from tests.e2e.conftest import ROOT, Laptop
 
 
@@ -21,3 +27,29 @@ def test_compiling_alone_needs_neither_cluster_nor_blocks(tmp_path: Path) -> Non
     options = ("--arguments", str(ROOT / "arguments.yaml"), "--compile-only", "p.yaml")
     Laptop(tmp_path).run("run_pipeline.py", *options)
     assert next(yaml.safe_load_all((tmp_path / "p.yaml").read_text()))["pipelineInfo"]["name"] == "dp-lstm"
+
+
+def test_a_pipeline_that_breaks_its_promise_is_not_submitted(tmp_path: Path) -> None:
+    folder = tmp_path / "claim"
+    folder.mkdir()
+    (folder / "component.yaml").write_text(
+        f"name: claim\noutputs: [{{name: grant, type: Artifact}}]\nimplementation: {{container: {{"
+        f"image: 'host/claim@sha256:{0:064}', command: [python3, -m, claim], args: [--grant, {{outputPath: grant}}]}}}}"
+    )
+    claim = loading.load(folder)
+
+    @dsl.pipeline  # type: ignore[untyped-decorator]  # kfp has no types
+    def cached() -> None:
+        claim()
+
+    with pytest.raises(errors.InvalidInput, match=r"^pipeline: claim: claims, but is cached; .*lint.md#cached-step\)$"):
+        cluster_run.start(
+            cached,
+            RunArguments(prefix="gs://bucket/runs"),
+            StepComponents(tmp_path, {"claim": folder}),
+            ClusterFile.model_validate({"host": "http://127.0.0.1:9"}),
+            check_only=False,
+            is_checked=False,
+            is_followed=False,
+            console=Console(),
+        )

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from privatekube import errors
-from privatekube.lint import package
+from privatekube.lint import package, reading
 
 ARGO = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}\n"
 FAULTS = {
@@ -48,6 +48,12 @@ def test_a_missing_file_and_a_compressed_one_are_a_line(tmp_path: Path) -> None:
     (tmp_path / "pipeline.zip").write_bytes(b"PK\x03\x04\xff\xfe")
     with pytest.raises(errors.InvalidInput, match="is not UTF-8 text"):
         package.read(tmp_path / "pipeline.zip")
+
+
+def test_a_pipeline_without_a_step_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("{root: {dag: {tasks: {}}}, schemaVersion: 2.1.0, deploymentSpec: {}}")
+    with pytest.raises(errors.InvalidInput, match=r"pipeline\.yaml: has no step, so there is nothing to check"):
+        reading.read(tmp_path / "pipeline.yaml")
 
 
 def test_json_and_a_second_document_are_read(shipped: dict[str, Any], tmp_path: Path) -> None:
