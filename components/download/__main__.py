@@ -10,7 +10,7 @@ from privatekube.client import connect
 from privatekube.data import any_block, columns
 from privatekube.data.metadata import Block, Metadata
 from privatekube.steps import arguments, documents, interface, opened_blocks, public_log
-from privatekube.storage import private_files, uris
+from privatekube.storage import private_files, transfers
 from privatekube.training.settings import TrainingSettings
 
 
@@ -28,9 +28,9 @@ def download(*, grant: interface.Artifact, workspace: interface.Workspace, block
     granted = documents.read(documents.Grant, grant)
     with tempfile.TemporaryDirectory(dir=workspace) as scratch:
         fetched = [opened_blocks.path(Path(scratch), number) for number in range(len(granted.blocks))]
+        files = [(block.uri, path) for block, path in zip(granted.blocks, fetched, strict=True)]
         declared = []
-        for number, (block, path) in enumerate(zip(granted.blocks, fetched, strict=True)):
-            uris.copy_to(block.uri, path)
+        for number, (block, path) in enumerate(zip(granted.blocks, transfers.fetch_each(files), strict=True)):
             declared.append(opened_blocks.declared(any_block.read_block(path, digest=block.digest)))
             public_log.say("fetched", done=number + 1, total=len(granted.blocks))
         opened_blocks.require_granted(declared, granted.unit)

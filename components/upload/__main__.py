@@ -21,7 +21,7 @@ from privatekube.steps import (
     privacy_card,
     public_log,
 )
-from privatekube.storage import local_files, uris
+from privatekube.storage import local_files, transfers, uris
 
 OWN_FILES = (card_verification.RECEIPT, privacy_card.FILE, card_verification.PAGE)
 """What every run publishes besides what it released."""
@@ -71,8 +71,7 @@ def upload(
         local_files.write(document, card.encode())
         local_files.write(page, card_markdown.render(card).encode())
         others = {privacy_card.FILE: document, card_verification.PAGE: page}
-        for name, path in {**files, **others, card_verification.RECEIPT: receipt}.items():  # its receipt is the last
-            uris.publish(path, uris.join(folder, name))
+        transfers.publish_folder({**results, **others}, folder, last=card_verification.RECEIPT)
     local_files.write(location, folder.encode(), overwrite=True)
     public_log.say("published", location=folder)
 

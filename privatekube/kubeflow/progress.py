@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from privatekube.kubeflow.subprocess_steps import Observer
+from privatekube.kubeflow.time_left import TimeLeft
 
 MARKS = {"waiting": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", "red")}
 
@@ -29,6 +31,7 @@ class RunView:
         self._console = console
         self._states = dict.fromkeys(steps, "waiting")
         self._lines: dict[str, str] = {}
+        self._time_left: dict[str, TimeLeft] = {}
         self._spinner = Spinner("dots")
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=8, transient=False)
         self.observer = Observer(on_start=self._on_start, on_line=self._on_line, on_end=self._on_end)
@@ -48,9 +51,10 @@ class RunView:
         self._states[step] = "running"
 
     def _on_line(self, step: str, line: str) -> None:
-        self._lines[step] = line
+        time_left = self._time_left.setdefault(step, TimeLeft()).after(line, now=time.monotonic())
+        self._lines[step] = f"{line}, {time_left}" if time_left else line
         if not self._console.is_terminal:
-            self._console.print(f"{step}: {line}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(f"{step}: {self._lines[step]}", markup=False, highlight=False, soft_wrap=True)
 
     def _on_end(self, step: str, exit_status: int) -> None:
         self._states[step] = "failed" if exit_status else "done"

@@ -142,8 +142,13 @@ def publish(path: Path, uri: str) -> None:
 
     Raises:
         AlreadyExists: `uri` has other content.
+        NotFound, InvalidInput: the local file cannot be read.
     """
     place = absolute(uri)
+    try:
+        path.stat()
+    except OSError as error:
+        raise local_files.translation(error, path) from error
     try:
         if place.startswith(REMOTE):
             _repeated(lambda: buckets.create(buckets.parse(place), path))

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from pipelines import dp_lstm
-from privatekube.kubeflow import container_steps, progress
+from privatekube.kubeflow import container_steps, progress, time_left
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.subprocess_steps import Steps
 
@@ -133,6 +134,24 @@ def test_a_step_that_is_not_listed_is_appended_even_if_it_writes_nothing(termina
         steps = Steps(StepComponents.of_project(ROOT, ["allocate"]), view.observer)
         view.observer.on_start(steps.components.step_of(["python3", "-m", "other", "0"]))
     assert list(last_frame(terminal.screen())) == ["allocate", "other"]
+
+
+def test_a_step_that_counts_shows_how_long_it_will_still_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, clock = io.StringIO(), iter([0.0, 5.0, 50.0, 60.0, 61.0])
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    with progress.RunView(Console(file=written), ["download"]) as view:
+        for done in (1, 2, 9, 10):
+            view.observer.on_line("download", f"fetched block {done} of 10")
+        view.observer.on_line("download", "opened the data")
+    assert [line.partition("of 10")[2] for line in written.getvalue().splitlines()] == [
+        *("", ", about 40 s left", ", about 6 s left", "", ""),
+    ]
+
+
+@pytest.mark.parametrize("lines", [("fetched block 1 of 3",), ("step 5 of 9", "step 1 of 9"), ("1 of 9", "2 of 8")])
+def test_nothing_is_said_about_the_time_left_before_two_counts_of_the_same(lines: tuple[str, ...]) -> None:
+    estimate = time_left.TimeLeft()
+    assert [estimate.after(line, now=10.0 * number) for number, line in enumerate(lines)] == [""] * len(lines)
 
 
 def test_without_a_terminal_each_line_is_printed_with_its_step() -> None:
