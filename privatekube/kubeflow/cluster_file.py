@@ -43,7 +43,7 @@ class ClusterFile(Settings):
         service_account: Kubernetes service account of the runs' pods; None for the one of the installation.
         experiment: experiment of the runs.
         repo: registry and prefix of the component images.
-        data: gs:// or s3:// prefix of the blocks' data.
+        data: gs:// or s3:// prefix that all blocks of a run must have their data below; None for any.
         prefix: gs:// or s3:// prefix where runs publish.
         pipeline_root: where Kubeflow keeps the artifacts of runs; None for where the installation does.
         sign_in: how to sign in.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from privatekube import errors, retries
+from privatekube import entrypoint, errors, retries
 from privatekube.kubeflow import pending_pods, pod_log, progress, run_tasks
 from privatekube.kubeflow.pipelines_api import Json, PipelinesApi
 from privatekube.kubeflow.pod_log import StepEnd
@@ -56,24 +56,35 @@ class Follower:
     def follow(self, console: Console) -> int:
         """Show the run until it ends and return its exit status: 0, or that of the first step that failed.
 
+        Ctrl-C ends the following, not the run.
+
         Raises:
             InvalidInput: the credentials are refused for good; the run goes on.
             Temporary: the API was unavailable for too long; the run goes on.
         """
+        try:
+            with progress.RunView(console, self.steps) as view:
+                run = self._watch(view)
+        except KeyboardInterrupt:
+            line = f"interrupted; run {self.run_id} goes on: --resume {self.run_id} follows it again"
+            console.print(line, highlight=False, soft_wrap=True)
+            return entrypoint.INTERRUPTED
+        return self._end(run, console)
+
+    def _watch(self, view: progress.RunView) -> Json:
+        """Show the run until it ends, and return it."""
         changed_at = self.clock()
         pauses = retries.Pauses(_BETWEEN_LOOKS)
-        with progress.RunView(console, self.steps) as view:
-            while True:
-                run = self._read()
-                if self._update(run, view):
-                    changed_at = self.clock()
-                    pauses.reset()
-                if run_tasks.is_over(run):
-                    break
-                if self.clock() - changed_at >= self.quiet_seconds:
-                    self._explain_quiet(view)
-                self.sleep(pauses.next_seconds())
-        return self._end(run, console)
+        while True:
+            run = self._read()
+            if self._update(run, view):
+                changed_at = self.clock()
+                pauses.reset()
+            if run_tasks.is_over(run):
+                return run
+            if self.clock() - changed_at >= self.quiet_seconds:
+                self._explain_quiet(view)
+            self.sleep(pauses.next_seconds())
 
     def _read(self) -> Json:
         try:

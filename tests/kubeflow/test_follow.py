@@ -104,6 +104,18 @@ def test_a_terminated_run_ends_with_its_state(pipelines: Pipelines) -> None:
     assert output.getvalue().splitlines()[-1] == "error: run run-0: CANCELED"
 
 
+def test_ctrl_c_ends_the_following_and_not_the_run(pipelines: Pipelines) -> None:
+    put(pipelines, "RUNNING", dp_train="RUNNING")
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    following, written, console = follower(pipelines, sleep=interrupted)
+    assert following.follow(console) == 130
+    assert written.getvalue() == "interrupted; run run-0 goes on: --resume run-0 follows it again\n"
+    assert all(call.method == "GET" for call in pipelines.calls)
+
+
 def test_an_outage_is_waited_for_and_a_refusal_says_that_the_run_goes_on(pipelines: Pipelines) -> None:
     put(pipelines, "SUCCEEDED")
     failures = [Reply(503, {}), Reply(503, {})]

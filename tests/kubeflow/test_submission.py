@@ -56,6 +56,16 @@ def test_a_submission_carries_pipeline_arguments_account_and_a_name_that_tells_i
     assert pipelines.experiments[0]["namespace"] == "my-team"
 
 
+def test_no_secret_is_in_what_is_sent_but_in_the_header(
+    pipelines: Pipelines, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBEFLOW_TOKEN", "sesame")
+    content = cluster(pipelines, sign_in={"kind": "token", "value": "env:KUBEFLOW_TOKEN"})
+    submission.submit(PipelinesApi.of(content), content, package, arguments())
+    assert {call.headers["authorization"] for call in pipelines.calls} == {"Bearer sesame"}
+    assert not any(b"sesame" in call.body or "sesame" in str(call.query) for call in pipelines.calls)
+
+
 def test_no_task_of_a_request_is_cached_also_inside_a_group(pipelines: Pipelines, package: Path) -> None:
     cached = package.with_name("cached.yaml")
     cached.write_text(package.read_text().replace("cachingOptions: {}", "cachingOptions: {enableCache: true}"))

@@ -67,11 +67,17 @@ def find(
     opened: list[Subject] = []
 
     def finding(
-        name: str, *, who: str = "admin", used: Package = package, account: str | None = None, **run: Any
+        name: str,
+        *,
+        who: str = "admin",
+        used: Package = package,
+        account: str | None = None,
+        place: str | None = None,
+        **run: Any,
     ) -> Finding:
         monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig(who)))
         stated = run_arguments.load(ROOT / "arguments.yaml").model_copy(update=run)
-        content = {"host": pipelines.url, "namespace": "my-team", "service_account": account}
+        content = {"host": pipelines.url, "namespace": "my-team", "service_account": account, "data": place}
         cluster = ClusterFile.model_validate(content)
         components = StepComponents.of_project(ROOT, dp_lstm.STEPS)
         subject = Subject(cluster, stated, stated.model_dump(), components, used)
@@ -162,6 +168,10 @@ def test_blocks_and_budget_are_those_of_the_cluster_under_its_policy(
     assert "a folder that no pod can read; create the blocks with --data-dir gs://" in failed(
         find("blocks"), errors.InvalidInput
     )
+    assert "is not below gs://b/blocks, which the pods' credentials are for" in failed(
+        find("data", place="gs://b/blocks"), errors.InvalidInput
+    )
+    assert find("data").verdict is Verdict.OK
     waits = failed(find("budget", epsilon=5.0), errors.DeadlineExceeded)
     assert waits.startswith("budget: would wait")
     assert "more requests have come" in waits

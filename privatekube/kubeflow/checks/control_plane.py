@@ -102,7 +102,7 @@ def blocks(subject: Subject) -> str:
         if block.spec.data_source.startswith(("file://", "/")):
             raise errors.InvalidInput(
                 f"block {block.id}: its data is at {block.spec.data_source}, a folder that no pod can read; create the "
-                "blocks with --data-dir gs://... or s3://..."
+                f"blocks with --data-dir {subject.cluster.data or 'gs://... or s3://...'}"
             )
     return f"{summary.number_of_blocks(len(matching))} of {run.dataset} in {run.namespace}"
 

@@ -23,12 +23,19 @@ def results(subject: Subject) -> str:
 
 
 def data(subject: Subject) -> str:
-    """Check that the data of a block that matches is there."""
-    source = run_demand.matching(subject.budgets, subject.run)[0].spec.data_source
+    """Check that the blocks' data is below `data` of client_secrets.yaml, if it states one, and is there."""
+    sources = [block.spec.data_source for block in run_demand.matching(subject.budgets, subject.run)]
+    place = subject.cluster.data
+    for source in sources if place else ():
+        if not source.startswith(f"{str(place).rstrip('/')}/"):
+            raise errors.InvalidInput(
+                f"data: {source} is not below {place}, which the pods' credentials are for; correct data in "
+                "client_secrets.yaml, or n_blocks and conditions in arguments.yaml"
+            )
     try:
-        is_there = uris.exists(source)
+        is_there = uris.exists(sources[0])
     except errors.PrivateKubeError as error:
         raise Unknown(f"not from this machine: {error}") from error
     if not is_there:
-        raise errors.CorruptData(f"data: {source} does not exist; write it again, or delete its block")
-    return f"{source} is there"
+        raise errors.CorruptData(f"data: {sources[0]} does not exist; write it again, or delete its block")
+    return f"{sources[0]} is there"
