@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ import typer
 
 import demo_blocks
 import privatekube
+import run_pipeline
+from privatekube.kubeflow import cluster_file
+from privatekube.kubeflow.sign_in import kinds
 from privatekube.scheduling import ordering
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +60,26 @@ def test_every_option_of_creating_blocks_is_explained() -> None:
     names = [name for option in options for name in option.opts]
     assert len(names) > 15
     assert [name for name in names if not re.search(rf"`{name}[` ]", text)] == []
+
+
+def test_every_option_of_running_and_every_way_to_sign_in_is_explained() -> None:
+    text = (ROOT / "docs" / "kubeflow.md").read_text()
+    names = [
+        name
+        for option in typer.main.get_command(run_pipeline.app).params
+        for name in (*option.opts, *option.secondary_opts)
+        if name != "--help"
+    ]
+    assert len(names) > 10
+    assert [name for name in names if not re.search(rf"`{name}[` ]", text)] == []
+    example = (ROOT / "client_secrets.example.yaml").read_text()
+    for model in typing.get_args(typing.get_args(kinds.SignIn)[0]):
+        (kind,) = typing.get_args(model.model_fields["kind"].annotation)
+        assert f"| `{kind}` |" in text
+        assert f"kind: {kind}\n" in example
+        assert [name for name in model.model_fields if f" {name}: " not in example and not name.endswith("_url")] == []
+    for name in cluster_file.ClusterFile.model_fields.keys() - {"folder"}:
+        assert f"{name}:" in example
 
 
 @pytest.mark.slow
