@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pydantic
 
-from privatekube import errors, validation
+from privatekube import validation
 from privatekube.client import connect, run_demand
-from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
 from privatekube.resources.requests import RegisterRequest
 from privatekube.runs import hook
@@ -51,7 +50,8 @@ def allocate(
         delta: delta that the whole run may cost.
         timeout_seconds: seconds to wait for the budget.
         settle_after_seconds: after how many seconds without activity of the run its claim is settled.
-        plan: what each step runs under DP, in YAML; `$name` in it is that setting, or that argument of the run.
+        plan: what each step runs under DP, or the budget to demand as it is, in YAML; `$name` in it is that setting or
+            argument.
         settings: of the pipeline, by name; the Grant records them for its steps.
         check: module of the image that declares the settings, and checks the run before its claim.
         organisation: who is responsible for the run, for the privacy card.
@@ -81,13 +81,10 @@ def allocate(
     )
     with connect.connect() as client:
         demand = run_demand.of_run(client, run, memory_bytes=step_memory, workspace=grant.parent)
-        if demand.plan is None:
-            raise errors.InvalidInput("plan: demands a budget without steps; name the mechanism of each step")
         name = connect.claim_name(run_id)
         claim_id = f"{namespace}/{name}"
         wanted = "all blocks" if n_blocks == run_demand.ALL else summary.number_of_blocks(int(n_blocks))
-        asked = EpsilonDelta(epsilon, delta)
-        public_log.say("claiming", demand=asked, blocks=wanted, claim=claim_id)
+        public_log.say("claiming", demand=demand.target, blocks=wanted, claim=claim_id)
         granted = client.allocate(
             namespace,
             name,
@@ -99,12 +96,12 @@ def allocate(
     document = documents.Grant(
         run_id=run_id,
         claim=claim_id,
-        epsilon=epsilon,
-        delta=delta,
+        epsilon=demand.target.epsilon,
+        delta=demand.target.delta,
         unit=demand.unit,
         max_contribution=demand.max_contribution,
         blocks=blocks,
-        plan=documents.GrantedPlan.of(demand.plan),
+        plan=documents.GrantedPlan(steps=()) if demand.plan is None else documents.GrantedPlan.of(demand.plan),
         settings=run.settings,
         declared=documents.Declarations.of(run),
     )

@@ -6,10 +6,19 @@ from collections.abc import Sequence
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.privacy import accounting, budget, budget_text, events, rounding
+from privatekube.privacy import budget_text
 from privatekube.resources import summary
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.wire import common
-from privatekube.steps import arguments, documents, granted_blocks, interface, paid_releases, public_log
+from privatekube.steps import (
+    arguments,
+    documents,
+    granted_blocks,
+    interface,
+    paid_releases,
+    public_log,
+    spent_budget,
+)
 
 
 def consume(
@@ -21,8 +30,10 @@ def consume(
     """Commit the Grant's budget on each of its blocks, or fail and leave the claim to the exit task.
 
     The releases that are registered with the claim must be those of the Grant's plan, and the Grant that of the claim.
+    The noise of each must be for the sensitivity that the plan states, of a unit as the blocks bound it.
     They compose as they ran: on disjoint parts of the units in parallel, all others in sequence. Together they must fit
-    the Grant in the accounting of the blocks. The whole Grant is committed: it was planned to be used in full.
+    the Grant in the accounting of the blocks; where it has no steps, their costs must add up to it at most. The whole
+    Grant is committed: it was planned to be used in full.
 
     Args:
         grant: from allocate.
@@ -30,15 +41,16 @@ def consume(
         receipt: what was committed (JSON).
     """
     granted, digest = documents.read(documents.Grant, grant), documents.digest(grant.read_bytes())
-    spends = _spends_of_run(granted, [documents.read(documents.Spend, path) for path in spend])
     with connect.connect() as client:
         claim = client.get_claim(granted.claim)
+        spends = _spends_of_run(granted, [documents.read(documents.Spend, path) for path in spend], claim)
         blocks = [client.get_block(block.id) for block in granted.blocks]
         paid_releases.require_known_inputs(claim, (digest,))
         paid_releases.require_grant_of_claim(granted, claim, blocks)
+        paid_releases.require_stated_sensitivities(granted)
         paid_releases.require_planned_releases(granted, claim.releases)
         paid_releases.require_registered(spends, claim.releases)
-        epsilon = _epsilon_within_grant(granted, spends)
+        epsilon = spent_budget.require_granted(granted, spends)
         committed = client.consume(granted.claim, mechanisms=[paid_releases.ledger_text(spend) for spend in spends])
         paid_releases.require_planned_releases(granted, client.get_claim(granted.claim).releases)  # none came between
     granted_blocks.require_all_committed(granted.blocks, committed)
@@ -57,57 +69,28 @@ def consume(
     public_log.say("committed", budget=shown, blocks=summary.number_of_blocks(len(committed)))
 
 
-def _spends_of_run(granted: documents.Grant, spends: Sequence[documents.Spend]) -> tuple[documents.Spend, ...]:
+def _spends_of_run(
+    granted: documents.Grant, spends: Sequence[documents.Spend], claim: PrivacyBudgetClaim
+) -> tuple[documents.Spend, ...]:
     """Return the spends in the order of the plan: one of each step, of this claim, on the units that the step runs on.
+
+    Without a plan, there must be one of each step that has registered, and their order is that of the names.
 
     Raises:
         BudgetExceeded: one is missing, of another claim, or ran on other units than planned.
     """
-    steps = [spend.step for spend in spends]
-    if sorted(steps) != sorted(granted.plan.names):
+    steps, names = [spend.step for spend in spends], granted.plan.names or paid_releases.released_steps(claim)
+    if sorted(steps) != sorted(names):
         raise errors.BudgetExceeded(
-            f"spends: are of {', '.join(steps)}, not of {', '.join(granted.plan.names)}; pass the spend of each step"
+            f"spends: are of {', '.join(steps)}, not of {', '.join(names)}; pass the spend of each step"
         )
     for spend in spends:
-        if spend.claim != granted.claim or granted.plan.step(spend.step).part != spend.part:
+        if spend.claim != granted.claim or granted.plan.part(spend.step) != spend.part:
             raise errors.BudgetExceeded(
                 f"spend of {spend.step}: ran on {spend.part!r} for claim {spend.claim}, the grant is for "
                 f"{granted.claim}; pass the spends of this run"
             )
-    return tuple(sorted(spends, key=lambda spend: granted.plan.names.index(spend.step)))
-
-
-def _epsilon_within_grant(granted: documents.Grant, spends: tuple[documents.Spend, ...]) -> float:
-    """Return the epsilon of all `spends` together, by PLD, at the Grant's delta.
-
-    Raises:
-        BudgetExceeded: they cost more than what was granted of a block.
-    """
-    by_part = {
-        part: tuple(events.from_json(spend.event) for spend in spends if spend.part == part)
-        for part in ("all", *granted.plan.disjoint)
-    }
-    used = accounting.Composition(by_part["all"], tuple(by_part[part] for part in granted.plan.disjoint))
-    epsilon = used.epsilon(granted.delta)
-    for block in granted.blocks:
-        bound = common.budget_from_wire(block.budget)
-        if (
-            bound is None
-            or epsilon > granted.epsilon * (1 + rounding.RELATIVE_TOLERANCE)
-            or not _fits(used, epsilon, bound)
-        ):
-            raise errors.BudgetExceeded(
-                f"spend: epsilon {epsilon:.6g} at delta {granted.delta:.3g} is more than {block.id} grants ({bound}); "
-                "nothing is published; the claim is settled by the exit task"
-            )
-    return epsilon
-
-
-def _fits(used: accounting.Composition, epsilon: float, bound: budget.PrivacyBudget) -> bool:
-    if isinstance(bound, budget.EpsilonDelta):
-        return epsilon <= bound.epsilon * (1 + rounding.RELATIVE_TOLERANCE)
-    costs = used.renyi(bound.orders).values
-    return all(cost <= most * (1 + rounding.RELATIVE_TOLERANCE) for cost, most in zip(costs, bound.values, strict=True))
+    return tuple(sorted(spends, key=lambda spend: names.index(spend.step)))
 
 
 if __name__ == "__main__":

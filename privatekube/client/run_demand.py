@@ -8,7 +8,7 @@ from pathlib import Path
 from privatekube import errors
 from privatekube.client import plan_file
 from privatekube.client.store_client import StoreClient
-from privatekube.privacy import arithmetic, budget, solving
+from privatekube.privacy import arithmetic, budget, renyi_conversion, solving
 from privatekube.privacy.accounting import Composition
 from privatekube.privacy.plan import Plan
 from privatekube.privacy.unit import PrivacyUnit
@@ -21,6 +21,7 @@ from privatekube.runs.checked_run import CheckedRun
 from privatekube.runs.demand import RunDemand
 from privatekube.runs.run_arguments import RunArguments
 
+_MOST_EPSILON = 1000.0  # as `validation.Epsilon`
 ALL = "all"
 """The number of blocks that stands for every block that matches."""
 
@@ -154,13 +155,32 @@ def matching(client: StoreClient, run: RunArguments) -> tuple[PrivateDataBlock, 
 
 def _of_blocks(blocks: Sequence[PrivateDataBlock], run: RunArguments, plan: Plan | budget.PrivacyBudget) -> RunDemand:
     unit, max_contribution = privacy_unit(blocks)
+    target = budget.EpsilonDelta(run.epsilon, run.delta)
     if not isinstance(plan, Plan):
         request = request_for(run.dataset, run.n_blocks, run.conditions, plan)
-        return RunDemand(unit, max_contribution, None, plan, request)
+        return RunDemand(unit, max_contribution, _promised(plan, delta=run.delta), None, plan, request)
     solved = solving.solve(plan, epsilon=run.epsilon, delta=run.delta, max_contribution=max_contribution)
-    amount = price(solved.composition, budget.EpsilonDelta(run.epsilon, run.delta), blocks)
+    amount = price(solved.composition, target, blocks)
     request = request_for(run.dataset, run.n_blocks, run.conditions, amount)
-    return RunDemand(unit, max_contribution, solved, amount, request)
+    return RunDemand(unit, max_contribution, target, solved, amount, request)
+
+
+def _promised(demand: budget.PrivacyBudget, *, delta: float) -> budget.EpsilonDelta:
+    """Return the epsilon and delta that a demand without a plan promises, those of a curve at `delta`.
+
+    The curve is fixed before anything runs and bounds the cost at every order, so that the best order tells.
+
+    Raises:
+        InvalidInput: it demands nothing, or so much that it promises nothing.
+    """
+    promised = demand
+    if not isinstance(promised, budget.EpsilonDelta):
+        pairs = zip(promised.orders, promised.values, strict=True)
+        least = min(renyi_conversion.epsilon(value, order=order, delta=delta) for order, value in pairs)
+        promised = budget.EpsilonDelta(least, delta)
+    if not 0 < promised.epsilon <= _MOST_EPSILON or promised.delta >= 1:
+        raise errors.invalid("demand", str(demand), f"promises {promised}", "demand an epsilon above 0, up to 1000")
+    return promised
 
 
 def _declared(block: PrivateDataBlock, attribute: str, default: str) -> str:

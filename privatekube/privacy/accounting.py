@@ -65,8 +65,19 @@ class Composition:
         Raises:
             InvalidInput: delta is not in (0, 1), or an event is unknown.
         """
-        chains = [(*self.whole, *part) for part in self.parts] or [self.whole]
-        return max(epsilon(events.composition(*chain), delta) for chain in chains)
+        return max(epsilon(events.composition(*chain), delta) for chain in self._chains())
+
+    def pure_epsilon(self) -> float:
+        """Return an epsilon for which the composition is epsilon-DP, without a delta; see `pure_epsilon`.
+
+        Raises:
+            InvalidInput: a mechanism is not pure.
+        """
+        return max(pure_epsilon(events.composition(*chain)) for chain in self._chains())
+
+    def _chains(self) -> list[tuple[DpEvent, ...]]:
+        """Return what ran in sequence on the units of each part."""
+        return [(*self.whole, *part) for part in self.parts] or [self.whole]
 
 
 def renyi_cost(event: DpEvent, orders: tuple[float, ...] = budget.STANDARD_ORDERS) -> budget.RenyiCurve:
@@ -151,6 +162,15 @@ def pure_epsilon(event: DpEvent) -> float:
     if total == math.inf:
         raise errors.invalid("delta", 0, "is only for pure mechanisms", "give the delta of this one")
     return total
+
+
+def is_pure(event: DpEvent) -> bool:
+    """Whether an event is of pure mechanisms alone, which need no delta.
+
+    >>> is_pure(events.laplace(1.0)), is_pure(events.gaussian(1.0))
+    (True, False)
+    """
+    return _sum_of_pure_epsilons(list(_leaves(event))) < math.inf
 
 
 def _sum_of_pure_epsilons(leaves: list[tuple[DpEvent, int]]) -> float:

@@ -2,9 +2,9 @@
 
     Plan(
         steps=(
-            PlannedStep("statistics", DiscreteLaplace(sensitivity=1, per=Per.RECORD), share=0.05),
+            PlannedStep("statistics", DiscreteLaplace(sensitivity=1), share=0.05),
             PlannedStep("train", DpSgd(sampling_rate=0.2, epochs=15), part="train"),
-            PlannedStep("evaluate", DiscreteLaplace(sensitivity=1, per=Per.RECORD), part="test"),
+            PlannedStep("evaluate", DiscreteLaplace(sensitivity=1), part="test"),
         ),
         disjoint=("train", "test"),
     )

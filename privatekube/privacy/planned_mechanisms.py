@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 from privatekube import errors
 from privatekube.privacy import event_checks, events, noisy_steps, numbers, planned_queries
 from privatekube.privacy.events import DpEvent
+from privatekube.privacy.sensitivity import Sensitivity
 
 Parameters = dict[str, Any]
 """What a step must know to run a mechanism: numbers by name, as JSON."""
@@ -21,6 +22,10 @@ class Mechanism(Protocol):
     """A mechanism whose noise is not known yet."""
 
     kind: ClassVar[str]
+
+    @property
+    def stated(self) -> Sensitivity | None:
+        """The sensitivity that the plan states for it; None where it states none."""
 
     def per_unit(self, max_contribution: int) -> Mechanism:
         """Return the mechanism with its sensitivity per privacy unit, of which each has so many records at most."""
@@ -67,6 +72,10 @@ class DpSgd:
         """The number of noisy steps."""
         return noisy_steps.of_epochs(self.epochs, self.sampling_rate) if self.epochs is not None else self.steps or 0
 
+    @property
+    def stated(self) -> None:
+        """None: the clipping norm is that of a whole unit."""
+
     def per_unit(self, max_contribution: int) -> DpSgd:  # noqa: ARG002 - the gradient of a whole unit is clipped
         """Return itself: the gradient of a whole unit is clipped."""
         return self
@@ -112,6 +121,10 @@ class SelectFromMany:
         numbers.require_number("mean_trials", self.mean_trials, least=1, most=1e6)
         numbers.require_number("shape", self.shape, least=0, most=1e3)
 
+    @property
+    def stated(self) -> None:
+        """None: each trial states its own."""
+
     def per_unit(self, max_contribution: int) -> SelectFromMany:
         """Return it with the sensitivities of a unit."""
         return replace(self, trial=tuple(mechanism.per_unit(max_contribution) for mechanism in self.trial))
@@ -148,6 +161,10 @@ class Event:
 
     def __post_init__(self) -> None:
         event_checks.require_mechanism(self.fixed)
+
+    @property
+    def stated(self) -> None:
+        """None: an event is of a unit."""
 
     def per_unit(self, max_contribution: int) -> Event:  # noqa: ARG002 - an event is already of a unit
         """Return itself: an event states what a privacy unit costs."""

@@ -1,12 +1,11 @@
 """Queries that a plan can name: values or choices with the same noise on each, on all units of a part.
 
-A sensitivity is how far one privacy unit moves the values of a query at most, when it is added or removed. Where it is
-stated per record, a unit moves them as far as all records that it may have together.
+A sensitivity is how far one record moves the values of a query at most, when it is added or removed: a privacy unit
+moves them as far as all records that it may have together. Where it is stated per unit, it is taken as it is.
 """
 
 from __future__ import annotations
 
-import enum
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -14,28 +13,20 @@ from typing import ClassVar, Self
 from privatekube import errors
 from privatekube.privacy import events, numbers
 from privatekube.privacy.events import DpEvent
+from privatekube.privacy.sensitivity import Per, Sensitivity
 
 _LARGEST_SCALE = 1e12
 """Noise beyond leaves nothing of counts, which are int64."""
 
 
-class Per(enum.StrEnum):
-    """What moves the values of a query by its stated sensitivity at most."""
-
-    UNIT = "unit"
-    """One privacy unit, with all its records."""
-    RECORD = "record"
-    """One record; a unit moves them by that times the most records that a unit may have."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Queries(ABC):
+class Queries(ABC):
     """Noise of the same scale on each of a number of queries.
 
     Args:
         sensitivity: how far a unit or a record moves the values of one query at most.
         queries: how many are answered; a query is one value, or several of which the sensitivity is that of all.
-        per: what the sensitivity is of.
+        per: what the sensitivity is of; a record unless it is stated, which is never too little noise.
 
     Raises:
         InvalidInput: the sensitivity is not positive, or there are no queries.
@@ -45,7 +36,7 @@ class _Queries(ABC):
 
     sensitivity: float
     queries: int = 1
-    per: Per = Per.UNIT
+    per: Per = Per.RECORD
 
     def __post_init__(self) -> None:
         numbers.require_number("sensitivity", self.sensitivity, least=1e-100, most=1e100)
@@ -53,10 +44,18 @@ class _Queries(ABC):
         if self.per not in tuple(Per):
             raise errors.invalid("per", self.per, f"is not one of {', '.join(Per)}", "choose one of them")
 
+    @property
+    def stated(self) -> Sensitivity:
+        """The sensitivity, and what it is of."""
+        return Sensitivity(self.sensitivity, Per(self.per))
+
     def per_unit(self, max_contribution: int) -> Self:
         """Return it with the sensitivity of a unit that has `max_contribution` records at most."""
-        bound = max_contribution if self.per == Per.RECORD else 1
-        return replace(self, sensitivity=self.sensitivity * bound, per=Per.UNIT)
+        return replace(self, sensitivity=self.stated.of_unit(max_contribution), per=Per.UNIT)
+
+    def with_scale(self, scale: float) -> DpEvent:
+        """Return all queries with noise of that scale, where the sensitivity is that of a unit."""
+        return self.event(scale / self.sensitivity)
 
     def pure_noise(self, epsilon: float) -> float | None:
         """Return the noise at which all queries together are `epsilon`-DP."""
@@ -76,7 +75,7 @@ class _Queries(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Gaussian(_Queries):
+class Gaussian(Queries):
     """Gaussian noise on real values: the sensitivity is in L2, the scale is the standard deviation.
 
     >>> Gaussian(sensitivity=2.0).parameters(3.0)
@@ -94,7 +93,7 @@ class Gaussian(_Queries):
 
 
 @dataclass(frozen=True, slots=True)
-class Laplace(_Queries):
+class Laplace(Queries):
     """Laplace noise on real values: the sensitivity is in L1, the scale is the parameter b.
 
     >>> Laplace(sensitivity=0.5, queries=4).pure_noise(2.0)
@@ -109,10 +108,10 @@ class Laplace(_Queries):
 
 
 @dataclass(frozen=True, slots=True)
-class DiscreteLaplace(_Queries):
+class DiscreteLaplace(Queries):
     """Discrete Laplace noise on whole numbers: the sensitivity is in L1, the scale is the parameter b.
 
-    >>> DiscreteLaplace(sensitivity=1, per=Per.RECORD).per_unit(4).sensitivity
+    >>> DiscreteLaplace(sensitivity=1).per_unit(4).sensitivity
     4
     """
 
@@ -121,7 +120,7 @@ class DiscreteLaplace(_Queries):
     sensitivity: int
 
     def __post_init__(self) -> None:
-        _Queries.__post_init__(self)
+        Queries.__post_init__(self)
         numbers.require_count("sensitivity", self.sensitivity, most=2**53)
 
     def query(self, noise: float) -> DpEvent:
@@ -134,7 +133,7 @@ class DiscreteLaplace(_Queries):
         Raises:
             InvalidInput: the scale is so large that the counts hold nothing else.
         """
-        parameters = _Queries.parameters(self, noise)
+        parameters = Queries.parameters(self, noise)
         if parameters["scale"] > _LARGEST_SCALE:
             bound = f"needs noise of scale {parameters['scale']:.2g}, above 1e12"
             raise errors.invalid("sensitivity", self.sensitivity, bound, "raise epsilon, or the share of the step")
@@ -142,7 +141,7 @@ class DiscreteLaplace(_Queries):
 
 
 @dataclass(frozen=True, slots=True)
-class Exponential(_Queries):
+class Exponential(Queries):
     """The exponential mechanism, which chooses one of several public options; the sensitivity is that of the scores.
 
     The probability of an option is proportional to exp(score / scale), where the scale is twice the sensitivity over
@@ -154,10 +153,14 @@ class Exponential(_Queries):
 
     kind = "exponential"
 
+    def with_scale(self, scale: float) -> DpEvent:
+        """Return all choices with scores of that scale, where the sensitivity is that of a unit."""
+        return self.event(scale / (2 * self.sensitivity))
+
     def query(self, noise: float) -> DpEvent:
         """Return one choice, with that noise: one over its epsilon."""
         return events.pure(1 / noise)
 
     def parameters(self, noise: float) -> dict[str, float]:
         """Return the `scale` of the scores, with the sensitivity of a unit and the number of choices."""
-        return {**_Queries.parameters(self, noise), "scale": 2 * noise * self.sensitivity}
+        return {**Queries.parameters(self, noise), "scale": 2 * noise * self.sensitivity}

@@ -27,6 +27,7 @@ from privatekube.privacy import accounting, bisection, calibration, events, numb
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.events import DpEvent
 from privatekube.privacy.plan import ALL, Plan, PlannedStep
+from privatekube.privacy.sensitivity import Sensitivity
 
 _HALVINGS = 30
 _MARGIN = 1e-6  # of epsilon, so that the same accounting on another machine's floats still fits
@@ -44,6 +45,7 @@ class SolvedStep:
         mechanism: the name of what it runs, as in `planned_mechanisms.MECHANISMS`.
         parameters: what the step must know to run it, by name; see the mechanism's method of that name.
         event: the DpEvent of what runs.
+        sensitivity: as the plan states it; None where it states none. That in `parameters` is of a unit.
     """
 
     name: str
@@ -51,6 +53,7 @@ class SolvedStep:
     mechanism: str
     parameters: Mapping[str, Any]
     event: DpEvent
+    sensitivity: Sensitivity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,15 @@ def solve(plan: Plan, *, epsilon: float, delta: float, max_contribution: int = 1
         if part != _leading_part(planned):
             noise |= _following_noise(planned, part, noise, target)
     _require_fit(planned, noise, target)
-    return SolvedPlan(tuple(_solved(step, noise[step.name]) for step in steps), plan.disjoint)
+    solved = (_solved(step, noise[step.name], stated) for step, stated in zip(steps, plan.steps, strict=True))
+    return SolvedPlan(tuple(solved), plan.disjoint)
 
 
-def _solved(step: PlannedStep, noise: float) -> SolvedStep:
-    mechanism = step.mechanism
-    return SolvedStep(step.name, step.part, mechanism.kind, mechanism.parameters(noise), mechanism.event(noise))
+def _solved(step: PlannedStep, noise: float, stated: PlannedStep) -> SolvedStep:
+    """Return a step, whose sensitivity is that of a unit, with its noise; `stated` is the step as it was planned."""
+    runs = step.mechanism
+    sensitivity = stated.mechanism.stated
+    return SolvedStep(step.name, step.part, runs.kind, runs.parameters(noise), runs.event(noise), sensitivity)
 
 
 def _noise_of_share(step: PlannedStep, target: EpsilonDelta) -> float:

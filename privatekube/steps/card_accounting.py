@@ -20,7 +20,8 @@ def check_epsilon(card: PrivacyCard) -> Check:
     """
     guarantee = card.run.guarantee
     try:
-        epsilon = _composition(card).epsilon(guarantee.delta)
+        composition = _composition(card)
+        epsilon = composition.epsilon(guarantee.delta) if guarantee.delta else composition.pure_epsilon()
     except errors.PrivateKubeError as error:
         return Check("epsilon", str(error), is_passed=False)
     found = f"the registered mechanisms cost epsilon {epsilon:.6g} at delta {guarantee.delta:.3g}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from privatekube.privacy import event_text
 from privatekube.steps import documents
 
-_NONE = "none"
+_NONE, _AS_IT_SAYS = "none", "as the mechanism says"
 
 
 class Words(NamedTuple):
@@ -35,12 +35,20 @@ def words(step: documents.GrantedStep) -> Words:
             return Words(_queries("values", known, "L2"), _NONE, _scale(step))
         case "exponential":
             return Words(_queries("choices", known, "score"), _NONE, _scale(step))
-    text = event_text.planned(step.mechanism, known) or event_text.describe(step.event)
-    return Words(text, "as the mechanism says", "as the mechanism says")
+    text = event_text.planned(step.mechanism, known)
+    return words_of_event(step.event) if text is None else Words(text, _AS_IT_SAYS, _AS_IT_SAYS)
+
+
+def words_of_event(event: documents.Json) -> Words:
+    """Describe the mechanism of a step that was not planned."""
+    return Words(event_text.describe(event), _AS_IT_SAYS, _AS_IT_SAYS)
 
 
 def parts(plan: documents.GrantedPlan) -> Iterator[str]:
     """Yield in words how the steps compose."""
+    if not plan.steps:
+        yield "the steps may have chosen their noise by earlier results, so that their costs are added up"
+        return
     if plan.disjoint:
         yield f"steps on different ones of the disjoint parts {', '.join(plan.disjoint)} compose in parallel"
     yield "all others in sequence" if plan.disjoint else "the steps compose in sequence"

@@ -7,13 +7,15 @@ Metrics: the noisy values that the run publishes. Spend: what a step used. Recei
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 
 from privatekube import errors, html_table, validation
-from privatekube.privacy import event_text
+from privatekube.privacy import event_text, planned_steps
+from privatekube.privacy.sensitivity import Per
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import declared_data
 from privatekube.runs.run_arguments import RunArguments
@@ -100,6 +102,13 @@ class GrantedBlock(_Frozen):
     record_name: str = declared_data.A_RECORD
 
 
+class StatedSensitivity(_Frozen):
+    """How far a record or a privacy unit moves the values of a step's query, as the plan states it."""
+
+    value: validation.Positive
+    per: Per
+
+
 class GrantedStep(_Frozen):
     """What one step may run; `privacy.solving.SolvedStep` in JSON.
 
@@ -109,6 +118,7 @@ class GrantedStep(_Frozen):
         mechanism: what it runs, as a plan names it.
         parameters: what the step needs to run it, such as the scale of its noise.
         event: the DpEvent that it may run, as `events.to_json` writes it.
+        sensitivity: as the plan states it; None where it states none. That in `parameters` is of a unit.
     """
 
     name: validation.StepName
@@ -116,17 +126,18 @@ class GrantedStep(_Frozen):
     mechanism: validation.Text
     parameters: Json
     event: Json
+    sensitivity: StatedSensitivity | None = None
 
 
 class GrantedPlan(_Frozen):
     """The mechanism of every step of a run with its noise, by the name of the step.
 
     Args:
-        steps: in the order in which they run.
+        steps: in the order in which they run; none where the run demanded a budget and chooses its noise itself.
         disjoint: the parts of the units that no unit has in common; steps on them compose in parallel.
     """
 
-    steps: tuple[GrantedStep, ...] = pydantic.Field(min_length=1)
+    steps: tuple[GrantedStep, ...]
     disjoint: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
@@ -151,6 +162,7 @@ class GrantedPlan(_Frozen):
                 mechanism=step.mechanism,
                 parameters=dict(step.parameters),
                 event=events.to_json(step.event),
+                sensitivity=None if step.sensitivity is None else StatedSensitivity(**asdict(step.sensitivity)),
             )
             for step in plan.steps
         )
@@ -170,7 +182,16 @@ class GrantedPlan(_Frozen):
         for step in self.steps:
             if step.name == name:
                 return step
-        raise errors.invalid("step", name, f"is not in the plan, which has {', '.join(self.names)}", "plan it")
+        known = ", ".join(self.names) or "none: the run demanded a budget, and its steps choose their noise"
+        raise errors.invalid("step", name, f"is not in the plan, which has {known}", "plan it")
+
+    def part(self, name: str) -> str:
+        """Return the units that a step may run on: all, where nothing was planned.
+
+        Raises:
+            InvalidInput: the plan has steps, and not this one.
+        """
+        return self.step(name).part if self.steps else "all"
 
 
 class Declarations(_Frozen):
@@ -195,6 +216,21 @@ class Declarations(_Frozen):
 _SETTINGS_OF_LAST_VERSION = ("test_fraction", "training")
 
 
+def _with_sensitivities(plan: Any) -> Any:
+    """Return a plan of the last version, which stated the sensitivity of a unit alone, as this version states it."""
+    match plan:
+        case {"steps": [*steps]}:
+            return {**plan, "steps": [_with_sensitivity(step) for step in steps]}
+    return plan
+
+
+def _with_sensitivity(step: Any) -> Any:
+    match step:
+        case {"parameters": {"sensitivity": value}}:
+            return {**step, "sensitivity": {"value": value, "per": Per.UNIT}}
+    return step
+
+
 class Grant(Document):
     """The approved run: what allocate obtained for it, and everything that its steps do with it.
 
@@ -216,7 +252,7 @@ class Grant(Document):
     run_id: str
     claim: str
     epsilon: validation.Epsilon
-    delta: validation.Delta
+    delta: validation.ClaimedDelta
     unit: PrivacyUnit
     adjacency: Adjacency = ADJACENCY
     max_contribution: validation.Count
@@ -230,7 +266,8 @@ class Grant(Document):
         """Return a Grant that had the settings of training as fields of its own."""
         others = {name: value for name, value in fields.items() if name not in _SETTINGS_OF_LAST_VERSION}
         share, training = (fields.get(name) for name in _SETTINGS_OF_LAST_VERSION)
-        return {**others, "settings": {"test_fraction": share, **(training if isinstance(training, dict) else {})}}
+        settings = {"test_fraction": share, **(training if isinstance(training, dict) else {})}
+        return {**others, "settings": settings, "plan": _with_sensitivities(fields.get("plan"))}
 
 
 class CountNoise(_Frozen):
@@ -251,13 +288,7 @@ class CountNoise(_Frozen):
         Raises:
             InvalidInput: the plan says that it runs something else, or that a unit moves the counts less.
         """
-        if step.mechanism != "discrete_laplace" or step.parameters["queries"] != 1:
-            bound = f"is not one query with discrete Laplace noise, which {step.name} runs"
-            raise errors.invalid("mechanism", step.mechanism, bound, "change the plan")
-        if step.parameters["sensitivity"] < max_contribution:
-            bound = f"must be at least {max_contribution}, the records that a unit has at most"
-            remedy = "say `per: record` in the plan"
-            raise errors.invalid(f"{step.name}: sensitivity", step.parameters["sensitivity"], bound, remedy)
+        planned_steps.require_record_counts(step, max_contribution=max_contribution)
         return cls(scale=step.parameters["scale"], sensitivity=step.parameters["sensitivity"])
 
 
@@ -275,9 +306,7 @@ class TrainingNoise(_Frozen):
         Raises:
             InvalidInput: the plan says that it runs something else.
         """
-        if step.mechanism != "dp_sgd":
-            bound = f"is not dp_sgd, which {step.name} runs"
-            raise errors.invalid("mechanism", step.mechanism, bound, "change the plan")
+        planned_steps.require_dp_sgd(step)
         return cls(**step.parameters)
 
 

@@ -65,7 +65,7 @@ def run(
     the release that it kept.
 
     Args:
-        name: the step of the Grant's plan, which says on which units it runs.
+        name: the step of the Grant's plan, which says on which units it runs; any name where the Grant has no steps.
         release: draws the noise that the Grant planned. It is called at most once.
         grant: path of the Grant.
         workspace: where the run keeps what must not leave it yet.
@@ -81,7 +81,7 @@ def run(
         InvalidInput: the Grant does not fit, an output cannot be written, or `release` has another number of contents.
     """
     granted = documents.read(documents.Grant, grant)
-    planned = granted.plan.step(name)
+    part = granted.plan.part(name)
     inputs = tuple(documents.digest(path.read_bytes()) for path in (grant, *noisy_inputs))
     if is_finished(spend, claim=granted.claim, inputs=inputs, outputs=(*outputs, *private_outputs)):
         public_log.say("kept")
@@ -96,7 +96,7 @@ def run(
         used = documents.Spend(
             step=name,
             claim=granted.claim,
-            part=planned.part,
+            part=part,
             event=events.to_json(released.event),
             inputs=inputs,
             outputs=tuple(map(documents.digest, contents)),

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 
 from privatekube import errors
 from privatekube.client import run_demand
-from privatekube.privacy import arithmetic, budget, budget_text, event_text, plan
+from privatekube.privacy import (
+    arithmetic,
+    budget,
+    budget_text,
+    event_text,
+    events,
+    plan,
+    planned_mechanisms,
+    planned_queries,
+)
+from privatekube.privacy.sensitivity import Per, Sensitivity
 from privatekube.resources import bounds
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -105,11 +115,34 @@ def require_grant_of_claim(
     _require_equal("max_contribution", granted.max_contribution, bound)
 
 
+def require_stated_sensitivities(granted: documents.Grant) -> None:
+    """Check that each step's noise is for the sensitivity that its plan states, at the contribution bound of the Grant.
+
+    Raises:
+        BudgetExceeded: a step states none, its sensitivity is not that of a unit, or its event has other noise.
+    """
+    for step in granted.plan.steps:
+        stated, runs = step.sensitivity, planned_mechanisms.MECHANISMS.get(step.mechanism)
+        if runs is None or not issubclass(runs, planned_queries.Queries):
+            continue  # of a whole unit by its definition
+        of_unit = None if stated is None else Sensitivity(stated.value, stated.per).of_unit(granted.max_contribution)
+        _require_equal(f"sensitivity of {step.name}", step.parameters.get("sensitivity"), of_unit)
+        known = {name: step.parameters[name] for name in ("sensitivity", "queries")}
+        event = events.to_json(runs(**known, per=Per.UNIT).with_scale(step.parameters["scale"]))
+        if not _is_close(step.event, event):
+            raise _difference(f"event of {step.name}", step.event, event)
+
+
+def released_steps(claim: PrivacyBudgetClaim) -> tuple[str, ...]:
+    """Return the steps that have released something under a claim, by name."""
+    return tuple(sorted(step for step in claim.releases if step != APPROVAL))
+
+
 def require_planned_releases(granted: documents.Grant, releases: Mapping[str, RegisterRequest]) -> None:
     """Check that a claim's registrations are those of the Grant's plan: each step once, with its event and its inputs.
 
     A step reads the Grant and what earlier steps of the plan released. It releases one file: of two, either could be
-    published as the one that was paid for.
+    published as the one that was paid for. Without a plan, every step may read what any other one released.
 
     Args:
         granted: the Grant.
@@ -119,19 +152,29 @@ def require_planned_releases(granted: documents.Grant, releases: Mapping[str, Re
         BudgetExceeded: a step is missing or unknown, ran another mechanism, released several files, or read something
             else than was planned.
     """
+    if not granted.plan.steps:
+        everything = {digest for release in releases.values() for digest in release.outputs}
+        for name in releases.keys() - {APPROVAL}:
+            _require_sound(name, releases, earlier=everything)
+        return
     _require_equal("registered steps", sorted(releases), sorted((APPROVAL, *granted.plan.names)))
-    approved = releases[APPROVAL].outputs
     earlier: set[str] = set()
     for step in granted.plan.steps:
         release = releases[step.name]
         _require_equal(f"event of {step.name}", json.loads(release.event or "null"), step.event)
-        _require_equal(f"number of outputs of {step.name}", len(release.outputs), 1)
-        grant, *noisy = release.inputs or ("",)
-        if (grant,) != approved or not set(noisy) <= earlier:
-            raise errors.BudgetExceeded(
-                f"inputs of {step.name}: are not the Grant and what earlier steps released; nothing is published"
-            )
+        _require_sound(step.name, releases, earlier=earlier)
         earlier |= set(release.outputs)
+
+
+def _require_sound(step: str, releases: Mapping[str, RegisterRequest], *, earlier: set[str]) -> None:
+    """Check that a step released one file, and read the Grant and what is among `earlier` releases."""
+    release = releases[step]
+    _require_equal(f"number of outputs of {step}", len(release.outputs), 1)
+    grant, *noisy = release.inputs or ("",)
+    if (grant,) != releases[APPROVAL].outputs or not set(noisy) <= earlier:
+        raise errors.BudgetExceeded(
+            f"inputs of {step}: are not the Grant and what earlier steps released; nothing is published"
+        )
 
 
 def require_registered(spends: Sequence[documents.Spend], releases: Mapping[str, RegisterRequest]) -> None:
@@ -146,6 +189,15 @@ def require_registered(spends: Sequence[documents.Spend], releases: Mapping[str,
                 f"spend of {spend.step}: is not what the step registered under claim {spend.claim}; "
                 "pass the spends of this run"
             )
+
+
+def _is_close(left: object, right: object) -> bool:
+    """Whether two JSON values are equal but for the rounding of numbers."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_is_close(left[key], right[key]) for key in left)
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return math.isclose(left, right, rel_tol=_ROUNDING)
+    return left == right
 
 
 def _require_price(granted: documents.Grant, block_id: str, held: budget.PrivacyBudget) -> None:

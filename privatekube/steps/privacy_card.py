@@ -56,7 +56,7 @@ class GroupGuarantee(_Part):
 
     units: validation.Count
     epsilon: validation.Epsilon
-    delta: validation.Delta | None
+    delta: validation.ClaimedDelta | None
 
 
 class Guarantee(_Part):
@@ -77,7 +77,7 @@ class Guarantee(_Part):
     unit_description: str
     adjacency: documents.Adjacency
     epsilon: validation.Epsilon
-    delta: validation.Delta
+    delta: validation.ClaimedDelta
     granted_epsilon: validation.Epsilon
     accountant: str
     disjoint: tuple[str, ...]
@@ -228,7 +228,7 @@ def of_run(
         run_id=grant.run_id,
         claim=grant.claim,
         guarantee=guarantee,
-        mechanisms=tuple(_mechanisms(grant)),
+        mechanisms=tuple(_mechanisms(grant, receipt)),
         hyperparameters=Hyperparameters(
             settings=grant.settings,
             chosen=declared.hyperparameters_chosen,
@@ -305,7 +305,11 @@ def _group(receipt: documents.Receipt, size: int) -> GroupGuarantee:
     return GroupGuarantee(units=size, epsilon=size * receipt.epsilon, delta=delta)
 
 
-def _mechanisms(grant: documents.Grant) -> Iterator[StepMechanism]:
+def _mechanisms(grant: documents.Grant, receipt: documents.Receipt) -> Iterator[StepMechanism]:
+    """Yield what was planned; of a run without a plan, what was spent."""
+    for spend in () if grant.plan.steps else receipt.spends:
+        words = card_mechanisms.words_of_event(spend.event)
+        yield StepMechanism(step=spend.step, part=spend.part, **words._asdict())
     for step in grant.plan.steps:
         words = card_mechanisms.words(step)
         yield StepMechanism(step=step.name, part=step.part, **words._asdict())

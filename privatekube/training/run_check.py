@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from privatekube import errors
 from privatekube.data import columns, metadata
-from privatekube.privacy.planned_mechanisms import DpSgd
+from privatekube.privacy import planned_steps
+from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import declared_data
 from privatekube.runs.checked_run import CheckedRun
+from privatekube.runs.demand import RunDemand
 from privatekube.storage import local_files, uris
 from privatekube.training import feasibility
 from privatekube.training.settings import Settings
+
+_COUNTING, _TRAINING = ("dp_preprocess", "dp_evaluate"), "dp_train"
+"""The steps that count records, and the one that trains."""
 
 _COPIES = 3
 """How often the workspace holds the model: what the step writes, its output, and a file on the way."""
 
 
 def check(run: CheckedRun) -> None:
-    """Refuse a run whose model does not fit the memory, the disk or the blocks' vocabulary, or whose weights overflow.
+    """Refuse a run that one of the steps would have to refuse, once the data is opened.
+
+    Its plan must be of the steps that the pipeline has, with noise for all records of a unit where they count records;
+    its model must fit the memory, the disk and the blocks' vocabulary; and its weights must stay finite.
 
     Raises:
         InvalidInput: names the setting, its value and the bound.
@@ -31,22 +40,35 @@ def check(run: CheckedRun) -> None:
     sizes = [declared_data.whole_number(block, metadata.VOCABULARY) for block in run.blocks]
     for size in filter(None, sizes):  # blocks that declare none are checked when they are fetched
         columns.require_vocabulary(settings.vocab_size, size)
-    _require_finite(run, settings)
+    if run.demand is not None:
+        _require_finite(_plan(run.demand), settings)
     if run.workspace is not None and uris.is_local(run.arguments.prefix):
         _require_space(run.arguments.prefix, run.workspace, settings)
 
 
-def _require_finite(run: CheckedRun, settings: Settings) -> None:
-    plan = run.demand.plan if run.demand else None
-    for step in plan.steps if plan else ():
-        if step.mechanism == DpSgd.kind:
-            feasibility.require_finite(
-                learning_rate=settings.learning_rate,
-                max_grad_norm=settings.max_grad_norm,
-                noise_multiplier=step.parameters["noise_multiplier"],
-                steps=step.parameters["steps"],
-                width=max(settings.embedding_dim, settings.hidden_dim),
-            )
+def _plan(demand: RunDemand) -> SolvedPlan:
+    """Return the plan, which must have the steps of this pipeline, each with the mechanism that its program runs."""
+    if demand.plan is None:
+        raise errors.InvalidInput("plan: demands a budget without steps; name the mechanism of each step")
+    steps = {step.name: step for step in demand.plan.steps}
+    if steps.keys() != {_TRAINING, *_COUNTING}:
+        bound = f"are not those that this pipeline runs, {', '.join((_TRAINING, *_COUNTING))}"
+        raise errors.invalid("plan: steps", ", ".join(steps), bound, "name these")
+    for name in _COUNTING:
+        planned_steps.require_record_counts(steps[name], max_contribution=demand.max_contribution)
+    planned_steps.require_dp_sgd(steps[_TRAINING])
+    return demand.plan
+
+
+def _require_finite(plan: SolvedPlan, settings: Settings) -> None:
+    noise = plan.step(_TRAINING).parameters
+    feasibility.require_finite(
+        learning_rate=settings.learning_rate,
+        max_grad_norm=settings.max_grad_norm,
+        noise_multiplier=noise["noise_multiplier"],
+        steps=noise["steps"],
+        width=max(settings.embedding_dim, settings.hidden_dim),
+    )
 
 
 def _require_space(prefix: str, workspace: Path, settings: Settings) -> None:

@@ -12,7 +12,8 @@ from privatekube.privacy import events
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_mechanisms import DpSgd, Event, SelectFromMany
-from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace, Per
+from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace
+from privatekube.privacy.sensitivity import Per
 
 EVERY_KIND = """
 steps:

@@ -36,6 +36,7 @@ from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
+from privatekube.runs import hook
 from privatekube.steps import arguments, documents, dp_step
 from privatekube.training import checkpoint, run_check
 from tests import builders, shipped_plan
@@ -225,7 +226,8 @@ disjoint: [some]
 
 
 def test_a_run_of_other_steps_is_planned_and_paid_by_the_same_components(run: Run) -> None:
-    granted = run.allocate(plan=OTHER_STEPS)
+    granted = run.allocate(plan=OTHER_STEPS, check=hook.NO_CHECK, settings={"rounds": 3})
+    assert granted.settings == {"rounds": 3}
     assert granted.plan.names == ("size", "mean-stars")
     assert granted.plan.step("size").parameters == {"scale": 2.0, "sensitivity": 1, "queries": 1}
     run.download()
@@ -254,6 +256,12 @@ def test_a_run_of_other_steps_is_planned_and_paid_by_the_same_components(run: Ru
     ("plan", "message"),
     [
         ("demand: {epsDel: {epsilon: 1, delta: 1e-9}}", "plan: demands a budget without steps"),
+        ("demand: {epsDel: {epsilon: 0, delta: 1e-9}}", "demand: .* promises epsilon 0, .*; demand an epsilon above 0"),
+        (OTHER_STEPS, "plan: steps: 'size, mean-stars' are not those that this pipeline runs, dp_train, dp_preprocess"),
+        (
+            shipped_plan.TEXT.replace("sensitivity: 1", "sensitivity: 1\n    queries: 2"),
+            "not one query with discrete L",
+        ),
         ("steps: [{name: a, mechanism: magic}]", "plan: step a: mechanism: 'magic' is unknown"),
         ("steps: [{name: a, mechanism: dp_sgd, epochs: $epochs}]", r"plan: \$epochs: is not an argument of the run"),
         ("steps: [{name: a, mechanism: gaussian, sensitivity: 1, part: b}]", "plan: part: 'b' of step a is not decl"),
@@ -263,6 +271,54 @@ def test_a_plan_that_is_wrong_is_refused_before_the_claim(run: Run, plan: str, m
     with pytest.raises(errors.InvalidInput, match=message):
         run.allocate(plan=plan)
     assert run.client.list_claims() == []
+
+
+def _release(run: Run, name: str, event: events.DpEvent) -> None:
+    dp_step.run(
+        name,
+        lambda _granted: dp_step.Release(event, (name.encode(),)),
+        grant=run.path("grant"),
+        workspace=run.workspace,
+        outputs=(run.path(name),),
+        spend=run.path(f"{name}-spend"),
+    )
+
+
+def _consume_demand(run: Run, ran: dict[str, events.DpEvent]) -> documents.Receipt:
+    run.allocate(plan="demand: {epsDel: {epsilon: 1, delta: 1e-8}}", check=hook.NO_CHECK, settings={}, epsilon=0.1)
+    run.download()
+    for name, event in ran.items():
+        _release(run, name, event)
+    consume(grant=run.path("grant"), spend=[run.path(f"{name}-spend") for name in ran], receipt=run.path("receipt"))
+    return documents.read(documents.Receipt, run.path("receipt"))
+
+
+def test_a_budget_that_is_demanded_without_a_plan_pays_for_steps_that_cost_at_most_that(run: Run) -> None:
+    ran = {"sizes": events.discrete_laplace(2.5, 1), "means": events.gaussian(16.0)}
+    paid = _consume_demand(run, ran)
+    granted = documents.read(documents.Grant, run.path("grant"))
+    assert (granted.epsilon, granted.delta, granted.plan.steps) == (1.0, 1e-8, ())
+    assert [(spend.step, spend.part) for spend in paid.spends] == [("means", "all"), ("sizes", "all")]
+    assert (paid.epsilon, paid.delta) == (1.0, 1e-8)
+    assert committed(run.client) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("event", [events.discrete_laplace(1.5, 1), events.gaussian(4.0)])
+def test_a_budget_that_is_demanded_without_a_plan_pays_for_nothing_more(run: Run, event: events.DpEvent) -> None:
+    with pytest.raises(errors.BudgetExceeded, match=r"spends: would take the run to .*above its epsilon 1, delta"):
+        _consume_demand(run, {"sizes": events.discrete_laplace(2.5, 1), "more": event})
+    assert committed(run.client) == [0, 0]
+
+
+def test_of_a_budget_without_a_plan_every_step_that_released_must_be_paid(run: Run) -> None:
+    ran = {"sizes": events.discrete_laplace(2.5, 1)}
+    run.allocate(plan="demand: {epsDel: {epsilon: 1, delta: 1e-8}}", check=hook.NO_CHECK, settings={})
+    run.download()
+    for name in ("sizes", "hidden"):
+        _release(run, name, ran["sizes"])
+    with pytest.raises(errors.BudgetExceeded, match="spends: are of sizes, not of hidden, sizes; pass the spend of ea"):
+        consume(grant=run.path("grant"), spend=[run.path("sizes-spend")], receipt=run.path("receipt"))
+    assert committed(run.client) == [0, 0]
 
 
 def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> None:

@@ -18,7 +18,8 @@ from privatekube.privacy import events, renyi_filter, solving
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_mechanisms import DpSgd
-from privatekube.privacy.planned_queries import DiscreteLaplace, Gaussian, Laplace, Per
+from privatekube.privacy.planned_queries import DiscreteLaplace, Gaussian, Laplace
+from privatekube.privacy.sensitivity import Per
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from tests.interactive import builders
@@ -29,7 +30,7 @@ steps:
   - {name: statistics, mechanism: discrete_laplace, sensitivity: 1, per: record, share: 0.1}
   - {name: total, mechanism: laplace, sensitivity: 5, per: record, share: 0.1}
   - {name: average, mechanism: laplace, sensitivity: 4, per: record, share: 0.1}
-  - {name: scores, mechanism: gaussian, sensitivity: 1, share: 0.1}
+  - {name: scores, mechanism: gaussian, sensitivity: 1, per: unit, share: 0.1}
   - {name: train, mechanism: dp_sgd, sampling_rate: 0.1, epochs: 1, part: train}
   - {name: evaluate, mechanism: discrete_laplace, sensitivity: 1, per: record, part: test}
 disjoint: [train, test]
@@ -187,8 +188,8 @@ def test_the_noise_is_that_of_the_plan(client: RunClient) -> None:
         Plan(
             (
                 PlannedStep("counts", DiscreteLaplace(sensitivity=1, per=Per.RECORD), share=0.2),
-                PlannedStep("laplace", Laplace(sensitivity=3.0), share=0.2),
-                PlannedStep("gaussian", Gaussian(sensitivity=3.0)),
+                PlannedStep("laplace", Laplace(sensitivity=3.0, per=Per.UNIT), share=0.2),
+                PlannedStep("gaussian", Gaussian(sensitivity=3.0, per=Per.UNIT)),
             )
         ),
     )

@@ -13,7 +13,8 @@ from privatekube.interactive.client import RunClient
 from privatekube.interactive.run import Run
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.privacy.plan import Plan, PlannedStep
-from privatekube.privacy.planned_queries import DiscreteLaplace, Per
+from privatekube.privacy.planned_queries import DiscreteLaplace
+from privatekube.privacy.sensitivity import Per
 from privatekube.resources import transitions
 from tests.interactive import builders
 from tests.kubernetes.apiserver import ApiServer

@@ -11,7 +11,8 @@ from privatekube import errors
 from privatekube.privacy import events
 from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_mechanisms import DpSgd, Event, Mechanism, SelectFromMany
-from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace, Per
+from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace
+from privatekube.privacy.sensitivity import Per
 
 COUNT = DiscreteLaplace(sensitivity=1)
 
@@ -100,11 +101,13 @@ def test_a_mechanism_with_a_number_out_of_range_is_refused(
 
 def test_a_sensitivity_per_record_is_that_of_all_records_of_a_unit() -> None:
     record = DiscreteLaplace(sensitivity=2, per=Per.RECORD)
-    assert record.per_unit(3) == DiscreteLaplace(sensitivity=6)
+    assert record.per_unit(3) == DiscreteLaplace(sensitivity=6, per=Per.UNIT)
     assert record.per_unit(3).per_unit(3) == record.per_unit(3)
-    assert DiscreteLaplace(sensitivity=2).per_unit(3) == DiscreteLaplace(sensitivity=2)
+    assert DiscreteLaplace(sensitivity=2) == record, "what is not stated is taken in the safe way"
+    of_unit = DiscreteLaplace(sensitivity=2, per=Per.UNIT)
+    assert of_unit.per_unit(3) == of_unit
     search = SelectFromMany((record,), mean_trials=2).per_unit(3)
-    assert search.trial == (DiscreteLaplace(sensitivity=6),)
+    assert search.trial == (DiscreteLaplace(sensitivity=6, per=Per.UNIT),)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from privatekube import errors
 from privatekube.privacy import accounting, events, solving
 from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_mechanisms import DpSgd, Event, Mechanism, SelectFromMany
-from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace, Per
+from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace
+from privatekube.privacy.sensitivity import Per
 from tests import shipped_plan
 
 DELTA = 1e-9
@@ -119,7 +120,7 @@ def test_a_free_step_on_another_part_raises_the_price_at_no_order() -> None:
     steps = (
         PlannedStep("train", TRAINING, part="train"),
         PlannedStep("count", DiscreteLaplace(sensitivity=1, per=Per.RECORD), part="test"),
-        PlannedStep("release", Gaussian(sensitivity=1.0), part="third"),
+        PlannedStep("release", Gaussian(sensitivity=1.0, per=Per.UNIT), part="third"),
     )
     made = solved(Plan(steps, ("train", "test", "third")), max_contribution=2)
     price = accounting.renyi_cost(made.step("train").event)

@@ -47,7 +47,12 @@ def plan(sensitivity: int = 1) -> dict[str, Any]:
 
 def _counts(scale: float, sensitivity: int) -> dict[str, Any]:
     event = events.to_json(events.discrete_laplace(scale, sensitivity))
-    return {"parameters": {"scale": scale, "sensitivity": sensitivity, "queries": 1}, "event": event}
+    stated = {"value": sensitivity, "per": "unit"}
+    return {
+        "parameters": {"scale": scale, "sensitivity": sensitivity, "queries": 1},
+        "event": event,
+        "sensitivity": stated,
+    }
 
 
 STEPS = ("dp_preprocess", "dp_train", "dp_evaluate")

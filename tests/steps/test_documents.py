@@ -10,9 +10,10 @@ import pytest
 
 from privatekube import errors
 from privatekube.privacy import events
+from privatekube.privacy.sensitivity import Per, Sensitivity
 from privatekube.privacy.solving import SolvedPlan, SolvedStep
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.steps import documents
+from privatekube.steps import documents, paid_releases
 from privatekube.training.settings import TrainingSettings
 from tests.steps.builders import grant, plan
 
@@ -74,13 +75,13 @@ def test_a_missing_file_text_that_is_not_json_and_a_folder_are_refused(tmp_path:
 def test_the_grant_states_the_solved_plan() -> None:
     counts, training = events.discrete_laplace(20.0, 1), events.poisson_gaussian(0.1, 1.2, 20)
     evaluation = events.discrete_laplace(5.0, 1)
-    noise = {"sensitivity": 1, "queries": 1}
+    noise, stated = {"sensitivity": 1, "queries": 1}, Sensitivity(1, Per.UNIT)
     steps = (
-        SolvedStep("dp_preprocess", "all", "discrete_laplace", {"scale": 20.0, **noise}, counts),
+        SolvedStep("dp_preprocess", "all", "discrete_laplace", {"scale": 20.0, **noise}, counts, stated),
         SolvedStep(
             "dp_train", "train", "dp_sgd", {"sampling_rate": 0.1, "steps": 20, "noise_multiplier": 1.2}, training
         ),
-        SolvedStep("dp_evaluate", "test", "discrete_laplace", {"scale": 5.0, **noise}, evaluation),
+        SolvedStep("dp_evaluate", "test", "discrete_laplace", {"scale": 5.0, **noise}, evaluation, stated),
     )
     assert documents.GrantedPlan.of(SolvedPlan(steps, ("train", "test"))) == grant().plan
 
@@ -171,6 +172,7 @@ def test_documents_of_the_last_version_are_read_as_those_of_this_one() -> None:
     settings = TrainingSettings.of(granted.settings)
     assert (settings.test_fraction, settings.model, settings.learning_rate) == (0.3, "bow", 0.01)
     assert documents.TrainingNoise.planned(granted.plan.step("dp_train")).steps == 2
+    paid_releases.require_stated_sensitivities(granted)
     receipt = documents.read(documents.Receipt, LAST_VERSION / "receipt.json")
     assert [spend.step for spend in receipt.spends] == ["dp_preprocess", "dp_train", "dp_evaluate"]
     spend = documents.read(documents.Spend, LAST_VERSION / "spend-statistics.json")
