@@ -174,6 +174,10 @@ class PipelinesApi:
             raise errors.InvalidInput(f"sign_in: {where} answered with {page}: not signed in; {self._reason(response)}")
         if status == requests.codes.unauthorized:
             raise errors.InvalidInput(f"sign_in: {where} answered 401 Unauthorized; {self._reason(response)}")
+        if status == requests.codes.forbidden and _is_page(response):
+            raise errors.InvalidInput(
+                f"sign_in: {where} answered 403 with a page: not signed in, or not allowed; {self._reason(response)}"
+            )
         if status == requests.codes.forbidden:
             message = self._message(response)
             raise errors.InvalidInput(
@@ -206,13 +210,17 @@ class PipelinesApi:
 
 
 def _is_refusal(response: requests.Response) -> bool:
-    return response.status_code == requests.codes.unauthorized or _leads_to_login(response)
+    is_forbidden_page = response.status_code == requests.codes.forbidden and _is_page(response)
+    return response.status_code == requests.codes.unauthorized or is_forbidden_page or _leads_to_login(response)
 
 
 def _leads_to_login(response: requests.Response) -> bool:
     """Whether a response is a redirect or a page for people: a proxy in front of the API asks for a login."""
-    is_page = "html" in response.headers.get("Content-Type", "").lower()
-    return response.is_redirect or 300 <= response.status_code < 400 or (response.ok and is_page)
+    return response.is_redirect or 300 <= response.status_code < 400 or (response.ok and _is_page(response))
+
+
+def _is_page(response: requests.Response) -> bool:
+    return "html" in response.headers.get("Content-Type", "").lower()
 
 
 def _in(namespace: str | None) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from google.protobuf import json_format
 from kfp import compiler
 from kfp.pipeline_spec import pipeline_spec_pb2
 from kubernetes import client
+from rich.console import Console
 
 from pipelines import dp_lstm
 from privatekube import errors
@@ -22,15 +24,19 @@ from privatekube.kubeflow.checks import check
 from privatekube.kubeflow.checks.all_checks import CHECKS
 from privatekube.kubeflow.checks.check import Finding, Subject, Verdict
 from privatekube.kubeflow.cluster_file import ClusterFile
+from privatekube.kubeflow.follow import Follower
+from privatekube.kubeflow.pipelines_api import PipelinesApi
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.submission import Package
 from privatekube.runs import run_arguments
 from privatekube.store.kubernetes import inspection
+from privatekube.store.kubernetes.inspection import Inspection
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.conftest import MANIFESTS
 from tests.e2e.conftest import ROOT
 from tests.kubeflow.servers.pipelines import Pipelines
+from tests.kubeflow.test_follow import put
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.test_pipeline import user
@@ -88,7 +94,7 @@ def find(
     yield finding
     for subject in opened:
         connection = subject.opened.get("kubernetes")
-        if isinstance(connection, inspection.Inspection):
+        if isinstance(connection, Inspection):
             connection.close()
 
 
@@ -221,6 +227,36 @@ def test_nodes_gpus_and_storage_classes_are_those_that_are_there(
         storage.delete_collection_storage_class()
 
 
+def test_a_pod_of_a_followed_run_that_does_not_start_says_why(apiserver: ApiServer, pipelines: Pipelines) -> None:
+    core = client.CoreV1Api(apiserver.api())
+    core.create_namespaced_pod("my-team", _pod("dp-lstm-x-1", run_id="run-0"))
+    core.create_namespaced_pod("my-team", _pod("dp-lstm-y-1", run_id="run-1"))
+    involved = {"kind": "Pod", "name": "dp-lstm-x-1", "namespace": "my-team"}
+    event = {"metadata": {"name": "e"}, "involvedObject": involved, "type": "Warning", "reason": "FailedMount"}
+    core.create_namespaced_event("my-team", event | {"message": "secret bucket not found"})
+    seconds, inspection_of_admin = [0.0], Inspection(apiserver.api())
+
+    def pause(_: float) -> None:
+        seconds[0] += 50
+        state = "RUNNING" if seconds[0] < 120 else "SUCCEEDED"
+        put(pipelines, state, dp_train=state)
+
+    put(pipelines, "RUNNING", dp_train="RUNNING")
+    api, written = PipelinesApi.of(ClusterFile.model_validate({"host": pipelines.url})), io.StringIO()
+    following = Follower(
+        api, "run-0", dp_lstm.STEPS, "my-team", inspection_of_admin, clock=lambda: seconds[0], sleep=pause
+    )
+    try:
+        assert following.follow(Console(file=written, width=400)) == 0
+    finally:
+        for name in ("dp-lstm-x-1", "dp-lstm-y-1"):
+            core.delete_namespaced_pod(name, "my-team", grace_period_seconds=0)
+        inspection_of_admin.close()
+    reason = "FailedMount: secret bucket not found; create the secret or volume that it names"
+    assert f"dp_train: pod dp-lstm-x-1 is Pending: {reason}" in written.getvalue()
+    assert "dp-lstm-y-1" not in written.getvalue()
+
+
 def test_without_a_kubeconfig_the_clusters_checks_say_so_and_refuse_nothing(
     pipelines: Pipelines, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +273,13 @@ def test_without_a_kubeconfig_the_clusters_checks_say_so_and_refuse_nothing(
         assert named[name].finding(subject).verdict is Verdict.OK
     with pytest.raises(errors.InvalidInput, match="names no digest"):
         check.require(CHECKS, subject)
+
+
+def _pod(name: str, *, run_id: str) -> dict[str, Any]:
+    node = {"workflows.argoproj.io/node-name": "dp-lstm.root.exit-handler-1.dp-train(0).executor(0)"}
+    metadata = {"name": name, "labels": {inspection.RUN_LABEL: run_id}, "annotations": node}
+    containers = [{"name": "main", "image": "example.org/none"}]
+    return {"metadata": metadata, "spec": {"containers": containers, "automountServiceAccountToken": False}}
 
 
 def _wait_until_ok(find: Callable[[], Finding]) -> None:

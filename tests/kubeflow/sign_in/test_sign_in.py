@@ -343,6 +343,11 @@ def test_a_host_that_cannot_be_reached_is_named(pipelines: Pipelines, sign_in: S
             errors.InvalidInput,
             "answered 403 Forbidden ((the token) no); check nam",
         ),
+        (
+            Reply(403, b"<html>Sign in</html>"),
+            errors.InvalidInput,
+            "answered 403 with a page: not signed in, or not a",
+        ),
         (Reply(404, b"not found"), errors.InvalidInput, "has no API of Kubeflow Pipelines 2 at this URL"),
         (Reply(404, {"error": "gone"}), errors.NotFound, "answered 404 (gone)"),
         (Reply(400, {"message": "bad"}), errors.InvalidInput, "answered 400 (bad); correct the request"),
