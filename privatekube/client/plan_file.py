@@ -34,7 +34,7 @@ _ARGUMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _TEXT = "plan"
 _KEYS = ("steps", "disjoint", "demand")
-_STEP_KEYS = ("name", "mechanism", "part", "share")
+_STEP_KEYS = ("name", "mechanism", "part", "share", "releases")
 
 
 def read(path: Path, arguments: Mapping[str, object] | None = None) -> Plan | PrivacyBudget:
@@ -90,6 +90,7 @@ def _step(document: object, position: int) -> PlannedStep:
             mechanism=_mechanism(document.get("mechanism"), others, beside=_STEP_KEYS),
             part=document.get("part", ALL),
             share=_share(document.get("share", FREE)),
+            releases=document.get("releases"),
         )
 
 

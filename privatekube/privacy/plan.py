@@ -30,6 +30,7 @@ APPROVAL = "allocate"
 """The name under which the Grant of a run is registered with its claim; no step may have it."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_LINE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +41,29 @@ class PlannedStep:
         name: of the step, unique in its plan.
         mechanism: what it runs.
         part: the units that it runs on: `all`, or one of the plan's disjoint parts.
+        releases: what it releases, in words, for the privacy card; None if the plan does not say.
         share: the fraction of epsilon and delta that the step gets, as if it ran alone; a mechanism without a delta
             gets that fraction of epsilon alone. None: the step is free, and gets what the others leave.
 
     Raises:
-        InvalidInput: a name is malformed, the share is not in (0, 1], or an event, whose cost is fixed, has a share.
+        InvalidInput: a name or a text is malformed, the share is not in (0, 1], or an event, whose cost is fixed, has a
+            share.
     """
 
     name: str
     mechanism: Mechanism
     part: str = ALL
     share: float | None = None
+    releases: str | None = None
 
     def __post_init__(self) -> None:
         for field, text in (("name", self.name), ("part", self.part)):
             if not isinstance(text, str) or not _NAME.fullmatch(text):
                 raise errors.invalid(field, text, "must be letters, digits, '-' and '_', first a letter", "change it")
+        if self.releases is not None and not (isinstance(self.releases, str) and _LINE.fullmatch(self.releases)):
+            raise errors.invalid(
+                "releases", self.releases, "must be one line of text, up to 200 characters", "change it"
+            )
         if self.name == APPROVAL:
             raise errors.invalid("name", self.name, "stands for the approval of a run", "choose another name")
         if self.share is None:

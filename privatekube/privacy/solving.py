@@ -46,6 +46,7 @@ class SolvedStep:
         parameters: what the step must know to run it, by name; see the mechanism's method of that name.
         event: the DpEvent of what runs.
         sensitivity: as the plan states it; None where it states none. That in `parameters` is of a unit.
+        releases: what the step releases, in words; None if the plan does not say.
     """
 
     name: str
@@ -54,6 +55,7 @@ class SolvedStep:
     parameters: Mapping[str, Any]
     event: DpEvent
     sensitivity: Sensitivity | None = None
+    releases: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,15 @@ def solve(plan: Plan, *, epsilon: float, delta: float, max_contribution: int = 1
 def _solved(step: PlannedStep, noise: float, stated: PlannedStep) -> SolvedStep:
     """Return a step, whose sensitivity is that of a unit, with its noise; `stated` is the step as it was planned."""
     runs = step.mechanism
-    sensitivity = stated.mechanism.stated
-    return SolvedStep(step.name, step.part, runs.kind, runs.parameters(noise), runs.event(noise), sensitivity)
+    return SolvedStep(
+        name=step.name,
+        part=step.part,
+        mechanism=runs.kind,
+        parameters=runs.parameters(noise),
+        event=runs.event(noise),
+        sensitivity=stated.mechanism.stated,
+        releases=step.releases,
+    )
 
 
 def _noise_of_share(step: PlannedStep, target: EpsilonDelta) -> float:

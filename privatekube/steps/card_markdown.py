@@ -73,8 +73,8 @@ def _groups(guarantee: Guarantee) -> Iterator[str]:
 
 
 def _mechanisms(run: RunFacts) -> Iterator[str]:
-    rows = [(step.step, step.part, step.mechanism, step.sampling, step.noise) for step in run.mechanisms]
-    yield from _table(rows, heads=("step", "units", "mechanism", "sampling", "noise"))
+    rows = [(step.step, step.releases, step.part, step.mechanism, step.sampling, step.noise) for step in run.mechanisms]
+    yield from _table(rows, heads=("step", "releases", "units", "mechanism", "sampling", "noise"))
     yield ""
     yield (
         "Training computes in floating point. The noise covers rounding as it was measured. That the noise itself has "

@@ -119,6 +119,7 @@ class GrantedStep(_Frozen):
         parameters: what the step needs to run it, such as the scale of its noise.
         event: the DpEvent that it may run, as `events.to_json` writes it.
         sensitivity: as the plan states it; None where it states none. That in `parameters` is of a unit.
+        releases: what the step releases, in words; None if the plan does not say.
     """
 
     name: validation.StepName
@@ -127,6 +128,7 @@ class GrantedStep(_Frozen):
     parameters: Json
     event: Json
     sensitivity: StatedSensitivity | None = None
+    releases: validation.Line | None = None
 
 
 class GrantedPlan(_Frozen):
@@ -163,6 +165,7 @@ class GrantedPlan(_Frozen):
                 parameters=dict(step.parameters),
                 event=events.to_json(step.event),
                 sensitivity=None if step.sensitivity is None else StatedSensitivity(**asdict(step.sensitivity)),
+                releases=step.releases,
             )
             for step in plan.steps
         )

@@ -89,6 +89,7 @@ class StepMechanism(_Part):
 
     Args:
         step: its name.
+        releases: what it releases, as the plan says.
         part: the units that it ran on: `all`, or one of the disjoint parts.
         mechanism: in words, with its sensitivity.
         sampling: how units are sampled.
@@ -96,6 +97,7 @@ class StepMechanism(_Part):
     """
 
     step: str
+    releases: str
     part: str
     mechanism: str
     sampling: str
@@ -266,8 +268,8 @@ def _summary(grant: documents.Grant, guarantee: Guarantee) -> Iterator[str]:
         f"e^{guarantee.epsilon:.6g}, plus {guarantee.delta:.3g}."
     )
     yield (
-        "This holds for the model, its statistics and its metrics together, against every attacker, without a time "
-        "limit. Runs on the same data add up: what the blocks below have left bounds all later runs."
+        "This holds for everything that the run published, together, against every attacker, without a time limit. "
+        "Runs on the same data add up: what the blocks below have left bounds all later runs."
     )
     person = "several user ids" if grant.unit is PrivacyUnit.USER else "several units"
     yield f"A person with {person} is protected less, as the table of groups says."
@@ -309,10 +311,11 @@ def _mechanisms(grant: documents.Grant, receipt: documents.Receipt) -> Iterator[
     """Yield what was planned; of a run without a plan, what was spent."""
     for spend in () if grant.plan.steps else receipt.spends:
         words = card_mechanisms.words_of_event(spend.event)
-        yield StepMechanism(step=spend.step, part=spend.part, **words._asdict())
+        yield StepMechanism(step=spend.step, releases=NOT_STATED, part=spend.part, **words._asdict())
     for step in grant.plan.steps:
         words = card_mechanisms.words(step)
-        yield StepMechanism(step=step.name, part=step.part, **words._asdict())
+        releases = step.releases or NOT_STATED
+        yield StepMechanism(step=step.name, releases=releases, part=step.part, **words._asdict())
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -88,6 +88,8 @@ STEP = "steps: [{name: a, mechanism: laplace, sensitivity: 1"
         (STEP + ", share: $share}]", "plan.yaml: \\$share: is not an argument of the run; known are other"),
         (STEP + ", quries: 2}]", "plan.yaml: step a: quries: unknown; did you mean queries?"),
         (STEP + ", shares: 0.5}]", "plan.yaml: step a: shares: unknown; did you mean share?"),
+        (STEP + ", releases: [a]}]", "plan.yaml: step a: releases: .* must be one line of text"),
+        (STEP + ', releases: "a\\nb"}]', "plan.yaml: step a: releases: 'a\\\\nb' must be one line of text"),
         (STEP + ", part: test}]", "plan.yaml: part: 'test' of step a is not declared disjoint"),
         (
             "steps: [{name: a, mechanism: laplase, sensitivity: 1}]",

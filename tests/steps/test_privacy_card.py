@@ -12,7 +12,7 @@ from privatekube.resources import signature
 from privatekube.resources.statement import ChargedBlock, SignedStatement, Statement
 from privatekube.steps import card_markdown, documents, privacy_card
 from privatekube.steps.privacy_card import PrivacyCard, RunFacts
-from tests.steps.builders import DIGEST, grant, spend
+from tests.steps.builders import DIGEST, grant, plan, spend
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = bytes(32)
@@ -75,6 +75,20 @@ def test_the_page_starts_with_plain_sentences(tmp_path: Path) -> None:
     page = card_markdown.render(signed(facts(tmp_path)))
     assert page.startswith("# Privacy card\n\nThis was made from personal data under differential privacy.")
     assert page.index("factor of e^0.9999, plus 1e-09") < page.index("|")
+
+
+def test_a_card_says_what_each_step_releases_in_the_words_of_the_plan_alone(tmp_path: Path) -> None:
+    first, *others = plan()["steps"]
+    worded = {**plan(), "steps": [{**first, "releases": "visits | by ward"}, *others]}
+    page = card_markdown.render(signed(facts(tmp_path, grant(plan=worded))))
+    assert "| dp_preprocess | visits \\| by ward | all | noisy values, L1 sensitivity 1 |" in page
+    assert "| dp_train | not stated | train | DP-SGD, 20 steps" in page
+
+
+def test_a_card_of_a_run_without_a_plan_has_the_mechanisms_that_it_paid_for(tmp_path: Path) -> None:
+    page = card_markdown.render(signed(facts(tmp_path, grant(plan={"steps": []}))))
+    assert "| dp_preprocess | not stated | all | discrete Laplace, scale 20, sensitivity 1 |" in page
+    assert "their costs are added up" in page
 
 
 def test_a_card_says_that_copies_were_kept_and_is_silent_where_they_were_not(tmp_path: Path) -> None:
