@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from privatekube.data.tables.block_file import TableBlock
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
+from tests import command_line
 from tests.data.tables import builders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,14 +27,7 @@ slow = pytest.mark.slow
 
 def create(folder: Path, *options: str, status: int = 0) -> str:
     """Run the command in a folder and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "privatekube.cli", "blocks", "create", *options],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-    )
+    done = command_line.privatekube("blocks", "create", *options, folder=folder, environment={})
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -152,17 +143,13 @@ def test_bad_input_is_one_line_and_nothing_is_left(tmp_path: Path, options: tupl
 def test_blocks_are_listed_and_deleted_by_the_same_command(tmp_path: Path) -> None:
     prepare(tmp_path, builders.rows(9), YEAR)
     create(tmp_path, *TABLE)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    program = [sys.executable, "-m", "privatekube.cli", "blocks"]
     for options, expected in (
         (["list"], "visits-2024-01-01-1"),
         (["delete", "--namespace", "team", "visits-2024-01-01-1"], "deleted 1 block; what was committed on its data"),
         (["delete", "--namespace", "team", "--all"], "deleted 1 block; what was committed on its data"),
         (["delete", "--namespace", "team"], "delete: needs either names of blocks or --all"),
     ):
-        done = subprocess.run(
-            [*program, *options], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
-        )
+        done = command_line.privatekube("blocks", *options, folder=tmp_path, environment={})
         assert expected in done.stdout + done.stderr
 
 

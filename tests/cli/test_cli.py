@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -21,7 +20,7 @@ from privatekube.privacy import event_text, events
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
 from privatekube.resources.wire import blocks, claims
-from tests import builders
+from tests import builders, command_line
 from tests.passes import run_pass
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,14 +44,7 @@ def uri(tmp_path: Path) -> str:
 def run(uri: str, *arguments: str, status: int = 0, refused: bool = False) -> str:
     """Return what a command prints: its result, also where it says that a run would be refused, or its error."""
     status = 3 if refused else status
-    done = subprocess.run(
-        [sys.executable, "-m", "privatekube.cli", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, connect.STORE: uri},
-        check=False,
-    )
+    done = command_line.privatekube(*arguments, folder=ROOT, environment={connect.STORE: uri})
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if status == 0 or refused else done.stderr
@@ -373,14 +365,8 @@ def test_what_cannot_be_read_is_told_in_one_line_and_the_others_are_listed(
 ) -> None:
     with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as db, db:
         db.execute("UPDATE resources SET body = '{' WHERE kind = ? AND id = ?", (kind, f"ns/{bad}"))
-    done = subprocess.run(
-        [sys.executable, "-m", "privatekube.cli", "get", f"{kind}s", "-o", "json"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, connect.STORE: uri},
-        check=True,
-    )
+    done = command_line.privatekube("get", f"{kind}s", "-o", "json", folder=ROOT, environment={connect.STORE: uri})
+    assert done.returncode == 0
     assert {item["metadata"]["name"] for item in json.loads(done.stdout)["items"]} == rest
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{kind} ns/{bad} is left out: {kind}: is not JSON")
@@ -398,11 +384,11 @@ def test_a_pipeline_is_checked_for_people_and_for_programs(
         "schemaVersion": "2.1.0",
     }
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(package))
-    command = [sys.executable, "-m", "privatekube.cli", "lint", str(tmp_path / "pipeline.yaml")]
-    table = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ("lint", str(tmp_path / "pipeline.yaml"))
+    table = command_line.privatekube(*command, folder=ROOT, environment={})
     assert (table.returncode, table.stderr) == (status, "")
     assert table.stdout.splitlines()[-2:] == ["pays: no step", f"1 step, {summary.number_of(len(rules), 'finding')}"]
-    document = subprocess.run([*command, "--output", "json"], capture_output=True, text=True, check=False)
+    document = command_line.privatekube(*command, "--output", "json", folder=ROOT, environment={})
     assert document.returncode == status
     assert [finding["rule"] for finding in json.loads(document.stdout)["findings"]] == rules
     assert all(f"docs/lint.md#{rule}" in table.stdout for rule in rules)

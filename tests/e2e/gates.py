@@ -63,14 +63,22 @@ class Gate:
 
     def start_run(self, laptop: Laptop, *settings: str) -> subprocess.Popen[str]:
         """Start a run and return when it has reached the gate."""
-        process = laptop.start("run_pipeline.py", *self.option, *laptop._options(settings))
+        return self.start_command(laptop, "run_pipeline.py", *self.option, *laptop._options(settings))
+
+    def start_command(self, laptop: Laptop, *command: str) -> subprocess.Popen[str]:
+        """Start a command that runs the component, and return when it has reached the gate."""
+        process = laptop.start(*command)
         waiting.until(lambda: (self.folder / "reached").exists() or process.poll() is not None, seconds=200)
         assert process.poll() is None, process.communicate()
         return process
 
     def cut_off(self, laptop: Laptop, number: signal.Signals, *settings: str) -> str:
         """Start a run, send it a signal at the gate, open the gate, and return what the run wrote."""
-        process = self.start_run(laptop, *settings)
+        return self.cut_off_command(laptop, number, "run_pipeline.py", *self.option, *laptop._options(settings))
+
+    def cut_off_command(self, laptop: Laptop, number: signal.Signals, *command: str) -> str:
+        """Start a command, send it a signal at the gate, open the gate, and return what the command wrote."""
+        process = self.start_command(laptop, *command)
         os.kill(process.pid, number)
         written = process.communicate(timeout=200)[1]
         self.open()

@@ -90,14 +90,6 @@ def test_a_file_that_is_no_store_is_named(laptop: Laptop) -> None:
     assert len(written.splitlines()) == 1
 
 
-@pytest.mark.slow
-def test_two_runs_on_the_same_store_both_end_well(laptop_with_blocks: Laptop) -> None:
-    runs = [laptop_with_blocks.start_pipeline() for _ in range(2)]
-    ended = [process.communicate(timeout=250)[1] for process in runs]
-    assert [process.returncode for process in runs] == [0, 0], ended
-    assert len(laptop_with_blocks.claims()) == 2
-
-
 def test_a_mistyped_option_is_one_line(laptop: Laptop) -> None:
     written = laptop.run("run_pipeline.py", "--lokal", status=2)
     assert len(written.splitlines()) == 1

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,13 @@ class Copy:
         laptop: where the run was.
         folder: has an artifact of the run under each name that the steps give it, and spends by their step.
         published: what the run itself published, by file name.
+        recorded: what the control plane knows, see `control_plane`.
     """
 
     laptop: Laptop
     folder: Path
     published: dict[str, bytes]
+    recorded: tuple[Any, Any, Any]
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
@@ -66,12 +68,6 @@ class Copy:
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
 
-    def control_plane(self) -> tuple[Any, Any, Any]:
-        """Return the blocks, the claims without the card they ask for, and the ledger."""
-        claims = self.laptop.claims()
-        registered = {name: claim["spec"]["requests"] for name, claim in claims.items()}
-        return self.laptop.blocks(), registered, self.laptop.json("ledger")
-
     def publish(self, prefix: str, *, status: int = 0) -> str:
         """Publish the artifacts below a prefix in the copy."""
         names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
@@ -98,16 +94,21 @@ def paid(tmp_path_factory: pytest.TempPathFactory) -> Copy:
             shutil.copyfile(path, folder / name)
     laptop.run("privatekube", "publish", run.name)
     published = {path.name: path.read_bytes() for path in (laptop.folder / "out" / run.name).iterdir()}
-    return Copy(laptop, folder, published)
+    return Copy(laptop, folder, published, control_plane(laptop))
+
+
+def control_plane(laptop: Laptop) -> tuple[Any, Any, Any]:
+    """Return the blocks, the claims without the card they ask for, and the ledger."""
+    registered = {name: claim["spec"]["requests"] for name, claim in laptop.claims().items()}
+    return laptop.blocks(), registered, laptop.json("ledger")
 
 
 @pytest.fixture
 def copy(paid: Copy, tmp_path: Path) -> Iterator[Copy]:
-    """Return a true copy of the artifacts; the control plane must know the same after the test as before."""
-    before = paid.control_plane()
+    """Return a true copy of the artifacts; the control plane must know the same after the test as before all."""
     shutil.copytree(paid.folder, tmp_path / "copy")
-    yield Copy(paid.laptop, tmp_path / "copy", paid.published)
-    assert paid.control_plane() == before
+    yield replace(paid, folder=tmp_path / "copy")
+    assert control_plane(paid.laptop) == paid.recorded
 
 
 def test_no_step_of_a_paid_run_releases_again_in_a_copy_of_its_folder(copy: Copy) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import waiting
+from tests import examples, waiting
 from tests.e2e.conftest import Laptop, committed
 
 LONG = ("n_epochs=40", "sampling_rate=0.01")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
@@ -36,8 +37,8 @@ def is_step(process: Path, step: str, parent: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interruption_while_training_consumes_the_claim_and_leaves_no_data(
+@pytest.mark.parametrize("number", SIGNALS[: examples.chosen(quick=1, nightly=3)])
+def test_an_interruption_while_training_consumes_the_claim_leaves_no_data_and_running_again_works(
     laptop_with_blocks: Laptop, number: signal.Signals
 ) -> None:
     laptop = laptop_with_blocks
@@ -49,40 +50,26 @@ def test_an_interruption_while_training_consumes_the_claim_and_leaves_no_data(
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
     assert not (laptop.folder / "out" / "latest").exists()
     assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
+    laptop.pipeline()
+    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([2.0, 2.0])
+    assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
 
 
 @pytest.mark.slow
-def test_ctrl_c_before_the_data_was_opened_returns_the_budget(laptop: Laptop) -> None:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interruption_before_the_data_was_opened_returns_the_budget(laptop: Laptop, number: signal.Signals) -> None:
     laptop.run("privatekube", "policy", "--unlock", "n=100")
     laptop.run("demo_blocks.py", "create", "--days", "1", "--accounting", "epsdel")
     process = laptop.start_pipeline("timeout_seconds=100")
     wait_for(process, "allocate: claiming")
     waiting.until(lambda: len(laptop.claims()) == 1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     (block,) = laptop.blocks().values()
     assert committed(block) == 0
     assert not block["status"].get("acquiredBudgetMap")
     assert not block["status"].get("reservedBudgetMap")
-
-
-@pytest.mark.slow
-def test_kill_9_keeps_the_budget_held_until_it_is_settled_and_running_again_works(laptop_with_blocks: Laptop) -> None:
-    laptop = laptop_with_blocks
-    process = laptop.start_pipeline(*LONG)
-    wait_for(process, "dp_train: noisy step")
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    (claim,) = laptop.claims().values()
-    held = claim["status"]["acquiredBudgets"]
-    assert [budget["epsDel"]["epsilon"] for budget in held.values()] == pytest.approx([1.0, 1.0])
-    assert [committed(block) for block in laptop.blocks().values()] == [0, 0]
-    laptop.run("privatekube", "settle", claim["metadata"]["name"])
-    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
-    laptop.pipeline()
-    assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([2.0, 2.0])
-    assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
 
 
 @pytest.mark.slow

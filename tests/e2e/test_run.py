@@ -46,27 +46,36 @@ def test_a_run_publishes_six_files_and_commits_what_its_receipt_says(laptop_with
 
 
 @pytest.mark.slow
-def test_runs_go_on_until_the_budget_is_gone_and_the_refusal_changes_nothing(laptop: Laptop) -> None:
+def test_two_runs_at_once_end_well_until_the_budget_is_gone_and_the_refusal_changes_nothing(laptop: Laptop) -> None:
     laptop.run("demo_blocks.py", "create", "--days", "1", "--epsilon", "2", "--accounting", "epsdel")
-    laptop.pipeline()
-    first = receipt(laptop)
-    laptop.pipeline()
-    second = receipt(laptop)
-    assert first["claim"] != second["claim"]
-    before = laptop.blocks(), laptop.claims()
+    runs = [laptop.start_pipeline() for _ in range(2)]
+    ended = [process.communicate(timeout=250)[1] for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], ended
+    before, published, newest = (laptop.blocks(), laptop.claims()), receipts(laptop), latest(laptop)
+    assert len(before[1]) == 2
+    assert set(published) == set(before[1])
     assert [committed(block) for block in before[0].values()] == pytest.approx([2.0])
     refusal = laptop.pipeline(status=3)
     assert (laptop.blocks(), laptop.claims()) == before
     line = next(line for line in refusal.splitlines() if line.startswith("error:"))
     for expected in ("privacy-example/amazon-2013-01-01-0", "asked", "left"):
         assert expected in line
-    assert receipt(laptop) == second
+    assert (receipts(laptop), latest(laptop)) == (published, newest)
+
+
+def receipts(laptop: Laptop) -> dict[str, Any]:
+    """Return the published receipts by claim."""
+    paths = (laptop.folder / "out").glob("*-*/receipt.json")  # not below `latest`
+    documents = [json.loads(path.read_text()) for path in paths]
+    return {document["claim"]: document for document in documents}
 
 
 @pytest.mark.slow
-def test_renyi_blocks_are_charged_the_curve_of_the_mechanisms(laptop: Laptop) -> None:
-    laptop.run("demo_blocks.py", "create", "--days", "1")
-    printed = laptop.pipeline()
+def test_renyi_blocks_are_charged_the_curve_of_the_mechanisms_and_a_user_day_run_names_its_unit_and_bound(
+    laptop: Laptop,
+) -> None:
+    laptop.run("demo_blocks.py", "create", "--days", "1", "--unit", "user-day", "--max-contribution", "2")
+    printed = laptop.pipeline("model=lstm", "hidden_dim=8", "embedding_dim=8", "max_text_len=20")
     assert "claiming epsilon 1, delta 1e-09 on all blocks" in printed
     assert re.search(r"committed renyi \S+ at order \S+ on 1 block\b", printed)
     assert re.search(r"renyi \S+ at order (\S+) +renyi \S+ at order \1 +renyi \S+ at order \1", printed)
@@ -77,12 +86,6 @@ def test_renyi_blocks_are_charged_the_curve_of_the_mechanisms(laptop: Laptop) ->
         assert charged["alpha"] == asked["alpha"]
         assert charged["epsilon"] == pytest.approx(asked["epsilon"], rel=1e-9)
     assert 0 < budget["renyi"][0]["epsilon"] < 0.5
-
-
-@pytest.mark.slow
-def test_a_user_day_run_names_its_unit_and_bound(laptop: Laptop) -> None:
-    laptop.run("demo_blocks.py", "create", "--days", "1", "--unit", "user-day", "--max-contribution", "2")
-    laptop.pipeline("model=lstm", "hidden_dim=8", "embedding_dim=8", "max_text_len=20")
     card = (latest(laptop) / "privacy-card.md").read_text()
     assert "user-day: every review of one user on one day, at most 2 of them per block" in card
     assert json.loads((latest(laptop) / "statistics.json").read_text())["noise"]["sensitivity"] == 2
