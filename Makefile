@@ -27,13 +27,13 @@ demo: $(STAMP)
 	$(BIN)/python run_pipeline.py --local
 
 test: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 kubernetes-tools:
 	tools/kubernetes/build.sh
 
 test-kubernetes: $(STAMP) $(if $(PRIVATEKUBE_TEST_KUBECONFIG),,kubernetes-tools)
-	$(BIN)/pytest -n $(WORKERS) -m kubernetes
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m kubernetes
 
 benchmark-control-plane: $(STAMP) kubernetes-tools
 	PYTHONPATH=. $(BIN)/python benchmarks/control_plane.py
@@ -62,7 +62,7 @@ image-scan:
 	tools/containers/scan.sh
 
 nightly: $(STAMP)
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --timeout=7200
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n $(WORKERS) --dist worksteal --timeout=7200
 
 MUTANTS ?= --sample 100 --minutes 60
 mutants: $(STAMP)

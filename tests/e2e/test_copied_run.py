@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.slow
 
 SPENDS = {"dp_preprocess": "spend_statistics", "dp_train": "spend_training", "dp_evaluate": "spend_evaluation"}
 RELEASES = {"dp_preprocess": "statistics", "dp_train": "checkpoint", "dp_evaluate": "metrics"}
+NAMES = ("statistics.json", "model.pt", "metrics.json")
+"""What each of the released files is called where it is published."""
 CARD = {"privacy-card.json", "privacy-card.md"}
 """Published files that name the software that wrote them."""
 
@@ -68,10 +71,12 @@ class Copy:
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
 
-    def publish(self, prefix: str, *, status: int = 0) -> str:
+    def publish(self, prefix: str, *, images: str = "{}", status: int = 0) -> str:
         """Publish the artifacts below a prefix in the copy."""
-        names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
-        return self.step("upload", *names, images="{}", prefix=self.path(prefix), status=status)
+        released = [word for name in RELEASES.values() for word in ("--released", self.path(name))]
+        own = [word for name in ("grant", "receipt", "location") for word in (f"--{name}", self.path(name))]
+        given = ["--names", json.dumps(NAMES), "--images", images, "--prefix", self.path(prefix)]
+        return self.execute([sys.executable, "-m", "components.upload", *own, *released, *given], status=status)
 
     def files_below(self, prefix: str) -> dict[str, bytes]:
         """Return the files that are published below a prefix in the copy."""
@@ -188,12 +193,10 @@ def test_a_card_that_an_upload_left_behind_is_not_overwritten_by_another(copy: C
     copy.publish("place")
     (folder,) = (copy.folder / "place").iterdir()
     (folder / "receipt.json").unlink()  # as an upload leaves it that fails before its last file
-    names = ("grant", "receipt", "statistics", "checkpoint", "metrics", "location")
     images = '{"upload": "registry/upload@sha256:' + "1" * 64 + '"}'
     before = (folder / "privacy-card.json").read_bytes()
-    failed = errors.AlreadyExists.exit_status
-    written = copy.step("upload", *names, status=failed, images=images, prefix=copy.path("place"))
+    written = copy.publish("place", images=images, status=errors.AlreadyExists.exit_status)
     assert "privacy-card.json has another result; publish to another prefix" in written
     assert (folder / "privacy-card.json").read_bytes() == before
-    copy.step("upload", *names, images=images, prefix=copy.path("another"))
+    copy.publish("another", images=images)
     assert copy.files_below("another")["receipt.json"] == copy.published["receipt.json"]
