@@ -105,11 +105,11 @@ class Reviews:
         """What another tokeniser, list of categories, order, unit or cut of the same reviews does not change."""
         return {"user": self.user, "product": self.product, "time": self.time}
 
-    def content(self, row: int) -> bytes:
-        """Return the bytes of one review; exact copies have the same, also in another category's file."""
-        numbers = [self.user[row], self.product[row], self.time[row], self.category[row], self.stars[row]]
-        tokens = self.tokens[self.offsets[row] : self.offsets[row + 1]]
-        return np.array(numbers, np.int64).tobytes() + tokens.tobytes()
+    def contents(self) -> list[bytes]:
+        """Return the bytes of each review; exact copies have the same."""
+        columns = self.user, self.product, self.time, self.category, self.stars
+        numbers = ragged.rows_of([column.astype(np.int64) for column in columns])
+        return [row + text for row, text in zip(numbers, ragged.bytes_of(self.tokens, self.offsets), strict=True)]
 
     def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]) -> Reviews:
         """Return the reviews of a mask bool [N], or at indices int [M] in their order."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from privatekube.data import ragged
 from privatekube.data.records import Records
 from privatekube.resources.data_identity import DataIdentity, DaySketch
 
@@ -43,8 +44,7 @@ def identify(records: Records, *, key: bytes, partition_key_id: str, covers_all_
 
 def rows_of(columns: Iterable[npt.NDArray[np.int64]]) -> list[bytes]:
     """Return the rows of some columns, each int64 [N], as bytes."""
-    rows = np.stack(list(columns), axis=1).astype("<i8")
-    return [row.tobytes() for row in rows]
+    return ragged.rows_of([column.astype("<i8") for column in columns])
 
 
 def _sketch(hashes: np.ndarray, most: int) -> DaySketch:

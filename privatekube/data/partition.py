@@ -170,12 +170,13 @@ def bound_contributions(records: R, *, unit: PrivacyUnit, max_contribution: int)
     """
     if unit.is_one_record:
         return records
-    priority = [_priority(records, row) for row in range(len(records))]
-    units: dict[int, list[int]] = {}
-    for row, number in enumerate(unit_numbers(records, unit).tolist()):
-        units.setdefault(number, []).append(row)
-    kept = [row for rows in units.values() for row in sorted(rows, key=priority.__getitem__)[:max_contribution]]
-    return records.select(np.array(sorted(kept), dtype=np.int64))
+    units = unit_numbers(records, unit)
+    order = np.lexsort((*_priorities(records), units))
+    ordered = units[order]
+    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
+    begins = np.flatnonzero(is_first)
+    rank = np.arange(len(ordered)) - np.repeat(begins, np.diff([*begins, len(ordered)]))
+    return records.select(np.sort(order[rank < max_contribution]))
 
 
 def without_copies(records: R) -> R:
@@ -183,18 +184,20 @@ def without_copies(records: R) -> R:
 
     One record must not count as often as it was copied, or the promise for one record would not cover it.
     """
-    first = {_priority(records, row): row for row in reversed(range(len(records)))}
+    first = {content: row for row, content in reversed(list(enumerate(records.contents())))}
     return records.select(np.array(sorted(first.values()), dtype=np.int64))
 
 
 def in_order(records: R) -> R:
     """Return the records in an order that depends on them alone, not on how their source was cut into files."""
-    order = sorted(range(len(records)), key=lambda row: (int(records.time[row]), _priority(records, row)))
-    return records.select(np.array(order, dtype=np.int64))
+    return records.select(np.lexsort((*_priorities(records), records.time)))
 
 
-def _priority(records: Records, row: int) -> bytes:
-    return hashlib.blake2b(records.content(row), digest_size=16, key=_CHOICE_KEY).digest()
+def _priorities(records: Records) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Return the keyed hash of each record, uint64 [N]: its lower half, and its upper half, by which it is ordered."""
+    hashes = [hashlib.blake2b(content, digest_size=16, key=_CHOICE_KEY).digest() for content in records.contents()]
+    halves = np.frombuffer(b"".join(hashes), ">u8").reshape(-1, 2)
+    return halves[:, 1].astype(np.uint64), halves[:, 0].astype(np.uint64)
 
 
 def _next_month(day: date) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,24 @@ def interleaved(lists: Sequence[tuple[npt.NDArray[Any], Int64s]]) -> tuple[npt.N
         begins = starts[number :: len(lists)][: len(offsets) - 1]
         values[np.arange(len(items)) + np.repeat(begins - offsets[:-1], np.diff(offsets))] = items
     return values, starts[:: len(lists)]
+
+
+def rows_of(columns: Sequence[npt.NDArray[Any]]) -> list[bytes]:
+    r"""Return the bytes of each row of some columns, [N] each.
+
+    >>> rows_of([np.array([1, 2], "<i2"), np.array([7, 8], "<i1")])
+    [b'\x01\x00\x07', b'\x02\x00\x08']
+    """
+    parts = [np.ascontiguousarray(column)[:, None].view(np.uint8) for column in columns]
+    rows = np.concatenate(parts, axis=1)
+    width, joined = rows.shape[1], rows.tobytes()
+    return [joined[start : start + width] for start in range(0, len(joined), width)]
+
+
+def bytes_of(values: npt.NDArray[Any], offsets: Int64s) -> list[bytes]:
+    """Return the bytes of each list."""
+    joined, ends = values.tobytes(), (offsets * values.itemsize).tolist()
+    return [joined[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def places(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:

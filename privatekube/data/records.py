@@ -32,8 +32,8 @@ class Records(Protocol):
 
     def __len__(self) -> int: ...
 
-    def content(self, row: int) -> bytes:
-        """Return the bytes of one record; exact copies have the same."""
+    def contents(self) -> list[bytes]:
+        """Return the bytes of each record; exact copies have the same."""
 
     def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]) -> Self:
         """Return the records of a mask bool [N], or at indices int [M] in their order."""

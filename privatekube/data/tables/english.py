@@ -8,7 +8,7 @@ import re
 
 import wordfreq
 
-from privatekube.data.columns import FIRST_WORD, UNK
+from privatekube.data.columns import FIRST_WORD
 
 SIZE = 10_000
 TOKENISER = "lower-case [a-z]+"
@@ -33,13 +33,3 @@ def ids() -> dict[str, int]:
 def digest() -> str:
     """Return `sha256:<hex>` of the list, one word a line."""
     return f"sha256:{hashlib.sha256(chr(10).join(words()).encode()).hexdigest()}"
-
-
-def encode(text: str, most: int) -> list[int]:
-    """Return the first `most` words of a text as token ids; unknown words as UNK.
-
-    >>> encode("", 3)
-    []
-    """
-    known = ids()
-    return [known.get(word, UNK) for word in _WORD.findall(text.lower())[:most]]

@@ -6,14 +6,15 @@ Messages quote neither values nor headers: in a file without a header, that is a
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Batch:
         columns: by name in the file, the same number of values each; null where the file has no such column.
         size: how many records they are.
         not_text: bool [N] of columns of text, where the value of JSON is of another type.
+        is_typed: whether the file declares the types of its columns.
         damaged: how many further records cannot be read at all.
         has_trailing_garbage: whether something that is not gzip follows the compressed data.
     """
@@ -51,6 +53,7 @@ class Batch:
     columns: Mapping[str, pa.Array]
     size: int
     not_text: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    is_typed: bool = False
     damaged: int = 0
     has_trailing_garbage: bool = False
 
@@ -223,8 +226,8 @@ def _json_lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
                 if column.is_text
                 for name in column.names
             },
-            len(lines) - len(objects) + chunk.damaged,
-            chunk.has_trailing_garbage,
+            damaged=len(lines) - len(objects) + chunk.damaged,
+            has_trailing_garbage=chunk.has_trailing_garbage,
         )
     if n_lines and not seen:
         raise errors.CorruptData(_not_json_lines(wanted, first_line))
@@ -314,7 +317,7 @@ def _bytes(array: pa.Array) -> pa.Array:
 
 def _batch(batch: pa.RecordBatch, wanted: Wanted) -> Batch:
     present = {name: batch.column(name) for name in wanted.names if name in batch.schema.names}
-    return Batch(_with_absent(present, batch.num_rows, wanted), batch.num_rows)
+    return Batch(_with_absent(present, batch.num_rows, wanted), batch.num_rows, is_typed=True)
 
 
 def _with_absent(present: Mapping[str, pa.Array], size: int, wanted: Wanted) -> dict[str, pa.Array]:
@@ -352,11 +355,26 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _column(objects: Sequence[dict[str, Any]], name: str) -> pa.Array:
-    return pa.array([_scalar(fields.get(name)) for fields in objects], pa.binary())
+    """Return the values of a field: of their type where all have one, else as the text that a CSV file has."""
+    given = [fields.get(name) for fields in objects]
+    kinds = set(map(type, given)) - {NoneType}
+    if not kinds:
+        return pa.nulls(len(given))
+    if len(kinds) == 1:
+        with contextlib.suppress(pa.ArrowException, UnicodeError, OverflowError, KeyError):
+            kind = _ARROW_TYPES[kinds.pop()]
+            return pa.array([value or None for value in given] if kind == pa.string() else given, kind)
+    return pa.array([_scalar(value) for value in given], pa.binary())
+
+
+_ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
 
 def _are_not_text(objects: Sequence[dict[str, Any]], name: str) -> npt.NDArray[np.bool_]:
-    return np.array([not isinstance(fields.get(name), str | None) for fields in objects], np.bool_)
+    kinds = [type(fields.get(name)) for fields in objects]
+    if set(kinds) <= {str, NoneType}:
+        return np.zeros(len(kinds), np.bool_)
+    return np.array([kind not in {str, NoneType} for kind in kinds], np.bool_)
 
 
 def _scalar(value: object) -> bytes | None:
@@ -365,10 +383,12 @@ def _scalar(value: object) -> bytes | None:
         return value.encode(errors="surrogatepass") or None
     if isinstance(value, bool):
         return b"true" if value else b"false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value)).encode()
     return str(value).encode() if isinstance(value, int | float) else None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _corrupt_when_unreadable(name: str) -> Iterator[None]:
     """Translate the errors of the readers, without their text: it quotes the data."""
     try:

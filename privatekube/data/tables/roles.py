@@ -45,9 +45,10 @@ class Role:
         read, is_given = None, np.zeros(batch.size, np.bool_)
         for name, reader in self.readers.items():
             array = batch.columns[name]
-            _require_type(name, array.type, self.is_typed, self.describes, location)
-            if read is not None and is_given.all():
-                break
+            if batch.is_typed:
+                _require_type(name, array.type, self.is_typed, self.describes, location)
+            if read is not None and (is_given.all() or array.null_count == batch.size):
+                continue
             given = np.asarray(array.is_valid())
             column = reader(array)
             read = column if read is None else column.where(given & ~is_given, read)
@@ -90,15 +91,17 @@ def texts(batch: Batch, names: Sequence[str], location: str) -> Texts:
     read, fits, n_given = [""] * batch.size, np.ones(batch.size, np.bool_), 0
     for name in reversed(names):
         array = batch.columns[name]
-        _require_type(name, array.type, _is_text, "text", location)
+        if batch.is_typed:
+            _require_type(name, array.type, _is_text, "text", location)
         not_text = batch.not_text.get(name, np.zeros(batch.size, np.bool_))
-        for row, value in enumerate(array.to_pylist()):
-            if not_text[row]:
-                fits[row] = False
-            elif value is not None:
-                text = values.text_or_none(value)
-                read[row], fits[row] = text or "", text is not None
-                n_given += text is not None
+        given = np.asarray(array.is_valid()) & ~not_text
+        if given.any():
+            texts = [None if value is None else values.text_or_none(value) for value in array.to_pylist()]
+            read = [text or "" if is_given else other for text, is_given, other in zip(texts, given, read, strict=True)]
+            is_damaged = np.array([text is None for text in texts], np.bool_)
+            fits[given] = ~is_damaged[given]
+            n_given += int((given & ~is_damaged).sum())
+        fits[not_text] = False
     return Texts(read, fits, n_given)
 
 

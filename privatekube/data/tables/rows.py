@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from privatekube.data import ragged
 from privatekube.data.ragged import Int64s
 
 _HASH_BYTES = 16
@@ -51,14 +52,11 @@ class Rows:
 
     def hashes(self) -> list[bytes]:
         """Return a hash of each record; exact copies have the same, also in another file."""
-        columns = [self.user, self.time, *self.values.values(), *self.record.values()]
-        rows = np.concatenate([np.ascontiguousarray(column)[:, None].view(np.uint8) for column in columns], axis=1)
-        numbers, width = rows.tobytes(), rows.shape[1]
+        lengths = [np.array([len(text) for text in texts], np.int64) for texts in self.texts.values()]
+        columns = [self.user, self.time, *self.values.values(), *self.record.values(), *lengths]
+        rows = ragged.rows_of(columns)
         texts = zip(*self.texts.values(), strict=True) if self.texts else iter([()] * len(self))
         return [
-            hashlib.blake2b(
-                numbers[row * width : (row + 1) * width] + (repr(text).encode() if text else b""),
-                digest_size=_HASH_BYTES,
-            ).digest()
-            for row, text in enumerate(texts)
+            hashlib.blake2b(row + "".join(text).encode(), digest_size=_HASH_BYTES).digest()
+            for row, text in zip(rows, texts, strict=True)
         ]

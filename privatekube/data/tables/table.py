@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,12 +102,14 @@ class Table:
         """What another schema, order, unit or cut of the same table does not change: user, and time if it has one."""
         return {"user": self.user, "time": self.time} if self.layout.has_time else {"user": self.user}
 
-    def content(self, row: int) -> bytes:
-        """Return the bytes of one record; exact copies have the same."""
-        texts = [tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]] for tokens in self._texts]
-        return b"".join(
-            (self._numbers[row].tobytes(), *(len(ids).to_bytes(8, "little") + ids.tobytes() for ids in texts))
-        )
+    def contents(self) -> list[bytes]:
+        """Return the bytes of each record; exact copies have the same."""
+        columns = [self.user, self.time, *(self.values[name] for name in self.layout.kinds)]
+        parts = [ragged.rows_of(columns)]
+        for name in self.layout.texts:
+            tokens = self.texts[name]
+            parts += [ragged.rows_of([tokens.lengths]), ragged.bytes_of(tokens.ids, tokens.offsets)]
+        return [b"".join(row) for row in zip(*parts, strict=True)]
 
     def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.integer[Any]]) -> Table:
         """Return the records of a mask bool [N], or at indices int [M] in their order."""
@@ -131,13 +132,3 @@ class Table:
             },
             {name: Tokens.concatenate([part.texts[name] for part in parts]) for name in layout.texts},
         )
-
-    @cached_property
-    def _numbers(self) -> npt.NDArray[np.uint8]:
-        """The bytes of all columns with one value a record, uint8 [N, W]."""
-        columns = [self.user, self.time, *(self.values[name] for name in self.layout.kinds)]
-        return np.concatenate([np.ascontiguousarray(column)[:, None].view(np.uint8) for column in columns], axis=1)
-
-    @property
-    def _texts(self) -> list[Tokens]:
-        return [self.texts[name] for name in self.layout.texts]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +37,11 @@ class _WordCharacters(dict[int, str]):
         return self[code]
 
 
+_BETWEEN, _NO_TOKEN = "\0", -1
+"""What is put between texts that are cut into words together, and its place among their ids."""
+_ENGLISH = re.compile(f"[a-z{_BETWEEN}]+")
 _CHARACTERS = _WordCharacters()
+_CHARACTERS_AND_MARKS = _WordCharacters({ord(_BETWEEN): _BETWEEN})
 
 
 def words(text: str) -> list[str]:
@@ -47,7 +52,11 @@ def words(text: str) -> list[str]:
     >>> words("L'Été de 7 ans: हिन्दी STRASSE straße")
     ['l', 'été', 'de', '7', 'ans', 'हिन्दी', 'strasse', 'strasse']
     """
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_CHARACTERS).split()
+    return _words(text, _CHARACTERS)
+
+
+def _words(text: str, characters: _WordCharacters) -> list[str]:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(characters).split()
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,42 @@ class Tokeniser:
     """
 
     declared: Words
-    encode: Callable[[Sequence[str]], list[list[int]]]
+    encode: Callable[[Sequence[str]], Tokens]
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Return texts as token ids, each cut at the declared length."""
-        encoded = [ids[: self.declared.tokens] for ids in self.encode(texts)]
-        ids = np.array([token for row in encoded for token in row], INDEX)
-        return Tokens(ids, ragged.offsets_of(np.array([len(row) for row in encoded], np.int64)))
+        whole = self.encode(texts)
+        places = np.arange(len(whole.ids)) - np.repeat(whole.offsets[:-1], whole.lengths)
+        lengths = np.minimum(whole.lengths, self.declared.tokens)
+        return Tokens(whole.ids[places < self.declared.tokens], ragged.offsets_of(lengths))
+
+
+class _Known(dict[str, int]):
+    """Token ids by word."""
+
+    def __missing__(self, _: str) -> int:
+        return UNK
+
+
+def _of_known_words(known: Mapping[str, int], split: Callable[[str], list[str]]) -> Callable[[Sequence[str]], Tokens]:
+    """Return how texts become the ids of known words.
+
+    Args:
+        known: the ids.
+        split: returns the words of many texts at once, and the marks between the texts as words of their own.
+    """
+    ids = _Known({**known, _BETWEEN: _NO_TOKEN})
+
+    def encode(texts: Sequence[str]) -> Tokens:
+        if not texts:
+            return Tokens(np.empty(0, INDEX), ragged.offsets_of(np.empty(0, np.int64)))
+        found = split(f" {_BETWEEN} ".join([text.replace(_BETWEEN, " ") for text in texts]))
+        tokens = np.fromiter(map(ids.__getitem__, found), INDEX, count=len(found))
+        ends = np.flatnonzero(tokens == _NO_TOKEN)
+        lengths = np.diff(np.concatenate([[-1], ends, [len(tokens)]])) - 1
+        return Tokens(tokens[tokens != _NO_TOKEN], ragged.offsets_of(lengths))
+
+    return encode
 
 
 def tokeniser(text: Text) -> Tokeniser:
@@ -95,7 +133,7 @@ def _english(most: int) -> Tokeniser:
     declared = Words(
         tokeniser=english.TOKENISER, vocabulary_digest=english.digest(), ids=FIRST_WORD + english.SIZE, tokens=most
     )
-    return Tokeniser(declared, lambda texts: [english.encode(text, most) for text in texts])
+    return Tokeniser(declared, _of_known_words(english.ids(), lambda text: _ENGLISH.findall(text.lower())))
 
 
 def _of_words(path: Path, most: int) -> Tokeniser:
@@ -113,7 +151,7 @@ def _of_words(path: Path, most: int) -> Tokeniser:
     declared = Words(
         tokeniser=UNICODE_WORDS, vocabulary_digest=_digest(content), ids=FIRST_WORD + len(known), tokens=most
     )
-    return Tokeniser(declared, lambda texts: [[known.get(word, UNK) for word in words(text)] for text in texts])
+    return Tokeniser(declared, _of_known_words(known, lambda text: _words(text, _CHARACTERS_AND_MARKS)))
 
 
 def _of_file(path: Path, most: int) -> Tokeniser:
@@ -128,8 +166,10 @@ def _of_file(path: Path, most: int) -> Tokeniser:
     ids = max(rule.get_vocab(with_added_tokens=True).values(), default=0) + 1
     declared = Words(tokeniser=TOKENIZER, vocabulary_digest=_digest(content), ids=ids, tokens=most)
 
-    def encode(texts: Sequence[str]) -> list[list[int]]:
-        return [encoded.ids for encoded in rule.encode_batch(list(texts), add_special_tokens=False)]
+    def encode(texts: Sequence[str]) -> Tokens:
+        encoded = [text.ids for text in rule.encode_batch(list(texts), add_special_tokens=False)]
+        found = np.array([token for row in encoded for token in row], INDEX)
+        return Tokens(found, ragged.offsets_of(np.array([len(row) for row in encoded], np.int64)))
 
     return Tokeniser(declared, encode)
 

@@ -79,8 +79,32 @@ def _times(array: pa.Array, unit: str | None, form: str | None) -> Column:
         return _mapped(_seconds(array), _whole, np.dtype(np.int64))
     if unit is not None:
         factor, divisor = _SECONDS[unit]
+        if pa.types.is_integer(array.type):
+            return _whole_times(array, factor, divisor)
         return _mapped(array, lambda value: _bounded(_whole(value) * factor // divisor), np.dtype(np.int64))
+    if form is None and (read := _iso_times(array)) is not None:
+        return read
     return _mapped(array, lambda value: _bounded(_moment(text_of(value), form)), np.dtype(np.int64))
+
+
+def _whole_times(array: pa.Array, factor: int, divisor: int) -> Column:
+    given = np.asarray(array.is_valid())
+    numbers = array.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
+    most = _MOST_SECONDS * divisor // factor
+    fits = given & (numbers >= -most) & (numbers <= most)
+    seconds = np.where(fits, numbers, 0) * factor // divisor
+    return Column(seconds, fits, np.zeros_like(fits))
+
+
+def _iso_times(array: pa.Array) -> Column | None:
+    """Return the times of texts that are all as Arrow reads ISO 8601, in UTC; None if one is not."""
+    try:
+        moments = array.cast(pa.string()).cast(pa.timestamp("us")).cast(pa.int64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    fits = np.asarray(moments.is_valid())
+    seconds = moments.fill_null(0).to_numpy(zero_copy_only=False) // 10**6
+    return Column(seconds, fits, np.zeros_like(fits))
 
 
 def values(array: pa.Array, kind: Number | Category) -> Column:
@@ -88,14 +112,30 @@ def values(array: pa.Array, kind: Number | Category) -> Column:
     if isinstance(kind, Category):
         index = {key: number for number, key in enumerate(kind.keys)}
         return _mapped(array, lambda value: index[text_of(value)], dtype_of(kind))
-    parse = _number if kind.type == "number" else lambda value: float(_whole(value))
-    read = _mapped(array, parse, np.dtype(np.float64))
+    read = _numbers(array, is_whole=kind.type == "integer")
     low, high = kind.range
     outside = read.fits & ((read.values < low) | (read.values > high))
     within = np.clip(read.values, low, high).astype(dtype_of(kind))
     if kind.outside == "leave_out":
         return Column(within, read.fits & ~outside, np.zeros_like(outside))
     return Column(within, read.fits, outside)
+
+
+def _numbers(array: pa.Array, *, is_whole: bool) -> Column:
+    """Return the numbers that a column has; at once where Arrow reads all of it."""
+    try:
+        text = array.cast(pa.string()) if pa.types.is_binary(array.type) else array
+        numbers = None if pa.types.is_decimal(text.type) else text.cast(pa.float64(), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        numbers = None
+    if numbers is None or pa.types.is_boolean(array.type):
+        parse = (lambda value: float(_whole(value))) if is_whole else _number
+        return _mapped(array, parse, np.dtype(np.float64))
+    given = np.asarray(numbers.is_valid())
+    read = numbers.fill_null(0).to_numpy(zero_copy_only=False)
+    fits = given & np.isfinite(read)
+    fits &= (read == np.floor(read)) if is_whole else True
+    return Column(np.where(fits, read, 0.0), fits, np.zeros_like(fits))
 
 
 def text_of(value: object) -> str:
@@ -116,14 +156,14 @@ def text_of(value: object) -> str:
     return text
 
 
-def text_or_none(value: bytes | str) -> str | None:
-    """Return the value of a column of text; None for one that is damaged."""
+def text_or_none(value: object) -> str | None:
+    """Return the value of a column of text; None for one that is damaged, or of another type."""
+    if isinstance(value, str):
+        return value
     try:
-        text = value.decode() if isinstance(value, bytes) else value
-        text.encode()  # half of a surrogate pair is not text
-    except UnicodeError:
+        return value.decode() if isinstance(value, bytes) else None
+    except UnicodeDecodeError:
         return None
-    return text
 
 
 def _mapped(array: pa.Array, parse: Parse, dtype: np.dtype[Any]) -> Column:
