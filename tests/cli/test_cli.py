@@ -253,6 +253,39 @@ def test_the_plan_that_the_arguments_name_is_not_read_where_another_one_is_given
     assert "absent.yaml" in run(uri, "plan", *options, status=2)
 
 
+def test_a_pipeline_checks_its_runs_by_a_module_in_the_folder_that_the_command_is_started_in(
+    uri: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own_check.py").write_text(
+        "import pydantic\nfrom privatekube import errors\n"
+        "class Settings(pydantic.BaseModel):\n    size: int = pydantic.Field(ge=1)\n"
+        "def check(run):\n"
+        "    if run.arguments.settings['size'] > len(run.blocks):\n"
+        "        raise errors.invalid('size', run.arguments.settings['size'], 'is above the blocks', 'lower it')\n"
+    )
+    (tmp_path / "plan.yaml").write_text("steps: [{name: a, mechanism: laplace, sensitivity: $size}]")
+    values = "check: own_check\nplan: plan.yaml\nsize: 2\nepsilon: 0.1\ndataset: d\nnamespace: ns\n"
+    (tmp_path / "arguments.yaml").write_text(values)
+    script = Path(sys.executable).with_name("privatekube")
+
+    def planned(*options: str) -> subprocess.CompletedProcess[str]:
+        words, env = [str(script), "plan", *options], {**os.environ, connect.STORE: uri}
+        return subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=env, check=False)
+
+    assert "noise of a: Laplace, scale 20, sensitivity 2" in planned().stdout
+    for setting, fault in (
+        ("size=3", "error: size: 3 is above the blocks; lower it"),
+        ("size=0", "error: --set: size: 0 must be greater than or equal to 1; change it"),
+        ("sise=1", "error: --set: sise: unknown argument; did you mean size?"),
+        (
+            "check=other",
+            "error: check: 'other' cannot be imported (ModuleNotFoundError: No module named 'other'); name a",
+        ),
+    ):
+        refused = planned("--set", setting)
+        assert (refused.returncode, refused.stderr.splitlines()[0][: len(fault)]) == (2, fault)
+
+
 def test_a_budget_without_a_plan_is_shown_at_its_price(uri: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text("demand: {epsDel: {epsilon: 0.2, delta: 1e-9}}")

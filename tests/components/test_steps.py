@@ -32,6 +32,7 @@ from privatekube.data.metadata import content_digest
 from privatekube.privacy import events, solving
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.plan import Plan
+from privatekube.privacy.sensitivity import Per
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
@@ -250,6 +251,25 @@ def test_a_run_of_other_steps_is_planned_and_paid_by_the_same_components(run: Ru
     assert [(spend.step, spend.part) for spend in paid.spends] == [("size", "all"), ("mean-stars", "some")]
     assert 0.99 < paid.epsilon <= 1.0
     assert committed(run.client) == [1.0, 1.0]
+
+
+def test_noise_for_less_than_the_stated_sensitivity_is_not_paid_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forged(plan: solving.SolvedPlan) -> documents.GrantedPlan:
+        granted = of(plan)
+        stated = documents.StatedSensitivity(value=2, per=Per.RECORD)
+        first, *others = granted.steps
+        return granted.model_copy(update={"steps": (first.model_copy(update={"sensitivity": stated}), *others)})
+
+    of = documents.GrantedPlan.of
+    monkeypatch.setattr(documents.GrantedPlan, "of", forged)
+    granted = run.allocate(plan=OTHER_STEPS, check=hook.NO_CHECK, settings={})
+    run.download()
+    for name in granted.plan.names:
+        _release_as_planned(run, granted, name)
+    spends = [run.path(f"{name}-spend") for name in granted.plan.names]
+    with pytest.raises(errors.BudgetExceeded, match="sensitivity of size: the run states 1, and 2"):
+        consume(grant=run.path("grant"), spend=spends, receipt=run.path("receipt"))
+    assert committed(run.client) == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""The check of the shipped pipeline refuses, before a claim, what one of its steps would refuse once data is opened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from privatekube import errors
+from privatekube.client import run_demand
+from privatekube.privacy import events
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy.solving import SolvedPlan, SolvedStep
+from privatekube.privacy.unit import PrivacyUnit
+from privatekube.runs.checked_run import CheckedRun
+from privatekube.runs.demand import RunDemand
+from privatekube.runs.run_arguments import RunArguments
+from privatekube.training import run_check
+from tests.steps.builders import SETTINGS
+
+ALL_SETTINGS = SETTINGS | {"statistics_fraction": 0.05, "n_epochs": 1, "sampling_rate": 0.5}
+TRAINING = SolvedStep(
+    "dp_train",
+    "train",
+    "dp_sgd",
+    {"sampling_rate": 0.5, "steps": 2, "noise_multiplier": 1.0},
+    events.poisson_gaussian(0.5, 1.0, 2),
+)
+
+
+def counts(name: str, *, sensitivity: int = 1, queries: int = 1) -> SolvedStep:
+    parameters = {"scale": 20.0, "sensitivity": sensitivity, "queries": queries}
+    return SolvedStep(name, "all", "discrete_laplace", parameters, events.discrete_laplace(20.0, sensitivity))
+
+
+STEPS = (counts("dp_preprocess"), TRAINING, counts("dp_evaluate"))
+
+
+def planned(*steps: SolvedStep, max_contribution: int = 1, **settings: Any) -> CheckedRun:
+    target = EpsilonDelta(1.0, 1e-9)
+    unit = PrivacyUnit.EVENT if max_contribution == 1 else PrivacyUnit.USER_DAY
+    request = run_demand.request_for("d", "all", [], target)
+    demand = RunDemand(unit, max_contribution, target, SolvedPlan(steps, ("train",)), target, request)
+    run = RunArguments(check=run_check.__name__, settings=ALL_SETTINGS | settings)
+    return CheckedRun(run, memory_bytes=8 << 30, demand=demand)
+
+
+def test_the_steps_of_the_pipeline_are_accepted_in_any_order() -> None:
+    run_check.check(planned(*STEPS))
+    run_check.check(planned(*reversed(STEPS)))
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (planned(*STEPS, max_contribution=2), "^dp_preprocess: sensitivity: 1 must be at least 2, .*say `per: record`"),
+        (
+            planned(*STEPS[:2]),
+            "^plan: steps: 'dp_preprocess, dp_train' are not those that this pipeline runs, dp_",
+        ),
+        (planned(*STEPS, counts("more")), "^plan: steps: 'dp_preprocess, dp_train, dp_evaluate, more' are not those"),
+        (
+            planned(*STEPS[:2], counts("dp_evaluate", queries=2)),
+            "^mechanism: .* is not one query with discrete Lap",
+        ),
+        (
+            planned(STEPS[0], counts("dp_train"), STEPS[2]),
+            "^mechanism: 'discrete_laplace' is not dp_sgd, which dp_",
+        ),
+        (planned(*STEPS, learning_rate=1e38), r"^learning_rate: 1e\+38 may move weights"),
+        (replace(planned(*STEPS), memory_bytes=1 << 20), "^model: 'bow' with .*, and there is 0.0 GiB; lower these"),
+    ],
+)
+def test_what_a_step_would_refuse_is_refused_in_one_line(run: CheckedRun, message: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=message) as refusal:
+        run_check.check(run)
+    assert "\n" not in str(refusal.value)
+
+
+def test_before_the_blocks_are_known_the_settings_are_checked_alone() -> None:
+    run_check.check(replace(planned(), demand=None))
