@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -15,7 +16,7 @@ from privatekube.client.client import BudgetClient
 from privatekube.data.any_block import AnyBlock
 from privatekube.forecast import forecast
 from privatekube.forecast.forecast import Forecast
-from privatekube.interactive import claiming
+from privatekube.interactive import claiming, publishing
 from privatekube.interactive.approval import Approval
 from privatekube.interactive.claiming import Obtained
 from privatekube.interactive.payment import Charge, Planned, Query
@@ -26,7 +27,9 @@ from privatekube.privacy.mechanisms import Released
 from privatekube.privacy.plan import Plan
 from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import bounds
-from privatekube.steps import documents, opened_blocks, paid_releases
+from privatekube.steps import documents, opened_blocks, paid_releases, privacy_card
+from privatekube.steps.privacy_card import PrivacyCard
+from privatekube.storage import uris
 
 Value = TypeVar("Value")
 _LONGEST_STEP = 63
@@ -50,6 +53,7 @@ class Lifecycle:
         self._number_of_records = 0
         self._spends: list[documents.Spend] = []
         self._charges: list[Charge] = []
+        self._released: dict[str, bytes] = {}
         self._receipt: documents.Receipt | None = None
         self._release_lock = threading.Lock()
 
@@ -167,6 +171,48 @@ class Lifecycle:
             self._has_ended = True
             return self._receipt
 
+    def publish(
+        self,
+        folder: str | Path,
+        files: Mapping[str, bytes] | None = None,
+        *,
+        organisation: str = privacy_card.NOT_STATED,
+        purpose: str = privacy_card.NOT_STATED,
+        hyperparameters_chosen: str = privacy_card.NOT_STATED,
+    ) -> PrivacyCard:
+        """Publish what a run that has paid released, with its Receipt and a privacy card that the control plane signs.
+
+        Each value that a mechanism of this run returned is in a file with the name of its step, such as `stars.json`.
+        `privatekube verify-card` checks the folder.
+
+        Args:
+            folder: a folder, or a gs:// or s3:// prefix, of this run alone.
+            files: content by file name of what was released by `spend`, as it was registered.
+            organisation: who is responsible for the run, for the card.
+            purpose: what the results are for, for the card.
+            hyperparameters_chosen: how the run's settings were chosen, for the card.
+
+        Returns:
+            The card.
+
+        Raises:
+            InvalidInput: the run has not paid, or a name is not that of a file.
+            BudgetExceeded: a file is not what a step registered.
+            AlreadyExists: the folder has other content under one of the names.
+        """
+        if self._receipt is None:
+            raise errors.InvalidInput(f"run {self._run_id}: has not paid; publish after the with statement")
+        return publishing.publish(
+            self._client,
+            self._approval,
+            self._receipt,
+            files={**{f"{step}.json": content for step, content in self._released.items()}, **(files or {})},
+            folder=uris.absolute(str(folder)),
+            declared=documents.Declarations(
+                organisation=organisation, purpose=purpose, hyperparameters_chosen=hyperparameters_chosen
+            ),
+        )
+
     def _release(
         self, query: Query, draw: Callable[[float], Released[Value]], *, encode: Callable[[Value], bytes]
     ) -> Value:
@@ -186,7 +232,9 @@ class Lifecycle:
                 raise errors.BudgetExceeded(
                     f"{query.step}: ran another mechanism than it pays for; nothing is released"
                 )
-            self._register(charge, [documents.digest(encode(released.value))])
+            content = encode(released.value)
+            self._register(charge, [documents.digest(content)])
+            self._released[query.step] = content
             return released.value
 
     @contextlib.contextmanager

@@ -17,7 +17,7 @@ from privatekube.privacy.events import DpEvent
 from privatekube.privacy.plan import ALL
 from privatekube.privacy.solving import SolvedPlan, SolvedStep
 
-DISCRETE_LAPLACE, LAPLACE, GAUSSIAN = "discrete_laplace", "laplace", "gaussian"
+DISCRETE_LAPLACE, LAPLACE, GAUSSIAN, EXPONENTIAL = "discrete_laplace", "laplace", "gaussian", "exponential"
 """The mechanisms of `run.Run`, as `planned_mechanisms.MECHANISMS` names them."""
 
 
@@ -28,7 +28,8 @@ class Query:
     Args:
         step: name of the release.
         mechanism: which one.
-        sensitivity: how far one privacy unit moves the values at most: in L2 for Gaussian noise, else in L1.
+        sensitivity: how far one privacy unit moves the values at most: in L2 for Gaussian noise, of a single score for
+            a choice, else in L1.
         epsilon: what the caller says it costs; None if the caller does not.
         delta: likewise.
     """
@@ -101,6 +102,8 @@ class Chosen:
             delta = amounts.positive("delta", query.delta)
             noise = calibration.noise_multiplier(events.gaussian, target_epsilon=epsilon, delta=delta)
             return noise * query.sensitivity, Charge(query.step, ALL, events.gaussian(noise), delta)
+        if query.mechanism == EXPONENTIAL:
+            return 2 * query.sensitivity / epsilon, Charge(query.step, ALL, events.pure(epsilon), 0.0)
         scale = query.sensitivity / epsilon
         if query.mechanism == LAPLACE:
             return scale, Charge(query.step, ALL, events.laplace(1 / epsilon), 0.0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from privatekube import errors
 from privatekube.interactive import amounts, sums
 from privatekube.interactive.lifecycle import Lifecycle
-from privatekube.interactive.payment import DISCRETE_LAPLACE, GAUSSIAN, LAPLACE, Query
+from privatekube.interactive.payment import DISCRETE_LAPLACE, EXPONENTIAL, GAUSSIAN, LAPLACE, Query
 from privatekube.privacy import mechanisms
 from privatekube.privacy.mechanisms import Released
 
@@ -178,6 +179,35 @@ class Run(Lifecycle):
         """
         query = Query(step, GAUSSIAN, amounts.positive("sensitivity", sensitivity), epsilon, delta)
         return self._noisy(query, lambda: amounts.numbers(values), list)
+
+    def choose(
+        self, step: str, scores: Mapping[Key, float], *, sensitivity: float, epsilon: float | None = None
+    ) -> Key:
+        """Release which of several public options has nearly the best score, by the exponential mechanism.
+
+        Args:
+            step: name of the release, once per run; with a plan, of the step.
+            scores: of each option, fixed without looking at the data. The scores themselves are not released.
+            sensitivity: how far one privacy unit, with all its records, moves a single score. You must have bounded it;
+                the library cannot check it.
+            epsilon: what it costs; None with a plan.
+
+        Returns:
+            The option that was chosen.
+
+        Raises:
+            InvalidInput: see `count`.
+            BudgetExceeded: see `count`.
+        """
+        if not isinstance(scores, Mapping):
+            raise errors.InvalidInput(f"scores: a {type(scores).__name__} is not a mapping; give each option its score")
+        query = Query(step, EXPONENTIAL, amounts.positive("sensitivity", sensitivity), epsilon)
+
+        def draw(scale: float) -> Released[Key]:
+            exact = dict(zip(scores, amounts.numbers(scores.values()), strict=True))
+            return mechanisms.noisy_choice(exact, scale=scale, sensitivity=sensitivity)
+
+        return self._release(query, draw, encode=lambda option: _encoded(repr(option)))
 
     def _column(self, values: Iterable[Value]) -> list[Value]:
         return amounts.column(values, number_of_records=self._number_of_records)

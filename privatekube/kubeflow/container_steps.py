@@ -61,19 +61,19 @@ def prepare(images: Iterable[str]) -> engine.Engine:
 
 
 def arguments(
-    prefix: str, blocks: Sequence[PrivateDataBlock], *, container_engine: engine.Engine, gpu: bool = True
+    prefix: str | None, blocks: Sequence[PrivateDataBlock], *, container_engine: engine.Engine, gpu: bool = True
 ) -> dict[str, Any]:
     """Return the options of each container: mounts for the store, the data and the results; this user; no rights.
 
     Args:
-        prefix: where results are published; mounted if it is a folder.
+        prefix: where results are published; mounted if it is a folder; None if the steps publish nothing.
         blocks: blocks whose file:// data is mounted read-only.
         container_engine: see `prepare`.
         gpu: whether containers get the GPUs of this machine, if it has any.
     """
     store = os.environ.get(connect.STORE, connect.DEFAULT_STORE)
     database = Path(store.removeprefix(_SQLITE)).resolve()
-    writable = {str(database.parent)} | ({prefix} if "://" not in prefix else set())
+    writable = {str(database.parent)} | ({prefix} if prefix is not None and "://" not in prefix else set())
     sources = [block.spec.data_source for block in blocks]
     read_only = {str(Path(uri.removeprefix("file://")).parent) for uri in sources if uri.startswith("file://")}
     environment = {connect.STORE: f"{_SQLITE}{database}"}

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from opendp import domains, measurements, metrics, mod  # the prelude would load scikit-learn, too
+from opendp import domains, measurements, measures, metrics, mod  # the prelude would load scikit-learn, too
 
 from privatekube import errors
 from privatekube.privacy import events
@@ -97,6 +97,33 @@ def noisy_gaussian(values: Sequence[float], *, scale: float, sensitivity: float)
     return Released(_noisy(measurements.then_gaussian(scale=scale), metrics.l2_distance(T=float), values), event)
 
 
+def noisy_choice(scores: Mapping[Key, float], *, scale: float, sensitivity: float) -> Released[Key]:
+    """Choose the option whose score is largest once exponential noise is added to each.
+
+    It costs what the exponential mechanism costs, whose probabilities are proportional to exp(score / scale), and its
+    choice is never worse on average. Source: McKenna and Sheldon, "Permute-and-Flip" (2020), arXiv:2010.12603.
+
+    Args:
+        scores: of each public option, finite; the options are fixed without looking at the data.
+        scale: of the noise.
+        sensitivity: how far one unit moves a single score at most; bounded beforehand.
+
+    Returns:
+        The option with its event: pure DP, epsilon = 2 * sensitivity / scale.
+
+    Raises:
+        InvalidInput: the scale or the sensitivity is not positive, a score is not finite, or there is no option.
+    """
+    if not 0 < scale < math.inf:
+        raise errors.invalid("scale", scale, "must be positive", "noise cannot be switched off")
+    event = events.pure(2 / _noise_multiplier(scale, sensitivity))
+    if not scores:
+        raise errors.InvalidInput("scores: has no option; give the public options with their scores")
+    noise = measurements.then_noisy_max(measures.max_divergence(), scale=scale)
+    (chosen,) = _noisy(noise, metrics.linf_distance(T=float), list(scores.values()))
+    return Released(list(scores)[int(chosen)], event)
+
+
 def _noise_multiplier(scale: float, sensitivity: float) -> float:
     if not 0 < sensitivity < math.inf:
         raise errors.invalid("sensitivity", sensitivity, "must be positive", "state how far one unit moves the values")
@@ -109,7 +136,8 @@ def _noisy(then: Any, metric: Any, values: Sequence[float]) -> list[float]:
         raise errors.InvalidInput("values: one is not a finite number; bound what is released beforehand")
     mod.enable_features("contrib")
     space = domains.vector_domain(domains.atom_domain(T=float, nan=False)), metric
-    return [float(value) for value in (space >> then)(list(values))]
+    noisy = (space >> then)(list(values))
+    return [float(value) for value in noisy] if isinstance(noisy, list) else [float(noisy)]
 
 
 def _laplace_measurement(scale: float) -> mod.Measurement:

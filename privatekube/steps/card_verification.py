@@ -83,7 +83,7 @@ def check_files(card: PrivacyCard, folder: Path) -> Check:
         fault = _difference(folder / name, {card.run.files[name]})
         if fault is not None:
             return Check("files", fault, is_passed=False)
-    return Check("files", f"{', '.join(names)} are as the card names them")
+    return Check("files", f"{', '.join(names)}: as the card names them")
 
 
 def check_file(card: PrivacyCard, path: Path) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from dp_accounting import dp_event
 
 from privatekube import errors
+from privatekube.cli import verify_card
+from privatekube.client import connect as stores
 from privatekube.interactive import connect
 from privatekube.interactive.client import RunClient
 from privatekube.interactive.payment import LAPLACE, Query
@@ -18,6 +21,9 @@ from privatekube.interactive.run import Run
 from privatekube.privacy import accounting, arithmetic, events, orders, renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.privacy.mechanisms import Released
+from privatekube.privacy.plan import Plan, PlannedStep
+from privatekube.privacy.planned_queries import Exponential
+from privatekube.privacy.sensitivity import Per
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -196,6 +202,20 @@ def test_what_another_program_registers_under_the_claim_is_not_paid_as_this_run(
     assert run.receipt is None
     assert committed(client) == EVERYTHING
     assert [entry.mechanisms for entry in client.ledger()] == [(), ()]  # spent, and not as a payment of this run
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_choice_is_paid_by_the_plan_or_by_the_epsilon_that_it_states(client: RunClient, planned: bool) -> None:
+    plan = Plan((PlannedStep("best", Exponential(sensitivity=2.0, per=Per.UNIT)),)) if planned else None
+    with client.claim("d", epsilon=1.0, delta=1e-9, namespace="ns", plan=plan) as run:
+        run.open()
+        epsilon = None if planned else 1.0
+        with pytest.raises(errors.InvalidInput, match="scores: a list is not a mapping"):
+            run.choose("best", [1.0], sensitivity=2.0, epsilon=epsilon)  # type: ignore[arg-type]  # as a user may
+        assert run.choose("best", {"bad": 0.0, "good": 1e6}, sensitivity=2.0, epsilon=epsilon) == "good"
+    assert run.receipt is not None
+    assert run.receipt.epsilon == pytest.approx(1.0, rel=1e-3)
+    assert run.receipt.spends[0].event["type"] == "discrete_laplace"
 
 
 @pytest.mark.parametrize(
@@ -521,3 +541,33 @@ def test_a_release_that_failed_does_not_hinder_the_next_one(client: RunClient) -
         with pytest.raises(errors.InvalidInput):
             run.count("statistics", [[]], keys=KEYS, epsilon=1.0)  # cannot be counted
         run.count("statistics", [1], keys=KEYS, epsilon=1.0)
+
+
+def test_a_notebook_publishes_a_signed_card_of_what_it_paid_for(
+    client: RunClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claimed(client) as run:
+        stars = builders.opened(run).reviews.stars
+        with pytest.raises(errors.InvalidInput, match="has not paid; publish after the with statement"):
+            run.publish(tmp_path / "out")
+        counts = run.count("stars", stars, keys=KEYS, epsilon=0.5)
+        run.spend("model", events.discrete_laplace(4.0, 1), [b"weights"])
+    with pytest.raises(errors.BudgetExceeded, match=r"files: model\.bin is not what a step of the run registered"):
+        run.publish(tmp_path / "out", {"model.bin": b"other weights"})
+    with pytest.raises(errors.InvalidInput, match=r"files: '\.\./a' is not the name of a file"):
+        run.publish(tmp_path / "out", {"../a": b"weights"})
+    assert not (tmp_path / "out").exists()
+    card = run.publish(tmp_path / "out", {"model.bin": b"weights"}, purpose="test")
+    assert {step.step for step in card.run.mechanisms} == {"stars", "model"}
+    assert list(json.loads((tmp_path / "out" / "stars.json").read_text()).values()) == list(counts.values())
+    monkeypatch.setenv(stores.STORE, f"sqlite:///{tmp_path}/state.db")
+    checks = list(
+        verify_card.verify(
+            tmp_path / "out" / "privacy-card.json",
+            page=tmp_path / "out" / "privacy-card.md",
+            released=None,
+            public_key=None,
+        )
+    )
+    assert [check.name for check in checks if not check.is_passed] == [], checks
+    assert {check.name for check in checks} >= {"signature", "page", "files", "releases", "epsilon", "ledger"}

@@ -99,3 +99,24 @@ def test_noise_on_real_values_cannot_be_switched_off(
 ) -> None:
     with pytest.raises(errors.InvalidInput, match=message):
         draw(values, scale=scale, sensitivity=sensitivity)
+
+
+def test_a_choice_is_as_random_as_the_scale_that_is_charged_says() -> None:
+    n, scale = 4000, 3.0
+    released = [mechanisms.noisy_choice({"good": 3.0, "bad": 0.0}, scale=scale, sensitivity=1) for _ in range(n)]
+    assert {events.is_close(each.event, events.pure(2 / scale)) for each in released} == {True}
+    share = sum(each.value == "bad" for each in released) / n
+    allowed = 5 * math.sqrt(0.25 / n)
+    assert abs(share - math.exp(-1) / 2) < allowed
+    assert abs(share - math.exp(-1 / 2) / 2) > allowed  # twice the scale
+
+
+@pytest.mark.parametrize(
+    ("scores", "scale", "sensitivity"),
+    [({}, 1.0, 1.0), ({"a": math.inf}, 1.0, 1.0), ({"a": 1.0}, 0.0, 1.0), ({"a": 1.0}, 1.0, 0.0)],
+)
+def test_a_choice_needs_options_with_finite_scores_and_noise(
+    scores: dict[str, float], scale: float, sensitivity: float
+) -> None:
+    with pytest.raises(errors.InvalidInput):
+        mechanisms.noisy_choice(scores, scale=scale, sensitivity=sensitivity)

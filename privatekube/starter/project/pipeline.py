@@ -1,6 +1,7 @@
 """The pipeline: one step, which claims, opens, counts, pays and publishes.
 
-`python pipeline.py` runs it on this machine; `python pipeline.py --compile FILE` writes the package for Kubeflow.
+`python pipeline.py` runs it on this machine, with `--runner docker` in its image, which component.yaml names;
+`python pipeline.py --compile FILE` writes the package for Kubeflow.
 """
 
 import sys
@@ -50,8 +51,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--compile"] and len(sys.argv) == 3:
         submit.compile_to(counts, Path(sys.argv[2]))
         return
+    in_containers = sys.argv[1:] == ["--runner", "docker"]
     values = config.read_mapping(PROJECT / "arguments.yaml")
-    sys.exit(own_pipeline.run(counts, values, project=PROJECT, steps=STEPS))
+    sys.exit(own_pipeline.run(counts, values, project=PROJECT, steps=STEPS, in_containers=in_containers))
 
 
 if __name__ == "__main__":
