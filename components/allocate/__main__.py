@@ -104,6 +104,7 @@ def allocate(
         plan=documents.GrantedPlan(steps=()) if demand.plan is None else documents.GrantedPlan.of(demand.plan),
         settings=run.settings,
         declared=documents.Declarations.of(run),
+        sealing_key=None if granted.status.sealing is None else granted.status.sealing.public,
     )
     _approve(document)
     documents.write(document, grant)

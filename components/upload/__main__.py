@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from privatekube.steps import (
     interface,
     privacy_card,
     public_log,
+    sealing,
 )
 from privatekube.storage import local_files, transfers, uris
 
@@ -60,13 +61,13 @@ def upload(
         raise errors.InvalidInput(
             f"receipt: is for run {paid.run_id}, the grant for {granted.run_id}; pass the receipt of this run"
         )
-    files = _named(released, names)
-    _require_paid(paid, grant=grant, released=files.values())
-    folder = uris.join(prefix, paid.run_id)
-    results = {**files, card_verification.RECEIPT: receipt}
-    facts = privacy_card.of_run(granted, paid, results, images)
-    card = privacy_card.sign(facts, _signed_statement(facts))
+    files, folder = _named(released, names), uris.join(prefix, paid.run_id)
+    _require_paid(granted, paid, grant=grant, released=files.values())
     with tempfile.TemporaryDirectory() as scratch:
+        opened = _opened(granted, files, Path(scratch) / "opened")
+        results = {**opened, card_verification.RECEIPT: receipt}
+        facts = privacy_card.of_run(granted, paid, results, images)
+        card = privacy_card.sign(facts, _signed_statement(facts))
         document, page = Path(scratch) / "card.json", Path(scratch) / "card.md"
         local_files.write(document, card.encode())
         local_files.write(page, card_markdown.render(card).encode())
@@ -74,6 +75,29 @@ def upload(
         transfers.publish_folder({**results, **others}, folder, last=card_verification.RECEIPT)
     local_files.write(location, folder.encode(), overwrite=True)
     public_log.say("published", location=folder)
+
+
+def _opened(granted: documents.Grant, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Return released files in clear: opened into `folder`, with the key that the control plane gives for the payment.
+
+    Raises:
+        BudgetUnavailable: the claim has not paid.
+        InvalidInput: a file is damaged, or is not of this run.
+        NotFound: the claim was deleted, and its key with it.
+    """
+    if granted.sealing_key is None:
+        return dict(files)
+    with connect.connect() as client:
+        key = client.opening_key(granted.claim)
+    if key is None or key.public != granted.sealing_key:
+        raise errors.InvalidInput(
+            f"claim {granted.claim}: has not the key that the grant states, so nothing can be opened; was the claim "
+            "created again?"
+        )
+    for name, path in files.items():
+        origin = sealing.Origin(granted.claim, granted.run_id, sealing.read_header(path).step)
+        sealing.open_sealed(path, folder / name, key=key, origin=origin)
+    return {name: folder / name for name in files}
 
 
 def _signed_statement(facts: privacy_card.RunFacts) -> SignedStatement | None:
@@ -99,16 +123,22 @@ def _named(released: Sequence[Path], names: Sequence[str]) -> dict[str, Path]:
     return dict(zip(names, released, strict=True))
 
 
-def _require_paid(paid: documents.Receipt, *, grant: Path, released: Iterable[Path]) -> None:
-    """Check that the Receipt paid for exactly these files.
+def _require_paid(granted: documents.Grant, paid: documents.Receipt, *, grant: Path, released: Iterable[Path]) -> None:
+    """Check that the Receipt paid for exactly these files; of a sealed one, for what it says that it holds.
 
     Raises:
         BudgetExceeded: it paid for something else.
     """
     outputs = frozenset(digest for spend in paid.spends for digest in spend.outputs)
-    for path, digests in [(grant, {paid.grant}), *((path, outputs) for path in released)]:
-        if documents.digest(path.read_bytes()) not in digests:
+    digest_of = _digest if granted.sealing_key is None else sealing.released_digest
+    stated = [(grant, _digest(grant), {paid.grant}), *((path, digest_of(path), outputs) for path in released)]
+    for path, digest, digests in stated:
+        if digest not in digests:
             raise errors.BudgetExceeded(f"file: {path} is not what the receipt paid for; pass the files of this run")
+
+
+def _digest(path: Path) -> str:
+    return documents.digest(path.read_bytes())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 import pydantic
 
 from privatekube import entrypoint, errors, validation
-from privatekube.steps import workspace
+from privatekube.steps import clear_inputs, workspace
 
 PARENT = "PRIVATEKUBE_PARENT"
 """Environment variable: the id of the process that started this step on the same machine; the step ends with it."""
@@ -48,7 +48,7 @@ def _run(step: Callable[..., None], words: Sequence[str]) -> None:
         print(usage(step))  # noqa: T201 - the user asked for it on the command line
     else:
         handover = workspace.Handover.of(step, parse(step, words))
-        step(**handover.arguments)
+        step(**clear_inputs.of(step, handover.arguments))
         handover.finish()
 
 

@@ -34,6 +34,7 @@ LAST_VERSION = 3
 Json = dict[str, Any]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Digest = Annotated[str, pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+PublicKey = Annotated[str, pydantic.Field(pattern=r"^x25519:[0-9a-f]{64}$")]
 Adjacency = Literal["add or remove one unit"]
 ADJACENCY: Adjacency = "add or remove one unit"
 """The neighbouring relation of every mechanism here."""
@@ -246,6 +247,8 @@ class Grant(Document):
         plan: the mechanism of each step, with its noise.
         settings: those of the pipeline, which its steps read.
         declared: what the privacy card says about the run.
+        sealing_key: public key of the claim, to which the steps seal what they release; None if the claim has none,
+            because an earlier version granted it.
 
     >>> read(Grant, Path("grant.json"))
     Traceback (most recent call last):
@@ -263,6 +266,7 @@ class Grant(Document):
     plan: GrantedPlan
     settings: validation.Settings
     declared: Declarations
+    sealing_key: PublicKey | None = None
 
     @classmethod
     def _of_last_version(cls, fields: Json) -> Json:

@@ -22,12 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.privacy import events
-from privatekube.steps import documents, paid_releases, public_log
+from privatekube.steps import documents, paid_releases, public_log, sealing
 from privatekube.steps.staged_release import StagedRelease
 from privatekube.storage import local_files
 
@@ -61,8 +62,8 @@ def run(
     """Run a DP step, unless its Spend shows that it finished before.
 
     1. Check that the claim can pay for the step. 2. Draw the noise, and keep the release in the workspace. 3. Register
-    it with the claim. 4. Write the outputs, then the Spend. A step that is run again, on whatever machine, goes on with
-    the release that it kept.
+    it with the claim. 4. Write the outputs, sealed to the key of the claim, then the Spend. A step that is run again,
+    on whatever machine, goes on with the release that it kept.
 
     Args:
         name: the step of the Grant's plan, which says on which units it runs; any name where the Grant has no steps.
@@ -71,7 +72,8 @@ def run(
         workspace: where the run keeps what must not leave it yet.
         noisy_inputs: released values of earlier steps that this one reads. Never private data: their digests are
             published.
-        outputs: where to write what is released, each file whole or not at all.
+        outputs: where to write what is released, each file whole or not at all. It can be opened once the claim has
+            paid; until then it is in clear in the workspace alone, where the later steps read it.
         private_outputs: where to write un-noised data for later steps; nothing about it is registered.
         spend: where to write the Spend, after all outputs: a step that was interrupted before has not finished.
 
@@ -89,7 +91,7 @@ def run(
     staged = StagedRelease.of(name, workspace)
     used = _kept_spend(staged, step=name, claim=granted.claim, inputs=inputs)
     if used is None:
-        _require_payable(granted.claim, name, inputs)
+        _require_payable(granted, name, inputs)
         released = release(granted)
         contents = _contents(released, count=len(outputs))
         _write_private(released, private_outputs)
@@ -104,7 +106,7 @@ def run(
         staged.write(contents, used)
     _require_kept(private_outputs, step=name)
     _register(staged, used)
-    staged.hand_over(outputs, spend)
+    staged.hand_over(outputs, spend, write=_sealing(granted, name))
 
 
 def is_finished(spend: Path, *, claim: str, inputs: tuple[str, ...], outputs: Sequence[Path]) -> bool:
@@ -136,7 +138,7 @@ def is_finished(spend: Path, *, claim: str, inputs: tuple[str, ...], outputs: Se
 
 def _is_kept(spend: documents.Spend, outputs: Sequence[Path]) -> bool:
     released = outputs[: len(spend.outputs)]
-    return spend.outputs == tuple(documents.digest(output.read_bytes()) for output in released)
+    return spend.outputs == tuple(map(sealing.released_digest, released))
 
 
 def _kept_spend(staged: StagedRelease, *, step: str, claim: str, inputs: tuple[str, ...]) -> documents.Spend | None:
@@ -154,11 +156,20 @@ def _require_kept(private_outputs: Sequence[Path], *, step: str) -> None:
             )
 
 
-def _require_payable(claim_id: str, step: str, inputs: tuple[str, ...]) -> None:
+def _sealing(granted: documents.Grant, step: str) -> Callable[[Path, Path], None]:
+    """Return what writes a released file to an output: sealed to the key of the claim, if the claim has one."""
+    if granted.sealing_key is None:
+        return lambda source, target: local_files.write(target, source.read_bytes(), overwrite=True)
+    origin = sealing.Origin(granted.claim, granted.run_id, step)
+    return partial(sealing.seal, key=granted.sealing_key, origin=origin)
+
+
+def _require_payable(granted: documents.Grant, step: str, inputs: tuple[str, ...]) -> None:
     with connect.connect() as client:
-        claim = client.get_claim(claim_id)
+        claim = client.get_claim(granted.claim)
     paid_releases.require_first_release(claim, step)
     paid_releases.require_known_inputs(claim, inputs)
+    paid_releases.require_key_of_claim(granted, claim)
 
 
 def _contents(released: Release, *, count: int) -> list[bytes]:

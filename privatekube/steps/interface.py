@@ -156,6 +156,18 @@ def private_data(program: Callable[..., None]) -> PrivateData:
     return PrivateData(tuple(found[Reads]), tuple(found[Writes]))
 
 
+def released_inputs(program: Callable[..., None]) -> tuple[str, ...]:
+    """Return the parameters by which a component's program reads a file that is not private data, by name."""
+    hints = typing.get_type_hints(program, include_extras=True)
+    kinds = {kind for kind in ARTIFACTS if kind != _PRIVATE}
+    return tuple(
+        name
+        for name, hint in hints.items()
+        if getattr(hint, "__origin__", None) is Path
+        and any(isinstance(extra, Reads) and extra.kind in kinds for extra in hint.__metadata__)
+    )
+
+
 def workspace_parameter(program: Callable[..., None]) -> str | None:
     """Return the name of the parameter that a component's program takes the workspace by; None if it takes none."""
     hints = typing.get_type_hints(program, include_extras=True)

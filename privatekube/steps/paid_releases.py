@@ -66,6 +66,16 @@ def require_first_release(claim: PrivacyBudgetClaim, step: str) -> None:
         )
 
 
+def require_key_of_claim(granted: documents.Grant, claim: PrivacyBudgetClaim) -> None:
+    """Check that a run seals what it releases to the key of its claim, or to none if the claim has none.
+
+    Raises:
+        BudgetExceeded: the Grant states another key, or none.
+    """
+    key = None if claim.status.sealing is None else claim.status.sealing.public
+    _require_equal("sealing_key", granted.sealing_key, key)
+
+
 def require_known_inputs(claim: PrivacyBudgetClaim, inputs: Sequence[str]) -> None:
     """Check that a step reads the Grant that was approved, and beside it only what was released under the claim.
 
@@ -101,8 +111,9 @@ def require_grant_of_claim(
         blocks: the blocks of the Grant, as the store has them.
 
     Raises:
-        BudgetExceeded: blocks, budget, delta, privacy unit or contribution bound differ.
+        BudgetExceeded: blocks, budget, delta, privacy unit, contribution bound or key differ.
     """
+    require_key_of_claim(granted, claim)
     held = claim.status.acquired or claim.status.committed
     amounts = {block.id: common.budget_from_wire(block.budget) for block in granted.blocks}
     _require_equal("blocks", sorted(amounts), sorted(held))

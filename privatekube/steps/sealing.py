@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from privatekube import errors
+from privatekube import errors, validation
 from privatekube.resources import sealing_key
 from privatekube.resources.sealing_key import SealingKey
 from privatekube.storage import local_files, private_files
@@ -80,7 +80,7 @@ class Header(pydantic.BaseModel):
 
     claim: str
     run: str
-    step: str
+    step: validation.StepName
     key: Annotated[str, pydantic.Field(pattern=r"^x25519:[0-9a-f]{64}$")]
     digest: Annotated[str, pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     size: Annotated[int, pydantic.Field(ge=0, le=1 << 50)]
@@ -148,6 +148,11 @@ def is_sealed(path: Path) -> bool:
     """Return whether a file begins as a sealed one does."""
     with _reading(path) as file:
         return file.read(len(MAGIC)) == MAGIC
+
+
+def released_digest(path: Path) -> str:
+    """Return the digest of a file as it was released: what a sealed one states, or that of the file itself."""
+    return read_header(path).digest if is_sealed(path) else _measured(path)[0]
 
 
 def read_header(path: Path) -> Header:

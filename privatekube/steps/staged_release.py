@@ -7,7 +7,7 @@ finds them here and registers or hands over the same release, instead of drawing
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +64,19 @@ class StagedRelease:
             private_files.write(self.folder / str(number), content)
         documents.write(spend, self.folder / _SPEND)
 
-    def hand_over(self, outputs: Sequence[Path], spend: Path) -> None:
+    def hand_over(self, outputs: Sequence[Path], spend: Path, *, write: Callable[[Path, Path], None]) -> None:
         """Write the released files to their outputs, then the Spend, which states that the step has finished.
+
+        Args:
+            outputs: where the files go.
+            spend: where the Spend goes.
+            write: writes a released file to an output.
 
         Raises:
             InvalidInput: an output cannot be written.
         """
         for number, output in enumerate(outputs):
-            local_files.write(output, (self.folder / str(number)).read_bytes(), overwrite=True)
+            write(self.folder / str(number), output)
         local_files.write(spend, (self.folder / _SPEND).read_bytes(), overwrite=True)
 
     def remove(self) -> None:

@@ -29,6 +29,7 @@ from privatekube.client import connect, plan_file
 from privatekube.client.client import BudgetClient
 from privatekube.data import block_file, columns
 from privatekube.data.metadata import content_digest
+from privatekube.engine import sealing_keys
 from privatekube.privacy import events, solving
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.plan import Plan
@@ -38,7 +39,7 @@ from privatekube.resources import transitions
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.runs import hook
-from privatekube.steps import arguments, documents, dp_step
+from privatekube.steps import arguments, clear_inputs, documents, dp_step, sealing
 from privatekube.training import checkpoint, run_check
 from tests import builders, shipped_plan
 from tests.steps.builders import DECLARED, SETTINGS
@@ -118,6 +119,10 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def clear(self, name: str) -> Path:
+        """Return the file in clear of what a step has released: the artifact is sealed."""
+        return clear_inputs.find(self.workspace, self.path(name))
+
     def download(self) -> None:
         download(grant=self.path("grant"), workspace=self.workspace, blocks=self.path("blocks"))
 
@@ -131,16 +136,17 @@ class Run:
             grant=self.path("grant"),
             workspace=self.workspace,
             dataset=self.path("dataset"),
-            statistics=self.path("statistics"),
+            statistics=self.clear("statistics"),
             device="cpu",
             checkpoint=self.path("checkpoint"),
             spend=self.path("s2"),
         )
 
     def evaluate(self) -> None:
-        names = ("grant", "dataset", "checkpoint", "metrics")
-        paths = {name: self.path(name) for name in names}
-        dp_evaluate(**paths, workspace=self.workspace, device="cpu", spend=self.path("s3"))
+        paths = {name: self.path(name) for name in ("grant", "dataset", "metrics")}
+        dp_evaluate(
+            **paths, checkpoint=self.clear("checkpoint"), workspace=self.workspace, device="cpu", spend=self.path("s3")
+        )
 
     def consume(self) -> documents.Receipt:
         spends = [self.path(name) for name in ("s1", "s2", "s3")]
@@ -400,7 +406,7 @@ def test_two_runs_draw_different_noise(run: Run) -> None:
         run.allocate(run_id=f"r{attempt}")
         run.download()
         run.preprocess()
-        released.add(run.path("statistics").read_text())
+        released.add(run.clear("statistics").read_text())
         assert len(released) == attempt + 1
 
 
@@ -483,7 +489,8 @@ def test_what_the_receipt_did_not_pay_for_is_not_published(run: Run, name: str) 
     run.to_the_end()
     run.consume()
     run.path(name).write_bytes(run.path(name).read_bytes() + b" ")
-    with pytest.raises(errors.BudgetExceeded, match=f"{name} is not what the receipt paid for"):
+    fault = "is not what the receipt paid for" if name == "grant" else "is damaged: it is not as it was sealed"
+    with pytest.raises((errors.BudgetExceeded, errors.CorruptData), match=f"{name} {fault}"):
         run.upload()
     assert not list((run.folder / "out").iterdir())
 
@@ -524,6 +531,57 @@ def test_released_files_are_published_under_names_of_their_own(run: Run, names: 
     pairs = {**words, "--prefix": "out", "--location": "l"}.items()
     with pytest.raises(errors.InvalidInput, match=r"names.0: '../a' must match pattern"):
         arguments.parse(upload, [word for pair in pairs for word in pair])
+
+
+def test_what_an_earlier_version_released_in_clear_is_published(run: Run) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealing_keys, "of_grant", lambda _draft, _claim: None)  # the claim is granted without a key
+        run.to_the_end()
+    assert not any(sealing.is_sealed(run.path(name)) for name in dp_lstm.PUBLISHED)
+    run.consume()
+    folder = run.upload()
+    for name, published in dp_lstm.PUBLISHED.items():
+        assert (folder / published).read_bytes() == run.path(name).read_bytes()
+
+
+def test_what_is_published_is_the_release_in_clear_and_nothing_can_be_published_without_the_key(run: Run) -> None:
+    run.to_the_end()
+    with pytest.raises(errors.BudgetUnavailable, match="stays sealed; consume it first"):
+        run.client.opening_key("ns/run-r1")
+    run.consume()
+    claim = run.client.get_claim("ns/run-r1")
+    assert claim.status.sealing is not None
+    assert claim.status.sealing.private is None  # a payment alone opens nothing: it may be of a run that was refused
+    clear = {name: run.clear(name).read_bytes() for name in dp_lstm.PUBLISHED}
+    folder = run.upload()
+    assert {name: (folder / published).read_bytes() for name, published in dp_lstm.PUBLISHED.items()} == clear
+    run.client.store.delete(run.client.get_claim("ns/run-r1"))
+    with pytest.raises(errors.NotFound, match="claim ns/run-r1"):
+        run.upload()
+
+
+@pytest.mark.parametrize("name", ["statistics", "metrics"])
+def test_a_sealed_file_of_another_run_is_not_published(run: Run, name: str) -> None:
+    run.to_the_end()
+    run.consume()
+    sealed, other = run.path(name), sealing.Origin("ns/run-r1", "r2", "dp_preprocess")
+    sealing.seal(run.clear(name), sealed, key=sealing.read_header(sealed).key, origin=other)
+    with pytest.raises(
+        errors.InvalidInput, match=r"was sealed by dp_preprocess of run r2 .*, not by dp_preprocess of run r1"
+    ):
+        run.upload()
+
+
+def test_the_outputs_of_a_run_that_fails_stay_sealed_though_its_budget_is_consumed(run: Run) -> None:
+    run.to_the_end()
+    release(run_id="r1", namespace="ns", workspace=run.workspace, status={"state": "FAILED"})
+    claim = run.client.get_claim("ns/run-r1")
+    assert claim.status.committed
+    assert claim.status.sealing is not None
+    assert claim.status.sealing.private is None
+    assert not list(run.workspace.iterdir())
+    run.consume()  # as `privatekube publish` does: it compares what was released with what was approved
+    assert run.upload()
 
 
 def test_publishing_needs_this_runs_receipt(run: Run) -> None:
@@ -609,7 +667,7 @@ def test_the_model_is_trained_as_the_grant_says(run: Run) -> None:
     run.allocate(settings=ALL_SETTINGS | {"task": "sentiment", "model": "feedforward", "hidden_dim": 7})
     for step in (run.download, run.preprocess, run.train):
         step()
-    trained = checkpoint.load(run.path("checkpoint"))
+    trained = checkpoint.load(run.clear("checkpoint"))
     assert (trained.task, trained.config.n_classes) == ("sentiment", 2)
     assert (trained.config.architecture, trained.config.hidden_dim) == ("feedforward", 7)
 

@@ -128,5 +128,5 @@ def test_nothing_that_a_step_releases_holds_the_digest_of_the_data(tmp_path: Pat
         plain = metadata.content_digest(merged.reviews, merged.metadata)
         private = [digest.rpartition(":")[2].encode() for digest in (merged.digest, plain)]
         for name in ("statistics", "checkpoint", "metrics", "s1", "s2", "s3"):
-            content = run.path(name).read_bytes()
+            content = run.clear(name).read_bytes()
             assert not any(digest in content for digest in private), "a digest is published"

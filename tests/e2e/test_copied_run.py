@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from pipelines import dp_lstm
 from privatekube import errors
+from privatekube.steps import documents, workspace
 from tests.e2e.conftest import ROOT, Laptop
 from tests.e2e.gates import Gate
 
@@ -118,9 +120,13 @@ def copy(paid: Copy, tmp_path: Path) -> Iterator[Copy]:
 
 def test_no_step_of_a_paid_run_releases_again_in_a_copy_of_its_folder(copy: Copy) -> None:
     (block,) = (copy.laptop.folder / ".privatekube" / "blocks").rglob("*.h5")
-    (copy.folder / "blocks").mkdir()
-    shutil.copyfile(block, copy.folder / "blocks" / "00000.h5")  # whoever has the data needs no step to read it
-    shutil.copyfile(block, copy.folder / "dataset")
+    data = copy.folder / "workspace" / "data"
+    (data / "blocks").mkdir(parents=True)
+    for name, place in (("blocks", "blocks/00000.h5"), ("dataset", "dataset")):
+        shutil.copyfile(block, data / place)  # whoever has the data needs no step to read it
+        documents.write(workspace.Place(workspace_path=f"data/{name}"), copy.folder / name)
+    for name in ("statistics", "checkpoint"):  # in clear, as anybody can read them now
+        (copy.folder / name).write_bytes(copy.published[dp_lstm.PUBLISHED[name]])
     inputs = {
         "dp_preprocess": ("blocks", "dataset", "statistics"),
         "dp_train": ("dataset", "statistics", "checkpoint"),
@@ -132,7 +138,7 @@ def test_no_step_of_a_paid_run_releases_again_in_a_copy_of_its_folder(copy: Copy
         kept, cost = output.read_bytes(), spend.read_bytes()
         output.unlink()
         spend.unlink()
-        given = {"spend": copy.path(SPENDS[step]), **device}
+        given = {"spend": copy.path(SPENDS[step]), "workspace": copy.path("workspace"), **device}
         written = copy.step(step, "grant", *names, status=errors.BudgetExceeded.exit_status, **given)
         assert f"{step} has released already" in written
         assert not output.exists()
@@ -163,7 +169,9 @@ def test_a_copy_publishes_the_same_release_wherever_and_however_often(copy: Copy
 def test_what_was_changed_in_a_copy_is_not_published(copy: Copy, name: str) -> None:
     artifact = copy.folder / name
     artifact.write_bytes(artifact.read_bytes() + b" ")
-    assert "is not what the receipt paid for" in copy.publish("other", status=errors.BudgetExceeded.exit_status)
+    unpaid = ("is not what the receipt paid for", errors.BudgetExceeded.exit_status)
+    message, status = unpaid if name == "grant" else ("is damaged", errors.CorruptData.exit_status)
+    assert message in copy.publish("other", status=status)
     assert not (copy.folder / "other").exists()
 
 

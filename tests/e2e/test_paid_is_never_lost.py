@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from privatekube.steps import sealing
 from privatekube.storage import uris
 from tests.e2e.conftest import Laptop, committed
 from tests.e2e.gates import Gate
@@ -36,9 +37,13 @@ def run_folder(laptop: Laptop) -> Path:
 
 
 def artifacts(laptop: Laptop) -> dict[str, str]:
-    """Return the digest of each noisy artifact of the kept run that exists, by the name under which it is published."""
+    """Return the digest of each release of the kept run that exists, by the name under which it is published.
+
+    All but the receipt are sealed, and state their digest.
+    """
     paths = [path for path in run_folder(laptop).rglob("*") if path.is_file() and path.name in NOISY]
-    return {NOISY[path.name]: digest(path.read_bytes()) for path in paths}
+    assert all(sealing.is_sealed(path) is (path.name != "receipt") for path in paths)
+    return {NOISY[path.name]: sealing.released_digest(path).partition(":")[2] for path in paths}
 
 
 def private_data(laptop: Laptop) -> set[str]:

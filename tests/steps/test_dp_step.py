@@ -7,16 +7,17 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
+from privatekube.engine import sealing_keys
 from privatekube.privacy import events
 from privatekube.resources.requests import RegisterRequest
-from privatekube.steps import documents, dp_step, paid_releases
+from privatekube.steps import clear_inputs, documents, dp_step, paid_releases, sealing
 from privatekube.steps.staged_release import StagedRelease
 from privatekube.storage import local_files
 from tests import builders
@@ -33,7 +34,13 @@ CLAIM = "ns/run-r1"
 
 
 def digest(path: Path) -> str:
-    return documents.digest(path.read_bytes())
+    return sealing.released_digest(path)
+
+
+def clear(paths: dict[str, Any], output: Path) -> bytes:
+    """Return what an output has in clear, as a later step of the run reads it."""
+    assert sealing.is_sealed(output)
+    return clear_inputs.find(paths["workspace"], output).read_bytes()
 
 
 class Mechanism:
@@ -50,6 +57,12 @@ class Mechanism:
         return dp_step.Release(EVENT, drawn, self.private)
 
 
+def approved_grant(client: BudgetClient) -> documents.Grant:
+    """The Grant that states the key of the claim."""
+    sealing_key = client.get_claim(CLAIM).status.sealing
+    return grant(sealing_key=None if sealing_key is None else sealing_key.public)
+
+
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BudgetClient]:
     """A store with a claim that was granted, whose run was approved, and whose data is opened."""
@@ -57,7 +70,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BudgetCl
     with connect.connect() as client:
         client.create_blocks([builders.block()])
         client.allocate("ns", "run-r1", builders.allocate(0.5), timeout_seconds=5)
-        approved = documents.digest(documents.encode(grant()))
+        approved = documents.digest(documents.encode(approved_grant(client)))
         client.register_release(CLAIM, RegisterRequest(paid_releases.APPROVAL, (approved,)))
         client.mark_opened(CLAIM)
         yield client
@@ -65,7 +78,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BudgetCl
 
 @pytest.fixture
 def paths(client: BudgetClient, tmp_path: Path) -> dict[str, Any]:
-    documents.write(grant(), tmp_path / "grant")
+    documents.write(approved_grant(client), tmp_path / "grant")
     (tmp_path / "checkpoint").write_text("noisy")
     client.register_release(CLAIM, RegisterRequest("dp_train", (digest(tmp_path / "checkpoint"),), event="noise"))
     return {
@@ -84,8 +97,8 @@ def release_of(client: BudgetClient, step: str = "dp_evaluate") -> RegisterReque
 def test_the_outputs_and_the_spend_are_written_and_registered(client: BudgetClient, paths: dict[str, Any]) -> None:
     dp_step.run("dp_evaluate", Mechanism(METRICS, b"bytes"), **paths)
     metrics, content = paths["outputs"]
-    assert documents.read(documents.Metrics, metrics) == METRICS
-    assert content.read_bytes() == b"bytes1"
+    assert documents.Metrics.model_validate_json(clear(paths, metrics)) == METRICS
+    assert clear(paths, content) == b"bytes1"
     inputs = [digest(paths["grant"]), digest(paths["noisy_inputs"][0])]
     assert json.loads(paths["spend"].read_text()) == {
         "schema_version": 4,
@@ -119,7 +132,7 @@ def test_a_repetition_draws_no_noise_and_keeps_the_first_output(
     for _ in range(2):
         dp_step.run("dp_evaluate", mechanism, **paths)
     assert mechanism.calls == 1
-    assert paths["outputs"][1].read_bytes() == b"bytes1"
+    assert clear(paths, paths["outputs"][1]) == b"bytes1"
     assert capsys.readouterr().out == "finished before with the same inputs: its output is kept\n"
 
 
@@ -157,7 +170,7 @@ def test_a_step_that_dies_anywhere_releases_what_it_registered(
     client: BudgetClient, paths: dict[str, Any], place: type, name: str, after: bool
 ) -> None:
     mechanism, call = Mechanism(METRICS, b"bytes"), getattr(place, name)
-    with dying_at(place, name, lambda *given: die(call(*given) if after else None)):
+    with dying_at(place, name, lambda *given, **named: die(call(*given, **named) if after else None)):
         dp_step.run("dp_evaluate", mechanism, **paths)
     before = release_of(client)
     dp_step.run("dp_evaluate", mechanism, **paths)
@@ -170,21 +183,21 @@ def test_a_step_that_dies_anywhere_releases_what_it_registered(
 
 @pytest.mark.parametrize("n_files", [0, 1, 2])
 def test_a_step_that_dies_between_two_outputs_writes_the_same_ones_again(paths: dict[str, Any], n_files: int) -> None:
-    mechanism, write = Mechanism(METRICS, b"bytes"), local_files.write
+    mechanism, replacing = Mechanism(METRICS, b"bytes"), local_files.replacing
     written: list[Path] = []
 
-    def dying(path: Path, *given: Any, **named: Any) -> None:
+    def dying(path: Path, **named: Any) -> contextlib.AbstractContextManager[BinaryIO]:
         if path in (*paths["outputs"], paths["spend"]):
             if len(written) == n_files:
                 raise Died
             written.append(path)
-        write(path, *given, **named)
+        return replacing(path, **named)
 
-    with dying_at(local_files, "write", dying):
+    with dying_at(local_files, "replacing", dying):
         dp_step.run("dp_evaluate", mechanism, **paths)
     dp_step.run("dp_evaluate", mechanism, **paths)
     assert mechanism.calls == 1
-    assert paths["outputs"][1].read_bytes() == b"bytes1"
+    assert clear(paths, paths["outputs"][1]) == b"bytes1"
 
 
 def elsewhere(folder: Path) -> dict[str, Any]:
@@ -202,7 +215,7 @@ def test_a_step_whose_pod_is_lost_after_it_handed_over_hands_over_the_same_relea
     dp_step.run("dp_evaluate", mechanism, **paths | second, private_outputs=private)
     assert mechanism.calls == 1
     for one, other in zip((*paths["outputs"], paths["spend"]), (*second["outputs"], second["spend"]), strict=True):
-        assert one.read_bytes() == other.read_bytes()
+        assert digest(one) == digest(other)
     shutil.rmtree(tmp_path / "2")
     private[0].unlink()
     with pytest.raises(errors.BudgetExceeded, match="its private output dataset is gone; start a new run"):
@@ -255,11 +268,63 @@ def test_a_changed_grant_is_refused_before_noise_is_drawn(
     client: BudgetClient, paths: dict[str, Any], change: dict[str, Any]
 ) -> None:
     client.allocate("ns", "other", builders.allocate(0.1), timeout_seconds=5)
-    documents.write(grant(**change), paths["grant"])
+    documents.write(approved_grant(client).model_copy(update=change), paths["grant"])
     mechanism = Mechanism(METRICS, b"bytes")
     with pytest.raises(errors.BudgetExceeded, match="grant: is not the one that was approved"):
         dp_step.run("dp_evaluate", mechanism, **paths)
     assert mechanism.calls == 0
+
+
+@pytest.mark.parametrize("key", [None, f"x25519:{1:064x}"], ids=["none", "another"])
+def test_a_grant_that_does_not_state_the_key_of_its_claim_is_refused_before_noise_is_drawn(
+    client: BudgetClient, paths: dict[str, Any], key: str | None
+) -> None:
+    client.allocate("ns", "run-r2", builders.allocate(0.1), timeout_seconds=5)
+    client.mark_opened("ns/run-r2")
+    forged = grant(claim="ns/run-r2", sealing_key=key)
+    documents.write(forged, paths["grant"])
+    approved = documents.digest(documents.encode(forged))
+    client.register_release("ns/run-r2", RegisterRequest(paid_releases.APPROVAL, (approved,)))
+    mechanism = Mechanism(METRICS, b"bytes")
+    with pytest.raises(errors.BudgetExceeded, match=r"sealing_key: the run states .*, and x25519:.* was approved"):
+        dp_step.run("dp_evaluate", mechanism, **paths | {"noisy_inputs": ()})
+    assert mechanism.calls == 0
+
+
+def test_nothing_that_leaves_a_step_can_be_read_before_its_claim_has_paid(
+    client: BudgetClient, paths: dict[str, Any], tmp_path: Path
+) -> None:
+    dp_step.run("dp_evaluate", Mechanism(METRICS, b"marker of a model"), **paths)
+    outside = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(outside) == 3
+    for path in outside:
+        assert b"accuracy" not in path.read_bytes()
+        assert b"marker" not in path.read_bytes()
+    with pytest.raises(errors.BudgetUnavailable, match="stays sealed; consume it first"):
+        client.opening_key(CLAIM)
+    client.consume(CLAIM)
+    key = client.opening_key(CLAIM)
+    assert key is not None
+    origin = sealing.Origin(CLAIM, "r1", "dp_evaluate")
+    sealing.open_sealed(paths["outputs"][1], tmp_path / "opened", key=key, origin=origin)
+    assert (tmp_path / "opened").read_bytes() == b"marker of a model1"
+
+
+def test_a_claim_that_an_earlier_version_granted_has_its_outputs_in_clear(
+    client: BudgetClient, paths: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing_keys, "of_grant", lambda _draft, _claim: None)
+    client.allocate("ns", "old", builders.allocate(0.1), timeout_seconds=5)
+    client.mark_opened("ns/old")
+    documents.write(grant(claim="ns/old"), paths["grant"])
+    client.register_release("ns/old", RegisterRequest(paid_releases.APPROVAL, (digest(paths["grant"]),)))
+    for _ in range(2):
+        dp_step.run(
+            "dp_evaluate", lambda _grant: dp_step.Release(EVENT, (METRICS, b"x")), **paths | {"noisy_inputs": ()}
+        )
+    assert documents.read(documents.Metrics, paths["outputs"][0]) == METRICS
+    client.consume("ns/old")
+    assert client.opening_key("ns/old") is None
 
 
 def test_an_input_that_was_not_released_is_refused_and_its_digest_is_not_published(
