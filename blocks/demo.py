@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import Progress
 
 from blocks import sources
 from privatekube import errors
+from privatekube.cli import console as consoles
 from privatekube.data import declare, partition, published_format
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import ReadReport
@@ -54,8 +54,7 @@ def write_blocks(
     slices = partition.slices(
         declaration.kind, choice.days, n_buckets=declaration.n_buckets, wording=declaration.wording
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with consoles.progress_on(console) as progress:
         published = [] if choice.source == sources.SYNTHETIC else _published_files(choice.source, choice.days)
         if published:
             return [
@@ -78,15 +77,13 @@ def _open(choice: Choice, progress: Progress, *, keep_copies: bool) -> ReviewSou
     if choice.source == sources.SYNTHETIC:
         return sources.Synthetic(choice.seed)
 
-    def track(files: Iterable[str]) -> Iterable[str]:
-        return progress.track(list(files), description="reading files")
-
+    task = progress.add_task("reading files", total=1.0)
     opened = sources.Files(
         choice.source,
         choice.days,
         keep_copies=keep_copies,
         report=choice.report,
-        track=track,
+        show_progress=lambda share: progress.update(task, completed=share),
     )
     for warning in opened.warnings:
         progress.console.print(f"warning: {warning}", soft_wrap=True, markup=False)

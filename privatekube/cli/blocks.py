@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
 
 from privatekube import errors
 from privatekube.cli import block_options, console, output, tables
@@ -26,7 +25,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         list[str],
         typer.Option(help="File (CSV, TSV, JSON lines, Parquet, Arrow), folder, gs:// or s3:// prefix. Repeatable."),
     ],
-    schema: Annotated[Path, typer.Option(help="YAML file that declares the table; see docs/data.md.")],
+    schema: Annotated[Path, typer.Option(help="YAML file that declares columns, days, unit and bounds.")],
     epsilon: block_options.Epsilon = 10.0,
     delta: block_options.Delta = 1e-7,
     accounting: block_options.Accounting = "renyi",
@@ -37,6 +36,9 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut a table into blocks as its schema declares, write their files, and register them with their budget.
+
+    Days, slices, user buckets, the privacy unit and its contribution bound are keys of the schema, like the columns:
+    docs/data.md lists them all. The blocks are registered where PRIVATEKUBE_STORE or client_secrets.yaml says.
 
     What is printed depends on no record. Records that do not fit the schema are left out; --report counts them.
     """
@@ -64,14 +66,20 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         record_name=declared.record_name,
     )
     terminal = console.console(stderr=True)
-    with connect.connect() as client:
-        opened = TableSource(files.list_tables(source), declared, keep_copies=keep_copies)
+    with connect.connect() as client, console.progress_on(terminal) as progress:
+        task = progress.add_task("reading files", total=1.0)
+        opened = TableSource(
+            files.list_tables(source, declared.format),
+            declared,
+            keep_copies=keep_copies,
+            show_progress=lambda share: progress.update(task, completed=share),
+        )
         for warning in opened.warnings:
             terminal.print(f"warning: {warning}", soft_wrap=True, markup=False)
         key = client.owner_key()
         written = [
             declare.write_slice(opened, days, declaration, owner_key=key)
-            for days in track(declared.slices, "writing blocks", console=terminal, disable=not terminal.is_terminal)
+            for days in progress.track(declared.slices, description="writing blocks")
         ]
         if report_file is not None:
             opened.report.write(report_file)

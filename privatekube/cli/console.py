@@ -8,6 +8,7 @@ import sys
 from typing import IO, TextIO, cast
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 FILE_COLUMNS = 400
 """Width of a table that is written to a file or a pipe, so that its rows are not wrapped."""
@@ -29,6 +30,12 @@ def console(*, stderr: bool = False) -> Console:
     """
     stream = sys.stderr if stderr else sys.stdout
     return _Console(stderr=stderr, width=None if stream.isatty() else FILE_COLUMNS, markup=False, emoji=False)
+
+
+def progress_on(console: Console) -> Progress:
+    """Return the progress of long work with the time that is left; it shows on a terminal alone."""
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 class _OptionalReader(io.TextIOBase):

@@ -48,6 +48,7 @@ class Batch:
         is_typed: whether the file declares the types of its columns.
         damaged: how many further records cannot be read at all.
         has_trailing_garbage: whether something that is not gzip follows the compressed data.
+        share: how much of the file is read, up to 1.
     """
 
     columns: Mapping[str, pa.Array]
@@ -56,6 +57,7 @@ class Batch:
     is_typed: bool = False
     damaged: int = 0
     has_trailing_garbage: bool = False
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,9 @@ def _csv_batch(data: bytes, header: Sequence[str], delimiter: str, wanted: Wante
 
     if not data.strip():
         nothing = _with_absent({}, 0, wanted)
-        return Batch(nothing, 0, damaged=chunk.damaged, has_trailing_garbage=chunk.has_trailing_garbage)
+        return Batch(
+            nothing, 0, damaged=chunk.damaged, has_trailing_garbage=chunk.has_trailing_garbage, share=chunk.share
+        )
     present = [name for name in wanted.names if name in header]
     read = pa.csv.read_csv(
         pa.py_buffer(data),
@@ -199,7 +203,9 @@ def _csv_batch(data: bytes, header: Sequence[str], delimiter: str, wanted: Wante
     )
     columns = _with_absent({name: _bytes(read.column(name).combine_chunks()) for name in present}, len(read), wanted)
     n_damaged = chunk.damaged + len(damaged)
-    return Batch(columns, len(read), damaged=n_damaged, has_trailing_garbage=chunk.has_trailing_garbage)
+    return Batch(
+        columns, len(read), damaged=n_damaged, has_trailing_garbage=chunk.has_trailing_garbage, share=chunk.share
+    )
 
 
 def _tsv(path: Path, wanted: Wanted) -> Iterator[Batch]:
@@ -228,6 +234,7 @@ def _json_lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
             },
             damaged=len(lines) - len(objects) + chunk.damaged,
             has_trailing_garbage=chunk.has_trailing_garbage,
+            share=chunk.share,
         )
     if n_lines and not seen:
         raise errors.CorruptData(_not_json_lines(wanted, first_line))
@@ -251,8 +258,10 @@ def _parquet(path: Path, wanted: Wanted) -> Iterator[Batch]:
     with pa.parquet.ParquetFile(path) as file:
         _require_columns(wanted, file.schema_arrow.names)
         present = [name for name in wanted.names if name in file.schema_arrow.names]
+        n_rows = 0
         for batch in file.iter_batches(batch_size=ROWS, columns=present):
-            yield _batch(batch, wanted)
+            n_rows += batch.num_rows
+            yield _batch(batch, wanted, n_rows / max(1, file.metadata.num_rows))
 
 
 def _arrow(path: Path, wanted: Wanted) -> Iterator[Batch]:
@@ -268,7 +277,7 @@ def _arrow(path: Path, wanted: Wanted) -> Iterator[Batch]:
         _require_columns(wanted, reader.schema.names)
         for batch in parts:
             for start_row in range(0, batch.num_rows, ROWS):
-                yield _batch(batch.slice(start_row, ROWS), wanted)
+                yield _batch(batch.slice(start_row, ROWS), wanted, stream.tell() / max(1, stream.size()))
 
 
 @dataclass(frozen=True)
@@ -315,9 +324,9 @@ def _bytes(array: pa.Array) -> pa.Array:
     return pa.array([None if text is None else text.encode(_BYTES) for text in array.to_pylist()], pa.binary())
 
 
-def _batch(batch: pa.RecordBatch, wanted: Wanted) -> Batch:
+def _batch(batch: pa.RecordBatch, wanted: Wanted, share: float) -> Batch:
     present = {name: batch.column(name) for name in wanted.names if name in batch.schema.names}
-    return Batch(_with_absent(present, batch.num_rows, wanted), batch.num_rows, is_typed=True)
+    return Batch(_with_absent(present, batch.num_rows, wanted), batch.num_rows, is_typed=True, share=share)
 
 
 def _with_absent(present: Mapping[str, pa.Array], size: int, wanted: Wanted) -> dict[str, pa.Array]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ from privatekube.data.tables.schema import Schema, Text
 from privatekube.data.tables.values import Column
 from privatekube.storage import uris
 
-Track = Callable[[Iterable[str]], Iterable[str]]
-"""Shows progress: returns what it is given, one after the other."""
+ShowProgress = Callable[[float], None]
+"""Is told how much of all files is read, from 0 to 1."""
 DAMAGED = "cannot be read"
 _TELLING_ROWS = 100
 """A file of as many records is refused if not one of them fits; of a smaller one, that would tell of single records."""
@@ -44,7 +44,7 @@ class Reading:
         keep_copies: keep exact copies of a record. One record then counts as often as it was copied, and the promise
             for one record covers one of its copies only.
         report: gets the exact numbers of what was read and left out.
-        track: shows progress over the files.
+        show_progress: is told how much of all files is read.
 
     Attributes:
         warnings: what was found of files as a whole.
@@ -57,11 +57,11 @@ class Reading:
         *,
         keep_copies: bool = False,
         report: ReadReport | None = None,
-        track: Track = iter,
+        show_progress: ShowProgress = lambda _: None,
     ) -> None:
         self.report = ReadReport() if report is None else report
         self.warnings: list[str] = []
-        self._locations, self._schema, self._track = locations, schema, track
+        self._locations, self._schema, self._show_progress = locations, schema, show_progress
         self._roles = roles.of(schema)
         self._days = schema.days.slice
         self._seen: set[bytes] | None = None if keep_copies else set()
@@ -80,13 +80,15 @@ class Reading:
                 at least 100 records.
         """
         whole = Counter[str]()
-        for location in self._track(self._locations):
+        for number, location in enumerate(self._locations):
             fitting = Counter[str]()
-            yield from self._rows_of(location, fitting)
+            for rows, share in self._rows_of(location, fitting):
+                yield rows
+                self._show_progress((number + share) / len(self._locations))
             whole.update(fitting)
         self._require_fitting(whole, ", ".join(self._locations))
 
-    def _rows_of(self, location: str, fitting: Counter[str]) -> Iterator[Rows]:
+    def _rows_of(self, location: str, fitting: Counter[str]) -> Iterator[tuple[Rows, float]]:
         counts, n_rows = self.report.of(location), 0
         wanted = files.Wanted(location, self._columns, self._schema.format)
         with uris.local_copy(location) as path:
@@ -96,7 +98,7 @@ class Reading:
                     self.warnings.append(f"{location}: ignored what follows the compressed data")
                 n_rows += batch.size
                 if batch.size:
-                    yield self._kept(self._fitting_rows(batch, location, fitting, counts), counts)
+                    yield self._kept(self._fitting_rows(batch, location, fitting, counts), counts), batch.share
         if n_rows >= _TELLING_ROWS:
             self._require_fitting(fitting, location)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 MOST_RECORD_BYTES = 3_000_000
@@ -31,11 +31,13 @@ class Chunk:
         data: may be empty.
         damaged: how many further records are too long, or have no end.
         has_trailing_garbage: whether something that is not gzip follows the compressed data.
+        share: how much of the file is read, up to 1.
     """
 
     data: bytes
     damaged: int = 0
     has_trailing_garbage: bool = False
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,10 @@ def chunks(path: Path, form: Form) -> Iterator[Chunk]:
                 continue
             data, is_skipping = data[line_end.end() :], False
         chunk, rest = _whole(rest + data, form)
-        yield chunk
+        yield replace(chunk, share=piece.share)
         if len(rest) > MOST_SEARCHED_BYTES:
             rest, is_skipping = _after_line(rest)
-            yield Chunk(b"", 1)
+            yield Chunk(b"", 1, share=piece.share)
     while rest:
         chunk, rest = _whole(rest if rest.endswith(b"\n") else rest + b"\n", form)
         yield chunk
@@ -129,18 +131,19 @@ def _after_line(data: bytes) -> tuple[bytes, bool]:
 
 def _pieces(path: Path) -> Iterator[Chunk]:
     """Return the content of a file, without regard to records; what follows gzip data is left out, as gzip(1) does."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         piece = file.read(_PIECE_BYTES)
         if not piece.startswith(_GZIP):
             while piece:
-                yield Chunk(piece)
+                yield Chunk(piece, share=file.tell() / size)
                 piece = file.read(_PIECE_BYTES)
             return
         member = zlib.decompressobj(_GZIP_STREAM)
         while True:
             data = member.decompress(piece, _PIECE_BYTES)
             if data:
-                yield Chunk(data)
+                yield Chunk(data, share=file.tell() / size)
             piece = member.unconsumed_tail
             if member.eof:
                 piece = member.unused_data + file.read(_PIECE_BYTES)

@@ -13,6 +13,7 @@ import pytest
 from privatekube import errors
 from privatekube.data.tables import english, files, layout, schema
 from privatekube.data.tables.source import TableSource
+from tests.data.tables import builders
 
 SCHEMA: dict[str, Any] = {
     "dataset": "visits",
@@ -128,6 +129,16 @@ def test_a_wrong_key_is_one_line(tmp_path: Path, changes: dict[str, Any], expect
     with pytest.raises(errors.InvalidInput, match=expected.replace("(", r"\(")) as refused:
         opened(tmp_path, {"A.jsonl": [ROW]}, **changes)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_progress_goes_up_to_the_end_of_all_files(tmp_path: Path) -> None:
+    shares: list[float] = []
+    builders.write_csv(tmp_path / "a.csv", [row | {"unread": "x" * 9000} for row in builders.rows(300)])
+    builders.WRITERS["t.parquet"](tmp_path / "b.parquet", builders.rows(30))
+    locations = [str(tmp_path / name) for name in ("a.csv", "b.parquet")]
+    TableSource(locations, builders.read_schema(tmp_path), show_progress=shares.append)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.5 < shares[-1] == 1
 
 
 def test_every_key_of_a_schema_is_documented() -> None:
