@@ -50,6 +50,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     data_dir: block_options.DataDir = block_options.FOLDER,
     keep_copies: block_options.KeepCopies = False,
     report: block_options.Report = None,
+    local_files: block_options.LocalFiles = False,
     exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut reviews into blocks, write their files, and register them with their budget.
@@ -58,6 +59,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     """
     for option, value in (("dataset", dataset), ("namespace", namespace)):
         block_options.require_name(option, value)
+    block_options.require_reachable(data_dir, local_files=local_files)
     report_file = block_options.report_file(report)
     from blocks import demo, sources  # noqa: PLC0415 - not needed for --help
     from privatekube.client import register_blocks  # noqa: PLC0415

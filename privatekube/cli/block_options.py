@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from privatekube import errors
+from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import summary
-from privatekube.storage import private_files
+from privatekube.storage import private_files, uris
 
 FOLDER = f"{private_files.HOME}/blocks"
 NAMESPACE = "privacy-example"
@@ -34,6 +35,31 @@ Report = Annotated[
     typer.Option(help="Local file for exact numbers of what was read and left out. Private: for its owner alone."),
 ]
 ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Succeed if all the blocks exist already.")]
+
+LocalFiles = Annotated[
+    bool,
+    typer.Option(
+        "--local-files",
+        help="Write to a folder of this machine although the budget is in a cluster: for runs on this machine, or a "
+        "folder that its pods mount at the same path.",
+    ),
+]
+
+
+def require_reachable(data_dir: str, *, local_files: bool) -> None:
+    """Check that the steps of a run will be able to read the blocks.
+
+    Args:
+        data_dir: where their files go.
+        local_files: whether the owner knows that a folder of this machine will do.
+
+    Raises:
+        InvalidInput: the budget is in a cluster, and the folder on this machine.
+    """
+    if connect.is_cluster() and uris.is_local(data_dir) and not local_files:
+        bound = "is a folder of this machine, which no pod of the cluster can read"
+        remedy = "name a gs:// or s3:// prefix, or add --local-files for runs on this machine"
+        raise errors.invalid("data-dir", data_dir, bound, remedy)
 
 
 def require_name(option: str, value: str) -> None:

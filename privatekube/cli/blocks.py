@@ -33,6 +33,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     data_dir: block_options.DataDir = FOLDER,
     keep_copies: block_options.KeepCopies = False,
     report: block_options.Report = None,
+    local_files: block_options.LocalFiles = False,
     exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut a table into blocks as its schema declares, write their files, and register them with their budget.
@@ -51,6 +52,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     from privatekube.storage import uris  # noqa: PLC0415
 
     block_options.require_name("namespace", namespace)
+    block_options.require_reachable(data_dir, local_files=local_files)
     declared = schemas.read(schema)
     budget = declare.initial_budget(epsilon, delta, accounting)
     declaration = declare.Declaration(

@@ -76,6 +76,11 @@ def require_existing_store() -> None:
         raise errors.NotFound(f"store: {path} does not exist; name another with --store")
 
 
+def is_cluster() -> bool:
+    """Whether PRIVATEKUBE_STORE names a cluster, whose pods see no folder of this machine."""
+    return (os.environ.get(STORE) or DEFAULT_STORE).partition("://")[0] == _CLUSTER
+
+
 def claim_name(run_id: str) -> str:
     """Return the name of a run's claim: the same for every repetition of its steps."""
     return f"run-{run_id}"

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 import typer
 
-from privatekube.cli import blocks
+import demo_blocks
+from privatekube import errors
+from privatekube.cli import block_options, blocks
 from privatekube.client import connect
 from privatekube.data import any_block
 from privatekube.data.tables.block_file import TableBlock
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
+from privatekube.storage import uris
 from tests import command_line
 from tests.data.tables import builders
+from tests.storage.bucket import served
 
 ROOT = Path(__file__).resolve().parents[2]
 slow = pytest.mark.slow
@@ -113,6 +117,43 @@ def test_a_folder_of_files_is_one_table_and_a_second_time_is_fine_if_that_is_sai
         tmp_path, *options, "--exist-ok"
     )
     assert create(tmp_path, *options, status=2).startswith("error: ")
+
+
+@slow
+def test_a_table_and_its_blocks_may_be_in_a_bucket_of_s3(tmp_path: Path) -> None:
+    prepare(tmp_path, builders.rows(20), YEAR)
+    with served("s3") as bucket:
+        uris.publish(tmp_path / "t.csv", f"{bucket}/raw/t.csv")
+        options = ("--source", f"{bucket}/raw/", *TABLE[2:], "--data-dir", f"{bucket}/blocks")
+        assert create(tmp_path, *options).startswith("created 2 blocks")
+        assert "2 existed already" in create(tmp_path, *options, "--exist-ok")
+        with connect.connect(f"sqlite:///{tmp_path}/.privatekube/state.db") as client:
+            sources = [block.spec.data_source for block in client.list_blocks()]
+        assert sorted(sources) == uris.list_files(f"{bucket}/blocks/team/visits")
+    assert not (tmp_path / ".privatekube" / "blocks").exists()
+
+
+def test_blocks_of_a_cluster_are_not_written_to_a_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIVATEKUBE_STORE", "kubernetes://anywhere")
+    with pytest.raises(errors.InvalidInput, match=r"data-dir: '/blocks' is a folder .*; name a gs:// or s3:// prefix"):
+        block_options.require_reachable("/blocks", local_files=False)
+    block_options.require_reachable("/blocks", local_files=True)
+    block_options.require_reachable("s3://bucket/blocks", local_files=False)
+    monkeypatch.setenv("PRIVATEKUBE_STORE", "sqlite:///state.db")
+    block_options.require_reachable("/blocks", local_files=False)
+
+
+@slow
+def test_both_commands_refuse_a_folder_of_this_machine_before_they_read_or_connect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path, builders.rows(1), YEAR)
+    monkeypatch.setenv("PRIVATEKUBE_STORE", "kubernetes://nowhere")
+    line = create(tmp_path, *TABLE, status=2)
+    assert line.startswith("error: data-dir: '.privatekube/blocks' is a folder of this machine")
+    assert len(line.splitlines()) == 1
+    with pytest.raises(errors.InvalidInput, match="data-dir: 'here' is a folder of this machine"):
+        demo_blocks.create(days=1, data_dir="here")
 
 
 @slow

@@ -170,7 +170,7 @@ def test_blocks_and_budget_are_those_of_the_cluster_under_its_policy(
     start("a", "--unlock", "n=100")
     assert "0" in failed(find("blocks"), errors.InvalidInput)
     owner = user(apiserver, tmp_path, "data-owner")
-    owner.run("demo_blocks.py", "create", "--days", "1")
+    owner.run("demo_blocks.py", "create", "--local-files", "--days", "1")
     assert "a folder that no pod can read; create the blocks with --data-dir gs://" in failed(
         find("blocks"), errors.InvalidInput
     )

@@ -39,7 +39,7 @@ def test_a_run_pays_in_custom_resources_and_publishes_the_same(
 ) -> None:
     start("a", "--unlock", "all")
     owner, runner = user(apiserver, tmp_path, "data-owner"), user(apiserver, tmp_path, "claimant")
-    owner.run("demo_blocks.py", "create", "--days", "2", "--accounting", "epsdel")
+    owner.run("demo_blocks.py", "create", "--local-files", "--days", "2", "--accounting", "epsdel")
     shown = runner.pipeline()
     assert {path.name for path in latest(runner).iterdir()} == FILES
     paid = receipt(runner)
@@ -68,7 +68,7 @@ def test_a_run_that_finds_no_budget_ends_as_on_a_laptop(
 ) -> None:
     start("a", "--unlock", "all")
     owner, runner = user(apiserver, tmp_path, "data-owner"), user(apiserver, tmp_path, "claimant")
-    owner.run("demo_blocks.py", "create", "--days", "1", "--epsilon", "0.5")
+    owner.run("demo_blocks.py", "create", "--local-files", "--days", "1", "--epsilon", "0.5")
     refusal = runner.pipeline(status=3)
     line = next(line for line in refusal.splitlines() if line.startswith("error:"))
     assert "asked" in line
@@ -80,7 +80,7 @@ def test_the_command_line_shows_the_same(
 ) -> None:
     start("a", "--unlock", "n=10")
     owner, runner = user(apiserver, tmp_path, "data-owner"), user(apiserver, tmp_path, "claimant")
-    owner.run("demo_blocks.py", "create", "--days", "1")
+    owner.run("demo_blocks.py", "create", "--local-files", "--days", "1")
     assert "amazon-2013-01-01-0" in runner.run("demo_blocks.py", "list")
     assert "unlock: n=10" in runner.run("privatekube", "policy")
     plan = ("privatekube", "plan", "--arguments", str(Path(__file__).parents[2] / "arguments.yaml"))
@@ -88,5 +88,5 @@ def test_the_command_line_shows_the_same(
     assert "policy: is set at the controller" in runner.run("privatekube", "policy", "--unlock", "all", status=2)
     owner.run("demo_blocks.py", "delete", "--all")
     assert store.list_blocks() == []
-    refused = runner.run("demo_blocks.py", "create", "--days", "1", "--dataset", "other", status=2)
+    refused = runner.run("demo_blocks.py", "create", "--local-files", "--days", "1", "--dataset", "other", status=2)
     assert "refused by the API server" in refused

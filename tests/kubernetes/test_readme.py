@@ -83,7 +83,7 @@ def test_commands_print_what_is_shown(
         "-n", SYSTEM_NAMESPACE, "set", "env", "deployment/privatekube-controller", "PRIVATEKUBE_UNLOCK=n=10"
     )
     cluster = Cluster(apiserver, tmp_path, start("a", "--unlock", "n=10"))
-    cluster.run("python demo_blocks.py create --days 3 --accounting epsdel")
+    cluster.run("python demo_blocks.py create --local-files --days 3 --accounting epsdel")
     for command, expected in commands:
         output, end = cluster.run(command), time.monotonic() + 20
         while missing(expected, output) and _LOOKING.search(command) and time.monotonic() < end:

@@ -74,6 +74,6 @@ def set_up(node: Node, compiled: Compiled, shared: Path, private: Path) -> Team:
     volume.create_folder(shared / "out")
     node.apply(*volume.manifests(shared))
     owner = accounts.data_owner(node, private)
-    owner.script("demo_blocks.py", *BLOCKS, "--data-dir", str(shared / "data"))
+    owner.script("demo_blocks.py", *BLOCKS, "--local-files", "--data-dir", str(shared / "data"))
     volume.give(shared / "data")
     return Team(node, compiled, shared)
