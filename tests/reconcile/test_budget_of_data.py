@@ -20,6 +20,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.store.base import ResourceStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests.clock import FakeClock
+from tests.examples import chosen
 from tests.reconcile import data_machine
 from tests.reconcile.cuts import DAYS, REVIEWS_A_DAY, Cut, Made, make
 from tests.reconcile.data_machine import DataMachine
@@ -42,7 +43,9 @@ class Audited(OnSqlite):
             self.check_books()
 
 
-Audited.TestCase.settings = hypothesis.settings(stateful_step_count=2 * data_machine.STEPS)
+Audited.TestCase.settings = hypothesis.settings(
+    max_examples=chosen(quick=40, nightly=2000), stateful_step_count=2 * data_machine.STEPS
+)
 TestDataMachine = pytest.mark.slow(Audited.TestCase)
 
 
