@@ -61,7 +61,8 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     it was granted, 130 interrupted.
     """
     if resume is not None:
-        return _resume(resume, output_dir, others=[tuple(set_ or ()), where, tuple(component or ()), compile_only])
+        others = [tuple(set_ or ()), where, tuple(component or ()), compile_only, check]
+        return _resume(resume, output_dir, others=others)
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = run_arguments.load(arguments, overrides)
     # kfp takes seconds to import: arguments are checked first

@@ -213,8 +213,9 @@ def test_a_folder_in_the_place_of_the_latest_link_is_refused_before_the_claim(la
 
 
 def test_resuming_takes_no_other_arguments(laptop: Laptop) -> None:
-    line = laptop.run("run_pipeline.py", "--resume", "x", "--set", "epsilon=2", status=2)
-    assert line.startswith("error: --resume: 'x' goes with --output-dir alone")
+    for others in (("--set", "epsilon=2"), ("--check",)):
+        line = laptop.run("run_pipeline.py", "--resume", "x", *others, status=2)
+        assert line.startswith("error: --resume: 'x' goes with --output-dir alone")
 
 
 def test_an_unknown_run_is_one_line(laptop: Laptop) -> None:
