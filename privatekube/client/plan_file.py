@@ -2,7 +2,7 @@
 
     steps:
       - {name: statistics, mechanism: discrete_laplace, sensitivity: 1, per: record, share: 0.05}
-      - {name: train, mechanism: dp_sgd, sampling_rate: 0.2, epochs: $n_epochs, part: train, share: free}
+      - {name: train, mechanism: dp_sgd, sampling_rate: 0.2, epochs: $epochs, part: train, share: free}
       - {name: evaluate, mechanism: discrete_laplace, sensitivity: 1, per: record, part: test, share: free}
     disjoint: [train, test]
 

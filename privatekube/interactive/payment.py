@@ -177,4 +177,4 @@ def _require_one_query(step: SolvedStep, sensitivity: float) -> None:
     planned = step.parameters["sensitivity"]
     if not math.isclose(sensitivity, planned, rel_tol=1e-9):
         bound = f"of a unit is not the {planned:g} that is planned for step {step.name}"
-        raise errors.invalid("sensitivity", sensitivity, bound, "plan this sensitivity, or change the query")
+        raise errors.invalid("sensitivity", sensitivity, bound, "plan this one with `per: unit`, or change the query")
