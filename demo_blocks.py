@@ -61,8 +61,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         block_options.require_name(option, value)
     block_options.require_reachable(data_dir, local_files=local_files)
     report_file = block_options.report_file(report)
-    from blocks import demo, sources  # noqa: PLC0415 - not needed for --help
-    from privatekube.client import register_blocks  # noqa: PLC0415
+    from blocks import demo, record, sources  # noqa: PLC0415 - not needed for --help
     from privatekube.data import day_range, declare, partition, wording  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
@@ -82,21 +81,15 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         initial_budget=declare.initial_budget(epsilon, delta, accounting),
         folder=uris.join(uris.absolute(data_dir), namespace, dataset),
         keep_copies=keep_copies,
-        record_name="review",
+        record_name=record.read_schema(choice.days).record_name,
         wording=wording.OPTIONS,
     )
     with connect.connect() as client:
         declared = demo.write_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal)
         if report_file is not None:
             choice.report.write(report_file)
-        done = register_blocks.register(client, declared, exist_ok=exist_ok)
-    message = block_options.created_line(
-        created=done.created,
-        existing=done.existing,
-        whole=EpsilonDelta(epsilon, delta),
-        kept=declaration.initial_budget,
-        namespace=namespace,
-    )
+        whole = EpsilonDelta(epsilon, delta)
+        message = block_options.register(client, declared, declaration, whole=whole, exist_ok=exist_ok)
     terminal.print(message, highlight=False, soft_wrap=True)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
 from privatekube.storage import private_files, uris
+
+if TYPE_CHECKING:
+    from privatekube.client.client import BudgetClient
+    from privatekube.data.declare import Declaration, DeclaredSlice
 
 FOLDER = f"{private_files.HOME}/blocks"
 NAMESPACE = "privacy-example"
@@ -84,16 +89,30 @@ def report_file(report: str | None) -> Path | None:
     return None if report is None else Path(report)
 
 
-def created_line(*, created: int, existing: int, whole: EpsilonDelta, kept: PrivacyBudget, namespace: str) -> str:
-    """Say what was created.
+def register(
+    client: BudgetClient,
+    written: Sequence[DeclaredSlice],
+    declaration: Declaration,
+    *,
+    whole: EpsilonDelta,
+    exist_ok: bool,
+) -> str:
+    """Register the blocks of some slices, and return what to say of it.
 
     Args:
-        created: number of new blocks.
-        existing: number of blocks that existed already.
+        client: of the control plane.
+        written: the slices, whose files are written.
+        declaration: what the owner states about all blocks.
         whole: the budget of each for its whole life.
-        kept: the same, as the blocks keep it.
-        namespace: of the blocks.
+        exist_ok: whether all of them may exist already.
+
+    Raises:
+        AlreadyExists: some of the data is registered already.
     """
-    unchanged = f"; {existing} existed already and are unchanged" if existing else ""
-    accounting = "" if isinstance(kept, EpsilonDelta) else " in Renyi accounting"
-    return f"created {summary.number_of_blocks(created)} of {whole}{accounting} in {namespace}{unchanged}"
+    from privatekube.client import register_blocks  # noqa: PLC0415 - `--help` needs no extra
+
+    done = register_blocks.register(client, written, exist_ok=exist_ok)
+    unchanged = f"; {done.existing} existed already and are unchanged" if done.existing else ""
+    accounting = "" if isinstance(declaration.initial_budget, EpsilonDelta) else " in Renyi accounting"
+    number = summary.number_of_blocks(done.created)
+    return f"created {number} of {whole}{accounting} in {declaration.namespace}{unchanged}"

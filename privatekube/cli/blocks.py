@@ -44,8 +44,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     What is printed depends on no record. Records that do not fit the schema are left out; --report counts them.
     """
     report_file = block_options.report_file(report)
-    from privatekube.client import register_blocks  # noqa: PLC0415 - `privatekube --help` needs no extra
-    from privatekube.data import declare  # noqa: PLC0415
+    from privatekube.data import declare  # noqa: PLC0415 - `privatekube --help` needs no extra
     from privatekube.data.tables import files  # noqa: PLC0415
     from privatekube.data.tables import schema as schemas  # noqa: PLC0415
     from privatekube.data.tables.source import TableSource  # noqa: PLC0415
@@ -54,7 +53,6 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     block_options.require_name("namespace", namespace)
     block_options.require_reachable(data_dir, local_files=local_files)
     declared = schemas.read(schema)
-    budget = declare.initial_budget(epsilon, delta, accounting)
     declaration = declare.Declaration(
         dataset=declared.dataset,
         namespace=namespace,
@@ -62,7 +60,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         n_buckets=declared.users,
         unit=declared.unit,
         max_contribution=declared.contribution_bound,
-        initial_budget=budget,
+        initial_budget=declare.initial_budget(epsilon, delta, accounting),
         folder=uris.join(uris.absolute(data_dir), namespace, declared.dataset),
         keep_copies=keep_copies,
         record_name=declared.record_name,
@@ -85,18 +83,9 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         ]
         if report_file is not None:
             opened.report.write(report_file)
-        done = register_blocks.register(client, written, exist_ok=exist_ok)
-    terminal.print(
-        block_options.created_line(
-            created=done.created,
-            existing=done.existing,
-            whole=EpsilonDelta(epsilon, delta),
-            kept=budget,
-            namespace=namespace,
-        ),
-        highlight=False,
-        soft_wrap=True,
-    )
+        whole = EpsilonDelta(epsilon, delta)
+        message = block_options.register(client, written, declaration, whole=whole, exist_ok=exist_ok)
+    terminal.print(message, highlight=False, soft_wrap=True)
     if report_file is None:
         terminal.print(
             "records without a user, or that do not fit the schema, are left out; --report counts them",
