@@ -1,4 +1,4 @@
-"""The command line of a pipeline of your own: run it on this machine with its arguments, or compile it.
+"""The command line of a pipeline of your own: run it on this machine with its arguments, compile it, or submit it.
 
 step = one_step.OneStep(project=Path(), own=Path("count_visits"), published={"visits": "visits.json"})
 if __name__ == "__main__":
@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from privatekube.cli import console, typer_app
-from privatekube.kubeflow import run_local, submit
+from privatekube.kubeflow import cluster_file, cluster_run, run_local, submit
 from privatekube.kubeflow.one_step import OneStep
 from privatekube.runs import hook, run_arguments
 from privatekube.runs.checked_run import CheckedRun
@@ -47,19 +47,33 @@ def main(step: OneStep, *, arguments: Path) -> NoReturn:
         runner: Annotated[
             Runner, typer.Option(help="Run the steps in this Python environment, or in their images.")
         ] = Runner.ENVIRONMENT,
+        cluster: Annotated[
+            bool, typer.Option("--cluster", help="Submit to the Kubeflow Pipelines that client_secrets.yaml names.")
+        ] = False,
         compile_only: Annotated[
             Path | None, typer.Option(metavar="FILE", help="Write the compiled pipeline to this file and stop.")
         ] = None,
     ) -> int:
-        """Run this pipeline on this machine, or compile it for Kubeflow Pipelines."""
+        """Run this pipeline on this machine, compile it for Kubeflow Pipelines, or submit it."""
         if compile_only is not None:
             submit.compile_to(step.build(in_images=True), compile_only)
             return 0
         given = run_arguments.load(arguments, set_ or [])
         hook.run(CheckedRun(given))
+        terminal = console.progress_console()
+        if cluster:
+            return cluster_run.start(
+                step.build(in_images=True),
+                given,
+                step.components,
+                cluster_file.load(),
+                check_only=False,
+                is_checked=True,
+                is_followed=False,
+                console=terminal,
+            )
         in_containers = runner is Runner.DOCKER
         pipeline = step.build(in_images=in_containers)
-        terminal = console.progress_console()
         return run_local.run(pipeline, given, step.components, in_containers=in_containers, console=terminal)
 
     typer_app.run(app, extra="pipeline")

@@ -102,6 +102,15 @@ def test_the_pipeline_keeps_its_promise_but_for_images_that_are_not_built(name: 
     assert [found.name for found in pipeline.steps(Role.DRAWS_NOISE)] == [own.name.replace("_", "-")]
 
 
+@pytest.mark.slow
+def test_an_example_is_not_submitted_before_its_images_are_pushed(laptop: Laptop) -> None:
+    (laptop.folder / "client_secrets.yaml").write_text("host: http://127.0.0.1:9\n")
+    written = laptop.run("examples/tabular_opacus/pipeline.py", "--cluster", status=2)
+    assert "allocate" in written
+    assert "names no digest" in written
+    assert len(written.splitlines()) == 1
+
+
 def interface_outputs(own: Path) -> list[str]:
     names = [output["name"] for output in config.read_mapping(own / "component.yaml")["outputs"]]
     return [name for name in names if not name.startswith("spend")]
