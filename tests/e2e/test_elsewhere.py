@@ -11,25 +11,25 @@ import pytest
 
 from privatekube.storage import uris
 from tests.e2e.conftest import Laptop, committed
-from tests.storage.test_uris import bucket
+from tests.storage.test_uris import bucket, s3
 
-__all__ = ["bucket"]
+__all__ = ["bucket", "s3"]
 
 
 @pytest.mark.slow
-def test_blocks_and_results_may_be_in_a_bucket(laptop: Laptop, bucket: str) -> None:
-    options = ("--days", "1", "--data-dir", f"{bucket}/blocks")
+def test_blocks_and_results_may_be_in_a_bucket_of_s3(laptop: Laptop, s3: str) -> None:
+    options = ("--days", "1", "--data-dir", f"{s3}/blocks")
     laptop.run("demo_blocks.py", "create", *options)
     (block,) = laptop.blocks().values()
-    assert block["spec"]["dataSource"].startswith(f"{bucket}/blocks/privacy-example/amazon/")
-    shown = laptop.pipeline(f"prefix={bucket}/out")
+    assert block["spec"]["dataSource"].startswith(f"{s3}/blocks/privacy-example/amazon/")
+    shown = laptop.pipeline(f"prefix={s3}/out")
     run_id = next(iter(laptop.claims())).removeprefix("privacy-example/run-")
-    assert f"{bucket}/out/{run_id}" in shown
-    files = uris.list_files(f"{bucket}/out/{run_id}")
+    assert f"{s3}/out/{run_id}" in shown
+    files = uris.list_files(f"{s3}/out/{run_id}")
     assert {file.rsplit("/", 1)[-1] for file in files} == {
         *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"),
     }
-    assert json.loads(uris.read_bytes(f"{bucket}/out/{run_id}/receipt.json"))["run_id"] == run_id
+    assert json.loads(uris.read_bytes(f"{s3}/out/{run_id}/receipt.json"))["run_id"] == run_id
 
 
 @pytest.mark.slow
