@@ -12,6 +12,7 @@ import typer
 
 from privatekube import errors, validation
 from privatekube.cli import console, typer_app
+from privatekube.kubeflow import pod_settings
 from privatekube.runs import hook, run_arguments
 from privatekube.runs.checked_run import CheckedRun
 
@@ -65,21 +66,23 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         return _resume(resume, output_dir, others=others)
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = run_arguments.load(arguments, overrides)
+    pods = pod_settings.load(arguments, overrides)
     # kfp takes seconds to import: arguments are checked first
     from pipelines import dp_lstm  # noqa: PLC0415
     from privatekube.kubeflow import cluster_file, cluster_run, run_local, step_components, submit  # noqa: PLC0415
     from privatekube.training import machine  # noqa: PLC0415
 
     components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])
-    build = partial(dp_lstm.build, components.folders, gpu=run.device == "cuda")
+    build = partial(dp_lstm.build, components.folders, device=run.device)
     if compile_only:
-        submit.compile_to(build(), compile_only)
+        submit.compile_to(build(pods=pods), compile_only)
         terminal.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
-        hook.run(CheckedRun(run, validation.parse_bytes(dp_lstm.TRAINING[1])))
+        pods.require_time_for(run.timeout_seconds)
+        hook.run(CheckedRun(run, validation.parse_bytes(dp_lstm.training_memory_of(pods))))
         return cluster_run.start(
-            build(),
+            build(pods=pods),
             run,
             components,
             cluster_file.load(SECRETS),
@@ -96,7 +99,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     hook.run(CheckedRun(run, memory))
     if memory is not None:
         build = partial(build, training_memory=f"{memory >> 20}Mi")
-    pipeline = build(retries=0, in_images=runner is Runner.DOCKER)  # no pod can be lost on this machine
+    pipeline = build(in_images=runner is Runner.DOCKER)
     return run_local.run(pipeline, run, components, in_containers=runner is Runner.DOCKER, console=terminal)
 
 

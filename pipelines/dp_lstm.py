@@ -6,12 +6,13 @@ allocate -> download -> dp_preprocess -> dp_train -> dp_evaluate -> consume -> u
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from privatekube.kubeflow import loading
+from privatekube import validation
+from privatekube.kubeflow import loading, pod_spec
+from privatekube.kubeflow.pod_settings import PodSettings, StepPod
 
 STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
 """The steps in the order in which they run; the last one is the exit task, which runs however the others end."""
@@ -25,38 +26,53 @@ REPEATED: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 """What tells the files apart of which a step takes several."""
 
-CONTROL = ("500m", "1Gi")
-DATA = ("1", "4Gi")
-TRAINING = ("2", "8Gi")
-WORKSPACE = "10Gi"
-"""Of the volume that has the private data of a run until it ends."""
-GPU_TYPE = "nvidia.com/gpu"
+_HOUR = 3600
+PODS: Mapping[str, StepPod] = {
+    "allocate": StepPod(("100m", "500m"), ("256Mi", "1Gi"), 25 * _HOUR, uses_bucket=True),  # a claim waits up to a day
+    "download": StepPod(("250m", "1"), ("512Mi", "4Gi"), 6 * _HOUR, uses_bucket=True),
+    "dp_preprocess": StepPod(("250m", "1"), ("512Mi", "4Gi"), 6 * _HOUR),
+    "dp_train": StepPod(("500m", "2"), ("1Gi", "8Gi"), 12 * _HOUR),
+    "dp_evaluate": StepPod(("500m", "2"), ("1Gi", "8Gi"), 6 * _HOUR),
+    "consume": StepPod(("100m", "500m"), ("256Mi", "1Gi"), _HOUR),
+    "upload": StepPod(("100m", "500m"), ("256Mi", "1Gi"), 6 * _HOUR, uses_bucket=True),
+    "release": StepPod(("100m", "500m"), ("256Mi", "1Gi"), _HOUR),
+}
+"""What the pod of each step requests and may use. One runs at a time, so a node of 2 CPUs and 8 GiB is enough."""
+_MODEL = ("dp_train", "dp_evaluate")
+"""The steps that run the model."""
 
 
 def build(
     folders: Mapping[str, Path],
     *,
-    gpu: bool = False,
-    retries: int = 3,
+    pods: PodSettings | None = None,
+    device: str = "auto",
     in_images: bool = True,
-    training_memory: str = TRAINING[1],
+    training_memory: str | None = None,
 ) -> BaseComponent:
     """Build the pipeline; its parameters are the fields of `runs.run_arguments.RunArguments`.
 
     Args:
         folders: folder of the component of each of `STEPS`.
-        gpu: whether the steps that run the model request a GPU of the cluster.
-        retries: how often a step that only moves data is retried, with pauses of 10 s and more.
+        pods: what the pods of a cluster get; None for a run on this machine.
+        device: the argument of the run, which decides about GPUs.
         in_images: whether the steps run in their images, which the privacy card then states.
-        training_memory: what the steps that run the model have, such as 8Gi; the check before the claim is told.
+        training_memory: what a step that runs the model has on this machine, such as 8Gi; in a cluster, `pods` says it.
+
+    Raises:
+        InvalidInput: `pods` does not fit the steps or the device.
     """
+    settings = pods or PodSettings()
+    needs = settings.pods(PODS)
+    memory = training_memory or training_memory_of(settings)
+    gpus = {name: settings.gpus_of(trains=name == "dp_train", device=device) for name in _MODEL if pods is not None}
     steps = {name: loading.load(folders[name], REPEATED.get(name)) for name in STEPS}
     images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
 
     @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
         name="dp-lstm",
         description="Train and publish a model of private reviews under a privacy budget",
-        pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(WORKSPACE)),
+        pipeline_config=pod_spec.pipeline_config(settings),
     )
     def dp_lstm(  # noqa: PLR0917 - a pipeline's parameters are its interface
         dataset: str,
@@ -79,7 +95,6 @@ def build(
         release = steps["release"](
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace, workspace=dsl.WORKSPACE_PATH_PLACEHOLDER
         )
-        _limit(release, CONTROL)
         with dsl.ExitHandler(release, name="guarded"):
             allocate = steps["allocate"](
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -98,7 +113,7 @@ def build(
                 purpose=purpose,
                 hyperparameters_chosen=hyperparameters_chosen,
                 prefix=prefix,
-                step_memory=training_memory,
+                step_memory=memory,
             )
             grant, workspace = allocate.outputs["grant"], dsl.WORKSPACE_PATH_PLACEHOLDER
             download = steps["download"](grant=grant, workspace=workspace)
@@ -133,27 +148,17 @@ def build(
                 images=images,
                 prefix=prefix,
             )
-            for step, limits in (
-                (allocate, CONTROL),
-                (download, DATA),
-                (preprocess, DATA),
-                (train, (TRAINING[0], training_memory)),
-                (evaluate, (TRAINING[0], training_memory)),
-                (consume, CONTROL),
-                (upload, CONTROL),
-            ):
-                _limit(step, limits)
-            retried = (download, upload) if retries else ()  # never a step that draws noise or consumes budget
-            for step in retried:
-                step.set_retry(retries, backoff_duration="10s", backoff_factor=2, backoff_max_duration="300s")
-            for step in (train, evaluate) if gpu else ():
-                step.set_accelerator_type(GPU_TYPE).set_accelerator_limit(1)
+        for name, task in zip(
+            STEPS, (allocate, download, preprocess, train, evaluate, consume, upload, release), strict=True
+        ):
+            task.set_caching_options(False)  # a cached consume would be a release without payment
+            if pods is not None:
+                pod_spec.apply(task, needs[name], pods, gpus=gpus.get(name, 0))
 
     return dp_lstm
 
 
-def _limit(task: Any, limits: tuple[str, str]) -> None:
-    """Limit CPU and memory, and turn caching off: a cached consume would be a release without payment."""
-    cpu, memory = limits
-    task.set_cpu_limit(cpu).set_memory_limit(memory)
-    task.set_caching_options(False)
+def training_memory_of(pods: PodSettings) -> str:
+    """Return the memory that each step that runs the model has in a cluster."""
+    given = pods.pods(PODS)
+    return min((given[name].memory[1] for name in _MODEL), key=validation.parse_bytes)

@@ -32,7 +32,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     unlock: Annotated[
         str,
         typer.Option(envvar="PRIVATEKUBE_UNLOCK", help="all, n=<N> or t=<period>,<duration>, such as t=10s,30s."),
-    ] = "n=100",
+    ] = "n=10",
     order: Annotated[
         str,
         typer.Option(envvar="PRIVATEKUBE_ORDER", help=f"{', '.join(ordering.ORDERINGS)}; see docs/scheduling.md."),

@@ -18,6 +18,9 @@ from privatekube.runs import hook
 SET = "--set"
 """The option of the command line that overrides one argument of a run."""
 
+CLUSTER = "cluster"
+"""The section of the file that is about the pods of a cluster, not about the run: see `kubeflow.pod_settings`."""
+
 _PLAN, _CHECK, _SETTINGS = "plan", "check", "settings"
 
 
@@ -97,6 +100,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
     if not path.exists():
         raise errors.InvalidInput(f"{path}: does not exist; run in the folder that has it, or name it with --arguments")
     stated, given = config.read_mapping(path), _overridden(overrides)
+    stated.pop(CLUSTER, None)
     values, folder = (given, Path()) if _PLAN in given else (stated, path.parent)
     if _PLAN in values:
         values[_PLAN] = config.read_text(folder / str(values[_PLAN]))
@@ -121,6 +125,8 @@ def _overridden(overrides: Iterable[str]) -> dict[str, Any]:
         name = key.strip()
         if not separator:
             raise errors.invalid(SET, override, "has no '='", f"write {SET} key=value")
+        if name.startswith(f"{CLUSTER}."):
+            continue
         if name in values:
             raise errors.InvalidInput(f"{SET}: {name} is given twice; give it one value")
         values[name] = config.parse(text, f"{SET} {key}")

@@ -53,7 +53,7 @@ def ignore(_step: str, _line: str = "") -> None:
 def run(laptop: Laptop, watch: Watch, on_line: Callable[[str, str], None] = ignore) -> StepFailure | None:
     arguments = run_arguments.load(ROOT / "arguments.yaml", (*QUICK, f"prefix={laptop.folder / 'out'}"))
     return kfp_local.run(
-        dp_lstm.build(COMPONENTS.folders, retries=0, in_images=False),
+        dp_lstm.build(COMPONENTS.folders, in_images=False),
         arguments.model_dump(mode="json"),
         run_id=RUN,
         work=watch.store,

@@ -26,6 +26,7 @@ from privatekube.kubeflow.checks.check import Finding, Subject, Verdict
 from privatekube.kubeflow.cluster_file import ClusterFile
 from privatekube.kubeflow.follow import Follower
 from privatekube.kubeflow.pipelines_api import PipelinesApi
+from privatekube.kubeflow.pod_settings import PodSettings
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.submission import Package
 from privatekube.runs import run_arguments
@@ -49,7 +50,9 @@ CLASS = {"metadata": {"name": "quick"}, "provisioner": "example.org/none"}
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     path = tmp_path_factory.mktemp("package") / "p.yaml"
-    built = dp_lstm.build(StepComponents.of_project(ROOT, dp_lstm.STEPS).folders)
+    requests = {"cpu_request": 2, "memory_request": "8Gi"}
+    pods = PodSettings.model_validate({"gpus": 0, "steps": {"dp_train": requests}})
+    built = dp_lstm.build(StepComponents.of_project(ROOT, dp_lstm.STEPS).folders, pods=pods)
     compiler.Compiler().compile(built, str(path))
     return Package.read(path)
 

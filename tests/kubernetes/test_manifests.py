@@ -12,8 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from privatekube.client import run_demand
 from privatekube.controller.metrics import Metrics
+from privatekube.data import declare
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.runs import run_arguments
+from privatekube.store.kubernetes.store import KubernetesStore
+from tests import builders, shipped_plan
 from tests.kubernetes.apiserver import ApiServer
+from tests.reconcile.harness import Plane
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANIFESTS = ROOT / "manifests"
@@ -122,14 +129,32 @@ def test_what_is_not_pinned_by_digest_is_refused(tmp_path: Path, image: str) -> 
 
 
 @kubernetes
-def test_the_example_lets_a_pipeline_claim_and_read_its_bucket_and_no_other_secret(apiserver: ApiServer) -> None:
+def test_the_example_lets_a_pipeline_claim_and_read_no_secret_through_the_api(apiserver: ApiServer) -> None:
     apiserver.kubectl("apply", "-f", str(MANIFESTS / "user-role_secrets.example.yaml"))
     for account in ("kubeflow:pipeline-runner", "my-team:default-editor"):
         assert allowed(apiserver, account, "create", "privacybudgetclaims.columbia.github.com")
-        assert allowed(apiserver, account, "get", "secrets/data-bucket")
-        assert not allowed(apiserver, account, "get", "secrets/other")
+        assert not allowed(apiserver, account, "get", "secrets/data-bucket")
         assert not allowed(apiserver, account, "patch", "privacybudgetclaims.columbia.github.com/x", "status")
     assert not allowed(apiserver, "my-team:other", "create", "privacybudgetclaims.columbia.github.com")
+
+
+@kubernetes
+def test_the_shipped_arguments_are_granted_at_once_in_a_new_cluster_under_the_shipped_policy(
+    apiserver: ApiServer, store: KubernetesStore
+) -> None:
+    deployment = one(rendered(apiserver, MANIFESTS / "overlays" / "standalone"), "Deployment", CONTROLLER)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    policy = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+    plane = Plane(store, unlock=policy["PRIVATEKUBE_UNLOCK"], order=policy["PRIVATEKUBE_ORDER"])
+    run = run_arguments.load(ROOT / "arguments.yaml")
+    composition = shipped_plan.solved(epsilon=run.epsilon).composition
+    for accounting in declare.ACCOUNTINGS:
+        block = builders.block(accounting, declare.initial_budget(10.0, 1e-7, accounting), dataset=accounting)
+        demand = run_demand.price(composition, EpsilonDelta(run.epsilon, run.delta), [block])
+        store.create(block)
+        store.create(builders.claim(accounting, builders.allocate(demand=demand, dataset=accounting)))
+    plane.run()
+    assert [plane.states(accounting) for accounting in declare.ACCOUNTINGS] == [["success"], ["success"]]
 
 
 @kubernetes

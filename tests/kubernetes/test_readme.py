@@ -79,10 +79,7 @@ def test_commands_print_what_is_shown(
     commands = shown()
     assert len(commands) >= 10
     apiserver.kubectl("apply", "-f", str(DEPLOYMENT))
-    apiserver.kubectl(
-        "-n", SYSTEM_NAMESPACE, "set", "env", "deployment/privatekube-controller", "PRIVATEKUBE_UNLOCK=n=10"
-    )
-    cluster = Cluster(apiserver, tmp_path, start("a", "--unlock", "n=10"))
+    cluster = Cluster(apiserver, tmp_path, start("a", "--period", "10s"))  # the policy is what the manifests have, too
     cluster.run("python demo_blocks.py create --local-files --days 3 --accounting epsdel")
     for command, expected in commands:
         output, end = cluster.run(command), time.monotonic() + 20

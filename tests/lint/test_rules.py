@@ -239,7 +239,7 @@ def state(document: Document, step: str, value: str) -> None:
 
 
 def test_a_step_that_states_its_roles_has_these(shipped: Document) -> None:
-    guarded(shipped)["upload"]["cachingOptions"] = CACHED
+    guarded(shipped)["upload"] |= {"cachingOptions": CACHED, "retryPolicy": {"maxRetryCount": 3}}
     assert found(shipped) == set()
     state(shipped, "upload", "pays")
     assert found(shipped) == {("cached-step", "upload"), ("blind-retry", "upload")}

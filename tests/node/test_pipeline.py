@@ -88,15 +88,16 @@ def test_pods_are_as_restricted_as_the_namespace_asks_and_bounded_as_compiled(
     reviewers: Team, plain: list[Ending]
 ) -> None:
     assert len(plain) == len(STEPS)
-    limits = dict.fromkeys(STEPS, dp_lstm.CONTROL)
-    limits |= dict.fromkeys(("download", "dp-preprocess"), dp_lstm.DATA)
-    limits |= dict.fromkeys(("dp-train", "dp-evaluate"), dp_lstm.TRAINING)
-    for step in STEPS:
+    for name, step in zip(dp_lstm.STEPS, STEPS, strict=True):
+        needs = dp_lstm.PODS[name]
         document = reviewers.node.read("pod", f"plain-{step}-0", pods.NAMESPACE)
         (container,), (status,) = document["spec"]["containers"], document["status"]["containerStatuses"]
         assert "@sha256:" in container["image"]
         assert status["imageID"] == container["image"]
-        assert container["resources"]["limits"] == dict(zip(("cpu", "memory"), limits[step], strict=True))
+        assert container["resources"] == {
+            "requests": {"cpu": needs.cpu[0], "memory": needs.memory[0]},
+            "limits": {"cpu": needs.cpu[1], "memory": needs.memory[1]},
+        }
         assert container["securityContext"] == RESTRICTED
         mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
         assert "/var/run/secrets/kubernetes.io/serviceaccount" in mounts

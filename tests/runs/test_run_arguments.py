@@ -35,7 +35,8 @@ def test_the_shipped_arguments_name_every_one_with_its_default_and_every_setting
     own: dict[str, Any] = {"plan": None, "check": hook.NO_CHECK, "settings": {}}
     assert shipped.model_copy(update=own) == RunArguments()
     assert shipped.settings.keys() == Settings.model_fields.keys()
-    assert SHIPPED.keys() == (RunArguments.model_fields.keys() - {"settings"}) | Settings.model_fields.keys()
+    declared = (RunArguments.model_fields.keys() - {"settings"}) | Settings.model_fields.keys()
+    assert SHIPPED.keys() == declared | {run_arguments.CLUSTER}
 
 
 @pytest.mark.parametrize("model", [RunArguments, Settings])
