@@ -242,9 +242,9 @@ class PrivacyBudgetClaim:
 
     @property
     def has_paid(self) -> bool:
-        """Whether all that it was granted is committed: nothing is held any more, and nothing was released."""
+        """Whether all that it was granted is committed, so that nothing is held any more, and nothing was released."""
         committed, grants = self.status.committed, self.grants
-        if not grants or self.status.acquired or not grants.keys() <= committed.keys():
+        if not grants or not grants.keys() <= committed.keys():
             return False
         try:
             return all(

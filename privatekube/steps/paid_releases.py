@@ -111,9 +111,8 @@ def require_grant_of_claim(
         blocks: the blocks of the Grant, as the store has them.
 
     Raises:
-        BudgetExceeded: blocks, budget, delta, privacy unit, contribution bound or key differ.
+        BudgetExceeded: blocks, budget, delta, privacy unit or contribution bound differ.
     """
-    require_key_of_claim(granted, claim)
     held = claim.status.acquired or claim.status.committed
     amounts = {block.id: common.budget_from_wire(block.budget) for block in granted.blocks}
     _require_equal("blocks", sorted(amounts), sorted(held))
