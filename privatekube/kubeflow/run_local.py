@@ -30,6 +30,7 @@ from privatekube.kubeflow.subprocess_steps import Observer, StepFailure
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import summary as block_summary
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.runs import run_arguments
 from privatekube.runs.run_arguments import RunArguments
 from privatekube.storage import uris
 
@@ -99,7 +100,7 @@ def resume(run_id: str, *, console: Console, output_dir: str | None = None) -> i
         record = folder.record
         os.environ[connect.STORE] = record.store  # the steps connect to it too
         prefix = _checked_prefix(output_dir or record.arguments["prefix"])
-        arguments = RunArguments.model_validate({**record.arguments, "prefix": prefix})
+        arguments = run_arguments.of_kept_run({**record.arguments, "prefix": prefix})
         if not folder.is_computed:
             with connect.connect() as client:
                 client.postpone_settling(record.claim)

@@ -107,6 +107,23 @@ def load(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
     return _checked(stated | given, source=lambda name: SET if name in given else path.name)
 
 
+def of_kept_run(values: Mapping[str, Any]) -> RunArguments:
+    """Return the arguments that a run was started with.
+
+    Raises:
+        InvalidInput: they are those of another version, whose steps this version cannot go on with.
+
+    >>> of_kept_run({"n_epochs": 15})
+    Traceback (most recent call last):
+    privatekube.errors.InvalidInput: n_epochs: unknown; ...: the run is of another version; go on with that version
+    """
+    try:
+        return RunArguments.model_validate(values)
+    except pydantic.ValidationError as error:
+        fault = validation.first_fault(error)
+        raise errors.InvalidInput(f"{fault}: the run is of another version; go on with that version") from None
+
+
 def require_settling_after_waiting(settle_after_seconds: int, *, timeout_seconds: int) -> None:
     """Check that a run is not settled while it may still wait for its budget.
 

@@ -169,3 +169,10 @@ def test_a_setting_of_a_pipeline_that_declares_none_is_unknown_in_the_file_and_k
     for settings in ({"rounds": [1]}, {"a-b": 1}, {"rounds": math.inf}):
         with pytest.raises(pydantic.ValidationError, match="settings"):
             RunArguments.model_validate({"settings": settings})
+
+
+def test_a_kept_run_of_another_version_is_refused_in_one_line() -> None:
+    kept = {"epsilon": 1.0, "n_epochs": 15, "task": "product"}
+    with pytest.raises(errors.InvalidInput, match=r"^n_epochs: unknown; .*: the run is of another version; go on with"):
+        run_arguments.of_kept_run(kept)
+    assert run_arguments.of_kept_run({"epsilon": kept["epsilon"]}).epsilon == 1.0
