@@ -14,7 +14,9 @@ import yaml
 
 from tests.node.node import Json
 
-RUN_ID = "{{$.pipeline_job_uuid}}"
+RUN_ID, WORKSPACE = "{{$.pipeline_job_uuid}}", "{{$.workspace_path}}"
+MOUNT = "/kfp-workspace"
+"""Where KFP's driver mounts the workspace, and what it puts for its placeholder."""
 _PLACEHOLDER = re.compile(
     r"\{\{\$\.(?P<side>inputs|outputs)\.(?P<kind>parameters|artifacts)\['(?P<key>\w+)'\](\.(path|output_file))?\}\}"
 )
@@ -42,7 +44,9 @@ class Scope:
             assert status is not None, "only an exit task has a status"
             return status
         constant = source["runtimeValue"]["constant"]
-        return self.run_id if constant == RUN_ID else constant
+        if isinstance(constant, str):
+            return self.run_id if constant == RUN_ID else constant.replace(WORKSPACE, MOUNT)
+        return constant
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ class Step:
     Args:
         name: name of the task.
         task: the compiled task: inputs, retries, the tasks it depends on.
-        container: image, command, args, resources.
+        container: image, command, args, env, resources.
+        platform: what kfp-kubernetes says about its pod.
     """
 
     name: str
     task: Json
     container: Json
+    platform: Json
 
     @property
     def retries(self) -> int:
@@ -65,10 +71,32 @@ class Step:
         return int(self.task.get("retryPolicy", {}).get("maxRetryCount", 0))
 
     @property
-    def limits(self) -> dict[str, str]:
-        """The limits of its container."""
-        resources = self.container["resources"]
-        return {"cpu": resources["resourceCpuLimit"], "memory": resources["resourceMemoryLimit"]}
+    def resources(self) -> dict[str, dict[str, str]]:
+        """The requests and limits of its container, as KFP's driver makes them."""
+        given = self.container["resources"]
+        limits = {"cpu": given["resourceCpuLimit"], "memory": given["resourceMemoryLimit"]}
+        requests = {"cpu": given["resourceCpuRequest"], "memory": given["resourceMemoryRequest"]}
+        if "accelerator" in given:
+            limits[given["accelerator"]["resourceType"]] = given["accelerator"]["resourceCount"]
+        return {"requests": requests, "limits": limits}
+
+    @property
+    def environment(self) -> list[Json]:
+        """The variables of its container: values, and keys of Secrets."""
+        secrets = [
+            {"name": key["envVar"], "valueFrom": {"secretKeyRef": {"name": name, "key": key["secretKey"]}}}
+            for name, keys in (
+                (given["secretName"], given["keyToEnv"]) for given in self.platform.get("secretAsEnv", [])
+            )
+            for key in keys
+        ]
+        return [*self.container.get("env", []), *secrets]
+
+    @property
+    def uses_workspace(self) -> bool:
+        """Whether KFP's driver mounts the workspace: an input parameter has its path."""
+        sources = self.task.get("inputs", {}).get("parameters", {}).values()
+        return any(WORKSPACE in str(source.get("runtimeValue", {}).get("constant")) for source in sources)
 
     def command(self, scope: Scope, status: Json | None = None) -> list[str]:
         """Return the command of its container."""
@@ -97,11 +125,13 @@ class Compiled:
         guarded: steps of the graph, each after those it depends on.
         sources: sources of the guarded graph's parameters.
         exit_step: the exit task.
+        config: what the package says about the run: workspace, deadline, time to live.
     """
 
     guarded: tuple[Step, ...]
     sources: Json
     exit_step: Step
+    config: Json
 
     def scopes(self, run_id: str, folder: Path, parameters: Mapping[str, Any]) -> tuple[Scope, Scope]:
         """Return the scope of the guarded steps and that of the exit task."""
@@ -112,7 +142,9 @@ class Compiled:
 
 def load(path: Path) -> Compiled:
     """Read a compiled pipeline."""
-    document = next(yaml.safe_load_all(path.read_text()))
+    document, platform = yaml.safe_load_all(path.read_text())
+    kubernetes = platform["platforms"]["kubernetes"]
+    document["platform"] = kubernetes["deploymentSpec"]["executors"]
     tasks = document["root"]["dag"]["tasks"]
     (guard,) = [name for name, task in tasks.items() if "triggerPolicy" not in task]
     (last,) = [name for name in tasks if name != guard]
@@ -124,9 +156,11 @@ def load(path: Path) -> Compiled:
         guarded=tuple(_step(document, name, inner[name]) for name in order),
         sources=tasks[guard]["inputs"]["parameters"],
         exit_step=_step(document, last, tasks[last]),
+        config=kubernetes["pipelineConfig"],
     )
 
 
 def _step(document: Json, name: str, task: Json) -> Step:
     label = document["components"][task["componentRef"]["name"]]["executorLabel"]
-    return Step(name, task, document["deploymentSpec"]["executors"][label]["container"])
+    container = document["deploymentSpec"]["executors"][label]["container"]
+    return Step(name, task, container, document["platform"].get(label, {}))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.images import servers
 from tests.images.conftest import BuildHost, checkout
-from tests.node import compiled
+from tests.node import compiled, volume
 from tests.node.compiled import Compiled
 from tests.node.node import Node
 
@@ -31,7 +31,8 @@ def pipeline(node: Node, folder: Path) -> Compiled:
     with _build_host(copy, node, enter=node.enter) as inside:
         inside.build_all()
     servers.forget(node.loopback_registry)
-    command = [sys.executable, str(copy / "run_pipeline.py"), "--compile-only", str(folder / "dp_lstm.yaml")]
+    settings = ("--set", "cluster.gpus=0", "--set", f"cluster.workspace={{size: 1Gi, storage_class: {volume.CLASS}}}")
+    command = [sys.executable, str(copy / "run_pipeline.py"), "--compile-only", str(folder / "dp_lstm.yaml"), *settings]
     subprocess.run(command, cwd=copy, env=inside.environment, check=True, capture_output=True, timeout=_SECONDS)
     return compiled.load(folder / "dp_lstm.yaml")
 

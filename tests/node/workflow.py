@@ -9,13 +9,13 @@ from typing import Any
 
 from tests import waiting
 from tests.node import accounts, pods, volume
-from tests.node.compiled import Compiled, Scope, Step
+from tests.node.compiled import MOUNT, Compiled, Scope, Step
 from tests.node.node import Json, Node
 
 DELETED = "Deleted"
 _END_SECONDS = 300  # the first pod of the training image waits until 3 GB are unpacked
-_REQUESTS = {"cpu": "50m", "memory": "16Mi"}
-"""Requests are low, so that pods with the compiled limits fit on a small node."""
+_LOST_PODS = 2
+"""How often KFP's configuration has Argo run a pod again that was lost (retryStrategy: limit 2, policy OnError)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,23 @@ class Run:
     faults: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
 
     def run(self) -> list[Ending]:
-        """Run the guarded steps until one fails finally, then the exit task; return the pods' endings in order."""
+        """Run the guarded steps until one fails finally, then the exit task; return the pods' endings in order.
+
+        The workspace is a claim of the run's own, which Argo deletes with the run.
+        """
+        self.node.apply(*volume.workspace(self.run_id, self.workspace, self.compiled.config["workspace"]))
+        try:
+            return self._run_all()
+        finally:
+            claim = volume.workspace_name(self.run_id)
+            self.node.kubectl("delete", "pvc", claim, "-n", pods.NAMESPACE, "--wait=false")
+
+    @property
+    def workspace(self) -> Path:
+        """The folder of this machine that is the run's workspace."""
+        return self.shared.parent / f"{self.shared.name}-workspaces" / self.run_id
+
+    def _run_all(self) -> list[Ending]:
         inner, outer = self.compiled.scopes(
             self.run_id, volume.create_folder(self.shared / self.run_id), self.parameters
         )
@@ -75,13 +91,13 @@ class Run:
     def _run_step(self, step: Step, scope: Scope, status: Json | None = None) -> list[Ending]:
         """Run a step, and retry it as often as the compiled spec says, without its pauses."""
         endings: list[Ending] = []
-        for attempt in range(1 + step.retries):
+        for attempt in range(1 + max(_LOST_PODS, step.retries)):
             name = f"{self.run_id}-{step.name}-{attempt}"
             self.node.apply(self._pod(name, step, step.command(scope, status)))
             if step.name in self.faults:
                 self.faults[step.name](name)
             endings.append(self._wait_for_end(name, step.name))
-            if endings[-1].exit_code == 0:
+            if endings[-1].reason != DELETED:
                 break
         return endings
 
@@ -96,19 +112,29 @@ class Run:
             volumes=[
                 {"name": "temporary", "emptyDir": {}},
                 {"name": volume.NAME, "persistentVolumeClaim": {"claimName": volume.NAME}},
+                *self._workspace_volumes(step),
             ],
         )
-        limits = step.limits | ({"memory": self.memory[step.name]} if step.name in self.memory else {})
+        resources = step.resources
+        if step.name in self.memory:
+            resources = {kind: given | {"memory": self.memory[step.name]} for kind, given in resources.items()}
+        if "activeDeadlineSeconds" in step.platform:
+            document["spec"]["activeDeadlineSeconds"] = int(step.platform["activeDeadlineSeconds"])
         document["spec"]["containers"][0] |= {
             "command": command,
-            "env": [{"name": "PRIVATEKUBE_STORE", "value": "kubernetes"}],
-            "resources": {"limits": limits, "requests": _REQUESTS},
+            "env": step.environment,
+            "resources": resources,
             "volumeMounts": [
                 {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, see docs/images.md
                 {"name": volume.NAME, "mountPath": str(self.shared)},
+                *({"name": given["name"], "mountPath": MOUNT} for given in self._workspace_volumes(step)),
             ],
         }
         return document
+
+    def _workspace_volumes(self, step: Step) -> list[Json]:
+        claim = {"claimName": volume.workspace_name(self.run_id)}
+        return [{"name": "kfp-workspace", "persistentVolumeClaim": claim}] if step.uses_workspace else []
 
     def _wait_for_end(self, name: str, step: str) -> Ending:
         waiting.until(
