@@ -29,8 +29,8 @@ from tests.kubernetes.controllers import wait_until
 from tests.kubernetes.wire import Json, Wire, path_of
 from tests.reconcile.harness import require_within
 
-ATTACKS, ROUNDS, NIGHTLY_ROUNDS = 100, 10, 1000
-"""Attacks in one round, and how many rounds: 1,000 attacks in all, and 100,000 in `make nightly`."""
+ATTACKS, ROUNDS, NIGHTLY_ROUNDS = 100, 3, 1000
+"""Attacks in one round, and how many rounds: 300 attacks in all, and 100,000 in `make nightly`."""
 ROUNDS_OF_A_CONTROLLER = 8
 """After so many a new controller starts with an empty ledger, which would else be too long to read in each round."""
 PATIENCE_SECONDS = 30
@@ -201,3 +201,4 @@ def test_hostile_objects_take_nothing_from_honest_claims(
         game.play(attacks)
 
     rounds()
+    ledger.require_chain(store.ledger())
