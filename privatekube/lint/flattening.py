@@ -25,6 +25,8 @@ from privatekube.lint.pipeline_spec import (
 MOST_STEPS = 1_000
 """How many tasks a pipeline may have; Kubeflow's workflows hold fewer."""
 
+_WORKSPACE = "{{$.workspace_path}}"
+"""What Kubeflow replaces by the path of the run's workspace."""
 _EVEN_AFTER_FAILURES = "ALL_UPSTREAM_TASKS_COMPLETED"
 _REMEDY = "compile the pipeline again"
 
@@ -85,6 +87,7 @@ class _Tasks:
             retries=max(self._tasks[outer].spec.retry_policy.max_retry_count for outer in _prefixes(path)),
             after=frozenset(self._names[earlier] for earlier in self._succeeded_before(path)),
             exit_tasks=frozenset(name for outer in _prefixes(path[:-1]) for name in self._exit_tasks(outer)),
+            has_workspace=any(self._has_workspace(path[:-1], value) for value in inputs.values()),
             stated_roles=None if container is None else _stated_roles(container),
         )
 
@@ -116,6 +119,13 @@ class _Tasks:
             return frozenset({Output(None, value.graph_input)})
         outer = _input(self._tasks[path].spec, value.graph_input)
         return frozenset() if outer is None else self._sources(path[:-1], outer)
+
+    def _has_workspace(self, path: Path, value: TaskInput) -> bool:
+        """Whether an input of a task in the graph at `path` names the workspace, or a place in it."""
+        if value.graph_input is None or not path:
+            return _WORKSPACE in str(value.runtime_value.constant)
+        outer = _input(self._tasks[path].spec, value.graph_input)
+        return outer is not None and self._has_workspace(path[:-1], outer)
 
     def _written(self, path: Path, name: str) -> frozenset[Output]:
         """Return the outputs of steps that the output `name` of the task at `path` stands for."""

@@ -37,6 +37,7 @@ class Step:
         retries: how often it, or a graph around it, is repeated after a failure.
         after: names of the steps that have succeeded when it starts.
         exit_tasks: exit tasks that run when a graph around it has ended, in whatever way.
+        has_workspace: whether it is given the workspace of the run, in which the private data is.
         stated_roles: value of the variable that states its roles; None if it has none.
     """
 
@@ -50,6 +51,7 @@ class Step:
     retries: int
     after: frozenset[str]
     exit_tasks: frozenset[str]
+    has_workspace: bool
     stated_roles: str | None
 
     @property

@@ -51,6 +51,12 @@ class TaskOutput(_Message):
         return self.output_artifact_key or self.output_parameter_key
 
 
+class RuntimeValue(_Message):
+    """A value that the package states itself."""
+
+    constant: Any = None
+
+
 class TaskInput(_Message):
     """Where the value of an input is from."""
 
@@ -58,6 +64,7 @@ class TaskInput(_Message):
     task_output_parameter: TaskOutput | None = None
     component_input_artifact: str | None = None
     component_input_parameter: str | None = None
+    runtime_value: RuntimeValue = RuntimeValue()
 
     @property
     def task_output(self) -> TaskOutput | None:

@@ -100,7 +100,10 @@ def _is_named(name: str, document: str) -> bool:
 
 SIGNS: Mapping[Role, Callable[[Step], bool]] = {
     Role.CLAIMS: lambda step: any(_is_named(name, GRANT) for name in step.output_types),
-    Role.OPENS_DATA: lambda step: DATASET in {*step.input_types.values(), *step.output_types.values()},
+    Role.OPENS_DATA: lambda step: (
+        DATASET in {*step.input_types.values(), *step.output_types.values()}
+        or (step.has_workspace and bool(step.outputs))
+    ),
     Role.DRAWS_NOISE: lambda step: any(_is_named(name, SPEND) for name in step.output_types),
     Role.PAYS: lambda step: any(_is_named(name, RECEIPT) for name in step.output_types),
 }

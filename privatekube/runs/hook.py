@@ -9,14 +9,19 @@
             raise errors.invalid("memory", run.memory_bytes, "is below 1 GiB", "raise the limit of the step")
 
 A pipeline without settings leaves `Settings` out. Nothing of the data is known here, and nothing is claimed yet.
+
+A check refuses a run by raising an error, and in no other way: one that returns something, ends the process, or is
+asynchronous, so that none of its lines run, is refused itself. It is given copies: what it changes changes no run.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +34,8 @@ if TYPE_CHECKING:  # it has arguments, whose settings this module finds
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _CHECK, _SETTINGS = "check", "Settings"
+_RUN_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+"""Kinds of functions whose lines run after the call: never, where nobody waits for them."""
 NO_CHECK = "privatekube.runs.no_check"
 """The module that a pipeline without a check names."""
 
@@ -58,17 +65,29 @@ def run(checked: CheckedRun) -> None:
     name = checked.arguments.check
     function = _function(name)
     try:
-        function(checked)
+        returned = function(_copy(checked))
     except errors.PrivateKubeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise errors.invalid(_CHECK, name, f"failed ({_one_line(error)})", "correct the module") from error
+    if returned is not None:
+        bound = f"has a function {_CHECK} that returns a {type(returned).__name__}"
+        raise errors.invalid(_CHECK, name, bound, "raise an error to refuse a run, and return nothing")
+
+
+def _copy(checked: CheckedRun) -> CheckedRun:
+    """Return a run whose settings and noise can be changed without changing those that are granted."""
+    demand = None if checked.demand is None else replace(checked.demand, plan=copy.deepcopy(checked.demand.plan))
+    return replace(checked, arguments=checked.arguments.model_copy(deep=True), demand=demand)
 
 
 def _function(name: str) -> Callable[..., Any]:
     function = getattr(_module(name), _CHECK, None)
     if not inspect.isfunction(function):
         raise errors.invalid(_CHECK, name, f"has no function {_CHECK}(run)", "define it, see docs/components.md")
+    if any(is_later(function) for is_later in _RUN_LATER):
+        bound = f"has a function {_CHECK} that does not run when it is called"
+        raise errors.invalid(_CHECK, name, bound, f"write def {_CHECK}(run), without async and yield")
     try:
         inspect.signature(function).bind(None)
     except TypeError:
@@ -82,10 +101,10 @@ def _module(name: str) -> ModuleType:
         raise errors.invalid(_CHECK, name, "is not the name of a module", "write it as package.module")
     try:
         return importlib.import_module(name)
-    except Exception as error:  # whatever the top of somebody's module does
+    except (Exception, SystemExit) as error:  # whatever the top of somebody's module does
         bound = f"cannot be imported ({_one_line(error)})"
         raise errors.invalid(_CHECK, name, bound, "name a module that can be imported here") from error
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -125,6 +125,20 @@ def export_the_reviews(document: Document) -> None:
     add_step(document, "export", {"grant": ("allocate", "grant"), "rows": ("dp-preprocess", "dataset")})
 
 
+def preview_the_workspace(document: Document) -> None:
+    add_step(document, "preview", {"grant": ("allocate", "grant")})
+    inputs: Document = guarded(document)["preview"]["inputs"]
+    inputs["parameters"] = {"folder": {"runtimeValue": {"constant": "{{$.workspace_path}}/data"}}}
+    document["components"]["comp-preview"]["outputDefinitions"] = {"artifacts": {"page": ARTIFACT}}
+
+
+def preview_the_workspace_of_the_graph(document: Document) -> None:
+    preview_the_workspace(document)
+    inputs = guarded(document)["preview"]["inputs"]["parameters"]
+    outer(document)["exit-handler-1"]["inputs"]["parameters"]["place"] = inputs.pop("folder")
+    inputs["folder"] = {"componentInputParameter": "place"}
+
+
 def return_the_reviews(document: Document) -> None:
     selector = {"producerSubtask": "dp-preprocess", "outputArtifactKey": "dataset"}
     group = document["components"]["comp-exit-handler-1"]["dag"]
@@ -189,6 +203,8 @@ BROKEN: list[tuple[Callable[[Document], None], str, tuple[str, ...]]] = [
     (import_a_checkpoint, "leaves-before-consume", ("importer",)),
     (forget_to_pay_for_training, "leaves-before-consume", ("dp-train",)),
     (export_the_reviews, "leaves-before-consume", ("export",)),
+    (preview_the_workspace, "leaves-before-consume", ("preview",)),
+    (preview_the_workspace_of_the_graph, "leaves-before-consume", ("preview",)),
     (return_the_reviews, "leaves-before-consume", ("dp-preprocess",)),
     (download_without_grant, "data-without-grant", ("download",)),
     (show_metrics, "exact-metric", ("dp-evaluate",)),

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from privatekube import errors
+from privatekube.client import run_demand
+from privatekube.privacy import solving
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy.plan import Plan, PlannedStep
+from privatekube.privacy.planned_queries import Laplace
+from privatekube.privacy.unit import PrivacyUnit
 from privatekube.runs import hook
 from privatekube.runs.checked_run import CheckedRun
+from privatekube.runs.demand import RunDemand
 from privatekube.runs.run_arguments import RunArguments
 
 Written = Callable[[str], str]
@@ -66,6 +73,11 @@ def test_what_is_not_a_check_is_refused_in_one_line(name: str, message: str) -> 
         ("def check(run, *, more): ...", "has a function check that does not take one argument"),
         ("check = 3", "has no function check(run)"),
         ("def check(run):\n    raise KeyError('a\\nb')", "failed (KeyError: 'a\\nb')"),
+        ("import sys\ndef check(run):\n    sys.exit(0)", "failed (SystemExit: 0)"),
+        ("raise SystemExit(0)", "cannot be imported (SystemExit: 0)"),
+        ("def check(run):\n    return run.memory_bytes is not None", "has a function check that returns a bool; raise"),
+        ("async def check(run):\n    raise ValueError", "has a function check that does not run when it is called"),
+        ("def check(run):\n    yield 1 / 0", "has a function check that does not run when it is called"),
         ("raise RuntimeError('at\\nonce')", "cannot be imported (RuntimeError: at once)"),
         ("def check(run) return", "cannot be imported (SyntaxError"),
         ("Settings = {'a': int}\ndef check(run): ...", "has Settings that are not a pydantic model"),
@@ -93,3 +105,18 @@ def test_what_the_check_refuses_is_passed_on_and_it_knows_the_settings(written: 
         hook.run(CheckedRun(RunArguments(check=name, settings={"rounds": 4})))
     with pytest.raises(errors.InvalidInput, match=r"^settings: rounds: missing; give it a value$"):
         RunArguments(check=name)
+
+
+def test_a_check_can_change_neither_the_noise_nor_the_settings_that_are_granted(written: Written) -> None:
+    name = written(
+        "def check(run):\n"
+        "    run.arguments.settings['clip'] = 1e9\n"
+        "    run.demand.plan.step('count').parameters['scale'] = 1e-9\n"
+    )
+    plan = solving.solve(Plan((PlannedStep("count", Laplace(sensitivity=1)),)), epsilon=1.0, delta=1e-9)
+    scale, price = plan.step("count").parameters["scale"], EpsilonDelta(1.0, 1e-9)
+    request = run_demand.request_for("reviews", "all", (), price)
+    arguments = RunArguments(check=name, settings={"clip": 1.0})
+    hook.run(CheckedRun(arguments, demand=RunDemand(PrivacyUnit.EVENT, 1, price, plan, price, request)))
+    assert plan.step("count").parameters["scale"] == scale
+    assert arguments.settings == {"clip": 1.0}
