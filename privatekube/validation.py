@@ -112,6 +112,9 @@ Line = Annotated[str, pydantic.Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
 """A name that Kubernetes accepts: lower-case letters, digits, '-' and '.'."""
 
+RunId = Name
+"""The id of a run: its claim and the folder that it publishes to are named after it, so it has no '/'."""
+
 StepName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 """A name of a step or of a part of the units in a plan."""
 

@@ -16,7 +16,7 @@ from privatekube.storage import uris
 
 def allocate(
     *,
-    run_id: validation.Text,
+    run_id: validation.RunId,
     namespace: validation.Name,
     dataset: validation.Name,
     n_blocks: validation.BlockCount = "all",

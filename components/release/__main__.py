@@ -10,7 +10,7 @@ from privatekube.steps import workspace as run_data
 
 def release(
     *,
-    run_id: validation.Text,
+    run_id: validation.RunId,
     namespace: validation.Name,
     workspace: interface.Workspace,
     status: interface.FinalStatus,

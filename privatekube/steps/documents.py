@@ -255,7 +255,7 @@ class Grant(Document):
     privatekube.errors.InvalidInput: Grant: grant.json does not exist; run the step that writes it
     """
 
-    run_id: str
+    run_id: validation.RunId
     claim: str
     epsilon: validation.Epsilon
     delta: validation.ClaimedDelta
@@ -423,7 +423,7 @@ class Receipt(Document):
     0.5
     """
 
-    run_id: str
+    run_id: validation.RunId
     claim: str
     grant: Digest
     committed: dict[str, Json]

@@ -111,7 +111,7 @@ def require_grant_of_claim(
         blocks: the blocks of the Grant, as the store has them.
 
     Raises:
-        BudgetExceeded: blocks, budget, delta, privacy unit or contribution bound differ.
+        BudgetExceeded: blocks, their data, budget, delta, privacy unit or contribution bound differ.
     """
     held = claim.status.acquired or claim.status.committed
     amounts = {block.id: common.budget_from_wire(block.budget) for block in granted.blocks}
@@ -120,6 +120,10 @@ def require_grant_of_claim(
         if amount is None or not arithmetic.is_close(amount, held[block_id]):
             raise _difference(f"budget of {block_id}", *budget_text.differing(amount, held[block_id]))
         _require_price(granted, block_id, held[block_id])
+    for stated in granted.blocks:
+        block = next(known for known in blocks if known.id == stated.id)
+        _require_equal(f"data of {block.id}", stated.uri, block.spec.data_source)
+        _require_equal(f"digest of {block.id}", stated.digest, block.content_digest)
     unit, bound = run_demand.privacy_unit(blocks)
     _require_equal("unit", granted.unit, unit)
     _require_equal("max_contribution", granted.max_contribution, bound)

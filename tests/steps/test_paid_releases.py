@@ -38,6 +38,7 @@ def granted(**changes: Any) -> documents.Grant:
 
 def block_of(unit: str = "event", bound: int = 1) -> PrivateDataBlock:
     made = builders.block("a")
+    made = replace(made, spec=replace(made.spec, data_source="file:///a"))
     dimensions = (Dimension("unit", string_value=unit), Dimension("maxContribution", numeric_value=str(bound)))
     return replace(made, spec=replace(made.spec, dimensions=dimensions))
 
@@ -63,6 +64,19 @@ def test_another_budget_or_delta_than_the_claim_holds_is_refused(
 ) -> None:
     with pytest.raises(errors.BudgetExceeded, match=message):
         paid_releases.require_grant_of_claim(granted(**stated), claim_of(held), [block_of()])
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"uri": "file:///b"}, "data of ns/a: the run states file:///b, and file:///a was approved"),
+        ({"digest": digest(7)}, f"digest of ns/a: the run states {digest(7)}, and None was approved"),
+    ],
+)
+def test_the_data_of_a_run_is_that_of_the_blocks_that_pay_for_it(fault: dict[str, str], message: str) -> None:
+    blocks = [block.model_copy(update=fault) for block in granted().blocks]
+    with pytest.raises(errors.BudgetExceeded, match=message):
+        paid_releases.require_grant_of_claim(granted(blocks=blocks), claim_of(), [block_of()])
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b",)])
@@ -173,3 +187,9 @@ def test_a_spend_that_states_something_else_than_was_registered_is_refused(chang
     paid_releases.require_registered([spend], releases)
     with pytest.raises(errors.BudgetExceeded, match="is not what the step registered"):
         paid_releases.require_registered([spend.model_copy(update=change)], releases)
+
+
+@pytest.mark.parametrize("run_id", ["../elsewhere", "..", "a/b", ""])
+def test_a_run_whose_folder_would_be_outside_of_its_prefix_is_refused(run_id: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"^Grant: run_id: .* must match pattern"):
+        documents.Grant(**{**granted().model_dump(mode="json"), "run_id": run_id})

@@ -14,7 +14,7 @@ from privatekube import errors
 from privatekube.kubeflow.sign_in.credentials import Credentials
 from privatekube.kubeflow.sign_in.secret import Secret
 from privatekube.kubeflow.sign_in.settings import Settings
-from privatekube.kubeflow.web import Request, Web
+from privatekube.kubeflow.web import Request, Web, place
 
 _FORM = re.compile(r"""<form[^>]*\baction=["']([^"']*)["']""", re.IGNORECASE)
 _CHOICE = "/auth"
@@ -86,6 +86,11 @@ class DexSession:
         if form is None:
             raise errors.InvalidInput(
                 "sign_in: the host shows no login form of Dex; check host, or choose another kind of sign_in"
+            )
+        if urlsplit(self._host).scheme == "https" and urlsplit(form).scheme != "https":
+            raise errors.InvalidInput(
+                f"sign_in: the login form of Dex leads to {place(form)}, which would send the password in clear; have "
+                "Dex's issuer begin with https://"
             )
         answer = self._web.send(
             Request("POST", form, form={"login": self._settings.username, "password": password}, follow=True)

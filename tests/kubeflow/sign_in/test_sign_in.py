@@ -298,6 +298,19 @@ def test_faults_of_dex(pipelines: Pipelines, sign_in: Signer) -> None:
     assert "shows no login form of Dex" in refused(sign_in(block | {"connector": "github"}))
 
 
+def test_a_password_is_not_sent_in_clear_where_the_form_of_an_https_host_leads_to_http(
+    tmp_path: Path, pipelines: Pipelines, sign_in: Signer
+) -> None:
+    server, path = Pipelines(), tokens.certificate(tmp_path)
+    form = f'<form action="{pipelines.url}/dex/auth/local/login"><input type="password"></form>'
+    with server.serving(certificate=path):
+        server.broken = lambda _call: Reply(200, form.encode())
+        block = {"kind": "dex", "username": "user@example.com", "password": "hunter2"}
+        message = refused(sign_in(block, host=server.url, ca_cert=path.name))
+    assert f"the login form of Dex leads to {pipelines.url}, which would send the password in clear" in message
+    assert not pipelines.calls
+
+
 # --- nothing, TLS, and hosts that are not there
 
 
