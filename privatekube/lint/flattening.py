@@ -87,7 +87,8 @@ class _Tasks:
             retries=max(self._tasks[outer].spec.retry_policy.max_retry_count for outer in _prefixes(path)),
             after=frozenset(self._names[earlier] for earlier in self._succeeded_before(path)),
             exit_tasks=frozenset(name for outer in _prefixes(path[:-1]) for name in self._exit_tasks(outer)),
-            has_workspace=any(self._has_workspace(path[:-1], value) for value in inputs.values()),
+            has_workspace=any(self._has_workspace(path[:-1], value) for value in inputs.values())
+            or (container is not None and any(_WORKSPACE in word for word in container.words)),
             stated_roles=None if container is None else _stated_roles(container),
         )
 

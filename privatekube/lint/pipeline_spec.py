@@ -215,7 +215,14 @@ class Container(_Message):
     """A program in an image."""
 
     image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
     env: tuple[Variable, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of its command line, and the values of its variables."""
+        return (*self.command, *self.args, *(variable.value for variable in self.env))
 
 
 class Executor(_Message):

@@ -139,6 +139,13 @@ def preview_the_workspace_of_the_graph(document: Document) -> None:
     inputs["folder"] = {"componentInputParameter": "place"}
 
 
+def preview_the_workspace_of_the_command(document: Document) -> None:
+    preview_the_workspace(document)
+    del guarded(document)["preview"]["inputs"]["parameters"]
+    container = document["deploymentSpec"]["executors"]["exec-preview"]["container"]
+    container["args"] = ["--folder={{$.workspace_path}}"]
+
+
 def return_the_reviews(document: Document) -> None:
     selector = {"producerSubtask": "dp-preprocess", "outputArtifactKey": "dataset"}
     group = document["components"]["comp-exit-handler-1"]["dag"]
@@ -205,6 +212,7 @@ BROKEN: list[tuple[Callable[[Document], None], str, tuple[str, ...]]] = [
     (export_the_reviews, "leaves-before-consume", ("export",)),
     (preview_the_workspace, "leaves-before-consume", ("preview",)),
     (preview_the_workspace_of_the_graph, "leaves-before-consume", ("preview",)),
+    (preview_the_workspace_of_the_command, "leaves-before-consume", ("preview",)),
     (return_the_reviews, "leaves-before-consume", ("dp-preprocess",)),
     (download_without_grant, "data-without-grant", ("download",)),
     (show_metrics, "exact-metric", ("dp-evaluate",)),
