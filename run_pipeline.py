@@ -92,7 +92,10 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
             console=console.console() if check else terminal,
         )
     if check is not None or follow:
-        raise errors.InvalidInput("--check, --no-check, --follow: are about a run in a cluster; see docs/kubeflow.md")
+        remedy = (
+            "leave out --local" if where is False else f"copy client_secrets.example.yaml to {SECRETS} and fill it in"
+        )
+        raise errors.InvalidInput(f"--check, --no-check, --follow: are about a run in a cluster; {remedy}")
     if where is None:
         terminal.print(f"{SECRETS} does not exist: running on this machine")
     memory = machine.available_memory()

@@ -97,11 +97,13 @@ def parse(text: str, where: str) -> Any:
 
 @contextlib.contextmanager
 def _naming_faults(where: str) -> Iterator[None]:
-    """Raise InvalidInput for what is not YAML; PyYAML answers an impossible date and deep nesting with other errors."""
+    """Raise InvalidInput for what is not YAML; PyYAML answers deep nesting and long numbers with other errors."""
     try:
         yield
     except _GivenTwice as error:
         raise errors.InvalidInput(f"{where}: {error}; give it one value") from error
+    except _NotADate as error:
+        raise errors.InvalidInput(f"{where}: {error}; correct it, or put it in quotes") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -112,8 +114,18 @@ class _GivenTwice(yaml.YAMLError):
     """A key of a mapping is given twice; YAML 1.2 forbids it, and PyYAML would keep the last value."""
 
 
+class _NotADate(yaml.YAMLError):
+    """A value is written as a date that the calendar does not have."""
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with an error for a key that is given twice."""
+    """PyYAML's safe loader, with an error for a key that is given twice and one for an impossible date."""
+
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError as error:
+            raise _NotADate(f"line {node.start_mark.line + 1}: {node.value} is not a date") from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -121,3 +133,6 @@ class _Loader(yaml.SafeLoader):
             if names.count(name) > 1:
                 raise _GivenTwice(f"{name} is given twice")
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_timestamp)

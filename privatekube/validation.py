@@ -19,10 +19,25 @@ from types import UnionType
 from typing import Annotated
 
 import pydantic
+import pydantic_core
 
 from privatekube import errors
 
+LABEL = "at most 63 lower-case letters, digits and '-'"
+"""A name in Kubernetes (RFC 1123 label), in words."""
 _SHOWN_CHARACTERS = 80
+_LIST = "must be a list; write one item a line, each after a '-'"
+_MAPPING = "must be a mapping; write `name: value` lines"
+_BOUNDS = {
+    "missing": "missing; give it a value",
+    "extra_forbidden": "unknown; remove it or correct its name",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "bool_type": "must be true or false; change it",
+}
+"""What pydantic says of types in the words of Python, by its name of the fault."""
 
 
 def first_fault(error: pydantic.ValidationError) -> str:
@@ -31,13 +46,9 @@ def first_fault(error: pydantic.ValidationError) -> str:
     if fault["type"] == "json_invalid":
         return f"is not JSON ({fault['ctx']['error']}); restore the original"
     name = ".".join(str(part) for part in fault["loc"]) or "input"
-    if fault["type"] == "missing":
-        return f"{name}: missing; give it a value"
-    if fault["type"] == "extra_forbidden":
-        return f"{name}: unknown; remove it or correct its name"
-    bound = re.sub(r"^(Value error, |\w+ should (?=\w))", _must, fault["msg"])
-    if "; " not in bound:
-        bound += "; change it"
+    bound = bound_of(fault)
+    if fault["type"] in {"missing", "extra_forbidden"}:
+        return f"{name}: {bound}"
     if not fault["loc"] and fault["type"] == "value_error":  # a rule over several values, which its text names
         return bound
     if fault["type"] == "union_tag_invalid":
@@ -46,6 +57,35 @@ def first_fault(error: pydantic.ValidationError) -> str:
     if len(value) > _SHOWN_CHARACTERS:
         value = value[: _SHOWN_CHARACTERS - 3] + "..."
     return f"{name}: {value} {bound}"
+
+
+def bound_of(fault: pydantic_core.ErrorDetails) -> str:
+    """Return which bound a value is out of, and what to do: `must ...; ...`, without the value."""
+    if fault["type"] in _BOUNDS:
+        return _BOUNDS[fault["type"]]
+    bound = re.sub(r"^(Value error, |\w+ should (?=\w))", _must, fault["msg"])
+    bound = re.sub(r" after validation, not \d+$", "", bound)
+    return bound if "; " in bound else f"{bound}; change it"
+
+
+def spelled(pattern: str, words: str) -> pydantic.AfterValidator:
+    """Return a validator of text that must match a pattern as a whole, whose message says so in words.
+
+    >>> class Profile(pydantic.BaseModel):
+    ...     namespace: Annotated[str, spelled(r"[-a-z0-9]+", LABEL)]
+    >>> try:
+    ...     Profile(namespace="My team")
+    ... except pydantic.ValidationError as error:
+    ...     print(first_fault(error))
+    namespace: 'My team' must be at most 63 lower-case letters, digits and '-'; change it
+    """
+
+    def require(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"must be {words}")
+        return text
+
+    return pydantic.AfterValidator(require)
 
 
 def require_type(name: str, value: object, kind: type | UnionType) -> None:

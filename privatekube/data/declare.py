@@ -138,7 +138,8 @@ def _write(location: str, content: sealed_file.Content) -> str:
     existing = _existing(location)
     if existing is not None:
         if existing.content.digest != content.digest:
-            raise errors.AlreadyExists(f"file: {location} has other data; use another --data-dir, or remove the file")
+            remedy = "use another --data-dir, or remove the file if `privatekube blocks list` does not show its block"
+            raise errors.AlreadyExists(f"file: {location} has other data; {remedy}")
         if existing.digest.startswith(sealed_file.COMMITMENT):
             return existing.digest
     data, digest = sealed_file.encode(content)

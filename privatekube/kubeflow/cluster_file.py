@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
-from privatekube import config, errors
+from privatekube import config, errors, validation
 from privatekube.kubeflow.sign_in import secret
 from privatekube.kubeflow.sign_in.kinds import SignIn
 from privatekube.kubeflow.sign_in.settings import Settings
@@ -29,9 +29,9 @@ _MOVED = {
 }
 """Keys of earlier versions, and what to write in their place."""
 
-Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Name = Annotated[str, validation.spelled(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", validation.LABEL)]
 """A name in Kubernetes (RFC 1123 label)."""
-Place = Annotated[str, pydantic.Field(pattern=r"^[a-z][a-z0-9+]*://[^\s]+$")]
+Place = Annotated[str, validation.spelled(r"[a-z][a-z0-9+]*://\S+", "a gs:// or s3:// prefix")]
 
 
 class ClusterFile(Settings):
@@ -52,7 +52,7 @@ class ClusterFile(Settings):
         folder: folder of the file, which relative paths start from.
     """
 
-    host: Annotated[str, pydantic.Field(pattern=r"^https?://[^\s@]+$")]
+    host: Annotated[str, validation.spelled(r"https?://[^\s@]+", "a URL that begins with https:// or http://")]
     namespace: Name | None = None
     service_account: Name | None = None
     experiment: Annotated[str, pydantic.Field(min_length=1, max_length=128)] = "privatekube"
@@ -116,7 +116,7 @@ def _fault(error: pydantic.ValidationError) -> str:
     """Return the first fault: where, and what is wrong, without the value."""
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     name = ": ".join(str(part) for part in fault["loc"])
-    reason = fault["msg"].removeprefix("Value error, ")
+    reason = validation.bound_of(fault)
     if fault["type"] == "union_tag_invalid":  # the message quotes what was written
         reason = "is not a known kind; use iap, iap-service-account, token, dex, in-cluster or none"
     return f"{name}: {reason}" if name else reason

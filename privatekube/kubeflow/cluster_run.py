@@ -81,15 +81,19 @@ def start(
         InvalidInput: the pipeline breaks a rule of docs/lint.md.
         PrivateKubeError: the first check that fails; or the run cannot be submitted.
     """
-    components.require_images(pushed=True)
+    if not check_only:
+        components.require_images(pushed=True)
     parameters = _parameters(run, cluster)
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         submit.compile_to(pipeline, package)
-        submit.require_promise(package)
         subject = Subject.of(cluster, run, parameters, components, package, context=_context())
+        status = check.show(CHECKS, subject, console) if check_only else 0
+        if status:
+            return status
+        submit.require_promise(package)
         if check_only:
-            return check.show(CHECKS, subject, console)
+            return status
         if is_checked:
             check.require(CHECKS, subject)
         submitted = submission.submit(subject.api, cluster, package, parameters)

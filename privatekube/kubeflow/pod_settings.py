@@ -35,9 +35,9 @@ def _cpu(value: object) -> str:
 
 Memory = Annotated[str, pydantic.BeforeValidator(_quantity)]
 Cpu = Annotated[str, pydantic.BeforeValidator(_cpu)]
-EnvironmentName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-ObjectName = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-MountPath = Annotated[str, pydantic.Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
+EnvironmentName = Annotated[str, validation.spelled(r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits, '_', first no digit")]
+ObjectName = Annotated[str, validation.spelled(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", validation.LABEL)]
+MountPath = Annotated[str, validation.spelled(r"/[A-Za-z0-9._/-]+", "a path that begins with /")]
 RunSeconds = Annotated[int, pydantic.Field(ge=60, le=366 * 86_400)]
 
 

@@ -66,7 +66,7 @@ def _sufficient_noise(make: Callable[[float], DpEvent], target_epsilon: float, d
 
     if not suffices(_MOST_NOISE):
         raise errors.InvalidInput(
-            f"epsilon: {target_epsilon:.6g} is too small for this plan at any noise; raise epsilon or train fewer steps"
+            f"epsilon: {target_epsilon:.4g} is too small for this plan at any noise; raise epsilon or plan fewer steps"
         )
     lower, upper = LEAST_NOISE, _MOST_NOISE
     while upper > lower * _BRACKET:

@@ -103,8 +103,15 @@ def load(path: Path, overrides: Iterable[str] = ()) -> RunArguments:
     stated.pop(CLUSTER, None)
     values, folder = (given, Path()) if _PLAN in given else (stated, path.parent)
     if _PLAN in values:
-        values[_PLAN] = config.read_text(folder / str(values[_PLAN]))
+        values[_PLAN] = _plan_text(folder / str(values[_PLAN]))
     return _checked(stated | given, source=lambda name: SET if name in given else path.name)
+
+
+def _plan_text(path: Path) -> str:
+    text = config.read_text(path)
+    if not text.strip():
+        raise errors.InvalidInput(f"{path}: is empty; write steps, or a demand, see docs/plans.md")
+    return text
 
 
 def of_kept_run(values: Mapping[str, Any]) -> RunArguments:

@@ -58,6 +58,8 @@ def _require_bucket(uri: str) -> None:
 
 
 def _require_storable(text: str) -> None:
+    if not text:
+        raise errors.invalid("path", text, "is empty", "name a file or a folder")
     if "\0" in text or not _is_utf8(text):
         raise errors.invalid("path", text, "is not UTF-8 text", "use a folder with another name")
 

@@ -271,8 +271,8 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"blocks": 0}, "blocks: 0 must be 'all' or a whole number"),
     ({"blocks": "some"}, "blocks: 'some' must be"),
     ({"namespace": 3}, "namespace: 3 must be a valid string"),
-    ({"conditions": 5}, "conditions: 5 must be a valid list"),
-    ({"conditions": [5]}, "conditions.0: 5 must be a valid dictionary"),
+    ({"conditions": 5}, "conditions: 5 must be a list"),
+    ({"conditions": [5]}, "conditions.0: 5 must be a mapping"),
     ({"timeout_seconds": "long"}, "timeout_seconds: 'long' must be a valid integer"),
     ({"settle_after_seconds": 200}, "settle_after_seconds: 200 must be above timeout_seconds, which is 300"),
 ]

@@ -89,7 +89,20 @@ def test_the_table_has_a_row_for_each_check_and_the_exit_status_of_the_first_fai
     pipelines.broken = lambda _: Reply(503, {})
     status, table = start(pipelines, project, check_only=True)
     assert re.search(r"sign-in +failed +host: http://127\.0\.0\.1:\d+ answered 503; try again", table)
+    assert re.search(r"namespace +failed +see sign-in *$", table, re.MULTILINE)
+    assert re.search(r"definitions +could not be checked +see cluster *$", table, re.MULTILINE)
     assert status == errors.Temporary.exit_status
+    assert not pipelines.runs
+
+
+def test_images_that_are_not_pinned_are_one_row_of_the_table_among_all(pipelines: Pipelines) -> None:
+    components = StepComponents.of_project(ROOT, dp_lstm.STEPS)
+    status, table = start(pipelines, (components, dp_lstm.build(components.folders)), check_only=True)
+    assert re.search(r"images pinned +failed +image of allocate: .* names no digest; build it", table)
+    assert re.search(r"sign-in +ok +by none", table)
+    assert status == errors.InvalidInput.exit_status
+    with pytest.raises(errors.InvalidInput, match="names no digest"):
+        start(pipelines, (components, dp_lstm.build(components.folders)))
     assert not pipelines.runs
 
 

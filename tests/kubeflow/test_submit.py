@@ -23,6 +23,14 @@ def test_the_presence_of_secrets_selects_the_cluster_and_unbuilt_images_are_refu
     assert len(line.splitlines()) == 1
 
 
+@pytest.mark.slow
+def test_a_check_without_secrets_says_how_to_write_them(tmp_path: Path) -> None:
+    options = ("run_pipeline.py", "--arguments", str(ROOT / "arguments.yaml"), "--check")
+    missing = Laptop(tmp_path).run(*options, status=2)
+    assert missing.strip().endswith("a cluster; copy client_secrets.example.yaml to client_secrets.yaml and fill it in")
+    assert Laptop(tmp_path).run(*options, "--local", status=2).strip().endswith("a cluster; leave out --local")
+
+
 def test_compiling_alone_needs_neither_cluster_nor_blocks(tmp_path: Path) -> None:
     options = ("--arguments", str(ROOT / "arguments.yaml"), "--compile-only", "p.yaml")
     Laptop(tmp_path).run("run_pipeline.py", *options)

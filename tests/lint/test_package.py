@@ -18,7 +18,7 @@ FAULTS = {
     "a list": ("- a\n- b\n", "is not a mapping"),
     "not YAML": ("a: [", "is not valid YAML"),
     "a key twice": ("root: 1\nroot: 2\n", "root is given twice"),
-    "an impossible date": ("root: 2001-99-99\n", "is not valid YAML"),
+    "an impossible date": ("root: 2001-99-99\n", "line 1: 2001-99-99 is not a date; correct it, or put it in quotes"),
     "lists without end": ("[" * 1500, "is not valid YAML"),
     "a workflow of Argo": (ARGO, "has no root, so it is not a compiled pipeline; compile the pipeline with kfp 2"),
     "two pipelines": ("root: {}\n---\nroot: {}\n", "holds 2 pipelines"),

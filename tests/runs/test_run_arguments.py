@@ -104,6 +104,15 @@ def test_a_fault_states_name_value_and_bound(tmp_path: Path, text: str, message:
     assert refusal.value.exit_status == 2
 
 
+def test_an_empty_plan_is_refused_by_the_name_of_its_file(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("\n")
+    with pytest.raises(
+        errors.InvalidInput, match=r"^\S+plan\.yaml: is empty; write steps, or a demand, see docs/plans"
+    ):
+        load(tmp_path, "", f"plan={plan}")
+
+
 def test_a_missing_file_and_a_malformed_override_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match=r"none\.yaml: does not exist; .*--arguments"):
         run_arguments.load(tmp_path / "none.yaml")

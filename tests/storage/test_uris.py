@@ -262,6 +262,11 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
         uris.read_bytes("ftp://host/file")
 
 
+def test_no_name_at_all_is_not_taken_for_the_working_directory() -> None:
+    with pytest.raises(errors.InvalidInput, match="path: '' is empty; name a file or a folder"):
+        uris.list_files("")
+
+
 BAD_URIS = ("gs://", "gs:///runs", "s3://", "gs:", "gs:/bucket/runs", "s3:bucket", "file:/tmp/runs")
 
 

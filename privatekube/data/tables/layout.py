@@ -39,7 +39,11 @@ def _require_distinct(keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys
 
 
-ColumnName = Annotated[str, pydantic.Field(pattern=r"^([^./\x00-\x1f\x7f]|[^/\x00-\x1f\x7f]{2,})$", max_length=200)]
+ColumnName = Annotated[
+    str,
+    pydantic.Field(max_length=200),
+    validation.spelled(r"[^./\x00-\x1f\x7f]|[^/\x00-\x1f\x7f]{2,}", "one line of text without '/', and not '.'"),
+]
 """The name of a column, which also names it in the block file: HDF5 gives a dot and slashes a meaning."""
 
 Key = Annotated[str, pydantic.BeforeValidator(text_of_key)]

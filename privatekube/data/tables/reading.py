@@ -23,6 +23,7 @@ from privatekube.data.ragged import Int64s
 from privatekube.data.read_report import FileCounts, ReadReport
 from privatekube.data.tables import files, markup, roles
 from privatekube.data.tables.files import Batch
+from privatekube.data.tables.layout import Category, Label
 from privatekube.data.tables.rows import Rows
 from privatekube.data.tables.schema import Schema, Text
 from privatekube.data.tables.values import Column
@@ -109,8 +110,8 @@ class Reading:
             if not count:
                 column = files.Column(self._schema.names_of(name))
                 raise errors.CorruptData(
-                    f"schema: not one value of column {column} of {location} is {described[name]}; "
-                    "correct the schema or the file"
+                    f"schema: not one value of column {column} of {location} is {described[name]}"
+                    f"{_hint(self._schema, name)}; correct the schema or the file"
                 )
 
     def _fitting_rows(self, batch: Batch, location: str, fitting: Counter[str], counts: FileCounts) -> Rows:
@@ -181,3 +182,11 @@ def _plain(texts: list[str], declared: Text) -> list[str]:
         pattern = re.compile(declared.drop)
         texts = [pattern.sub(" ", text) for text in texts]
     return [markup.plain(text) for text in texts] if declared.markup is not None else texts
+
+
+def _hint(schema: Schema, name: str) -> str:
+    """Return why no value may be one of the keys of a column, if it is the likely mistake."""
+    is_label = schema.label is not None and schema.label.column == name
+    kind = schema.label if is_label else schema.features.get(name)
+    keys = kind.keys if isinstance(kind, Category | Label) else ()
+    return " (YAML reads yes and no without quotes as true and false)" if {"true", "false"} & set(keys) else ""

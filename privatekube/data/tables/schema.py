@@ -20,8 +20,15 @@ from privatekube.data.tables.layout import ColumnName, Feature, Label, Part
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import declared_data
 
-DATASET = r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$"
+DatasetName = Annotated[
+    str, validation.spelled(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", "at most 42 lower-case letters, digits and '-'")
+]
 """The name of a dataset: it begins the names of its blocks, which a cluster bounds."""
+RecordName = Annotated[
+    str,
+    validation.spelled(declared_data.RECORD_NAME, "at most 40 letters, digits, spaces, '-' and '_', first a letter"),
+]
+"""What the data calls a record."""
 ENGLISH = "english"
 """In place of a file of words: the shipped list."""
 MOST_TOKENS = 512
@@ -161,7 +168,7 @@ class Schema(Part):
         format: how the files are written, where their endings do not say so.
     """
 
-    dataset: Annotated[str, pydantic.Field(pattern=DATASET)]
+    dataset: DatasetName
     user: ColumnName
     time: Time | None = None
     record: tuple[ColumnName, ...] = ()
@@ -170,7 +177,7 @@ class Schema(Part):
     users: validation.Count = 1
     unit: PrivacyUnit
     max_contribution: validation.Count | None = None
-    record_name: Annotated[str, pydantic.Field(pattern=declared_data.RECORD_NAME)] = declared_data.A_RECORD
+    record_name: RecordName = declared_data.A_RECORD
     features: dict[ColumnName, Feature] = pydantic.Field(default_factory=dict)
     text: dict[ColumnName, Text] = pydantic.Field(default_factory=dict)
     label: Label | None = None

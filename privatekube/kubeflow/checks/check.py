@@ -175,8 +175,10 @@ def show(checks: Iterable[Check], subject: Subject, console: Console) -> int:
     """Print what each check finds as a table, and return the exit status: of the first failure, or 0."""
     table = Table(Column("check", no_wrap=True), Column("result", no_wrap=True), "", box=None)
     first: errors.PrivateKubeError | None = None
+    stated: dict[str, str] = {}
     for finding in findings(checks, subject):
-        table.add_row(finding.name, str(finding.verdict), finding.text)
+        earlier = stated.setdefault(finding.text, finding.name)
+        table.add_row(finding.name, str(finding.verdict), finding.text if earlier == finding.name else f"see {earlier}")
         first = first or finding.error
     console.print(table)
     return 0 if first is None else first.exit_status

@@ -137,6 +137,13 @@ def test_a_row_that_does_not_fit_is_left_out_and_counted(
     assert counts(opened).kept == 9
 
 
+def test_keys_that_yaml_read_as_booleans_are_refused_with_the_reason(tmp_path: Path) -> None:
+    table = [row | {"returned": "yes"} for row in builders.rows(10)]
+    label = {"label": {"column": "returned", "keys": [True, False]}}
+    with pytest.raises(errors.CorruptData, match="YAML reads yes and no without quotes as true and false"):
+        whole(builders.source(tmp_path, table, label))
+
+
 def test_what_is_not_a_row_at_all_spoils_no_other(tmp_path: Path) -> None:
     builders.write_csv(tmp_path / "t.csv", builders.rows(10))
     with (tmp_path / "t.csv").open("ab") as file:
