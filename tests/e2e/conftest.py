@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests import command_line
+
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("model=bow", "n_epochs=1", "sampling_rate=0.2", "timeout_seconds=5")
 
@@ -53,11 +55,26 @@ class Laptop:
 
     def run(self, *command: str, status: int = 0) -> str:
         """Run a command to its end, check its exit status, and return what it wrote: stdout, then stderr."""
-        process = self.start(*command)
-        out, err = process.communicate(timeout=250)
-        assert process.returncode == status, f"{command}: exit status {process.returncode}\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out + err
+        done = self._ended(*command)
+        assert done.returncode == status, f"{command}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def _ended(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end: in this process, which has imported it, unless its modules or store are others."""
+        if self.environment["PYTHONPATH"] != str(ROOT) or "PRIVATEKUBE_STORE" in self.environment:
+            process = self.start(*command)
+            out, err = process.communicate(timeout=250)
+            return subprocess.CompletedProcess(command, process.returncode, out, err)
+        program, *arguments = command
+        with pytest.MonkeyPatch.context() as patch:
+            for name in os.environ.keys() - self.environment.keys():
+                patch.delenv(name)
+            if program == "privatekube":
+                return command_line.privatekube(*arguments, folder=self.folder, environment=self.environment)
+            return command_line.script(
+                self.root / program, *arguments, folder=self.folder, environment=self.environment
+            )
 
     def start_pipeline(self, *settings: str) -> subprocess.Popen[str]:
         """Start a run with quick arguments, overridden by `settings` as key=value."""
@@ -69,10 +86,9 @@ class Laptop:
 
     def json(self, *command: str) -> Any:
         """Return what `privatekube ... -o json` prints."""
-        process = self.start("privatekube", *command, "-o", "json")
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        return json.loads(out)
+        done = self._ended("privatekube", *command, "-o", "json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def blocks(self) -> dict[str, Any]:
         """Return the blocks by id, in wire form."""
