@@ -120,9 +120,9 @@ def of_kept_run(values: Mapping[str, Any]) -> RunArguments:
     Raises:
         InvalidInput: they are those of another version, whose steps this version cannot go on with.
 
-    >>> of_kept_run({"n_epochs": 15})
+    >>> of_kept_run({"rounds": 15})
     Traceback (most recent call last):
-    privatekube.errors.InvalidInput: n_epochs: unknown; ...: the run is of another version; go on with that version
+    privatekube.errors.InvalidInput: rounds: unknown; ...: the run is of another version; go on with that version
     """
     try:
         return RunArguments.model_validate(values)

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -434,6 +435,15 @@ def test_a_pipeline_is_checked_for_people_and_for_programs(
     assert all(f"docs/lint.md#{rule}" in table.stdout for rule in rules)
 
 
+@pytest.fixture
+def forgotten_program() -> Iterator[None]:
+    """Forget the program that a test's commands imported into this process: other tests import the example itself."""
+    yield
+    for name in ("my_component", "my_component.__main__"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("forgotten_program")
 def test_a_component_file_is_checked_and_written(uri: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples" / "my_component", tmp_path / "my_component")
     path = tmp_path / "my_component" / "component.yaml"

@@ -60,6 +60,7 @@ def test_a_file_without_the_section_has_the_defaults_and_the_shipped_one_too(tmp
     assert load(tmp_path, "epsilon: 1", ["epsilon=2", "cluster.gpus=0"]).gpus == 0
 
 
+@pytest.mark.slow  # kfp compiles the pipeline
 def test_what_the_section_says_is_in_the_package_as_kubeflow_reads_it(tmp_path: Path) -> None:
     containers, platform = compiled(tmp_path, load(tmp_path, SECTION))
     workspace = {"accessModes": ["ReadWriteMany"], "storageClassName": "fast"}
@@ -79,6 +80,7 @@ def test_what_the_section_says_is_in_the_package_as_kubeflow_reads_it(tmp_path: 
     assert [toleration["operator"] for toleration in pod["tolerations"]] == ["Exists", "Equal"]
 
 
+@pytest.mark.slow  # kfp compiles the pipeline
 def test_every_pod_reaches_the_control_plane_and_only_those_that_move_data_the_bucket(tmp_path: Path) -> None:
     containers, platform = compiled(tmp_path, load(tmp_path, SECTION))
     pods = platform["deploymentSpec"]["executors"]
@@ -96,6 +98,7 @@ def test_every_pod_reaches_the_control_plane_and_only_those_that_move_data_the_b
     assert pods["exec-upload"]["secretAsVolume"][0]["mountPath"] == "/var/run/bucket"
 
 
+@pytest.mark.slow  # kfp compiles the pipeline
 @pytest.mark.parametrize(
     ("gpus", "device", "expected"),
     [
