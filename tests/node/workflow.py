@@ -13,7 +13,7 @@ from tests.node.compiled import MOUNT, Compiled, Scope, Step
 from tests.node.node import Json, Node
 
 DELETED = "Deleted"
-_END_SECONDS = 300  # the first pod of the training image waits until 3 GB are unpacked
+_END_SECONDS = 900  # the first pod of the training image waits until 3 GB are unpacked, on a busy machine
 _LOST_PODS = 2
 """How often KFP's configuration has Argo run a pod again that was lost (retryStrategy: limit 2, policy OnError)."""
 
