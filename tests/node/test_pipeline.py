@@ -129,7 +129,7 @@ def test_a_run_of_which_every_first_pod_is_lost_releases_and_pays_once(
     train = deleted_in_the_middle(reviewers)
     faults: dict[str, Any] = dict.fromkeys(STEPS, lose)
     faults["dp-train"] = lambda pod: train(pod) if pod.endswith("-0") else None
-    endings = reviewers.run("lost", "n_epochs=40", "sampling_rate=0.01", faults=faults)
+    endings = reviewers.run("lost", "n_epochs=2", "sampling_rate=0.02", faults=faults)  # 100 steps, some seconds
     assert states(endings) == [(step, how) for step in STEPS for how in (DELETED, "Completed")], summary(endings)
     receipt = published.read(reviewers.published / "lost" / "receipt.json")
     assert reviewers.committed("lost") == receipt["committed"]
