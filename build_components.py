@@ -14,7 +14,6 @@ from privatekube.cli import console, typer_app
 
 with entrypoint.imports_of("images"):
     from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry, sbom
-    from privatekube.kubeflow import cluster_file
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
@@ -96,6 +95,8 @@ def _repository(option: str | None) -> str:
     """Return the registry and prefix to push to, from --registry or client_secrets.yaml."""
     repository = option
     if repository is None and SECRETS.exists():
+        from privatekube.kubeflow import cluster_file  # noqa: PLC0415 - only this needs what signs in to a cluster
+
         repository = cluster_file.load(SECRETS).repo
     if repository is None:
         raise errors.InvalidInput(

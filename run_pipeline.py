@@ -14,7 +14,6 @@ from privatekube import errors, validation
 from privatekube.cli import console, typer_app
 from privatekube.kubeflow import pod_settings
 from privatekube.runs import hook, run_arguments
-from privatekube.runs.checked_run import CheckedRun
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")
@@ -67,9 +66,10 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = run_arguments.load(arguments, overrides)
     pods = pod_settings.load(arguments, overrides)
-    # kfp takes seconds to import: arguments are checked first
+    # kfp and dp_accounting take seconds to import: arguments are checked first
     from pipelines import dp_lstm  # noqa: PLC0415
     from privatekube.kubeflow import cluster_file, cluster_run, run_local, step_components, submit  # noqa: PLC0415
+    from privatekube.runs.checked_run import CheckedRun  # noqa: PLC0415
     from privatekube.training import machine  # noqa: PLC0415
 
     components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])

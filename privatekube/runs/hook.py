@@ -102,6 +102,8 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:  # whatever the top of somebody's module does
+        if isinstance(error, ImportError) and errors.missing_extra(error):
+            raise  # the command names the extra that it needs
         bound = f"cannot be imported ({_one_line(error)})"
         raise errors.invalid(_CHECK, name, bound, "name a module that can be imported here") from error
 

@@ -97,7 +97,7 @@ def create(laptop: Laptop, lines: Mapping[str, list[str]]) -> str:
     """Create blocks of these reviews, and return what that wrote."""
     source = write_source(laptop.folder / "source", lines)
     options = ("--source", str(source), "--start-day", "0", "--days", "3", "--unit", "user-day")
-    return laptop.run("demo_blocks.py", "create", *options, "--max-contribution", "2")
+    return laptop.run("demo_blocks.py", "create", "--local-files", *options, "--max-contribution", "2")
 
 
 def with_same_noise(environment: Mapping[str, str], patches: Path = SAME_NOISE) -> dict[str, str]:
