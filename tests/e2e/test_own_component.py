@@ -11,10 +11,11 @@ import yaml
 
 from tests.e2e.conftest import ROOT, Laptop, committed
 
+pytestmark = pytest.mark.slow  # the commands run in the process of the tests
+
 EXAMPLE = ROOT / "examples" / "my_component"
 
 
-@pytest.mark.slow
 def test_the_example_evaluates_in_place_of_dp_evaluate(laptop_with_blocks: Laptop) -> None:
     laptop = laptop_with_blocks
     options = laptop._options(())

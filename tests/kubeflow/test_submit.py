@@ -15,6 +15,8 @@ from privatekube.kubeflow.step_components import StepComponents
 from privatekube.runs.run_arguments import RunArguments
 from tests.e2e.conftest import ROOT, Laptop
 
+pytestmark = pytest.mark.slow  # the commands run in the process of the tests
+
 
 def test_the_presence_of_secrets_selects_the_cluster_and_unbuilt_images_are_refused(tmp_path: Path) -> None:
     shutil.copy(ROOT / "client_secrets.example.yaml", tmp_path / "client_secrets.yaml")
@@ -23,7 +25,6 @@ def test_the_presence_of_secrets_selects_the_cluster_and_unbuilt_images_are_refu
     assert len(line.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_a_check_without_secrets_says_how_to_write_them(tmp_path: Path) -> None:
     options = ("run_pipeline.py", "--arguments", str(ROOT / "arguments.yaml"), "--check")
     missing = Laptop(tmp_path).run(*options, status=2)
