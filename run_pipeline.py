@@ -68,28 +68,24 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     pods = pod_settings.load(arguments, overrides)
     # kfp and dp_accounting take seconds to import: arguments are checked first
     from pipelines import dp_lstm  # noqa: PLC0415
-    from privatekube.kubeflow import cluster_file, cluster_run, run_local, step_components, submit  # noqa: PLC0415
+    from privatekube.kubeflow import cluster_file, cluster_run, compilation, run_local, step_components  # noqa: PLC0415
     from privatekube.runs.checked_run import CheckedRun  # noqa: PLC0415
     from privatekube.training import machine  # noqa: PLC0415
 
     components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS).replace(component or [])
     build = partial(dp_lstm.build, components.folders, device=run.device)
     if compile_only:
-        submit.compile_to(build(pods=pods), compile_only)
+        compilation.compile_to(build(pods=pods), compile_only)
         terminal.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
         pods.require_time_for(run.timeout_seconds)
         hook.run(CheckedRun(run, validation.parse_bytes(dp_lstm.training_memory_of(pods))))
+        pipeline, cluster = build(pods=pods), cluster_file.load(SECRETS)
+        if check:
+            return cluster_run.show_checks(pipeline, run, components, cluster, console=console.console())
         return cluster_run.start(
-            build(pods=pods),
-            run,
-            components,
-            cluster_file.load(SECRETS),
-            check_only=bool(check),
-            is_checked=check is None,
-            is_followed=follow,
-            console=console.console() if check else terminal,
+            pipeline, run, components, cluster, is_checked=check is None, is_followed=follow, console=terminal
         )
     if check is not None or follow:
         remedy = (
@@ -110,9 +106,9 @@ def _resume(run_id: str, output_dir: str | None, *, others: Sequence[object]) ->
     """Go on with a run, which has its arguments already."""
     if any(option not in {None, ()} for option in others):
         raise errors.invalid("--resume", run_id, "goes with --output-dir alone", "leave out the other options")
-    from privatekube.kubeflow import go_on  # noqa: PLC0415 - see main
+    from privatekube.kubeflow import resume  # noqa: PLC0415 - see main
 
-    return go_on.go_on(run_id, console=terminal, output_dir=output_dir)
+    return resume.resume(run_id, console=terminal, output_dir=output_dir)
 
 
 if __name__ == "__main__":

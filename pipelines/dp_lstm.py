@@ -5,13 +5,14 @@ allocate -> download -> dp_preprocess -> dp_train -> dp_evaluate -> consume -> u
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from privatekube import validation
-from privatekube.kubeflow import loading, pod_spec
+from privatekube.kubeflow import loading, pod_settings, pod_spec
 from privatekube.kubeflow.pod_settings import PodSettings, StepPod
 
 STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
@@ -26,16 +27,11 @@ REPEATED: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 """What tells the files apart of which a step takes several."""
 
-_HOUR = 3600
 PODS: Mapping[str, StepPod] = {
-    "allocate": StepPod(("100m", "500m"), ("256Mi", "1Gi"), 25 * _HOUR, uses_bucket=True),  # a claim waits up to a day
-    "download": StepPod(("250m", "1"), ("512Mi", "4Gi"), 6 * _HOUR, uses_bucket=True),
-    "dp_preprocess": StepPod(("250m", "1"), ("512Mi", "4Gi"), 6 * _HOUR),
-    "dp_train": StepPod(("500m", "2"), ("1Gi", "8Gi"), 12 * _HOUR),
-    "dp_evaluate": StepPod(("500m", "2"), ("1Gi", "8Gi"), 6 * _HOUR),
-    "consume": StepPod(("100m", "500m"), ("256Mi", "1Gi"), _HOUR),
-    "upload": StepPod(("100m", "500m"), ("256Mi", "1Gi"), 6 * _HOUR, uses_bucket=True),
-    "release": StepPod(("100m", "500m"), ("256Mi", "1Gi"), _HOUR),
+    **pod_settings.PROJECT_PODS,
+    "dp_preprocess": StepPod(("250m", "1"), ("512Mi", "4Gi"), 6 * 3600),
+    "dp_train": pod_settings.MODEL_POD,
+    "dp_evaluate": replace(pod_settings.MODEL_POD, timeout_seconds=6 * 3600),
 }
 """What the pod of each step requests and may use. One runs at a time, so a node of 2 CPUs and 8 GiB is enough."""
 _MODEL = ("dp_train", "dp_evaluate")
@@ -148,12 +144,8 @@ def build(
                 images=images,
                 prefix=prefix,
             )
-        for name, task in zip(
-            STEPS, (allocate, download, preprocess, train, evaluate, consume, upload, release), strict=True
-        ):
-            task.set_caching_options(False)  # a cached consume would be a release without payment
-            if pods is not None:
-                pod_spec.apply(task, needs[name], pods, gpus=gpus.get(name, 0))
+        tasks = (allocate, download, preprocess, train, evaluate, consume, upload, release)
+        pod_spec.apply_to_all(dict(zip(STEPS, tasks, strict=True)), needs, pods, gpus=gpus)
 
     return dp_lstm
 

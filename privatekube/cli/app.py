@@ -193,9 +193,9 @@ def publish(
     output_dir: Annotated[str | None, typer.Option(help="Publish there, not where the run was to publish.")] = None,
 ) -> int:
     """Go on with a run of this folder, or of the cluster, up to its publication; pay only once."""
-    from privatekube.kubeflow import go_on  # noqa: PLC0415 - kfp takes seconds to import
+    from privatekube.kubeflow import resume  # noqa: PLC0415 - kfp takes seconds to import
 
-    return go_on.go_on(run, console=console.progress_console(), output_dir=output_dir)
+    return resume.resume(run, console=console.progress_console(), output_dir=output_dir)
 
 
 @app.command()

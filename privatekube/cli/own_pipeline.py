@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from privatekube.cli import console, typer_app
-from privatekube.kubeflow import cluster_file, cluster_run, run_local, submit
+from privatekube.kubeflow import cluster_file, cluster_run, compilation, pod_settings, run_local
 from privatekube.kubeflow.one_step import OneStep
 from privatekube.runs import hook, run_arguments
 from privatekube.runs.checked_run import CheckedRun
@@ -55,19 +55,19 @@ def main(step: OneStep, *, arguments: Path) -> NoReturn:
         ] = None,
     ) -> int:
         """Run this pipeline on this machine, compile it for Kubeflow Pipelines, or submit it."""
+        given, pods = run_arguments.load(arguments, set_ or []), pod_settings.load(arguments, set_ or [])
         if compile_only is not None:
-            submit.compile_to(step.build(in_images=True), compile_only)
+            compilation.compile_to(step.build(in_images=True, pods=pods, device=given.device), compile_only)
             return 0
-        given = run_arguments.load(arguments, set_ or [])
         hook.run(CheckedRun(given))
         terminal = console.progress_console()
         if cluster:
+            pods.require_time_for(given.timeout_seconds)
             return cluster_run.start(
-                step.build(in_images=True),
+                step.build(in_images=True, pods=pods, device=given.device),
                 given,
                 step.components,
                 cluster_file.load(),
-                check_only=False,
                 is_checked=True,
                 is_followed=False,
                 console=terminal,

@@ -1,7 +1,8 @@
-"""A run in the cluster: check, submit and follow it; go on with one; list those of the experiment."""
+"""A run in the cluster: check, submit and follow it; resume one; list those of the experiment."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from privatekube import errors, retries
 from privatekube.client import connect
-from privatekube.kubeflow import run_graph, run_tasks, submission, submit
+from privatekube.kubeflow import compilation, run_graph, run_tasks, submission
 from privatekube.kubeflow.checks import check
 from privatekube.kubeflow.checks.all_checks import CHECKS
 from privatekube.kubeflow.checks.check import Subject
@@ -54,26 +55,46 @@ class ClusterRun:
     url: str
 
 
+def show_checks(
+    pipeline: BaseComponent, run: RunArguments, components: StepComponents, cluster: ClusterFile, *, console: Console
+) -> int:
+    """Show what the checks of a run find, and return the exit status; nothing is submitted.
+
+    Args:
+        pipeline: the graph.
+        run: its arguments.
+        components: its steps.
+        cluster: where it would run.
+        console: where to print.
+
+    Raises:
+        InvalidInput: no check fails, but the pipeline breaks a rule of docs/lint.md.
+    """
+    with _compiled(pipeline, run, components, cluster) as (package, subject):
+        status = check.show(CHECKS, subject, console)
+        if status == 0:
+            compilation.require_promise(package)
+        return status
+
+
 def start(
     pipeline: BaseComponent,
     run: RunArguments,
     components: StepComponents,
     cluster: ClusterFile,
     *,
-    check_only: bool,
     is_checked: bool,
     is_followed: bool,
     console: Console,
 ) -> int:
-    """Compile and check a run; unless only that was asked for, submit it and follow it. Return the exit status.
+    """Compile a run, submit it and follow it, and return the exit status.
 
     Args:
         pipeline: the graph.
         run: its arguments.
         components: its steps.
         cluster: where to.
-        check_only: show what the checks find, and stop.
-        is_checked: whether a run is submitted only if no check fails.
+        is_checked: whether it is submitted only if no check fails.
         is_followed: whether to show the run until it ends.
         console: where to print.
 
@@ -81,29 +102,19 @@ def start(
         InvalidInput: the pipeline breaks a rule of docs/lint.md.
         PrivateKubeError: the first check that fails; or the run cannot be submitted.
     """
-    if not check_only:
-        components.require_images(pushed=True)
-    parameters = _parameters(run, cluster)
-    with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "pipeline.yaml"
-        submit.compile_to(pipeline, package)
-        subject = Subject.of(cluster, run, parameters, components, package, context=_context())
-        status = check.show(CHECKS, subject, console) if check_only else 0
-        if status:
-            return status
-        submit.require_promise(package)
-        if check_only:
-            return status
+    components.require_images(pushed=True)
+    with _compiled(pipeline, run, components, cluster) as (package, subject):
+        compilation.require_promise(package)
         if is_checked:
             check.require(CHECKS, subject)
-        submitted = submission.submit(subject.api, cluster, package, parameters)
+        submitted = submission.submit(subject.api, cluster, package, subject.parameters)
     console.print(f"submitted: {submitted.name}: {submitted.url}", highlight=False, soft_wrap=True)
     if not is_followed:
         return 0
     return _follower(subject.api, cluster, submitted.run_id, components.steps).follow(console)
 
 
-def go_on(run_id: str, cluster: ClusterFile, *, console: Console) -> int:
+def resume(run_id: str, cluster: ClusterFile, *, console: Console) -> int:
     """Follow a run that goes on; have one that has paid but not published publish. Return the exit status.
 
     Raises:
@@ -138,6 +149,17 @@ def runs(cluster: ClusterFile) -> list[ClusterRun]:
     return list(_described(itertools.islice(api.runs(namespace=namespace, experiment=experiment), _SHOWN), cluster))
 
 
+@contextlib.contextmanager
+def _compiled(
+    pipeline: BaseComponent, run: RunArguments, components: StepComponents, cluster: ClusterFile
+) -> Iterator[tuple[Path, Subject]]:
+    """Yield the compiled package, and what is checked of the run."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "pipeline.yaml"
+        compilation.compile_to(pipeline, package)
+        yield package, Subject.of(cluster, run, _parameters(run, cluster), components, package, context=_context())
+
+
 def _described(listed: Iterator[Json], cluster: ClusterFile) -> Iterator[ClusterRun]:
     for run in listed:
         run_id = str(run.get("run_id"))
@@ -154,7 +176,7 @@ def _spec(run: Json) -> Any:
         return json_format.ParseDict(package.get("pipeline_spec", package), pipeline_spec_pb2.PipelineSpec())
     except json_format.ParseError as error:
         raise errors.InvalidInput(
-            f"run {run.get('run_id')}: is no run of a pipeline of KFP 2; look at its page"
+            f"run {run.get('run_id')}: is not a run of a pipeline of KFP 2; look at its page"
         ) from error
 
 

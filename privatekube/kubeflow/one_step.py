@@ -10,22 +10,19 @@ The other steps are those of the project's folder `components`, as they are.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from privatekube import config, errors
 from privatekube.images import component_yaml
-from privatekube.kubeflow import loading
+from privatekube.kubeflow import loading, pod_settings, pod_spec
+from privatekube.kubeflow.pod_settings import PodSettings
 from privatekube.kubeflow.step_components import StepComponents
 
 BEFORE, AFTER = ("allocate", "download"), ("consume", "upload", "release")
 """The project's steps around the own one; the last is the exit task, which runs however the others end."""
 SPEND = "spend"
-CONTROL, DATA = ("500m", "1Gi"), ("2", "8Gi")
-WORKSPACE = "10Gi"
-"""Of the volume that has the private data of a run until it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +71,31 @@ class OneStep:
     def _spends(self) -> tuple[str, ...]:
         return tuple(name for name in self._outputs if name == SPEND or name.startswith(f"{SPEND}_"))
 
-    def build(self, *, in_images: bool, memory: str = DATA[1]) -> BaseComponent:
+    def build(self, *, in_images: bool, pods: PodSettings | None = None, device: str = "auto") -> BaseComponent:
         """Build the pipeline; its parameters are the fields of `runs.run_arguments.RunArguments`.
 
         Args:
             in_images: whether the steps run in their images, which the privacy card then states.
-            memory: what the own step has, such as 8Gi.
+            pods: what the pods of a cluster get; None for a run on this machine.
+            device: the argument of the run, which decides about GPUs if the own step has an input `device`.
+
+        Raises:
+            InvalidInput: a component cannot be read, or `pods` does not fit the steps or the device.
         """
         folders, name = self.components.folders, self.own.name
+        settings = pods or PodSettings()
+        needs = settings.pods({**pod_settings.PROJECT_PODS, name: pod_settings.MODEL_POD})
         spends = {output.removeprefix(f"{SPEND}_"): output for output in self._spends}
         repeated = {"consume": {"spend": tuple(spends)}, "upload": {"released": tuple(self.published)}}
         steps = {step: loading.load(folder, repeated.get(step)) for step, folder in folders.items()}
         images = {step: component_yaml.image(folder) for step, folder in folders.items() if in_images}
+        has_device = "device" in (steps[name].component_spec.inputs or {})
+        gpus = {name: settings.gpus_of(trains=True, device=device)} if has_device and pods is not None else {}
 
         @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
             name=f"{name.replace('_', '-')}-pipeline",
             description=steps[name].description,
-            pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(WORKSPACE)),
+            pipeline_config=pod_spec.pipeline_config(settings),
         )
         def one_step(  # noqa: PLR0917 - a pipeline's parameters are its interface
             dataset: str,
@@ -113,7 +118,6 @@ class OneStep:
             release = steps["release"](
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace, workspace=dsl.WORKSPACE_PATH_PLACEHOLDER
             )
-            _limit(release, CONTROL)
             with dsl.ExitHandler(release, name="guarded"):
                 allocate = steps["allocate"](
                     run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -132,7 +136,7 @@ class OneStep:
                     purpose=purpose,
                     hyperparameters_chosen=hyperparameters_chosen,
                     prefix=prefix,
-                    step_memory=memory,
+                    step_memory=needs[name].memory[1],
                 )
                 grant, workspace = allocate.outputs["grant"], dsl.WORKSPACE_PATH_PLACEHOLDER
                 download = steps["download"](grant=grant, workspace=workspace)
@@ -140,7 +144,7 @@ class OneStep:
                     grant=grant,
                     workspace=workspace,
                     blocks=download.outputs["blocks"],
-                    **_if_declared(steps[name], device=device),
+                    **({"device": device} if has_device else {}),
                 )
                 consume = steps["consume"](
                     grant=grant, **{f"spend_{ending}": own.outputs[output] for ending, output in spends.items()}
@@ -153,26 +157,14 @@ class OneStep:
                     images=images,
                     prefix=prefix,
                 )
-                for task, limits in (
-                    (allocate, CONTROL),
-                    (download, DATA),
-                    (own, (DATA[0], memory)),
-                    (consume, CONTROL),
-                    (upload, CONTROL),
-                ):
-                    _limit(task, limits)
+            tasks = {
+                "allocate": allocate,
+                "download": download,
+                name: own,
+                "consume": consume,
+                "upload": upload,
+                "release": release,
+            }
+            pod_spec.apply_to_all(tasks, needs, pods, gpus=gpus)
 
         return one_step
-
-
-def _if_declared(step: BaseComponent, **inputs: Any) -> dict[str, Any]:
-    """Return those inputs that a component has."""
-    declared = step.component_spec.inputs or {}
-    return {name: value for name, value in inputs.items() if name in declared}
-
-
-def _limit(task: Any, limits: tuple[str, str]) -> None:
-    """Limit CPU and memory, and turn caching off: a cached consume would be a release without payment."""
-    cpu, memory = limits
-    task.set_cpu_limit(cpu).set_memory_limit(memory)
-    task.set_caching_options(False)

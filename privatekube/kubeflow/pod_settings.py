@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 import pydantic
@@ -31,6 +32,10 @@ def _cpu(value: object) -> str:
     if isinstance(value, bool) or not re.fullmatch(r"[1-9]\d{0,5}m|0\.[1-9]\d?|[1-9]\d{0,3}(\.\d{1,2})?", text):
         raise ValueError("must be a number of CPUs above 0, such as 500m or 2; correct it")
     return text
+
+
+def _cpus(text: str) -> float:
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
 Memory = Annotated[str, pydantic.BeforeValidator(_quantity)]
@@ -65,6 +70,23 @@ class StepPod:
         ):
             if read(request) > read(limit):
                 raise errors.invalid(name, request, f"is above the limit, {limit}", "lower it, or raise the limit")
+
+
+_HOUR = 3600
+PROJECT_PODS: Mapping[str, StepPod] = MappingProxyType(
+    {
+        "allocate": StepPod(
+            ("100m", "500m"), ("256Mi", "1Gi"), 25 * _HOUR, uses_bucket=True
+        ),  # a claim waits up to a day
+        "download": StepPod(("250m", "1"), ("512Mi", "4Gi"), 6 * _HOUR, uses_bucket=True),
+        "consume": StepPod(("100m", "500m"), ("256Mi", "1Gi"), _HOUR),
+        "upload": StepPod(("100m", "500m"), ("256Mi", "1Gi"), 6 * _HOUR, uses_bucket=True),
+        "release": StepPod(("100m", "500m"), ("256Mi", "1Gi"), _HOUR),
+    }
+)
+"""What the pod of each step requests and may use that every pipeline has."""
+MODEL_POD = StepPod(("500m", "2"), ("1Gi", "8Gi"), 12 * _HOUR)
+"""What the pod of a step that trains or runs a model requests and may use."""
 
 
 class StepOverride(config.Checked):
@@ -224,7 +246,3 @@ def load(path: Path, overrides: Iterable[str] = ()) -> PodSettings:
         raise errors.InvalidInput(f"{path.name}: {CLUSTER}: {validation.first_fault(error)}") from None
     except errors.InvalidInput as error:
         raise errors.InvalidInput(f"{path.name}: {CLUSTER}: {error}") from None
-
-
-def _cpus(text: str) -> float:
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -21,6 +22,29 @@ def pipeline_config(settings: PodSettings) -> dsl.PipelineConfig:
         ttl_seconds_after_finished=settings.keep_seconds,
         active_deadline_seconds=settings.run_timeout_seconds,
     )
+
+
+def apply_to_all(
+    tasks: Mapping[str, Any],
+    needs: Mapping[str, StepPod],
+    settings: PodSettings | None,
+    *,
+    gpus: Mapping[str, int],
+) -> None:
+    """Turn caching off for the tasks of a graph, and give each what its pod gets.
+
+    A cached consume would be a release without payment.
+
+    Args:
+        tasks: of kfp's graph, by the name of the step.
+        needs: what the pod of each requests and may use.
+        settings: of the cluster; None for a run on this machine.
+        gpus: how many GPUs a step requests; none if it is left out.
+    """
+    for name, task in tasks.items():
+        task.set_caching_options(False)
+        if settings is not None:
+            apply(task, needs[name], settings, gpus=gpus.get(name, 0))
 
 
 def apply(task: Any, pod: StepPod, settings: PodSettings, *, gpus: int = 0) -> None:

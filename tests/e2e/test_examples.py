@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from privatekube import config, errors
-from privatekube.kubeflow import submit
+from privatekube.kubeflow import compilation
 from privatekube.kubeflow.one_step import OneStep
 from privatekube.lint import reading, rules
 from privatekube.lint.roles import Role
@@ -89,14 +89,13 @@ def test_a_search_pays_once_for_all_of_its_trials(laptop: Laptop) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tabular_opacus", "statistics_opendp", "search"])
 def test_the_pipeline_keeps_its_promise_but_for_images_that_are_not_built(name: str, tmp_path: Path) -> None:
     (own,) = [path.parent for path in (EXAMPLES / name).glob("*/component.yaml")]
     assert component_file.is_current(own)
     outputs = interface_outputs(own)
     step = OneStep(project=ROOT, own=own, published={output: f"{output}.json" for output in outputs})
-    submit.compile_to(step.build(in_images=True), tmp_path / "package.yaml")
+    compilation.compile_to(step.build(in_images=True), tmp_path / "package.yaml")
     pipeline = reading.read(tmp_path / "package.yaml")
     assert {finding.rule for finding in rules.check(pipeline)} <= {"mutable-image"}
     assert [found.name for found in pipeline.steps(Role.DRAWS_NOISE)] == [own.name.replace("_", "-")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from kfp.dsl.base_component import BaseComponent
@@ -47,20 +47,22 @@ def without_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/dev/null")
 
 
-def start(pipelines: Pipelines, project: Project, **options: Any) -> tuple[int, str]:
+def called(function: Callable[..., int], pipelines: Pipelines, project: Project, **options: bool) -> tuple[int, str]:
     components, pipeline = project
     values = {"host": pipelines.url, "namespace": "my-team", "prefix": "s3://no-such-bucket/runs"}
-    written = io.StringIO()
-    chosen = {"check_only": False, "is_checked": False, "is_followed": False, **options}
-    status = cluster_run.start(
-        pipeline,
-        run_arguments.load(ROOT / "arguments.yaml"),
-        components,
-        ClusterFile.model_validate(values),
-        console=Console(file=written, width=500),
-        **chosen,
-    )
+    cluster, written = ClusterFile.model_validate(values), io.StringIO()
+    run, console = run_arguments.load(ROOT / "arguments.yaml"), Console(file=written, width=500)
+    status = function(pipeline, run, components, cluster, console=console, **options)
     return status, written.getvalue()
+
+
+def start(pipelines: Pipelines, project: Project, **options: bool) -> tuple[int, str]:
+    chosen = {"is_checked": False, "is_followed": False, **options}
+    return called(cluster_run.start, pipelines, project, **chosen)
+
+
+def checks(pipelines: Pipelines, project: Project) -> tuple[int, str]:
+    return called(cluster_run.show_checks, pipelines, project)
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def no_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_table_has_a_row_for_each_check_and_the_exit_status_of_the_first_failure(
     pipelines: Pipelines, project: Project, no_bucket: None
 ) -> None:
-    status, table = start(pipelines, project, check_only=True)
+    status, table = checks(pipelines, project)
     rows = [line.split("  ")[0].strip() for line in table.splitlines()[1:]]
     assert rows == [check.name for check in CHECKS]
     assert "failed" not in table
@@ -87,7 +89,7 @@ def test_the_table_has_a_row_for_each_check_and_the_exit_status_of_the_first_fai
     assert re.search(r"images +could not be checked +not from this machine: registry: 127\.0\.0\.1:9", table)
     assert re.search(r"sign-in +ok +by none, version 2\.17\.0", table)
     pipelines.broken = lambda _: Reply(503, {})
-    status, table = start(pipelines, project, check_only=True)
+    status, table = checks(pipelines, project)
     assert re.search(r"sign-in +failed +host: http://127\.0\.0\.1:\d+ answered 503; try again", table)
     assert re.search(r"namespace +failed +see sign-in *$", table, re.MULTILINE)
     assert re.search(r"definitions +could not be checked +see cluster *$", table, re.MULTILINE)
@@ -97,7 +99,7 @@ def test_the_table_has_a_row_for_each_check_and_the_exit_status_of_the_first_fai
 
 def test_images_that_are_not_pinned_are_one_row_of_the_table_among_all(pipelines: Pipelines) -> None:
     components = StepComponents.of_project(ROOT, dp_lstm.STEPS)
-    status, table = start(pipelines, (components, dp_lstm.build(components.folders)), check_only=True)
+    status, table = checks(pipelines, (components, dp_lstm.build(components.folders)))
     assert re.search(r"images pinned +failed +image of allocate: .* names no digest; build it", table)
     assert re.search(r"sign-in +ok +by none", table)
     assert status == errors.InvalidInput.exit_status

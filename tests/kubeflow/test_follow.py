@@ -218,10 +218,10 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return content
 
 
-def go_on(server: Pipelines) -> tuple[int, str]:
+def resumed(server: Pipelines) -> tuple[int, str]:
     written = io.StringIO()
     cluster = ClusterFile.model_validate({"host": server.url, "namespace": "my-team"})
-    return cluster_run.go_on("run-0", cluster, console=Console(file=written, width=400)), written.getvalue()
+    return cluster_run.resume("run-0", cluster, console=Console(file=written, width=400)), written.getvalue()
 
 
 def test_a_run_that_paid_and_did_not_publish_runs_again_what_failed(
@@ -237,11 +237,11 @@ def test_a_run_that_paid_and_did_not_publish_runs_again_what_failed(
         return None
 
     pipelines.broken = broken
-    status, output = go_on(pipelines)
+    status, output = resumed(pipelines)
     assert status == 0
     assert pipelines.retried == ["run-0"]
     assert "upload: done" in output
-    assert go_on(pipelines) == (0, "run run-0: is published already\n")
+    assert resumed(pipelines) == (0, "run run-0: is published already\n")
 
 
 @pytest.mark.parametrize("states", [{"dp_train": "FAILED", "release": "SUCCEEDED"}, {"consume": "FAILED"}, {}])
@@ -251,13 +251,13 @@ def test_a_run_that_did_not_pay_is_refused_in_one_line_and_never_retried(
     put(pipelines, "FAILED", **states)
     pipelines.runs["run-0"]["pipeline_spec"] = {"pipeline_spec": spec, "platform_spec": {}}
     with pytest.raises(errors.BudgetUnavailable, match="before it had paid, so its claim is settled and its data must"):
-        go_on(pipelines)
+        resumed(pipelines)
     assert not pipelines.retried
 
 
 def test_a_run_that_the_cluster_does_not_know_is_named(pipelines: Pipelines) -> None:
     with pytest.raises(errors.NotFound, match=r"404 \(Run run-0 not found\)"):
-        go_on(pipelines)
+        resumed(pipelines)
 
 
 def test_runs_of_the_cluster_are_listed_beside_local_ones_page_by_page(

@@ -12,8 +12,9 @@ from kfp import compiler
 
 from pipelines import dp_lstm
 from privatekube import errors
-from privatekube.kubeflow import pod_settings
-from privatekube.kubeflow.pod_settings import PodSettings
+from privatekube.kubeflow import compilation, pod_settings
+from privatekube.kubeflow.one_step import OneStep
+from privatekube.kubeflow.pod_settings import PodSettings, Workspace
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.runs import run_arguments
 from tests.e2e.conftest import ROOT
@@ -113,6 +114,23 @@ def test_the_step_that_trains_requests_a_gpu_unless_the_run_needs_none(
 ) -> None:
     containers, _ = compiled(tmp_path, PodSettings(gpus=gpus), device=device)
     assert {name for name, container in containers.items() if "accelerator" in container["resources"]} == expected
+
+
+@pytest.mark.slow  # kfp compiles the pipeline
+def test_the_pods_of_a_pipeline_with_one_own_step_get_the_same(tmp_path: Path) -> None:
+    own = ROOT / "examples" / "tabular_opacus" / "train_regression"
+    step, path = OneStep(project=ROOT, own=own, published={"model": "model.json"}), tmp_path / "p.yaml"
+    pods = PodSettings(environment={"AWS_ENDPOINT_URL": "http://store:9000"}, workspace=Workspace(size="20Gi"))
+    compilation.compile_to(step.build(in_images=True, pods=pods), path)
+    spec, platform = yaml.safe_load_all(path.read_text())
+    assert platform["platforms"]["kubernetes"]["pipelineConfig"]["workspace"]["size"] == "20Gi"
+    for name, part in spec["deploymentSpec"]["executors"].items():
+        container = part["container"]
+        variables = {variable["name"]: variable["value"] for variable in container["env"]}
+        assert variables["PRIVATEKUBE_STORE"] == "kubernetes"
+        assert ("AWS_ENDPOINT_URL" in variables) == (name in {"exec-allocate", "exec-download", "exec-upload"})
+        assert container["resources"]["resourceCpuRequest"] != container["resources"]["resourceCpuLimit"]
+        assert "accelerator" not in container["resources"]
 
 
 def test_a_local_run_requests_nothing(tmp_path: Path) -> None:

@@ -57,7 +57,6 @@ def test_a_pipeline_that_breaks_its_promise_is_not_submitted(tmp_path: Path) -> 
             RunArguments(prefix="gs://bucket/runs"),
             StepComponents(tmp_path, {"claim": folder}),
             ClusterFile.model_validate({"host": "http://127.0.0.1:9"}),
-            check_only=False,
             is_checked=False,
             is_followed=False,
             console=Console(),

@@ -12,7 +12,7 @@ import yaml
 
 from pipelines import dp_lstm
 from privatekube.images import component_yaml
-from privatekube.kubeflow import submit
+from privatekube.kubeflow import compilation
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGEST = "sha256:" + "0" * 64
@@ -26,7 +26,7 @@ def shipped_json(tmp_path_factory: pytest.TempPathFactory) -> str:
         shutil.copytree(ROOT / "components" / name, folder / name)
         pinned = component_yaml.with_image(folder / name, f"registry.example.org/{name}@{DIGEST}")
         (folder / name / component_yaml.FILE).write_text(pinned)
-    submit.compile_to(dp_lstm.build({name: folder / name for name in dp_lstm.STEPS}), folder / "pipeline.yaml")
+    compilation.compile_to(dp_lstm.build({name: folder / name for name in dp_lstm.STEPS}), folder / "pipeline.yaml")
     return json.dumps(next(yaml.safe_load_all((folder / "pipeline.yaml").read_text())))
 
 

@@ -13,7 +13,7 @@ import pytest
 from privatekube import errors
 from privatekube.client import plan_file
 from privatekube.data.tables import schema
-from privatekube.kubeflow import submit
+from privatekube.kubeflow import compilation
 from privatekube.lint import flattening, package, roles, rules
 from privatekube.privacy.plan import Plan
 from privatekube.runs import run_arguments
@@ -89,7 +89,7 @@ def test_a_column_that_cannot_be_counted_is_found_before_the_claim(tmp_path: Pat
 
 
 def test_the_pipeline_breaks_no_rule_but_that_its_image_is_not_built(project: Path, tmp_path: Path) -> None:
-    submit.compile_to(pipeline_of(project).counts, tmp_path / "counts.yaml")
+    compilation.compile_to(pipeline_of(project).counts, tmp_path / "counts.yaml")
     pipeline = roles.read(flattening.flatten(package.read(tmp_path / "counts.yaml")))
     assert pipeline.of == {"count-columns": set(roles.Role)}
     assert [finding.rule for finding in rules.check(pipeline)] == ["mutable-image"]

@@ -15,7 +15,7 @@ with entrypoint.imports_of("pipeline"):
     from privatekube.client import plan_file
     from privatekube.data.tables import schema
     from privatekube.data.tables.layout import Category
-    from privatekube.kubeflow import own_pipeline, submit
+    from privatekube.kubeflow import compilation, own_pipeline
     from privatekube.privacy.plan import Plan
 
 PROJECT = Path(__file__).resolve().parent
@@ -49,7 +49,7 @@ def main() -> None:
     """Run the pipeline, or compile it."""
     require_columns()
     if sys.argv[1:2] == ["--compile"] and len(sys.argv) == 3:
-        submit.compile_to(counts, Path(sys.argv[2]))
+        compilation.compile_to(counts, Path(sys.argv[2]))
         return
     in_containers = sys.argv[1:] == ["--runner", "docker"]
     values = config.read_mapping(PROJECT / "arguments.yaml")

@@ -1,4 +1,4 @@
-"""Go on with a run by its id: one that is kept in this folder, or else one of the cluster that is named there."""
+"""Resume a run by its id: one that is kept in this folder, or else one of the cluster that is named there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from privatekube import errors
 from privatekube.kubeflow import cluster_file, kept_runs
 
 
-def go_on(run_id: str, *, console: Console, output_dir: str | None = None) -> int:
-    """Go on with a run up to its publication, and return the exit status.
+def resume(run_id: str, *, console: Console, output_dir: str | None = None) -> int:
+    """Resume a run up to its publication, and return the exit status.
 
     Args:
         run_id: id of the run.
@@ -31,4 +31,4 @@ def go_on(run_id: str, *, console: Console, output_dir: str | None = None) -> in
         raise errors.invalid(
             "--output-dir", output_dir, f"is not where run {run_id} of the cluster publishes", "leave it out"
         )
-    return cluster_run.go_on(run_id, cluster_file.load(), console=console)
+    return cluster_run.resume(run_id, cluster_file.load(), console=console)
