@@ -75,7 +75,7 @@ class Game:
         self._clear()
 
     def _outcome(self, attacks: Sequence[Attack]) -> Json:
-        """Return the statuses of the honest claims of a new round, without times."""
+        """Return the statuses of the honest claims of a new round, without times and random keys."""
         self._rounds += 1
         for block in (*honest.blocks(), *budgets.own_blocks()):
             self._require_created(self._owner, BLOCKS, blocks.to_wire(block))
@@ -86,7 +86,8 @@ class Game:
             for attack in attacks[number * size : (number + 1) * size]:
                 self._make(attack)
             self._require_created(self._claimant, CLAIMS, claims.to_wire(claim))
-        statuses = {claim.meta.name: self._status(self._renamed(claim.meta.name)) for claim in asked}
+        names = [claim.meta.name for claim in asked]
+        statuses = {name: honest.without_key(self._status(self._renamed(name))) for name in names}
         text = json.dumps(honest.without_times(statuses))
         result: Json = json.loads(text.replace(f"honest-{self._rounds}-", "honest-"))
         return result

@@ -14,6 +14,7 @@ from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import meta
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.wire import common
+from privatekube.store import kinds
 from privatekube.store.kubernetes import documents, epochs
 from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
@@ -167,16 +168,16 @@ def events_of(apiserver: ApiServer, name: str) -> str:
 
 
 class BreakingCluster(InterruptingCluster):
-    """A connection whose watches raise an error, the first time each."""
+    """A connection whose watch of the blocks raises an error, the first time."""
 
     def __init__(self, api: Any, error: type[BaseException]) -> None:
         super().__init__(api)
-        self.error, self.broken = error, set[str]()
+        self.error, self.is_broken = error, False
 
     def watch(self, plural: str, version: str, *, seconds: int) -> Iterator[tuple[str, Json]]:
         """Raise the error the first time, and watch from then on."""
-        if plural not in self.broken:
-            self.broken.add(plural)
+        if plural == kinds.BLOCK.plural and not self.is_broken:
+            self.is_broken = True
             raise self.error("a defect")
         yield from super().watch(plural, version, seconds=seconds)
 
