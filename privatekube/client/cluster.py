@@ -12,7 +12,7 @@ from privatekube.client.claim_writer import ClaimWriter, require_unopened
 from privatekube.client.client import BudgetClient
 from privatekube.client.passes import Outcome
 from privatekube.engine import overdue_claims
-from privatekube.reconcile import ledger_audit
+from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
 from privatekube.store.kubernetes import custom_objects, login
@@ -61,6 +61,14 @@ class Cluster:
     def current(self, read: Callable[[], T]) -> T:
         """Return what `read` returns: the controller decides what is due without being asked."""
         return read()
+
+    def owner_key(self) -> bytes:
+        """Return the data owner's key; wait for it in a new cluster, where only the controller may create it."""
+        return retries.call(
+            lambda: block_admission.owner_key(self.store),
+            on=errors.StoreBusy,
+            timeout_seconds=self.answer_timeout_seconds,
+        )
 
     def admit(self, blocks: Sequence[PrivateDataBlock]) -> None:
         """Wait until the controller has given each block its first status."""

@@ -48,6 +48,10 @@ class Embedded:
         self.run()
         return read()
 
+    def owner_key(self) -> bytes:
+        """Return the data owner's key; it is created on first use."""
+        return block_admission.owner_key(self.store)
+
     def admit(self, blocks: Sequence[PrivateDataBlock]) -> None:
         """Run a pass, which gives all new blocks their first status.
 

@@ -39,6 +39,9 @@ class Passes(Answers, Protocol):
     def is_embedded(self) -> bool:
         """Whether the passes run in this process, so that a run is on this machine."""
 
+    def owner_key(self) -> bytes:
+        """Return the secret key of the data owner; see `StoreClient.owner_key`."""
+
     def admit(self, blocks: Sequence[PrivateDataBlock]) -> None:
         """Have new blocks get their first status."""
 

@@ -56,9 +56,14 @@ class StoreClient:
     def owner_key(self) -> bytes:
         """Return the secret key of the data owner, with which the records of blocks are hashed; created on first use.
 
-        Keep it and the identities made with it from everybody else: they could test guesses of a record.
+        Keep it and the identities made with it from everybody else: they could test guesses of a record. In a cluster
+        the controller creates it, and this waits until it has.
+
+        Raises:
+            StoreBusy: the controller has not created it in time.
+            NotServed: this user may not read it.
         """
-        return block_admission.owner_key(self.store)
+        return self.passes.owner_key()
 
     def create_blocks(
         self, blocks: Sequence[PrivateDataBlock], identities: Iterable[DataIdentity] = ()

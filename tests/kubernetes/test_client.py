@@ -18,6 +18,7 @@ from privatekube.client.passes import Outcome
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.store.kubernetes import documents
+from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
@@ -43,6 +44,18 @@ def by(apiserver: ApiServer, store: object, monkeypatch: pytest.MonkeyPatch) -> 
     yield connecting
     for client in connected:
         client.store.close()
+
+
+def test_a_data_owner_waits_for_the_key_that_only_the_controller_creates(by: As, start: Starter) -> None:
+    owner = by("data-owner")
+    assert isinstance(owner.store, KubernetesStore)
+    at_once = BudgetClient(owner.store, Cluster(owner.store, answer_timeout_seconds=0.0))
+    with pytest.raises(errors.StoreBusy, match="data-owner-key: does not exist yet, and you may not create it"):
+        at_once.owner_key()
+    with ThreadPoolExecutor() as threads:
+        key = threads.submit(owner.owner_key)
+        start()
+        assert key.result(timeout=30) == by("data-owner").owner_key()
 
 
 def test_a_claim_is_granted_opened_and_paid(by: As, start: Starter) -> None:

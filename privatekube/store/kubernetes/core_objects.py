@@ -68,7 +68,11 @@ class CoreObjects:
                 self._core.create_namespaced_config_map(namespace, body, **options)
 
     def ensure_secret(self, name: str, namespace: str, value: bytes) -> bytes:
-        """Return the value in a Secret; it is created with `value` if it does not exist."""
+        """Return the value in a Secret; it is created with `value` if it does not exist.
+
+        Raises:
+            StoreBusy: it does not exist yet, and this user may not create it: the controller does.
+        """
         data = {_VALUE: base64.b64encode(value).decode()}
         with translated(f"secret {namespace}/{name}"):
             try:
@@ -85,6 +89,11 @@ class CoreObjects:
         try:
             return self._core.create_namespaced_secret(namespace, body, _request_timeout=TIMEOUT_SECONDS)
         except ApiException as error:
+            if error.status == 403:
+                raise errors.StoreBusy(
+                    f"secret {namespace}/{name}: does not exist yet, and you may not create it; the controller does as "
+                    f"soon as it leads: kubectl -n {namespace} get pods -l app=privatekube-controller"
+                ) from error
             if error.status != 409:
                 raise
             return self._core.read_namespaced_secret(name, namespace, _request_timeout=TIMEOUT_SECONDS)
