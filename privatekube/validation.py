@@ -13,8 +13,9 @@ n_epochs: 0 must be greater than or equal to 1; change it
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated
 
@@ -26,6 +27,8 @@ from privatekube import errors
 LABEL = "at most 63 lower-case letters, digits and '-'"
 """A name in Kubernetes (RFC 1123 label), in words."""
 _SHOWN_CHARACTERS = 80
+UNKNOWN_KEY = "unknown_key"
+"""The fault of a mapping with a key that is not known, in pydantic's terms."""
 _LIST = "must be a list; write one item a line, each after a '-'"
 _MAPPING = "must be a mapping; write `name: value` lines"
 _BOUNDS = {
@@ -49,6 +52,8 @@ def first_fault(error: pydantic.ValidationError) -> str:
     bound = bound_of(fault)
     if fault["type"] in {"missing", "extra_forbidden"}:
         return f"{name}: {bound}"
+    if fault["type"] == UNKNOWN_KEY:
+        return ".".join((*map(str, fault["loc"]), bound))
     if not fault["loc"] and fault["type"] == "value_error":  # a rule over several values, which its text names
         return bound
     if fault["type"] == "union_tag_invalid":
@@ -66,6 +71,44 @@ def bound_of(fault: pydantic_core.ErrorDetails) -> str:
     bound = re.sub(r"^(Value error, |\w+ should (?=\w))", _must, fault["msg"])
     bound = re.sub(r" after validation, not \d+$", "", bound)
     return bound if "; " in bound else f"{bound}; change it"
+
+
+def hint(name: object, known: Iterable[str], *, otherwise: str) -> str:
+    """Return what to do about an unknown name: the known one that is like it, else `otherwise`.
+
+    >>> hint("epsilom", ["epsilon", "delta"], otherwise="remove it")
+    'did you mean epsilon?'
+    """
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
+
+
+def require_known_keys(values: object, known: Iterable[str]) -> None:
+    """Refuse a mapping with an unknown key as `first_fault` writes it, with the known one that is like it.
+
+    Raises:
+        PydanticCustomError: it has one.
+
+    >>> class Range(pydantic.BaseModel):
+    ...     first: int
+    ...     @pydantic.model_validator(mode="before")
+    ...     @classmethod
+    ...     def _require_known(cls, values: object) -> object:
+    ...         require_known_keys(values, cls.model_fields)
+    ...         return values
+    >>> try:
+    ...     Range(fisrt=1)
+    ... except pydantic.ValidationError as error:
+    ...     print(first_fault(error))
+    fisrt: unknown; did you mean first?
+    """
+    for key in values if isinstance(values, Mapping) else ():
+        if key not in known:
+            remedy = hint(key, known, otherwise=f"known are {', '.join(known)}")
+            shown = str(key)[:_SHOWN_CHARACTERS]
+            raise pydantic_core.PydanticCustomError(
+                UNKNOWN_KEY, "{key}: unknown; {remedy}", {"key": shown, "remedy": remedy}
+            )
 
 
 def spelled(pattern: str, words: str) -> pydantic.AfterValidator:

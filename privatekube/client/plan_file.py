@@ -13,14 +13,13 @@ curve, as in the manifest of a claim; see docs/plans.md.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from privatekube import config, errors
+from privatekube import config, errors, validation
 from privatekube.privacy import budget, events
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.privacy.plan import ALL, Plan, PlannedStep
@@ -141,8 +140,7 @@ def _require_all(values: Mapping[str, Any], known: Iterable[str], *, required: I
 def _require_known(document: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in document:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            hint = validation.hint(key, known, otherwise=f"known are {', '.join(known)}")
             raise errors.InvalidInput(f"{key}: unknown; {hint}")
 
 

@@ -5,7 +5,6 @@ No message quotes a value of this file. Its secrets may be references; a file th
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -107,8 +106,7 @@ def _require_known(path: Path, values: dict[str, Any]) -> None:
         if name in _MOVED:
             raise errors.InvalidInput(f"{path.name}: {name}: is of an earlier version; write {_MOVED[name]}")
         if name == "folder" or name not in ClusterFile.model_fields:
-            close = difflib.get_close_matches(str(name), ClusterFile.model_fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"see {EXAMPLE}"
+            hint = validation.hint(name, ClusterFile.model_fields, otherwise=f"see {EXAMPLE}")
             raise errors.InvalidInput(f"{path.name}: {str(name)[:40]}: unknown key; {hint}")
 
 

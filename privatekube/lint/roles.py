@@ -11,6 +11,8 @@ from privatekube.lint.graph import ROLES, Graph, Output, Step
 
 GRANT, SPEND, RECEIPT = "grant", "spend", "receipt"
 DATASET = "system.Dataset"
+NO_ROLE = "none"
+"""States that a step has no role; an empty value does not: it may be a value that was lost."""
 
 
 class Role(enum.StrEnum):
@@ -113,9 +115,11 @@ SIGNS: Mapping[Role, Callable[[Step], bool]] = {
 def _own_roles(step: Step) -> frozenset[Role]:
     if step.stated_roles is None:
         return frozenset(role for role, is_shown in SIGNS.items() if is_shown(step))
-    names = [name.strip() for name in step.stated_roles.split(",") if name.strip()]
+    names = [name.strip() for name in step.stated_roles.split(",")]
+    if names == [NO_ROLE]:
+        return frozenset()
     unknown = [name for name in names if name not in list(Role)]
     if unknown:
-        bound = f"is not a role ({', '.join(Role)})"
+        bound = f"is not a role ({', '.join(Role)}), nor {NO_ROLE} alone"
         raise errors.invalid(f"{ROLES} of {step.name}", unknown[0], bound, "correct it")
     return frozenset(Role(name) for name in names)

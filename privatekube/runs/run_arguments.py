@@ -5,7 +5,6 @@ The module that `check` names declares the settings with their types and bounds;
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -172,9 +171,8 @@ def _checked(values: Mapping[str, Any], *, source: Callable[[str], str]) -> RunA
     known = (*(name for name in RunArguments.model_fields if name != _SETTINGS), *names)
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
             listed = f"known are {', '.join(known)}" + (", and what the module of check declares" if not names else "")
-            hint = f"did you mean {close[0]}?" if close else listed
+            hint = validation.hint(name, known, otherwise=listed)
             raise errors.InvalidInput(f"{source(name)}: {name}: unknown argument; {hint}")
     given = {name: value for name, value in values.items() if name in names}
     others = {name: value for name, value in values.items() if name not in names}

@@ -268,10 +268,10 @@ def test_a_step_that_states_its_roles_has_these(shipped: Document) -> None:
     state(shipped, "upload", "pays")
     assert found(shipped) == {("cached-step", "upload"), ("blind-retry", "upload")}
     guarded(shipped)["upload"]["cachingOptions"] = {}
-    state(shipped, "upload", "")
+    state(shipped, "upload", "none")
     cache_allocate(shipped)
     assert found(shipped) == {("cached-step", "allocate")}
-    state(shipped, "allocate", "")
+    state(shipped, "allocate", "none")
     assert found(shipped) == set()
 
 
@@ -298,9 +298,12 @@ def test_data_of_any_type_is_private_once_a_step_that_opens_data_hands_it_on(shi
     assert found(shipped) == {("leaves-before-consume", "count")}
 
 
-def test_an_unknown_role_is_a_line(shipped: Document) -> None:
-    state(shipped, "upload", "pays, publishes")
-    with pytest.raises(errors.InvalidInput, match=r"PRIVATEKUBE_ROLES of upload: 'publishes' is not a role"):
+@pytest.mark.parametrize(
+    ("value", "unknown"), [("pays, publishes", "publishes"), ("", ""), (" ,", ""), ("none, pays", "none")]
+)
+def test_an_unknown_or_empty_role_is_a_line(shipped: Document, value: str, unknown: str) -> None:
+    state(shipped, "upload", value)
+    with pytest.raises(errors.InvalidInput, match=rf"^PRIVATEKUBE_ROLES of upload: '{unknown}' is not a role .*; \w"):
         found(shipped)
 
 

@@ -18,6 +18,12 @@ class Part(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _require_known_keys(cls, values: object) -> object:
+        validation.require_known_keys(values, cls.model_fields)
+        return values
+
 
 def text_of_key(key: object) -> str:
     """Return a key as text; data is compared with this.

@@ -22,7 +22,7 @@ from privatekube.data.partition import Slice
 from privatekube.data.ragged import Int64s
 from privatekube.data.read_report import FileCounts, ReadReport
 from privatekube.data.tables import files, markup, roles
-from privatekube.data.tables.files import Batch
+from privatekube.data.tables.batch import Batch, Wanted, WantedColumn
 from privatekube.data.tables.layout import Category, Label
 from privatekube.data.tables.rows import Rows
 from privatekube.data.tables.schema import Schema, Text
@@ -67,8 +67,8 @@ class Reading:
         self._days = schema.days.slice
         self._seen: set[bytes] | None = None if keep_copies else set()
         columns = [
-            *(files.Column(schema.names_of(role.name)) for role in self._roles),
-            *(files.Column(schema.names_of(name), True, text.optional) for name, text in schema.text.items()),
+            *(WantedColumn(schema.names_of(role.name)) for role in self._roles),
+            *(WantedColumn(schema.names_of(name), True, text.optional) for name, text in schema.text.items()),
         ]
         self._columns = tuple(columns)
 
@@ -91,7 +91,7 @@ class Reading:
 
     def _rows_of(self, location: str, fitting: Counter[str]) -> Iterator[tuple[Rows, float]]:
         counts, n_rows = self.report.of(location), 0
-        wanted = files.Wanted(location, self._columns, self._schema.format)
+        wanted = Wanted(location, self._columns, self._schema.format)
         with uris.local_copy(location) as path:
             for batch in files.batches(path, wanted):
                 counts.leave_out(DAMAGED, batch.damaged)
@@ -108,7 +108,7 @@ class Reading:
         described = {role.name: role.describes for role in self._roles} | dict.fromkeys(self._schema.text, "text")
         for name, count in fitting.items():
             if not count:
-                column = files.Column(self._schema.names_of(name))
+                column = WantedColumn(self._schema.names_of(name))
                 raise errors.CorruptData(
                     f"schema: not one value of column {column} of {location} is {described[name]}"
                     f"{_hint(self._schema, name)}; correct the schema or the file"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from privatekube import errors
 from privatekube.data.tables import values
-from privatekube.data.tables.files import Batch
+from privatekube.data.tables.batch import Batch
 from privatekube.data.tables.layout import Category, Number
 from privatekube.data.tables.schema import Schema, Time
 from privatekube.data.tables.values import Column

@@ -6,11 +6,14 @@ that it begins on, so that nobody's record decides whether those of others are r
 
 from __future__ import annotations
 
+import codecs
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from privatekube import errors
 
 MOST_RECORD_BYTES = 3_000_000
 """A longer record is not read."""
@@ -82,6 +85,20 @@ def csv_form(delimiter: str) -> Form:
         return 0 if match is None else match.end()
 
     return Form(end_of_first, end_of_last)
+
+
+def require_utf8(start: bytes, name: str) -> None:
+    """Refuse UTF-16 by what the first bytes of a file are; they are not quoted.
+
+    Raises:
+        CorruptData: it is.
+
+    >>> require_utf8("user".encode("utf-16"), "visits.csv")
+    Traceback (most recent call last):
+    privatekube.errors.CorruptData: source: visits.csv is UTF-16 text; save it as UTF-8: iconv -f UTF-16 -t UTF-8
+    """
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:2]:
+        raise errors.CorruptData(f"source: {name} is UTF-16 text; save it as UTF-8: iconv -f UTF-16 -t UTF-8")
 
 
 def chunks(path: Path, form: Form) -> Iterator[Chunk]:

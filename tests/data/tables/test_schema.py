@@ -38,7 +38,12 @@ def test_a_table_without_times_and_users_over_all_days_are_one_slice(tmp_path: P
     [
         ({"user": None}, "schema.yaml: user: missing; give it a value"),
         ({"days": None}, "schema.yaml: days: missing; give it a value"),
-        ({"colour": "red"}, "schema.yaml: colour: unknown; remove it or correct its name"),
+        ({"colour": "red"}, "schema.yaml: colour: unknown; known are dataset, user, time, .*"),
+        ({"max_contributions": 3}, r"schema.yaml: max_contributions: unknown; did you mean max_contribution\?"),
+        (
+            {"features": {"age": {"type": "integer", "rnage": [0, 9]}}},
+            r"features\.age\..*rnage: unknown; did you mean range\?",
+        ),
         (
             {"dataset": "My Data"},
             "dataset: 'My Data' must be at most 42 lower-case letters, digits and '-'; change it$",

@@ -241,6 +241,23 @@ def test_a_file_without_a_header_is_refused_without_quoting_its_first_record(tmp
         TableSource([str(tmp_path / "t.csv")], builders.read_schema(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_another_delimiter_is_named_without_quoting_the_header(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("patient;alice\n1;2\n")
+    with pytest.raises(errors.InvalidInput, match="whose header is one column: fields must be separated by") as refused:
+        TableSource([str(tmp_path / name)], builders.read_schema(tmp_path))
+    assert "alice" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
+def test_utf_16_is_named_without_quoting_the_text(tmp_path: Path, name: str, encoding: str) -> None:
+    (tmp_path / name).write_bytes('{"patient": "alice"}\n'.encode(encoding))
+    with pytest.raises(errors.CorruptData, match="is UTF-16 text; save it as UTF-8") as refused:
+        TableSource([str(tmp_path / name)], builders.read_schema(tmp_path))
+    assert "alice" not in str(refused.value)
+
+
 def test_an_array_in_a_file_of_json_lines_is_refused_as_such_without_quoting_it(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('[{"patient": "alice"}, {"patient": "bob"}]\n')
     with pytest.raises(
