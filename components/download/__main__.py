@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from privatekube import errors
-from privatekube.client import connect
+from privatekube.client import claim_writer, connect
 from privatekube.data import any_block, columns
 from privatekube.data.metadata import Block, Metadata
 from privatekube.steps import arguments, documents, interface, opened_blocks, public_log
@@ -17,8 +17,9 @@ from privatekube.training.settings import TrainingSettings
 def download(*, grant: interface.Artifact, workspace: interface.Workspace, blocks: interface.OutputDataset) -> None:
     """Fetch every block of the Grant, check its digest and format, mark the claim's data as opened, and hand it on.
 
-    The files are numbered in the Grant's order. The mark comes after the checks and before any other step can read a
-    block: a block that is missing, was altered, or cannot be trained on as the Grant says, costs nothing.
+    The files are numbered in the Grant's order. Nothing is fetched for a claim that is settled. The mark comes after
+    the checks and before any other step can read a block: a block that is missing, was altered, or cannot be trained on
+    as the Grant says, costs nothing.
 
     Args:
         grant: from allocate.
@@ -26,6 +27,8 @@ def download(*, grant: interface.Artifact, workspace: interface.Workspace, block
         blocks: one HDF5 file per block.
     """
     granted = documents.read(documents.Grant, grant)
+    with connect.connect() as client:
+        claim_writer.require_readable(client.get_claim(granted.claim))
     with tempfile.TemporaryDirectory(dir=workspace) as scratch:
         fetched = [opened_blocks.path(Path(scratch), number) for number in range(len(granted.blocks))]
         files = [(block.uri, path) for block, path in zip(granted.blocks, fetched, strict=True)]

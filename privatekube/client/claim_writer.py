@@ -113,6 +113,15 @@ class ClaimWriter:
         return answered_claim
 
 
+def require_readable(claim: PrivacyBudgetClaim) -> None:
+    """Raise BudgetUnavailable unless a claim holds all that it was granted, so that its data may be read."""
+    if not claim.holds_its_grant:
+        raise errors.BudgetUnavailable(
+            f"claim {claim.id}: holds no budget, or not all it was granted, so its data must not be read; "
+            "start a new run"
+        )
+
+
 def require_unopened(claim: PrivacyBudgetClaim) -> None:
     """Raise BudgetExceeded if a claim holds budget behind data that was opened: it must be consumed."""
     if claim.spec.data_opened and claim.status.acquired:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from privatekube import errors, validation
 from privatekube.client import allocation
 from privatekube.client.allocation import Allocation
-from privatekube.client.claim_writer import ClaimWriter
+from privatekube.client.claim_writer import ClaimWriter, require_readable
 from privatekube.client.passes import Outcome
 from privatekube.client.store_client import StoreClient
 from privatekube.privacy.budget import PrivacyBudget
@@ -96,11 +96,7 @@ class BudgetClient(StoreClient):
         """
 
         def open_data(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-            if not claim.holds_its_grant:
-                raise errors.BudgetUnavailable(
-                    f"claim {claim_id}: holds no budget, or not all it was granted, so its data must not be read; "
-                    "start a new run"
-                )
+            require_readable(claim)
             if claim.spec.data_opened:
                 return claim
             return self._claims.renewed(replace(claim, spec=replace(claim.spec, data_opened=True)))

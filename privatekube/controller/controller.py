@@ -17,6 +17,7 @@ from privatekube.controller.event_recorder import EventRecorder
 from privatekube.controller.leader_election import LeaderElector, Term
 from privatekube.controller.metrics import Metrics
 from privatekube.controller.problem_reports import ProblemReports
+from privatekube.controller.quiet_claims import QuietClaims
 from privatekube.controller.status_events import StatusEvent
 from privatekube.reconcile import block_admission, reconcile
 from privatekube.reconcile.reconcile import Pass
@@ -76,7 +77,7 @@ class Controller:
         self._alive = self._completed = self._wrote = time.monotonic()
         self._term: Term | None = None
         self._pauses, self._take_over_pauses = retries.Pauses(_BACK_OFF), retries.Pauses(_TAKE_OVER_BACK_OFF)
-        self._problems = ProblemReports(self.store, self._recorder)
+        self._problems, self._quiet = ProblemReports(self.store, self._recorder), QuietClaims()
 
     @property
     def is_alive(self) -> bool:
@@ -157,8 +158,16 @@ class Controller:
         if done.has_more:
             self.on_change()
         self._problems.report(done)
+        self._report_quiet()
         due = next_due.seconds_until(self.store, self._policy, now_ms=self._clock.now_ms())
         return min(period, due, _QUIET_SECONDS if done.has_unwritten else period)
+
+    def _report_quiet(self) -> None:
+        """Record an Event of each claim whose run has reported nothing for a while."""
+        claims, now_ms = self.store.list_claims(open_only=True), self._clock.now_ms()
+        for claim, event in self._quiet.events(claims, self._policy, now_ms=now_ms):
+            self._recorder.record(kinds.CLAIM, claim.meta, event)
+            _log.info(event.message, extra={"reason": event.reason, kinds.CLAIM.name: claim.id})
 
     def _take_lead(self) -> bool:
         """Take over if this replica was elected in a new term; return whether it leads and may write."""

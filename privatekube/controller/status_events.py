@@ -15,7 +15,7 @@ from privatekube.store.base import Resource
 
 ADMITTED, NOT_ADMITTED, EXHAUSTED = "Admitted", "NotAdmitted", "Exhausted"
 GRANTED, WAITING, CONSUMED, RELEASED = "Granted", "Waiting", "Consumed", "Released"
-REGISTERED, FAILED, UNSIGNED = "Registered", "Failed", "Unsigned"
+REGISTERED, FAILED, UNSIGNED, NO_PROGRESS = "Registered", "Failed", "Unsigned", "NoProgress"
 
 
 @dataclass(frozen=True, slots=True)

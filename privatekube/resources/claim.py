@@ -190,6 +190,12 @@ class PrivacyBudgetClaim:
         latest = [granted_ms + within_ms for granted_ms in self._grant_times_ms]
         return min([*stated, *latest], default=None)
 
+    @property
+    def last_progress_ms(self) -> int:
+        """When its run last reported progress: by the run's own clock, and not before the last answer to it."""
+        after = self.spec.settle_after
+        return max(self._answered_ms, 0 if after is None else after.at_ms - 1000 * after.seconds)
+
     def is_overdue(self, within_ms: int, *, now_ms: int) -> bool:
         """Return whether its time to settle has passed at `now_ms`, or it was settled already; see `settle_at_ms`."""
         settle_at_ms = self.settle_at_ms(within_ms)

@@ -626,6 +626,21 @@ def test_the_exit_task_returns_unopened_budget_and_consumes_opened_budget(run: R
     assert committed(run.client) == [1.0, 1.0]
 
 
+def test_a_retry_of_a_run_that_failed_is_refused_in_one_line_before_it_reads_data_or_draws_noise(run: Run) -> None:
+    """Kubeflow's page runs the failed step again, after the exit task has settled the claim."""
+    run.allocate()
+    run.download()
+    release(run_id="r1", namespace="ns", workspace=run.workspace, status={"state": "FAILED"})
+    paid = committed(run.client)
+    for block in run.folder.glob("*.h5"):
+        block.unlink()
+    for step in (run.download, run.preprocess):
+        with pytest.raises(errors.BudgetUnavailable, match=r"^claim ns/run-r1: holds no budget.*; start a new run$"):
+            step()
+    assert not run.path("statistics").exists()
+    assert committed(run.client) == paid == [1.0, 1.0]
+
+
 def test_blocks_of_different_units_are_not_claimed_together(run: Run) -> None:
     digest = synthetic_block(run.folder / "u.h5", 9, unit=PrivacyUnit.USER_DAY, bound=2)
     dimensions = (
