@@ -12,15 +12,16 @@ from typing import TypeVar
 
 from privatekube import errors
 from privatekube.lint.graph import ROLES, Graph, Output, Step
+from privatekube.lint.package import Package
 from privatekube.lint.pipeline_spec import (
     ArtifactSpec,
     ComponentSpec,
     Container,
     Dag,
-    PipelineSpec,
     TaskInput,
     TaskSpec,
 )
+from privatekube.lint.platform_spec import PodSpec
 
 MOST_STEPS = 1_000
 """How many tasks a pipeline may have; Kubeflow's workflows hold fewer."""
@@ -37,14 +38,14 @@ K = TypeVar("K", Path, str)
 V = TypeVar("V")
 
 
-def flatten(pipeline: PipelineSpec) -> Graph:
+def flatten(package: Package) -> Graph:
     """Return the steps of a pipeline.
 
     Raises:
         InvalidInput: a reference in it leads nowhere, a component contains itself, or it has too many tasks.
     """
-    tasks = _Tasks(pipeline)
-    root = pipeline.root
+    tasks = _Tasks(package)
+    root = package.pipeline.root
     returned = (tasks.returned((), root, name) for name in _returned_names(root))
     steps = [tasks.step(path) for path in tasks.steps]
     return Graph({step.name: step for step in steps}, frozenset(output for outputs in returned for output in outputs))
@@ -62,11 +63,11 @@ class _Task:
 class _Tasks:
     """All tasks of a pipeline, and what their references lead to."""
 
-    def __init__(self, pipeline: PipelineSpec) -> None:
-        self._pipeline = pipeline
+    def __init__(self, package: Package) -> None:
+        self._pipeline, self._platform = package.pipeline, package.platform
         self._tasks: dict[Path, _Task] = {}
         self._outputs: dict[tuple[Path, str], frozenset[Output]] = {}
-        self._collect((), pipeline.root, inside=())
+        self._collect((), package.pipeline.root, inside=())
         self.steps = [path for path, task in self._tasks.items() if task.component.dag is None]
         self._names = _names(self.steps)
         self._needed = {path: self._needed_by(path) for path in self.steps}
@@ -75,7 +76,11 @@ class _Tasks:
         """Return the step at `path`."""
         spec, component = self._tasks[path].spec, self._tasks[path].component
         container = _found(self._pipeline.deployment_spec.executors, component.executor_label, "executor").container
+        pod = self._platform.deployment_spec.executors.get(component.executor_label, PodSpec())
         inputs = {**spec.inputs.artifacts, **spec.inputs.parameters}
+        has_workspace = any(self._has_workspace(path[:-1], value) for value in inputs.values()) or (
+            container is not None and any(_WORKSPACE in word for word in container.words)
+        )
         return Step(
             name=self._names[path],
             image=None if container is None else container.image,
@@ -87,8 +92,9 @@ class _Tasks:
             retries=max(self._tasks[outer].spec.retry_policy.max_retry_count for outer in _prefixes(path)),
             after=frozenset(self._names[earlier] for earlier in self._succeeded_before(path)),
             exit_tasks=frozenset(name for outer in _prefixes(path[:-1]) for name in self._exit_tasks(outer)),
-            has_workspace=any(self._has_workspace(path[:-1], value) for value in inputs.values())
-            or (container is not None and any(_WORKSPACE in word for word in container.words)),
+            has_workspace=has_workspace,
+            secrets=pod.secrets,
+            shared_volumes=(*self._shared_volumes(path, pod), *(self._lasting_workspace() if has_workspace else ())),
             stated_roles=None if container is None else _stated_roles(container),
         )
 
@@ -127,6 +133,20 @@ class _Tasks:
             return _WORKSPACE in str(value.runtime_value.constant)
         outer = _input(self._tasks[path].spec, value.graph_input)
         return outer is not None and self._has_workspace(path[:-1], outer)
+
+    def _shared_volumes(self, path: Path, pod: PodSpec) -> list[str]:
+        """Return the volumes of a pod whose claim no step of the run has made."""
+        names = [(mount.mount_path, self._sources(path[:-1], mount.name)) for mount in pod.pvc_mount]
+        return [
+            f"the volume at {place or '(no path)'}"
+            for place, sources in names
+            if not sources or any(source.step is None for source in sources)
+        ]
+
+    def _lasting_workspace(self) -> list[str]:
+        claim = self._platform.pipeline_config.workspace.kubernetes.pvc_spec_patch
+        is_new = not (claim.volume_name or claim.data_source or claim.data_source_ref)
+        return [] if is_new else ["a volume that exists already as its workspace"]
 
     def _written(self, path: Path, name: str) -> frozenset[Output]:
         """Return the outputs of steps that the output `name` of the task at `path` stands for."""

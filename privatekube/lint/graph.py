@@ -38,6 +38,8 @@ class Step:
         after: names of the steps that have succeeded when it starts.
         exit_tasks: exit tasks that run when a graph around it has ended, in whatever way.
         has_workspace: whether it is given the workspace of the run, in which the private data is.
+        secrets: names of the Secrets that its pod gets.
+        shared_volumes: volumes that its pod mounts and that outlive the run, in words.
         stated_roles: value of the variable that states its roles; None if it has none.
     """
 
@@ -52,6 +54,8 @@ class Step:
     after: frozenset[str]
     exit_tasks: frozenset[str]
     has_workspace: bool
+    secrets: tuple[str, ...]
+    shared_volumes: tuple[str, ...]
     stated_roles: str | None
 
     @property

@@ -13,32 +13,34 @@ import pydantic
 from pydantic.alias_generators import to_camel
 
 
-class _Message(pydantic.BaseModel):
+class Message(pydantic.BaseModel):
+    """Base of the parts of a package."""
+
     model_config = pydantic.ConfigDict(
         frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
     )
 
 
-class ArtifactType(_Message):
+class ArtifactType(Message):
     """The type of an artifact, such as system.Dataset."""
 
     schema_title: str = ""
 
 
-class ArtifactSpec(_Message):
+class ArtifactSpec(Message):
     """The declaration of an artifact."""
 
     artifact_type: ArtifactType = ArtifactType()
 
 
-class Definitions(_Message):
+class Definitions(Message):
     """The inputs or the outputs of a component."""
 
     artifacts: Mapping[str, ArtifactSpec] = {}
     parameters: Mapping[str, Mapping[str, Any]] = {}
 
 
-class TaskOutput(_Message):
+class TaskOutput(Message):
     """A reference to an artifact or a parameter that another task of the same graph writes."""
 
     producer_task: str
@@ -51,13 +53,13 @@ class TaskOutput(_Message):
         return self.output_artifact_key or self.output_parameter_key
 
 
-class RuntimeValue(_Message):
+class RuntimeValue(Message):
     """A value that the package states itself."""
 
     constant: Any = None
 
 
-class TaskInput(_Message):
+class TaskInput(Message):
     """Where the value of an input is from."""
 
     task_output_artifact: TaskOutput | None = None
@@ -77,52 +79,52 @@ class TaskInput(_Message):
         return self.component_input_artifact or self.component_input_parameter
 
 
-class TaskInputs(_Message):
+class TaskInputs(Message):
     """The inputs of a task."""
 
     artifacts: Mapping[str, TaskInput] = {}
     parameters: Mapping[str, TaskInput] = {}
 
 
-class CachingOptions(_Message):
+class CachingOptions(Message):
     """Whether a task's outputs may be taken from an earlier run."""
 
     enable_cache: bool = False
 
 
-class RetryPolicy(_Message):
+class RetryPolicy(Message):
     """How often a task is repeated."""
 
     max_retry_count: int = 0
 
 
-class TriggerPolicy(_Message):
+class TriggerPolicy(Message):
     """When a task starts."""
 
     strategy: str = ""
 
 
-class ComponentRef(_Message):
+class ComponentRef(Message):
     """The component that a task runs."""
 
     name: str
 
 
-class Items(_Message):
+class Items(Message):
     """What a loop runs over."""
 
     input_parameter: str | None = None
     input_artifact: str | None = None
 
 
-class Iterator(_Message):
+class Iterator(Message):
     """A loop over a task: the input that changes, and what it is from."""
 
     item_input: str = ""
     items: Items = Items()
 
 
-class TaskSpec(_Message):
+class TaskSpec(Message):
     """One node of a graph."""
 
     component_ref: ComponentRef
@@ -135,7 +137,7 @@ class TaskSpec(_Message):
     artifact_iterator: Iterator | None = None
 
 
-class Selector(_Message):
+class Selector(Message):
     """An output of a task in a graph that the graph returns."""
 
     producer_subtask: str
@@ -148,19 +150,19 @@ class Selector(_Message):
         return self.output_artifact_key or self.output_parameter_key
 
 
-class OneOf(_Message):
+class OneOf(Message):
     """Alternatives for a parameter that a graph returns."""
 
     parameter_selectors: tuple[Selector, ...] = ()
 
 
-class GraphArtifact(_Message):
+class GraphArtifact(Message):
     """An artifact that a graph returns."""
 
     artifact_selectors: tuple[Selector, ...] = ()
 
 
-class GraphParameter(_Message):
+class GraphParameter(Message):
     """A parameter that a graph returns."""
 
     value_from_parameter: Selector | None = None
@@ -173,7 +175,7 @@ class GraphParameter(_Message):
         return (*first, *self.value_from_oneof.parameter_selectors)
 
 
-class GraphOutputs(_Message):
+class GraphOutputs(Message):
     """What a graph returns."""
 
     artifacts: Mapping[str, GraphArtifact] = {}
@@ -188,14 +190,14 @@ class GraphOutputs(_Message):
         )
 
 
-class Dag(_Message):
+class Dag(Message):
     """A graph of tasks."""
 
     tasks: Mapping[str, TaskSpec] = {}
     outputs: GraphOutputs = GraphOutputs()
 
 
-class ComponentSpec(_Message):
+class ComponentSpec(Message):
     """A component: a program, or a graph."""
 
     executor_label: str = ""
@@ -204,14 +206,14 @@ class ComponentSpec(_Message):
     output_definitions: Definitions = Definitions()
 
 
-class Variable(_Message):
+class Variable(Message):
     """A variable of a program's environment."""
 
     name: str
     value: str = ""
 
 
-class Container(_Message):
+class Container(Message):
     """A program in an image."""
 
     image: str = ""
@@ -225,19 +227,19 @@ class Container(_Message):
         return (*self.command, *self.args, *(variable.value for variable in self.env))
 
 
-class Executor(_Message):
+class Executor(Message):
     """What runs a component; an importer has no container."""
 
     container: Container | None = None
 
 
-class Deployment(_Message):
+class Deployment(Message):
     """What runs each component."""
 
     executors: Mapping[str, Executor] = {}
 
 
-class PipelineSpec(_Message):
+class PipelineSpec(Message):
     """A compiled pipeline."""
 
     components: Mapping[str, ComponentSpec] = {}

@@ -123,6 +123,22 @@ def no_exit_task(roles: Roles) -> Iterator[Fault]:
             yield step, fault, "put them into one dsl.ExitHandler whose exit task settles the claim"
 
 
+def shared_volume(roles: Roles) -> Iterator[Fault]:
+    """Find steps with data in reach that mount a volume which outlives the run: other runs and people read it."""
+    for step in roles.steps(Role.OPENS_DATA, Role.DRAWS_NOISE):
+        for volume in step.shared_volumes:
+            fault = f"{_verbs(roles, step)}, and mounts {volume}, which outlives the run and may be mounted by others"
+            yield step, fault, "use the workspace of the run, which is erased with it"
+
+
+def needless_secret(roles: Roles) -> Iterator[Fault]:
+    """Find steps that run a model or a query on private data in the workspace, and could take it elsewhere."""
+    for step in roles.steps(Role.DRAWS_NOISE):
+        if step.secrets and step.has_workspace and not roles.has(step.name, Role.PAYS):
+            fault = f"draws noise on data of the workspace, but is given the Secret {step.secrets[0]}"
+            yield step, fault, "give Secrets to the steps that read or write a bucket"
+
+
 RULES: Mapping[str, Callable[[Roles], Iterator[Fault]]] = {
     "cached-step": cached_step,
     "blind-retry": blind_retry,
@@ -131,6 +147,8 @@ RULES: Mapping[str, Callable[[Roles], Iterator[Fault]]] = {
     "exact-metric": exact_metric,
     "mutable-image": mutable_image,
     "no-exit-task": no_exit_task,
+    "shared-volume": shared_volume,
+    "needless-secret": needless_secret,
 }
 """Each rule by its name."""
 

@@ -16,6 +16,7 @@ from privatekube.kubeflow import compilation, pod_settings
 from privatekube.kubeflow.one_step import OneStep
 from privatekube.kubeflow.pod_settings import PodSettings, Workspace
 from privatekube.kubeflow.step_components import StepComponents
+from privatekube.lint import reading, rules
 from privatekube.runs import run_arguments
 from tests.e2e.conftest import ROOT
 
@@ -97,6 +98,8 @@ def test_every_pod_reaches_the_control_plane_and_only_those_that_move_data_the_b
         {"secretKey": "secret", "envVar": "AWS_SECRET_ACCESS_KEY"},
     ]
     assert pods["exec-upload"]["secretAsVolume"][0]["mountPath"] == "/var/run/bucket"
+    broken = {finding.rule for finding in rules.check(reading.read(tmp_path / "p.yaml"))}
+    assert broken <= {"mutable-image"}, "images are pinned when they are built"
 
 
 @pytest.mark.slow  # kfp compiles the pipeline

@@ -5,12 +5,13 @@ kfp reads the annotations of components, so this module does not postpone them.
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 
 from privatekube import errors
 from privatekube.lint import flattening, package, roles, rules
@@ -163,3 +164,36 @@ def test_a_damaged_package_is_checked_or_refused_in_one_line(data: st.DataObject
         rules.check(roles.read(graph_of(document)))
     except errors.InvalidInput as refusal:
         assert len(str(refusal).splitlines()) == 1  # noqa: PT017 - most damaged packages are refused, not all
+
+
+@dsl.container_component  # type: ignore[untyped-decorator]  # kfp has no types
+def use_again(rows: dsl.Input[dsl.Dataset]) -> dsl.ContainerSpec:
+    """Use rows; with the same program as another task, kfp may give both tasks the volumes of one."""
+    return dsl.ContainerSpec(image="use-again", command=["use"], args=[rows.path])
+
+
+@dsl.pipeline(name="reader")  # type: ignore[untyped-decorator]  # kfp has no types
+def reader(volume: str) -> None:
+    kubernetes.mount_pvc(use_again(rows=make().output), pvc_name=volume, mount_path="/inner")
+
+
+@dsl.pipeline(name="volumes")  # type: ignore[untyped-decorator]  # kfp has no types
+def volumes(volume: str) -> None:
+    own = kubernetes.CreatePVC(access_modes=["ReadWriteOnce"], size="1Gi", storage_class_name="standard")
+    step = use(rows=make().output, size=1)
+    kubernetes.mount_pvc(step, pvc_name=own.outputs["name"], mount_path="/own")
+    kubernetes.mount_pvc(step, pvc_name="cache", mount_path="/fixed")
+    kubernetes.mount_pvc(step, pvc_name=volume, mount_path="/named")
+    reader(volume=own.outputs["name"])
+    reader(volume=volume)
+
+
+def test_a_volume_that_a_step_of_the_run_makes_is_the_runs_own_and_others_outlive_it(tmp_path: Path) -> None:
+    compiler.Compiler().compile(volumes, str(tmp_path / "volumes.yaml"))
+    graph = flattening.flatten(package.read(tmp_path / "volumes.yaml"))
+    mounted = {step.name: step.shared_volumes for step in graph.steps.values() if "use" in step.name}
+    assert mounted == {
+        "use": ("the volume at /fixed", "the volume at /named"),
+        "reader/use-again": (),
+        "reader-2/use-again": ("the volume at /inner",),
+    }

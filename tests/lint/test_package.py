@@ -22,6 +22,15 @@ FAULTS = {
     "lists without end": ("[" * 1500, "is not valid YAML"),
     "a workflow of Argo": (ARGO, "has no root, so it is not a compiled pipeline; compile the pipeline with kfp 2"),
     "two pipelines": ("root: {}\n---\nroot: {}\n", "holds 2 pipelines"),
+    "two platforms": (
+        "{root: {}, schemaVersion: 2.1.0}\n---\nplatforms: {}\n---\nplatforms: {}\n",
+        "holds 2 settings of platforms, must hold one",
+    ),
+    "a pod that is a number": (
+        "{root: {}, schemaVersion: 2.1.0, deploymentSpec: {}}\n---\n"
+        "platforms: {kubernetes: {deploymentSpec: {executors: {a: 3}}}}\n",
+        r"kubernetes\.deploymentSpec\.executors\.a: 3 must be",
+    ),
     "a later format": ("{root: {}, schemaVersion: 3.0.0}", r"schemaVersion: '3\.0\.0' is not 2\.x, which kfp 2 writes"),
     "no format": ("{root: {}, deploymentSpec: {}}", "schemaVersion: 'None' is not 2"),
     "no executors": ("root: {}\nschemaVersion: 2.1.0\n", r"deploymentSpec: missing; compile"),

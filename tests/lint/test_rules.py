@@ -20,7 +20,10 @@ ARTIFACT = {"artifactType": {"schemaTitle": "system.Artifact"}}
 
 def read(document: Document) -> roles.Roles:
     """Return the steps of a package and their roles."""
-    return roles.read(flattening.flatten(package.of_documents([document], source="pipeline.yaml")))
+    pipeline, platforms = dict(document), document.get("platforms")
+    pipeline.pop("platforms", None)
+    documents = [pipeline] if platforms is None else [pipeline, {"platforms": platforms}]
+    return roles.read(flattening.flatten(package.of_documents(documents, source="pipeline.yaml")))
 
 
 def found(document: Document) -> set[tuple[str, str]]:
@@ -178,6 +181,36 @@ def run_a_short_digest(document: Document) -> None:
     document["deploymentSpec"]["executors"]["exec-upload"]["container"]["image"] = "registry.example.org/u@sha256:00"
 
 
+def on_kubernetes(document: Document, step: str, pod: Document) -> None:
+    """Say in the second document what the pod of a step gets."""
+    document["platforms"] = {"kubernetes": {"deploymentSpec": {"executors": {f"exec-{step}": pod}}}}
+
+
+def mount_a_volume_of_all_runs(document: Document) -> None:
+    volume = {"mountPath": "/cache", "pvcNameParameter": {"runtimeValue": {"constant": "cache"}}}
+    on_kubernetes(document, "dp-train", {"pvcMount": [volume]})
+
+
+def mount_a_volume_that_the_user_names(document: Document) -> None:
+    volume = {"mountPath": "/cache", "componentInputParameter": "pipelinechannel--prefix"}
+    on_kubernetes(document, "download", {"pvcMount": [volume]})
+
+
+def work_in_a_volume_that_stays(document: Document) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "volumeName": "disk"}
+    config = {"workspace": {"size": "10Gi", "kubernetes": {"pvcSpecPatch": claim}}}
+    document["platforms"] = {"kubernetes": {"pipelineConfig": config}}
+
+
+def train_with_the_keys_of_the_bucket(document: Document) -> None:
+    on_kubernetes(document, "dp-train", {"secretAsEnv": [{"secretName": "keys", "keyToEnv": []}]})
+
+
+def evaluate_with_a_mounted_key(document: Document) -> None:
+    secret = {"secretNameParameter": {"runtimeValue": {"constant": "keys"}}, "mountPath": "/keys"}
+    on_kubernetes(document, "dp-evaluate", {"secretAsVolume": [secret]})
+
+
 def without_exit_task(document: Document) -> None:
     del outer(document)["release"]
 
@@ -220,6 +253,11 @@ BROKEN: list[tuple[Callable[[Document], None], str, tuple[str, ...]]] = [
     (run_latest, "mutable-image", ("consume",)),
     (run_a_short_digest, "mutable-image", ("upload",)),
     (without_exit_task, "no-exit-task", ("allocate",)),
+    (mount_a_volume_of_all_runs, "shared-volume", ("dp-train",)),
+    (mount_a_volume_that_the_user_names, "shared-volume", ("download",)),
+    (work_in_a_volume_that_stays, "shared-volume", ("download", "dp-preprocess", "dp-train", "dp-evaluate")),
+    (train_with_the_keys_of_the_bucket, "needless-secret", ("dp-train",)),
+    (evaluate_with_a_mounted_key, "needless-secret", ("dp-evaluate",)),
     (claim_outside_the_exit_handler, "no-exit-task", ("allocate",)),
 ]
 
