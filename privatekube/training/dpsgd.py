@@ -1,4 +1,4 @@
-"""DP-SGD's step: Opacus' optimizer, with our noise and our count of the steps that were taken.
+"""DP-SGD's step: noise on the clipped sums, a step of any torch optimizer, and a count of the steps that were taken.
 
 Neighbours differ by one privacy unit added or removed. A step takes the sum over a Poisson sample of the units of
 gradients clipped to `max_grad_norm` (its sensitivity), adds Gaussian noise of `noise_multiplier` times that to each
@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
-from opacus.optimizers import DPOptimizerFastGradientClipping
 from torch import nn
 
 from privatekube import errors
@@ -34,8 +32,8 @@ Measured were 4e-5 with sums of several hundred units in float32; the noise is 0
 """
 
 
-class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # Opacus has no types
-    """Opacus' fast-gradient-clipping optimizer over any torch optimizer, with noise from a secure generator.
+class DpSgdOptimizer:
+    """Noisy steps of any torch optimizer on clipped sums; each is counted when it is taken.
 
     Args:
         optimizer: applies the noisy gradient; it gets nothing else that depends on the data.
@@ -69,16 +67,16 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
                 raise errors.invalid(name, value, "must be positive and finite", "DP has no off switch")
         if not 0 < sampling_rate <= 1:
             raise errors.invalid("sampling_rate", sampling_rate, "must lie in (0, 1]", "set a share of the data")
-        super().__init__(
-            optimizer,
-            noise_multiplier=noise_multiplier,
-            max_grad_norm=max_grad_norm,
-            expected_batch_size=expected_batch_size,
-        )
-        self._noise = generator
-        self._sampling_rate = sampling_rate
+        self.noise_multiplier, self.max_grad_norm = noise_multiplier, max_grad_norm
+        self.expected_batch_size = expected_batch_size
+        self._optimizer, self._noise, self._sampling_rate = optimizer, generator, sampling_rate
         self._taken: Counter[float] = Counter()
-        self.attach_step_hook(_count)
+
+    @property
+    def params(self) -> list[nn.Parameter]:
+        """The parameters that are trained."""
+        groups = self._optimizer.param_groups
+        return [parameter for group in groups for parameter in group["params"] if parameter.requires_grad]
 
     def take(self, sums: Mapping[nn.Parameter, torch.Tensor]) -> None:
         """Take one noisy step on the clipped sums of a sample.
@@ -90,24 +88,21 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
         Raises:
             InvalidInput: a parameter has no sum; it would keep the gradient of an earlier step.
         """
-        self.zero_grad()
-        for parameter in self.params:
-            if parameter not in sums:
-                raise errors.InvalidInput("sums: a trainable parameter has none; give zeros for an empty sample")
-            parameter.summed_grad = sums[parameter]
-        self.step()
-
-    def accumulate(self) -> None:
-        """Leave the sums as `take` has set them: Opacus would round them to the type of the parameter."""
-
-    def add_noise(self) -> None:
-        """Add the noise; Opacus calls this in each step."""
+        parameters = self.params
+        if not all(parameter in sums for parameter in parameters):
+            raise errors.InvalidInput("sums: a trainable parameter has none; give zeros for an empty sample")
         add_noise(
-            self.params,
+            {parameter: sums[parameter] for parameter in parameters},
             noise_multiplier=self.noise_multiplier,
             max_grad_norm=self.max_grad_norm,
             generator=self._noise,
         )
+        self._taken[self.noise_multiplier] += 1
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad /= self.expected_batch_size
+        self._optimizer.step()
+        self._optimizer.zero_grad()
 
     @property
     def steps(self) -> int:
@@ -127,7 +122,7 @@ class DpSgdOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]  # 
 
 
 def add_noise(
-    parameters: Iterable[Any],
+    sums: Mapping[nn.Parameter, torch.Tensor],
     *,
     noise_multiplier: float,
     max_grad_norm: float,
@@ -136,19 +131,13 @@ def add_noise(
     """Set the gradient of each parameter to its clipped sum plus noise, in float64 and rounded once.
 
     Args:
-        parameters: Opacus' parameters, each with its float64 sum in `summed_grad`, which is used up.
+        sums: for each parameter the sum of clipped gradients.
         noise_multiplier: noise standard deviation over `max_grad_norm`.
         max_grad_norm: the norm that the gradient of each unit was clipped to.
         generator: source of the noise.
     """
     scale = noise_multiplier * max_grad_norm * (1 + SENSITIVITY_SLACK)
-    for parameter in parameters:
+    for parameter, total in sums.items():
         noise = torch.from_numpy(generator.gaussians(parameter.numel())).view_as(parameter)
-        noisy = parameter.summed_grad.double() + scale * noise.to(parameter.device)
+        noisy = total.double() + scale * noise.to(parameter.device)
         parameter.grad = noisy.to(parameter.dtype)
-        parameter.summed_grad = None  # a sum is used once
-
-
-def _count(optimizer: Any) -> None:
-    """Count a step; Opacus calls this after the noise is added and before the parameters are updated."""
-    optimizer._taken[optimizer.noise_multiplier] += 1

@@ -11,6 +11,7 @@ PROGRAM = """
 import sys
 import components.dp_preprocess.__main__
 print(*({"torch", "opacus", "sklearn"} & set(sys.modules)))
+import components.dp_train.__main__
 import components.dp_evaluate.__main__
 print(*({"opacus", "sklearn"} & set(sys.modules)))
 """

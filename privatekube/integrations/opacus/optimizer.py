@@ -91,14 +91,12 @@ class PlannedOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no type
     def add_noise(self) -> None:
         """Add the noise, if the sums are over the next sample."""
         n_gradients, self._n_gradients = self._n_gradients, 0
-        try:
-            self._sampler.require_sample(n_gradients)
-        except errors.InvalidInput:
-            for parameter in self.params:
-                parameter.summed_grad = None  # else a split sample adds to it, with noise for one of the two
-            raise
+        sums = {parameter: parameter.summed_grad for parameter in self.params}
+        for parameter in self.params:
+            parameter.summed_grad = None  # a sum is used once; a split sample would add to it, with noise for one
+        self._sampler.require_sample(n_gradients)
         dpsgd.add_noise(
-            self.params,
+            sums,
             noise_multiplier=self.noise_multiplier,
             max_grad_norm=self.max_grad_norm,
             generator=self._noise,
