@@ -58,7 +58,7 @@ class Measured:
     """
 
     def __init__(self, table: Table) -> None:
-        self._table, self._start, self.processor_seconds = table, (0.0, 0.0), 0.0
+        self._table, self._start = table, (0.0, 0.0)
 
     def on_start(self, _step: str) -> None:
         """Note when a step starts."""
@@ -67,7 +67,6 @@ class Measured:
     def on_end(self, step: str, _status: int) -> None:
         """Add the row of a step that has ended."""
         seconds, processor = time.monotonic() - self._start[0], of_steps() - self._start[1]
-        self.processor_seconds += processor
         self._table.rows.append((step, seconds, processor))
 
 
@@ -79,11 +78,17 @@ def of_command() -> float:
 def of_steps() -> float:
     """Return the processor time of processes that have ended below this one, or below a process that it started."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    shared = 0.0
+    return used.ru_utime + used.ru_stime + sum(processor_times()[1])
+
+
+def processor_times() -> tuple[list[float], list[float]]:
+    """Return the processor time of each process that this one has started, and of those that have ended below it."""
+    own, below = [], []
     for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
         fields = Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2].split()
-        shared += (int(fields[13]) + int(fields[14])) / _TICK  # cutime and cstime of proc(5), counted from 3
-    return used.ru_utime + used.ru_stime + shared
+        own.append((int(fields[11]) + int(fields[12])) / _TICK)  # utime and stime of proc(5), counted from state
+        below.append((int(fields[13]) + int(fields[14])) / _TICK)  # cutime and cstime
+    return own, below
 
 
 def main(
@@ -119,7 +124,7 @@ def run(table: Table, folder: Path, overrides: list[str]) -> None:
         components = step_components.StepComponents.of_project(ROOT, dp_lstm.STEPS)
         hook.run(checked_run.CheckedRun(arguments, machine.available_memory()))
         pipeline = dp_lstm.build(components.folders, in_images=False)
-    before, imports = time.process_time(), of_steps()
+    before = time.process_time()
     measured = Measured(table)
     failure = kfp_local.run(
         pipeline,
@@ -136,7 +141,7 @@ def run(table: Table, folder: Path, overrides: list[str]) -> None:
     if failure is not None:
         raise SystemExit(f"{failure.step}: {failure.line}")
     table.rows.append(("command", 0.0, time.process_time() - before))
-    table.rows.append(("shared imports", 0.0, of_steps() - imports - measured.processor_seconds))
+    table.rows.append(("shared imports", 0.0, sum(processor_times()[0])))
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ def run(
         if container_arguments is None
         else local.DockerRunner(**container_arguments)
     )
+    if container_arguments is None:
+        steps.prepare()
     private_files.make_folder(workspace)
     local.init(runner=runner, pipeline_root=str(work), workspace_root=str(workspace), raise_on_error=True)
     try:

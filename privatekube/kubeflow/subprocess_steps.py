@@ -1,4 +1,4 @@
-"""Run the steps of a local run as subprocesses of this Python: start each command, follow its output, stop it."""
+"""Run the steps of a local run as processes of this Python: start each command, follow its output, stop it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from privatekube.images import git_revision
+from privatekube.kubeflow import forked_steps
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.steps import arguments, privacy_card
 
+StepProcess = subprocess.Popen[str] | forked_steps.ForkedStep
 _STOP_SECONDS = 10
 _THREADS = {"OMP_WAIT_POLICY": "passive"}
 """Waiting threads sleep instead of spinning: 10 % slower on an idle machine, twice as fast on a busy one."""
@@ -60,7 +62,12 @@ class Steps:
     observer: Observer
     ended: frozenset[str] = frozenset()
     failure: StepFailure | None = None
-    running: set[subprocess.Popen[str]] = field(default_factory=set)
+    running: list[StepProcess] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Begin to import what the steps need, in a process beside this one; a step that starts does so by itself."""
+        if forked_steps.IS_AVAILABLE:
+            forked_steps.server(self.components, self._environment)
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """Run one component's command in this Python and return its exit status."""
@@ -69,23 +76,16 @@ class Steps:
         if self.skip(step):
             return 0
         last_line = ""
-        process = subprocess.Popen(  # noqa: S603 - the command comes from the component's own component.yaml
-            [sys.executable, *command[1:]],
-            env={**_THREADS, **os.environ, **self._step_environment(), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            bufsize=1,
-            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the step
-        )
-        self.running.add(process)
+        process = self._start(command, environment)
+        self.running.append(process)
         with process:
             for line in process.stdout or ():
                 last_line = line.rstrip()
                 self.observer.on_line(step, last_line)
-        self.running.discard(process)
-        self.record_end(step, process.returncode, last_line)
-        return process.returncode
+            exit_status = process.wait()
+        self.running.remove(process)
+        self.record_end(step, exit_status, last_line)
+        return exit_status
 
     def skip(self, step: str) -> bool:
         """Return whether a step ended in an earlier process, after telling the observer so."""
@@ -100,12 +100,35 @@ class Steps:
             self.failure = StepFailure(step, exit_status, last_line)
         self.observer.on_end(step, exit_status)
 
-    def _step_environment(self) -> dict[str, str]:
-        """Return the variables that tell a step its module, its commit, and which process it must not outlive."""
+    def _start(self, command: Sequence[str], own: Mapping[str, str]) -> StepProcess:
+        """Start a command, as a copy of a process that has imported the libraries if this is possible.
+
+        Ctrl-C reaches this process only, which then stops the step.
+        """
+        if forked_steps.is_possible(command, own):
+            server = forked_steps.server(self.components, self._environment)
+            return server.run(command[2], command[3:], self._environment)
+        return subprocess.Popen(  # noqa: S603 - the command comes from the component's own component.yaml
+            [sys.executable, *command[1:]],
+            env={**self._environment, **own},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """The variables of a step: ours, its modules, its commit, and which process it must not outlive."""
         commit = _commit(self.components.project)
-        folders = [*map(str, self.components.search_path), os.environ.get("PYTHONPATH", "")]
-        place = {"PYTHONPATH": os.pathsep.join(filter(None, folders)), arguments.PARENT: str(os.getpid())}
-        return place if commit is None else {**place, privacy_card.REVISION: commit}
+        given = [os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+        place = {
+            "PYTHONPATH": os.pathsep.join([*map(str, self.components.search_path), *given]),
+            arguments.PARENT: str(os.getpid()),
+        }
+        revision = {} if commit is None else {privacy_card.REVISION: commit}
+        return {**_THREADS, **os.environ, **place, **revision}
 
     def stop(self) -> None:
         """Terminate the steps that still run; kill those that do not end in time."""

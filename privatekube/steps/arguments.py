@@ -37,7 +37,7 @@ def run_component(step: Callable[..., None], words: Sequence[str] | None = None,
         SystemExit: always.
     """
     command_line = list(sys.argv[1:] if words is None else words)
-    _end_with_parent(os.environ.get(PARENT))
+    end_with_parent(os.environ.get(PARENT))
     if reads_data:
         logging.disable(logging.CRITICAL)
     entrypoint.run(lambda: _run(step, command_line), scrubbed=reads_data)
@@ -117,7 +117,7 @@ def _typed_values(step: Callable[..., None], values: dict[str, str]) -> dict[str
     return {name: getattr(checked, name) for name in fields}
 
 
-def _end_with_parent(parent: str | None) -> None:
+def end_with_parent(parent: str | None) -> None:
     """Have the kernel kill this process when the process `parent` ends, even by kill -9; on Linux alone."""
     if parent is None or sys.platform != "linux":
         return

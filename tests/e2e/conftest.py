@@ -36,8 +36,8 @@ class Laptop:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of the commands: no store from outside the test, one thread."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PRIVATEKUBE_")}
+        """The environment of the commands: one thread, no store from outside, and the same in each test."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PRIVATEKUBE_", "PYTEST_"))}
         return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
     def start(self, *command: str) -> subprocess.Popen[str]:

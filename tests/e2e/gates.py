@@ -16,7 +16,7 @@ import os, runpy, sys, time
 from pathlib import Path
 from privatekube.steps import arguments
 
-arguments._end_with_parent(os.environ.get(arguments.PARENT))
+arguments.end_with_parent(os.environ.get(arguments.PARENT))
 gate = Path(__file__).parent
 (gate / "reached").touch()
 while not (gate / "open").exists():

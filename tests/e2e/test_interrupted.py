@@ -27,13 +27,15 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"the run ended without {text!r}:\n{''.join(lines)}")
 
 
-def is_step(process: Path, step: str, parent: int) -> bool:
-    """Whether this process of /proc is that step of the run."""
-    try:
-        command = (process / "cmdline").read_bytes().split(b"\0")
-        return f"components.{step}".encode() in command and f"PPid:\t{parent}\n" in (process / "status").read_text()
-    except OSError:
-        return False
+def steps_of(run: int, name: str) -> list[int]:
+    """Return the processes of that step of a run: copies of the process that the run has started for its steps."""
+    servers = children(run)
+    steps = [step for server in servers for step in children(server)]
+    return [step for step in steps if Path(f"/proc/{step}/comm").read_text().strip() == name]
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @pytest.mark.slow
@@ -77,8 +79,8 @@ def test_a_failure_after_the_data_was_opened_consumes_the_claim(laptop_with_bloc
     laptop = laptop_with_blocks
     process = laptop.start_pipeline(*LONG)
     wait_for(process, "dp_train: noisy step")
-    (step,) = [pid for pid in Path("/proc").glob("[0-9]*") if is_step(pid, "dp_train", process.pid)]
-    os.kill(int(step.name), signal.SIGKILL)
+    (step,) = steps_of(process.pid, "dp_train")
+    os.kill(step, signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "error: dp_train: " in err
