@@ -76,6 +76,7 @@ def private(run: RunArguments, data: Data, epsilon: float) -> models.Classifier:
         sampling_rate=noise["sampling_rate"],
         steps=noise["steps"],
         max_grad_norm=settings.max_grad_norm,
+        optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         expected_batch_size=noise["sampling_rate"] * len(data.train),
         seed=settings.seed,

@@ -48,7 +48,8 @@ def download(*, grant: interface.Artifact, workspace: interface.Workspace, block
 
 def _require_trainable(granted: documents.Grant, declared: Metadata) -> None:
     """Check, by what is declared of reviews alone, that the later steps can use them."""
-    if not granted.settings.keys() >= TrainingSettings.model_fields.keys():
+    needed = {name for name, field in TrainingSettings.model_fields.items() if field.is_required()}
+    if not granted.settings.keys() >= needed:
         return  # another pipeline trains nothing
     training = TrainingSettings.of(granted.settings)
     if training.task == "product" and len(declared.categories) < 2:

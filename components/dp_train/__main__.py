@@ -65,6 +65,7 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
         sampling_rate=noise.sampling_rate,
         steps=noise.steps,
         max_grad_norm=settings.max_grad_norm,
+        optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         expected_batch_size=_expected_batch_size(settings, noise.sampling_rate, statistics),
         seed=settings.seed,

@@ -6,7 +6,9 @@ each such map: its parameters, z and a. One backward pass gives all deltas: exam
 the gradient of the summed loss with respect to an example's a is the gradient of that example's loss.
 
 Per-unit gradients are formed a few units at a time, so that memory does not grow with the batch. From there on, all is
-in float64: in float32, the norm of a unit is off by up to 1e-4, and so is the sum of many.
+in float64: in float32, the norm of a unit is off by up to 1e-4, and so is the sum of many. The gradient of a map that a
+unit applies once is an outer product, whose norm is the product of two norms (Goodfellow, "Efficient Per-Example
+Gradient Computations", 2015): it is never formed.
 """
 
 from __future__ import annotations
@@ -55,7 +57,28 @@ class EmbeddingTap:
     outputs: torch.Tensor
 
 
-Tap = LinearTap | EmbeddingTap
+@dataclass(frozen=True, eq=False)
+class BagTap:
+    """A linear map of bags of words that a forward pass applied: rows of the weight, weighted and summed.
+
+    Args:
+        weight: [V, out].
+        biases: any number of [out]; each is a parameter and counts in the norm.
+        tokens: int64 or int32 [B, R].
+        amounts: [B, R], how much each token counts; equal tokens add up.
+        squared_lengths: [B], of the bags as vectors of V numbers.
+        outputs: [B, 1, out], in the graph of the loss.
+    """
+
+    weight: nn.Parameter
+    biases: tuple[nn.Parameter, ...]
+    tokens: torch.Tensor
+    amounts: torch.Tensor
+    squared_lengths: torch.Tensor
+    outputs: torch.Tensor
+
+
+Tap = LinearTap | EmbeddingTap | BagTap
 
 
 def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_grad_norm: float) -> Sums:
@@ -120,13 +143,13 @@ class _LinearPart:
 class _EmbeddingPart:
     """Per-unit gradients of some units for one embedding, row by row: delta [U, R, E] at tokens [U, R]."""
 
-    tap: EmbeddingTap
+    weight: nn.Parameter
     tokens: torch.Tensor
     delta: torch.Tensor
 
     def squared_norms(self) -> torch.Tensor:
         """Return the squared norms [U]; a token that occurs twice in a unit has one gradient row, the sum of both."""
-        units, vocabulary = len(self.tokens), len(self.tap.weight)
+        units, vocabulary = len(self.tokens), len(self.weight)
         owner = torch.arange(units, device=self.tokens.device).unsqueeze(1)
         keys, places = torch.unique(self.tokens + owner * vocabulary, return_inverse=True)
         rows = self.delta.new_zeros(len(keys), self.delta.shape[2])
@@ -135,14 +158,88 @@ class _EmbeddingPart:
 
     def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
         scaled = _finite_rows(self.delta, finite) * factors.view(-1, 1, 1)
-        sums[self.tap.weight].index_add_(0, self.tokens.flatten(), scaled.flatten(0, 1))
+        sums[self.weight].index_add_(0, self.tokens.flatten(), scaled.flatten(0, 1))
 
 
-def _part(tap: Tap, delta: torch.Tensor, units: int, chunk: slice) -> _LinearPart | _EmbeddingPart:
-    if isinstance(tap, EmbeddingTap):
-        return _EmbeddingPart(tap, _by_unit(tap.tokens, units)[chunk], delta.double())
-    weights = torch.bmm(delta.transpose(1, 2), _by_unit(tap.inputs.detach(), units)[chunk])
+@dataclass(frozen=True, eq=False)
+class _OuterPart:
+    """Gradients of units that each apply a linear map once, as delta [U, out] and inputs [U, in]; never multiplied."""
+
+    tap: LinearTap
+    delta: torch.Tensor
+    inputs: torch.Tensor
+
+    def squared_norms(self) -> torch.Tensor:
+        return _squares(self.delta) * (_squares(self.inputs) + len(self.tap.biases))
+
+    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
+        scaled = _finite_rows(self.delta, finite) * factors.unsqueeze(1)
+        sums[self.tap.weight] += scaled.t() @ _finite_rows(self.inputs, finite)
+        for bias in self.tap.biases:
+            sums[bias] += scaled.sum(0)
+
+
+@dataclass(frozen=True, eq=False)
+class _BagPart:
+    """Gradients of units of one bag each: delta [U, out], and tokens and their amounts [U, R]."""
+
+    tap: BagTap
+    delta: torch.Tensor
+    tokens: torch.Tensor
+    amounts: torch.Tensor
+    squared_lengths: torch.Tensor
+
+    def squared_norms(self) -> torch.Tensor:
+        return _squares(self.delta) * (self.squared_lengths + len(self.tap.biases))
+
+    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
+        scaled = _finite_rows(self.delta, finite) * factors.unsqueeze(1)
+        rows = self.amounts.unsqueeze(2) * scaled.unsqueeze(1)
+        sums[self.tap.weight].index_add_(0, self.tokens.flatten(), rows.flatten(0, 1))
+        for bias in self.tap.biases:
+            sums[bias] += scaled.sum(0)
+
+
+@dataclass(frozen=True, eq=False)
+class _BagsPart:
+    """Gradients of units of several bags each: those of the weight row by row, and of each bias [U, out]."""
+
+    rows: _EmbeddingPart
+    biases: tuple[nn.Parameter, ...]
+    bias: torch.Tensor
+
+    def squared_norms(self) -> torch.Tensor:
+        return self.rows.squared_norms() + len(self.biases) * _squares(self.bias)
+
+    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
+        self.rows.add(sums, factors, finite)
+        for bias in self.biases:
+            sums[bias] += factors @ _finite_rows(self.bias, finite)
+
+
+_Part = _LinearPart | _EmbeddingPart | _OuterPart | _BagPart | _BagsPart
+
+
+def _part(tap: Tap, delta: torch.Tensor, units: int, chunk: slice) -> _Part:
+    match tap:
+        case EmbeddingTap():
+            return _EmbeddingPart(tap.weight, _by_unit(tap.tokens, units)[chunk], delta.double())
+        case BagTap():
+            return _part_of_bags(tap, delta.double(), units, chunk)
+    inputs = _by_unit(tap.inputs.detach(), units)[chunk]
+    if delta.shape[1] == 1:
+        return _OuterPart(tap, delta[:, 0].double(), inputs[:, 0].double())
+    weights = torch.bmm(delta.transpose(1, 2), inputs)
     return _LinearPart(tap, weights.flatten(1).double(), delta.double().sum(1))
+
+
+def _part_of_bags(tap: BagTap, delta: torch.Tensor, units: int, chunk: slice) -> _BagPart | _BagsPart:
+    """Return the part of units with delta [U, M, out] of their M bags."""
+    tokens, amounts = _by_unit(tap.tokens, units)[chunk], _by_unit(tap.amounts, units)[chunk].double()
+    if delta.shape[1] == 1:
+        return _BagPart(tap, delta[:, 0], tokens, amounts, tap.squared_lengths[chunk].double())
+    rows = amounts.unsqueeze(2) * delta.repeat_interleave(tokens.shape[1] // delta.shape[1], 1)
+    return _BagsPart(_EmbeddingPart(tap.weight, tokens, rows), tap.biases, delta.sum(1))
 
 
 def _by_unit(rows: torch.Tensor, units: int) -> torch.Tensor:
@@ -151,13 +248,24 @@ def _by_unit(rows: torch.Tensor, units: int) -> torch.Tensor:
 
 
 def _chunks(taps: Sequence[Tap], units: int) -> Iterator[slice]:
-    formed = sum(tap.weight.numel() for tap in taps if isinstance(tap, LinearTap))
+    formed = sum(_formed(tap, units) for tap in taps)
     step = max(1, feasibility.GRADIENT_ELEMENTS // max(1, formed))
     return (slice(start, start + step) for start in range(0, units, step))
 
 
+def _formed(tap: Tap, units: int) -> int:
+    """Return how many numbers are formed of each unit for a tap."""
+    match tap:
+        case LinearTap():
+            is_once = len(tap.outputs) * tap.outputs.shape[1] == units
+            return sum(tap.weight.shape) if is_once else tap.weight.numel()
+        case BagTap():
+            return tap.tokens.numel() // max(1, units) * tap.weight.shape[1]
+    return 0
+
+
 def _parameters(tap: Tap) -> tuple[nn.Parameter, ...]:
-    return (tap.weight, *tap.biases) if isinstance(tap, LinearTap) else (tap.weight,)
+    return (tap.weight,) if isinstance(tap, EmbeddingTap) else (tap.weight, *tap.biases)
 
 
 def _squares(rows: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,9 @@ inequality of Cauchy and Schwarz, m^2 is at most v times the sum of (0.1 * 0.9^i
 for the bias make the step smaller.
 """
 
+MOMENTUM = 0.9
+"""Of SGD: the share of a step's move that the next one repeats."""
+
 _LARGEST_NOISE = 20.0
 """Standard deviations: the noise of `randomness.gaussians` is below 17.2, since its uniforms have 53 bits."""
 
@@ -53,12 +56,13 @@ _BYTES_OF_A_GRADIENT = 24
 
 
 def require_finite(
-    *, learning_rate: float, max_grad_norm: float, noise_multiplier: float, steps: int, width: int
+    *, optimizer: str, learning_rate: float, max_grad_norm: float, noise_multiplier: float, steps: int, width: int
 ) -> None:
     """Refuse a training whose weights, or their products in a forward pass, may exceed the range of float32.
 
     Args:
-        learning_rate: of Adam.
+        optimizer: "sgd" or "adam".
+        learning_rate: of the optimizer.
         max_grad_norm: the clipping norm.
         noise_multiplier: noise standard deviation over the clipping norm.
         steps: how many are taken.
@@ -67,14 +71,15 @@ def require_finite(
     Raises:
         InvalidInput: names the argument to lower.
     """
-    weight = _LARGEST_INITIAL_WEIGHT + _ADAM_STEP * learning_rate * steps
-    if width * weight * weight > FLOAT32_MAX:
-        bound = f"may move weights up to {weight:.2g} in {steps} steps, beyond what float32 multiplies"
-        raise errors.invalid("learning_rate", learning_rate, bound, "lower it, such as to 0.015")
     gradient = max_grad_norm * (_MOST_UNITS + _LARGEST_NOISE * noise_multiplier)
     if gradient > math.sqrt(FLOAT32_MAX):
         bound = f"gives gradients up to {gradient:.2g} at noise multiplier {noise_multiplier:.3g}, beyond float32"
         raise errors.invalid("max_grad_norm", max_grad_norm, bound, "lower it, such as to 1")
+    step = _ADAM_STEP if optimizer == "adam" else gradient / (1 - MOMENTUM)
+    weight = _LARGEST_INITIAL_WEIGHT + step * learning_rate * steps
+    if width * weight * weight > FLOAT32_MAX:
+        bound = f"may move weights up to {weight:.2g} in {steps} steps, beyond what float32 multiplies"
+        raise errors.invalid("learning_rate", learning_rate, bound, "lower it")
 
 
 def require_memory(run: TrainingSettings, *, available_bytes: int) -> None:
@@ -113,7 +118,7 @@ def checkpoint_bytes(run: TrainingSettings) -> int:
 
 
 def tensor_sizes(run: TrainingSettings) -> list[int]:
-    """Return the numbers of weights of the model's tensors: first the embedding, then each layer with its biases."""
+    """Return the numbers of weights of the model's tensors: first one row for each word, then layers with biases."""
     embedding, hidden = run.embedding_dim, run.hidden_dim
     match run.model:
         case "lstm":
@@ -122,6 +127,8 @@ def tensor_sizes(run: TrainingSettings) -> list[int]:
             layers = [hidden * (embedding + 1), _MOST_CLASSES * (hidden + 1)]
         case "bow":
             layers = [_MOST_CLASSES * (embedding + 1)]
+        case "linear":
+            return [run.vocab_size * _MOST_CLASSES, _MOST_CLASSES]
     return [run.vocab_size * embedding, *layers]
 
 
@@ -134,6 +141,8 @@ def _floats_of_a_position(run: TrainingSettings) -> int:
             return 8 * run.embedding_dim + run.hidden_dim  # of each of the four tokens or more of a text, four
         case "bow":
             return 8 * run.embedding_dim
+        case "linear":
+            return 8 * _MOST_CLASSES + 3 * run.max_text_len  # which tokens of a text are equal
 
 
 def _gibibytes(number: int) -> str:

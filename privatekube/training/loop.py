@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import clipping, devices, dpsgd, examples, feasibility, models, randomness
+from privatekube.training import clipping, devices, dpsgd, examples, feasibility, models, optimizers, randomness
 
 Progress = Callable[[int, int], None]
 
@@ -49,6 +48,7 @@ def train(
     sampling_rate: float,
     steps: int,
     max_grad_norm: float,
+    optimizer: str,
     learning_rate: float,
     expected_batch_size: float,
     seed: int,
@@ -67,7 +67,8 @@ def train(
         sampling_rate: probability with which each unit is in a step's sample, in (0, 1].
         steps: how many steps to take.
         max_grad_norm: the norm that each unit's gradient is clipped to.
-        learning_rate: Adam's, constant.
+        optimizer: a key of `optimizers.OPTIMIZERS`.
+        learning_rate: of the optimizer, constant.
         expected_batch_size: expected number of units in a step's sample: public, or from a noisy count.
         seed: of the initial weights alone; public.
         device: "auto", "cpu" or "cuda".
@@ -83,6 +84,7 @@ def train(
     _require_positive("learning_rate", learning_rate)
     _require_positive("steps", steps)
     feasibility.require_finite(
+        optimizer=optimizer,
         learning_rate=learning_rate,
         max_grad_norm=max_grad_norm,
         noise_multiplier=noise_multiplier,
@@ -93,8 +95,8 @@ def train(
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
     module = models.build(model, seed).to(torch_device)
     generator = randomness.SecureGenerator()
-    optimizer = dpsgd.DpSgdOptimizer(
-        torch.optim.Adam(module.parameters(), lr=learning_rate),
+    dp_sgd = dpsgd.DpSgdOptimizer(
+        optimizers.build(optimizer, module.parameters(), learning_rate),
         noise_multiplier=noise_multiplier,
         max_grad_norm=max_grad_norm,
         sampling_rate=sampling_rate,
@@ -103,11 +105,11 @@ def train(
     )
     for taken in range(1, steps + 1):
         chosen = np.flatnonzero(generator.mask(prepared.units, sampling_rate))
-        optimizer.take(clipped_sums(module, prepared, chosen, max_grad_norm=max_grad_norm))
+        dp_sgd.take(clipped_sums(module, prepared, chosen, max_grad_norm=max_grad_norm))
         if progress is not None:
             progress(taken, steps)
     models.require_finite(module.state_dict())
-    return Trained(module.cpu(), optimizer.event(), optimizer.steps)
+    return Trained(module.cpu(), dp_sgd.event(), dp_sgd.steps)
 
 
 def clipped_sums(

@@ -1,18 +1,18 @@
-"""The text classifiers: `lstm`, and two smaller ones, `bow` and `feedforward`.
+"""The text classifiers: `lstm`, and three smaller ones, `bow`, `feedforward` and `linear`.
 
 Each is a class and an entry in `ARCHITECTURES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
 
 from privatekube import errors
-from privatekube.training import clipping, lstm
+from privatekube.training import clipping, lstm, word_weights
 
 # A small epsilon allows few and noisy steps, and Adam moves each weight by about as much for noise as for signal. So
 # the weights that must be learnt start small, and those that carry their gradient start large.
@@ -39,8 +39,8 @@ class ModelConfig:
         architecture: a key of `ARCHITECTURES`.
         vocab_size: bound of the token ids; the loader replaces others by the unknown word.
         max_text_len: tokens read of each review.
-        embedding_dim: E.
-        hidden_dim: H; `bow` has no hidden layer.
+        embedding_dim: E; `linear` has no embedding.
+        hidden_dim: H; `bow` and `linear` have no hidden layer.
         n_classes: number of labels.
     """
 
@@ -131,10 +131,32 @@ class FeedForward(Classifier):
         return logits, [*embedding_taps, *hidden_taps, *output_taps]
 
 
-ARCHITECTURES: dict[str, type[LstmClassifier] | type[BagOfWords] | type[FeedForward]] = {
+class Linear(Classifier):
+    """Softmax regression on a bag of words of length 1, in which rare words count more; see `word_weights`.
+
+    The loss is convex, so that training starts at zero, and a review's gradient has a norm of at most 2.
+    """
+
+    weights: torch.Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        squared = word_weights.inverse_frequencies(config.vocab_size).square()
+        self.register_buffer("weights", squared, persistent=False)
+        self.linear = _Bags(config.vocab_size, config.n_classes)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """Classify a batch; see `Classifier.forward`."""
+        amounts = self.weights[tokens] * _real(tokens.shape[1], lengths)
+        logits, taps = self.linear(tokens, amounts)
+        return logits, taps
+
+
+ARCHITECTURES: dict[str, Callable[[ModelConfig], Classifier]] = {
     "lstm": LstmClassifier,
     "bow": BagOfWords,
     "feedforward": FeedForward,
+    "linear": Linear,
 }
 
 
@@ -204,7 +226,36 @@ class _Linear(nn.Module):
         return result.squeeze(1), [clipping.LinearTap(self.weight, (self.bias,), rows, result)]
 
 
+class _Bags(nn.Module):
+    """A linear layer on bags of words, scaled to length 1, with its tap."""
+
+    def __init__(self, vocabulary: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(vocabulary, outputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, tokens: torch.Tensor, amounts: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """Return the logits [B, out] of tokens [B, T] that count with amounts [B, T], and the tap."""
+        squares = (amounts * _together(tokens, amounts)).sum(1)
+        scale = torch.where(squares > 0, squares, 1.0).rsqrt()
+        amounts, squared_lengths = amounts * scale.unsqueeze(1), squares * scale.square()
+        summed = nn.functional.embedding_bag(tokens, self.weight, per_sample_weights=amounts, mode="sum")
+        result = (summed + self.bias).unsqueeze(1)
+        tap = clipping.BagTap(self.weight, (self.bias,), tokens, amounts, squared_lengths, result)
+        return result.squeeze(1), [tap]
+
+
+def _together(tokens: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
+    """Return for each position of tokens [B, T] the amounts [B, T] of all that are equal to it in its row, summed."""
+    equal = tokens.unsqueeze(2) == tokens.unsqueeze(1)
+    return torch.bmm(equal.to(amounts.dtype), amounts.unsqueeze(2)).squeeze(2)
+
+
 def _masked_mean(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return the mean [B, E] of rows [B, T, E] over the first `lengths` [B] positions of each."""
-    real = torch.arange(rows.shape[1], device=rows.device) < lengths.unsqueeze(1)
-    return (rows * real.unsqueeze(2)).sum(1) / lengths.unsqueeze(1)
+    return (rows * _real(rows.shape[1], lengths).unsqueeze(2)).sum(1) / lengths.unsqueeze(1)
+
+
+def _real(positions: int, lengths: torch.Tensor) -> torch.Tensor:
+    """Return which positions are real tokens, bool [B, positions], of texts with `lengths` [B]."""
+    return torch.arange(positions, device=lengths.device) < lengths.unsqueeze(1)

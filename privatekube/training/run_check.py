@@ -63,6 +63,7 @@ def _plan(demand: RunDemand) -> SolvedPlan:
 def _require_finite(plan: SolvedPlan, settings: Settings) -> None:
     noise = plan.step(_TRAINING).parameters
     feasibility.require_finite(
+        optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         max_grad_norm=settings.max_grad_norm,
         noise_multiplier=noise["noise_multiplier"],

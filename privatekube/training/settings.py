@@ -9,9 +9,11 @@ import pydantic
 
 from privatekube import config, errors, validation
 from privatekube.privacy import noisy_steps
+from privatekube.training import recipes
 
 Task = Literal["product", "sentiment"]
-Architecture = Literal["lstm", "bow", "feedforward"]
+Architecture = Literal["lstm", "bow", "feedforward", "linear"]
+Optimizer = Literal["sgd", "adam"]
 
 
 class TrainingSettings(config.Checked):
@@ -22,7 +24,8 @@ class TrainingSettings(config.Checked):
         task: what to predict: the `product` category, or `sentiment` (five stars or not).
         model: architecture.
         max_grad_norm: L2 norm that a unit's gradient is clipped to: the sensitivity of a training step.
-        learning_rate: of the optimizer.
+        optimizer: what applies the noisy gradients: SGD with momentum, or Adam, by which earlier versions trained.
+        learning_rate: of the optimizer, constant.
         vocab_size: token ids from this number on are read as unknown words.
         max_text_len: tokens read of each review.
         embedding_dim: size of a token's embedding.
@@ -34,6 +37,7 @@ class TrainingSettings(config.Checked):
     task: Task
     model: Architecture
     max_grad_norm: validation.ClippingNorm
+    optimizer: Optimizer = "adam"
     learning_rate: validation.Positive
     vocab_size: validation.VocabularySize
     max_text_len: validation.Count
@@ -57,6 +61,8 @@ class TrainingSettings(config.Checked):
 class Settings(TrainingSettings):
     """All settings of the pipeline: those of its steps, and those that its plan uses.
 
+    A setting of the training that is `auto` is that of the model's `recipes.Recipe`.
+
     Args:
         statistics_fraction: share of epsilon for the statistics.
         n_epochs: expected passes over the training users' reviews.
@@ -66,6 +72,16 @@ class Settings(TrainingSettings):
     statistics_fraction: validation.OpenShare
     n_epochs: validation.Count
     sampling_rate: validation.Rate
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        recipe = recipes.RECIPES.get(data.get("model", ""))
+        if recipe is None:
+            return data  # the model is refused by its name
+        return {name: getattr(recipe, name, value) if value == recipes.AUTO else value for name, value in data.items()}
 
     @pydantic.model_validator(mode="after")
     def _bound_steps(self) -> Self:

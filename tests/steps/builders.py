@@ -12,6 +12,7 @@ SETTINGS: dict[str, Any] = {
     "task": "product",
     "model": "bow",
     "max_grad_norm": 1.0,
+    "optimizer": "adam",
     "learning_rate": 0.01,
     "vocab_size": 100,
     "max_text_len": 5,

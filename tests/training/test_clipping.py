@@ -68,6 +68,25 @@ def test_clipped_sums_equal_autograd_one_example_at_a_time(
     assert relative_error(clipped(module, 6, per_unit, bound), wanted) < 1e-12
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 10.0])
+def test_the_closed_form_of_a_norm_equals_the_norm_of_the_gradient_that_autograd_forms(scale: float) -> None:
+    module = builders.model("linear")
+    with torch.no_grad():
+        module.linear.weight.mul_(scale)  # type: ignore[union-attr, operator]
+    for norm, size in zip(norms_of(one_by_one(module, 6, 1)), range(6), strict=True):
+        unclipped = unit_alone(module, size, max_grad_norm=float("inf"))
+        halved = unit_alone(module, size, max_grad_norm=float(norm) / 2)
+        torch.testing.assert_close(halved, unclipped / 2, rtol=1e-10, atol=0)
+
+
+def unit_alone(module: models.Classifier, number: int, max_grad_norm: float) -> torch.Tensor:
+    tokens, lengths, labels = (column[number : number + 1] for column in builders.batch(6))
+    logits, taps = module(tokens, lengths)
+    loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
+    sums = clipping.clipped_sums(loss, taps, units=1, max_grad_norm=max_grad_norm)
+    return torch.cat([sums[p].flatten() for p in module.parameters()])
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_float32_agrees_with_float64(architecture: str) -> None:
     module = builders.model(architecture)
@@ -147,7 +166,7 @@ def test_a_unit_whose_gradient_is_not_finite_adds_nothing_and_spoils_nothing(arc
     module = builders.model(architecture, vocab_size=builders.VOCABULARY + 1)
     tokens, lengths, labels = builders.batch(5)
     with torch.no_grad():
-        module.embedding.weight[builders.VOCABULARY] = float("inf")  # type: ignore[union-attr, operator]
+        next(module.parameters())[builders.VOCABULARY] = float("inf")  # the row of a word
     spoilt = tokens.clone()
     spoilt[2, 0] = builders.VOCABULARY
 

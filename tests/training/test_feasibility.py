@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from privatekube import errors
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.runs import run_arguments
-from privatekube.training import checkpoint, feasibility, loop, models
+from privatekube.training import checkpoint, feasibility, loop, models, optimizers
 from privatekube.training.settings import TrainingSettings
 from tests.steps.builders import SETTINGS
 from tests.training import builders
@@ -39,6 +39,7 @@ def trained(**changes: Any) -> loop.Trained:
         "sampling_rate": 0.5,
         "steps": STEPS,
         "max_grad_norm": 1.0,
+        "optimizer": "adam",
         "learning_rate": 0.01,
         "expected_batch_size": 10.0,
         "seed": 0,
@@ -67,8 +68,11 @@ def test_weights_that_are_not_finite_are_not_encoded() -> None:
         checkpoint.encode(module, builders.config("bow"), task="product", vocabulary_digest="x")
 
 
-def require_finite(*, learning_rate: float = 0.015, max_grad_norm: float = 1.0, noise_multiplier: float = 1.0) -> None:
+def require_finite(
+    *, optimizer: str = "adam", learning_rate: float = 0.015, max_grad_norm: float = 1.0, noise_multiplier: float = 1.0
+) -> None:
     feasibility.require_finite(
+        optimizer=optimizer,
         learning_rate=learning_rate,
         max_grad_norm=max_grad_norm,
         noise_multiplier=noise_multiplier,
@@ -83,23 +87,28 @@ def require_finite(*, learning_rate: float = 0.015, max_grad_norm: float = 1.0, 
         ({"learning_rate": 1e38}, r"^learning_rate: 1e\+38 may move weights up to .* in 3 steps"),
         ({"learning_rate": 1e18}, r"^learning_rate: 1e\+18"),
         (
+            {"learning_rate": 1e7, "optimizer": "sgd"},
+            r"^learning_rate: 10000000.0 may move weights up to 3.3e\+20 in 3",
+        ),
+        (
             {"max_grad_norm": 1e6, "noise_multiplier": 1e15},
             r"^max_grad_norm: 1000000.0 gives gradients up to 2e\+22 at noise multiplier",
         ),
     ],
 )
-def test_a_training_that_may_overflow_is_refused_by_its_arguments(arguments: dict[str, float], expected: str) -> None:
+def test_a_training_that_may_overflow_is_refused_by_its_arguments(arguments: dict[str, Any], expected: str) -> None:
     with pytest.raises(errors.InvalidInput, match=expected) as refusal:
         require_finite(**arguments)
     assert "\n" not in str(refusal.value)
 
 
-def test_the_largest_arguments_that_are_accepted_leave_weights_finite() -> None:
-    learning_rate = 3e17
-    require_finite(learning_rate=learning_rate, max_grad_norm=1e6)
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("adam", 3e17), ("sgd", 0.2)])
+def test_the_largest_arguments_that_are_accepted_leave_weights_finite(optimizer: str, learning_rate: float) -> None:
+    largest: dict[str, Any] = {"optimizer": optimizer, "max_grad_norm": 1e6}
+    require_finite(learning_rate=learning_rate, **largest)
     with pytest.raises(errors.InvalidInput):
-        require_finite(learning_rate=2 * learning_rate, max_grad_norm=1e6)
-    module = trained(learning_rate=learning_rate, max_grad_norm=1e6, expected_batch_size=1.0).module
+        require_finite(learning_rate=2 * learning_rate, **largest)
+    module = trained(learning_rate=learning_rate, expected_batch_size=1.0, **largest).module
     logits, _ = module(*builders.batch(8)[:2])
     assert bool(logits.isfinite().all())
 
@@ -116,7 +125,24 @@ def test_adam_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(exp
         assert abs(weight.item() - before) <= feasibility._ADAM_STEP
 
 
-@pytest.mark.parametrize("model", ["lstm", "bow", "feedforward"])
+@settings(max_examples=20, deadline=None)
+@given(gradients=st.lists(st.floats(-1, 1), min_size=1, max_size=60))
+def test_sgd_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(gradients: list[float]) -> None:
+    weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+    optimizer = optimizers.build("sgd", [weight], 1.0)
+    for gradient in gradients:
+        before = weight.item()
+        weight.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        assert abs(weight.item() - before) <= 1 / (1 - feasibility.MOMENTUM)
+
+
+def test_an_optimizer_that_is_not_known_is_refused_by_its_name() -> None:
+    with pytest.raises(errors.InvalidInput, match=r"^optimizer: 'adagrad' is not one of sgd, adam; choose one"):
+        optimizers.build("adagrad", [], 1.0)
+
+
+@pytest.mark.parametrize("model", sorted(models.ARCHITECTURES))
 def test_the_sizes_of_the_tensors_are_those_of_the_model(model: Any) -> None:
     run = shaped(model=model, vocab_size=50, embedding_dim=7, hidden_dim=9)
     shape = builders.config(model, vocab_size=50, embedding_dim=7, hidden_dim=9, n_classes=64)
@@ -144,7 +170,7 @@ from privatekube.privacy.unit import PrivacyUnit
 sizes = json.loads(sys.argv[1])
 shape = models.ModelConfig(**sizes, architecture="lstm", max_text_len=7, n_classes=4)
 loop.train(builders.learnable_reviews(3000), task="product", unit=PrivacyUnit.EVENT, max_contribution=1, model=shape,
-           noise_multiplier=1.0, sampling_rate=1.0, steps=2, max_grad_norm=1.0, learning_rate=0.01,
+           noise_multiplier=1.0, sampling_rate=1.0, steps=2, max_grad_norm=1.0, optimizer="adam", learning_rate=0.01,
            expected_batch_size=10.0, seed=0, device="cpu")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -30,6 +30,7 @@ def trained(data: columns.Reviews, **changes: object) -> loop.Trained:
         "sampling_rate": 0.5,
         "steps": 3,
         "max_grad_norm": 0.5,
+        "optimizer": "adam",
         "learning_rate": 0.05,
         "expected_batch_size": 50.0,
         "seed": 0,

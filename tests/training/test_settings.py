@@ -1,0 +1,39 @@
+"""A setting that is auto is the model's own, before a run states it, plans with it and records it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.runs import run_arguments
+from privatekube.training import models, optimizers, recipes
+from privatekube.training.settings import Settings
+
+SHIPPED = Path(__file__).parents[2] / "arguments.yaml"
+
+
+@pytest.mark.parametrize("model", sorted(models.ARCHITECTURES))
+def test_settings_that_are_auto_are_those_of_the_recipe_of_the_model(model: str) -> None:
+    run = run_arguments.load(SHIPPED, [f"model={model}"])
+    settings, recipe = Settings.of(run.settings), recipes.RECIPES[model]
+    assert recipes.AUTO not in run.settings.values()
+    assert (settings.optimizer, settings.learning_rate) == (recipe.optimizer, recipe.learning_rate)
+    assert (run.named["n_epochs"], run.named["sampling_rate"]) == (recipe.n_epochs, recipe.sampling_rate)
+    assert recipe.optimizer in optimizers.OPTIMIZERS
+
+
+def test_a_setting_that_is_stated_stands_beside_those_of_the_recipe() -> None:
+    run = run_arguments.load(SHIPPED, ["model=linear", "learning_rate=0.5", "optimizer=adam"])
+    assert (run.settings["learning_rate"], run.settings["optimizer"], run.settings["sampling_rate"]) == (
+        0.5,
+        "adam",
+        0.5,
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", "auto"), ("model", "auto"), ("optimizer", "rmsprop")])
+def test_what_no_recipe_has_is_refused(name: str, value: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=rf"^--set: {name}: '{value}' must be"):
+        run_arguments.load(SHIPPED, [f"{name}={value}"])
