@@ -274,6 +274,7 @@ EXTRAS = {
     "pyarrow": "tables",
     "pythonjsonlogger": "controller",
     "requests": "images",
+    "safetensors": "vectors",
     "scipy": "accounting",
     "tokenizers": "tables",
     "torch": "training",

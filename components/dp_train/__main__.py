@@ -8,7 +8,7 @@ from pathlib import Path
 from privatekube import config
 from privatekube.data import block_file
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
-from privatekube.training import checkpoint, loop, models, split
+from privatekube.training import checkpoint, loop, model_shape, split
 from privatekube.training.settings import TrainingSettings
 
 
@@ -54,7 +54,7 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
         documents.TrainingNoise.planned(granted.plan.step("dp_train")),
         TrainingSettings.of(granted.settings),
     )
-    shape = _model_config(settings, n_categories=len(block.metadata.categories))
+    shape = model_shape.of_settings(settings, n_categories=len(block.metadata.categories))
     trained = loop.train(
         block.reviews.select(~split.is_test(block.reviews.user, settings.test_fraction)),
         task=settings.task,
@@ -69,6 +69,7 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
         learning_rate=settings.learning_rate,
         expected_batch_size=_expected_batch_size(settings, noise.sampling_rate, statistics),
         seed=settings.seed,
+        vectors=model_shape.vectors(settings, vocabulary_digest=block.metadata.vocabulary_digest),
         device=device,
         progress=partial(_report, every=max(1, noise.steps // 20)),
     )
@@ -76,17 +77,6 @@ def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, devic
         trained.module, shape, task=settings.task, vocabulary_digest=block.metadata.vocabulary_digest
     )
     return dp_step.Release(trained.event, (content,))
-
-
-def _model_config(settings: TrainingSettings, *, n_categories: int) -> models.ModelConfig:
-    return models.ModelConfig(
-        architecture=settings.model,
-        vocab_size=settings.vocab_size,
-        max_text_len=settings.max_text_len,
-        embedding_dim=settings.embedding_dim,
-        hidden_dim=settings.hidden_dim,
-        n_classes=n_categories if settings.task == "product" else 2,
-    )
 
 
 def _expected_batch_size(settings: TrainingSettings, sampling_rate: float, statistics: Path) -> float:

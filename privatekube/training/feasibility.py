@@ -127,6 +127,8 @@ def tensor_sizes(run: TrainingSettings) -> list[int]:
             layers = [hidden * (embedding + 1), _MOST_CLASSES * (hidden + 1)]
         case "bow":
             layers = [_MOST_CLASSES * (embedding + 1)]
+        case "linear" if run.is_on_vectors:
+            layers = [_MOST_CLASSES * (embedding + 1)]
         case "linear":
             return [run.vocab_size * _MOST_CLASSES, _MOST_CLASSES]
     return [run.vocab_size * embedding, *layers]
@@ -136,10 +138,12 @@ def _floats_of_a_position(run: TrainingSettings) -> int:
     """Return how many numbers a token position of a batch needs, forward and backward."""
     match run.model:
         case "lstm":
-            return 8 * run.embedding_dim + 26 * run.hidden_dim
+            return 8 * run.embedding_dim + 30 * run.hidden_dim
         case "feedforward":
             return 8 * run.embedding_dim + run.hidden_dim  # of each of the four tokens or more of a text, four
         case "bow":
+            return 8 * run.embedding_dim
+        case "linear" if run.is_on_vectors:
             return 8 * run.embedding_dim
         case "linear":
             return 8 * _MOST_CLASSES + 3 * run.max_text_len  # which tokens of a text are equal

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from torch import nn
 
 from privatekube import errors
@@ -52,6 +54,7 @@ def train(
     learning_rate: float,
     expected_batch_size: float,
     seed: int,
+    vectors: npt.NDArray[np.float32] | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Trained:
@@ -71,6 +74,7 @@ def train(
         learning_rate: of the optimizer, constant.
         expected_batch_size: expected number of units in a step's sample: public, or from a noisy count.
         seed: of the initial weights alone; public.
+        vectors: float32 [V, E], of the words, where the model reads public ones.
         device: "auto", "cpu" or "cuda".
         progress: called after each step with (steps taken, steps), which do not depend on the data.
 
@@ -93,7 +97,8 @@ def train(
     )
     torch_device = devices.resolve(device)
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
-    module = models.build(model, seed).to(torch_device)
+    frozen = None if vectors is None else torch.from_numpy(vectors)
+    module = models.build(model, seed, frozen).to(torch_device)
     generator = randomness.SecureGenerator()
     dp_sgd = dpsgd.DpSgdOptimizer(
         optimizers.build(optimizer, module.parameters(), learning_rate),

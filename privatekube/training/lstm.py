@@ -22,11 +22,15 @@ class LSTM(nn.Module):
     Args:
         input_size: E.
         hidden_size: H.
+        gain: what the parameters are multiplied by where they act. A gain below 1 makes their share of a unit's
+            gradient smaller by as much, and the noise that reaches the gates; a layer with another gain than 1 loads
+            into `torch.nn.LSTM` once its parameters are multiplied by it.
     """
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, gain: float = 1.0) -> None:
         super().__init__()
         self.hidden_size = hidden_size
+        self.gain = gain
         self.weight_ih_l0 = nn.Parameter(torch.empty(4 * hidden_size, input_size))
         self.weight_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias_ih_l0 = nn.Parameter(torch.empty(4 * hidden_size))
@@ -40,12 +44,14 @@ class LSTM(nn.Module):
         """
         time_first = inputs.transpose(0, 1).contiguous()
         bias = self.bias_ih_l0 + self.bias_hh_l0
-        gates = nn.functional.linear(time_first, self.weight_ih_l0, bias).transpose(0, 1)
-        hidden: torch.Tensor = _Recurrence.apply(gates, self.weight_hh_l0.detach())  # type: ignore[no-untyped-call]
+        projected = nn.functional.linear(time_first, self.weight_ih_l0, bias).transpose(0, 1)
+        gates = projected if self.gain == 1 else self.gain * projected
+        recurrent = self.gain * self.weight_hh_l0.detach()
+        hidden: torch.Tensor = _Recurrence.apply(gates, recurrent)  # type: ignore[no-untyped-call]
         biases = (self.bias_ih_l0, self.bias_hh_l0)
         return hidden[:, 1:], [
-            clipping.LinearTap(self.weight_ih_l0, biases, inputs, gates),
-            clipping.LinearTap(self.weight_hh_l0, (), hidden[:, :-1], gates),
+            clipping.LinearTap(self.weight_ih_l0, biases, inputs, projected),
+            clipping.LinearTap(self.weight_hh_l0, (), hidden[:, :-1], projected),
         ]
 
 

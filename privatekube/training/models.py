@@ -1,6 +1,7 @@
 """The text classifiers: `lstm`, and three smaller ones, `bow`, `feedforward` and `linear`.
 
-Each is a class and an entry in `ARCHITECTURES`.
+Each is a class and an entry in `ARCHITECTURES`, or in `ON_VECTORS` where it reads public vectors of words that stay as
+they are.
 """
 
 from __future__ import annotations
@@ -30,6 +31,16 @@ _GATE_BIASES = (-4.0, 5.0, 0.0, 2.0)
 """Of the input, forget, cell and output gate. An LSTM starts as a bag of words: each token adds a little to the cell,
 nothing is forgotten, and the cell is read in full. It learns recurrence and gates that depend on the tokens."""
 
+_GATE_BIASES_ON_VECTORS = (2.0, -2.0, 0.0, 2.0)
+"""The same on vectors: an LSTM starts as a rotation of each of them, which its mean over the tokens leaves readable."""
+
+_TINY = 1e-12
+"""Added to a squared length, so that zero has a gradient."""
+
+_GAIN_ON_VECTORS = 0.03
+"""Of the LSTM on vectors. Without it, its gradient would fill the norm that a unit is clipped to, and the last layer,
+from which most is to be gained at a small epsilon, would learn nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -42,6 +53,7 @@ class ModelConfig:
         embedding_dim: E; `linear` has no embedding.
         hidden_dim: H; `bow` and `linear` have no hidden layer.
         n_classes: number of labels.
+        embeddings: digest of the public vectors of words that the model reads; None where it has none.
     """
 
     architecture: str
@@ -50,16 +62,22 @@ class ModelConfig:
     embedding_dim: int
     hidden_dim: int
     n_classes: int
+    embeddings: str | None = None
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
-            known = ", ".join(ARCHITECTURES)
+        if self.architecture not in self.classes:
+            known = ", ".join(self.classes)
             raise errors.invalid("model", self.architecture, f"is not one of {known}", "choose one of them")
-        for field in fields(self)[1:]:
+        for field in fields(self)[1:-1]:
             value = getattr(self, field.name)
             least = 2 if field.name == "n_classes" else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise errors.invalid(field.name, value, f"must be an integer of at least {least}", "correct it")
+
+    @property
+    def classes(self) -> Mapping[str, Callable[[ModelConfig], Classifier]]:
+        """The classifiers to choose from."""
+        return ARCHITECTURES if self.embeddings is None else ON_VECTORS
 
 
 class Classifier(nn.Module):
@@ -152,6 +170,40 @@ class Linear(Classifier):
         return logits, taps
 
 
+class LinearOnVectors(Classifier):
+    """Softmax regression on the mean of the words' vectors, in which rare words count more, scaled to length 1."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.vectors = _Vectors(config.vocab_size, config.embedding_dim)
+        self.head = _Linear(config.embedding_dim, config.n_classes)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """Classify a batch; see `Classifier.forward`."""
+        amounts = self.vectors.amounts(tokens, lengths)
+        logits, taps = self.head(_direction(self.vectors(tokens), amounts))
+        return logits, taps
+
+
+class LstmOnVectors(Classifier):
+    """LSTM on the words' vectors, and a linear layer on the mean of its hidden states, as `LinearOnVectors` takes it.
+
+    The gates, the recurrence and the last layer are trained.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.vectors = _Vectors(config.vocab_size, config.embedding_dim)
+        self.lstm = lstm.LSTM(config.embedding_dim, config.hidden_dim, gain=_GAIN_ON_VECTORS)
+        self.head = _Linear(config.hidden_dim, config.n_classes)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """Classify a batch; see `Classifier.forward`."""
+        hidden, lstm_taps = self.lstm(self.vectors(tokens))
+        logits, head_taps = self.head(_direction(hidden, self.vectors.amounts(tokens, lengths)))
+        return logits, [*lstm_taps, *head_taps]
+
+
 ARCHITECTURES: dict[str, Callable[[ModelConfig], Classifier]] = {
     "lstm": LstmClassifier,
     "bow": BagOfWords,
@@ -159,15 +211,34 @@ ARCHITECTURES: dict[str, Callable[[ModelConfig], Classifier]] = {
     "linear": Linear,
 }
 
+ON_VECTORS: dict[str, Callable[[ModelConfig], Classifier]] = {"lstm": LstmOnVectors, "linear": LinearOnVectors}
 
-def build(config: ModelConfig, seed: int) -> Classifier:
-    """Return a model with initial weights drawn from the public `seed`: the same seed gives the same weights."""
-    module = ARCHITECTURES[config.architecture](config)
+
+def build(config: ModelConfig, seed: int, vectors: torch.Tensor | None = None) -> Classifier:
+    """Return a model with initial weights drawn from the public `seed`: the same seed gives the same weights.
+
+    Args:
+        config: its shape.
+        seed: of the weights.
+        vectors: [V, E], where the model reads some; left out where they are loaded with the model's state.
+    """
+    module = config.classes[config.architecture](config)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             _initialise(name, parameter, generator)
+        if vectors is not None:
+            module.get_buffer("vectors.weight").copy_(vectors)
+        if config.embeddings is not None and config.architecture == "lstm":
+            _start_as_rotation(module, generator)
     return module
+
+
+def _start_as_rotation(module: nn.Module, generator: torch.Generator) -> None:
+    cell = module.get_parameter("lstm.weight_ih_l0").chunk(4)[2]
+    nn.init.orthogonal_(cell, 1 / _GAIN_ON_VECTORS, generator=generator)
+    biases = torch.tensor(_GATE_BIASES_ON_VECTORS) / _GAIN_ON_VECTORS
+    module.get_parameter("lstm.bias_ih_l0").copy_(biases.repeat_interleave(len(cell)))
 
 
 def require_finite(state: Mapping[str, torch.Tensor]) -> None:
@@ -212,6 +283,26 @@ class _Embedding(nn.Module):
         return rows, [clipping.EmbeddingTap(self.weight, tokens, rows)]
 
 
+class _Vectors(nn.Module):
+    """Public vectors of words, which are not trained."""
+
+    weight: torch.Tensor
+    idf: torch.Tensor
+
+    def __init__(self, vocabulary: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(vocabulary, size))
+        self.register_buffer("idf", word_weights.inverse_frequencies(vocabulary), persistent=False)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the vectors [B, T, E] of tokens [B, T]."""
+        return nn.functional.embedding(tokens, self.weight)
+
+    def amounts(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return how much each token counts, [B, T]; padding does not."""
+        return self.idf[tokens] * _real(tokens.shape[1], lengths)
+
+
 class _Linear(nn.Module):
     """A linear layer on [B, in], with its tap."""
 
@@ -254,6 +345,12 @@ def _together(tokens: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
 def _masked_mean(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return the mean [B, E] of rows [B, T, E] over the first `lengths` [B] positions of each."""
     return (rows * _real(rows.shape[1], lengths).unsqueeze(2)).sum(1) / lengths.unsqueeze(1)
+
+
+def _direction(rows: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
+    """Return the sum [B, E] of rows [B, T, E] weighted with amounts [B, T], scaled to length 1; zero stays zero."""
+    summed = torch.bmm(amounts.unsqueeze(1), rows).squeeze(1)
+    return summed * (summed.square().sum(1, keepdim=True) + _TINY).rsqrt()
 
 
 def _real(positions: int, lengths: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,12 @@ class Recipe:
     sampling_rate: float
 
 
+def recipe(model: str, *, is_on_vectors: bool) -> Recipe | None:
+    """Return the recipe of a model; None if there is no such model."""
+    own = ON_VECTORS.get(model) if is_on_vectors else None
+    return own or RECIPES.get(model)
+
+
 _TRAINED_BY_ADAM = Recipe(optimizer="adam", learning_rate=0.015, max_grad_norm=1.0, n_epochs=15, sampling_rate=0.2)
 
 RECIPES: Mapping[str, Recipe] = {
@@ -38,3 +44,9 @@ RECIPES: Mapping[str, Recipe] = {
 }
 """By model. A review's gradient of `linear` is bounded by 2, and its loss is smooth, so that its learning rate depends
 little on the data."""
+
+ON_VECTORS: Mapping[str, Recipe] = {
+    "linear": Recipe(optimizer="sgd", learning_rate=4.0, max_grad_norm=1.0, n_epochs=20, sampling_rate=0.5),
+    "lstm": Recipe(optimizer="sgd", learning_rate=4.0, max_grad_norm=1.0, n_epochs=8, sampling_rate=0.2),
+}
+"""By model, where it reads public vectors of words."""

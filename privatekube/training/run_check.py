@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from privatekube import errors
-from privatekube.data import columns, metadata
+from privatekube.data import columns, metadata, word_vectors
 from privatekube.privacy import planned_steps
 from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import declared_data
@@ -35,6 +35,8 @@ def check(run: CheckedRun) -> None:
         InvalidInput: names the setting, its value and the bound.
     """
     settings = Settings.of(run.arguments.settings)
+    if settings.is_on_vectors:
+        _require_vectors(settings)
     if run.memory_bytes is not None:
         feasibility.require_memory(settings, available_bytes=run.memory_bytes)
     sizes = [declared_data.whole_number(block, metadata.VOCABULARY) for block in run.blocks]
@@ -58,6 +60,19 @@ def _plan(demand: RunDemand) -> SolvedPlan:
         planned_steps.require_record_counts(steps[name], max_contribution=demand.max_contribution)
     planned_steps.require_dp_sgd(steps[_TRAINING])
     return demand.plan
+
+
+def _require_vectors(settings: Settings) -> None:
+    """Refuse vectors that the step that trains could not read; it has no access to buckets."""
+    if not uris.is_local(settings.embeddings):
+        bound = "is in a bucket, which the step that trains cannot read"
+        raise errors.invalid("embeddings", settings.embeddings, bound, "give it a file, or set bundled")
+    if settings.embeddings != word_vectors.BUNDLED:
+        word_vectors.require_digest(settings.embeddings, settings.embeddings_digest)
+    elif settings.embeddings_digest != word_vectors.BUNDLED_DIGEST:
+        bound = "is not that of the bundled vectors"
+        raise errors.invalid("embeddings_digest", settings.embeddings_digest, bound, "set auto")
+    word_vectors.require_dimension(settings.embedding_dim, word_vectors.dimension(settings.embeddings))
 
 
 def _require_finite(plan: SolvedPlan, settings: Settings) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Annotated, Literal, Self
 
 import pydantic
 
 from privatekube import config, errors, validation
+from privatekube.data import word_vectors
 from privatekube.privacy import noisy_steps
 from privatekube.training import recipes
 
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward", "linear"]
 Optimizer = Literal["sgd", "adam"]
+VectorsDigest = Annotated[str, pydantic.Field(pattern=r"^(none|sha256:[0-9a-f]{64})$")]
 
 
 class TrainingSettings(config.Checked):
@@ -28,7 +31,10 @@ class TrainingSettings(config.Checked):
         learning_rate: of the optimizer, constant.
         vocab_size: token ids from this number on are read as unknown words.
         max_text_len: tokens read of each review.
-        embedding_dim: size of a token's embedding.
+        embeddings: public vectors of words that the model reads and does not train: `none`, `bundled` or a file; see
+            `data.word_vectors`.
+        embeddings_digest: of the files that these vectors are read from; `none` where there are none.
+        embedding_dim: size of a token's embedding, or how many directions of the vectors are read.
         hidden_dim: size of the hidden layer.
         seed: of the initial weights, never of noise or sampling.
     """
@@ -41,9 +47,26 @@ class TrainingSettings(config.Checked):
     learning_rate: validation.Positive
     vocab_size: validation.VocabularySize
     max_text_len: validation.Count
+    embeddings: validation.Line = word_vectors.NONE
+    embeddings_digest: VectorsDigest = word_vectors.NONE
     embedding_dim: validation.Count
     hidden_dim: validation.Count
     seed: validation.Seed
+
+    @pydantic.model_validator(mode="after")
+    def _require_fitting_model(self) -> Self:
+        if self.is_on_vectors and self.model not in recipes.ON_VECTORS:
+            bound = f"are not read by the model {self.model}"
+            raise errors.invalid("embeddings", self.embeddings, bound, f"set none, or {_or(recipes.ON_VECTORS)}")
+        if self.is_on_vectors == (self.embeddings_digest == word_vectors.NONE):
+            bound = f"does not fit embeddings {self.embeddings}"
+            raise errors.invalid("embeddings_digest", self.embeddings_digest, bound, "set auto for none and bundled")
+        return self
+
+    @property
+    def is_on_vectors(self) -> bool:
+        """Whether the model reads public vectors of words."""
+        return self.embeddings != word_vectors.NONE
 
     @classmethod
     def of(cls, settings: Mapping[str, validation.Scalar]) -> Self:
@@ -78,10 +101,12 @@ class Settings(TrainingSettings):
     def _fill_in(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        recipe = recipes.RECIPES.get(data.get("model", ""))
-        if recipe is None:
-            return data  # the model is refused by its name
-        return {name: getattr(recipe, name, value) if value == recipes.AUTO else value for name, value in data.items()}
+        source = data.get("embeddings", word_vectors.NONE)
+        digest = _digest_of(data.get("embeddings_digest", recipes.AUTO), source)
+        recipe = recipes.recipe(data.get("model", ""), is_on_vectors=source != word_vectors.NONE)
+        own = {} if recipe is None else asdict(recipe)  # a model without one is refused by its name
+        filled = {name: own.get(name, value) if value == recipes.AUTO else value for name, value in data.items()}
+        return filled | {"embeddings_digest": digest}
 
     @pydantic.model_validator(mode="after")
     def _bound_steps(self) -> Self:
@@ -90,3 +115,21 @@ class Settings(TrainingSettings):
             bound = f"takes {steps:,.0f} steps at sampling_rate {self.sampling_rate}, above {noisy_steps.MOST_STEPS:,}"
             raise errors.invalid("n_epochs", self.n_epochs, bound, "lower it, or raise sampling_rate")
         return self
+
+
+_KNOWN_DIGESTS = {word_vectors.NONE: word_vectors.NONE, word_vectors.BUNDLED: word_vectors.BUNDLED_DIGEST}
+"""What `embeddings_digest: auto` stands for."""
+
+
+def _digest_of(stated: object, source: object) -> object:
+    """Return the digest of vectors; that of a file has to be stated."""
+    if stated != recipes.AUTO:
+        return stated
+    if source not in _KNOWN_DIGESTS:
+        remedy = f"set sha256: and what `sha256sum {source}` prints"
+        raise errors.invalid("embeddings_digest", stated, "is known for none and bundled alone", remedy)
+    return _KNOWN_DIGESTS[str(source)]
+
+
+def _or(names: Iterable[str]) -> str:
+    return " or ".join(f"model={name}" for name in names)

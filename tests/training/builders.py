@@ -7,19 +7,31 @@ import torch
 from torch import nn
 
 from privatekube.data import columns
-from privatekube.training import models
+from privatekube.training import lstm, models
 
 VOCABULARY = 30
+VECTORS_DIGEST = f"sha256:{'1' * 64}"
+KINDS = [*sorted(models.ARCHITECTURES), *(f"{name} on vectors" for name in sorted(models.ON_VECTORS))]
+"""Architectures, with and without public vectors of words."""
 
 
-def config(architecture: str = "lstm", **changes: int) -> models.ModelConfig:
+def config(kind: str = "lstm", **changes: int) -> models.ModelConfig:
+    architecture, _, on_vectors = kind.partition(" on ")
+    embeddings = VECTORS_DIGEST if on_vectors else None
     sizes = {"vocab_size": VOCABULARY, "max_text_len": 7, "embedding_dim": 5, "hidden_dim": 6, "n_classes": 4} | changes
-    return models.ModelConfig(architecture=architecture, **sizes)
+    return models.ModelConfig(architecture=architecture, embeddings=embeddings, **sizes)
 
 
-def model(architecture: str = "lstm", seed: int = 1, **changes: int) -> models.Classifier:
+def vectors(shape: models.ModelConfig, seed: int = 1) -> torch.Tensor | None:
+    generator = torch.Generator().manual_seed(seed)
+    size = (shape.vocab_size, shape.embedding_dim)
+    return None if shape.embeddings is None else torch.randn(size, generator=generator)
+
+
+def model(kind: str = "lstm", seed: int = 1, **changes: int) -> models.Classifier:
     """In float64, with weights large enough for every gate and gradient to matter."""
-    module = models.build(config(architecture, **changes), seed).double()
+    shape = config(kind, **changes)
+    module = models.build(shape, seed, vectors(shape)).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -38,14 +50,24 @@ def batch(size: int, seed: int = 0, length: int = 7) -> tuple[torch.Tensor, torc
 
 def reference_logits(module: models.Classifier, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """The same function in torch's own layers, differentiable by autograd in every parameter."""
-    if not isinstance(module, models.LstmClassifier):
-        logits: torch.Tensor = module(tokens, lengths)[0]
-        return logits
-    stock = nn.LSTM(module.lstm.weight_ih_l0.shape[1], module.lstm.hidden_size, batch_first=True)
-    embedded = nn.functional.embedding(tokens, module.embedding.weight)
-    hidden, _ = torch.func.functional_call(stock.double(), dict(module.lstm.named_parameters()), (embedded,))
-    last = hidden[torch.arange(len(tokens)), lengths - 1]
-    return nn.functional.linear(last, module.output.weight, module.output.bias)
+    if isinstance(module, models.LstmOnVectors):
+        hidden = _stock_lstm(module.lstm, module.vectors(tokens))
+        summed = torch.einsum("bt,bth->bh", module.vectors.amounts(tokens, lengths), hidden)
+        direction = summed * (summed.square().sum(1, keepdim=True) + 1e-12).rsqrt()
+        return nn.functional.linear(direction, module.head.weight, module.head.bias)
+    if isinstance(module, models.LstmClassifier):
+        hidden = _stock_lstm(module.lstm, nn.functional.embedding(tokens, module.embedding.weight))
+        last = hidden[torch.arange(len(tokens)), lengths - 1]
+        return nn.functional.linear(last, module.output.weight, module.output.bias)
+    logits: torch.Tensor = module(tokens, lengths)[0]
+    return logits
+
+
+def _stock_lstm(ours: lstm.LSTM, inputs: torch.Tensor) -> torch.Tensor:
+    stock = nn.LSTM(ours.weight_ih_l0.shape[1], ours.hidden_size, batch_first=True).double()
+    weights = {name: ours.gain * parameter for name, parameter in ours.named_parameters()}
+    hidden: torch.Tensor = torch.func.functional_call(stock, weights, (inputs,))[0]
+    return hidden
 
 
 def learnable_reviews(count: int, seed: int = 0, n_classes: int = 3, users: int | None = None) -> columns.Reviews:

@@ -11,8 +11,6 @@ from privatekube import errors
 from privatekube.training import checkpoint, models
 from tests.training import builders
 
-ARCHITECTURES = sorted(models.ARCHITECTURES)
-
 READ_WITHOUT_THE_PACKAGE = """
 import json, sys, torch
 content = torch.load(sys.argv[1], weights_only=True)
@@ -30,7 +28,7 @@ def saved(folder: Path, architecture: str = "lstm") -> tuple[Path, models.Classi
     return path, module, checkpoint.save(path, module, config, task="product", vocabulary_digest="sha256:ab")
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", builders.KINDS)
 def test_a_model_comes_back_as_it_was(architecture: str, tmp_path: Path) -> None:
     path, module, digest = saved(tmp_path, architecture)
     loaded = checkpoint.load(path)

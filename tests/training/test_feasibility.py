@@ -142,11 +142,12 @@ def test_an_optimizer_that_is_not_known_is_refused_by_its_name() -> None:
         optimizers.build("adagrad", [], 1.0)
 
 
-@pytest.mark.parametrize("model", sorted(models.ARCHITECTURES))
-def test_the_sizes_of_the_tensors_are_those_of_the_model(model: Any) -> None:
-    run = shaped(model=model, vocab_size=50, embedding_dim=7, hidden_dim=9)
-    shape = builders.config(model, vocab_size=50, embedding_dim=7, hidden_dim=9, n_classes=64)
-    weights = sum(parameter.numel() for parameter in models.build(shape, 0).parameters())
+@pytest.mark.parametrize("kind", builders.KINDS)
+def test_the_sizes_of_the_tensors_are_those_of_the_model(kind: str) -> None:
+    shape = builders.config(kind, vocab_size=50, embedding_dim=7, hidden_dim=9, n_classes=64)
+    vectors = {} if shape.embeddings is None else {"embeddings": "bundled", "embeddings_digest": shape.embeddings}
+    run = shaped(model=shape.architecture, vocab_size=50, embedding_dim=7, hidden_dim=9, **vectors)
+    weights = sum(tensor.numel() for tensor in models.build(shape, 0).state_dict().values())
     assert sum(feasibility.tensor_sizes(run)) == weights
 
 

@@ -52,11 +52,12 @@ def accuracy(module: models.Classifier, data: columns.Reviews, config: models.Mo
     return sum(n for (_, correct), n in counts.items() if correct) / counts.total()
 
 
-@pytest.mark.parametrize("architecture", sorted(models.ARCHITECTURES))
+@pytest.mark.parametrize("architecture", builders.KINDS)
 def test_a_tiny_run_learns_what_is_easy_to_learn(architecture: str) -> None:
     config = builders.config(architecture, n_classes=3)
     data = builders.learnable_reviews(1000, seed=1)
-    result = trained(data, model=config, steps=60, expected_batch_size=500.0)
+    vectors = None if config.embeddings is None else np.asarray(builders.vectors(config))
+    result = trained(data, model=config, steps=60, expected_batch_size=500.0, vectors=vectors)
     assert accuracy(result.module, builders.learnable_reviews(500, seed=2), config) > 0.6  # one in three by chance
 
 

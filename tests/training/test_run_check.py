@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from privatekube import errors
 from privatekube.client import run_demand
+from privatekube.data import word_vectors
 from privatekube.privacy import events
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.solving import SolvedPlan, SolvedStep
@@ -80,3 +82,29 @@ def test_what_a_step_would_refuse_is_refused_in_one_line(run: CheckedRun, messag
 
 def test_before_the_blocks_are_known_the_settings_are_checked_alone() -> None:
     run_check.check(replace(planned(), demand=None))
+
+
+def vectors_of(path: Path, **settings: Any) -> dict[str, Any]:
+    path.write_text("the 1 2 3 4\nof 5 6 7 8\n")
+    stated = {"model": "linear", "embeddings": str(path), "embeddings_digest": word_vectors.digest(str(path))}
+    return stated | settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"embedding_dim": 5}, "^embedding_dim: 5 is above the 4 dimensions of the vectors; lower it"),
+        ({"embeddings": "missing.txt"}, "^embeddings: 'missing.txt' is not a file, none or bundled; name one"),
+        ({"embeddings": "gs://b/a.txt"}, "^embeddings: 'gs://b/a.txt' is in a bucket, which the step that trains"),
+        ({"embeddings_digest": f"sha256:{'1' * 64}"}, r"^embeddings_digest: 'sha256:1+' is not the digest of .*a\.txt"),
+        ({"embeddings": "bundled"}, "^embeddings_digest: 'sha256:.*' is not that of the bundled vectors; set auto"),
+    ],
+)
+def test_vectors_that_training_could_not_read_are_refused_before_the_claim(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    stated = vectors_of(tmp_path / "a.txt")
+    run_check.check(replace(planned(**stated), demand=None))
+    with pytest.raises(errors.InvalidInput, match=message) as refusal:
+        run_check.check(replace(planned(**stated | changes), demand=None))
+    assert "\n" not in str(refusal.value)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from privatekube import errors
+from privatekube.data import word_vectors
 from privatekube.runs import run_arguments
 from privatekube.training import models, optimizers, recipes
 from privatekube.training.settings import Settings
@@ -22,6 +23,32 @@ def test_settings_that_are_auto_are_those_of_the_recipe_of_the_model(model: str)
     assert (settings.optimizer, settings.learning_rate) == (recipe.optimizer, recipe.learning_rate)
     assert (run.named["n_epochs"], run.named["sampling_rate"]) == (recipe.n_epochs, recipe.sampling_rate)
     assert recipe.optimizer in optimizers.OPTIMIZERS
+
+
+@pytest.mark.parametrize("model", sorted(models.ON_VECTORS))
+def test_a_model_on_the_bundled_vectors_has_a_recipe_of_its_own_and_states_their_digest(model: str) -> None:
+    run = run_arguments.load(SHIPPED, [f"model={model}", "embeddings=bundled"])
+    assert run.settings["embeddings_digest"] == word_vectors.BUNDLED_DIGEST
+    assert run.settings["n_epochs"] == recipes.ON_VECTORS[model].n_epochs
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ["model=bow", "embeddings=bundled"],
+            "^embeddings: 'bundled' are not read by the model bow; set none, or",
+        ),
+        (
+            ["model=linear", "embeddings=glove.txt"],
+            "^embeddings_digest: 'auto' is known for none and bundled",
+        ),
+        (["embeddings=none", f"embeddings_digest=sha256:{'1' * 64}"], "^.*embeddings_digest: 'sha256:1.* does not fit"),
+    ],
+)
+def test_vectors_that_a_model_cannot_read_are_refused(given: list[str], message: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=message):
+        run_arguments.load(SHIPPED, given)
 
 
 def test_a_setting_that_is_stated_stands_beside_those_of_the_recipe() -> None:

@@ -1,0 +1,242 @@
+"""Vectors of the words of the public list, learnt elsewhere from public text: they are read, never trained here.
+
+They are those that the package wordllama ships, or those of a file in one of `FORMATS`. What they are is declared by a
+digest, which a run records: a model on them is a function of them, too. They have to be public, since nothing is paid
+for reading them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from privatekube import errors
+
+Rows = npt.NDArray[np.float32]
+
+NONE, BUNDLED = "none", "bundled"
+"""Values of the setting `embeddings` that are no file."""
+BUNDLED_DIGEST = "sha256:4d243a4b2daee65802d68699e288b9347fd45097303dc232205a660a82b5171e"
+BUNDLED_DIMENSION = 256
+_PACKAGE = "wordllama"
+_BUNDLED_FILES = (
+    *("wordllama/weights/l2_supercat_256.safetensors", "wordllama/tokenizers/l2_supercat_tokenizer_config.json"),
+)
+_HASHED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class WordVectors:
+    """The vectors of the token ids below a vocabulary's size.
+
+    Args:
+        rows: float32 [V, D]; zeros of special tokens, and of words without a vector.
+        digest: of the files that they were read from, `sha256:<hex>`.
+    """
+
+    rows: Rows
+    digest: str
+
+    def reduced(self, dimension: int) -> WordVectors:
+        """Return the vectors in the directions in which they differ most, scaled to a mean length of 1.
+
+        Args:
+            dimension: D of the result; the directions are the leading right singular vectors of `rows`.
+
+        Raises:
+            InvalidInput: the vectors have fewer dimensions.
+        """
+        require_dimension(dimension, self.rows.shape[1])
+        squares = self.rows.T.astype(np.float64) @ self.rows
+        directions = np.linalg.eigh(squares).eigenvectors[:, ::-1][:, :dimension]
+        signs = np.sign(directions[np.abs(directions).argmax(0), np.arange(dimension)])  # eigenvectors have none
+        projected = self.rows @ (directions * signs)
+        lengths = np.linalg.norm(projected, axis=1)
+        return WordVectors((projected / lengths[lengths > 0].mean()).astype(np.float32), self.digest)
+
+
+def require_dimension(dimension: int, available: int) -> None:
+    """Refuse a model that reads more dimensions than vectors have.
+
+    Raises:
+        InvalidInput: names both.
+    """
+    if dimension > available:
+        bound = f"is above the {available} dimensions of the vectors"
+        raise errors.invalid("embedding_dim", dimension, bound, "lower it")
+
+
+def dimension(source: str) -> int:
+    """Return how many dimensions the vectors of a source have, from the beginning of its file.
+
+    Raises:
+        InvalidInput: as `load`.
+    """
+    if source == BUNDLED:
+        return BUNDLED_DIMENSION
+    _, vector = next(_readable(source), ("", None))
+    if vector is None:
+        raise errors.InvalidInput(f"embeddings: {source} has no vectors; give a file that has some")
+    return len(vector)
+
+
+def digest(source: str) -> str:
+    """Return the digest of the files of a source, `sha256:<hex>`.
+
+    Raises:
+        InvalidInput: as `load`.
+    """
+    content = hashlib.sha256()
+    for path in _bundled() if source == BUNDLED else (_existing(source),):
+        with path.open("rb") as file:
+            while part := file.read(_HASHED_BYTES):
+                content.update(part)
+    return f"sha256:{content.hexdigest()}"
+
+
+def load(source: str, *, words: Mapping[str, int], vocab_size: int, declared: str) -> WordVectors:
+    """Read the vectors of words.
+
+    Args:
+        source: `bundled`, or a file.
+        words: token id of each word.
+        vocab_size: V; words with other ids are left out.
+        declared: the digest that the files must have.
+
+    Raises:
+        InvalidInput: no such file, in none of the formats, without a vector of any word, or with another digest.
+        MissingExtra: the package of the bundled vectors is not installed.
+    """
+    require_digest(source, declared)
+    known = {word: number for word, number in words.items() if number < vocab_size}
+    pairs = _bundled_pairs(known) if source == BUNDLED else _readable(source, known)
+    found = {known[word]: vector for word, vector in pairs if word in known}
+    if not found:
+        raise errors.InvalidInput(f"embeddings: {source} has none of the words; give vectors of English words")
+    rows = np.zeros((vocab_size, len(next(iter(found.values())))), np.float32)
+    rows[list(found)] = np.stack(list(found.values()))
+    if not bool(np.isfinite(rows).all()):
+        raise errors.InvalidInput(f"embeddings: {source} has a number that is not finite; correct it")
+    return WordVectors(rows, declared)
+
+
+def require_digest(source: str, declared: str) -> None:
+    """Refuse vectors that are not those that a run declares.
+
+    Raises:
+        InvalidInput: names the digest that they have.
+    """
+    actual = digest(source)
+    if actual != declared:
+        bound = f"is not the digest of {source}, which is {actual}"
+        raise errors.invalid("embeddings_digest", declared, bound, "set that one, if these vectors are public")
+
+
+Pairs = Iterator[tuple[str, Rows]]
+
+
+def _text(path: Path, wanted: Mapping[str, int] | None) -> Pairs:
+    """Yield words and vectors of a text file of GloVe, or of fastText, which begins with their number and size."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        size = 0
+        for number, line in enumerate(file):
+            word, *numbers = line.rstrip().split(" ")
+            if number == 0 and len(numbers) == 1:
+                continue
+            size = size or len(numbers)
+            if wanted is not None and word not in wanted:
+                continue
+            if len(numbers) != size:
+                raise ValueError(f"line {number + 1} has {len(numbers)} numbers, not {size}")
+            yield word, np.array(numbers, np.float32)
+
+
+def _word2vec(path: Path, _: Mapping[str, int] | None) -> Pairs:
+    """Yield words and vectors of a binary file of word2vec: a line with their number and size, then each in turn."""
+    with path.open("rb") as file:
+        count, size = map(int, file.readline().split())
+        for _number in range(count):
+            word = _until_space(file.read)
+            numbers = file.read(4 * size)
+            if len(numbers) != 4 * size:
+                raise ValueError("it ends within a vector")
+            yield word.decode("utf-8", "replace").strip(), np.frombuffer(numbers, "<f4")
+
+
+def _until_space(read: Callable[[int], bytes]) -> bytes:
+    parts = []
+    while (character := read(1)) not in {b" ", b""}:
+        parts.append(character)
+    return b"".join(parts)
+
+
+def _safetensors(path: Path, _: Mapping[str, int] | None) -> Pairs:
+    """Yield words and vectors of one tensor whose rows are those of the public word list, in its order."""
+    import safetensors  # noqa: PLC0415 - only a run on such vectors needs it
+    from safetensors.numpy import load_file  # noqa: PLC0415 - likewise
+
+    from privatekube.data.tables import english  # noqa: PLC0415 - likewise
+
+    try:
+        (rows,) = load_file(path).values()
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from error
+    if rows.ndim != 2 or rows.shape[0] != len(english.words()):
+        raise ValueError(f"it has {list(rows.shape)} numbers, not a row for each of {len(english.words())} words")
+    return zip(english.words(), rows.astype(np.float32), strict=True)
+
+
+FORMATS: Mapping[str, Callable[[Path, Mapping[str, int] | None], Pairs]] = {
+    ".txt": _text,
+    ".vec": _text,
+    ".bin": _word2vec,
+    ".safetensors": _safetensors,
+}
+"""By the end of the file's name: text of GloVe and fastText, word2vec's binary form, and safetensors."""
+
+
+def _readable(source: str, wanted: Mapping[str, int] | None = None) -> Pairs:
+    """Yield words and vectors of a file; of those wanted, and perhaps of others."""
+    path = _existing(source)
+    if path.suffix not in FORMATS:
+        raise errors.invalid("embeddings", source, f"does not end in one of {', '.join(FORMATS)}", "rename the file")
+    try:
+        yield from FORMATS[path.suffix](path, wanted)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).split("\n")[0]
+        raise errors.InvalidInput(f"embeddings: {source} cannot be read ({reason}); correct the file") from error
+
+
+def _existing(source: str) -> Path:
+    path = Path(source)
+    if not path.is_file():
+        raise errors.invalid("embeddings", source, f"is not a file, {NONE} or {BUNDLED}", "name one that is there")
+    return path
+
+
+def _bundled() -> tuple[Path, ...]:
+    """Return the files of the package, of which no code is run."""
+    try:
+        distribution = metadata.distribution(_PACKAGE)
+    except metadata.PackageNotFoundError as error:
+        missing = f"{_PACKAGE}: is not installed; this needs the extra vectors: pip install 'privatekube[vectors]'"
+        raise errors.MissingExtra(missing) from error
+    return tuple(Path(str(distribution.locate_file(name))) for name in _BUNDLED_FILES)
+
+
+def _bundled_pairs(wanted: Mapping[str, int]) -> Pairs:
+    """Yield words and the means of the vectors of their parts."""
+    import tokenizers  # noqa: PLC0415 - only a run on such vectors needs it
+    from safetensors.numpy import load_file  # noqa: PLC0415 - likewise
+
+    weights, rule = _bundled()
+    (rows,) = load_file(weights).values()
+    parts = tokenizers.Tokenizer.from_file(str(rule)).encode_batch_fast(list(wanted), add_special_tokens=False)
+    for word, encoding in zip(wanted, parts, strict=True):
+        yield word, rows[encoding.ids].astype(np.float32).mean(0)
