@@ -7,7 +7,7 @@ from pathlib import Path
 
 from privatekube import errors
 from privatekube.client import claim_writer, connect
-from privatekube.data import any_block, columns
+from privatekube.data import any_block, columns, word_vectors
 from privatekube.data.metadata import Block, Metadata
 from privatekube.steps import arguments, documents, interface, opened_blocks, public_log
 from privatekube.storage import private_files, transfers
@@ -55,6 +55,8 @@ def _require_trainable(granted: documents.Grant, declared: Metadata) -> None:
     if training.task == "product" and len(declared.categories) < 2:
         raise errors.invalid("task", training.task, "needs blocks of two categories or more", "set task=sentiment")
     columns.require_vocabulary(training.vocab_size, declared.vocabulary_size)
+    if training.is_on_vectors:
+        word_vectors.require_words(training.embeddings, declared.vocabulary_digest)
 
 
 if __name__ == "__main__":

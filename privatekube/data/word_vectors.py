@@ -1,6 +1,6 @@
 """Vectors of the words of the public list, learnt elsewhere from public text: they are read, never trained here.
 
-They are those that the package wordllama ships, or those of a file in one of `FORMATS`. What they are is declared by a
+They are those that the package wordllama ships, or those of a file; see `vector_files`. What they are is declared by a
 digest, which a run records: a model on them is a function of them, too. They have to be public, since nothing is paid
 for reading them.
 """
@@ -8,7 +8,7 @@ for reading them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from privatekube import errors
-
-Rows = npt.NDArray[np.float32]
+from privatekube.data import vector_files
 
 NONE, BUNDLED = "none", "bundled"
 """Values of the setting `embeddings` that are no file."""
 BUNDLED_DIGEST = "sha256:4d243a4b2daee65802d68699e288b9347fd45097303dc232205a660a82b5171e"
 BUNDLED_DIMENSION = 256
+WORDS_DIGEST = "sha256:33139a7be6999c6980d92d9585e63bb3667898870bb534478babe02c1d931f29"
+"""Of the public list whose words have vectors; stated here for steps that have no words."""
 _PACKAGE = "wordllama"
 _BUNDLED_FILES = (
     *("wordllama/weights/l2_supercat_256.safetensors", "wordllama/tokenizers/l2_supercat_tokenizer_config.json"),
@@ -40,7 +41,7 @@ class WordVectors:
         digest: of the files that they were read from, `sha256:<hex>`.
     """
 
-    rows: Rows
+    rows: npt.NDArray[np.float32]
     digest: str
 
     def reduced(self, dimension: int) -> WordVectors:
@@ -70,6 +71,17 @@ def require_dimension(dimension: int, available: int) -> None:
     if dimension > available:
         bound = f"is above the {available} dimensions of the vectors"
         raise errors.invalid("embedding_dim", dimension, bound, "lower it")
+
+
+def require_words(source: str, vocabulary_digest: str) -> None:
+    """Refuse vectors for data whose token ids stand for other words than those of the public list.
+
+    Raises:
+        InvalidInput: they do.
+    """
+    if vocabulary_digest != WORDS_DIGEST:
+        bound = "need the shipped list of words, and the data has another"
+        raise errors.invalid("embeddings", source, bound, "set none")
 
 
 def dimension(source: str) -> int:
@@ -138,76 +150,15 @@ def require_digest(source: str, declared: str) -> None:
         raise errors.invalid("embeddings_digest", declared, bound, "set that one, if these vectors are public")
 
 
-Pairs = Iterator[tuple[str, Rows]]
-
-
-def _text(path: Path, wanted: Mapping[str, int] | None) -> Pairs:
-    """Yield words and vectors of a text file of GloVe, or of fastText, which begins with their number and size."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        size = 0
-        for number, line in enumerate(file):
-            word, *numbers = line.rstrip().split(" ")
-            if number == 0 and len(numbers) == 1:
-                continue
-            size = size or len(numbers)
-            if wanted is not None and word not in wanted:
-                continue
-            if len(numbers) != size:
-                raise ValueError(f"line {number + 1} has {len(numbers)} numbers, not {size}")
-            yield word, np.array(numbers, np.float32)
-
-
-def _word2vec(path: Path, _: Mapping[str, int] | None) -> Pairs:
-    """Yield words and vectors of a binary file of word2vec: a line with their number and size, then each in turn."""
-    with path.open("rb") as file:
-        count, size = map(int, file.readline().split())
-        for _number in range(count):
-            word = _until_space(file.read)
-            numbers = file.read(4 * size)
-            if len(numbers) != 4 * size:
-                raise ValueError("it ends within a vector")
-            yield word.decode("utf-8", "replace").strip(), np.frombuffer(numbers, "<f4")
-
-
-def _until_space(read: Callable[[int], bytes]) -> bytes:
-    parts = []
-    while (character := read(1)) not in {b" ", b""}:
-        parts.append(character)
-    return b"".join(parts)
-
-
-def _safetensors(path: Path, _: Mapping[str, int] | None) -> Pairs:
-    """Yield words and vectors of one tensor whose rows are those of the public word list, in its order."""
-    import safetensors  # noqa: PLC0415 - only a run on such vectors needs it
-    from safetensors.numpy import load_file  # noqa: PLC0415 - likewise
-
-    from privatekube.data.tables import english  # noqa: PLC0415 - likewise
-
-    try:
-        (rows,) = load_file(path).values()
-    except safetensors.SafetensorError as error:
-        raise ValueError(str(error)) from error
-    if rows.ndim != 2 or rows.shape[0] != len(english.words()):
-        raise ValueError(f"it has {list(rows.shape)} numbers, not a row for each of {len(english.words())} words")
-    return zip(english.words(), rows.astype(np.float32), strict=True)
-
-
-FORMATS: Mapping[str, Callable[[Path, Mapping[str, int] | None], Pairs]] = {
-    ".txt": _text,
-    ".vec": _text,
-    ".bin": _word2vec,
-    ".safetensors": _safetensors,
-}
-"""By the end of the file's name: text of GloVe and fastText, word2vec's binary form, and safetensors."""
-
-
-def _readable(source: str, wanted: Mapping[str, int] | None = None) -> Pairs:
+def _readable(source: str, wanted: Mapping[str, int] | None = None) -> vector_files.Pairs:
     """Yield words and vectors of a file; of those wanted, and perhaps of others."""
     path = _existing(source)
-    if path.suffix not in FORMATS:
-        raise errors.invalid("embeddings", source, f"does not end in one of {', '.join(FORMATS)}", "rename the file")
+    if path.suffix not in vector_files.FORMATS:
+        raise errors.invalid(
+            "embeddings", source, f"does not end in one of {', '.join(vector_files.FORMATS)}", "rename the file"
+        )
     try:
-        yield from FORMATS[path.suffix](path, wanted)
+        yield from vector_files.FORMATS[path.suffix](path, wanted)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).split("\n")[0]
         raise errors.InvalidInput(f"embeddings: {source} cannot be read ({reason}); correct the file") from error
@@ -230,7 +181,7 @@ def _bundled() -> tuple[Path, ...]:
     return tuple(Path(str(distribution.locate_file(name))) for name in _BUNDLED_FILES)
 
 
-def _bundled_pairs(wanted: Mapping[str, int]) -> Pairs:
+def _bundled_pairs(wanted: Mapping[str, int]) -> vector_files.Pairs:
     """Yield words and the means of the vectors of their parts."""
     import tokenizers  # noqa: PLC0415 - only a run on such vectors needs it
     from safetensors.numpy import load_file  # noqa: PLC0415 - likewise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from privatekube import errors
 from privatekube.data import word_vectors
 from privatekube.training import models
 from privatekube.training.settings import TrainingSettings
@@ -38,9 +37,7 @@ def vectors(settings: TrainingSettings, *, vocabulary_digest: str) -> npt.NDArra
         return None
     from privatekube.data.tables import english  # noqa: PLC0415 - without vectors, no words are needed
 
-    if vocabulary_digest != english.digest():
-        bound = "need the shipped list of words, and the data has another"
-        raise errors.invalid("embeddings", settings.embeddings, bound, "set none")
+    word_vectors.require_words(settings.embeddings, vocabulary_digest)
     loaded = word_vectors.load(
         settings.embeddings, words=english.ids(), vocab_size=settings.vocab_size, declared=settings.embeddings_digest
     )

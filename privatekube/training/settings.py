@@ -84,7 +84,7 @@ class TrainingSettings(config.Checked):
 class Settings(TrainingSettings):
     """All settings of the pipeline: those of its steps, and those that its plan uses.
 
-    A setting of the training that is `auto` is that of the model's `recipes.Recipe`.
+    A setting that is `auto` is that of the model's `recipes.Recipe`.
 
     Args:
         statistics_fraction: share of epsilon for the statistics.
@@ -101,12 +101,13 @@ class Settings(TrainingSettings):
     def _fill_in(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        source = data.get("embeddings", word_vectors.NONE)
+        model, source = str(data.get("model")), data.get("embeddings", word_vectors.NONE)
+        source = recipes.embeddings(model) if source == recipes.AUTO else source
         digest = _digest_of(data.get("embeddings_digest", recipes.AUTO), source)
-        recipe = recipes.recipe(data.get("model", ""), is_on_vectors=source != word_vectors.NONE)
+        recipe = recipes.recipe(model, is_on_vectors=source != word_vectors.NONE)
         own = {} if recipe is None else asdict(recipe)  # a model without one is refused by its name
         filled = {name: own.get(name, value) if value == recipes.AUTO else value for name, value in data.items()}
-        return filled | {"embeddings_digest": digest}
+        return filled | {"embeddings": source, "embeddings_digest": digest}
 
     @pydantic.model_validator(mode="after")
     def _bound_steps(self) -> Self:

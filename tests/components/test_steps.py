@@ -27,7 +27,7 @@ from pipelines import dp_lstm
 from privatekube import errors
 from privatekube.client import connect, plan_file
 from privatekube.client.client import BudgetClient
-from privatekube.data import block_file, columns
+from privatekube.data import block_file, columns, word_vectors
 from privatekube.data.metadata import content_digest
 from privatekube.engine import sealing_keys
 from privatekube.privacy import events, solving
@@ -685,6 +685,17 @@ def test_the_model_is_trained_as_the_grant_says(run: Run) -> None:
     trained = checkpoint.load(run.clear("checkpoint"))
     assert (trained.task, trained.config.n_classes) == ("sentiment", 2)
     assert (trained.config.architecture, trained.config.hidden_dim) == ("feedforward", 7)
+
+
+def test_vectors_of_other_words_than_those_of_the_blocks_are_found_before_the_data_is_opened(run: Run) -> None:
+    run.allocate(settings=ALL_SETTINGS | {"model": "linear"} | _vectors(run.folder / "vectors.txt"))
+    with pytest.raises(errors.InvalidInput, match="need the shipped list of words, and the data has another; set none"):
+        run.download()
+
+
+def _vectors(path: Path) -> dict[str, str]:
+    path.write_text("the 1 2 3 4\nof 5 6 7 8\n")
+    return {"embeddings": str(path), "embeddings_digest": word_vectors.digest(str(path))}
 
 
 def test_conditions_choose_blocks(run: Run) -> None:

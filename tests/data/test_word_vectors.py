@@ -115,6 +115,14 @@ def test_reduced_vectors_keep_as_much_of_the_differences_as_any_directions_could
     assert not reduced[:4].any()
 
 
+def test_data_of_another_list_of_words_is_refused_by_the_digest_of_the_list() -> None:
+    word_vectors.require_words("bundled", english.digest())
+    with pytest.raises(
+        errors.InvalidInput, match=r"^embeddings: 'bundled' need the shipped list of words, and the data"
+    ):
+        word_vectors.require_words("bundled", "sha256:0")
+
+
 def test_more_dimensions_than_there_are_are_refused() -> None:
     with pytest.raises(errors.InvalidInput, match=r"^embedding_dim: 9 is above the 3 dimensions of the vectors; lower"):
         word_vectors.WordVectors(np.eye(3, dtype=np.float32), "").reduced(9)

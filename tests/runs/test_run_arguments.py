@@ -143,7 +143,7 @@ def test_a_bad_value_of_the_file_is_blamed_on_the_file_although_another_is_overr
 
 def test_what_a_plan_may_use_are_the_arguments_and_the_settings_by_their_names() -> None:
     shipped = run_arguments.load(ROOT / "arguments.yaml")
-    assert {"epsilon": 1.0, "n_epochs": 15, "task": "product"}.items() <= shipped.named.items()
+    assert {"epsilon": 1.0, "n_epochs": 8, "task": "product"}.items() <= shipped.named.items()
     assert "settings" not in shipped.named
 
 
@@ -181,7 +181,7 @@ def test_a_setting_of_a_pipeline_that_declares_none_is_unknown_in_the_file_and_k
 
 
 def test_a_kept_run_of_another_version_is_refused_in_one_line() -> None:
-    kept = {"epsilon": 1.0, "n_epochs": 15, "task": "product"}
+    kept = {"epsilon": 1.0, "n_epochs": 8, "task": "product"}
     with pytest.raises(errors.InvalidInput, match=r"^n_epochs: unknown; .*: the run is of another version; go on with"):
         run_arguments.of_kept_run(kept)
     assert run_arguments.of_kept_run({"epsilon": kept["epsilon"]}).epsilon == 1.0

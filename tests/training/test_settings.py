@@ -17,7 +17,7 @@ SHIPPED = Path(__file__).parents[2] / "arguments.yaml"
 
 @pytest.mark.parametrize("model", sorted(models.ARCHITECTURES))
 def test_settings_that_are_auto_are_those_of_the_recipe_of_the_model(model: str) -> None:
-    run = run_arguments.load(SHIPPED, [f"model={model}"])
+    run = run_arguments.load(SHIPPED, [f"model={model}", "embeddings=none"])
     settings, recipe = Settings.of(run.settings), recipes.RECIPES[model]
     assert recipes.AUTO not in run.settings.values()
     assert (settings.optimizer, settings.learning_rate) == (recipe.optimizer, recipe.learning_rate)
@@ -49,6 +49,13 @@ def test_a_model_on_the_bundled_vectors_has_a_recipe_of_its_own_and_states_their
 def test_vectors_that_a_model_cannot_read_are_refused(given: list[str], message: str) -> None:
     with pytest.raises(errors.InvalidInput, match=message):
         run_arguments.load(SHIPPED, given)
+
+
+def test_a_model_reads_the_bundled_vectors_if_it_can() -> None:
+    read = {
+        model: run_arguments.load(SHIPPED, [f"model={model}"]).settings["embeddings"] for model in models.ARCHITECTURES
+    }
+    assert read == {"lstm": "bundled", "linear": "bundled", "bow": "none", "feedforward": "none"}
 
 
 def test_a_setting_that_is_stated_stands_beside_those_of_the_recipe() -> None:
