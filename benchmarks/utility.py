@@ -15,9 +15,10 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -68,9 +69,13 @@ def shape(settings: Settings, data: Data) -> models.ModelConfig:
     return model_shape.of_settings(settings, n_categories=len(data.categories))
 
 
-def private(run: RunArguments, data: Data, *, epsilon: float, seed: int) -> models.Classifier:
-    settings, plan = Settings.of(run.settings), cast("Plan", plan_file.parse(run.plan or "", run.named))
-    noise = solving.solve(plan, epsilon=epsilon, delta=run.delta).step("dp_train").parameters
+def noise_of(run: RunArguments, epsilon: float) -> Mapping[str, Any]:
+    plan = cast("Plan", plan_file.parse(run.plan or "", run.named))
+    return solving.solve(plan, epsilon=epsilon, delta=run.delta).step("dp_train").parameters
+
+
+def private(run: RunArguments, data: Data, noise: Mapping[str, Any], *, seed: int) -> models.Classifier:
+    settings = Settings.of(run.settings)
     return loop.train(
         data.train,
         task=settings.task,
@@ -128,11 +133,10 @@ def accuracies(settings: Settings, data: Data, module: models.Classifier) -> tup
 
 
 def line(run: RunArguments, data: Data, *, epsilon: float | None, seeds: int) -> str:
+    noise = None if epsilon is None else noise_of(run, epsilon)
     began, cells = time.process_time(), []
     for seed in range(seeds):
-        trained = (
-            non_private(run, data, seed=seed) if epsilon is None else private(run, data, epsilon=epsilon, seed=seed)
-        )
+        trained = non_private(run, data, seed=seed) if noise is None else private(run, data, noise, seed=seed)
         cells.append(accuracies(Settings.of(run.settings), data, trained))
     (accuracy, balanced), spread = np.mean(cells, 0), np.ptp(cells, 0)[0]
     seconds = (time.process_time() - began) / seeds

@@ -37,7 +37,7 @@ _GATE_BIASES_ON_VECTORS = (2.0, -2.0, 0.0, 2.0)
 _TINY = 1e-12
 """Added to a squared length, so that zero has a gradient."""
 
-_GAIN_ON_VECTORS = 0.03
+GAIN_ON_VECTORS = 0.03
 """Of the LSTM on vectors. Without it, its gradient would fill the norm that a unit is clipped to, and the last layer,
 from which most is to be gained at a small epsilon, would learn nothing."""
 
@@ -194,7 +194,7 @@ class LstmOnVectors(Classifier):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.vectors = _Vectors(config.vocab_size, config.embedding_dim)
-        self.lstm = lstm.LSTM(config.embedding_dim, config.hidden_dim, gain=_GAIN_ON_VECTORS)
+        self.lstm = lstm.LSTM(config.embedding_dim, config.hidden_dim, gain=GAIN_ON_VECTORS)
         self.head = _Linear(config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
@@ -236,8 +236,8 @@ def build(config: ModelConfig, seed: int, vectors: torch.Tensor | None = None) -
 
 def _start_as_rotation(module: nn.Module, generator: torch.Generator) -> None:
     cell = module.get_parameter("lstm.weight_ih_l0").chunk(4)[2]
-    nn.init.orthogonal_(cell, 1 / _GAIN_ON_VECTORS, generator=generator)
-    biases = torch.tensor(_GATE_BIASES_ON_VECTORS) / _GAIN_ON_VECTORS
+    nn.init.orthogonal_(cell, 1 / GAIN_ON_VECTORS, generator=generator)
+    biases = torch.tensor(_GATE_BIASES_ON_VECTORS) / GAIN_ON_VECTORS
     module.get_parameter("lstm.bias_ih_l0").copy_(biases.repeat_interleave(len(cell)))
 
 

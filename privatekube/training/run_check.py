@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from privatekube import errors
@@ -72,7 +73,14 @@ def _require_vectors(settings: Settings) -> None:
     elif settings.embeddings_digest != word_vectors.BUNDLED_DIGEST:
         bound = "is not that of the bundled vectors"
         raise errors.invalid("embeddings_digest", settings.embeddings_digest, bound, "set auto")
+    elif _trains_here():
+        word_vectors.require_digest(settings.embeddings, settings.embeddings_digest)
     word_vectors.require_dimension(settings.embedding_dim, word_vectors.dimension(settings.embeddings))
+
+
+def _trains_here() -> bool:
+    """Whether this is the environment of the step that trains, too, and not an image without it."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def _require_finite(plan: SolvedPlan, settings: Settings) -> None:

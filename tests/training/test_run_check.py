@@ -84,6 +84,18 @@ def test_before_the_blocks_are_known_the_settings_are_checked_alone() -> None:
     run_check.check(replace(planned(), demand=None))
 
 
+def test_bundled_vectors_that_are_not_installed_are_found_before_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    stated: dict[str, Any] = {
+        "model": "linear",
+        "embeddings": "bundled",
+        "embeddings_digest": word_vectors.BUNDLED_DIGEST,
+    }
+    run_check.check(replace(planned(**stated), demand=None))
+    monkeypatch.setattr(word_vectors, "_PACKAGE", "a-package-that-is-not-there")
+    with pytest.raises(errors.MissingExtra, match="is not installed; this needs the extra vectors: pip install"):
+        run_check.check(replace(planned(**stated), demand=None))
+
+
 def vectors_of(path: Path, **settings: Any) -> dict[str, Any]:
     path.write_text("the 1 2 3 4\nof 5 6 7 8\n")
     stated = {"model": "linear", "embeddings": str(path), "embeddings_digest": word_vectors.digest(str(path))}
