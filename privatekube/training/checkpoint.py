@@ -1,9 +1,8 @@
 """A trained model on disk: tensors, and everything else as JSON text.
 
 `torch.load(path, weights_only=True)` reads it without this package: a dictionary of plain strings and tensors, no
-pickled code. The tensors have torch's own names, so that `lstm.*` loads into `torch.nn.LSTM`: as they are, or multiplied
-by `models.GAIN_ON_VECTORS` in a model on vectors. Vectors of words that a model reads are among the tensors, their digest in the
-text.
+pickled code. The tensors have torch's own names, so that `lstm.*` loads into `torch.nn.LSTM`: as they are, or, of a
+model on vectors, multiplied by `models.GAIN_ON_VECTORS`. The vectors are among the tensors, their digest in the text.
 """
 
 from __future__ import annotations
