@@ -48,6 +48,10 @@ _LIBRARIES = 768 << 20
 _BYTES_OF_A_WEIGHT = 56
 """The weight, its gradient and two sums in float64, Adam's two averages, their intermediate values, and two copies."""
 
+_BYTES_OF_A_VECTOR = 40
+"""For each number of the public vectors: three copies in float64 while their directions are found, or as many in float32
+of what is read, trained on and written."""
+
 _BYTES_OF_NOISE = 28
 """For each weight of the largest tensor: three arrays of float64 and one of float32."""
 
@@ -101,12 +105,14 @@ def require_memory(run: TrainingSettings, *, available_bytes: int) -> None:
 
 def memory_bytes(run: TrainingSettings) -> int:
     """Estimate the memory of training from above, in bytes; see the constants of this module for its parts."""
-    tensors = tensor_sizes(run)
-    per_unit = max(GRADIENT_ELEMENTS, sum(tensors) - tensors[0])
+    rows, *layers = tensor_sizes(run)
+    trained = layers if run.is_on_vectors else [rows, *layers]
+    per_unit = max(GRADIENT_ELEMENTS, sum(layers))
     return (
         _LIBRARIES
-        + _BYTES_OF_A_WEIGHT * sum(tensors)
-        + _BYTES_OF_NOISE * max(tensors)
+        + (_BYTES_OF_A_VECTOR * rows if run.is_on_vectors else 0)
+        + _BYTES_OF_A_WEIGHT * sum(trained)
+        + _BYTES_OF_NOISE * max(trained)
         + _BYTES_OF_A_GRADIENT * per_unit
         + 4 * BATCH_POSITIONS * _floats_of_a_position(run)
     )
@@ -121,6 +127,9 @@ def tensor_sizes(run: TrainingSettings) -> list[int]:
     """Return the numbers of weights of the model's tensors: first one row for each word, then layers with biases."""
     embedding, hidden = run.embedding_dim, run.hidden_dim
     match run.model:
+        case "lstm" if run.is_on_vectors:
+            read, outputs = min(embedding, hidden), _MOST_CLASSES * (embedding + hidden + 1)
+            layers = [4 * hidden * (read + 2), 4 * hidden * hidden, outputs]
         case "lstm":
             layers = [4 * hidden * (embedding + 2), 4 * hidden * hidden, _MOST_CLASSES * (hidden + 1)]
         case "feedforward":
@@ -137,6 +146,8 @@ def tensor_sizes(run: TrainingSettings) -> list[int]:
 def _floats_of_a_position(run: TrainingSettings) -> int:
     """Return how many numbers a token position of a batch needs, forward and backward."""
     match run.model:
+        case "lstm" if run.is_on_vectors:
+            return 2 * run.embedding_dim + 38 * run.hidden_dim
         case "lstm":
             return 8 * run.embedding_dim + 30 * run.hidden_dim
         case "feedforward":
@@ -144,7 +155,7 @@ def _floats_of_a_position(run: TrainingSettings) -> int:
         case "bow":
             return 8 * run.embedding_dim
         case "linear" if run.is_on_vectors:
-            return 8 * run.embedding_dim
+            return 2 * run.embedding_dim
         case "linear":
             return 8 * _MOST_CLASSES + 3 * run.max_text_len  # which tokens of a text are equal
 

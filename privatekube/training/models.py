@@ -37,6 +37,9 @@ _GATE_BIASES_ON_VECTORS = (2.0, -2.0, 0.0, 2.0)
 _TINY = 1e-12
 """Added to a squared length, so that zero has a gradient."""
 
+_HALF = 0.5**0.5
+"""Scales two directions, side by side, to length 1."""
+
 GAIN_ON_VECTORS = 0.03
 """Of the LSTM on vectors. Without it, its gradient would fill the norm that a unit is clipped to, and the last layer,
 from which most is to be gained at a small epsilon, would learn nothing."""
@@ -186,21 +189,25 @@ class LinearOnVectors(Classifier):
 
 
 class LstmOnVectors(Classifier):
-    """LSTM on the words' vectors, and a linear layer on the mean of its hidden states, as `LinearOnVectors` takes it.
+    """LSTM on the words' vectors, and a linear layer on the means of its hidden states and of the vectors themselves.
 
-    The gates, the recurrence and the last layer are trained.
+    The LSTM reads as many of the vectors' leading directions as it has hidden units. Both means are taken as
+    `LinearOnVectors` takes its own. The gates, the recurrence and the last layer are trained.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.read = min(config.embedding_dim, config.hidden_dim)
         self.vectors = _Vectors(config.vocab_size, config.embedding_dim)
-        self.lstm = lstm.LSTM(config.embedding_dim, config.hidden_dim, gain=GAIN_ON_VECTORS)
-        self.head = _Linear(config.hidden_dim, config.n_classes)
+        self.lstm = lstm.LSTM(self.read, config.hidden_dim, gain=GAIN_ON_VECTORS)
+        self.head = _Linear(config.embedding_dim + config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
-        hidden, lstm_taps = self.lstm(self.vectors(tokens))
-        logits, head_taps = self.head(_direction(hidden, self.vectors.amounts(tokens, lengths)))
+        vectors, amounts = self.vectors(tokens), self.vectors.amounts(tokens, lengths)
+        hidden, lstm_taps = self.lstm(vectors[..., : self.read])
+        pooled = torch.cat([_direction(vectors, amounts), _direction(hidden, amounts)], 1)
+        logits, head_taps = self.head(pooled * _HALF)
         return logits, [*lstm_taps, *head_taps]
 
 

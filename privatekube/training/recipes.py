@@ -60,12 +60,12 @@ RECIPES: Mapping[str, Recipe] = {"lstm": _BY_ADAM, "bow": _BY_ADAM, "feedforward
 ON_VECTORS: Mapping[str, Recipe] = {
     "linear": _CONVEX,
     "lstm": Recipe(
-        embedding_dim=64,
-        hidden_dim=64,
+        embedding_dim=word_vectors.BUNDLED_DIMENSION,
+        hidden_dim=32,
         optimizer="sgd",
-        learning_rate=4.0,
+        learning_rate=5.0,
         max_grad_norm=1.0,
-        n_epochs=8,
+        n_epochs=6,
         sampling_rate=0.2,
     ),
 }

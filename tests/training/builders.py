@@ -51,10 +51,11 @@ def batch(size: int, seed: int = 0, length: int = 7) -> tuple[torch.Tensor, torc
 def reference_logits(module: models.Classifier, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """The same function in torch's own layers, differentiable by autograd in every parameter."""
     if isinstance(module, models.LstmOnVectors):
-        hidden = _stock_lstm(module.lstm, module.vectors(tokens))
-        summed = torch.einsum("bt,bth->bh", module.vectors.amounts(tokens, lengths), hidden)
-        direction = summed * (summed.square().sum(1, keepdim=True) + 1e-12).rsqrt()
-        return nn.functional.linear(direction, module.head.weight, module.head.bias)
+        vectors, amounts = module.vectors(tokens), module.vectors.amounts(tokens, lengths)
+        hidden = _stock_lstm(module.lstm, vectors[..., : module.lstm.weight_ih_l0.shape[1]])
+        sums = [torch.einsum("bt,bth->bh", amounts, rows) for rows in (vectors, hidden)]
+        directions = [summed * (2 * summed.square().sum(1, keepdim=True) + 2e-12).rsqrt() for summed in sums]
+        return nn.functional.linear(torch.cat(directions, 1), module.head.weight, module.head.bias)
     if isinstance(module, models.LstmClassifier):
         hidden = _stock_lstm(module.lstm, nn.functional.embedding(tokens, module.embedding.weight))
         last = hidden[torch.arange(len(tokens)), lengths - 1]
