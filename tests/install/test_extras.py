@@ -26,6 +26,12 @@ Path("s.yaml").write_text(
 DRIVER = "import privatekube.storage.{}_bucket"
 TRAINING = "import components.dp_train.__main__, components.dp_evaluate.__main__, opacus"
 
+VECTORS = """
+from privatekube.data import word_vectors as vectors
+words, digest = {"guitar": 1, "song": 2}, vectors.BUNDLED_DIGEST
+assert vectors.load("bundled", words=words, vocab_size=3, declared=digest).rows[1:].any(axis=1).all()
+"""
+
 ENOUGH = {
     "images": [("python", "build_components.py", "--help")],
     "pipeline": [("python", "run_pipeline.py", "--compile-only", "dp_lstm.yaml")],
@@ -44,6 +50,7 @@ ENOUGH = {
     "control,privacy": [("python", "-m", "components.dp_preprocess", "--help")],
     "controller": [("python", "-m", "privatekube.controller", "--help")],
     "training": [("python", "-c", TRAINING)],
+    "vectors": [("python", "-c", VECTORS)],
 }
 
 
