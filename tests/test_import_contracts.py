@@ -34,7 +34,7 @@ VIOLATIONS = {
     ),
     "kfp is imported in kubeflow and in the graphs alone": ("privatekube/images/pins.py", "kfp"),
     "The docker SDK is imported in images alone": ("privatekube/kubeflow/compilation.py", "docker"),
-    "pyarrow and tokenizers are imported in data alone": ("privatekube/cli/blocks.py", "pyarrow"),
+    "pyarrow, tokenizers and safetensors are imported in data alone": ("privatekube/cli/blocks.py", "pyarrow"),
     "The driver of S3 is imported in storage alone": ("privatekube/data/declare.py", "boto3"),
     "sqlite3 is imported in its store alone": ("privatekube/store/memory.py", "sqlite3"),
     "The Kubernetes client is imported in its store and in the controller alone": (
