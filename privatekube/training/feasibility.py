@@ -49,7 +49,7 @@ _BYTES_OF_A_WEIGHT = 56
 """The weight, its gradient and two sums in float64, Adam's two averages, their intermediate values, and two copies."""
 
 _BYTES_OF_A_VECTOR = 40
-"""For each number of the public vectors: three copies in float64 while their directions are found, or as many in float32
+"""For each number of the public vectors: three copies in float64 while their directions are found, or ten in float32
 of what is read, trained on and written."""
 
 _BYTES_OF_NOISE = 28
