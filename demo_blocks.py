@@ -47,7 +47,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     namespace: block_options.Namespace = block_options.NAMESPACE,
     dataset: Annotated[str, typer.Option(help="Name of the dataset, by which claims select blocks.")] = "amazon",
     seed: Annotated[int, typer.Option(help="Seed of the synthetic reviews.")] = 0,
-    data_dir: block_options.DataDir = block_options.FOLDER,
+    data_dir: block_options.DataDir = None,
     keep_copies: block_options.KeepCopies = False,
     report: block_options.Report = None,
     local_files: block_options.LocalFiles = False,
@@ -59,7 +59,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     """
     for option, value in (("dataset", dataset), ("namespace", namespace)):
         block_options.require_name(option, value)
-    block_options.require_reachable(data_dir, local_files=local_files)
+    place = block_options.data_dir_of(data_dir, local_files=local_files)
     report_file = block_options.report_file(report)
     from blocks import demo, record, sources  # noqa: PLC0415 - not needed for --help
     from privatekube.data import day_range, declare, partition, wording  # noqa: PLC0415
@@ -79,7 +79,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         unit=PrivacyUnit.parse(unit),
         max_contribution=partition.contribution_bound(PrivacyUnit.parse(unit), max_contribution, wording.OPTIONS),
         initial_budget=declare.initial_budget(epsilon, delta, accounting),
-        folder=uris.join(uris.absolute(data_dir), namespace, dataset),
+        folder=uris.join(uris.absolute(place), namespace, dataset),
         keep_copies=keep_copies,
         record_name=record.read_schema(choice.days).record_name,
         wording=wording.OPTIONS,

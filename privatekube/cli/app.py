@@ -200,10 +200,10 @@ def publish(
 
 @app.command()
 def discard(run: Run) -> None:
-    """Remove what is kept of a run, paid or not, after settling its claim."""
-    from privatekube.kubeflow import kept_runs  # noqa: PLC0415 - see the module's docstring
+    """Give up a run of this folder, or of the cluster, paid or not: end it, settle its claim, remove what is kept."""
+    from privatekube.kubeflow import discard as discarding  # noqa: PLC0415 - see the module's docstring
 
-    typer.echo(f"run {run}: removed; claim: {kept_runs.discard(run)}")
+    typer.echo(f"run {run}: {discarding.discard(run)}")
 
 
 @app.command()

@@ -27,7 +27,13 @@ Namespace = Annotated[str, typer.Option(help="Kubernetes namespace of the blocks
 Epsilon = Annotated[float, typer.Option(help="Epsilon of each block's lifetime budget.")]
 Delta = Annotated[float, typer.Option(help="Delta of each block's lifetime budget.")]
 Accounting = Annotated[str, typer.Option(help="How the budget is kept: renyi (many more runs fit) or epsdel.")]
-DataDir = Annotated[str, typer.Option(help="Where to write the files: a folder, gs:// or s3:// prefix.")]
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        help="Where to write the files: a folder, gs:// or s3:// prefix. Default: .privatekube/blocks, or for a budget "
+        "in a cluster `data` of client_secrets.yaml."
+    ),
+]
 KeepCopies = Annotated[
     bool,
     typer.Option(
@@ -51,20 +57,29 @@ LocalFiles = Annotated[
 ]
 
 
-def require_reachable(data_dir: str, *, local_files: bool) -> None:
-    """Check that the steps of a run will be able to read the blocks.
+def data_dir_of(stated: str | None, *, local_files: bool) -> str:
+    """Return where to write the files, after checking that the steps of a run will be able to read them.
 
     Args:
-        data_dir: where their files go.
+        stated: where the owner wants them; None for the default.
         local_files: whether the owner knows that a folder of this machine will do.
 
     Raises:
         InvalidInput: the budget is in a cluster, and the folder on this machine.
     """
-    if connect.is_cluster() and uris.is_local(data_dir) and not local_files:
+    is_for_pods = connect.is_cluster() and not local_files
+    data_dir = stated or (_data_of_cluster() if is_for_pods else None) or FOLDER
+    if is_for_pods and uris.is_local(data_dir):
         bound = "is a folder of this machine, which no pod of the cluster can read"
-        remedy = "name a gs:// or s3:// prefix, or add --local-files for runs on this machine"
-        raise errors.invalid("data-dir", data_dir, bound, remedy)
+        remedy = "name a gs:// or s3:// prefix, here or as data in client_secrets.yaml, or add --local-files for runs "
+        raise errors.invalid("data-dir", data_dir, bound, f"{remedy}on this machine")
+    return data_dir
+
+
+def _data_of_cluster() -> str | None:
+    from privatekube.kubeflow import cluster_file  # noqa: PLC0415 - only for a cluster
+
+    return cluster_file.load().data if cluster_file.FILE.exists() else None
 
 
 def require_name(option: str, value: str) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from privatekube import errors
 from privatekube.cli import block_options, console, output, tables
-from privatekube.cli.block_options import FOLDER, NAMESPACE
+from privatekube.cli.block_options import NAMESPACE
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import summary
@@ -30,7 +30,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     delta: block_options.Delta = 1e-7,
     accounting: block_options.Accounting = "renyi",
     namespace: block_options.Namespace = NAMESPACE,
-    data_dir: block_options.DataDir = FOLDER,
+    data_dir: block_options.DataDir = None,
     keep_copies: block_options.KeepCopies = False,
     report: block_options.Report = None,
     local_files: block_options.LocalFiles = False,
@@ -51,7 +51,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     from privatekube.storage import uris  # noqa: PLC0415
 
     block_options.require_name("namespace", namespace)
-    block_options.require_reachable(data_dir, local_files=local_files)
+    place = block_options.data_dir_of(data_dir, local_files=local_files)
     declared = schemas.read(schema)
     declaration = declare.Declaration(
         dataset=declared.dataset,
@@ -61,7 +61,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         unit=declared.unit,
         max_contribution=declared.contribution_bound,
         initial_budget=declare.initial_budget(epsilon, delta, accounting),
-        folder=uris.join(uris.absolute(data_dir), namespace, declared.dataset),
+        folder=uris.join(uris.absolute(place), namespace, declared.dataset),
         keep_copies=keep_copies,
         record_name=declared.record_name,
     )

@@ -160,11 +160,17 @@ def _compiled(
         yield package, Subject.of(cluster, run, _parameters(run, cluster), components, package, context=_context())
 
 
+def claim_of(run: Json) -> str | None:
+    """Return the id of a run's claim; None if its arguments do not tell the namespace."""
+    parameters: Mapping[str, Any] = (run.get("runtime_config") or {}).get("parameters") or {}
+    namespace = parameters.get("namespace")
+    return None if namespace is None else f"{namespace}/{connect.claim_name(str(run.get('run_id')))}"
+
+
 def _described(listed: Iterator[Json], cluster: ClusterFile) -> Iterator[ClusterRun]:
     for run in listed:
         run_id = str(run.get("run_id"))
-        parameters: Mapping[str, Any] = (run.get("runtime_config") or {}).get("parameters") or {}
-        claim = f"{parameters.get('namespace', '?')}/{connect.claim_name(run_id)}"
+        claim = claim_of(run) or f"?/{connect.claim_name(run_id)}"
         name, state = str(run.get("display_name", "")), str(run.get("state") or "PENDING")
         yield ClusterRun(run_id, name, state, claim, submission.page(cluster, run_id))
 

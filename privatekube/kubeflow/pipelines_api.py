@@ -119,6 +119,10 @@ class PipelinesApi:
         """Have the failed steps of a run run again."""
         self.call("POST", f"{V2}/runs/{quote(run_id, safe='')}:retry", may_be_empty=True)
 
+    def terminate(self, run_id: str) -> None:
+        """Have a run end."""
+        self.call("POST", f"{V2}/runs/{quote(run_id, safe='')}:terminate", may_be_empty=True)
+
     def pod_log(self, run_id: str, node_id: str) -> str:
         """Return the end of the log of a step's pod, or of what the installation has kept of it."""
         path = f"/apis/v1alpha1/runs/{quote(run_id, safe='')}/nodes/{quote(node_id, safe='')}/log"

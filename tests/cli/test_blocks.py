@@ -54,6 +54,23 @@ TABLE = ("--source", "t.csv", "--schema", "schema.yaml", "--namespace", "team", 
 YEAR = {"slice": "all", "users": 2}
 
 
+def test_blocks_of_a_cluster_go_where_client_secrets_say_and_others_into_the_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    connection = "host: https://kubeflow.example.org\n"
+    (tmp_path / "client_secrets.yaml").write_text(f"{connection}data: s3://team/blocks\n")
+    monkeypatch.delenv(connect.STORE, raising=False)
+    assert block_options.data_dir_of(None, local_files=False) == block_options.FOLDER
+    monkeypatch.setenv(connect.STORE, "kubernetes")
+    assert block_options.data_dir_of(None, local_files=False) == "s3://team/blocks"
+    assert block_options.data_dir_of("gs://b/x", local_files=False) == "gs://b/x"
+    assert block_options.data_dir_of(None, local_files=True) == block_options.FOLDER
+    (tmp_path / "client_secrets.yaml").write_text(connection)
+    with pytest.raises(errors.InvalidInput, match=r"no pod of the cluster can read; name .* as data in client_secrets"):
+        block_options.data_dir_of(None, local_files=False)
+
+
 @slow
 def test_a_table_becomes_blocks_that_state_their_data_and_budget(tmp_path: Path) -> None:
     prepare(tmp_path, [*builders.rows(60), builders.rows(1)[0] | {"patient": None}], YEAR)
@@ -136,11 +153,10 @@ def test_a_table_and_its_blocks_may_be_in_a_bucket_of_s3(tmp_path: Path) -> None
 def test_blocks_of_a_cluster_are_not_written_to_a_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIVATEKUBE_STORE", "kubernetes://anywhere")
     with pytest.raises(errors.InvalidInput, match=r"data-dir: '/blocks' is a folder .*; name a gs:// or s3:// prefix"):
-        block_options.require_reachable("/blocks", local_files=False)
-    block_options.require_reachable("/blocks", local_files=True)
-    block_options.require_reachable("s3://bucket/blocks", local_files=False)
+        block_options.data_dir_of("/blocks", local_files=False)
+    assert block_options.data_dir_of("/blocks", local_files=True) == "/blocks"
     monkeypatch.setenv("PRIVATEKUBE_STORE", "sqlite:///state.db")
-    block_options.require_reachable("/blocks", local_files=False)
+    assert block_options.data_dir_of("/blocks", local_files=False) == "/blocks"
 
 
 @slow

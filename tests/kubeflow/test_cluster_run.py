@@ -5,41 +5,50 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from kfp.dsl.base_component import BaseComponent
+from kfp.pipeline_spec import pipeline_spec_pb2
 from rich.console import Console
 
 from pipelines import dp_lstm
 from privatekube import errors
 from privatekube.kubeflow import cluster_run
 from privatekube.kubeflow.checks.all_checks import CHECKS
+from privatekube.kubeflow.checks.check import Subject, Verdict
 from privatekube.kubeflow.cluster_file import ClusterFile
 from privatekube.kubeflow.step_components import StepComponents
+from privatekube.kubeflow.submission import Package
 from privatekube.runs import run_arguments
 from privatekube.storage import uris
 from tests.e2e.conftest import ROOT
-from tests.kubeflow.servers.http_server import Call, Reply
+from tests.kubeflow.servers.http_server import Call, LoopbackServer, Reply
 from tests.kubeflow.servers.pipelines import V2, Pipelines
 from tests.kubeflow.test_follow import put
 
 Project = tuple[StepComponents, BaseComponent]
+DIGEST = f"sha256:{'0' * 64}"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return the components with images that are pinned by a digest, in a registry that nobody can reach."""
-    folder = tmp_path_factory.mktemp("project")
+    components = pinned(tmp_path_factory.mktemp("project"), "127.0.0.1:9")
+    return components, dp_lstm.build(components.folders)
+
+
+def pinned(folder: Path, registry: str) -> StepComponents:
+    """Return the components with images that are pinned by a digest in a registry."""
     for step in dp_lstm.STEPS:
         target = folder / "components" / step
         target.mkdir(parents=True)
         shutil.copy(ROOT / "components" / step / "component.yaml", target)
         text = (target / "component.yaml").read_text()
-        image = f"image: 127.0.0.1:9/{step}@sha256:{'0' * 64}"
-        (target / "component.yaml").write_text(re.sub(r"image: \S+", image, text))
-    components = StepComponents.of_project(folder, dp_lstm.STEPS)
-    return components, dp_lstm.build(components.folders)
+        (target / "component.yaml").write_text(re.sub(r"image: \S+", f"image: {registry}/{step}@{DIGEST}", text))
+    return StepComponents.of_project(folder, dp_lstm.STEPS)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +104,45 @@ def test_the_table_has_a_row_for_each_check_and_the_exit_status_of_the_first_fai
     assert re.search(r"definitions +could not be checked +see cluster *$", table, re.MULTILINE)
     assert status == errors.Temporary.exit_status
     assert not pipelines.runs
+
+
+class Registry(LoopbackServer):
+    """A registry that answers for each manifest with the digest that `kept` has for its repository."""
+
+    def __init__(self, kept: Mapping[str, str]) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def answer(self, call: Call) -> Reply:
+        repository, _, wanted = call.path.removeprefix("/v2/").partition("/manifests/")
+        assert (call.method, wanted) == ("HEAD", DIGEST)
+        found = self.kept.get(repository)
+        return Reply(404) if found is None else Reply(200, headers={"Docker-Content-Digest": found})
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "text"),
+    [
+        ({}, Verdict.OK, "images are in their registry$"),
+        ({"dp_train": None}, Verdict.FAILED, f"/dp_train@{DIGEST}: is not in its registry; build and push again"),
+        ({"consume": f"sha256:{'1' * 64}"}, Verdict.FAILED, f"/consume@{DIGEST}: is not in its registry"),
+    ],
+    ids=["there", "gone", "another digest"],
+)
+def test_images_must_be_in_their_registry_under_their_digest(
+    changed: dict[str, str | None], verdict: Verdict, text: str, tmp_path: Path
+) -> None:
+    kept = dict.fromkeys(dp_lstm.STEPS, DIGEST) | changed
+    run = run_arguments.load(ROOT / "arguments.yaml")
+    cluster = ClusterFile.model_validate({"host": "http://127.0.0.1:9", "namespace": "my-team"})
+    registry = Registry({name: digest for name, digest in kept.items() if digest})
+    with registry.serving():
+        components = pinned(tmp_path, urlsplit(registry.url).netloc)
+        package = Package(pipeline_spec_pb2.PipelineSpec(), {})
+        (images,) = (check for check in CHECKS if check.name == "images")
+        found = images.finding(Subject(cluster, run, {}, components, package))
+    assert found.verdict is verdict
+    assert re.search(text, found.text)
 
 
 def test_images_that_are_not_pinned_are_one_row_of_the_table_among_all(pipelines: Pipelines) -> None:

@@ -20,6 +20,8 @@ from rich.console import Console
 
 from pipelines import dp_lstm
 from privatekube import errors
+from privatekube.client import connect
+from privatekube.kubeflow import discard
 from privatekube.kubeflow.checks import check
 from privatekube.kubeflow.checks.all_checks import CHECKS
 from privatekube.kubeflow.checks.check import Finding, Subject, Verdict
@@ -29,6 +31,7 @@ from privatekube.kubeflow.pipelines_api import PipelinesApi
 from privatekube.kubeflow.pod_settings import PodSettings
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.submission import Package
+from privatekube.resources import meta
 from privatekube.runs import run_arguments
 from privatekube.store.kubernetes import inspection
 from privatekube.store.kubernetes.inspection import Inspection
@@ -131,6 +134,47 @@ def test_what_is_installed_and_who_may_claim_is_found(apiserver: ApiServer, find
     assert find("namespaces there").text == "my-team, privacy-example"
     lost = failed(find("namespaces there", namespace="lost"), errors.NotFound)
     assert lost.startswith("namespace lost: does not exist; create it (kubectl create namespace lost), or correct")
+
+
+def test_definitions_that_are_absent_or_older_are_named_with_the_command_that_installs_them(
+    find: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as newer:
+        newer.setitem(inspection.NEEDED, "PrivateDataBlock", ("spec.ofTheNextVersion",))
+        older = failed(find("definitions"), errors.InvalidInput)
+    assert "are of an earlier version (PrivateDataBlock spec.ofTheNextVersion is missing); run kubectl apply" in older
+    monkeypatch.setattr(meta, "API_VERSION", "columbia.github.com/v9")
+    absent = failed(find("definitions"), errors.InvalidInput)
+    assert absent == (
+        "resource definitions: are not installed; install them: kubectl apply -k manifests/overlays/kubeflow "
+        "(or standalone, gke)"
+    )
+
+
+def test_a_run_of_the_cluster_that_is_given_up_ends_and_its_claim_is_settled(
+    apiserver: ApiServer,
+    store: KubernetesStore,
+    start: Starter,
+    pipelines: Pipelines,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start("a", "--unlock", "all")
+    store.create(builders.block())
+    monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig("claimant")))
+    monkeypatch.delenv("PRIVATEKUBE_STORE", raising=False)
+    with connect.connect("kubernetes") as client_of_run:
+        client_of_run.allocate(builders.NAMESPACE, "run-run-0", builders.allocate(0.1), timeout_seconds=20)
+    put(pipelines, "RUNNING", dp_train="RUNNING")
+    pipelines.runs["run-0"]["runtime_config"] = {"parameters": {"namespace": builders.NAMESPACE}}
+    (tmp_path / "client_secrets.yaml").write_text(f"host: {pipelines.url}\nnamespace: my-team\n")
+    monkeypatch.chdir(tmp_path)
+    assert discard.discard("run-0") == "terminated; claim: released"
+    assert pipelines.runs["run-0"]["state"] == "CANCELED"
+    assert discard.discard("run-0") == "had ended; claim: nothing to settle"
+    put(pipelines, "SUCCEEDED", run_id="run-1")
+    with pytest.raises(errors.InvalidInput, match=r"run run-1: has no argument namespace, so its claim is not known"):
+        discard.discard("run-1")
 
 
 def test_a_claim_in_a_namespace_that_does_not_exist_says_what_to_do(store: KubernetesStore) -> None:

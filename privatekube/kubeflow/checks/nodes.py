@@ -56,7 +56,7 @@ def images(subject: Subject) -> str:
             found = registry.digest(name, digest, registry.credentials(name))
         except errors.PrivateKubeError as error:
             raise Unknown(f"not from this machine: {error}") from error
-        if found is None:
+        if found != digest:
             raise errors.NotFound(
                 f"image {reference}: is not in its registry; build and push again: python build_components.py"
             )

@@ -115,7 +115,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()
-        self.wfile.write(reply.content)
+        if self.command != "HEAD":
+            self.wfile.write(reply.content)
+
+    def do_HEAD(self) -> None:
+        self._serve()
 
     def do_GET(self) -> None:
         self._serve()

@@ -101,6 +101,12 @@ class Pipelines(LoopbackServer):
         if action == "retry":
             self.retried.append(run_id)
             return Reply(200, {})
+        if action == "terminate":
+            self.runs[run_id]["state"] = "CANCELING"
+            return Reply(200, {})
+        if self.runs[run_id].get("state") == "CANCELING":  # the workflow ends a moment later
+            self.runs[run_id]["state"] = "CANCELED"
+            return Reply(200, self.runs[run_id] | {"state": "CANCELING"})
         return Reply(200, self.runs[run_id])
 
 
