@@ -264,6 +264,7 @@ EXTRAS = {
     "dp_accounting": "accounting",
     "google": "gcs",
     "h5py": "data",
+    "jinja2": "page",
     "kfp": "pipeline",
     "kubernetes": "cluster",
     "numpy": "scheduling",
@@ -276,8 +277,11 @@ EXTRAS = {
     "requests": "images",
     "safetensors": "vectors",
     "scipy": "accounting",
+    "sse_starlette": "page",
+    "starlette": "page",
     "tokenizers": "tables",
     "torch": "training",
+    "uvicorn": "page",
     "wordfreq": "tables",
 }
 """The smallest extra that installs a module."""

@@ -12,7 +12,9 @@ from tests.e2e.conftest import ROOT, Laptop
 
 README = (ROOT / "README.md").read_text()
 TRAINS = "run_pipeline.py                 "
-ELSEWHERE = (*("--source ", TRAINS, "--set epsilon=3", "out/latest", "NAME", "CLAIM", " RUN", "make ", "HOST/PREFIX"),)
+ELSEWHERE = (
+    *("--source ", TRAINS, "--set epsilon=3", "out/latest", "NAME", "CLAIM", " RUN", "make ", "HOST/PREFIX", " serve "),
+)
 """Commands that need a user's files, names or results, or train for a minute: the end-to-end tests run similar ones."""
 
 

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from privatekube import __version__, config, errors
-from privatekube.cli import blocks, component_files, console, new_project, output, pipeline_lint, tables, typer_app
+from privatekube.cli import (
+    blocks,
+    component_files,
+    console,
+    new_project,
+    output,
+    page,
+    pipeline_lint,
+    tables,
+    typer_app,
+)
 from privatekube.client import connect
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -318,6 +328,7 @@ def simulate(
 
 app.command()(pipeline_lint.lint)
 app.command()(new_project.init)
+app.command()(page.serve)
 app.add_typer(component_files.app, name="component")
 
 

@@ -15,14 +15,6 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.meta import ObjectMeta, format_time
-from privatekube.resources.requests import AllocateRequest, Request
-from privatekube.resources.responses import (
-    AllocateResponse,
-    ConsumeResponse,
-    RegisterResponse,
-    ReleaseResponse,
-    Response,
-)
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
     from privatekube.kubeflow.cluster_run import ClusterRun
@@ -129,10 +121,8 @@ def claim_details(claim: PrivacyBudgetClaim) -> Iterator[Table]:
     """Yield what a claim is, its requests with their answers, and what it holds on which block."""
     yield _facts(*details.claim_facts(claim))
     table = Table("request", "action", "answer", "reason", box=None)
-    for index, request in enumerate(claim.spec.requests):
-        response = claim.response_at(index)
-        answer = "not yet" if response is None else str(response.state)
-        table.add_row(str(index), type(request.action).__name__, answer, _reason(request, response))
+    for row in details.claim_requests(claim):
+        table.add_row(*row)
     yield table
     holdings = details.claim_amounts(claim)
     if holdings:
@@ -176,21 +166,6 @@ def _budgets(left: PrivacyBudget, rows: list[tuple[str, PrivacyBudget]]) -> Tabl
     for line in lines:
         table.add_row(*line)
     return table
-
-
-def _reason(request: Request, response: Response | None) -> str:
-    if response is None:
-        return ""
-    if response.refusal is not None:
-        return str(response.refusal)
-    if isinstance(response.detail, ConsumeResponse | ReleaseResponse):
-        outcomes = response.detail.blocks.items()
-        return "; ".join(f"{block_id}: {outcome.error}" for block_id, outcome in outcomes if outcome.error)
-    if isinstance(response.detail, RegisterResponse):
-        return f"release of {response.detail.step}"
-    if isinstance(request.action, AllocateRequest) and isinstance(response.detail, AllocateResponse):
-        return summary.number_of_blocks(len(response.detail.budgets))
-    return ""
 
 
 def _age(meta: ObjectMeta) -> str:

@@ -39,7 +39,7 @@ def connect(uri: str | None = None) -> BudgetClient:
         ...     client.list_blocks()
         []
     """
-    name = (os.environ.get(STORE) or DEFAULT_STORE) if uri is None else uri
+    name = store_name() if uri is None else uri
     require_store(name, source=STORE if uri is None else "store")
     scheme, _, context = name.partition("://")
     try:
@@ -70,15 +70,41 @@ def require_existing_store() -> None:
     Raises:
         NotFound: it is a file that does not exist.
     """
-    name = os.environ.get(STORE) or DEFAULT_STORE
+    name = store_name()
     path = Path(name.removeprefix(_FILE))
     if name.startswith(_FILE) and not path.exists():
         raise errors.NotFound(f"store: {path} does not exist; name another with --store")
 
 
+def connect_to_read() -> BudgetClient:
+    """Return a client of the control plane that PRIVATEKUBE_STORE names, which must exist; a file is not written to.
+
+    In a cluster, the role of the user decides what may be written.
+
+    Raises:
+        NotFound: the store is a file that does not exist.
+        InvalidInput: see `connect`.
+        MissingExtra: see `connect`.
+    """
+    require_existing_store()
+    client = connect()
+    if not is_cluster():
+        from privatekube.store.sqlite.store import SqliteStore  # noqa: PLC0415 - see the module's docstring
+
+        assert isinstance(client.store, SqliteStore)  # noqa: S101 - the other kind of store
+        client.clock.now_ms()  # the first reading after a start of the machine is recorded in the file
+        client.store.forbid_writes()
+    return client
+
+
+def store_name() -> str:
+    """Return the URI of the store that `connect` opens by default."""
+    return os.environ.get(STORE) or DEFAULT_STORE
+
+
 def is_cluster() -> bool:
     """Whether PRIVATEKUBE_STORE names a cluster, whose pods see no folder of this machine."""
-    return (os.environ.get(STORE) or DEFAULT_STORE).partition("://")[0] == _CLUSTER
+    return store_name().partition("://")[0] == _CLUSTER
 
 
 def claim_name(run_id: str) -> str:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import transitions
+from privatekube.resources import summary, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import format_time
+from privatekube.resources.requests import AllocateRequest, Request
+from privatekube.resources.responses import (
+    AllocateResponse,
+    ConsumeResponse,
+    RegisterResponse,
+    ReleaseResponse,
+    Response,
+)
 
 Facts = list[tuple[str, object]]
 Amounts = list[tuple[str, PrivacyBudget]]
@@ -59,6 +69,14 @@ def claim_amounts(claim: PrivacyBudgetClaim) -> Amounts:
     ]
 
 
+def claim_requests(claim: PrivacyBudgetClaim) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each request of a claim: its number, what it asks for, the answer, and why or on what."""
+    for index, request in enumerate(claim.spec.requests):
+        response = claim.response_at(index)
+        answer = "not yet" if response is None else str(response.state)
+        yield str(index), type(request.action).__name__, answer, _reason(request, response)
+
+
 def _settled_by(claim: PrivacyBudgetClaim) -> str:
     """Say what settled a claim, or what will."""
     settlement, after = claim.status.settlement, claim.spec.settle_after
@@ -68,6 +86,21 @@ def _settled_by(claim: PrivacyBudgetClaim) -> str:
         return "nothing: it holds no budget"
     stated = "" if after is None else f"at {_time(after.at_ms)}, at the latest "
     return f"its run, or else {stated}the policy's settle_within after its grant"
+
+
+def _reason(request: Request, response: Response | None) -> str:
+    if response is None:
+        return ""
+    if response.refusal is not None:
+        return str(response.refusal)
+    if isinstance(response.detail, ConsumeResponse | ReleaseResponse):
+        outcomes = response.detail.blocks.items()
+        return "; ".join(f"{block_id}: {outcome.error}" for block_id, outcome in outcomes if outcome.error)
+    if isinstance(response.detail, RegisterResponse):
+        return f"release of {response.detail.step}"
+    if isinstance(request.action, AllocateRequest) and isinstance(response.detail, AllocateResponse):
+        return summary.number_of_blocks(len(response.detail.budgets))
+    return ""
 
 
 def _time(unix_ms: int | None) -> str:

@@ -24,6 +24,7 @@ Path("s.yaml").write_text(
 )
 """
 DRIVER = "import privatekube.storage.{}_bucket"
+PAGE = "from privatekube.page import rendering, server; rendering.environment().get_template('overview.html')"
 TRAINING = "import components.dp_train.__main__, components.dp_evaluate.__main__, opacus"
 
 VECTORS = """
@@ -51,6 +52,7 @@ ENOUGH = {
     "controller": [("python", "-m", "privatekube.controller", "--help")],
     "training": [("python", "-c", TRAINING)],
     "vectors": [("python", "-c", VECTORS)],
+    "page": [("python", "-c", PAGE)],
 }
 
 

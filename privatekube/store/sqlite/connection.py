@@ -29,7 +29,7 @@ class Connection:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._depth = path, 0
+        self._path, self._depth, self._begin = path, 0, "BEGIN IMMEDIATE"
         with self._translated():
             if path != IN_MEMORY:
                 private_files.create(path)
@@ -58,7 +58,7 @@ class Connection:
         if self._depth:
             yield
             return
-        self.rows("BEGIN IMMEDIATE")
+        self.rows(self._begin)
         self._depth = 1
         try:
             yield
@@ -71,6 +71,11 @@ class Connection:
             raise
         finally:
             self._depth = 0
+
+    def forbid_writes(self) -> None:
+        """Have SQLite refuse every change from now on; a transaction only reads one state, and holds up nobody."""
+        self.rows("PRAGMA query_only = ON")
+        self._begin = "BEGIN"
 
     def make_private(self) -> None:
         """Take the file and those that SQLite has beside it from all but their owner: they hold secrets.

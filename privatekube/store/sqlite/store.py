@@ -171,6 +171,10 @@ class SqliteStore(Backend):
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         return self._db.transaction(before_commit=self._save, on_rollback=self._forget)
 
+    def forbid_writes(self) -> None:
+        """Only read from now on; SQLite itself refuses every change."""
+        self._db.forbid_writes()
+
     @override
     def close(self) -> None:
         self._db.close()

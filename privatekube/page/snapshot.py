@@ -1,0 +1,91 @@
+"""The state of a store at one time, and what every view derives from it once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from privatekube.forecast import positions
+from privatekube.page import remaining
+from privatekube.page.remaining import Remaining
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
+from privatekube.resources.retired_data import RetiredData
+from privatekube.scheduling.policy import Policy
+from privatekube.store.base import Resource
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was read of a store.
+
+    Args:
+        store: how its user named it.
+        now_ms: when, by the clock of the store, in unix milliseconds.
+        blocks: by id, in order of creation.
+        claims: by id, likewise.
+        entries: the ledger, in order.
+        settings: the policy as text.
+        retired: the records of deleted data.
+        unreadable: what cannot be read of it, in words; no other field has it.
+        left: what is left of each block, by id.
+    """
+
+    store: str
+    now_ms: int
+    blocks: Mapping[str, PrivateDataBlock]
+    claims: Mapping[str, PrivacyBudgetClaim]
+    entries: tuple[Entry, ...]
+    settings: Mapping[str, str]
+    retired: tuple[RetiredData, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    left: Mapping[str, Remaining] = field(default_factory=dict)
+
+    @cached_property
+    def revision(self) -> str:
+        """A digest that changes with what is stored, and not with the time."""
+        resources: list[Resource] = [*self.blocks.values(), *self.claims.values()]
+        versions = [f"{resource.id}@{resource.meta.resource_version}" for resource in resources]
+        entry = self.entries[-1].digest if self.entries else ""
+        text = "\n".join([*versions, entry, *self.unreadable, repr(sorted(self.settings.items()))])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The scheduling policy."""
+        return Policy.parse(self.settings)
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """The position of each claim that waits, by id."""
+        return positions.positions(list(self.claims.values()), self.blocks, self.policy)
+
+    @cached_property
+    def entries_of_block(self) -> Mapping[str, tuple[Entry, ...]]:
+        """The entries of the ledger by id of the block."""
+        by_block: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            by_block.setdefault(entry.block, []).append(entry)
+        return {block_id: tuple(entries) for block_id, entries in by_block.items()}
+
+    @cached_property
+    def wholes(self) -> Mapping[str, PrivacyBudget]:
+        """The initial budget of each block, by id; of deleted ones too."""
+        gone = {data.block_id: data.initial_budget for data in self.retired}
+        return gone | {block.id: block.spec.initial_budget for block in self.blocks.values()}
+
+    def share(self, entry: Entry) -> float:
+        """Return which share of its block's lifetime an entry of the ledger is; 0 where that is not known."""
+        whole = self.wholes.get(entry.block)
+        return (remaining.share_of(entry.amount, whole) or 0.0) if whole is not None else 0.0
+
+
+def left_of(blocks: Iterable[PrivateDataBlock], before: Snapshot | None) -> dict[str, Remaining]:
+    """Return what is left of each block, by id; of those that were not written since `before`, what it says."""
+    known = {} if before is None else before.blocks
+    old = {} if before is None else before.left
+    return {block.id: old[block.id] if known.get(block.id) is block else remaining.of_block(block) for block in blocks}

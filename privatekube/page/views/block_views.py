@@ -1,0 +1,95 @@
+"""The list of blocks, and one block in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from privatekube.page.remaining import Remaining
+from privatekube.page.snapshot import Snapshot
+from privatekube.page.views import datasets, spending, wording
+from privatekube.page.views.spending import Spender
+from privatekube.privacy import budget_text
+from privatekube.resources import details, summary
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.meta import Condition
+
+MOST_AMOUNTS = 200
+"""How many claims on a block are listed one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """A block in the list; `days` and `budget` are in words."""
+
+    id: str
+    dataset: str
+    days: str
+    left: Remaining
+    budget: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block.
+
+    Args:
+        id: `namespace/name`.
+        left: what is left of it.
+        days: in words.
+        facts: what it is.
+        header: of the amounts.
+        amounts: who holds or waits for how much, at the best order in Renyi accounting.
+        n_hidden: how many amounts are not listed.
+        spenders: which claims spent how much.
+        runs_out: when it runs out, in words.
+        conditions: what the control plane says of it.
+    """
+
+    id: str
+    left: Remaining
+    days: str
+    facts: tuple[tuple[str, object], ...]
+    header: tuple[str, ...]
+    amounts: tuple[tuple[str, ...], ...]
+    n_hidden: int
+    spenders: tuple[Spender, ...]
+    runs_out: str
+    conditions: tuple[Condition, ...]
+
+
+def rows(snapshot: Snapshot, *, search: str = "", dataset: str | None = None) -> list[BlockRow]:
+    """Return the blocks whose id, dataset or days contain a text; those of which least is left first."""
+    wanted = search.casefold()
+    found = [_row(block, snapshot) for block in snapshot.blocks.values() if dataset in (None, block.spec.dataset)]
+    matching = [row for row in found if wanted in f"{row.id} {row.dataset} {row.days}".casefold()]
+    return sorted(matching, key=lambda row: row.left.share)
+
+
+def block(snapshot: Snapshot, block_id: str) -> Block | None:
+    """Return a block in full; None if it does not exist."""
+    found = snapshot.blocks.get(block_id)
+    if found is None:
+        return None
+    amounts = details.block_amounts(found)
+    shown = amounts[:MOST_AMOUNTS]
+    header, lines = budget_text.columns(shown, left=summary.left_amount(found))
+    entries = snapshot.entries_of_block.get(block_id, ())
+    return Block(
+        id=block_id,
+        left=snapshot.left[block_id],
+        days=wording.days_of(found),
+        facts=tuple(details.block_facts(found)),
+        header=header,
+        amounts=tuple(lines),
+        n_hidden=len(amounts) - len(shown),
+        spenders=tuple(spending.spenders(snapshot, spending.By.CLAIM, entries)[:MOST_AMOUNTS]),
+        runs_out=str(datasets.runs_out(snapshot, found)),
+        conditions=() if found.status is None else found.status.conditions,
+    )
+
+
+def _row(block: PrivateDataBlock, snapshot: Snapshot) -> BlockRow:
+    waiting = 0 if block.status is None else len(block.status.reserved)
+    left = snapshot.left[block.id]
+    return BlockRow(block.id, block.spec.dataset, wording.days_of(block), left, summary.left(block), waiting)

@@ -1,0 +1,78 @@
+"""Who spent what: the ledger's entries, added up by claim, namespace, dataset or month."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from privatekube.page.snapshot import Snapshot
+from privatekube.page.views import wording
+from privatekube.resources.ledger import Entry
+
+
+class By(enum.StrEnum):
+    """What is added up together."""
+
+    CLAIM = "claim"
+    NAMESPACE = "namespace"
+    DATASET = "dataset"
+    MONTH = "month"
+
+
+_KEYS: dict[By, Callable[[Entry], str]] = {
+    By.CLAIM: lambda entry: entry.claim,
+    By.NAMESPACE: lambda entry: entry.claim.partition("/")[0],
+    By.DATASET: lambda entry: entry.dataset,
+    By.MONTH: lambda entry: wording.moment(entry.time_ms)[:7],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """What was committed by one of them.
+
+    Args:
+        name: the claim, namespace, dataset or month.
+        lifetimes: the shares of blocks' lifetimes together: 1 is the whole budget of one block.
+        n_blocks: on how many blocks.
+        n_claims: by how many claims.
+        last_ms: when it was committed last, in unix milliseconds.
+        claim_exists: whether `name` is a claim that exists.
+    """
+
+    name: str
+    lifetimes: float
+    n_blocks: int
+    n_claims: int
+    last_ms: int
+    claim_exists: bool = False
+
+    @property
+    def last(self) -> str:
+        """When it was committed last, in words."""
+        return wording.moment(self.last_ms)
+
+
+def spenders(snapshot: Snapshot, by: By, entries: Iterable[Entry] | None = None) -> list[Spender]:
+    """Return who spent how much of these entries, or of the whole ledger; the largest spender first.
+
+    What data inherited from earlier blocks is left out: it was spent there.
+    """
+    groups: dict[str, list[Entry]] = {}
+    for entry in snapshot.entries if entries is None else entries:
+        if "/" in entry.claim:
+            groups.setdefault(_KEYS[by](entry), []).append(entry)
+    found = [_spender(snapshot, by, name, group) for name, group in groups.items()]
+    return sorted(found, key=lambda spender: (-spender.lifetimes, spender.name))
+
+
+def _spender(snapshot: Snapshot, by: By, name: str, entries: list[Entry]) -> Spender:
+    return Spender(
+        name=name,
+        lifetimes=sum(snapshot.share(entry) for entry in entries),
+        n_blocks=len({entry.block for entry in entries}),
+        n_claims=len({entry.claim for entry in entries}),
+        last_ms=max(entry.time_ms for entry in entries),
+        claim_exists=by is By.CLAIM and name in snapshot.claims,
+    )

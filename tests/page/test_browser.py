@@ -1,0 +1,138 @@
+"""The page in a real browser: each view wide and narrow, light and dark, for eyes, keyboards and screen readers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from privatekube.client import connect
+from tests import builders
+from tests.page import sites
+from tests.page.sites import Served
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PROGRAM = next((path for name in NAMES if (path := shutil.which(name))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium; apt-get install chromium"),
+]
+VIEWS = {
+    "overview": "/",
+    "dataset": "/dataset?namespace=ns&name=reviews",
+    "blocks": "/blocks",
+    "block": "/blocks/ns/reviews-7-0",
+    "hostile": "/blocks/ns/hostile",
+    "claims": "/claims",
+    "claim": "/claims/ns/later",
+    "paid": "/claims/ns/paid",
+    "spending": "/spending",
+    "runs": "/runs",
+    "ledger": "/ledger",
+    "verification": "/ledger/verification",
+    "policy": "/policy?unlock=all&order=fcfs",
+}
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests; as root it runs without its sandbox, on the pages of these tests alone."""
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=PROGRAM, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """What a page complained about, or showed in a dialog."""
+    return []
+
+
+def visit(browser: Browser, served: Served, faults: list[str], *, width: int, scheme: str) -> Page:
+    """Return a page of this width and colour scheme that has come in with the token."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]  # light or dark
+    page = context.new_page()
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: faults.append(dialog.message))
+    page.goto(served.entrance)
+    return page
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_each_view_fits_and_has_no_serious_finding_and_runs_no_script_of_a_user(
+    browser: Browser, served: Served, faults: list[str], width: int, scheme: str
+) -> None:
+    page = visit(browser, served, faults, width=width, scheme=scheme)
+    axe = Axe()
+    for name, path in VIEWS.items():
+        page.goto(served.base + path)
+        assert page.locator("main h1").count() == 1, name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        found = [rule for rule in axe.run(page).response["violations"] if rule["impact"] in SERIOUS]
+        assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == [], name
+    assert faults == []
+    page.context.close()
+
+
+def test_the_dark_page_is_dark_and_the_light_one_light(browser: Browser, served: Served, faults: list[str]) -> None:
+    shades = {}
+    for scheme in ("light", "dark"):
+        page = visit(browser, served, faults, width=390, scheme=scheme)
+        shades[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.context.close()
+    assert shades == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 23, 29)"}
+
+
+def test_one_click_from_the_first_page_answers_each_question(
+    browser: Browser, served: Served, faults: list[str]
+) -> None:
+    page = visit(browser, served, faults, width=1280, scheme="light")
+    page.get_by_role("link", name="Tue 2013-01-08").first.click()
+    assert "8.2 left of epsilon 10" in page.locator("main").inner_text()
+    page.goto(served.base)
+    page.get_by_role("link", name="ns/paid").click()
+    assert page.locator("h1").inner_text() == "Claim ns/paid"
+    page.goto(served.base)
+    page.get_by_role("link", name="ns/later").click()
+    page.get_by_text("when: after").wait_for()
+    assert "lacks order 5" in page.locator("main").inner_text()
+    page.goto(served.base)
+    page.get_by_role("link", name="reviews", exact=True).click()
+    assert "the dataset runs out about" in page.locator("main").inner_text()
+    assert faults == []
+    page.context.close()
+
+
+def test_the_keyboard_reaches_the_content_and_the_cells_first_by_a_skip_link(
+    browser: Browser, served: Served, faults: list[str]
+) -> None:
+    page = visit(browser, served, faults, width=1280, scheme="light")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement.getAttribute('aria-label') || ''"))
+    assert any("Tue 2013-01-08: 8.2 of epsilon 10 (82.0%) left" in label for label in seen)
+    page.context.close()
+
+
+def test_an_open_page_shows_what_changes_without_a_reload(browser: Browser, tmp_path: Path, faults: list[str]) -> None:
+    uri = f"sqlite:///{tmp_path}/state.db"
+    with connect.connect(uri) as client, sites.serving(uri, tmp_path) as served:
+        page = visit(browser, served, faults, width=1280, scheme="light")
+        assert "There are no blocks yet" in page.locator("main").inner_text()
+        client.create_blocks([builders.block("monday", day=6)])
+        page.get_by_role("link", name="ns/monday, Mon 2013-01-07").wait_for(timeout=20_000)
+        page.context.close()
+    assert faults == []
