@@ -243,7 +243,10 @@ Scalar = bool | int | Annotated[float, pydantic.Field(allow_inf_nan=False)] | st
 SettingName = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 """A name of a setting, which a plan may use as `$name`."""
 
-Settings = dict[SettingName, Scalar]
+Grid = dict[SettingName, list[Scalar]]
+"""Settings by name, each with the values that a search may draw."""
+
+Settings = dict[SettingName, Scalar | Grid]
 """What a pipeline lets its users set beside the arguments of every run, by name."""
 
 VocabularySize = Annotated[int, pydantic.Field(ge=8, lt=2**31)]

@@ -76,6 +76,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
         examples=estimated.examples,
         task=trained.task,
         model=trained.config.architecture,
+        hyperparameters=dict(trained.found) or None,
         noise=noise,
     )
     return dp_step.Release(released.event, (metrics,))

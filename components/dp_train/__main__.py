@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
+from components.dp_train.training_data import TrainingData
 from privatekube import config
-from privatekube.data import block_file
+from privatekube.privacy import mechanisms
+from privatekube.privacy.events import DpEvent
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
-from privatekube.training import checkpoint, loop, model_shape, split
+from privatekube.training import checkpoint, loop, search, split
 from privatekube.training.settings import TrainingSettings
 
 
@@ -27,6 +29,9 @@ def dp_train(
     Adjacency: one privacy unit of the Grant added or removed; its clipped gradient moves a step's sum by at most
     `max_grad_norm` (L2). Each unit is in each step's sample independently, with the Grant's sampling rate. Gradients
     are normalised by the expected batch size, taken from the noisy `statistics`.
+
+    With `hyperparameters` in the settings, a random number of such trainings is scored on some of the users, who are
+    not trained on, and the best one is released: see `training.search`.
 
     Args:
         grant: from allocate.
@@ -49,44 +54,53 @@ def dp_train(
 
 
 def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, device: config.Device) -> dp_step.Release:
-    block, noise, settings = (
-        block_file.read(dataset),
-        documents.TrainingNoise.planned(granted.plan.step("dp_train")),
-        TrainingSettings.of(granted.settings),
-    )
-    shape = model_shape.of_settings(settings, n_categories=len(block.metadata.categories))
-    trained = loop.train(
-        block.reviews.select(~split.is_test(block.reviews.user, settings.test_fraction)),
-        task=settings.task,
-        unit=granted.unit,
-        max_contribution=granted.max_contribution,
-        model=shape,
-        noise_multiplier=noise.noise_multiplier,
-        sampling_rate=noise.sampling_rate,
-        steps=noise.steps,
-        max_grad_norm=settings.max_grad_norm,
-        optimizer=settings.optimizer,
-        learning_rate=settings.learning_rate,
-        expected_batch_size=_expected_batch_size(settings, noise.sampling_rate, statistics),
-        seed=settings.seed,
-        vectors=model_shape.vectors(settings, vocabulary_digest=block.metadata.vocabulary_digest),
-        device=device,
-        progress=partial(_report, every=max(1, noise.steps // 20)),
-    )
+    data, settings = TrainingData.of(granted, dataset, statistics, device), TrainingSettings.of(granted.settings)
+    step = granted.plan.step("dp_train")
+    if settings.hyperparameters:
+        noise = documents.SearchNoise.planned(step, max_contribution=granted.max_contribution)
+        return _released(data, *_searched(data, settings, noise), searched=tuple(settings.hyperparameters))
+    trained = data.train(settings, documents.TrainingNoise.planned(step), progress=_report)
+    return _released(data, (settings, trained), trained.event)
+
+
+def _searched(
+    data: TrainingData, settings: TrainingSettings, noise: documents.SearchNoise
+) -> tuple[tuple[TrainingSettings, loop.Trained], DpEvent]:
+    """Return the best trial with its settings, and the event of all trials; nothing tells how many there were."""
+    is_scored = split.is_validation(data.reviews.user, search.VALIDATION_SHARE)
+    kept = replace(data, reviews=data.reviews.select(~is_scored), share=data.share * (1 - search.VALIDATION_SHARE))
+    held_out = data.reviews.select(is_scored)
+
+    def trial(drawn: TrainingSettings) -> search.Trial[tuple[TrainingSettings, loop.Trained]]:
+        trained = kept.train(drawn, noise.training)
+        correct = data.correct_predictions(trained.module, drawn, held_out)
+        score = mechanisms.noisy_count(correct, scale=noise.score.scale, sensitivity=noise.score.sensitivity)
+        return search.Trial.scored((drawn, trained), trained.event, score)
+
+    public_log.say("searching")
+    return search.best_of(settings.candidates, trial, mean_trials=noise.mean_trials, shape=noise.shape)
+
+
+def _released(
+    data: TrainingData,
+    best: tuple[TrainingSettings, loop.Trained],
+    event: DpEvent,
+    *,
+    searched: tuple[str, ...] = (),
+) -> dp_step.Release:
+    settings, trained = best
     content, _ = checkpoint.encode(
-        trained.module, shape, task=settings.task, vocabulary_digest=block.metadata.vocabulary_digest
+        trained.module,
+        data.shape(settings),
+        task=settings.task,
+        vocabulary_digest=data.metadata.vocabulary_digest,
+        found={name: getattr(settings, name) for name in searched},
     )
-    return dp_step.Release(trained.event, (content,))
+    return dp_step.Release(event, (content,))
 
 
-def _expected_batch_size(settings: TrainingSettings, sampling_rate: float, statistics: Path) -> float:
-    """Return how many units a step's sample is expected to have, from noisy counts: at least one."""
-    noisy = documents.read(documents.Statistics, statistics).total
-    return max(1.0, sampling_rate * (1 - settings.test_fraction) * noisy)
-
-
-def _report(done: int, total: int, *, every: int) -> None:
-    if done % every == 0 or done == total:
+def _report(done: int, total: int) -> None:
+    if done % max(1, total // 20) == 0 or done == total:
         public_log.say("training", done=done, total=total)
 
 

@@ -22,7 +22,7 @@ def lines(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> Iterator[str
     """Yield the price of the run on a block, the noise of each step, and what is left of the first blocks."""
     yield f"price on each block: {_at_best_order(demand.price, demand.price, blocks)}"
     yield f"privacy unit: {_unit(demand)}"
-    yield from _noise_lines(demand.plan)
+    yield from _noise_lines(demand.plan, delta=demand.target.delta)
     for block in blocks[:_SHOWN]:
         yield _left_line(block, demand.price, blocks)
     if len(blocks) > _SHOWN:
@@ -42,14 +42,17 @@ def to_json(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, 
     }
 
 
-def _noise_lines(plan: SolvedPlan | None) -> Iterator[str]:
-    """Yield the noise of each step, and the part that it runs on where it is not all."""
-    from privatekube.privacy import events  # noqa: PLC0415 - see above
+def _noise_lines(plan: SolvedPlan | None, *, delta: float) -> Iterator[str]:
+    """Yield the noise of each step, its part where that is not all, and what a search costs at `delta`."""
+    from privatekube.privacy import events, search_price  # noqa: PLC0415 - see above
 
     for step in plan.steps if plan else ():
         part = "" if step.part == "all" else f", on part {step.part}"
         text = event_text.planned(step.mechanism, step.parameters) or event_text.describe(events.to_json(step.event))
         yield f"noise of {step.name}: {text}{part}"
+        price = search_price.of_event(step.event, delta=delta)
+        if price is not None:
+            yield f"search of {step.name}: epsilon {price.search:.4g}; one trial alone: {price.trial:.4g}"
 
 
 def _plan_to_json(plan: SolvedPlan | None) -> Any:

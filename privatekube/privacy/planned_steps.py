@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from privatekube import errors
@@ -52,3 +53,47 @@ def require_dp_sgd(step: Step) -> None:
     if step.mechanism != "dp_sgd":
         bound = f"is not dp_sgd, which {step.name} runs"
         raise errors.invalid("mechanism", step.mechanism, bound, "change the plan")
+
+
+def require_search(step: Step, *, max_contribution: int) -> tuple[Step, Step]:
+    """Check that a step may release the best of many models, each trained by DP-SGD and scored by one count of records.
+
+    Args:
+        step: with its noise.
+        max_contribution: how many records a privacy unit has at most, so how far it moves a score (L1).
+
+    Returns:
+        The training and the score of each trial.
+
+    Raises:
+        InvalidInput: the plan says that it runs something else, or that a unit moves a score less.
+    """
+    if step.mechanism != "select_from_many":
+        bound = f"is not select_from_many, by which {step.name} searches hyperparameters"
+        raise errors.invalid("mechanism", step.mechanism, bound, "set plan: pipelines/search.yaml")
+    runs = [_OfTrial(f"trial of {step.name}", part["mechanism"], _without_name(part)) for part in _trial_of(step)]
+    if len(runs) != 2:
+        bound = "mechanisms are not the two of a trial, a training and its score"
+        raise errors.invalid(f"{step.name}: trial", len(runs), bound, "change the plan")
+    training, score = runs
+    require_dp_sgd(training)
+    require_record_counts(score, max_contribution=max_contribution)
+    return training, score
+
+
+@dataclass(frozen=True, slots=True)
+class _OfTrial:
+    """One mechanism of a trial."""
+
+    name: str
+    mechanism: str
+    parameters: Mapping[str, Any]
+
+
+def _trial_of(step: Step) -> list[Mapping[str, Any]]:
+    trial: list[Mapping[str, Any]] = step.parameters["trial"]
+    return trial
+
+
+def _without_name(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name != "mechanism"}

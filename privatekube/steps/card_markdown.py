@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from privatekube import validation
 from privatekube.resources.statement import ChargedBlock
 from privatekube.resources.wire import common
-from privatekube.steps.privacy_card import NOT_STATED, Guarantee, PrivacyCard, RunFacts
+from privatekube.steps.privacy_card import NOT_STATED, Guarantee, PrivacyCard, RunFacts, Search
 
 
 def render(card: PrivacyCard) -> str:
@@ -84,8 +85,24 @@ def _mechanisms(run: RunFacts) -> Iterator[str]:
 
 def _hyperparameters(run: RunFacts) -> Iterator[str]:
     values = run.hyperparameters
-    rows = [(name, str(value)) for name, value in values.settings.items()]
-    yield from _table([("how they were chosen", values.chosen), *rows])
+    rows = [(name, _setting(value)) for name, value in values.settings.items()]
+    yield from _table([("how they were chosen", values.chosen), *_search(values.search), *rows])
+
+
+def _setting(value: validation.Scalar | validation.Grid) -> str:
+    """Return a setting as text: of a grid, each name with its values."""
+    if not isinstance(value, dict):
+        return str(value)
+    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in value.items()) or "none"
+
+
+def _search(search: Search | None) -> Iterator[tuple[str, str]]:
+    """Yield what a search found, and what it cost."""
+    if search is None:
+        return
+    found = ", ".join(f"{name} {value}" for name, value in search.found.items())
+    yield f"found by the search of {search.step}", found or NOT_STATED
+    yield "price of the search", f"epsilon {search.epsilon:.6g}; one trial alone {search.epsilon_of_one_trial:.6g}"
 
 
 def _budget(card: PrivacyCard) -> Iterator[str]:

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from privatekube.privacy import event_text
 from privatekube.steps import documents
 
+SEARCH = "select_from_many"
+"""The mechanism of a search of hyper-parameters, as a plan names it."""
+
 _NONE, _AS_IT_SAYS = "none", "as the mechanism says"
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -104,16 +105,38 @@ class StepMechanism(_Part):
     noise: str
 
 
+class Search(_Part):
+    """A search of hyper-parameters, whose mechanism states the distribution of the number of its trials.
+
+    Args:
+        step: that searched.
+        found: the values that the published model was trained with; empty if the metrics do not state them.
+        epsilon: what the whole search costs, without the other steps, at the delta of the guarantee.
+        epsilon_of_one_trial: what one trial with the same noise would cost alone, likewise.
+    """
+
+    step: str
+    found: dict[validation.SettingName, validation.Scalar]
+    epsilon: validation.Epsilon
+    epsilon_of_one_trial: validation.Epsilon
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class Hyperparameters(_Part):
     """How the model was trained, and how that was chosen.
 
     Args:
         settings: those of the pipeline, by name.
         chosen: how these values were chosen, as the run's arguments say.
+        search: what was searched by the run itself; left out where nothing was.
     """
 
     settings: validation.Settings
     chosen: str
+    search: Search | None = pydantic.Field(default=None, exclude_if=_is_absent)
 
 
 class Software(_Part):
@@ -234,6 +257,7 @@ def of_run(
         hyperparameters=Hyperparameters(
             settings=grant.settings,
             chosen=declared.hyperparameters_chosen,
+            search=_search(grant, receipt, files),
         ),
         files={name: file_digest(path) for name, path in sorted(files.items())},
         software=Software(
@@ -316,6 +340,29 @@ def _mechanisms(grant: documents.Grant, receipt: documents.Receipt) -> Iterator[
         words = card_mechanisms.words(step)
         releases = step.releases or NOT_STATED
         yield StepMechanism(step=step.name, releases=releases, part=step.part, **words._asdict())
+
+
+def _search(grant: documents.Grant, receipt: documents.Receipt, files: Mapping[str, Path]) -> Search | None:
+    """Return the first search of the plan; None if it has none."""
+    from privatekube.privacy import events, search_price  # noqa: PLC0415 - the accounting takes a second to import
+
+    for step in grant.plan.steps:
+        if step.mechanism != card_mechanisms.SEARCH:
+            continue
+        price = search_price.of_event(events.from_json(step.event), delta=receipt.delta)
+        if price is not None:
+            found = _found(files)
+            return Search(step=step.name, found=found, epsilon=price.search, epsilon_of_one_trial=price.trial)
+    return None
+
+
+def _found(files: Mapping[str, Path]) -> dict[str, validation.Scalar]:
+    """Return the values that published metrics state."""
+    for name, path in files.items():
+        if name.endswith(".json"):
+            with contextlib.suppress(errors.InvalidInput):  # another document
+                return documents.read(documents.Metrics, path).hyperparameters or {}
+    return {}
 
 
 def _versions() -> Iterator[tuple[str, str]]:

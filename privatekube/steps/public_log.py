@@ -13,6 +13,7 @@ MESSAGES = {
     "granted": "granted {blocks} to {claim}",
     "fetched": "fetched block {done} of {total}",
     "counted": "released noisy counts at scale {scale:.4g}",
+    "searching": "training several models, of which the best one is released",
     "training": "noisy step {done} of {total}",
     "evaluated": "released noisy test counts at scale {scale:.4g}",
     "kept": "finished before with the same inputs: its output is kept",

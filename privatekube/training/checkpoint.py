@@ -12,12 +12,12 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 
-from privatekube import errors
+from privatekube import errors, validation
 from privatekube.storage import local_files
 from privatekube.training import models
 
@@ -33,7 +33,8 @@ class Checkpoint:
         config: its architecture and sizes.
         task: what it was trained to predict.
         vocabulary_digest: digest of the word list whose ranks are its token ids.
-        digest: of all of the above, "sha256:<hex>".
+        digest: of all, "sha256:<hex>".
+        found: the hyper-parameters that a search found; none where nothing was searched.
     """
 
     module: models.Classifier
@@ -41,6 +42,7 @@ class Checkpoint:
     task: str
     vocabulary_digest: str
     digest: str
+    found: Mapping[str, validation.Scalar] = field(default_factory=dict)
 
 
 def save(
@@ -57,7 +59,12 @@ def save(
 
 
 def encode(
-    module: models.Classifier, config: models.ModelConfig, *, task: str, vocabulary_digest: str
+    module: models.Classifier,
+    config: models.ModelConfig,
+    *,
+    task: str,
+    vocabulary_digest: str,
+    found: Mapping[str, validation.Scalar] | None = None,
 ) -> tuple[bytes, str]:
     """Return the bytes of a checkpoint, and the digest of its content.
 
@@ -67,10 +74,8 @@ def encode(
         InvalidInput: a weight is not finite.
     """
     models.require_finite(module.state_dict())
-    about = json.dumps(
-        {"format": FORMAT, "config": asdict(config), "task": task, "vocabulary_digest": vocabulary_digest},
-        sort_keys=True,
-    )
+    facts = {"format": FORMAT, "config": asdict(config), "task": task, "vocabulary_digest": vocabulary_digest}
+    about = json.dumps(facts | ({"hyperparameters": dict(found)} if found else {}), sort_keys=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     digest = _digest(about, state)
     buffer = io.BytesIO()
@@ -106,7 +111,8 @@ def _rebuild(content: object) -> Checkpoint:
     config = models.ModelConfig(**about["config"])
     module = models.build(config, 0)
     module.load_state_dict(state)
-    return Checkpoint(module, config, about["task"], about["vocabulary_digest"], digest)
+    found = about.get("hyperparameters", {})
+    return Checkpoint(module, config, about["task"], about["vocabulary_digest"], digest, found)
 
 
 def _digest(about: str, state: Mapping[str, torch.Tensor]) -> str:

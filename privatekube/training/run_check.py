@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from privatekube import errors
 from privatekube.data import columns, metadata, word_vectors
 from privatekube.privacy import planned_steps
-from privatekube.privacy.solving import SolvedPlan
 from privatekube.resources import declared_data
 from privatekube.runs.checked_run import CheckedRun
 from privatekube.runs.demand import RunDemand
@@ -22,6 +23,8 @@ from privatekube.training.settings import Settings
 _COUNTING, _TRAINING = ("dp_preprocess", "dp_evaluate"), "dp_train"
 """The steps that count records, and the one that trains."""
 
+_SEARCH = "select_from_many"
+
 _COPIES = 3
 """How often the workspace holds the model: what the step writes, its output, and a file on the way."""
 
@@ -30,27 +33,35 @@ def check(run: CheckedRun) -> None:
     """Refuse a run that one of the steps would have to refuse, once the data is opened.
 
     Its plan must be of the steps that the pipeline has, with noise for all records of a unit where they count records;
-    its model must fit the memory, the disk and the blocks' vocabulary; and its weights must stay finite.
+    its model must fit the memory, the disk and the blocks' vocabulary; and its weights must stay finite: those of each
+    model that a search may train.
 
     Raises:
         InvalidInput: names the setting, its value and the bound.
     """
     settings = Settings.of(run.arguments.settings)
-    if settings.is_on_vectors:
-        _require_vectors(settings)
-    if run.memory_bytes is not None:
-        feasibility.require_memory(settings, available_bytes=run.memory_bytes)
+    for candidate in settings.candidates:
+        if candidate.is_on_vectors:
+            _require_vectors(candidate)
+        if run.memory_bytes is not None:
+            feasibility.require_memory(candidate, available_bytes=run.memory_bytes)
     sizes = [declared_data.whole_number(block, metadata.VOCABULARY) for block in run.blocks]
     for size in filter(None, sizes):  # blocks that declare none are checked when they are fetched
         columns.require_vocabulary(settings.vocab_size, size)
     if run.demand is not None:
-        _require_finite(_plan(run.demand), settings)
+        noise = _noise(run.demand, settings)
+        for candidate in settings.candidates:
+            _require_finite(noise, candidate)
     if run.workspace is not None and uris.is_local(run.arguments.prefix):
-        _require_space(run.arguments.prefix, run.workspace, settings)
+        largest = max(settings.candidates, key=feasibility.checkpoint_bytes)
+        _require_space(run.arguments.prefix, run.workspace, largest)
 
 
-def _plan(demand: RunDemand) -> SolvedPlan:
-    """Return the plan, which must have the steps of this pipeline, each with the mechanism that its program runs."""
+def _noise(demand: RunDemand, settings: Settings) -> Mapping[str, Any]:
+    """Return the noise of a training.
+
+    The plan must have the steps of this pipeline, each with the mechanism that its program runs.
+    """
     if demand.plan is None:
         raise errors.InvalidInput("plan: demands a budget without steps; name the mechanism of each step")
     steps = {step.name: step for step in demand.plan.steps}
@@ -59,8 +70,14 @@ def _plan(demand: RunDemand) -> SolvedPlan:
         raise errors.invalid("plan: steps", ", ".join(steps), bound, "name these")
     for name in _COUNTING:
         planned_steps.require_record_counts(steps[name], max_contribution=demand.max_contribution)
+    if settings.hyperparameters:
+        training, _ = planned_steps.require_search(steps[_TRAINING], max_contribution=demand.max_contribution)
+        return training.parameters
+    if steps[_TRAINING].mechanism == _SEARCH:
+        bound = f"has no values for the search that the plan says {_TRAINING} is"
+        raise errors.invalid("hyperparameters", {}, bound, "list some, or set plan: pipelines/plan.yaml")
     planned_steps.require_dp_sgd(steps[_TRAINING])
-    return demand.plan
+    return steps[_TRAINING].parameters
 
 
 def _require_vectors(settings: Settings) -> None:
@@ -83,8 +100,7 @@ def _trains_here() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def _require_finite(plan: SolvedPlan, settings: Settings) -> None:
-    noise = plan.step(_TRAINING).parameters
+def _require_finite(noise: Mapping[str, Any], settings: Settings) -> None:
     feasibility.require_finite(
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,

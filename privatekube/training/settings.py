@@ -11,7 +11,7 @@ import pydantic
 from privatekube import config, errors, validation
 from privatekube.data import word_vectors
 from privatekube.privacy import noisy_steps
-from privatekube.training import recipes
+from privatekube.training import recipes, search_grid
 
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward", "linear"]
@@ -37,6 +37,8 @@ class TrainingSettings(config.Checked):
         embedding_dim: size of a token's embedding, or how many directions of the vectors are read.
         hidden_dim: size of the hidden layer.
         seed: of the initial weights, never of noise or sampling.
+        hyperparameters: the values of some of these settings that a search draws at random for each of its trials; none
+            where one model is trained, with the settings as they are.
     """
 
     test_fraction: validation.OpenShare
@@ -52,6 +54,13 @@ class TrainingSettings(config.Checked):
     embedding_dim: validation.Count
     hidden_dim: validation.Count
     seed: validation.Seed
+    hyperparameters: validation.Grid = pydantic.Field(default_factory=dict)
+
+    @pydantic.field_validator("hyperparameters", mode="before")
+    @classmethod
+    def _in_their_types(cls, grid: object) -> object:
+        """Give the values the types of their settings: Kubeflow passes 64 as 64.0."""
+        return search_grid.typed(grid, cls)
 
     @pydantic.model_validator(mode="after")
     def _require_fitting_model(self) -> Self:
@@ -68,8 +77,14 @@ class TrainingSettings(config.Checked):
         """Whether the model reads public vectors of words."""
         return self.embeddings != word_vectors.NONE
 
+    @property
+    def candidates(self) -> tuple[Self, ...]:
+        """What a model may be trained with: each combination of the grid, or these settings where there is none."""
+        grid = search_grid.combinations(self.hyperparameters)
+        return tuple(self.model_copy(update={**values, "hyperparameters": {}}) for values in grid)
+
     @classmethod
-    def of(cls, settings: Mapping[str, validation.Scalar]) -> Self:
+    def of(cls, settings: Mapping[str, validation.Scalar | validation.Grid]) -> Self:
         """Return these settings among others of a run.
 
         Raises:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from privatekube import errors
 
-_KEY = b"privatekube train/test split 1"
+_TEST_KEY = b"privatekube train/test split 1"
+_VALIDATION_KEY = b"privatekube validation split 1"
 
 
 def is_test(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
@@ -34,12 +35,24 @@ def is_test(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool
     """
     if not 0 < fraction < 1:
         raise errors.invalid("test_fraction", fraction, "must lie in (0, 1)", "0.2 is usual")
+    return _is_below(user, fraction, key=_TEST_KEY)
+
+
+def is_validation(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
+    """Whether each training record is in the part on which a search scores its trials; see `is_test`.
+
+    It is another hash of the user: the same share of test and of training users.
+    """
+    return _is_below(user, fraction, key=_VALIDATION_KEY)
+
+
+def _is_below(user: npt.NDArray[np.int64], fraction: float, *, key: bytes) -> npt.NDArray[np.bool_]:
     users, records = np.unique(np.asarray(user, dtype=np.int64), return_inverse=True)
     bound = int(fraction * 2**64)
-    chosen = np.fromiter((_hash(number) < bound for number in users), dtype=np.bool_, count=len(users))
+    chosen = np.fromiter((_hash(number, key) < bound for number in users), dtype=np.bool_, count=len(users))
     return chosen[records]
 
 
-def _hash(user: np.int64) -> int:
-    digest = hashlib.blake2b(int(user).to_bytes(8, "big", signed=True), digest_size=8, key=_KEY)
+def _hash(user: np.int64, key: bytes) -> int:
+    digest = hashlib.blake2b(int(user).to_bytes(8, "big", signed=True), digest_size=8, key=key)
     return int.from_bytes(digest.digest(), "big")

@@ -244,6 +244,15 @@ def test_a_plan_file_is_solved_for_the_arguments_of_a_run(uri: str, tmp_path: Pa
     assert plan["disjoint"] == ["train", "test"]
 
 
+def test_the_price_of_a_search_is_shown_beside_that_of_one_trial(uri: str) -> None:
+    planned = ("plan", "--set", "plan=pipelines/search.yaml", *WHERE, "--set", "epsilon=0.1")
+    shown = run(uri, *planned, "--set", "hyperparameters={learning_rate: [2, 4]}")
+    price = re.search(r"search of dp_train: epsilon (\S+); one trial alone: (\S+)", shown)
+    assert price is not None
+    assert 0 < float(price[2]) < float(price[1]) < 0.1
+    assert "hyperparameters: {} has no values" in run(uri, *planned, status=2)
+
+
 def test_the_plan_that_the_arguments_name_is_not_read_where_another_one_is_given(uri: str, tmp_path: Path) -> None:
     arguments = tmp_path / "arguments.yaml"
     shipped_arguments = (Path(__file__).parents[2] / "arguments.yaml").read_text()

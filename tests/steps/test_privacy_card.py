@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from privatekube import errors
+from privatekube.privacy import events
+from privatekube.privacy.planned_mechanisms import DpSgd, SelectFromMany
+from privatekube.privacy.planned_queries import DiscreteLaplace
 from privatekube.resources import signature
 from privatekube.resources.statement import ChargedBlock, SignedStatement, Statement
 from privatekube.steps import card_markdown, documents, privacy_card
 from privatekube.steps.privacy_card import PrivacyCard, RunFacts
-from tests.steps.builders import DIGEST, grant, plan, spend
+from tests.steps.builders import DIGEST, SETTINGS, grant, plan, spend
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = bytes(32)
 
 
-def facts(tmp_path: Path, granted: documents.Grant | None = None, **images: str) -> RunFacts:
+def facts(
+    tmp_path: Path, granted: documents.Grant | None = None, *, published: Sequence[str] = (), **images: str
+) -> RunFacts:
     paid = documents.Receipt(
         run_id="r1",
         claim="ns/run-r1",
@@ -30,7 +38,8 @@ def facts(tmp_path: Path, granted: documents.Grant | None = None, **images: str)
     )
     model = tmp_path / "model.pt"
     model.write_bytes(b"weights")
-    return privacy_card.of_run(granted or grant(), paid, {"model.pt": model}, images)
+    files = {"model.pt": model, **{name: tmp_path / name for name in published}}
+    return privacy_card.of_run(granted or grant(), paid, files, images)
 
 
 def signed(run: RunFacts) -> PrivacyCard:
@@ -128,6 +137,52 @@ def test_text_of_a_person_cannot_start_another_row_or_column(tmp_path: Path) -> 
     assert "<b>" not in page
     with pytest.raises(ValueError, match="organisation"):
         grant(declared={**declared, "organisation": "A\n| granted | epsilon 0 |"})
+
+
+def search_plan() -> dict[str, Any]:
+    """The plan of the tests, in which the training is a search."""
+    searched = SelectFromMany((DpSgd(sampling_rate=0.1, steps=20), DiscreteLaplace(sensitivity=1)), 5.0, 0.0)
+    step = {"mechanism": searched.kind, "parameters": searched.parameters(4.0)}
+    event = events.to_json(searched.event(4.0))
+    planned = plan()
+    steps = [{**each, **step, "event": event} if each["name"] == "dp_train" else each for each in planned["steps"]]
+    return {**planned, "steps": steps}
+
+
+def test_a_card_states_what_a_search_found_its_distribution_and_its_price(tmp_path: Path) -> None:
+    accuracy = {"estimate": 0.7, "low": 0.6, "high": 0.8}
+    metrics = documents.Metrics.model_validate(
+        {
+            "accuracy": accuracy,
+            "task": "product",
+            "model": "bow",
+            "hyperparameters": {"learning_rate": 4.0, "optimizer": "sgd"},
+            "noise": {"scale": 5.0, "sensitivity": 1},
+        }
+    )
+    documents.write(metrics, tmp_path / "metrics.json")
+    (tmp_path / "receipt.json").write_text("{}")
+    settings = SETTINGS | {"hyperparameters": {"learning_rate": [2.0, 4.0], "optimizer": ["sgd"]}}
+    given = grant(plan=search_plan(), settings=settings)
+    run = facts(tmp_path, given, published=("receipt.json", "metrics.json"))
+    search = run.hyperparameters.search
+    assert search is not None
+    assert search.found == {"learning_rate": 4.0, "optimizer": "sgd"}
+    assert 0 < search.epsilon_of_one_trial < search.epsilon < math.inf
+    card = signed(run)
+    assert privacy_card.decode(card.encode()) == card
+    page = card_markdown.render(card)
+    for expected in (
+        "best of 5 trials on average (negative binomial, shape 0)",
+        "| found by the search of dp_train | learning_rate 4.0, optimizer sgd |",
+        f"| price of the search | epsilon {search.epsilon:.6g}; one trial alone {search.epsilon_of_one_trial:.6g} |",
+        "| hyperparameters | learning_rate 2.0, 4.0; optimizer sgd |",
+    ):
+        assert expected in page
+    without = facts(tmp_path, given)
+    assert without.hyperparameters.search is not None
+    assert without.hyperparameters.search.found == {}
+    assert "search" not in json.loads(signed(facts(tmp_path)).encode())["run"]["hyperparameters"]
 
 
 def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:

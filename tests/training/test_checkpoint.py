@@ -41,6 +41,16 @@ def test_a_model_comes_back_as_it_was(architecture: str, tmp_path: Path) -> None
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
 
+def test_what_a_search_found_is_told_with_the_weights(tmp_path: Path) -> None:
+    _, module, digest = saved(tmp_path)
+    about = {"task": "product", "vocabulary_digest": "sha256:ab"}
+    content, other = checkpoint.encode(module, builders.config(), **about, found={"learning_rate": 4.0})
+    (tmp_path / "found.pt").write_bytes(content)
+    assert checkpoint.load(tmp_path / "found.pt").found == {"learning_rate": 4.0}
+    assert checkpoint.load(tmp_path / "model.pt").found == {}
+    assert other != digest
+
+
 @pytest.mark.slow
 def test_torch_alone_reads_it_with_weights_only(tmp_path: Path) -> None:
     path, _, _ = saved(tmp_path)

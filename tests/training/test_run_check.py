@@ -13,6 +13,8 @@ from privatekube.client import run_demand
 from privatekube.data import word_vectors
 from privatekube.privacy import events
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.privacy.planned_mechanisms import DpSgd, Mechanism, SelectFromMany
+from privatekube.privacy.planned_queries import DiscreteLaplace, Laplace
 from privatekube.privacy.solving import SolvedPlan, SolvedStep
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.runs.checked_run import CheckedRun
@@ -36,7 +38,16 @@ def counts(name: str, *, sensitivity: int = 1, queries: int = 1) -> SolvedStep:
     return SolvedStep(name, "all", "discrete_laplace", parameters, events.discrete_laplace(20.0, sensitivity))
 
 
+def search_of(*trial: Mechanism) -> SolvedStep:
+    """A search with that trial, its training and then its score."""
+    searched = SelectFromMany(trial, mean_trials=5.0, shape=0.0)
+    return SolvedStep("dp_train", "train", searched.kind, searched.parameters(8.0), searched.event(8.0))
+
+
 STEPS = (counts("dp_preprocess"), TRAINING, counts("dp_evaluate"))
+DP_SGD, COUNTED = DpSgd(sampling_rate=0.5, steps=2), DiscreteLaplace(sensitivity=1)
+SEARCH = (STEPS[0], search_of(DP_SGD, COUNTED), STEPS[2])
+GRID = {"learning_rate": [0.01, 0.1]}
 
 
 def planned(*steps: SolvedStep, max_contribution: int = 1, **settings: Any) -> CheckedRun:
@@ -75,6 +86,59 @@ def test_the_steps_of_the_pipeline_are_accepted_in_any_order() -> None:
     ],
 )
 def test_what_a_step_would_refuse_is_refused_in_one_line(run: CheckedRun, message: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=message) as refusal:
+        run_check.check(run)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_grid_is_accepted_with_the_plan_of_a_search() -> None:
+    run_check.check(planned(*SEARCH, hyperparameters=GRID))
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (
+            planned(*STEPS, hyperparameters=GRID),
+            "^mechanism: 'dp_sgd' is not select_from_many, .*; set plan: pipe",
+        ),
+        (
+            planned(*SEARCH),
+            "^hyperparameters: {} has no values for the search .*; list some, or set plan",
+        ),
+        (
+            planned(STEPS[0], search_of(DP_SGD), STEPS[2], hyperparameters=GRID),
+            "^dp_train: trial: 1 mechanisms are not the two of a trial",
+        ),
+        (
+            planned(STEPS[0], search_of(COUNTED, DP_SGD), STEPS[2], hyperparameters=GRID),
+            "^mechanism: 'discrete_laplace' is not dp_sgd, which trial of dp_train runs",
+        ),
+        (
+            planned(STEPS[0], search_of(DP_SGD, Laplace(sensitivity=1.0)), STEPS[2], hyperparameters=GRID),
+            "^mechanism: 'laplace' is not one query with discrete Laplace noise, which trial of dp_train runs",
+        ),
+        (
+            planned(
+                counts("dp_preprocess", sensitivity=2),
+                SEARCH[1],
+                counts("dp_evaluate", sensitivity=2),
+                max_contribution=2,
+                hyperparameters=GRID,
+            ),
+            "^trial of dp_train: sensitivity: 1 must be at least 2, .*say `per: record`",
+        ),
+        (
+            planned(*SEARCH, hyperparameters={"learning_rate": [0.01, 1e38]}),
+            r"^learning_rate: 1e\+38 may move weights",
+        ),
+        (
+            planned(*SEARCH, hyperparameters={"embedding_dim": [4, 1 << 30]}),
+            "^model: 'bow' with vocab_size 100, embedding_dim 1073741824, .*; lower these",
+        ),
+    ],
+)
+def test_a_search_that_the_step_would_refuse_is_refused_in_one_line(run: CheckedRun, message: str) -> None:
     with pytest.raises(errors.InvalidInput, match=message) as refusal:
         run_check.check(run)
     assert "\n" not in str(refusal.value)

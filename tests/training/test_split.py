@@ -33,6 +33,13 @@ def test_the_fraction_is_the_share_of_users() -> None:
     assert split.is_test(users, 0.1)[split.is_test(users, 0.05)].all()  # a larger test part contains a smaller one
 
 
+def test_the_users_that_score_a_search_are_the_same_share_of_those_held_out_and_of_the_others() -> None:
+    users = np.arange(50_000)
+    is_test, is_scored = split.is_test(users, 0.2), split.is_validation(users, 0.2)
+    assert abs(is_scored[is_test].mean() - 0.2) < 0.03
+    assert abs(is_scored[~is_test].mean() - 0.2) < 0.02
+
+
 def test_the_split_is_fixed_for_good() -> None:
     assert np.flatnonzero(split.is_test(np.arange(40), 0.2)).tolist() == [0, 3, 9, 26, 30, 33, 38, 39]
 

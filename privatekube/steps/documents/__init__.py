@@ -18,7 +18,15 @@ from privatekube.steps.documents.document import (
 from privatekube.steps.documents.grant import Declarations, Grant, GrantedBlock
 from privatekube.steps.documents.granted_plan import GrantedPlan, GrantedStep, StatedSensitivity
 from privatekube.steps.documents.payment import Receipt, Spend
-from privatekube.steps.documents.published import CountNoise, Estimate, Metrics, Published, Statistics, TrainingNoise
+from privatekube.steps.documents.published import (
+    CountNoise,
+    Estimate,
+    Metrics,
+    Published,
+    SearchNoise,
+    Statistics,
+    TrainingNoise,
+)
 
 __all__ = [
     "ADJACENCY",
@@ -36,6 +44,7 @@ __all__ = [
     "Metrics",
     "Published",
     "Receipt",
+    "SearchNoise",
     "Spend",
     "StatedSensitivity",
     "Statistics",

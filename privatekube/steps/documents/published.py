@@ -51,6 +51,40 @@ class TrainingNoise(Frozen):
         return cls(**step.parameters)
 
 
+class SearchNoise(Frozen):
+    """What each trial of a search draws, and the distribution of their number.
+
+    Args:
+        mean_trials, shape: of the number of trials, see `privacy.planned_mechanisms.SelectFromMany`.
+        training: of each trial.
+        score: of each trial: the noise on the count by which it is compared.
+    """
+
+    mean_trials: float = pydantic.Field(ge=1)
+    shape: float = pydantic.Field(ge=0)
+    training: TrainingNoise
+    score: CountNoise
+
+    @classmethod
+    def planned(cls, step: GrantedStep, *, max_contribution: int) -> SearchNoise:
+        """Return what a step may draw that releases the best of many trained models.
+
+        Args:
+            step: the step as it was granted.
+            max_contribution: how many records a privacy unit has at most, so how far it moves a score (L1).
+
+        Raises:
+            InvalidInput: the plan says that it runs something else, or that a unit moves a score less.
+        """
+        training, score = planned_steps.require_search(step, max_contribution=max_contribution)
+        return cls(
+            mean_trials=step.parameters["mean_trials"],
+            shape=step.parameters["shape"],
+            training=TrainingNoise(**training.parameters),
+            score=CountNoise(scale=score.parameters["scale"], sensitivity=score.parameters["sensitivity"]),
+        )
+
+
 class Published(Document):
     """Base of the documents with noisy values; a component of your own may add fields of its own."""
 
@@ -97,6 +131,7 @@ class Metrics(Published):
         examples: noisy number of reviews evaluated.
         task: what the model predicts.
         model: its architecture.
+        hyperparameters: the values that a search found; None where nothing was searched.
         confidence: level of the intervals.
 
     >>> accuracy, noise = Estimate(estimate=0.7, low=0.6, high=0.8), CountNoise(scale=5.0, sensitivity=1)
@@ -110,6 +145,7 @@ class Metrics(Published):
     examples: int | None = None
     task: str
     model: str
+    hyperparameters: dict[validation.SettingName, validation.Scalar] | None = None
     confidence: validation.OpenShare = 0.95
     noise: CountNoise
 
