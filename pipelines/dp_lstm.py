@@ -84,6 +84,7 @@ def build(
         settings: dict,  # type: ignore[type-arg]  # likewise
         device: str,
         organisation: str,
+        team: str,
         purpose: str,
         hyperparameters_chosen: str,
         prefix: str,
@@ -106,6 +107,7 @@ def build(
                 check=check,
                 settings=settings,
                 organisation=organisation,
+                team=team,
                 purpose=purpose,
                 hyperparameters_chosen=hyperparameters_chosen,
                 prefix=prefix,

@@ -22,8 +22,11 @@ from typing import Annotated
 import pydantic
 import pydantic_core
 
-from privatekube import errors
+from privatekube import errors, plain_text
 
+TEAM_PATTERN = "[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+TEAM_IN_WORDS = "1 to 63 letters, digits, '-', '_' or '.', and begin and end with a letter or digit"
+"""The name of a team, as a pattern and in words."""
 LABEL = "at most 63 lower-case letters, digits and '-'"
 """A name in Kubernetes (RFC 1123 label), in words."""
 _SHOWN_CHARACTERS = 80
@@ -162,6 +165,12 @@ def _must(match: re.Match[str]) -> str:
     return "" if match[0].startswith("Value error") else "must "
 
 
+def _plain(text: str) -> str:
+    if not plain_text.is_plain(text):
+        raise ValueError("has a character that is not plain text; leave it out")
+    return text
+
+
 def _block_count(value: object) -> object:
     text = str(value)
     if text != "all" and not (text.isascii() and text.isdigit() and int(text) >= 1):
@@ -191,6 +200,12 @@ Text = Annotated[str, pydantic.Field(min_length=1)]
 
 Line = Annotated[str, pydantic.Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
 """Text of one line, that is not empty."""
+
+PlainLine = Annotated[Line, pydantic.AfterValidator(_plain)]
+"""Text of one line without characters that control how it is shown."""
+
+Team = Annotated[str, spelled(f"{TEAM_PATTERN}|{plain_text.NOT_STATED}", TEAM_IN_WORDS)]
+"""The name of a team, or `not stated`."""
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=200)]
 """A name that Kubernetes accepts: lower-case letters, digits, '-' and '.'."""

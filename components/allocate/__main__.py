@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pydantic
 
-from privatekube import validation
+from privatekube import plain_text, validation
 from privatekube.client import connect, run_demand
 from privatekube.resources import summary
 from privatekube.resources.requests import RegisterRequest
@@ -29,7 +29,8 @@ def allocate(
     settings: pydantic.Json[validation.Settings],
     check: validation.Text = hook.NO_CHECK,
     organisation: validation.Line,
-    purpose: validation.Line,
+    team: validation.Team = plain_text.NOT_STATED,
+    purpose: validation.PlainLine,
     hyperparameters_chosen: validation.Line,
     prefix: validation.Text,
     step_memory: validation.Bytes,
@@ -55,7 +56,8 @@ def allocate(
         settings: of the pipeline, by name; the Grant records them for its steps.
         check: module of the image that declares the settings, and checks the run before its claim.
         organisation: who is responsible for the run, for the privacy card.
-        purpose: what the results are for, for the privacy card.
+        team: whom the budget is for; with the claim and in the ledger.
+        purpose: what the results are for; likewise, and for the privacy card.
         hyperparameters_chosen: how the values of these arguments were chosen, for the privacy card.
         prefix: prefix where upload publishes the results; it must be writable.
         step_memory: memory of the step that needs most, such as 8Gi.
@@ -75,6 +77,7 @@ def allocate(
         settings=settings,
         check=check,
         organisation=organisation,
+        team=team,
         purpose=purpose,
         hyperparameters_chosen=hyperparameters_chosen,
         prefix=prefix,
@@ -91,6 +94,8 @@ def allocate(
             demand.request,
             timeout_seconds=timeout_seconds,
             settle_after_seconds=settle_after_seconds,
+            team=plain_text.stated(team),
+            purpose=plain_text.stated(purpose),
         )
         blocks = granted_blocks.of_claim(client, granted)
     document = documents.Grant(
@@ -104,6 +109,7 @@ def allocate(
         plan=documents.GrantedPlan(steps=()) if demand.plan is None else documents.GrantedPlan.of(demand.plan),
         settings=run.settings,
         declared=documents.Declarations.of(run),
+        requested_by=granted.requester.user,
         sealing_key=None if granted.status.sealing is None else granted.status.sealing.public,
     )
     _approve(document)

@@ -19,6 +19,7 @@ from privatekube.cli import (
     blocks,
     component_files,
     console,
+    ledger_export,
     new_project,
     output,
     page,
@@ -27,7 +28,7 @@ from privatekube.cli import (
     typer_app,
 )
 from privatekube.client import connect
-from privatekube.resources import summary
+from privatekube.resources import ledger_totals, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 
@@ -223,11 +224,16 @@ def ledger(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check that no entry was changed, and that entries and blocks add up.")
     ] = False,
-    output_format: Output = output.Format.TABLE,
+    by: Annotated[
+        ledger_totals.Group | None, typer.Option(help="Add up what each team, user, purpose or month has committed.")
+    ] = None,
+    output_format: Annotated[
+        ledger_export.Format, typer.Option("--output", "-o", help="Output format.")
+    ] = ledger_export.Format.TABLE,
 ) -> None:
-    """Show what was committed: by which claim, on which block, how much, and when."""
-    if verify and (block or claim):
-        raise errors.InvalidInput("--verify: checks the whole ledger; leave out --block and --claim")
+    """Show what was committed: by whom, for what, by which claim, on which block, how much, and when."""
+    if verify and (block or claim or by):
+        raise errors.InvalidInput("--verify: checks the whole ledger; leave out --block, --claim and --by")
     with connect.connect() as client:
         if verify:
             audit = client.verify_ledger()
@@ -242,7 +248,10 @@ def ledger(
         _require_known(Kind.BLOCK, block, [entry.block for entry in entries], client.list_blocks)
         _require_known(Kind.CLAIM, claim, [entry.claim for entry in entries], client.list_claims)
         selected = [entry for entry in entries if _is_named(entry.block, block) and _is_named(entry.claim, claim)]
-        output.show_ledger(selected, output_format)
+        if by is None:
+            ledger_export.show_entries(selected, output_format)
+        else:
+            ledger_export.show_totals(ledger_totals.totals(selected, by), by, output_format)
 
 
 @app.command()

@@ -16,7 +16,6 @@ from privatekube.forecast import text
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry
 from privatekube.resources.wire import blocks, claims, common
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
@@ -103,14 +102,6 @@ def show_explanation(claim: PrivacyBudgetClaim, forecast: Forecast | None, outpu
     document = {} if forecast is None else text.to_json(forecast)
     lines = text.explanation(claim, state, forecast)
     _show_document({"claim": claim.id, "state": str(state), **document}, lines, output_format)
-
-
-def show_ledger(entries: Sequence[Entry], output_format: Format) -> None:
-    """Print entries of the ledger."""
-    if output_format is Format.TABLE:
-        _print(tables.ledger_entries(entries))
-        return
-    write({"entries": [{**entry.to_json(), "digest": entry.digest} for entry in entries]}, output_format)
 
 
 def show_runs(runs: Sequence[KeptRun], in_cluster: Sequence[ClusterRun], output_format: Format) -> None:

@@ -93,7 +93,9 @@ def run_list(rows: Sequence[Mapping[str, str]]) -> Table:
 def ledger_entries(entries: Sequence[Entry]) -> Table:
     """Return a row for each entry of the ledger, with the mechanisms in words: their JSON is in the entry's JSON."""
     table = Table(
-        "#", "time", _name_column("block"), _name_column("claim"), "committed", "reason", "mechanisms", box=None
+        *("#", "time", _name_column("block"), _name_column("claim")),
+        *(_name_column("requested by"), _name_column("team"), "committed", "reason", "mechanisms"),
+        box=None,
     )
     for entry in entries:
         table.add_row(
@@ -101,6 +103,8 @@ def ledger_entries(entries: Sequence[Entry]) -> Table:
             format_time(entry.time_ms),
             entry.block,
             entry.claim,
+            entry.requester.user or "",
+            entry.requester.team or "",
             str(entry.amount),
             entry.reason,
             "; ".join(map(event_text.readable, entry.mechanisms)),

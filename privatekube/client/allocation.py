@@ -11,6 +11,7 @@ from privatekube.resources import matching, shortages
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.refusals import RefusalReason
+from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
 from privatekube.scheduling.policy import LONGEST_TIMEOUT
@@ -28,12 +29,14 @@ class Allocation:
         request: what to claim, with its timeout.
         settle_after_seconds: how long after the last progress of its run the control plane settles it; None for the
             time that its policy allows after the grant, which is the latest in any case.
+        requester: who claims it, and why.
     """
 
     namespace: str
     name: str
     request: AllocateRequest
     settle_after_seconds: int | None
+    requester: Requester
 
     @property
     def claim_id(self) -> str:
@@ -80,7 +83,7 @@ def _create(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
     """Create the claim, or return the one of the same name that another process has just created."""
     request = allocation.request
     shortages.require_possible(stored.matching_blocks(claims.store, allocation.namespace, request), request)
-    spec = ClaimSpec(requests=(Request(_IDENTIFIER, request),))
+    spec = ClaimSpec(requests=(Request(_IDENTIFIER, request),), requester=allocation.requester)
     spec = spec.renew(now_ms=claims.clock.now_ms(), seconds=allocation.settle_after_seconds)
     try:
         return claims.store.create(PrivacyBudgetClaim(ObjectMeta(allocation.name, allocation.namespace), spec))

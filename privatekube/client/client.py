@@ -15,6 +15,7 @@ from privatekube.client.store_client import StoreClient
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import refusals
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
 from privatekube.resources.sealing_key import SealingKey
 from privatekube.resources.statement import SignedStatement
@@ -55,6 +56,8 @@ class BudgetClient(StoreClient):
         *,
         timeout_seconds: float,
         settle_after_seconds: int | None = None,
+        team: str | None = None,
+        purpose: str | None = None,
     ) -> PrivacyBudgetClaim:
         """Claim budget and wait until it is granted; a repeated call with the same name finds its claim and pays once.
 
@@ -65,6 +68,8 @@ class BudgetClient(StoreClient):
             timeout_seconds: how long to wait.
             settle_after_seconds: how long after the last progress of its run the control plane settles the claim; None
                 for the time that its policy allows after the grant, which is the latest in any case.
+            team: whom the budget is for; None if it is not stated.
+            purpose: what the results are for; None if it is not stated.
 
         Returns:
             The claim, which holds the budget.
@@ -81,7 +86,9 @@ class BudgetClient(StoreClient):
         if not math.isfinite(timeout_seconds):
             raise errors.invalid("timeout_seconds", timeout_seconds, "must be finite", "set how long to wait")
         timed_request = replace(request, timeout_ms=max(1, round(timeout_seconds * 1000)))
-        return allocation.allocate(self._claims, Allocation(namespace, name, timed_request, settle_after_seconds))
+        requester = Requester(user=self.store.user(), team=team, purpose=purpose)
+        wanted = Allocation(namespace, name, timed_request, settle_after_seconds, requester)
+        return allocation.allocate(self._claims, wanted)
 
     def mark_opened(self, claim_id: str) -> None:
         """Record that the data behind a claim is about to be read: from here on its budget cannot be released.

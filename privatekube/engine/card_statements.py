@@ -37,7 +37,9 @@ def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
         return
     releases = tuple(StatedRelease(item.step, item.outputs, item.event) for item in claim.releases.values())
     charged = _charged(draft, claim, entries)
-    text = Statement(claim.id, claim.spec.card, draft.now_ms, charged, releases).to_text()
+    who = claim.requester
+    stated = (charged, releases, who.user, who.team, who.purpose)
+    text = Statement(claim.id, claim.spec.card, draft.now_ms, *stated).to_text()
     signed = SignedStatement(claim.spec.card, text, signature.sign(signing.private_key, text))
     draft.write_status(claim, replace(claim.status, statement=signed))
 

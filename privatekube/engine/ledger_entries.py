@@ -10,6 +10,7 @@ from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.request_id import LockId, SettlementId
+from privatekube.resources.requester import Requester
 from privatekube.resources.requests import ConsumeRequest
 
 
@@ -24,7 +25,7 @@ def commit_entry(
     identity = lock_identity(block, lock.owner, request_id)
     claim_id = request_id.claim
     entry = Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
-    return replace(entry, claim_uid=lock.owner)
+    return replace(entry, claim_uid=lock.owner, requester=_requester(claim, uid=lock.owner))
 
 
 def is_of(entry: Entry, claim: PrivacyBudgetClaim) -> bool:
@@ -37,6 +38,11 @@ def is_of(entry: Entry, claim: PrivacyBudgetClaim) -> bool:
     if entry.claim_uid is not None:
         return entry.claim_uid == claim.meta.uid
     return entry.time_ms >= (claim.meta.creation_time_ms or 0)
+
+
+def _requester(claim: PrivacyBudgetClaim | None, *, uid: str | None) -> Requester:
+    """Return who requested what is entered: nothing is known of a claim that is gone, whatever another one says."""
+    return Requester() if claim is None or claim.meta.uid != uid else claim.requester
 
 
 def _mechanisms(claim: PrivacyBudgetClaim | None, request_id: LockId) -> tuple[str, ...]:
@@ -65,12 +71,14 @@ def unsettled_entries(
         identity = f"{block.meta.uid}/{ledger.UNSETTLED}/{claim_id}"
         claim = claim_of(claim_id)
         uid = claim.meta.uid if claim is not None and block.id in claim.status.acquired else None
-        yield Entry(identity, time_ms, *_place(block), claim_id, None, amount, ledger.UNSETTLED, claim_uid=uid)
+        entry = Entry(identity, time_ms, *_place(block), claim_id, None, amount, ledger.UNSETTLED, claim_uid=uid)
+        yield replace(entry, requester=Requester() if uid is None else _requester(claim, uid=uid))
     for request_id, lock in transitions.unfinished_locks(block).items():
         if lock.acquired is not None:
             identity = lock_identity(block, lock.owner, request_id)
             place = (*_place(block), request_id.claim, request_id)
-            yield Entry(identity, time_ms, *place, lock.acquired, ledger.UNSETTLED, claim_uid=lock.owner)
+            entry = Entry(identity, time_ms, *place, lock.acquired, ledger.UNSETTLED, claim_uid=lock.owner)
+            yield replace(entry, requester=_requester(claim_of(request_id.claim), uid=lock.owner))
     unstated = transitions.unstated_charge(block)
     if unstated is not None:
         identity = f"{block.meta.uid}/{ledger.UNSETTLED}/{transitions.INHERITED}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from privatekube import errors
+from privatekube import errors, plain_text
 from privatekube.client import connect, run_demand
 from privatekube.client.client import BudgetClient
 from privatekube.data import any_block
@@ -88,6 +88,8 @@ def obtain(client: BudgetClient, terms: Terms, plan: Plan | None, *, run_id: str
         demand.request,
         timeout_seconds=terms.timeout_seconds,
         settle_after_seconds=terms.settle_after_seconds,
+        team=plain_text.stated(terms.team),
+        purpose=plain_text.stated(terms.purpose),
     )
     approval = Approval(
         run_id=run_id,

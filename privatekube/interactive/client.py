@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from privatekube import errors
+from privatekube import errors, plain_text
 from privatekube.client.client import BudgetClient
 from privatekube.resources import html
 from privatekube.resources.block import PrivateDataBlock
@@ -65,6 +65,8 @@ class RunClient(BudgetClient):
         conditions: Sequence[dict[str, str]] = (),
         timeout_seconds: int = 300,
         settle_after_seconds: int = 86_400,
+        team: str = plain_text.NOT_STATED,
+        purpose: str = plain_text.NOT_STATED,
     ) -> Run:
         """Return a run, to be used in a `with` statement, which claims the budget when it is entered.
 
@@ -80,6 +82,8 @@ class RunClient(BudgetClient):
             timeout_seconds: how long to wait for the budget.
             settle_after_seconds: how long after the last progress of the run the control plane settles its claim, if
                 this program cannot.
+            team: whom the budget is for; with the claim, in the ledger and on the card.
+            purpose: what the results are for; likewise.
 
         Raises:
             InvalidInput: an argument has another type or is out of bounds, or the file is not a plan; on entering,
@@ -104,5 +108,7 @@ class RunClient(BudgetClient):
             conditions=list(conditions) if isinstance(conditions, Sequence) else conditions,
             timeout_seconds=timeout_seconds,
             settle_after_seconds=settle_after_seconds,
+            team=team,
+            purpose=purpose,
         )
         return run.Run(self, claimed, terms.plan_of(plan))

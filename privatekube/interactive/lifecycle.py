@@ -177,7 +177,6 @@ class Lifecycle:
         files: Mapping[str, bytes] | None = None,
         *,
         organisation: str = privacy_card.NOT_STATED,
-        purpose: str = privacy_card.NOT_STATED,
         hyperparameters_chosen: str = privacy_card.NOT_STATED,
     ) -> PrivacyCard:
         """Publish what a run that has paid released, with its Receipt and a privacy card that the control plane signs.
@@ -189,7 +188,6 @@ class Lifecycle:
             folder: a folder, or a gs:// or s3:// prefix, of this run alone.
             files: content by file name of what was released by `spend`, as it was registered.
             organisation: who is responsible for the run, for the card.
-            purpose: what the results are for, for the card.
             hyperparameters_chosen: how the run's settings were chosen, for the card.
 
         Returns:
@@ -209,7 +207,10 @@ class Lifecycle:
             files={**{f"{step}.json": content for step, content in self._released.items()}, **(files or {})},
             folder=uris.absolute(str(folder)),
             declared=documents.Declarations(
-                organisation=organisation, purpose=purpose, hyperparameters_chosen=hyperparameters_chosen
+                organisation=organisation,
+                team=self._terms.team,
+                purpose=self._terms.purpose,
+                hyperparameters_chosen=hyperparameters_chosen,
             ),
         )
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pydantic
 
-from privatekube import errors, validation
+from privatekube import errors, plain_text, validation
 from privatekube.client import plan_file
 from privatekube.privacy.plan import Plan
 from privatekube.runs import run_arguments
@@ -25,6 +25,8 @@ class Terms(pydantic.BaseModel):
         conditions: further conditions on the dimensions of the blocks.
         timeout_seconds: how long to wait for the budget.
         settle_after_seconds: how long after the last progress of the run the control plane settles its claim.
+        team: whom the budget is for.
+        purpose: what the results are for.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -37,6 +39,8 @@ class Terms(pydantic.BaseModel):
     conditions: validation.Conditions
     timeout_seconds: validation.Seconds
     settle_after_seconds: validation.Seconds
+    team: validation.Team = plain_text.NOT_STATED
+    purpose: validation.PlainLine = plain_text.NOT_STATED
 
     @pydantic.model_validator(mode="after")
     def _require_settling_after_waiting(self) -> Self:

@@ -111,6 +111,7 @@ class OneStep:
             settings: dict,  # type: ignore[type-arg]  # likewise
             device: str,
             organisation: str,
+            team: str,
             purpose: str,
             hyperparameters_chosen: str,
             prefix: str,
@@ -133,6 +134,7 @@ class OneStep:
                     check=check,
                     settings=settings,
                     organisation=organisation,
+                    team=team,
                     purpose=purpose,
                     hyperparameters_chosen=hyperparameters_chosen,
                     prefix=prefix,

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from privatekube import errors
+from privatekube import errors, plain_text
 from privatekube.privacy import arithmetic, budget_text
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import bounds, meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId, SettlementId
+from privatekube.resources.requester import USER, Requester
 from privatekube.resources.requests import AllocateRequest, RegisterRequest, Request
 from privatekube.resources.responses import AllocateResponse, ConsumeResponse, Detail, Response, ResponseState
 from privatekube.resources.sealing_key import SealingKey
@@ -56,6 +57,7 @@ class ClaimSpec:
         card: digest of the privacy card about which the control plane is to sign a statement; None for none.
         opens_releases: whether the control plane is to give the key that opens what was released under the claim, once
             it has paid.
+        requester: who requests it, and why; it never changes.
     """
 
     requests: tuple[Request, ...] = ()
@@ -65,6 +67,7 @@ class ClaimSpec:
     settle_after: SettleAfter | None = None
     card: str | None = None
     opens_releases: bool = False
+    requester: Requester = field(default_factory=Requester)
 
     def __post_init__(self) -> None:
         bounds.require_size("ownedBy", self.owned_by, bounds.OWNERS, "owners")
@@ -131,6 +134,14 @@ class PrivacyBudgetClaim:
     def id(self) -> str:
         """`namespace/name`."""
         return self.meta.id
+
+    @property
+    def requester(self) -> Requester:
+        """Who requests the budget, and why; a claim of an earlier version states its user in an annotation only."""
+        stated, creator = self.spec.requester, self.meta.annotations.get(meta.CREATED_BY)
+        if stated.user is not None or not creator:
+            return stated
+        return replace(stated, user=plain_text.escaped(creator)[:USER])
 
     def request_id(self, index: int) -> RequestId:
         """Return the id of the request at `index`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from privatekube import plain_text
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import summary, transitions
 from privatekube.resources.block import PrivateDataBlock
@@ -52,8 +53,12 @@ def block_amounts(block: PrivateDataBlock) -> Amounts:
 
 def claim_facts(claim: PrivacyBudgetClaim) -> Facts:
     """Return what a claim is."""
+    who = claim.requester
     return [
         ("claim", claim.id),
+        ("requested by", who.user or plain_text.NOT_STATED),
+        ("team", who.team or plain_text.NOT_STATED),
+        ("purpose", who.purpose or plain_text.NOT_STATED),
         ("data opened", "yes" if claim.spec.data_opened else "no"),
         ("settled by", _settled_by(claim)),
         ("created", _time(claim.meta.creation_time_ms)),

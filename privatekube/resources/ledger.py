@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import request_id
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.request_id import LockId
+from privatekube.resources.requester import Requester
 from privatekube.resources.wire import common
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
@@ -46,6 +47,7 @@ class Entry:
             `transitions.INHERITED`.
         mechanisms: the mechanisms that ran for it, as the claimant stated.
         claim_uid: tells the claim from others of its name; None where it is not known.
+        requester: who requested the budget, and why, as the claim says.
         sequence: position in the ledger, from 1; 0 before it is entered.
         digest: of this entry and all before it; empty before it is entered.
     """
@@ -61,6 +63,7 @@ class Entry:
     reason: str
     mechanisms: tuple[str, ...] = ()
     claim_uid: str | None = None
+    requester: Requester = field(default_factory=Requester)
     sequence: int = 0
     digest: str = ""
 
@@ -80,6 +83,7 @@ class Entry:
                 "budget": common.budget_to_wire(self.amount),
                 "reason": self.reason,
                 "mechanisms": list(self.mechanisms),
+                **common.requester_to_wire(self.requester),
             }
         )
 
@@ -104,6 +108,7 @@ class Entry:
                 amount=_amount(fields),
                 reason=fields.text("reason"),
                 mechanisms=tuple(str(mechanism) for mechanism in document.get("mechanisms", ())),
+                requester=common.read_requester(fields),
                 sequence=fields.whole("sequence") or 0,
                 digest=digest,
             )

@@ -17,6 +17,8 @@ CONTENT_DIGEST = "privacy.columbia.github.com/content-digest"
 """Annotation of a block: the digest of the data behind it."""
 DATA_IDENTITY = "privacy.columbia.github.com/data-identity"
 """Annotation of a block: the name of the identity of its data; the identity itself is private."""
+CREATED_BY = "privacy.columbia.github.com/created-by"
+"""Annotation of a claim in a cluster: the user who created it. The API server refuses another name."""
 REFUSED_VERSION = "privacy.columbia.github.com/refused-version"
 """Annotation of a claim: the version at which the store refused every answer; writing it makes a later version."""
 

@@ -62,6 +62,9 @@ class Statement:
         time_ms: when it was made, unix milliseconds.
         blocks: all blocks that the claim was charged on.
         releases: all that the claim paid for, in the order in which they were registered.
+        requested_by: the user who requested the budget; None if the store does not know.
+        team: whom the budget is for; None if the claim states none.
+        purpose: what the results are for; likewise.
     """
 
     claim: str
@@ -69,10 +72,14 @@ class Statement:
     time_ms: int
     blocks: tuple[ChargedBlock, ...]
     releases: tuple[StatedRelease, ...]
+    requested_by: str | None = None
+    team: str | None = None
+    purpose: str | None = None
 
     def to_text(self) -> str:
-        """Return the text that is signed: JSON with sorted keys, without spaces."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """Return the text that is signed: JSON with sorted keys, without spaces, and without what is not stated."""
+        stated = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(stated, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pydantic
 
-from privatekube import config, errors, validation
+from privatekube import config, errors, plain_text, validation
 from privatekube.runs import hook
 
 SET = "--set"
@@ -41,7 +41,8 @@ class RunArguments(config.Checked):
         settings: of the pipeline, by name; in the YAML file and for `--set` they stand beside the other arguments.
         device: where the steps compute that can use a GPU; `auto` uses one if the machine has one.
         organisation: who is responsible for the run; in the privacy card.
-        purpose: what the results are for; in the privacy card.
+        team: whom the budget is for; with the claim and in the ledger, and a quota may be of a team.
+        purpose: what the results are for; likewise, and in the privacy card.
         hyperparameters_chosen: how the values of these arguments were chosen; in the privacy card.
         prefix: directory, or gs:// or s3:// prefix, that gets the published results, one folder per run.
     """
@@ -58,8 +59,9 @@ class RunArguments(config.Checked):
     check: validation.Text = hook.NO_CHECK
     settings: validation.Settings = pydantic.Field(default_factory=dict)
     device: config.Device = "auto"
-    organisation: validation.Line = "not stated"
-    purpose: validation.Line = "not stated"
+    organisation: validation.Line = plain_text.NOT_STATED
+    team: validation.Team = plain_text.NOT_STATED
+    purpose: validation.PlainLine = plain_text.NOT_STATED
     hyperparameters_chosen: validation.Line = "stated by the run's arguments; not tuned on these data by this pipeline"
     prefix: validation.Text = "out"
 

@@ -37,6 +37,8 @@ def _introduction(card: PrivacyCard) -> Iterator[str]:
     yield from _table(
         {
             "organisation": card.run.organisation,
+            "requested by": _requested_by(card),
+            "team": card.run.team,
             "purpose": card.run.purpose,
             "date": _date(card),
             "run": card.run.run_id,
@@ -49,6 +51,10 @@ def _date(card: PrivacyCard) -> str:
     if card.statement is None:
         return NOT_STATED
     return f"{datetime.fromtimestamp(card.statement.time_ms / 1000, UTC):%Y-%m-%d}"
+
+
+def _requested_by(card: PrivacyCard) -> str:
+    return NOT_STATED if card.statement is None else card.statement.requested_by or NOT_STATED
 
 
 def _guarantee(guarantee: Guarantee) -> Iterator[str]:

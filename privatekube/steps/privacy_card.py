@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from privatekube import __version__, errors, validation
+from privatekube import __version__, errors, plain_text, validation
 from privatekube.privacy import group_privacy
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import declared_data
@@ -29,7 +29,7 @@ from privatekube.storage import local_files
 REVISION = "PRIVATEKUBE_REVISION"
 """Environment variable: the commit that the program was built from; images set it."""
 FILE = "privacy-card.json"
-NOT_STATED = "not stated"
+NOT_STATED = plain_text.NOT_STATED
 GROUP_SIZES = (2, 5, 10)
 """Numbers of units of one person for which a card states the guarantee."""
 
@@ -159,6 +159,7 @@ class RunFacts(_Part):
     Args:
         summary: the promise in plain sentences.
         organisation: who is responsible for the run.
+        team: whom the budget is for.
         purpose: what the model is for.
         run_id: id of the run.
         claim: id of its claim, `namespace/name`.
@@ -168,6 +169,7 @@ class RunFacts(_Part):
 
     summary: tuple[str, ...]
     organisation: str
+    team: str
     purpose: str
     run_id: str
     claim: str
@@ -192,7 +194,7 @@ class PrivacyCard(_Part):
         signature: of the statement, which names the digest of `run`; None likewise.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     run: RunFacts
     statement: Statement | None
     signature: Signature | None
@@ -200,8 +202,8 @@ class PrivacyCard(_Part):
     @pydantic.field_validator("schema_version", mode="before")
     @classmethod
     def _require_this_version(cls, version: object) -> object:
-        if version != 3:
-            bound = "must be 3, as this version of privatekube writes it"
+        if version != 4:
+            bound = "must be 4, as this version of privatekube writes it"
             raise errors.invalid("schema_version", version, bound, "verify the card with the version that made it")
         return version
 
@@ -249,6 +251,7 @@ def of_run(
     return RunFacts(
         summary=tuple(_summary(grant, guarantee)),
         organisation=declared.organisation,
+        team=declared.team,
         purpose=declared.purpose,
         run_id=grant.run_id,
         claim=grant.claim,

@@ -14,7 +14,7 @@ from privatekube.resources import ledger
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
-from privatekube.store import changes, kinds
+from privatekube.store import changes, kinds, login_name
 from privatekube.store.base import R, RecordSource, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
 from privatekube.store.quarantine import Quarantine
@@ -69,6 +69,11 @@ class Backend(ResourceStore):
     @override
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
         return ledger.select(self.readable_ledger().complete(), block_id=block_id, claim_id=claim_id)
+
+    @override
+    def user(self) -> str:
+        """Return the login of the user of this process, which whoever may write the file could change."""
+        return login_name.current()
 
     @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:

@@ -109,6 +109,9 @@ class ResourceStore(RecordSource, Protocol):
     def readable_ledger(self) -> Readable:
         """Return the ledger's entries that can be read, and what is known of the others."""
 
+    def user(self) -> str:
+        """Return the name of the user of this store: in a cluster the authenticated one, else the login."""
+
     def settings(self) -> dict[str, str]:
         """Return the settings of the control plane, which all users of the store share."""
 

@@ -13,7 +13,8 @@ def require_allowed(before: Resource, after: Resource) -> None:
     """Check that an update takes nothing back that was decided or paid for.
 
     A block's budget, dataset, data source and dimensions stay. A claim's requests are only ever appended, because its
-    answers and releases are of what it asked then, and data that was opened stays opened.
+    answers and releases are of what it asked then, and data that was opened stays opened. Who requests it, and why,
+    stays.
 
     Raises:
         InvalidInput: it changes one of them.
@@ -27,6 +28,8 @@ def require_allowed(before: Resource, after: Resource) -> None:
             raise _refused(after, "spec.requests is append-only: a request cannot be changed or removed")
         if before.spec.data_opened and not after.spec.data_opened:
             raise _refused(after, "spec.data_opened cannot be taken back: budget of opened data is consumed")
+        if before.spec.requester != after.spec.requester:
+            raise _refused(after, "who requests it, and why, cannot be changed: create another claim")
 
 
 def _refused(resource: Resource, fault: str) -> errors.InvalidInput:

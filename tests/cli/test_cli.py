@@ -85,6 +85,14 @@ def test_one_object_is_found_by_name_or_by_namespace_and_name(uri: str) -> None:
     assert json.loads(run(uri, "describe", "claim", "held", "-o", "json"))["kind"] == "PrivacyBudgetClaim"
 
 
+def test_the_ledger_is_totalled_by_team_and_exported(uri: str) -> None:
+    (total,) = json.loads(run(uri, "ledger", "--by", "team", "-o", "json"))["totals"]
+    assert (total["team"], total["blocks"], total["budget"]["epsDel"]["epsilon"]) == ("not stated", 2, 0.25)
+    assert run(uri, "ledger", "-o", "csv").startswith("sequence,time,dataset,block,claim,requestedBy,team,purpose,")
+    assert "not stated" in run(uri, "ledger", "--by", "purpose")
+    assert "--verify: checks the whole ledger" in run(uri, "ledger", "--verify", "--by", "user", status=2)
+
+
 def test_describe_shows_who_holds_what(uri: str) -> None:
     described = run(uri, "describe", "block", "a")
     for expected in ("acquired by ns/held", "committed by ns/paid", "initial", "file:///a", "startTime"):

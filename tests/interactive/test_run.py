@@ -557,7 +557,7 @@ def test_a_notebook_publishes_a_signed_card_of_what_it_paid_for(
     with pytest.raises(errors.InvalidInput, match=r"files: '\.\./a' is not the name of a file"):
         run.publish(tmp_path / "out", {"../a": b"weights"})
     assert not (tmp_path / "out").exists()
-    card = run.publish(tmp_path / "out", {"model.bin": b"weights"}, purpose="test")
+    card = run.publish(tmp_path / "out", {"model.bin": b"weights"})
     assert {step.step for step in card.run.mechanisms} == {"stars", "model"}
     assert list(json.loads((tmp_path / "out" / "stars.json").read_text()).values()) == list(counts.values())
     monkeypatch.setenv(stores.STORE, f"sqlite:///{tmp_path}/state.db")

@@ -99,7 +99,8 @@ class ApiServer(abc.ABC):
             created = self.kubectl(*_DRY_RUN, "-o", "json", user="claimant", stdin=claim)
         except AssertionError:
             return False
-        return "annotations" in json.loads(created)["metadata"]
+        document = json.loads(created)
+        return "annotations" in document["metadata"] and "requestedBy" in document["spec"]
 
     def add_user(self, user: str, *, namespace: str = USERS_NAMESPACE) -> None:
         """Create a service account of that name, by whose token `user` is known from then on."""

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import meta
+from privatekube.resources.requester import Requester
 from privatekube.resources.responses import ResponseState
 from privatekube.resources.wire import claims
-from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
@@ -114,13 +115,13 @@ def test_the_service_accounts_of_a_namespace_share_its_claims_but_not_those_of_o
 def test_a_claim_names_its_creator_and_no_other(apiserver: ApiServer, granted: Plane) -> None:
     name = f"system:serviceaccount:{USERS_NAMESPACE}:{RIVAL}"
     document = claims.to_wire(builders.claim("by-hand"))
-    for forged in (granted.claim("c").meta.annotations[documents.CREATED_BY], ""):
-        document["metadata"]["annotations"] = {documents.CREATED_BY: forged}
-        assert f"{documents.CREATED_BY} must be {name}" in attacks.create(apiserver, document, user=RIVAL, status=1)
+    for forged in (granted.claim("c").meta.annotations[meta.CREATED_BY], ""):
+        document["metadata"]["annotations"] = {meta.CREATED_BY: forged}
+        assert f"{meta.CREATED_BY} must be {name}" in attacks.create(apiserver, document, user=RIVAL, status=1)
     del document["metadata"]["annotations"]
     attacks.create(apiserver, document, user=RIVAL)
-    assert granted.claim("by-hand").meta.annotations[documents.CREATED_BY] == name
-    for user, change in ((RIVAL, {documents.CREATED_BY: "another"}), ("administrator", {documents.CREATED_BY: None})):
+    assert granted.claim("by-hand").meta.annotations[meta.CREATED_BY] == name
+    for user, change in ((RIVAL, {meta.CREATED_BY: "another"}), ("administrator", {meta.CREATED_BY: None})):
         refused = attacks.patch(
             apiserver, {"metadata": {"annotations": change}}, user=user, of=("pbc", "by-hand", "-n", "ns")
         )
@@ -143,11 +144,11 @@ def test_on_an_older_server_the_author_of_a_claim_states_its_creator_and_cannot_
 ) -> None:
     unstated = claims.to_wire(builders.claim("unstated"))
     name = f"system:serviceaccount:{USERS_NAMESPACE}:{RIVAL}"
-    assert f"{documents.CREATED_BY} must be {name}" in attacks.create(apiserver, unstated, user=RIVAL, status=1)
+    assert f"{meta.CREATED_BY} must be {name}" in attacks.create(apiserver, unstated, user=RIVAL, status=1)
     with contextlib.closing(apiserver.api("claimant")) as api:
         created = KubernetesStore(Cluster(api), CoreObjects(api)).create(builders.claim("stated"))
-    unstated["metadata"]["annotations"] = {documents.CREATED_BY: created.meta.annotations[documents.CREATED_BY]}
-    assert f"{documents.CREATED_BY} must be {name}" in attacks.create(apiserver, unstated, user=RIVAL, status=1)
+    unstated["metadata"]["annotations"] = {meta.CREATED_BY: created.meta.annotations[meta.CREATED_BY]}
+    assert f"{meta.CREATED_BY} must be {name}" in attacks.create(apiserver, unstated, user=RIVAL, status=1)
     assert "the claim belongs to" in attacks.patch(
         apiserver, CHANGES_OF_A_CLAIM["open"], user=RIVAL, of=("pbc", "stated", "-n", "ns")
     )
@@ -225,3 +226,25 @@ def test_no_claim_holds_budget_longer_than_the_controller_allows(
         assert plane.states(name)[0] == "success"
     wait_until(lambda: not plane.status("b").acquired, 30, controller.log)
     assert not plane.status("b").committed
+
+
+def test_a_claim_states_who_requests_it_and_neither_that_nor_why_is_ever_changed(
+    apiserver: ApiServer, granted: Plane
+) -> None:
+    me, other = (f"system:serviceaccount:{USERS_NAMESPACE}:{user}" for user in (RIVAL, "claimant"))
+    document = claims.to_wire(builders.claim("stated"))
+    document["spec"] |= {"requestedBy": other, "team": "ads", "purpose": "clicks"}
+    assert f"spec.requestedBy: must be {me}" in attacks.create(apiserver, document, user=RIVAL, status=1)
+    for name, value in (("team", "a b"), ("team", "a" * 64), ("purpose", "a\x1b[2J"), ("purpose", "\u202eabc")):
+        wrong = {**document, "spec": {**document["spec"], "requestedBy": me, name: value}}
+        assert f"spec.{name}" in attacks.create(apiserver, wrong, user=RIVAL, status=1)
+    del document["spec"]["requestedBy"]
+    attacks.create(apiserver, document, user=RIVAL)
+    assert granted.claim("stated").requester == Requester(me, "ads", "clicks")
+    changes = [("requestedBy", other), ("requestedBy", None), ("team", "other"), ("team", None), ("purpose", "other")]
+    for name, changed in changes:
+        for user in (RIVAL, "administrator"):
+            refused = attacks.patch(apiserver, {"spec": {name: changed}}, user=user, of=("pbc", "stated", "-n", "ns"))
+            assert name in refused
+            assert "create another claim" in refused
+    assert granted.claim("stated").requester == Requester(me, "ads", "clicks")

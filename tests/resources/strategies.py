@@ -21,6 +21,7 @@ from privatekube.resources.block import (
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import RequestId
+from privatekube.resources.requester import Requester
 from privatekube.resources.requests import (
     AllocateRequest,
     BlockCondition,
@@ -164,6 +165,7 @@ claims = st.builds(
         st.none() | priorities,
         owners,
         opens_releases=st.booleans(),
+        requester=st.sampled_from([Requester(), Requester("ann"), Requester("a b", "ads", "a purpose: é")]),
     ),
     st.builds(
         ClaimStatus,

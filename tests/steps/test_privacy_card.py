@@ -217,8 +217,8 @@ def test_a_file_that_is_not_json_is_not_a_card_and_its_content_is_not_shown() ->
 
 
 def test_a_card_of_another_version_says_with_which_one_it_can_be_verified(tmp_path: Path) -> None:
-    earlier = signed(facts(tmp_path)).encode().replace(b'"schema_version": 3', b'"schema_version": 2')
-    with pytest.raises(errors.InvalidInput, match=r"schema_version: 2 must be 3.*with the version that made it"):
+    earlier = signed(facts(tmp_path)).encode().replace(b'"schema_version": 4', b'"schema_version": 3')
+    with pytest.raises(errors.InvalidInput, match=r"schema_version: 3 must be 4.*with the version that made it"):
         privacy_card.decode(earlier)
 
 

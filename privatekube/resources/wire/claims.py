@@ -62,6 +62,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             settle_after=_settle_after(spec.child("settleAfter")) if "settleAfter" in spec else None,
             card=spec.optional_text("privacyCard"),
             opens_releases=spec.raw("openReleases") is True,
+            requester=common.read_requester(spec),
         ),
         status=ClaimStatus(
             acquired=common.read_budgets(status, "acquiredBudgets"),
@@ -92,6 +93,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "settleAfter": _settle_after_to_wire(spec.settle_after),
                 "privacyCard": spec.card,
                 "openReleases": spec.opens_releases or None,
+                **common.requester_to_wire(spec.requester),
             }
         ),
         "status": common.present(

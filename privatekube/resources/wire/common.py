@@ -13,6 +13,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import bounds, meta
 from privatekube.resources.block import Budgets
+from privatekube.resources.requester import Requester
 from privatekube.resources.wire import reader
 from privatekube.resources.wire.reader import Reader
 
@@ -105,6 +106,20 @@ def meta_to_wire(identity: meta.ObjectMeta) -> Json:
         wire["creationTimestamp"] = meta.format_time(identity.creation_time_ms)
     wire |= {"annotations": dict(identity.annotations), "labels": dict(identity.labels), **identity.other}
     return present(wire)
+
+
+def read_requester(document: Reader) -> Requester:
+    """Return who requests budget, and why, in the fields of a document."""
+    return Requester(
+        user=document.optional_text("requestedBy"),
+        team=document.optional_text("team"),
+        purpose=document.optional_text("purpose"),
+    )
+
+
+def requester_to_wire(requester: Requester) -> Json:
+    """Return who requests budget, and why, as fields of a document."""
+    return present({"requestedBy": requester.user, "team": requester.team, "purpose": requester.purpose})
 
 
 def conditions_from_wire(documents: list[Reader]) -> tuple[meta.Condition, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from privatekube import validation
+from privatekube import plain_text, validation
 from privatekube.privacy.sensitivity import Per
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources import declared_data
@@ -42,11 +42,13 @@ class Declarations(Frozen):
 
     Args:
         organisation: who is responsible for it.
+        team: whom the budget is for.
         purpose: what the model is for.
         hyperparameters_chosen: how the values in the run's arguments were chosen.
     """
 
     organisation: validation.Line
+    team: validation.Team = plain_text.NOT_STATED
     purpose: validation.Line
     hyperparameters_chosen: validation.Line
 
@@ -86,6 +88,7 @@ class Grant(Document):
         plan: the mechanism of each step, with its noise.
         settings: those of the pipeline, which its steps read.
         declared: what the privacy card says about the run.
+        requested_by: the user who requested the budget; None if an earlier version granted it.
         sealing_key: public key of the claim, to which the steps seal what they release; None if the claim has none,
             because an earlier version granted it.
 
@@ -107,6 +110,7 @@ class Grant(Document):
     plan: GrantedPlan
     settings: validation.Settings
     declared: Declarations
+    requested_by: validation.Text | None = None
     sealing_key: PublicKey | None = None
 
     @classmethod

@@ -27,8 +27,6 @@ CREATED = "privacy.columbia.github.com/created"
 It orders objects of the same second, in which the server's creationTimestamp is; it says nothing else, because any user
 may have written it by any clock.
 """
-CREATED_BY = "privacy.columbia.github.com/created-by"
-"""Annotation of a claim: the user who created it. The API server refuses another name."""
 _NANOSECONDS = re.compile(r"[0-9]{20}")
 FINALIZER = "privacy.columbia.github.com/record"
 """Finalizer: keeps a deleted block until the control plane has recorded what was committed on its data."""

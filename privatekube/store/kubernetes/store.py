@@ -14,7 +14,7 @@ from typing import Any
 from typing_extensions import override
 
 from privatekube import errors
-from privatekube.resources import summary
+from privatekube.resources import meta, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
@@ -55,9 +55,9 @@ class KubernetesStore(Backend):
     def create(self, resource: R) -> R:
         kind = kinds.kind_of(resource)
         annotations = {documents.CREATED: f"{self._clock.now_ns():020d}", **resource.meta.annotations}
-        if isinstance(resource, PrivacyBudgetClaim):
-            annotations[documents.CREATED_BY] = self._core.user()
         annotated: R = replace(resource, meta=replace(resource.meta, annotations=annotations))
+        if isinstance(annotated, PrivacyBudgetClaim):
+            annotated = _of_user(annotated, self.user())
         try:
             document = documents.checked_document(documents.with_finalizer(annotated))
             return self._written(kind, self._cluster.create(kind.plural, document))
@@ -132,6 +132,10 @@ class KubernetesStore(Backend):
         return self._ledger.read()
 
     @override
+    def user(self) -> str:
+        return self._core.user()
+
+    @override
     def settings(self) -> dict[str, str]:
         return self._core.config_map(SETTINGS, SYSTEM_NAMESPACE)
 
@@ -199,3 +203,10 @@ class KubernetesStore(Backend):
         if isinstance(resource, PrivateDataBlock):
             return summary.block_columns(resource)
         return summary.claim_columns(resource)
+
+
+def _of_user(claim: PrivacyBudgetClaim, user: str) -> PrivacyBudgetClaim:
+    """Return a claim that says who creates it, as the API server requires."""
+    spec = replace(claim.spec, requester=replace(claim.spec.requester, user=user))
+    annotations = {**claim.meta.annotations, meta.CREATED_BY: user}
+    return replace(claim, meta=replace(claim.meta, annotations=annotations), spec=spec)
