@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +13,41 @@ Pairs = Iterator[tuple[str, npt.NDArray[np.float32]]]
 """Words, each with its vector."""
 
 
+MOST_DIMENSIONS = 1024
+"""Published vectors of words have 50 to 1,024."""
+
+_LONGEST_LINE = 1 << 16
+"""Characters: 1,024 numbers of 20 digits, and a long word."""
+
+_LONGEST_WORD = 1 << 10
+
+
 def _text(path: Path, wanted: Mapping[str, int] | None) -> Pairs:
-    """Yield words and vectors of a text file of GloVe, or of fastText, which begins with their number and size."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    """Yield words and vectors of a text file of GloVe, or of fastText, which begins with their number and size.
+
+    A word may have spaces, as some of GloVe's have: the numbers are the last fields of a line.
+    """
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         size = 0
-        for number, line in enumerate(file):
-            word, *numbers = line.rstrip().split(" ")
-            if number == 0 and len(numbers) == 1:
+        for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), ""), 1):
+            if len(line) == _LONGEST_LINE:
+                raise ValueError(f"line {number} is longer than {_LONGEST_LINE:,} characters")
+            fields = line.rstrip().split(" ")
+            if number == 1 and len(fields) == 2:
                 continue
-            size = size or len(numbers)
-            if wanted is not None and word not in wanted:
-                continue
-            if len(numbers) != size:
-                raise ValueError(f"line {number + 1} has {len(numbers)} numbers, not {size}")
-            yield word, np.array(numbers, np.float32)
+            size = size or _dimension(len(fields) - 1)
+            if len(fields) <= size:
+                raise ValueError(f"line {number} has {len(fields) - 1} numbers, not {size}")
+            word = " ".join(fields[:-size])
+            if wanted is None or word in wanted:
+                yield word, _numbers(fields[-size:])
 
 
 def _word2vec(path: Path, _: Mapping[str, int] | None) -> Pairs:
     """Yield words and vectors of a binary file of word2vec: a line with their number and size, then each in turn."""
     with path.open("rb") as file:
-        count, size = map(int, file.readline().split())
+        count, size = map(int, file.readline(_LONGEST_WORD).split())
+        _dimension(size)
         for _number in range(count):
             word = _until_space(file.read)
             numbers = file.read(4 * size)
@@ -44,7 +60,21 @@ def _until_space(read: Callable[[int], bytes]) -> bytes:
     parts = []
     while (character := read(1)) not in {b" ", b""}:
         parts.append(character)
+        if len(parts) > _LONGEST_WORD:
+            raise ValueError(f"it has a word of more than {_LONGEST_WORD:,} bytes")
     return b"".join(parts)
+
+
+def _numbers(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return numbers as float32; those beyond its range are infinite, which the caller refuses."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(np.float32)
+
+
+def _dimension(size: int) -> int:
+    if not 1 <= size <= MOST_DIMENSIONS:
+        raise ValueError(f"it has vectors of {size:,} dimensions, not of 1 to {MOST_DIMENSIONS:,}")
+    return size
 
 
 def _safetensors(path: Path, _: Mapping[str, int] | None) -> Pairs:
@@ -55,12 +85,16 @@ def _safetensors(path: Path, _: Mapping[str, int] | None) -> Pairs:
     from privatekube.data.tables import english  # noqa: PLC0415 - likewise
 
     try:
-        (rows,) = load_file(path).values()
-    except safetensors.SafetensorError as error:
+        tensors = load_file(path)
+    except (safetensors.SafetensorError, TypeError) as error:  # TypeError: numbers that numpy does not have
         raise ValueError(str(error)) from error
+    if len(tensors) != 1:
+        raise ValueError(f"it has {len(tensors)} tensors, not one")
+    (rows,) = tensors.values()
     if rows.ndim != 2 or rows.shape[0] != len(english.words()):
         raise ValueError(f"it has {list(rows.shape)} numbers, not a row for each of {len(english.words())} words")
-    return zip(english.words(), rows.astype(np.float32), strict=True)
+    _dimension(rows.shape[1])
+    return zip(english.words(), _numbers(rows), strict=True)
 
 
 FORMATS: Mapping[str, Callable[[Path, Mapping[str, int] | None], Pairs]] = {

@@ -117,7 +117,7 @@ def load(source: str, *, words: Mapping[str, int], vocab_size: int, declared: st
 
     Args:
         source: `bundled`, or a file.
-        words: token id of each word.
+        words: token id of each word; the first vector of a word counts, as in gensim.
         vocab_size: V; words with other ids are left out.
         declared: the digest that the files must have.
 
@@ -128,14 +128,23 @@ def load(source: str, *, words: Mapping[str, int], vocab_size: int, declared: st
     require_digest(source, declared)
     known = {word: number for word, number in words.items() if number < vocab_size}
     pairs = _bundled_pairs(known) if source == BUNDLED else _readable(source, known)
-    found = {known[word]: vector for word, vector in pairs if word in known}
+    found: dict[int, npt.NDArray[np.float32]] = {}
+    for word, vector in pairs:
+        if word in known:
+            found.setdefault(known[word], vector)
     if not found:
         raise errors.InvalidInput(f"embeddings: {source} has none of the words; give vectors of English words")
     rows = np.zeros((vocab_size, len(next(iter(found.values())))), np.float32)
     rows[list(found)] = np.stack(list(found.values()))
+    _require_numbers(source, rows)
+    return WordVectors(rows, declared)
+
+
+def _require_numbers(source: str, rows: npt.NDArray[np.float32]) -> None:
     if not bool(np.isfinite(rows).all()):
         raise errors.InvalidInput(f"embeddings: {source} has a number that is not finite; correct it")
-    return WordVectors(rows, declared)
+    if not bool(rows.any()):
+        raise errors.InvalidInput(f"embeddings: {source} has zeros alone; give vectors that tell words apart")
 
 
 def require_digest(source: str, declared: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privatekube.data import word_vectors
-from privatekube.training import models
+from privatekube.training import models, public_vectors
 from privatekube.training.settings import TrainingSettings
 
 
@@ -31,14 +31,9 @@ def vectors(settings: TrainingSettings, *, vocabulary_digest: str) -> npt.NDArra
         vocabulary_digest: of the list of words of the data, which must be the shipped one.
 
     Raises:
-        InvalidInput: the data has another list of words, or see `word_vectors.load`.
+        InvalidInput: the data has another list of words, or as `public_vectors.read`.
     """
     if not settings.is_on_vectors:
         return None
-    from privatekube.data.tables import english  # noqa: PLC0415 - without vectors, no words are needed
-
     word_vectors.require_words(settings.embeddings, vocabulary_digest)
-    loaded = word_vectors.load(
-        settings.embeddings, words=english.ids(), vocab_size=settings.vocab_size, declared=settings.embeddings_digest
-    )
-    return loaded.reduced(settings.embedding_dim).rows
+    return public_vectors.read(settings)

@@ -17,7 +17,7 @@ from privatekube.resources import declared_data
 from privatekube.runs.checked_run import CheckedRun
 from privatekube.runs.demand import RunDemand
 from privatekube.storage import local_files, uris
-from privatekube.training import feasibility
+from privatekube.training import feasibility, public_vectors
 from privatekube.training.settings import Settings
 
 _COUNTING, _TRAINING = ("dp_preprocess", "dp_evaluate"), "dp_train"
@@ -86,13 +86,20 @@ def _require_vectors(settings: Settings) -> None:
         bound = "is in a bucket, which the step that trains cannot read"
         raise errors.invalid("embeddings", settings.embeddings, bound, "give it a file, or set bundled")
     if settings.embeddings != word_vectors.BUNDLED:
-        word_vectors.require_digest(settings.embeddings, settings.embeddings_digest)
+        _require_file(settings)
     elif settings.embeddings_digest != word_vectors.BUNDLED_DIGEST:
         bound = "is not that of the bundled vectors"
         raise errors.invalid("embeddings_digest", settings.embeddings_digest, bound, "set auto")
     elif _trains_here():
         word_vectors.require_digest(settings.embeddings, settings.embeddings_digest)
     word_vectors.require_dimension(settings.embedding_dim, word_vectors.dimension(settings.embeddings))
+
+
+def _require_file(settings: Settings) -> None:
+    """Refuse a file of vectors that training could not use, by reading it whole where training would."""
+    word_vectors.require_digest(settings.embeddings, settings.embeddings_digest)
+    if _trains_here():
+        public_vectors.read(settings)
 
 
 def _trains_here() -> bool:

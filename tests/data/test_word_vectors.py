@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from privatekube import errors
 from privatekube.data import word_vectors
@@ -39,6 +39,11 @@ def by_rank(path: Path) -> None:
     save_file({"vectors": rows}, path)
 
 
+def safetensors_bytes(rows: np.ndarray) -> bytes:
+    content: bytes = save({"vectors": rows})
+    return content
+
+
 def loaded(path: Path | str, vocab_size: int = 50) -> word_vectors.WordVectors:
     source = str(path)
     declared = word_vectors.digest(source)
@@ -66,9 +71,23 @@ def test_each_format_gives_the_same_vectors(write: Callable[[Path], None], name:
         ("a.txt", b"the 1 2\nof 1\n", r"line 2 has 1 numbers, not 2\); correct the file"),
         ("a.txt", b"the 1 x\n", "cannot be read"),
         ("a.txt", b"the 1 nan\n", "has a number that is not finite"),
+        ("a.txt", b"the 1 1e39\n", "has a number that is not finite"),
+        ("a.txt", b"the 0 0\nof 0 0\n", "has zeros alone; give vectors that tell words apart"),
+        ("a.txt", b"the" + b" 1" * 1025 + b"\n", "vectors of 1,025 dimensions, not of 1 to 1,024"),
+        ("a.txt", b"1" * (1 << 17), "line 1 is longer than 65,536 characters"),
+        ("a.txt", b"", "has none of the words"),
+        ("a.txt", b"\0\xff\n", "vectors of 0 dimensions"),
         ("a.bin", b"1 3\nthe 12", "ends within a vector"),
         ("a.bin", b"", "cannot be read"),
+        ("a.bin", b"999999999999 999999999999\nthe 12", "vectors of 999,999,999,999 dimensions"),
+        ("a.bin", b"1 -3\nthe 12", "vectors of -3 dimensions"),
+        ("a.bin", b"999999999999 1\nthe 1234", "ends within a vector"),
+        ("a.bin", b"1 1\n" + b"t" * 2000, "has a word of more than 1,024 bytes"),
+        ("a.safetensors", (1 << 60).to_bytes(8, "little") + b"{}", "cannot be read"),
+        ("a.safetensors", safetensors_bytes(np.zeros((3, 2), np.float32))[:-1], "cannot be read"),
+        ("a.safetensors", safetensors_bytes(np.zeros((3, 2), np.float32)), "not a row for each of 10000 words"),
         ("a.safetensors", b"nothing", "cannot be read"),
+        ("a.safetensors", safetensors_bytes(np.full((10_000, 1), 1e300)), "has a number that is not finite"),
         ("a.gz", b"", "does not end in one of .txt, .vec, .bin, .safetensors; rename"),
     ],
 )
@@ -79,6 +98,14 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     with pytest.raises(errors.InvalidInput, match=f"^embeddings: .*{message}") as refusal:
         loaded(tmp_path / name)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_first_vector_of_a_word_counts_and_a_word_may_have_spaces_as_some_of_glove_have(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the 1 2\nthe 5 5\nat a@b.c 7 7\nof 3 4\n")
+    rows = loaded(tmp_path / "a.txt").rows
+    known = [english.ids()[word] for word in ("the", "of")]
+    np.testing.assert_array_equal(rows[known], [[1, 2], [3, 4]])
+    assert not rows[english.ids()["at"]].any()
 
 
 def test_a_file_that_is_not_there_or_not_the_declared_one_is_refused(tmp_path: Path) -> None:

@@ -184,3 +184,11 @@ def test_vectors_that_training_could_not_read_are_refused_before_the_claim(
     with pytest.raises(errors.InvalidInput, match=message) as refusal:
         run_check.check(replace(planned(**stated | changes), demand=None))
     assert "\n" not in str(refusal.value)
+
+
+def test_vectors_are_read_whole_before_the_claim(tmp_path: Path) -> None:
+    stated = vectors_of(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_text("the 1 2 3 4\nof 5 6 7 nan\n")
+    stated["embeddings_digest"] = word_vectors.digest(stated["embeddings"])
+    with pytest.raises(errors.InvalidInput, match="has a number that is not finite; correct it"):
+        run_check.check(replace(planned(**stated), demand=None))
