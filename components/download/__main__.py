@@ -11,6 +11,7 @@ from privatekube.data import any_block, columns, word_vectors
 from privatekube.data.metadata import Block, Metadata
 from privatekube.steps import arguments, documents, interface, opened_blocks, public_log
 from privatekube.storage import private_files, transfers
+from privatekube.training import public_vectors
 from privatekube.training.settings import TrainingSettings
 
 
@@ -38,7 +39,7 @@ def download(*, grant: interface.Artifact, workspace: interface.Workspace, block
             public_log.say("fetched", done=number + 1, total=len(granted.blocks))
         opened_blocks.require_granted(declared, granted.unit)
         if isinstance(declared[0], Block):
-            _require_trainable(granted, declared[0].metadata)
+            _require_trainable(granted, declared[0].metadata, workspace)
         with connect.connect() as client:
             client.mark_opened(granted.claim)
         private_files.make_folder(blocks)
@@ -46,8 +47,8 @@ def download(*, grant: interface.Artifact, workspace: interface.Workspace, block
             path.replace(blocks / path.name)
 
 
-def _require_trainable(granted: documents.Grant, declared: Metadata) -> None:
-    """Check, by what is declared of reviews alone, that the later steps can use them."""
+def _require_trainable(granted: documents.Grant, declared: Metadata, workspace: Path) -> None:
+    """Check, by what is declared of reviews alone, that the later steps can use them; fetch the vectors they read."""
     needed = {name for name, field in TrainingSettings.model_fields.items() if field.is_required()}
     if not granted.settings.keys() >= needed:
         return  # another pipeline trains nothing
@@ -57,6 +58,7 @@ def _require_trainable(granted: documents.Grant, declared: Metadata) -> None:
     columns.require_vocabulary(training.vocab_size, declared.vocabulary_size)
     if training.is_on_vectors:
         word_vectors.require_words(training.embeddings, declared.vocabulary_digest)
+        public_vectors.fetch(training, workspace)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from privatekube import config
 from privatekube.privacy import mechanisms
 from privatekube.privacy.events import DpEvent
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
-from privatekube.training import checkpoint, loop, search, split
+from privatekube.training import checkpoint, loop, public_vectors, search, split
 from privatekube.training.settings import TrainingSettings
 
 
@@ -44,7 +44,7 @@ def dp_train(
     """
     dp_step.run(
         "dp_train",
-        lambda granted: _release(granted, dataset=dataset, statistics=statistics, device=device),
+        lambda granted: _release(granted, workspace=workspace, dataset=dataset, statistics=statistics, device=device),
         grant=grant,
         workspace=workspace,
         noisy_inputs=(statistics,),
@@ -53,8 +53,11 @@ def dp_train(
     )
 
 
-def _release(granted: documents.Grant, *, dataset: Path, statistics: Path, device: config.Device) -> dp_step.Release:
-    data, settings = TrainingData.of(granted, dataset, statistics, device), TrainingSettings.of(granted.settings)
+def _release(
+    granted: documents.Grant, *, workspace: Path, dataset: Path, statistics: Path, device: config.Device
+) -> dp_step.Release:
+    data = TrainingData.of(granted, dataset, statistics, device)
+    settings = public_vectors.fetched(TrainingSettings.of(granted.settings), workspace)
     step = granted.plan.step("dp_train")
     if settings.hyperparameters:
         noise = documents.SearchNoise.planned(step, max_contribution=granted.max_contribution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -104,3 +105,8 @@ FORMATS: Mapping[str, Callable[[Path, Mapping[str, int] | None], Pairs]] = {
     ".safetensors": _safetensors,
 }
 """By the end of the file's name: text of GloVe and fastText, word2vec's binary form, and safetensors."""
+
+
+def is_readable_here(path: Path) -> bool:
+    """Whether the packages that read a file of this name are installed; the steps that do not train have few."""
+    return path.suffix != ".safetensors" or all(map(importlib.util.find_spec, ("safetensors", "wordfreq")))

@@ -136,15 +136,15 @@ def load(source: str, *, words: Mapping[str, int], vocab_size: int, declared: st
         raise errors.InvalidInput(f"embeddings: {source} has none of the words; give vectors of English words")
     rows = np.zeros((vocab_size, len(next(iter(found.values())))), np.float32)
     rows[list(found)] = np.stack(list(found.values()))
-    _require_numbers(source, rows)
+    _require_finite(source, rows)
+    if not bool(rows.any()):
+        raise errors.InvalidInput(f"embeddings: {source} has zeros alone; give vectors that tell words apart")
     return WordVectors(rows, declared)
 
 
-def _require_numbers(source: str, rows: npt.NDArray[np.float32]) -> None:
-    if not bool(np.isfinite(rows).all()):
+def _require_finite(source: str, numbers: npt.NDArray[np.float32]) -> None:
+    if not bool(np.isfinite(numbers).all()):
         raise errors.InvalidInput(f"embeddings: {source} has a number that is not finite; correct it")
-    if not bool(rows.any()):
-        raise errors.InvalidInput(f"embeddings: {source} has zeros alone; give vectors that tell words apart")
 
 
 def require_digest(source: str, declared: str) -> None:
@@ -159,13 +159,38 @@ def require_digest(source: str, declared: str) -> None:
         raise errors.invalid("embeddings_digest", declared, bound, "set that one, if these vectors are public")
 
 
+def require_readable(source: str, *, dimension: int) -> None:
+    """Refuse a file with a vector that training could not use, as far as what is installed here can read it.
+
+    Raises:
+        InvalidInput: as `load`, or the vectors have fewer dimensions.
+    """
+    if not vector_files.is_readable_here(Path(source)):
+        return
+    has_vectors = False
+    for _, vector in _readable(source):
+        require_dimension(dimension, len(vector))
+        _require_finite(source, vector)
+        has_vectors = True
+    if not has_vectors:
+        raise errors.InvalidInput(f"embeddings: {source} has no vectors; give a file that has some")
+
+
+def require_format(source: str) -> None:
+    """Refuse a file whose name does not tell its format.
+
+    Raises:
+        InvalidInput: names the formats.
+    """
+    if Path(source).suffix not in vector_files.FORMATS:
+        bound = f"does not end in one of {', '.join(vector_files.FORMATS)}"
+        raise errors.invalid("embeddings", source, bound, "rename the file")
+
+
 def _readable(source: str, wanted: Mapping[str, int] | None = None) -> vector_files.Pairs:
     """Yield words and vectors of a file; of those wanted, and perhaps of others."""
     path = _existing(source)
-    if path.suffix not in vector_files.FORMATS:
-        raise errors.invalid(
-            "embeddings", source, f"does not end in one of {', '.join(vector_files.FORMATS)}", "rename the file"
-        )
+    require_format(source)
     try:
         yield from vector_files.FORMATS[path.suffix](path, wanted)
     except (ValueError, OSError, KeyError) as error:

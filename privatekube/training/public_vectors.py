@@ -1,12 +1,42 @@
-"""The public vectors of words that a model reads, as its settings say; nothing here loads torch."""
+"""The public vectors of words that a model reads, as its settings say; nothing here loads torch.
+
+A file of vectors may be where the run was started, or in a bucket: a run fetches it into its workspace with the blocks,
+before their data counts as opened, and trains on that copy.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from privatekube.data import word_vectors
+from privatekube.storage import uris
 from privatekube.training.settings import TrainingSettings
+
+
+def fetch(settings: TrainingSettings, workspace: Path) -> None:
+    """Copy the file of vectors that a model reads into the workspace, and refuse one that training could not use.
+
+    Raises:
+        InvalidInput: it is not the declared one, has too few dimensions, or cannot be read.
+        NotFound, MissingExtra, Temporary: as `uris.read_bytes`.
+    """
+    copy = fetched(settings, workspace)
+    if copy is settings:
+        return
+    uris.copy_to(settings.embeddings, Path(copy.embeddings))
+    word_vectors.require_digest(copy.embeddings, settings.embeddings_digest)
+    word_vectors.require_readable(copy.embeddings, dimension=settings.embedding_dim)
+
+
+def fetched(settings: TrainingSettings, workspace: Path) -> TrainingSettings:
+    """Return settings that read the copy in the workspace; the same where no file is read."""
+    if settings.embeddings in {word_vectors.NONE, word_vectors.BUNDLED}:
+        return settings
+    copy = workspace / f"vectors{Path(settings.embeddings).suffix}"
+    return settings.model_copy(update={"embeddings": str(copy)})
 
 
 def read(settings: TrainingSettings) -> npt.NDArray[np.float32]:

@@ -81,10 +81,11 @@ def _noise(demand: RunDemand, settings: Settings) -> Mapping[str, Any]:
 
 
 def _require_vectors(settings: Settings) -> None:
-    """Refuse vectors that the step that trains could not read; it has no access to buckets."""
+    """Refuse vectors that training could not use; those in a bucket are read when they are fetched."""
     if not uris.is_local(settings.embeddings):
-        bound = "is in a bucket, which the step that trains cannot read"
-        raise errors.invalid("embeddings", settings.embeddings, bound, "give it a file, or set bundled")
+        uris.absolute(settings.embeddings)
+        word_vectors.require_format(settings.embeddings)
+        return
     if settings.embeddings != word_vectors.BUNDLED:
         _require_file(settings)
     elif settings.embeddings_digest != word_vectors.BUNDLED_DIGEST:

@@ -46,7 +46,13 @@ from tests.steps.builders import DECLARED, SETTINGS
 
 
 def synthetic_block(
-    path: Path, day: int, *, unit: PrivacyUnit = PrivacyUnit.EVENT, bound: int = 1, n: int = 200
+    path: Path,
+    day: int,
+    *,
+    unit: PrivacyUnit = PrivacyUnit.EVENT,
+    bound: int = 1,
+    n: int = 200,
+    words: str = "sha256:words",
 ) -> str:
     chance = np.random.default_rng(day)
     length = 5
@@ -63,14 +69,14 @@ def synthetic_block(
     return block_file.write(
         path,
         made,
-        block_file.Metadata("d", day, day, 0, 1, "key", "sha256:words", 100, "words", unit, bound, ("a", "b", "c")),
+        block_file.Metadata("d", day, day, 0, 1, "key", words, 100, "words", unit, bound, ("a", "b", "c")),
     )
 
 
-def declared_block(folder: Path, day: int) -> PrivateDataBlock:
+def declared_block(folder: Path, day: int, **of_data: Any) -> PrivateDataBlock:
     """Write the data of a day to a file in `folder` and return its block."""
     path = folder / f"{day}.h5"
-    meta = ObjectMeta(f"b{day}", "ns", annotations={CONTENT_DIGEST: synthetic_block(path, day)})
+    meta = ObjectMeta(f"b{day}", "ns", annotations={CONTENT_DIGEST: synthetic_block(path, day, **of_data)})
     dimensions = (
         Dimension("startTime", numeric_value=str(day)),
         Dimension("unit", string_value="event"),
@@ -691,6 +697,20 @@ def test_vectors_of_other_words_than_those_of_the_blocks_are_found_before_the_da
     run.allocate(settings=ALL_SETTINGS | {"model": "linear"} | _vectors(run.folder / "vectors.txt"))
     with pytest.raises(errors.InvalidInput, match="need the shipped list of words, and the data has another; set none"):
         run.download()
+
+
+def test_a_model_is_trained_on_the_vectors_that_were_fetched_with_the_blocks(run: Run) -> None:
+    run.client.create_blocks([declared_block(run.folder, 7, words=word_vectors.WORDS_DIGEST)])
+    source = run.folder / "vectors.txt"
+    stated = ALL_SETTINGS | {"model": "lstm"} | _vectors(source)
+    run.allocate(settings=stated, conditions=[{"attribute": "startTime", "operation": ">=", "numericValue": "7"}])
+    run.download()
+    source.unlink()
+    run.preprocess()
+    run.train()
+    trained = checkpoint.load(run.clear("checkpoint"))
+    assert trained.config.embeddings == stated["embeddings_digest"]
+    assert trained.module.get_buffer("vectors.weight").any()
 
 
 def _vectors(path: Path) -> dict[str, str]:

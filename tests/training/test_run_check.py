@@ -171,7 +171,8 @@ def vectors_of(path: Path, **settings: Any) -> dict[str, Any]:
     [
         ({"embedding_dim": 5}, "^embedding_dim: 5 is above the 4 dimensions of the vectors; lower it"),
         ({"embeddings": "missing.txt"}, "^embeddings: 'missing.txt' is not a file, none or bundled; name one"),
-        ({"embeddings": "gs://b/a.txt"}, "^embeddings: 'gs://b/a.txt' is in a bucket, which the step that trains"),
+        ({"embeddings": "gs://b/a.gz"}, "^embeddings: 'gs://b/a.gz' does not end in one of .txt, .vec, .bin, .saf"),
+        ({"embeddings": "gs:///a.txt"}, "^URI: 'gs:///a.txt' names no bucket; write it as gs://BUCKET/PREFIX"),
         ({"embeddings_digest": f"sha256:{'1' * 64}"}, r"^embeddings_digest: 'sha256:1+' is not the digest of .*a\.txt"),
         ({"embeddings": "bundled"}, "^embeddings_digest: 'sha256:.*' is not that of the bundled vectors; set auto"),
     ],
@@ -184,6 +185,10 @@ def test_vectors_that_training_could_not_read_are_refused_before_the_claim(
     with pytest.raises(errors.InvalidInput, match=message) as refusal:
         run_check.check(replace(planned(**stated | changes), demand=None))
     assert "\n" not in str(refusal.value)
+
+
+def test_vectors_in_a_bucket_are_left_to_the_step_that_fetches_them(tmp_path: Path) -> None:
+    run_check.check(replace(planned(**vectors_of(tmp_path / "a.txt", embeddings="s3://b/a.txt")), demand=None))
 
 
 def test_vectors_are_read_whole_before_the_claim(tmp_path: Path) -> None:
