@@ -1,4 +1,4 @@
-"""The vectors that a model reads are fetched into the workspace of a run, and refused there before any data is opened."""
+"""The vectors that a model reads are fetched into the workspace of a run, and refused before any data is opened."""
 
 from __future__ import annotations
 
