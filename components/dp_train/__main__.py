@@ -10,7 +10,8 @@ from privatekube import config
 from privatekube.privacy import mechanisms
 from privatekube.privacy.events import DpEvent
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
-from privatekube.training import checkpoint, loop, public_vectors, search, split
+from privatekube.training import checkpoint, devices, loop, public_vectors, search, split
+from privatekube.training.lstm_steps import choice
 from privatekube.training.settings import TrainingSettings
 
 
@@ -58,6 +59,8 @@ def _release(
 ) -> dp_step.Release:
     data = TrainingData.of(granted, dataset, statistics, device)
     settings = public_vectors.fetched(TrainingSettings.of(granted.settings), workspace)
+    chosen = choice.choose(devices.resolve(device))
+    public_log.say("steps", name=chosen.path.name, reason=f" ({chosen.reason})" if chosen.reason else "")
     step = granted.plan.step("dp_train")
     if settings.hyperparameters:
         noise = documents.SearchNoise.planned(step, max_contribution=granted.max_contribution)

@@ -14,6 +14,7 @@ MESSAGES = {
     "fetched": "fetched block {done} of {total}",
     "counted": "released noisy counts at scale {scale:.4g}",
     "searching": "training several models, of which the best one is released",
+    "steps": "training steps by {name}{reason}",
     "training": "noisy step {done} of {total}",
     "evaluated": "released noisy test counts at scale {scale:.4g}",
     "kept": "finished before with the same inputs: its output is kept",

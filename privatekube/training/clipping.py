@@ -8,7 +8,8 @@ the gradient of the summed loss with respect to an example's a is the gradient o
 Per-unit gradients are formed a few units at a time, so that memory does not grow with the batch. From there on, all is
 in float64: in float32, the norm of a unit is off by up to 1e-4, and so is the sum of many. The gradient of a map that a
 unit applies once is an outer product, whose norm is the product of two norms (Goodfellow, "Efficient Per-Example
-Gradient Computations", 2015): it is never formed.
+Gradient Computations", 2015): it is never formed. Those of an LSTM are most of the work; they are formed, clipped and
+added in one pass, after the norms of all others are known, by one of the implementations of `lstm_steps`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import nn
 
 from privatekube import errors
 from privatekube.training import feasibility
+from privatekube.training.lstm_steps import path, torch_path
 
 Sums = dict[nn.Parameter, torch.Tensor]
 
@@ -50,11 +52,40 @@ class EmbeddingTap:
         weight: [V, E].
         tokens: int64 or int32 [B, R].
         outputs: [B, R, E], in the graph of the loss.
+        steps: forms its norms and sums.
     """
 
     weight: nn.Parameter
     tokens: torch.Tensor
     outputs: torch.Tensor
+    steps: path.Path = torch_path.TORCH
+
+
+@dataclass(frozen=True, eq=False)
+class RecurrentTap:
+    """An LSTM that a forward pass applied; a model has at most one.
+
+    Args:
+        input_weight: [4H, E].
+        recurrent_weight: [4H, H].
+        biases: any number of [4H]; each is a parameter and counts in the norm.
+        inputs: [B, T, E]; not differentiated.
+        hidden: [B, 1 + T, H], the states before and after each step; not differentiated.
+        lengths: int64 [B], tokens of each text.
+        gain: what the parameters are multiplied by where they act.
+        outputs: [B, T, 4H], the pre-activations, in the graph of the loss.
+        steps: forms its norms and sums.
+    """
+
+    input_weight: nn.Parameter
+    recurrent_weight: nn.Parameter
+    biases: tuple[nn.Parameter, ...]
+    inputs: torch.Tensor
+    hidden: torch.Tensor
+    lengths: torch.Tensor
+    gain: float
+    outputs: torch.Tensor
+    steps: path.Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +109,8 @@ class BagTap:
     outputs: torch.Tensor
 
 
-Tap = LinearTap | EmbeddingTap | BagTap
+_Simple = LinearTap | EmbeddingTap | BagTap
+Tap = _Simple | RecurrentTap
 
 
 def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_grad_norm: float) -> Sums:
@@ -98,23 +130,63 @@ def clipped_sums(loss: torch.Tensor, taps: Sequence[Tap], *, units: int, max_gra
         finite adds nothing.
 
     Raises:
-        InvalidInput: a parameter is in two taps; their contributions would have to be added before the norm.
+        InvalidInput: a parameter is in two taps, whose contributions would have to be added before the norm; or two
+            taps are recurrent.
     """
     parameters = [p for tap in taps for p in _parameters(tap)]
     if len(set(parameters)) != len(parameters):
         raise errors.InvalidInput("taps: a parameter is in two taps; give each parameter one tap")
+    sums = {p: zeros_for(p) for p in parameters}
+    if units == 0:
+        return sums
+    simple = [tap for tap in taps if not isinstance(tap, RecurrentTap)]
+    recurrent = _at_most_one([tap for tap in taps if isinstance(tap, RecurrentTap)])
     outputs = list({id(tap.outputs): tap.outputs for tap in taps}.values())
     gradients = torch.autograd.grad(loss, outputs)
-    deltas = {id(output): _by_unit(delta, units) for output, delta in zip(outputs, gradients, strict=True)}
-    sums = {p: zeros_for(p) for p in parameters}
-    for chunk in _chunks(taps, units):
-        parts = [_part(tap, deltas[id(tap.outputs)][chunk], units, chunk) for tap in taps]
-        norms = torch.stack([part.squared_norms() for part in parts]).sum(0).sqrt()
-        finite = norms.isfinite()
-        factors = torch.where(finite, (max_grad_norm / norms).clamp(max=1.0), 0.0)
+    deltas = {id(output): delta for output, delta in zip(outputs, gradients, strict=True)}
+    for chunk in _chunks(simple, units):
+        parts = [_part(tap, _by_unit(deltas[id(tap.outputs)], units)[chunk], units, chunk) for tap in simple]
+        squares = sum((part.squared_norms() for part in parts), loss.new_zeros((), dtype=torch.float64))
+        if recurrent is None:
+            factors = path.factors_of(squares, max_grad_norm)
+        else:
+            layer = _layer(recurrent, deltas[id(recurrent.outputs)], units, chunk)
+            factors = _add_clipped(sums, recurrent, layer, squares, max_grad_norm)
         for part in parts:
-            part.add(sums, factors, finite)
+            part.add(sums, factors)
     return sums
+
+
+def _at_most_one(taps: list[RecurrentTap]) -> RecurrentTap | None:
+    if len(taps) > 1:
+        raise errors.InvalidInput(f"taps: {len(taps)} are recurrent; a model may have one LSTM")
+    return taps[0] if taps else None
+
+
+def _layer(tap: RecurrentTap, delta: torch.Tensor, units: int, chunk: slice) -> path.LayerGradients:
+    each = len(delta) // units
+    texts = slice(chunk.start * each, min(chunk.stop, units) * each)
+    return path.LayerGradients(
+        delta[texts],
+        tap.inputs.detach()[texts],
+        tap.hidden.detach()[texts],
+        tap.lengths[texts],
+        units=(texts.stop - texts.start) // each,
+        biases=len(tap.biases),
+        gain=tap.gain,
+    )
+
+
+def _add_clipped(
+    sums: Sums, tap: RecurrentTap, layer: path.LayerGradients, squares: torch.Tensor, max_grad_norm: float
+) -> torch.Tensor:
+    """Add the clipped gradients of an LSTM, and return the units' factors, which hold for all parameters."""
+    clipped = tap.steps.clip(layer, squares.expand(layer.units), max_grad_norm=max_grad_norm)
+    sums[tap.input_weight] += clipped.inputs
+    sums[tap.recurrent_weight] += clipped.hidden
+    for bias in tap.biases:
+        sums[bias] += clipped.bias
+    return clipped.factors
 
 
 def zeros_for(parameter: nn.Parameter) -> torch.Tensor:
@@ -133,10 +205,10 @@ class _LinearPart:
     def squared_norms(self) -> torch.Tensor:
         return _squares(self.weights) + len(self.tap.biases) * _squares(self.bias)
 
-    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
-        sums[self.tap.weight] += (factors @ _finite_rows(self.weights, finite)).view_as(self.tap.weight)
+    def add(self, sums: Sums, factors: torch.Tensor) -> None:
+        sums[self.tap.weight] += (factors @ torch_path.finite_rows(self.weights, factors > 0)).view_as(self.tap.weight)
         for bias in self.tap.biases:
-            sums[bias] += factors @ _finite_rows(self.bias, finite)
+            sums[bias] += factors @ torch_path.finite_rows(self.bias, factors > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,19 +218,14 @@ class _EmbeddingPart:
     weight: nn.Parameter
     tokens: torch.Tensor
     delta: torch.Tensor
+    steps: path.Path
 
     def squared_norms(self) -> torch.Tensor:
         """Return the squared norms [U]; a token that occurs twice in a unit has one gradient row, the sum of both."""
-        units, vocabulary = len(self.tokens), len(self.weight)
-        owner = torch.arange(units, device=self.tokens.device).unsqueeze(1)
-        keys, places = torch.unique(self.tokens + owner * vocabulary, return_inverse=True)
-        rows = self.delta.new_zeros(len(keys), self.delta.shape[2])
-        rows.index_add_(0, places.flatten(), self.delta.flatten(0, 1))
-        return self.delta.new_zeros(units).index_add_(0, keys // vocabulary, rows.square().sum(1))
+        return self.steps.word_squares(self.delta, self.tokens, len(self.weight))
 
-    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
-        scaled = _finite_rows(self.delta, finite) * factors.view(-1, 1, 1)
-        sums[self.weight].index_add_(0, self.tokens.flatten(), scaled.flatten(0, 1))
+    def add(self, sums: Sums, factors: torch.Tensor) -> None:
+        self.steps.add_words(sums[self.weight], self.delta, self.tokens, factors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +239,9 @@ class _OuterPart:
     def squared_norms(self) -> torch.Tensor:
         return _squares(self.delta) * (_squares(self.inputs) + len(self.tap.biases))
 
-    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
-        scaled = _finite_rows(self.delta, finite) * factors.unsqueeze(1)
-        sums[self.tap.weight] += scaled.t() @ _finite_rows(self.inputs, finite)
+    def add(self, sums: Sums, factors: torch.Tensor) -> None:
+        scaled = torch_path.finite_rows(self.delta, factors > 0) * factors.unsqueeze(1)
+        sums[self.tap.weight] += scaled.t() @ torch_path.finite_rows(self.inputs, factors > 0)
         for bias in self.tap.biases:
             sums[bias] += scaled.sum(0)
 
@@ -192,8 +259,8 @@ class _BagPart:
     def squared_norms(self) -> torch.Tensor:
         return _squares(self.delta) * (self.squared_lengths + len(self.tap.biases))
 
-    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
-        scaled = _finite_rows(self.delta, finite) * factors.unsqueeze(1)
+    def add(self, sums: Sums, factors: torch.Tensor) -> None:
+        scaled = torch_path.finite_rows(self.delta, factors > 0) * factors.unsqueeze(1)
         rows = self.amounts.unsqueeze(2) * scaled.unsqueeze(1)
         sums[self.tap.weight].index_add_(0, self.tokens.flatten(), rows.flatten(0, 1))
         for bias in self.tap.biases:
@@ -211,19 +278,19 @@ class _BagsPart:
     def squared_norms(self) -> torch.Tensor:
         return self.rows.squared_norms() + len(self.biases) * _squares(self.bias)
 
-    def add(self, sums: Sums, factors: torch.Tensor, finite: torch.Tensor) -> None:
-        self.rows.add(sums, factors, finite)
+    def add(self, sums: Sums, factors: torch.Tensor) -> None:
+        self.rows.add(sums, factors)
         for bias in self.biases:
-            sums[bias] += factors @ _finite_rows(self.bias, finite)
+            sums[bias] += factors @ torch_path.finite_rows(self.bias, factors > 0)
 
 
 _Part = _LinearPart | _EmbeddingPart | _OuterPart | _BagPart | _BagsPart
 
 
-def _part(tap: Tap, delta: torch.Tensor, units: int, chunk: slice) -> _Part:
+def _part(tap: _Simple, delta: torch.Tensor, units: int, chunk: slice) -> _Part:
     match tap:
         case EmbeddingTap():
-            return _EmbeddingPart(tap.weight, _by_unit(tap.tokens, units)[chunk], delta.double())
+            return _EmbeddingPart(tap.weight, _by_unit(tap.tokens, units)[chunk], delta, tap.steps)
         case BagTap():
             return _part_of_bags(tap, delta.double(), units, chunk)
     inputs = _by_unit(tap.inputs.detach(), units)[chunk]
@@ -239,7 +306,7 @@ def _part_of_bags(tap: BagTap, delta: torch.Tensor, units: int, chunk: slice) ->
     if delta.shape[1] == 1:
         return _BagPart(tap, delta[:, 0], tokens, amounts, tap.squared_lengths[chunk].double())
     rows = amounts.unsqueeze(2) * delta.repeat_interleave(tokens.shape[1] // delta.shape[1], 1)
-    return _BagsPart(_EmbeddingPart(tap.weight, tokens, rows), tap.biases, delta.sum(1))
+    return _BagsPart(_EmbeddingPart(tap.weight, tokens, rows, torch_path.TORCH), tap.biases, delta.sum(1))
 
 
 def _by_unit(rows: torch.Tensor, units: int) -> torch.Tensor:
@@ -247,13 +314,13 @@ def _by_unit(rows: torch.Tensor, units: int) -> torch.Tensor:
     return rows.reshape(units, -1, *rows.shape[2:])
 
 
-def _chunks(taps: Sequence[Tap], units: int) -> Iterator[slice]:
+def _chunks(taps: Sequence[_Simple], units: int) -> Iterator[slice]:
     formed = sum(_formed(tap, units) for tap in taps)
     step = max(1, feasibility.GRADIENT_ELEMENTS // max(1, formed))
     return (slice(start, start + step) for start in range(0, units, step))
 
 
-def _formed(tap: Tap, units: int) -> int:
+def _formed(tap: _Simple, units: int) -> int:
     """Return how many numbers are formed of each unit for a tap."""
     match tap:
         case LinearTap():
@@ -265,19 +332,17 @@ def _formed(tap: Tap, units: int) -> int:
 
 
 def _parameters(tap: Tap) -> tuple[nn.Parameter, ...]:
-    return (tap.weight,) if isinstance(tap, EmbeddingTap) else (tap.weight, *tap.biases)
+    match tap:
+        case EmbeddingTap():
+            return (tap.weight,)
+        case RecurrentTap():
+            return (tap.input_weight, tap.recurrent_weight, *tap.biases)
+    return (tap.weight, *tap.biases)
 
 
 def _squares(rows: torch.Tensor) -> torch.Tensor:
     squares: torch.Tensor = torch.linalg.vecdot(rows, rows)
     return squares
-
-
-def _finite_rows(rows: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
-    """Return zeros in place of units whose gradient is not finite: zero times infinity would make the sum NaN."""
-    if bool(finite.all()):
-        return rows
-    return torch.where(finite.view(-1, *[1] * (rows.dim() - 1)), rows, 0.0)
 
 
 def untapped(module: nn.Module, sums: Mapping[nn.Parameter, torch.Tensor]) -> list[str]:

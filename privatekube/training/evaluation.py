@@ -18,6 +18,7 @@ from privatekube import errors
 from privatekube.data import block_file, columns
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import checkpoint, examples, models, split
+from privatekube.training.lstm_steps import choice
 
 Cell = tuple[int, bool]
 """A class, and whether it was predicted correctly."""
@@ -123,9 +124,10 @@ def count_predictions(
     """
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
     module.to(device).eval()
+    module.use(choice.choose(device).path)
     counts: Counter[Cell] = Counter()
     with torch.no_grad():
-        for batch in prepared.batches(np.arange(prepared.units), device):
+        for batch in prepared.batches(np.arange(prepared.units), device, positions=module.positions):
             logits, _ = module(batch.tokens, batch.lengths)
             correct = (logits.argmax(1) == batch.labels).tolist()
             counts.update(zip(batch.labels.tolist(), correct, strict=True))

@@ -12,7 +12,7 @@ import torch
 from privatekube import errors
 from privatekube.data import columns, partition
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import feasibility, models
+from privatekube.training import models
 
 Int64s = npt.NDArray[np.int64]
 
@@ -61,8 +61,8 @@ class Examples:
         """The number of privacy units: exact, so it must not leave the process."""
         return len(self.starts) - 1
 
-    def batches(self, chosen: npt.NDArray[np.integer], device: torch.device) -> Iterator[Batch]:
-        """Generate the chosen units in physical batches of bounded size.
+    def batches(self, chosen: npt.NDArray[np.integer], device: torch.device, *, positions: int) -> Iterator[Batch]:
+        """Generate the chosen units in physical batches of at most so many token positions, and at least a unit.
 
         Units are sorted by how many and how long their reviews are, so that little is spent on padding. The order
         within a sample has no effect on its sum.
@@ -72,7 +72,7 @@ class Examples:
         order = np.lexsort((-longest, counts))
         while len(order):
             count, length = int(counts[order[0]]), int(longest[order[0]])
-            same = order[: max(1, feasibility.BATCH_POSITIONS // (count * length))]
+            same = order[: max(1, positions // (count * length))]
             same = same[counts[same] == count]
             order = order[len(same) :]
             rows = self.members[(firsts[same, None] + np.arange(count)).ravel()]

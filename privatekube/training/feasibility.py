@@ -14,8 +14,8 @@ from privatekube.training.settings import TrainingSettings
 BATCH_POSITIONS = 1 << 15
 """Token positions of a physical batch: it bounds memory and has no effect on the result."""
 
-GRADIENT_ELEMENTS = 1 << 21
-"""How many elements of per-unit gradients exist at a time (16 MiB of float64, so that they stay in cache)."""
+GRADIENT_ELEMENTS = 1 << 19
+"""How many elements of per-unit gradients exist at a time (4 MiB of float64, so that they stay in cache)."""
 
 FLOAT32_MAX = 3.4028234663852886e38
 _LARGEST_INITIAL_WEIGHT = 50.0

@@ -20,6 +20,7 @@ from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import clipping, devices, dpsgd, examples, feasibility, models, optimizers, randomness
+from privatekube.training.lstm_steps import choice
 
 Progress = Callable[[int, int], None]
 
@@ -99,6 +100,7 @@ def train(
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
     frozen = None if vectors is None else torch.from_numpy(vectors)
     module = models.build(model, seed, frozen).to(torch_device)
+    module.use(choice.choose(torch_device).path)
     generator = randomness.SecureGenerator()
     dp_sgd = dpsgd.DpSgdOptimizer(
         optimizers.build(optimizer, module.parameters(), learning_rate),
@@ -122,7 +124,7 @@ def clipped_sums(
 ) -> clipping.Sums:
     """Return the sum of the chosen units' clipped gradients for each parameter; zeros if none was chosen."""
     sums: clipping.Sums = {p: clipping.zeros_for(p) for p in module.parameters()}
-    for batch in data.batches(chosen, next(module.parameters()).device):
+    for batch in data.batches(chosen, next(module.parameters()).device, positions=module.positions):
         logits, taps = module(batch.tokens, batch.lengths)
         loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
         part = clipping.clipped_sums(loss, taps, units=batch.units, max_grad_norm=max_grad_norm)

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from privatekube import errors
-from privatekube.training import clipping, lstm, word_weights
+from privatekube.training import clipping, feasibility, lstm, word_weights
+from privatekube.training.lstm_steps import path, torch_path
 
 # A small epsilon allows few and noisy steps, and Adam moves each weight by about as much for noise as for signal. So
 # the weights that must be learnt start small, and those that carry their gradient start large.
@@ -89,6 +90,17 @@ class Classifier(nn.Module):
     Each trainable parameter is in one tap, and examples do not interact: no batch normalisation.
     """
 
+    positions: int = feasibility.BATCH_POSITIONS
+    """Token positions of a physical batch; without effect on results."""
+
+    def use(self, steps: path.Path) -> None:
+        """Compute with an implementation of `lstm_steps` in place of torch's, in all layers that can."""
+        for module in self.modules():
+            if isinstance(module, lstm.LSTM | _Embedding):
+                module.steps = steps
+            if isinstance(module, lstm.LSTM):
+                self.positions = steps.positions
+
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch.
 
@@ -114,7 +126,7 @@ class LstmClassifier(Classifier):
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
         embedded, embedding_taps = self.embedding(tokens)
-        hidden, lstm_taps = self.lstm(embedded)
+        hidden, lstm_taps = self.lstm(embedded, lengths)
         last = hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]
         logits, output_taps = self.output(last)
         return logits, [*embedding_taps, *lstm_taps, *output_taps]
@@ -205,7 +217,7 @@ class LstmOnVectors(Classifier):
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
         vectors, amounts = self.vectors(tokens), self.vectors.amounts(tokens, lengths)
-        hidden, lstm_taps = self.lstm(vectors[..., : self.read])
+        hidden, lstm_taps = self.lstm(vectors[..., : self.read], lengths)
         pooled = torch.cat([_direction(vectors, amounts), _direction(hidden, amounts)], 1)
         logits, head_taps = self.head(pooled * _HALF)
         return logits, [*lstm_taps, *head_taps]
@@ -284,10 +296,11 @@ class _Embedding(nn.Module):
     def __init__(self, vocabulary: int, size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocabulary, size))
+        self.steps: path.Path = torch_path.TORCH
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         rows = nn.functional.embedding(tokens, self.weight)
-        return rows, [clipping.EmbeddingTap(self.weight, tokens, rows)]
+        return rows, [clipping.EmbeddingTap(self.weight, tokens, rows, self.steps)]
 
 
 class _Vectors(nn.Module):

@@ -9,6 +9,9 @@ from torch import nn
 from privatekube.data import columns
 from privatekube.training import lstm, models
 
+Batch = tuple[torch.Tensor, ...]
+"""Tokens [B, T], lengths [B], labels [B]."""
+
 VOCABULARY = 30
 VECTORS_DIGEST = f"sha256:{'1' * 64}"
 KINDS = [*sorted(models.ARCHITECTURES), *(f"{name} on vectors" for name in sorted(models.ON_VECTORS))]

@@ -9,7 +9,7 @@ import torch
 from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import examples, feasibility
+from privatekube.training import examples
 from tests.training import builders
 
 CPU = torch.device("cpu")
@@ -25,13 +25,12 @@ def prepared(data: columns.Reviews, **changes: object) -> examples.Examples:
     return examples.prepare(data, **(options | changes))  # type: ignore[arg-type]
 
 
-def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feasibility, "BATCH_POSITIONS", 40)
+def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews() -> None:
     data = builders.learnable_reviews(200, users=30)
     ready = prepared(data, unit=PrivacyUnit.USER_DAY, max_contribution=3)
     chosen = np.flatnonzero(np.arange(ready.units) % 3)
     seen: list[tuple[int, ...]] = []
-    for batch in ready.batches(chosen, CPU):
+    for batch in ready.batches(chosen, CPU, positions=40):
         assert batch.tokens.shape[1] == int(batch.lengths.max())
         assert batch.tokens.numel() <= 40 or batch.units == 1
         texts = [tuple(row[:length].tolist()) for row, length in zip(batch.tokens, batch.lengths, strict=True)]
@@ -72,8 +71,8 @@ def test_no_reviews_and_no_chosen_units_give_no_batches() -> None:
     data = builders.learnable_reviews(5)
     nothing = prepared(data.select(np.zeros(5, dtype=bool)), unit=PrivacyUnit.USER_DAY)
     assert nothing.units == 0
-    assert list(nothing.batches(np.arange(0), CPU)) == []
-    assert list(prepared(data).batches(np.arange(0), CPU)) == []
+    assert list(nothing.batches(np.arange(0), CPU, positions=40)) == []
+    assert list(prepared(data).batches(np.arange(0), CPU, positions=40)) == []
 
 
 def test_sentiment_is_five_stars_or_not() -> None:

@@ -16,7 +16,7 @@ from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import evaluation, examples, feasibility, loop, models
+from privatekube.training import evaluation, examples, loop, models
 from tests.training import builders
 
 
@@ -120,13 +120,13 @@ def test_two_runs_with_the_same_seed_differ_by_their_noise() -> None:
     assert not any(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_physical_batches_have_no_effect_on_what_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_physical_batches_have_no_effect_on_what_is_computed() -> None:
     config = builders.config(n_classes=3)
     module = models.build(config, 0).double()
     data = builders.learnable_reviews(80, users=15)
     ready = examples.prepare(data, task="product", unit=PrivacyUnit.USER_DAY, max_contribution=3, model=config)
     whole = loop.clipped_sums(module, ready, np.arange(ready.units), max_grad_norm=0.3)
-    monkeypatch.setattr(feasibility, "BATCH_POSITIONS", 20)
+    module.positions = 20
     pieces = loop.clipped_sums(module, ready, np.arange(ready.units), max_grad_norm=0.3)
     for parameter, total in whole.items():
         torch.testing.assert_close(pieces[parameter], total, rtol=1e-10, atol=1e-12)

@@ -22,13 +22,15 @@ def test_hidden_states_and_pre_activation_gradients_are_those_of_the_stock_lstm(
     weights = torch.randn(size, steps, hidden, dtype=dtype)
 
     wanted, _ = stock(x)
-    got, taps = layer(x)
+    got, taps = layer(x, torch.full((size,), steps))
     torch.testing.assert_close(got, wanted, atol=tolerance, rtol=tolerance)
 
     parameters = [stock.get_parameter(name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0")]
     gradients = torch.autograd.grad((wanted * weights).sum(), [x, *parameters])
-    d_x, delta = torch.autograd.grad((got * weights).sum(), [x, taps[0].outputs])
-    formed = [torch.einsum("bti,btj->ij", delta, tap.inputs) for tap in taps if isinstance(tap, clipping.LinearTap)]
+    (tap,) = taps
+    assert isinstance(tap, clipping.RecurrentTap)
+    d_x, delta = torch.autograd.grad((got * weights).sum(), [x, tap.outputs])
+    formed = [torch.einsum("bti,btj->ij", delta, z) for z in (tap.inputs, tap.hidden[:, :-1])]
     for ours, theirs in zip([d_x, *formed, delta.sum((0, 1))], gradients, strict=True):
         torch.testing.assert_close(ours, theirs, atol=tolerance * 10, rtol=tolerance * 10)
 
@@ -56,5 +58,5 @@ def test_the_classifier_reads_the_last_real_token_and_never_what_follows() -> No
 
 def test_nothing_is_kept_for_a_backward_pass_where_gradients_are_off() -> None:
     with torch.no_grad():
-        hidden, _ = lstm.LSTM(3, 2)(torch.randn(2, 4, 3))
+        hidden, _ = lstm.LSTM(3, 2)(torch.randn(2, 4, 3), torch.tensor([4, 4]))
     assert hidden.grad_fn is None

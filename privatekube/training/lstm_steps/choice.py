@@ -1,0 +1,67 @@
+"""Which implementation of the steps trains on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from privatekube import errors
+from privatekube.training.lstm_steps import cudnn, library, native, path, torch_path
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """An implementation, and why it is not a faster one where that is the case; both public.
+
+    Args:
+        path: the implementation.
+        reason: one line; None where it is the fastest one.
+    """
+
+    path: path.Path
+    reason: str | None = None
+
+
+def choose(device: torch.device) -> Choice:
+    """Return the fastest implementation that is there for a device, after a check of its results.
+
+    Args:
+        device: that the model is trained on.
+    """
+    if device.type == "cuda":
+        return Choice(cudnn.CuDnn())
+    try:
+        compiled = native.Native(library.load())
+    except errors.InvalidInput as error:
+        return Choice(torch_path.TORCH, str(error))
+    if not is_right(compiled):
+        return Choice(torch_path.TORCH, "the compiled library computes wrong results on this machine; report this")
+    return Choice(compiled)
+
+
+def is_right(candidate: path.Path) -> bool:
+    """Return whether an implementation has the results of torch's, on a small example with fixed numbers.
+
+    A wrong norm would break the privacy of training, so that nothing trains unchecked.
+    """
+    return all(
+        torch.allclose(got, wanted, rtol=1e-9, atol=1e-9)
+        for got, wanted in zip(_results(candidate), _results(torch_path.TORCH), strict=True)
+    )
+
+
+def _results(candidate: path.Path) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    projected, weight, d_hidden, inputs = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((6, 9, 68), (68, 17), (6, 10, 17), (6, 9, 5))
+    )
+    lengths = torch.tensor([9, 7, 7, 8, 2, 1])
+    for n, length in enumerate(lengths.tolist()):
+        d_hidden[n, length + 1 :] = 0
+    hidden, backpropagate = candidate.run(projected.clone(), weight, lengths)
+    delta = backpropagate(d_hidden)
+    gradients = path.LayerGradients(delta, inputs, hidden, lengths, units=3, biases=2, gain=0.5)
+    clipped = candidate.clip(gradients, torch.ones(3, dtype=torch.float64), max_grad_norm=2.0)
+    return [delta, clipped.inputs, clipped.hidden, clipped.bias, clipped.factors]
