@@ -105,7 +105,11 @@ def ghost(task: Task) -> Step:
         use_ghost_clipping=True,
     )
     optimizer = DPOptimizerFastGradientClipping(
-        adam(module), noise_multiplier=NOISE, max_grad_norm=CLIP, expected_batch_size=len(task.tokens)
+        adam(module),
+        noise_multiplier=NOISE,
+        max_grad_norm=CLIP,
+        expected_batch_size=len(task.tokens),
+        loss_reduction="sum",
     )
     loss = DPLossFastGradientClipping(module, optimizer, nn.CrossEntropyLoss(reduction="sum"), "sum")
 
