@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from kfp.dsl.base_component import BaseComponent
 from rich.console import Console
 
 from privatekube.client import connect
-from privatekube.kubeflow import container_steps, kfp_local, pipeline_arguments, progress
+from privatekube.kubeflow import container_steps, kfp_local, pipeline_arguments, progress, scratch_folder
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.storage import uris
 
@@ -30,8 +29,8 @@ def run(
 ) -> int:
     """Run a pipeline and return the exit status: 0, or that of the first step that failed.
 
-    The artifacts of the steps are in a folder that only this user can read, and that is removed afterwards: a step
-    publishes what is to stay.
+    The artifacts of the steps are in a folder that only this user can read, and that is removed afterwards, by the next
+    run if this process is killed: a step publishes what is to stay.
 
     Args:
         pipeline: a function that `dsl.pipeline` decorates.
@@ -52,13 +51,13 @@ def run(
         values["prefix"] = uris.absolute(values["prefix"])
         uris.require_writable(values["prefix"])
     options = _container_options(components, values) if in_containers else None
-    with tempfile.TemporaryDirectory(prefix="privatekube-") as folder, progress.RunView(terminal, steps) as view:
+    with scratch_folder.created() as folder, progress.RunView(terminal, steps) as view:
         failure = kfp_local.run(
             pipeline,
             values,
             run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-            work=Path(folder) / "work",
-            workspace=Path(folder) / "workspace",
+            work=folder / "work",
+            workspace=folder / "workspace",
             components=components,
             observer=view.observer,
             log=io.StringIO(),

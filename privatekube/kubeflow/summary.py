@@ -65,7 +65,8 @@ def _run_table(receipt: documents.Receipt, metrics: documents.Metrics | None, fo
         table.add_row(f"accuracy ({metrics.task}, {metrics.model})", _interval(metrics.accuracy, metrics.confidence))
     if metrics is not None and metrics.majority_share is not None:
         table.add_row("majority class", _interval(metrics.majority_share, metrics.confidence))
-    table.add_row("results", str(folder))
+    here = Path.cwd()
+    table.add_row("results", str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
     return table
 
 

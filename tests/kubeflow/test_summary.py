@@ -66,6 +66,17 @@ def test_a_narrow_terminal_does_not_cut_the_name_of_a_block(tmp_path: Path) -> N
     assert name in written.getvalue()
 
 
+def test_results_in_the_working_folder_are_named_as_a_user_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out" / "7").mkdir(parents=True)
+    folder = published(tmp_path / "out" / "7", 1)
+    monkeypatch.chdir(tmp_path)
+    assert lines_of(summary_of(folder))["results"] == "out/7"
+    monkeypatch.chdir(tmp_path / "out" / "7")
+    assert lines_of(summary_of(tmp_path / "out" / ".." / "out" / "7"))["results"].startswith(str(tmp_path))
+
+
 def lines_of(text: str) -> dict[str, str]:
     """The rest of each line by the words in its first column."""
     rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in text.splitlines()]

@@ -77,7 +77,7 @@ def pipeline_of(project: Path) -> ModuleType:
     return module
 
 
-def test_a_column_that_cannot_be_counted_is_found_before_the_claim(tmp_path: Path) -> None:
+def test_a_column_that_cannot_be_counted_and_another_dataset_are_found_before_the_claim(tmp_path: Path) -> None:
     project = tmp_path / "project"
     writing.write(project)
     module = pipeline_of(project)
@@ -85,6 +85,10 @@ def test_a_column_that_cannot_be_counted_is_found_before_the_claim(tmp_path: Pat
     plan = project / "count_columns" / "plan.yaml"
     plan.write_text(plan.read_text().replace("name: ward", "name: wards"))
     with pytest.raises(errors.InvalidInput, match=r"plan.yaml: name: 'wards' is not a category of schema.yaml"):
+        module.require_columns()
+    arguments = project / "arguments.yaml"
+    arguments.write_text(arguments.read_text().replace("dataset: visits", "dataset: amazon"))
+    with pytest.raises(errors.InvalidInput, match=r"dataset: 'amazon' is not that of schema.yaml, visits"):
         module.require_columns()
 
 

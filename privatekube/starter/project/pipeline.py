@@ -32,8 +32,12 @@ def counts(dataset: str, namespace: str, epsilon: float, delta: float, prefix: s
 
 
 def require_columns() -> None:
-    """Check that the plan names categories of the schema; once the data is opened, a mistake costs the budget."""
+    """Check arguments and plan against the schema; once the data is opened, a mistake costs the budget."""
     declared = schema.read(PROJECT / "schema.yaml")
+    dataset = config.read_mapping(PROJECT / "arguments.yaml").get("dataset")
+    if dataset != declared.dataset:
+        bound = f"is not that of schema.yaml, {declared.dataset}"
+        raise errors.invalid("arguments.yaml: dataset", dataset, bound, "correct one of them")
     categories = {name for name, kind in declared.features.items() if isinstance(kind, Category)}
     if declared.label is not None:
         categories.add(declared.label.column)

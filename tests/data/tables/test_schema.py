@@ -42,7 +42,7 @@ def test_a_table_without_times_and_users_over_all_days_are_one_slice(tmp_path: P
         ({"max_contributions": 3}, r"schema.yaml: max_contributions: unknown; did you mean max_contribution\?"),
         (
             {"features": {"age": {"type": "integer", "rnage": [0, 9]}}},
-            r"features\.age\..*rnage: unknown; did you mean range\?",
+            r"schema.yaml: features\.age\.rnage: unknown; did you mean range\?",
         ),
         (
             {"dataset": "My Data"},
