@@ -79,9 +79,6 @@ def run(
             pipeline(**arguments)
     except RuntimeError as error:
         return steps.failure or StepFailure("pipeline", 1, str(error))
-    except BaseException:
-        steps.stop()
-        raise
     return steps.failure
 
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from privatekube.images import git_revision
@@ -55,14 +55,12 @@ class Steps:
         observer: receives the start, the lines and the end of each step.
         ended: steps that ended well in an earlier process: they are not run again.
         failure: the first step that failed.
-        running: the processes of the steps that run now.
     """
 
     components: StepComponents
     observer: Observer
     ended: frozenset[str] = frozenset()
     failure: StepFailure | None = None
-    running: list[StepProcess] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Begin to import what the steps need, in a process beside this one; a step that starts does so by itself."""
@@ -77,13 +75,15 @@ class Steps:
             return 0
         last_line = ""
         process = self._start(command, environment)
-        self.running.append(process)
-        with process:
-            for line in process.stdout or ():
-                last_line = line.rstrip()
-                self.observer.on_line(step, last_line)
-            exit_status = process.wait()
-        self.running.remove(process)
+        try:
+            with process:
+                for line in process.stdout or ():
+                    last_line = line.rstrip()
+                    self.observer.on_line(step, last_line)
+                exit_status = process.wait()
+        except BaseException:
+            _stop(process)  # kfp.local removes the workspace next, into which the step may still write
+            raise
         self.record_end(step, exit_status, last_line)
         return exit_status
 
@@ -130,15 +130,14 @@ class Steps:
         revision = {} if commit is None else {privacy_card.REVISION: commit}
         return {**_THREADS, **os.environ, **place, **revision}
 
-    def stop(self) -> None:
-        """Terminate the steps that still run; kill those that do not end in time."""
-        for process in self.running:
-            process.terminate()
-        for process in self.running:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-            process.kill()
-            process.wait()
+
+def _stop(process: StepProcess) -> None:
+    """Terminate a step; kill it if it does not end in time."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+    process.kill()
+    process.wait()
 
 
 @functools.cache
