@@ -11,8 +11,6 @@ from blocks import record, synthetic
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
 from privatekube.data.partition import Slice
 from privatekube.data.sources import Encoding
-from privatekube.data.tables import files
-from privatekube.data.tables.reading import Reading
 
 SYNTHETIC = "synthetic"
 
@@ -57,12 +55,14 @@ class Files:
     """
 
     def __init__(self, source: str, days: Slice, **options: Any) -> None:
+        from privatekube.data.tables import files, reading  # noqa: PLC0415 - pyarrow is not needed for synthetic reviews
+
         declared = record.read_schema(days)
         category = files.names_of(files.list_tables([source], declared.format), declared.format)
         self.categories = tuple(sorted(category.values()))
         tokenisers = record.tokenisers(declared)
         self.encoding = tokenisers.encoding
-        read = Reading(list(category), declared, **options)
+        read = reading.Reading(list(category), declared, **options)
         parts = [
             tokenisers.columns(rows, [self.categories.index(category[rows.location])] * len(rows))
             for rows in read.rows()
