@@ -66,9 +66,9 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     overrides = [*(set_ or []), *([f"prefix={output_dir}"] if output_dir else [])]
     run = run_arguments.load(arguments, overrides)
     pods = pod_settings.load(arguments, overrides)
-    # kfp and dp_accounting take seconds to import: arguments are checked first
+    # kfp takes seconds to import: arguments are checked first; what is about a cluster is imported for one alone
     from pipelines import dp_lstm  # noqa: PLC0415
-    from privatekube.kubeflow import cluster_file, cluster_run, compilation, run_local, step_components  # noqa: PLC0415
+    from privatekube.kubeflow import compilation, step_components  # noqa: PLC0415
     from privatekube.runs.checked_run import CheckedRun  # noqa: PLC0415
     from privatekube.training import machine  # noqa: PLC0415
 
@@ -79,6 +79,8 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         terminal.print(f"compiled to {compile_only}", soft_wrap=True)
         return 0
     if SECRETS.exists() if where is None else where:
+        from privatekube.kubeflow import cluster_file, cluster_run  # noqa: PLC0415
+
         pods.require_time_for(run.timeout_seconds)
         hook.run(CheckedRun(run, validation.parse_bytes(dp_lstm.training_memory_of(pods))))
         pipeline, cluster = build(pods=pods), cluster_file.load(SECRETS)
@@ -94,6 +96,8 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         raise errors.InvalidInput(f"--check, --no-check, --follow: are about a run in a cluster; {remedy}")
     if where is None:
         terminal.print(f"{SECRETS} does not exist: running on this machine")
+    from privatekube.kubeflow import run_local  # noqa: PLC0415
+
     memory = machine.available_memory()
     hook.run(CheckedRun(run, memory))
     if memory is not None:

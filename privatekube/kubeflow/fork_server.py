@@ -44,12 +44,14 @@ class Request:
 
     Args:
         module: what `python -m` runs.
+        libraries: modules to import before the copy is made, so that they are imported once.
         words: its arguments.
         environment: all variables.
         folder: the working directory.
     """
 
     module: str
+    libraries: list[str]
     words: list[str]
     environment: dict[str, str]
     folder: str
@@ -98,14 +100,17 @@ class Server:
                 message, descriptors, *_ = socket.recv_fds(self.channel, 1, 3)
                 if not message:
                     return None
-                if self._fork(*descriptors):
+                request = _received(descriptors[0])
+                for module in request.libraries:
+                    _import(module)
+                if self._fork(*descriptors[1:]):
                     os.close(woken)
                     os.close(wake)
-                    return _received(descriptors[0])
+                    return request
             elif self.libraries:
                 _import(self.libraries.popleft())
 
-    def _fork(self, request: int, output: int, status: int) -> bool:
+    def _fork(self, output: int, status: int) -> bool:
         """Make a copy, and return whether this process is the copy."""
         gc.freeze()  # a collection in the copy would copy all that was imported
         server = os.getpid()
@@ -113,7 +118,6 @@ class Server:
         if process:
             self.running[process] = status
             _send(status, process)
-            os.close(request)
             os.close(output)
             return False
         signal.set_wakeup_fd(-1)

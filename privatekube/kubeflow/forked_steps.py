@@ -111,14 +111,22 @@ class ForkServer:
             )
         return cls(process, ours)
 
-    def run(self, module: str, words: Sequence[str], environment: Mapping[str, str]) -> ForkedStep:
+    def run(
+        self, module: str, words: Sequence[str], environment: Mapping[str, str], *, libraries: Sequence[str] = ()
+    ) -> ForkedStep:
         """Start a step: `python -m module words` in this working directory.
+
+        Args:
+            module: the program.
+            words: its arguments.
+            environment: its variables.
+            libraries: modules of this library that it imports.
 
         Raises:
             OSError: the server has ended.
         """
         variables = {**environment, arguments.PARENT: str(self.process.pid)}
-        request = fork_server.Request(module, list(words), variables, str(Path.cwd()))
+        request = fork_server.Request(module, list(libraries), list(words), variables, str(Path.cwd()))
         output, writable = os.pipe()
         status, reported = os.pipe()
         file = os.memfd_create(module)

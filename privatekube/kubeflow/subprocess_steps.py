@@ -107,7 +107,9 @@ class Steps:
         """
         if forked_steps.is_possible(command, own):
             server = forked_steps.server(self.components, self._environment)
-            return server.run(command[2], command[3:], self._environment)
+            folder = self.components.folders.get(self.components.step_of(command))
+            libraries = forked_steps.libraries([] if folder is None else [folder])
+            return server.run(command[2], command[3:], self._environment, libraries=libraries)
         return subprocess.Popen(  # noqa: S603 - the command comes from the component's own component.yaml
             [sys.executable, *command[1:]],
             env={**self._environment, **own},

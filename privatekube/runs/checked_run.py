@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.runs.demand import RunDemand
 from privatekube.runs.run_arguments import RunArguments
+
+if TYPE_CHECKING:  # it imports the accountant, which takes a second; a run is checked without a demand first
+    from privatekube.runs.demand import RunDemand
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""DP-SGD's step: noise on the clipped sums, a step of any torch optimizer, and a count of the steps that were taken.
+"""DP-SGD's step: noise on the clipped sums, a step of an optimizer, and a count of the steps that were taken.
 
 Neighbours differ by one privacy unit added or removed. A step takes the sum over a Poisson sample of the units of
 gradients clipped to `max_grad_norm` (its sensitivity), adds Gaussian noise of `noise_multiplier` times that to each
@@ -23,7 +23,7 @@ from torch import nn
 
 from privatekube import errors
 from privatekube.privacy import events
-from privatekube.training import randomness
+from privatekube.training import optimizers, randomness
 
 SENSITIVITY_SLACK = 2.0**-10
 """How far rounding may move a sum beyond the clipping norm, as a fraction of it, by which the noise is larger.
@@ -33,10 +33,10 @@ Measured were 4e-5 with sums of several hundred units in float32; the noise is 0
 
 
 class DpSgdOptimizer:
-    """Noisy steps of any torch optimizer on clipped sums; each is counted when it is taken.
+    """Noisy steps of an optimizer on clipped sums; each is counted when it is taken.
 
     Args:
-        optimizer: applies the noisy gradient; it gets nothing else that depends on the data.
+        optimizer: ours or any of torch, applies the noisy gradient; it gets nothing else that depends on the data.
         noise_multiplier: noise standard deviation over `max_grad_norm`.
         max_grad_norm: the norm that each unit's gradient is clipped to.
         sampling_rate: probability with which each unit is in a step's sample.
@@ -50,7 +50,7 @@ class DpSgdOptimizer:
 
     def __init__(
         self,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | optimizers.Update,
         *,
         noise_multiplier: float,
         max_grad_norm: float,

@@ -8,17 +8,19 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from privatekube import errors
 from privatekube.data import columns, metadata, word_vectors
 from privatekube.privacy import planned_steps
 from privatekube.resources import declared_data
 from privatekube.runs.checked_run import CheckedRun
-from privatekube.runs.demand import RunDemand
 from privatekube.storage import local_files, uris
 from privatekube.training import feasibility, public_vectors
 from privatekube.training.settings import Settings
+
+if TYPE_CHECKING:  # it imports the accountant, which takes a second; a run is checked without a demand first
+    from privatekube.runs.demand import RunDemand
 
 _COUNTING, _TRAINING = ("dp_preprocess", "dp_evaluate"), "dp_train"
 """The steps that count records, and the one that trains."""

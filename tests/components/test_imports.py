@@ -13,7 +13,11 @@ import components.dp_preprocess.__main__
 print(*({"torch", "opacus", "sklearn"} & set(sys.modules)))
 import components.dp_train.__main__
 import components.dp_evaluate.__main__
-print(*({"opacus", "sklearn"} & set(sys.modules)))
+import torch
+from privatekube.training import optimizers
+stepping = optimizers.build("adam", [torch.nn.Parameter(torch.ones(1))], 0.1)
+stepping.step()
+print(*({"opacus", "sklearn", "sympy", "torch._dynamo"} & set(sys.modules)))
 """
 
 
