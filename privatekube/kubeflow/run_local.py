@@ -27,6 +27,7 @@ from privatekube.kubeflow import container_steps, kept_runs, kfp_local, progress
 from privatekube.kubeflow.run_folder import RunFolder, RunRecord
 from privatekube.kubeflow.step_components import StepComponents
 from privatekube.kubeflow.subprocess_steps import Observer, StepFailure
+from privatekube.page import report
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import summary as block_summary
 from privatekube.resources.block import PrivateDataBlock
@@ -264,12 +265,19 @@ def _show_results(session: _Session, run_id: str) -> None:
     if "://" in prefix:
         session.console.print(f"results: {uris.join(prefix, run_id)}")
         return
+    shown, folder = Path(prefix) / LATEST, Path(prefix) / run_id
     try:
         _point_latest(Path(prefix), run_id)
     except OSError as error:  # the results are out: a link that cannot be made is not a failure of the run
-        session.say(f"warning: {Path(prefix) / LATEST} does not lead to this run: {(error.strerror or '').lower()}")
-    after = {block.id: block_summary.left_amount(block) for block in _list_blocks(session.arguments.namespace)}
-    summary.show(session.console, Path(prefix) / run_id, session.before, after)
+        session.say(f"warning: {shown} does not lead to this run: {(error.strerror or '').lower()}")
+        shown = folder
+    blocks = _list_blocks(session.arguments.namespace)
+    after = {block.id: block_summary.left_amount(block) for block in blocks}
+    summary.show(session.console, folder, session.before, after)
+    try:
+        session.say(f"report: {shown / report.write(folder, blocks).name}")
+    except errors.PrivateKubeError as error:  # nor is a report
+        session.say(f"warning: no report was written: {error}")
 
 
 def _point_latest(folder: Path, run_id: str) -> None:

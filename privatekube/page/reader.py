@@ -15,16 +15,15 @@ from privatekube.forecast.forecast import Forecast
 from privatekube.page.snapshot import Snapshot, left_of
 from privatekube.reconcile.ledger_audit import Audit
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Readable
 from privatekube.store import kinds
 from privatekube.store.base import Resource
 from privatekube.store.memory import MemoryStore
 
 T = TypeVar("T")
-_EVERY_SECONDS, _EVERY_SECONDS_IN_CLUSTER = 1.0, 5.0
+_EVERY_SECONDS, _EVERY_SECONDS_IN_CLUSTER = 1.0, 15.0
 """How old a snapshot may be that is shown: reading a cluster costs its API server something."""
-_LEDGER_SECONDS = 30.0
-"""How long the ledger is not read again while no block and no claim was written."""
+_LONGEST_SECONDS = 60.0
+"""How long a file is not read again that no other process wrote to: forecasts begin at the time of the snapshot."""
 
 
 class Reader:
@@ -38,8 +37,8 @@ class Reader:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="privatekube-page")
         self._snapshot: Snapshot | None = None
-        self._read_at = self._ledger_at = float("-inf")
-        self._ledger = Readable(())
+        self._read_at = float("-inf")
+        self._mark: int | None = None
         try:
             self._client = self._thread.submit(connect.connect_to_read).result()
             self._thread.submit(self._current).result()
@@ -70,32 +69,37 @@ class Reader:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     def _current(self) -> Snapshot:
-        every = _EVERY_SECONDS if self._client.is_embedded else _EVERY_SECONDS_IN_CLUSTER
-        if self._snapshot is None or time.monotonic() - self._read_at > every:
-            with self._client.store.transaction():  # of a file, all from one state
-                self._snapshot = self._read()
-            self._read_at = time.monotonic()
-        return self._snapshot
+        before, store = self._snapshot, self._client.store
+        age = time.monotonic() - self._read_at
+        if before is not None and age < (_EVERY_SECONDS if self._client.is_embedded else _EVERY_SECONDS_IN_CLUSTER):
+            return before
+        mark = store.change_mark()
+        is_unchanged = mark is not None and mark == self._mark and age < _LONGEST_SECONDS
+        if before is None or not is_unchanged:
+            with store.transaction():  # of a file, all from one state
+                self._snapshot = before = self._read(before)
+            self._read_at, self._mark = time.monotonic(), mark
+        return before
 
-    def _read(self) -> Snapshot:
-        store, before = self._client.store, self._snapshot
+    def _read(self, before: Snapshot | None) -> Snapshot:
+        store = self._client.store
         blocks = {block.id: block for block in store.list_blocks()}
-        claims = {claim.id: claim for claim in store.list_claims()}
-        is_unchanged = before is not None and (blocks, claims) == (before.blocks, before.claims)
-        if not is_unchanged or time.monotonic() - self._ledger_at > _LEDGER_SECONDS:
-            self._ledger, self._ledger_at = store.readable_ledger(), time.monotonic()
+        known = () if before is None else before.entries
+        later = store.later_entries(known[-1].sequence if known else 0)
         unreadable = [f"{item.name}: {item.error}" for item in store.unreadable()]
-        return Snapshot(
+        snapshot = Snapshot(
             store=connect.store_name(),
             now_ms=self._client.clock.now_ms(),
             blocks=blocks,
-            claims=claims,
-            entries=self._ledger.entries,
+            claims={claim.id: claim for claim in store.list_claims()},
+            entries=(*known, *later.entries),
             settings=self._client.policy_settings(),
             retired=tuple(store.list_retired()),
-            unreadable=(*unreadable, *(str(item.error) for item in self._ledger.unreadable)),
+            unreadable=(*unreadable, *(str(item.error) for item in later.unreadable)),
             left=left_of(blocks.values(), before),
         )
+        snapshot.prepare()
+        return snapshot
 
 
 def explain(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> Forecast | None:

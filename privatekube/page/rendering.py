@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote, urlencode
 
 import jinja2
+import markupsafe
 
 _MOST_CHARACTERS = 300
 """Longer text of a user is cut in tables; the object's own view has all of it."""
@@ -20,6 +21,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     templates.filters |= {"url": _url, "share": _share, "short": _short, "query": urlencode, "number": "{:,}".format}
+    templates.filters["own_style"] = markupsafe.Markup  # the style sheet of this package, which no user writes
     return templates
 
 

@@ -190,21 +190,25 @@ def dataset(visit: Visit) -> Context:
         raise HTTPException(404, f"dataset {key[1]} in {key[0]}: has no blocks")
     names = {item.id for item in blocks}
     entries = [entry for entry in snapshot.entries if entry.block in names]
-    rows = [row for row in block_views.rows(snapshot, dataset=key[1]) if row.id in names]
+    page = paging.page(
+        [item for item in block_views.rows(snapshot, dataset=key[1]) if item.id in names], visit.number("page")
+    )
     return {
         "dataset": datasets.dataset(snapshot, *key, blocks),
         "heat_map": datasets.heat_map(snapshot, blocks, part=visit.number("part")),
         "spenders": spending.spenders(snapshot, spending.By.CLAIM, entries)[:_FEW],
         "by": spending.By.CLAIM,
-        "page": paging.page(rows, visit.number("page")),
+        "page": page,
+        "rows": [block_views.row(snapshot, item) for item in page.rows],
         "address": {"namespace": key[0], "name": key[1]},
     }
 
 
 def block_list(visit: Visit) -> Context:
     """Return the blocks that a search finds."""
-    rows = block_views.rows(visit.snapshot, search=visit.text("q"))
-    return {"page": paging.page(rows, visit.number("page")), "address": {"q": visit.text("q")}}
+    found = paging.page(block_views.rows(visit.snapshot, search=visit.text("q")), visit.number("page"))
+    rows = [block_views.row(visit.snapshot, item) for item in found.rows]
+    return {"page": found, "rows": rows, "address": {"q": visit.text("q")}}
 
 
 def block(visit: Visit) -> Context:

@@ -78,6 +78,10 @@ class Snapshot:
         gone = {data.block_id: data.initial_budget for data in self.retired}
         return gone | {block.id: block.spec.initial_budget for block in self.blocks.values()}
 
+    def prepare(self) -> None:
+        """Compute what takes longest, so that no visitor waits for it."""
+        _ = self.revision, self.positions, self.entries_of_block, self.wholes
+
     def share(self, entry: Entry) -> float:
         """Return which share of its block's lifetime an entry of the ledger is; 0 where that is not known."""
         whole = self.wholes.get(entry.block)

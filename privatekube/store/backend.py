@@ -13,7 +13,7 @@ from privatekube import errors
 from privatekube.resources import ledger
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import Entry, Readable
 from privatekube.store import changes, kinds, login_name
 from privatekube.store.base import R, RecordSource, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
@@ -74,6 +74,15 @@ class Backend(ResourceStore):
     def user(self) -> str:
         """Return the login of the user of this process, which whoever may write the file could change."""
         return login_name.current()
+
+    @override
+    def later_entries(self, sequence: int) -> Readable:
+        whole = self.readable_ledger()
+        return Readable(tuple(entry for entry in whole.entries if entry.sequence > sequence), whole.unreadable)
+
+    @override
+    def change_mark(self) -> int | None:
+        return None
 
     @override
     def concurrently(self, calls: Sequence[Callable[[], V]]) -> list[V]:

@@ -112,6 +112,12 @@ class ResourceStore(RecordSource, Protocol):
     def user(self) -> str:
         """Return the name of the user of this store: in a cluster the authenticated one, else the login."""
 
+    def later_entries(self, sequence: int) -> Readable:
+        """Return the ledger's entries after that sequence, likewise."""
+
+    def change_mark(self) -> int | None:
+        """Return a number that changes when another process writes; None where only reading everything tells."""
+
     def settings(self) -> dict[str, str]:
         """Return the settings of the control plane, which all users of the store share."""
 

@@ -100,7 +100,8 @@ def paid(tmp_path_factory: pytest.TempPathFactory) -> Copy:
         if path.is_file() and name in {"grant", "receipt", *RELEASES.values(), *SPENDS.values()}:
             shutil.copyfile(path, folder / name)
     laptop.run("privatekube", "publish", run.name)
-    published = {path.name: path.read_bytes() for path in (laptop.folder / "out" / run.name).iterdir()}
+    files = [path for path in (laptop.folder / "out" / run.name).iterdir() if path.name != "report.html"]
+    published = {path.name: path.read_bytes() for path in files}
     return Copy(laptop, folder, published, control_plane(laptop))
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.e2e.conftest import Laptop, committed
 
-FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"}
+CARD = {"privacy-card.md", "privacy-card.json"}
+FILES = {"statistics.json", "model.pt", "metrics.json", "receipt.json", "report.html", *CARD}
 
 
 def latest(laptop: Laptop) -> Path:
@@ -24,7 +25,7 @@ def receipt(laptop: Laptop) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_run_publishes_six_files_and_commits_what_its_receipt_says(laptop_with_blocks: Laptop) -> None:
+def test_a_run_publishes_its_files_and_a_report_and_commits_what_its_receipt_says(laptop_with_blocks: Laptop) -> None:
     laptop = laptop_with_blocks
     shown = laptop.pipeline()
     assert {path.name for path in latest(laptop).iterdir()} == FILES
@@ -42,6 +43,8 @@ def test_a_run_publishes_six_files_and_commits_what_its_receipt_says(laptop_with
     assert {"estimate", "low", "high"} <= metrics["accuracy"].keys()
     for expected in (paid["claim"], "accuracy", "Privacy budget", str(latest(laptop))):
         assert expected in shown.replace("\n", "")
+    assert shown.splitlines()[-1] == f"report: {laptop.folder / 'out' / 'latest' / 'report.html'}"
+    assert paid["claim"] in (latest(laptop) / "report.html").read_text()
     assert not list((laptop.folder / ".privatekube" / "runs").iterdir())
 
 

@@ -148,8 +148,8 @@ def test_a_block_lists_who_holds_how_much_and_not_all_of_very_many(snapshot: Sna
 
 def test_blocks_are_found_by_day_and_the_scarcest_is_first(snapshot: Snapshot) -> None:
     found = block_views.rows(snapshot, search="tue 2013-01-08")
-    assert {row.id for row in found} == {"ns/reviews-7-0", "ns/reviews-7-1"}
-    shares = [row.left.share for row in block_views.rows(snapshot)]
+    assert {block.id for block in found} == {"ns/reviews-7-0", "ns/reviews-7-1"}
+    shares = [snapshot.left[block.id].share for block in block_views.rows(snapshot)]
     assert shares == sorted(shares)
 
 

@@ -58,12 +58,20 @@ class Block:
     conditions: tuple[Condition, ...]
 
 
-def rows(snapshot: Snapshot, *, search: str = "", dataset: str | None = None) -> list[BlockRow]:
+def rows(snapshot: Snapshot, *, search: str = "", dataset: str | None = None) -> list[PrivateDataBlock]:
     """Return the blocks whose id, dataset or days contain a text; those of which least is left first."""
     wanted = search.casefold()
-    found = [_row(block, snapshot) for block in snapshot.blocks.values() if dataset in (None, block.spec.dataset)]
-    matching = [row for row in found if wanted in f"{row.id} {row.dataset} {row.days}".casefold()]
-    return sorted(matching, key=lambda row: row.left.share)
+    found = [block for block in snapshot.blocks.values() if dataset in (None, block.spec.dataset)]
+    if wanted:
+        found = [block for block in found if wanted in _searched(block)]
+    return sorted(found, key=lambda block: snapshot.left[block.id].share)
+
+
+def row(snapshot: Snapshot, block: PrivateDataBlock) -> BlockRow:
+    """Return a block as a row of the list."""
+    waiting = 0 if block.status is None else len(block.status.reserved)
+    left = snapshot.left[block.id]
+    return BlockRow(block.id, block.spec.dataset, wording.days_of(block), left, summary.left(block), waiting)
 
 
 def block(snapshot: Snapshot, block_id: str) -> Block | None:
@@ -89,7 +97,5 @@ def block(snapshot: Snapshot, block_id: str) -> Block | None:
     )
 
 
-def _row(block: PrivateDataBlock, snapshot: Snapshot) -> BlockRow:
-    waiting = 0 if block.status is None else len(block.status.reserved)
-    left = snapshot.left[block.id]
-    return BlockRow(block.id, block.spec.dataset, wording.days_of(block), left, summary.left(block), waiting)
+def _searched(block: PrivateDataBlock) -> str:
+    return f"{block.id} {block.spec.dataset} {wording.days_of(block)}".casefold()

@@ -132,8 +132,16 @@ class SqliteStore(Backend):
 
     @override
     def readable_ledger(self) -> Readable:
-        rows = self._rows("SELECT sequence, claim, body, digest FROM ledger ORDER BY sequence")
-        return Readable.of(_entry(*row) for row in rows)
+        return self.later_entries(0)
+
+    @override
+    def later_entries(self, sequence: int) -> Readable:
+        query = "SELECT sequence, claim, body, digest FROM ledger WHERE sequence > ? ORDER BY sequence"
+        return Readable.of(_entry(*row) for row in self._rows(query, sequence))
+
+    @override
+    def change_mark(self) -> int | None:
+        return int(self._rows("PRAGMA data_version")[0][0])
 
     @override
     def settings(self) -> dict[str, str]:

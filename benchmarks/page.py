@@ -1,0 +1,107 @@
+"""How long each view of the page takes on a large store: `PYTHONPATH=. python benchmarks/page.py [BLOCKS] [CLAIMS]`.
+
+Of the claims, a half has consumed on ten blocks each, a quarter holds budget, and a quarter waits.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from privatekube.client import connect
+from privatekube.resources.block import BlockStatus, PrivateDataBlock
+from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
+from privatekube.resources.responses import AllocateResponse, Allocation, Response, ResponseState
+from privatekube.store.base import ResourceStore
+from tests import builders
+from tests.page import sites
+
+VIEWS = (
+    "/",
+    "/dataset?namespace=ns&name=d",
+    "/blocks",
+    "/blocks?q=tue",
+    "/blocks/ns/b7-3",
+    "/claims",
+    "/claims?state=waiting",
+    "/claims/ns/c7",
+    "/spending",
+    "/spending?by=month",
+    "/runs",
+    "/ledger",
+    "/ledger?q=c17",
+    "/ledger.csv?q=c17",
+    "/policy",
+)
+BUCKETS, PER_CLAIM, REPEATS = 10, 10, 5
+DEMAND = sites.gaussian(0.0001)
+
+
+def main() -> None:
+    """Fill a store, and print the median time of each view."""
+    n_blocks, n_claims = (int(number) for number in (*sys.argv[1:3], "10000", "10000")[:2])
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"sqlite:///{folder}/state.db"
+        with connect.connect(uri) as client, client.store.transaction():
+            fill(client.store, n_blocks, n_claims, now_ms=client.clock.now_ms())
+        began = time.perf_counter()
+        with sites.serving(uri, Path(folder)) as page:
+            print(f"{n_blocks} blocks, {n_claims} claims; ready after {time.perf_counter() - began:.2f} s")
+            for path in VIEWS:
+                times, used = [], []
+                for _ in range(REPEATS):
+                    began, before = time.perf_counter(), time.process_time()
+                    status, text = page.get(path)
+                    times.append(time.perf_counter() - began)
+                    used.append(time.process_time() - before)
+                    if status != 200:
+                        raise SystemExit(text)
+                print(
+                    f"{path:30} {statistics.median(times):6.3f} s, at most {max(times):.3f} s; "
+                    f"{statistics.median(used):.3f} s of processor time; {len(text) >> 10} KiB"
+                )
+
+
+def fill(store: ResourceStore, n_blocks: int, n_claims: int, *, now_ms: int) -> None:
+    """Write blocks and claims as passes would have left them."""
+    committed: dict[str, dict[str, object]] = {}
+    for number in range(n_claims):
+        names = [f"ns/b{(number + place) % (n_blocks // BUCKETS)}-{number % BUCKETS}" for place in range(PER_CLAIM)]
+        claim = store.create(builders.claim(f"c{number}", builders.allocate(demand=DEMAND)))
+        budgets = dict.fromkeys(names, DEMAND)
+        kind = "committed" if number % 2 else "reserved" if number % 4 else "acquired"
+        state = ResponseState.PENDING if kind == "reserved" else ResponseState.SUCCESS
+        detail = AllocateResponse({name: Allocation(acquired=DEMAND) for name in names}, now_ms, now_ms)
+        status = replace(ClaimStatus(responses=(Response("0", state, None, detail),)), **{kind: budgets})
+        store.update_status(replace(claim, status=status))
+        for name in names:
+            committed.setdefault(name, {}).setdefault(kind, {})[claim.id] = DEMAND  # type: ignore[index]  # by kind
+            if kind == "committed":
+                store.append(entry(claim, name, now_ms))
+    for number in range(n_blocks):
+        day, bucket = divmod(number, BUCKETS)
+        name = f"b{day}-{bucket}"
+        block = builders.block(name, sites.CAPACITY, day=day, bucket=bucket, buckets=BUCKETS)
+        store.update_status(with_status(store.create(block), committed.get(f"ns/{name}", {})))
+
+
+def with_status(block: PrivateDataBlock, held: dict[str, object]) -> PrivateDataBlock:
+    """Return a block of which these amounts are held."""
+    whole = block.spec.initial_budget
+    n_granted = sum(len(held.get(kind, ())) for kind in ("acquired", "committed"))  # type: ignore[arg-type, misc]  # maps
+    status = BlockStatus(whole * 0.0, whole - DEMAND * float(n_granted), **held)  # type: ignore[arg-type]  # by kind
+    return replace(block, status=status)
+
+
+def entry(claim: PrivacyBudgetClaim, block: str, now_ms: int) -> Entry:
+    """Return the entry of a claim for a block."""
+    return Entry(f"{claim.id}/{block}", now_ms, "d", f"name:{block}", block, claim.id, None, DEMAND, "consumed")
+
+
+if __name__ == "__main__":
+    main()
