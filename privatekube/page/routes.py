@@ -36,7 +36,7 @@ from privatekube.page.views import (
     run_views,
     spending,
 )
-from privatekube.resources import summary
+from privatekube.resources import ledger_csv, summary
 from privatekube.resources.summary import ClaimState
 from privatekube.scheduling.policy import ORDER, UNLOCK
 
@@ -144,7 +144,7 @@ class Site:
 
     async def _csv(self, request: Request) -> Response:
         snapshot = await self.reader.snapshot()
-        lines = ledger_views.to_csv(snapshot, ledger_views.search(snapshot, request.query_params.get("q", "")))
+        lines = ledger_csv.of_entries(ledger_views.search(snapshot, request.query_params.get("q", "")))
         return StreamingResponse(lines, media_type="text/csv", headers=_attachment("ledger.csv"))
 
     async def _json(self, request: Request) -> Response:

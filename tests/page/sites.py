@@ -8,7 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.requester import Requester
 from privatekube.scheduling import policy
 from privatekube.steps import documents, privacy_card
 from tests import builders, waiting
@@ -62,7 +63,9 @@ def fill(store: Path) -> str:
         client.consume("ns/paid", mechanisms=[SCRIPT])
         client.allocate("ns", "held", builders.allocate(demand=tenth, dataset="reviews"), timeout_seconds=5)
         waits = builders.allocate(demand=gaussian(0.5), dataset="reviews", timeout_ms=86_400_000)
-        client.store.create(builders.claim("later", waits))
+        why = Requester(user=SCRIPT, team="ads", purpose=SCRIPT)
+        later = builders.claim("later", waits)
+        client.store.create(replace(later, spec=replace(later.spec, requester=why)))
         client.store.create(builders.claim("greedy", builders.allocate(1e6, dataset=SCRIPT)))
         run_pass(client)
     return uri

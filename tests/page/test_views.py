@@ -20,7 +20,6 @@ from privatekube.page.views import (
     block_views,
     claim_views,
     datasets,
-    ledger_views,
     paging,
     policy_views,
     run_views,
@@ -28,7 +27,9 @@ from privatekube.page.views import (
     wording,
 )
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
+from privatekube.resources import ledger_csv
 from privatekube.resources.block import BlockStatus
+from privatekube.resources.requester import Requester
 from privatekube.resources.summary import ClaimState
 from tests import builders
 from tests.page import sites
@@ -114,6 +115,18 @@ def test_who_spent_is_added_up_by_claim_namespace_dataset_and_month(snapshot: Sn
     assert spending.spenders(snapshot, spending.By.CLAIM)[0].claim_exists
 
 
+def test_who_spent_is_added_up_by_user_team_and_purpose(snapshot: Snapshot) -> None:
+    first, second, *_ = snapshot.entries
+    why = Requester(user="ann", team="ads", purpose="clicks")
+    entries = [replace(first, requester=why), replace(second, requester=replace(why, team=None))]
+    for by, names in (
+        (spending.By.USER, {"ann"}),
+        (spending.By.TEAM, {"ads", "not stated"}),
+        (spending.By.PURPOSE, {"clicks"}),
+    ):
+        assert {spender.name for spender in spending.spenders(snapshot, by, entries)} == names
+
+
 def test_what_data_inherited_or_folded_is_not_spent_twice(snapshot: Snapshot) -> None:
     entry = replace(snapshot.entries[0], claim="inherited", reason="inherited")
     assert spending.spenders(snapshot, spending.By.CLAIM, [entry]) == []
@@ -154,10 +167,10 @@ def test_blocks_are_found_by_day_and_the_scarcest_is_first(snapshot: Snapshot) -
 
 
 def test_a_cell_of_an_export_is_never_a_formula(snapshot: Snapshot) -> None:
-    entry = replace(snapshot.entries[0], dataset="=1+1", mechanisms=("@SUM(A1)",))
-    _, line = ledger_views.to_csv(snapshot, [entry])
-    assert "'=1+1" in line
-    assert "'@SUM(A1)" in line
+    entry = replace(snapshot.entries[0], dataset="=1+1", requester=Requester(purpose="@SUM(A1)"))
+    _, line = ledger_csv.of_entries([entry])
+    assert ",'=1+1," in line
+    assert ",'@SUM(A1)," in line
 
 
 def test_pages_cover_all_rows_once() -> None:

@@ -23,12 +23,14 @@ class ClaimRow:
     """A claim in the list.
 
     Args:
+        who: requests it, and for which team.
         position: its place in the order of the policy; None if it does not wait.
         reason: why it waits or was refused, in words.
         created: when, in words.
     """
 
     id: str
+    who: str
     state: ClaimState
     demand: str
     n_blocks: int
@@ -74,12 +76,12 @@ class Claim:
 
 
 def rows(snapshot: Snapshot, *, search: str = "", state: str = "") -> list[PrivacyBudgetClaim]:
-    """Return the claims whose id contains a text, in a state; first those that wait, then the newest."""
+    """Return the claims whose id, user or team contains a text, in a state; first those that wait, then the newest."""
     wanted = search.casefold()
     found = [
         claim
         for claim in snapshot.claims.values()
-        if wanted in claim.id.casefold() and state in ("", summary.state(claim))
+        if wanted in f"{claim.id} {wording.who(claim.requester)}".casefold() and state in ("", summary.state(claim))
     ]
     last = len(snapshot.claims) + 1
     newest_first = reversed(found)
@@ -91,6 +93,7 @@ def row(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> ClaimRow:
     held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
     return ClaimRow(
         id=claim.id,
+        who=wording.who(claim.requester),
         state=summary.state(claim),
         demand=summary.demand(claim),
         n_blocks=len(held),

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from privatekube.page.snapshot import Snapshot
 from privatekube.page.views import wording
 from privatekube.privacy import event_text
 from privatekube.resources.ledger import Entry
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet would compute."""
-COLUMNS = ("sequence", "time", "dataset", "block", "claim", "share", "amount", "reason", "mechanisms", "digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +21,9 @@ class EntryRow:
     dataset: str
     block: str
     claim: str
+    user: str
+    team: str
+    purpose: str
     share: float
     amount: str
     reason: str
@@ -35,7 +32,7 @@ class EntryRow:
 
 
 def search(snapshot: Snapshot, text: str = "") -> list[Entry]:
-    """Return the entries whose block, claim, dataset, reason or mechanisms contain a text, the newest first."""
+    """Return the entries of which a text is part of what they say in words, the newest first."""
     wanted = text.casefold()
     if not wanted:
         return list(reversed(snapshot.entries))
@@ -50,6 +47,9 @@ def row(snapshot: Snapshot, entry: Entry) -> EntryRow:
         dataset=entry.dataset,
         block=entry.block,
         claim=entry.claim,
+        user=entry.requester.user or "",
+        team=entry.requester.team or "",
+        purpose=entry.requester.purpose or "",
         share=snapshot.share(entry),
         amount=str(entry.amount),
         reason=entry.reason,
@@ -58,29 +58,12 @@ def row(snapshot: Snapshot, entry: Entry) -> EntryRow:
     )
 
 
-def to_csv(snapshot: Snapshot, entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield the lines of a CSV file; what a spreadsheet would take for a formula begins with an apostrophe."""
-    yield _line(COLUMNS)
-    for entry in entries:
-        shown = row(snapshot, entry)
-        yield _line([_plain(str(getattr(shown, column))) for column in COLUMNS])
-
-
 def to_json(entries: Iterable[Entry]) -> str:
     """Return the entries as `privatekube ledger -o json` prints them."""
     return json.dumps({"entries": [{**entry.to_json(), "digest": entry.digest} for entry in entries]}, indent=2) + "\n"
 
 
 def _searched(entry: Entry) -> str:
-    parts = (entry.block, entry.claim, entry.dataset, entry.reason, *map(event_text.readable, entry.mechanisms))
+    who = (entry.requester.user or "", entry.requester.team or "", entry.requester.purpose or "")
+    parts = (entry.block, entry.claim, entry.dataset, *who, entry.reason, *map(event_text.readable, entry.mechanisms))
     return "\n".join(parts).casefold()
-
-
-def _line(cells: Iterable[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue()
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,4 +1,4 @@
-"""Who spent what: the ledger's entries, added up by claim, namespace, dataset or month."""
+"""Who spent what: the ledger's entries, added up by claim, user, team, purpose, namespace, dataset or month."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from privatekube.page.snapshot import Snapshot
 from privatekube.page.views import wording
 from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger_totals import Group
 
 
 class By(enum.StrEnum):
     """What is added up together."""
 
     CLAIM = "claim"
+    USER = "user"
+    TEAM = "team"
+    PURPOSE = "purpose"
     NAMESPACE = "namespace"
     DATASET = "dataset"
     MONTH = "month"
@@ -22,9 +26,12 @@ class By(enum.StrEnum):
 
 _KEYS: dict[By, Callable[[Entry], str]] = {
     By.CLAIM: lambda entry: entry.claim,
+    By.USER: Group.USER.key,
+    By.TEAM: Group.TEAM.key,
+    By.PURPOSE: Group.PURPOSE.key,
     By.NAMESPACE: lambda entry: entry.claim.partition("/")[0],
     By.DATASET: lambda entry: entry.dataset,
-    By.MONTH: lambda entry: wording.moment(entry.time_ms)[:7],
+    By.MONTH: Group.MONTH.key,
 }
 
 
@@ -33,7 +40,7 @@ class Spender:
     """What was committed by one of them.
 
     Args:
-        name: the claim, namespace, dataset or month.
+        name: of the claim, user, team and so on; `not stated` where a claim does not say.
         lifetimes: the shares of blocks' lifetimes together: 1 is the whole budget of one block.
         n_blocks: on how many blocks.
         n_claims: by how many claims.

@@ -8,6 +8,7 @@ from decimal import Decimal
 from privatekube.data import partition
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.declared_data import DeclaredData
+from privatekube.resources.requester import Requester
 
 
 def moment(unix_ms: int | None) -> str:
@@ -17,6 +18,16 @@ def moment(unix_ms: int | None) -> str:
     '1970-01-01 00:00 UTC'
     """
     return "" if unix_ms is None else f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def who(requester: Requester) -> str:
+    """Return who requests budget, and for which team; nothing where neither is stated.
+
+    >>> who(Requester(user="ann", team="ads"))
+    'ann for ads'
+    """
+    user, team = requester.user or "", requester.team
+    return user if team is None else f"{user} for {team}".strip()
 
 
 def day(number: Decimal) -> str:

@@ -1,0 +1,52 @@
+"""The ledger as CSV, for spreadsheets: no cell of it is a formula, whatever a claimant wrote."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+
+from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.resources.ledger import Entry
+from privatekube.resources.meta import format_time
+from privatekube.resources.wire import common
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet takes for a formula."""
+OF_BUDGET = ("epsilon", "delta", "budget")
+_OF_ENTRY = ("sequence", "time", "dataset", "block", "claim", "requestedBy", "team", "purpose", "reason")
+
+
+def of_entries(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the lines of entries, after one with the names of the columns."""
+    return lines((*_OF_ENTRY, *OF_BUDGET, "digest"), map(_entry_cells, entries))
+
+
+def lines(names: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    r"""Yield rows as CSV; a text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    >>> list(lines(["name"], [["=1+1"]]))
+    ['name\n', "'=1+1\n"]
+    """
+    yield _line(names)
+    for row in rows:
+        yield _line("'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell for cell in row)
+
+
+def budget_cells(budget: PrivacyBudget) -> tuple[object, ...]:
+    """Return epsilon and delta, which a Renyi curve has not, and the budget as JSON."""
+    both = (budget.epsilon, budget.delta) if isinstance(budget, EpsilonDelta) else (None, None)
+    return (*both, json.dumps(common.budget_to_wire(budget), separators=(",", ":")))
+
+
+def _entry_cells(entry: Entry) -> Iterator[object]:
+    who = entry.requester
+    yield from (entry.sequence, format_time(entry.time_ms), entry.dataset, entry.block, entry.claim)
+    yield from (who.user, who.team, who.purpose, entry.reason, *budget_cells(entry.amount), entry.digest)
+
+
+def _line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
