@@ -38,7 +38,7 @@ def load(folder: Path | None = None, *, capability: str | None = None) -> ctypes
     """Load the library for this processor, built first where it is not in the folder.
 
     Args:
-        folder: created with mode 0700 where it is missing; otherwise `privatekube` in `$XDG_CACHE_HOME` or `~/.cache`.
+        folder: created with mode 0700 where it is missing; otherwise `privatekube/steps` in `$XDG_CACHE_HOME` or `~/.cache`.
         capability: a key of `INSTRUCTIONS`; otherwise that of this processor.
 
     Raises:
@@ -62,7 +62,7 @@ def load(folder: Path | None = None, *, capability: str | None = None) -> ctypes
 
 def _default_folder() -> Path:
     given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "privatekube"
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "privatekube" / "steps"
 
 
 def _digest(capability: str) -> str:
