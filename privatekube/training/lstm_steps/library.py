@@ -38,7 +38,8 @@ def load(folder: Path | None = None, *, capability: str | None = None) -> ctypes
     """Load the library for this processor, built first where it is not in the folder.
 
     Args:
-        folder: created with mode 0700 where it is missing; otherwise `privatekube/steps` in `$XDG_CACHE_HOME` or `~/.cache`.
+        folder: created with mode 0700 where it is missing; otherwise `privatekube/steps` in `$XDG_CACHE_HOME`, or in
+            `~/.cache`.
         capability: a key of `INSTRUCTIONS`; otherwise that of this processor.
 
     Raises:
