@@ -24,6 +24,7 @@ from privatekube.cli import (
     output,
     page,
     pipeline_lint,
+    quota,
     tables,
     typer_app,
 )
@@ -42,6 +43,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Privacy budget as a resource."
 )
 app.add_typer(blocks.app, name="blocks")
+app.add_typer(quota.app, name="quota")
 
 
 class Kind(enum.StrEnum):
@@ -137,14 +139,14 @@ def plan(
         if file is not None and "kind" in document:
             from privatekube.client import claim_file  # noqa: PLC0415
 
-            namespace, request = claim_file.read_claim(file)
-            prediction = forecast.forecast_request(client, namespace, request)
+            namespace, request, requester = claim_file.read_claim(file)
+            prediction = forecast.forecast_request(client, namespace, request, requester)
             output.show_forecast(prediction, output_format)
         else:
             named = [] if file is None else [f"plan={file}"]
             run = run_arguments.load(arguments, [*(set_ or []), *named])
             demand = _demand(client, run, file)
-            prediction = forecast.forecast_request(client, run.namespace, demand.request)
+            prediction = forecast.forecast_request(client, run.namespace, demand.request, run.requester)
             blocks = [client.get_block(block_id) for block_id in prediction.blocks]
             output.show_plan(demand, prediction, blocks, output_format)
     return 0 if prediction.refusal is None else errors.BudgetUnavailable.exit_status

@@ -15,6 +15,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.requests import AllocateRequest
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
@@ -189,6 +190,31 @@ class StoreClient:
             CorruptData: names the entry or the block that does not fit.
         """
         return self.passes.audit()
+
+    def list_quotas(self) -> list[PrivacyBudgetQuota]:
+        """Return the quotas of teams and namespaces, by namespace and name."""
+        return self.store.list_quotas()
+
+    def set_quota(self, quota: PrivacyBudgetQuota) -> None:
+        """Store a quota, which holds from the next decision on; only the data owner may.
+
+        Args:
+            quota: replaces one of the same namespace and name.
+        """
+        validation.require_type("quota", quota, PrivacyBudgetQuota)
+        self.store.put_quota(quota)
+
+    def delete_quota(self, quota_id: str) -> None:
+        """Remove a quota; only the data owner may.
+
+        Args:
+            quota_id: `namespace/name`.
+
+        Raises:
+            NotFound: there is no such quota.
+        """
+        validation.require_type("quota_id", quota_id, str)
+        self.store.delete_quota(quota_id)
 
     def policy(self) -> Policy:
         """Return the scheduling policy of this store."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.engine import sealing_keys, status_room, sums, unlocking
+from privatekube.engine import quotas, sealing_keys, status_room, sums, unlocking
 from privatekube.engine.draft import Draft
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
@@ -39,6 +39,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
+        quotas.require_quota(claim, request.dataset, draft.world.quotas)
         status_room.require_claim_fits(claim, demands, needed=matching.needed(request, len(candidates)))
         _require_patience(claim, policy)
         _require_room(draft, claim, candidates, policy)
@@ -184,8 +185,7 @@ def expire(draft: Draft, policy: Policy) -> None:
         with draft.isolated_claim(claim.id):
             waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
             if waiting is not None and deadline is not None and draft.now_ms >= deadline:
-                index, request, _ = waiting
-                fail(draft, claim, index, _timeout_refusal(draft, claim, request, policy))
+                fail(draft, claim, waiting[0], _timeout_refusal(draft, claim, waiting[0], policy))
 
 
 def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
@@ -237,14 +237,19 @@ def fail_unanswerable(draft: Draft) -> None:
         draft.set_aside(errors.ResourceName(errors.ResourceKind.CLAIM, claim_id), error)
 
 
-def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, request: AllocateRequest, policy: Policy) -> Refusal:
+def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, index: int, policy: Policy) -> Refusal:
     """Return the refusal of a timeout, with the reason if no time was enough, or less than the request set."""
+    request = claim.spec.requests[index].action
+    assert isinstance(request, AllocateRequest)  # noqa: S101 - it waits for budget
     if claim.id not in draft.obstructed_claims:
         try:
             blocks = draft.blocks.values()
             matching.require_possible(request, matching.candidates(request, claim.meta.namespace, blocks))
         except errors.InvalidInput as error:
             return refusals.timed_out(str(error))
+    blocked = quotas.shortfalls(draft, claim, index, demand_of(claim, index))
+    if blocked:
+        return refusals.timed_out("; ".join(blocked))
     asked_ms, most_ms = request.timeout_ms or policy.default_timeout_ms, policy.longest_timeout_ms
     if asked_ms > most_ms:
         return refusals.timed_out(f"{asked_ms} ms is above {LONGEST_TIMEOUT}, which is {most_ms}; ask again")
@@ -262,7 +267,8 @@ def snapshot(draft: Draft) -> Snapshot:
             with draft.isolated_claim(claim.id):
                 requests.append(_scheduled(draft, claim, *waiting))
     blocks = {block.id: _view(block) for block in draft.blocks.values()}
-    return Snapshot(blocks, tuple(sorted(requests, key=lambda request: request.arrival_ms)))
+    arrived = tuple(sorted(requests, key=lambda request: request.arrival_ms))
+    return Snapshot(blocks, arrived, tuple(quotas.limits(draft, arrived)))
 
 
 def _scheduled(

@@ -33,6 +33,7 @@ from privatekube.errors import ResourceKind
 from privatekube.resources import conditions, matching, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import LockId
 from privatekube.resources.responses import Detail, ResponseState
@@ -168,6 +169,11 @@ class Draft:
         if claim is not None:
             self._journal.remove(self.open_claims, claim_id)
             self._journal.put(self._closed_claims, claim_id, claim)
+
+    @property
+    def entered(self) -> list[Entry]:
+        """What this pass has entered in the ledger so far."""
+        return [change.entry for change in self._changes.all() if isinstance(change, LedgerEntry)]
 
     def add(self, change: Write) -> None:
         """Add a change after those so far."""

@@ -34,7 +34,8 @@ def after(world: World, changes: Iterable[Change]) -> World:
     blocks, claims = dict(world.blocks), {**world.closed_claims, **world.open_claims}
     entries = {entry.identity: entry for entry in world.records.entries}
     retired = {(record.dataset, record.digest): record for record in world.records.retired}
-    for change in changes:
+    changed = list(changes)
+    for change in changed:
         match change:
             case BlockChange(block):
                 blocks[block.id] = block
@@ -49,7 +50,11 @@ def after(world: World, changes: Iterable[Change]) -> World:
             case Barrier() | SetAside() | Unsigned() | Postponed():
                 pass
     records = replace(world.records, entries=tuple(entries.values()), retired=tuple(retired.values()))
-    return replace(with_claims(world, claims), blocks=blocks, records=_with_claims(records, claims))
+    charges = world.charges
+    if world.quotas:
+        charges = (*charges, *(change.entry for change in changed if isinstance(change, LedgerEntry)))
+    later = replace(with_claims(world, claims), blocks=blocks, records=_with_claims(records, claims))
+    return replace(later, charges=charges)
 
 
 def with_claims(world: World, claims: Mapping[str, PrivacyBudgetClaim]) -> World:

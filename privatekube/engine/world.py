@@ -13,6 +13,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 
 
@@ -68,6 +69,8 @@ class World:
         unanswerable: claims whose answer the store has refused, by id, and why.
         unanswered: claims that are set aside because the store refused their answers, by id; no answer that is still on
             its way can be written.
+        quotas: of teams and namespaces; empty if no claim waits for budget.
+        charges: the entries of the ledger; empty without quotas.
     """
 
     now_ms: int
@@ -82,6 +85,8 @@ class World:
     sealing_secret: bytes | None = field(default=None, repr=False)
     unanswerable: Mapping[str, Exception] = field(default_factory=lambda: MappingProxyType({}))
     unanswered: Mapping[str, PrivacyBudgetClaim] = field(default_factory=lambda: MappingProxyType({}))
+    quotas: Sequence[PrivacyBudgetQuota] = ()
+    charges: Sequence[Entry] = ()
 
     def without(self, names: Iterable[errors.ResourceName]) -> World:
         """Return the world with these objects set aside, and with the claims that depend on the blocks obstructed."""

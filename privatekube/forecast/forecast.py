@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors, html_table
 from privatekube.client.store_client import StoreClient
-from privatekube.engine import allocate_requests, unlocking
+from privatekube.engine import allocate_requests, quotas, unlocking
+from privatekube.engine.draft import Draft
 from privatekube.forecast import repetitions
 from privatekube.forecast.sandbox import Sandbox
 from privatekube.privacy import bisection
@@ -15,6 +16,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
 from privatekube.resources import matching, shortages, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.resources.responses import ResponseState
 from privatekube.resources.shortages import Shortage
@@ -32,6 +34,7 @@ class Forecast:
         blocks: what it would get, or else its candidates.
         refusal: why it would be refused at once, however long it waited.
         shortages: what its candidates lack now.
+        quotas: which quotas keep it from candidates now, and what of them is used.
         granted_at_ms: when time would have unlocked enough, in unix milliseconds, if no other request came.
         arrivals: after how many more requests on its blocks enough would be unlocked, if they did not take it.
         fitting_share: the largest share of the demand, from 0 to 1, that would be granted now on as many blocks: of
@@ -46,6 +49,7 @@ class Forecast:
     blocks: tuple[str, ...] = ()
     refusal: str | None = None
     shortages: tuple[Shortage, ...] = ()
+    quotas: tuple[str, ...] = ()
     granted_at_ms: int | None = None
     arrivals: int | None = None
     fitting_share: float | None = None
@@ -59,9 +63,18 @@ class Forecast:
         return html_table.table(("forecast",), ([line] for line in (*text.lines(self), *text.fitting(self, "request"))))
 
 
-def forecast_request(client: StoreClient, namespace: str, request: AllocateRequest) -> Forecast:
-    """Return what would happen to `request` if a new claim in that namespace made it now."""
-    sandbox = Sandbox.of(client)
+def forecast_request(
+    client: StoreClient, namespace: str, request: AllocateRequest, requester: Requester | None = None
+) -> Forecast:
+    """Return what would happen to `request` if a new claim in that namespace made it now.
+
+    Args:
+        client: of the store.
+        namespace: of the claim.
+        request: what it would ask for.
+        requester: who would make it: quotas are of teams; None if that is not stated.
+    """
+    sandbox = Sandbox.of(client, requester or Requester())
     try:
         candidates = matching.candidates(request, namespace, sandbox.blocks)
         matching.require_enough(request, len(candidates))
@@ -74,6 +87,9 @@ def forecast_request(client: StoreClient, namespace: str, request: AllocateReque
         fitting = repetitions.of_request(chosen, demands, needed=len(chosen))
         return Forecast(granted=True, blocks=granted, repetitions=fitting)
     waiting, claim_id = sandbox.submit(namespace, request)
+    refusal = waiting.refusal(claim_id)
+    if refusal is not None:
+        return Forecast(granted=False, blocks=tuple(block.id for block in candidates), refusal=refusal)
     try:
         shortages.require_possible(candidates, request)
     except errors.BudgetUnavailable as error:
@@ -99,12 +115,12 @@ def explain_claim(client: StoreClient, claim: PrivacyBudgetClaim) -> Forecast | 
     assert isinstance(request, AllocateRequest)  # noqa: S101 - chosen so above
     if _state(claim, index) is ResponseState.SUCCESS:
         return None
-    sandbox = Sandbox.of(client)
+    sandbox = Sandbox.of(client, claim.requester)
     granted = sandbox.granted(claim.id, index)
     if granted is not None:
         return Forecast(granted=True, blocks=granted)
     if _state(sandbox.claim(claim.id), index) is not ResponseState.PENDING:  # refused, or its time is over by now
-        return forecast_request(client, namespace, request)
+        return forecast_request(client, namespace, request, claim.requester)
     forecast = _waiting(sandbox, claim.id, index)
     return _with_alternatives(forecast, sandbox.forget(claim.id), namespace, request)
 
@@ -131,7 +147,9 @@ def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     demands = allocate_requests.demand_of(sandbox.claim(claim_id), index)
     candidates = [block for block in sandbox.blocks if block.id in demands]
     lacking = tuple(shortages.shortages(candidates, demands))
-    return Forecast(granted=False, blocks=tuple(block.id for block in candidates), shortages=lacking)
+    blocked = tuple(quotas.shortfalls(Draft(sandbox.world), sandbox.claim(claim_id), index, demands))
+    names = tuple(block.id for block in candidates)
+    return Forecast(granted=False, blocks=names, shortages=lacking, quotas=blocked)
 
 
 def _when(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateDataBlock]) -> int | None:

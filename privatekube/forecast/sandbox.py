@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from privatekube import errors
@@ -13,9 +13,11 @@ from privatekube.client.store_client import StoreClient
 from privatekube.engine import allocate_requests, outcome
 from privatekube.engine.run_pass import run_pass
 from privatekube.engine.world import Records, World
+from privatekube.reconcile import read_world
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ResponseState
 from privatekube.scheduling.policy import Policy
@@ -34,17 +36,23 @@ class Sandbox:
 
     world: World
     policy: Policy
+    requester: Requester = field(default_factory=Requester)
+    """Who makes the requests that are tried."""
 
     @classmethod
-    def of(cls, client: StoreClient) -> Sandbox:
+    def of(cls, client: StoreClient, requester: Requester) -> Sandbox:
         """Return the present state of the store, after one pass."""
         store = client.store
         with store.transaction():
             blocks, claims, retired = store.list_blocks(), store.list_claims(), store.list_retired()
+            quotas = store.list_quotas()
+            counted = read_world.counted(quotas, store.readable_ledger()) if quotas else ((), ())
         world = World(client.clock.now_ms(), {block.id: block for block in blocks}, {}, records=Records(retired))
+        world = replace(world, quotas=counted[0], charges=counted[1])
         policy = client.policy()
         timed = {claim.id: _with_timeouts(claim, partial(_wait_ms, claim, policy)) for claim in claims}
-        return cls(outcome.with_claims(world, timed), replace(policy, longest_timeout_ms=_NO_TIMEOUT_MS)).run()
+        patient = replace(policy, longest_timeout_ms=_NO_TIMEOUT_MS)
+        return cls(outcome.with_claims(world, timed), patient, requester).run()
 
     @property
     def now_ms(self) -> int:
@@ -79,7 +87,8 @@ class Sandbox:
 
     def submit(self, namespace: str, request: AllocateRequest) -> tuple[Sandbox, str]:
         """Make a request in a new claim that never times out, and run a pass; return also the id of the claim."""
-        spec = ClaimSpec(requests=(Request(_IDENTIFIER, replace(request, timeout_ms=_NO_TIMEOUT_MS)),))
+        requests = (Request(_IDENTIFIER, replace(request, timeout_ms=_NO_TIMEOUT_MS)),)
+        spec = ClaimSpec(requests=requests, requester=self.requester)
         meta = ObjectMeta(f"{_IDENTIFIER}-{uuid.uuid4()}", namespace, uid=str(uuid.uuid4()))
         claim = PrivacyBudgetClaim(replace(meta, creation_time_ms=self.now_ms), spec)
         return self._with_claims({**self._claims, claim.id: claim}).run(), claim.id
@@ -94,6 +103,11 @@ class Sandbox:
         if response is None or response.state is not ResponseState.SUCCESS:
             return None
         return tuple(response.detail.budgets) if isinstance(response.detail, AllocateResponse) else ()
+
+    def refusal(self, claim_id: str) -> str | None:
+        """Return why the first request of a claim failed; None if it did not."""
+        response = self.claim(claim_id).response_at(0)
+        return None if response is None or response.refusal is None else str(response.refusal)
 
     def would_grant(self, namespace: str, request: AllocateRequest) -> tuple[str, ...] | None:
         """Return the blocks that a new claim would get now, or None."""

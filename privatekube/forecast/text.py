@@ -61,6 +61,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
             "blocks": list(forecast.blocks),
             "refusal": forecast.refusal,
             "shortages": [{**asdict(shortage), "holders": list(shortage.holders)} for shortage in forecast.shortages],
+            "quotas": list(forecast.quotas),
             "grantedAt": None if forecast.granted_at_ms is None else format_time(forecast.granted_at_ms),
             "arrivals": forecast.arrivals,
             "fittingShare": forecast.fitting_share,
@@ -72,11 +73,12 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
 
 
 def _details(forecast: Forecast) -> Iterator[str]:
+    yield from forecast.quotas
     for shortage in forecast.shortages[:_SHOWN]:
         yield str(shortage)
     if len(forecast.shortages) > _SHOWN:
         yield f"... and {len(forecast.shortages) - _SHOWN} more of its {summary.number_of_blocks(len(forecast.blocks))}"
-    if not forecast.shortages and not forecast.refusal:
+    if not forecast.shortages and not forecast.refusal and not forecast.quotas:
         yield "its blocks have room for it, but it exceeds an equal share"
     if not forecast.refusal:
         yield f"when: {_when(forecast)}"
@@ -90,6 +92,8 @@ def _when(forecast: Forecast) -> str:
         number = summary.number_of(forecast.arrivals, "more request")
         condition = "it leaves what it unlocks" if forecast.arrivals == 1 else "they leave what they unlock"
         return f"after {number} on its blocks, if {condition}"
+    if forecast.quotas:
+        return "once what counts for the quota is less: claims release, a month begins, or the data owner raises it"
     holders = sorted({holder for shortage in forecast.shortages for holder in shortage.holders})
     if holders:
         return f"not by unlocking; only if a claim releases what it holds: {', '.join(holders[:_SHOWN])}"

@@ -100,7 +100,7 @@ class Lifecycle:
             InvalidInput: the blocks that match have different units or accountings, or are too few.
         """
         request = claiming.demand_of(self._client, self._terms, self._plan).request
-        return forecast.forecast_request(self._client, self._terms.namespace, request)
+        return forecast.forecast_request(self._client, self._terms.namespace, request, self._terms.requester)
 
     def open(self) -> AnyBlock:
         """Return the records of all blocks; from here on the budget cannot come back.

@@ -10,6 +10,7 @@ import pydantic
 from privatekube import errors, plain_text, validation
 from privatekube.client import plan_file
 from privatekube.privacy.plan import Plan
+from privatekube.resources.requester import Requester
 from privatekube.runs import run_arguments
 
 
@@ -46,6 +47,11 @@ class Terms(pydantic.BaseModel):
     def _require_settling_after_waiting(self) -> Self:
         run_arguments.require_settling_after_waiting(self.settle_after_seconds, timeout_seconds=self.timeout_seconds)
         return self
+
+    @property
+    def requester(self) -> Requester:
+        """For which team the run is, and why."""
+        return Requester(team=plain_text.stated(self.team), purpose=plain_text.stated(self.purpose))
 
     @classmethod
     def of(cls, **given: Any) -> Terms:

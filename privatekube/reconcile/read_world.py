@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from privatekube import errors
@@ -16,7 +16,8 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.declared_data import DeclaredData
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.store.base import RecordSource, ResourceStore
 
 PRIVATE_KEY = "card-key"
@@ -46,6 +47,7 @@ def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.Reso
     records = _records(store, blocks.values())
     if records is None:
         blocks = {key: block for key, block in blocks.items() if block.status is not None}
+    quotas, charges = _quotas(store, claims.values())
     return World(
         now_ms,
         blocks,
@@ -56,7 +58,29 @@ def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.Reso
         records=records or Records(),
         signing=_signing(store, claims.values()),
         sealing_secret=_sealing_secret(store, claims.values()),
+        quotas=quotas,
+        charges=charges,
     ).without(set_aside)
+
+
+def _quotas(
+    store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]
+) -> tuple[Sequence[PrivacyBudgetQuota], Sequence[Entry]]:
+    """Return the quotas with the ledger that they are counted by; nothing if no claim waits for budget."""
+    quotas = store.list_quotas() if any(claim.open_allocate_requests for claim in claims) else []
+    if not quotas:
+        return (), ()
+    return counted(quotas, store.readable_ledger())
+
+
+def counted(
+    quotas: Iterable[PrivacyBudgetQuota], entries: Readable
+) -> tuple[Sequence[PrivacyBudgetQuota], Sequence[Entry]]:
+    """Return quotas with the entries that count; where an entry cannot be read, quotas that allow nothing."""
+    if not entries.unreadable:
+        return tuple(quotas), entries.entries
+    fault = f"cannot be counted ({entries.unreadable[0].error})"
+    return tuple(replace(item, spec=replace(item.spec, share=0.0, epsilon=None), fault=fault) for item in quotas), ()
 
 
 def earlier_records(source: RecordSource, blocks: Iterable[PrivateDataBlock]) -> Records:

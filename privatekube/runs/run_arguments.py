@@ -12,6 +12,7 @@ from typing import Any, Self
 import pydantic
 
 from privatekube import config, errors, plain_text, validation
+from privatekube.resources.requester import Requester
 from privatekube.runs import hook
 
 SET = "--set"
@@ -81,6 +82,11 @@ class RunArguments(config.Checked):
             return {**data, _SETTINGS: _of_model(declared, data.get(_SETTINGS, {}))}
         except pydantic.ValidationError as error:
             raise errors.InvalidInput(f"settings: {validation.first_fault(error)}") from None
+
+    @property
+    def requester(self) -> Requester:
+        """For which team the run is, and why; the store knows who starts it."""
+        return Requester(team=plain_text.stated(self.team), purpose=plain_text.stated(self.purpose))
 
     @property
     def named(self) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.scheduling import limits
 from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
 from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.request_table import RequestTable
@@ -18,26 +21,71 @@ def decide(snapshot: Snapshot, policy: Policy) -> tuple[GrantDecision, ...]:
     """Return what to grant, in this order; the function is pure and deterministic.
 
     Among the requests that fit, the first by the policy's ordering is granted, on its blocks of smallest share; then
-    the next among those that still fit, until nothing fits.
+    the next among those that still fit, until nothing fits. A request fits on a block if that has room and every limit
+    of the request allows it.
 
     Args:
         snapshot: the blocks, on which the policy has unlocked what it unlocks by now, and the waiting requests.
         policy: which request goes first.
     """
+    if not snapshot.limits:
+        return tuple(_decided(snapshot, policy))
+    grants: list[GrantDecision] = []
+    while True:
+        is_limited, taken = False, list[GrantDecision]()
+        for grant in _decided(_allowed(snapshot), policy):
+            is_limited = not limits.allow(snapshot.limits, grant.request_id, grant.amounts)
+            if is_limited:  # what was granted before it has used up its limit, so the rest is decided without it
+                break
+            left = tuple(limit.after(grant.request_id, grant.amounts) for limit in snapshot.limits)
+            snapshot = replace(snapshot, limits=left)
+            taken.append(grant)
+        grants += taken
+        if not is_limited:
+            return tuple(grants)
+        snapshot = _after(snapshot, taken)
+
+
+def _allowed(snapshot: Snapshot) -> Snapshot:
+    """Return the requests with those of their blocks that their limits allow; without those for which too few are."""
+    waiting = []
+    for request in snapshot.waiting:
+        is_allowed = {
+            key: amount
+            for key, amount in request.demand.items()
+            if limits.allow(snapshot.limits, request.id, {key: amount})
+        }
+        needed = min(request.n_blocks or len(request.demand), len(request.demand))
+        if len(is_allowed) >= needed:
+            waiting.append(replace(request, demand=is_allowed, n_blocks=needed))
+    return replace(snapshot, waiting=tuple(waiting))
+
+
+def _after(snapshot: Snapshot, grants: Sequence[GrantDecision]) -> Snapshot:
+    """Return what is left to decide after these grants; their limits are counted already."""
+    granted, blocks = {grant.request_id for grant in grants}, dict(snapshot.blocks)
+    for grant in grants:
+        for key, amount in grant.amounts.items():
+            at_orders = arithmetic.at_orders_of(amount, blocks[key].available)
+            blocks[key] = replace(blocks[key], available=blocks[key].available - at_orders)
+    waiting = tuple(request for request in snapshot.waiting if request.id not in granted)
+    return replace(snapshot, blocks=blocks, waiting=waiting)
+
+
+def _decided(snapshot: Snapshot, policy: Policy) -> Iterator[GrantDecision]:
+    """Yield what is granted without a look at the limits."""
     candidates = [(request, sorted(request.demand.keys() & snapshot.blocks.keys())) for request in snapshot.waiting]
     waiting = [(request, names) for request, names in candidates if names]
     if not waiting:
-        return ()
+        return
     rows = sorted({name for _, names in waiting for name in names})
     table, columns = _budget_table([snapshot.blocks[name] for name in rows])
     requests = _request_table(waiting, rows, table, columns)
     queue = policy.ordering(table, requests)
     queue.submit(range(len(requests)))
-    grants = []
     for position, edges in queue.grant(range(len(rows))):
         request, names = waiting[position][0], [rows[row] for row in requests.block[edges]]
-        grants.append(GrantDecision(request.id, {name: request.demand[name] for name in names}))
-    return tuple(grants)
+        yield GrantDecision(request.id, {name: request.demand[name] for name in names})
 
 
 def _budget_table(blocks: Sequence[BlockView]) -> tuple[BudgetTable, BudgetColumns]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.request_id import RequestId
+from privatekube.scheduling.limits import Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Snapshot:
 
     blocks: Mapping[str, BlockView]
     waiting: tuple[WaitingRequest, ...]
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,10 @@ class Backend(ResourceStore):
     def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
         return ledger.select(self.readable_ledger().complete(), block_id=block_id, claim_id=claim_id)
 
+    @staticmethod
+    def _no_quota(quota_id: str) -> errors.NotFound:
+        return errors.NotFound(f"quota {quota_id}: does not exist; see privatekube quota list")
+
     @override
     def user(self) -> str:
         """Return the login of the user of this process, which whoever may write the file could change."""

@@ -16,6 +16,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.unreadable import Unreadable
 
@@ -108,6 +109,15 @@ class ResourceStore(RecordSource, Protocol):
 
     def readable_ledger(self) -> Readable:
         """Return the ledger's entries that can be read, and what is known of the others."""
+
+    def list_quotas(self) -> list[PrivacyBudgetQuota]:
+        """Return all quotas, by namespace and name; one that cannot be read is there as one that allows nothing."""
+
+    def put_quota(self, quota: PrivacyBudgetQuota) -> None:
+        """Store a quota; it replaces one of the same namespace and name. Only the data owner may."""
+
+    def delete_quota(self, quota_id: str) -> None:
+        """Remove the quota `namespace/name`; NotFound if there is none. Only the data owner may."""
 
     def user(self) -> str:
         """Return the name of the user of this store: in a cluster the authenticated one, else the login."""

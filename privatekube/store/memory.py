@@ -14,6 +14,7 @@ from privatekube import errors
 from privatekube.resources import ledger
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
@@ -44,6 +45,7 @@ class MemoryStore(Backend):
     secrets: dict[str, bytes] = field(default_factory=dict)
     identities: dict[str, DataIdentity] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    quotas: dict[str, PrivacyBudgetQuota] = field(default_factory=dict)
     last_version: int = 0
     _depth: int = 0
 
@@ -90,6 +92,19 @@ class MemoryStore(Backend):
     @override
     def readable_ledger(self) -> Readable:
         return Readable(tuple(self.entries))
+
+    @override
+    def list_quotas(self) -> list[PrivacyBudgetQuota]:
+        return [self.quotas[key] for key in sorted(self.quotas)]
+
+    @override
+    def put_quota(self, quota: PrivacyBudgetQuota) -> None:
+        self.quotas[quota.id] = quota
+
+    @override
+    def delete_quota(self, quota_id: str) -> None:
+        if self.quotas.pop(quota_id, None) is None:
+            raise self._no_quota(quota_id)
 
     @override
     def settings(self) -> dict[str, str]:

@@ -93,6 +93,20 @@ def test_the_ledger_is_totalled_by_team_and_exported(uri: str) -> None:
     assert "--verify: checks the whole ledger" in run(uri, "ledger", "--verify", "--by", "user", status=2)
 
 
+def test_a_quota_is_set_listed_and_removed_and_plan_names_it(uri: str, tmp_path: Path) -> None:
+    file = tmp_path / "claim.yaml"
+    file.write_text(yaml.safe_dump(claims.to_wire(builders.claim())))
+    given = ("--dataset", "d", "-n", "ns", "--share", "0.1")
+    assert "all claims may have 0.1 of the budget" in run(uri, "quota", "set", "q", *given)
+    assert "epsilon 0.75, delta 0 is committed or held on ns/a" in run(uri, "plan", str(file))
+    (item,) = json.loads(run(uri, "quota", "list", "-o", "json"))["items"]
+    assert item["spec"] == {"dataset": "d", "share": 0.1, "period": "lifetime"}
+    assert "ns/q" in run(uri, "quota", "list")
+    assert "share: 2.0 must be 0 to 1" in run(uri, "quota", "set", "q", "--dataset", "d", "--share", "2", status=2)
+    assert run(uri, "quota", "delete", "q", "-n", "ns") == "quota ns/q: removed\n"
+    assert "quota ns/q: does not exist" in run(uri, "quota", "delete", "q", "-n", "ns", status=2)
+
+
 def test_describe_shows_who_holds_what(uri: str) -> None:
     described = run(uri, "describe", "block", "a")
     for expected in ("acquired by ns/held", "committed by ns/paid", "initial", "file:///a", "startTime"):

@@ -31,7 +31,10 @@ _TOKEN_SECONDS = 4 * 3600
 _ADMISSION_SECONDS = 30
 _DRY_RUN = ("create", "--dry-run=server", "-f", "-")
 _VERBS = "get,list,watch,create,update,patch,delete,deletecollection"
-_KINDS = ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries", "retiredprivatedata", "dataidentities")
+_KINDS = (
+    *("privatedatablocks", "privacybudgetclaims", "privacybudgetquotas", "privacyledgerentries"),
+    *("retiredprivatedata", "dataidentities"),
+)
 
 
 @dataclass

@@ -20,7 +20,13 @@ from tests.kubernetes.apiserver import ApiServer
 def clear(server: ApiServer) -> None:
     """Delete everything that tests created, the lease of a killed controller too."""
     cluster = Cluster(server.api())
-    for plural in (*(kind.plural for kind in kinds.KINDS), ledger_chain.ENTRIES, store.RETIRED, store.DATA_IDENTITIES):
+    for plural in (
+        *(kind.plural for kind in kinds.KINDS),
+        ledger_chain.ENTRIES,
+        store.RETIRED,
+        store.DATA_IDENTITIES,
+        store.QUOTAS,
+    ):
         for document in cluster.list_objects(plural):
             _delete(cluster, plural, document)
     cluster.close()

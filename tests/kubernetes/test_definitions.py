@@ -17,7 +17,7 @@ from tests.kubernetes.attacks import Json
 from tests.reconcile.harness import Plane
 
 BASE = Path(__file__).resolve().parent.parent.parent / "manifests" / "base"
-WRITTEN_BY_USERS = ("privacybudgetclaims", "privatedatablocks", "dataidentities")
+WRITTEN_BY_USERS = ("privacybudgetclaims", "privatedatablocks", "dataidentities", "privacybudgetquotas")
 
 kubernetes = pytest.mark.kubernetes
 

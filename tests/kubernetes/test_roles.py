@@ -36,15 +36,16 @@ BLOCKS, CLAIMS, LEDGER, RECORDS = (
     "privacyledgerentries",
     "retiredprivatedata",
 )
-IDENTITIES = "dataidentities"
-EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS, IDENTITIES)
-READ_ALL = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS, LEDGER, RECORDS)}
+IDENTITIES, QUOTAS = "dataidentities", "privacybudgetquotas"
+EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS, IDENTITIES, QUOTAS)
+READ_ALL = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS, LEDGER, RECORDS, QUOTAS)}
 ALLOWED = {
     "viewer": READ_ALL,
     "claimant": READ_ALL | {(verb, CLAIMS) for verb in ("create", "update", "patch")},
     "data-owner": READ_ALL
     | {("create", BLOCKS), ("delete", BLOCKS)}
-    | {(verb, IDENTITIES) for verb in ("get", "list", "create")},
+    | {(verb, IDENTITIES) for verb in ("get", "list", "create")}
+    | {(verb, QUOTAS) for verb in ("create", "update", "patch", "delete")},
     "administrator": READ_ALL | {(verb, CLAIMS) for verb in ("update", "patch", "administer")},
     "controller": READ_ALL
     | {(verb, kind) for verb in ("update", "patch") for kind in (BLOCKS, CLAIMS)}

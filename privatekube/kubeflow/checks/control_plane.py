@@ -110,7 +110,9 @@ def blocks(subject: Subject) -> str:
 def budget(subject: Subject) -> str:
     """Check that the run would be granted its budget, under the policy of the cluster, before its time is over."""
     demand = run_demand.of_run(subject.budgets, subject.run, memory_bytes=None)
-    prediction = forecast.forecast_request(subject.budgets, subject.run.namespace, demand.request)
+    prediction = forecast.forecast_request(
+        subject.budgets, subject.run.namespace, demand.request, subject.run.requester
+    )
     lines = list(text.lines(prediction))
     if prediction.refusal is not None:
         raise errors.BudgetUnavailable(f"budget: {lines[0]}; see privatekube plan")

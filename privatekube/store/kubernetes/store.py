@@ -19,7 +19,9 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
+from privatekube.resources.wire import quotas
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
@@ -32,7 +34,7 @@ from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.ledger_chain import LedgerChain
 from privatekube.store.unreadable import Reports, Unreadable
 
-RETIRED, DATA_IDENTITIES = "retiredprivatedata", "dataidentities"
+RETIRED, DATA_IDENTITIES, QUOTAS = "retiredprivatedata", "dataidentities", "privacybudgetquotas"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
 
 
@@ -130,6 +132,28 @@ class KubernetesStore(Backend):
     @override
     def readable_ledger(self) -> Readable:
         return self._ledger.read()
+
+    @override
+    def list_quotas(self) -> list[PrivacyBudgetQuota]:
+        listed = [quotas.from_store(document) for document in self._cluster.list_objects(QUOTAS)]
+        return sorted(listed, key=lambda quota: quota.id)
+
+    @override
+    def put_quota(self, quota: PrivacyBudgetQuota) -> None:
+        document = quotas.to_wire(quota)
+        before = self._cluster.get(QUOTAS, quota.meta.name, quota.meta.namespace)
+        if before is None:
+            self._cluster.create(QUOTAS, document)
+        else:
+            self._cluster.replace(QUOTAS, {**before, "spec": document["spec"]})
+
+    @override
+    def delete_quota(self, quota_id: str) -> None:
+        namespace, _, name = quota_id.partition("/")
+        document = self._cluster.get(QUOTAS, name, namespace)
+        if document is None:
+            raise self._no_quota(quota_id)
+        self._cluster.delete(QUOTAS, document)
 
     @override
     def user(self) -> str:

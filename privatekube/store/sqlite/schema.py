@@ -32,6 +32,9 @@ CREATE TABLE identities (id TEXT PRIMARY KEY, body TEXT NOT NULL);
 UPDATE resources SET open = 1
 WHERE kind = 'claim' AND EXISTS (SELECT 1 FROM json_each(body, '$.status.acquiredBudgets'));
 """,
+    """
+CREATE TABLE quotas (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+""",
 )
 """What each version adds to the one before."""
 

@@ -12,11 +12,14 @@ from typing import Any
 from typing_extensions import override
 
 from privatekube import errors
-from privatekube.resources import ledger
+from privatekube.resources import ledger, quota
 from privatekube.resources.block import Budgets
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry, Readable, UnreadableEntry
+from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
+from privatekube.resources.wire import quotas
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
@@ -142,6 +145,22 @@ class SqliteStore(Backend):
     @override
     def change_mark(self) -> int | None:
         return int(self._rows("PRAGMA data_version")[0][0])
+
+    @override
+    def list_quotas(self) -> list[PrivacyBudgetQuota]:
+        return [_quota(*row) for row in self._rows("SELECT id, body FROM quotas ORDER BY id")]
+
+    @override
+    def put_quota(self, quota: PrivacyBudgetQuota) -> None:
+        with self.transaction():
+            body = json.dumps(quotas.to_wire(quota))
+            self._rows("INSERT OR REPLACE INTO quotas VALUES (?, ?)", quota.id, body)
+
+    @override
+    def delete_quota(self, quota_id: str) -> None:
+        with self.transaction():
+            if not self._rows("DELETE FROM quotas WHERE id = ? RETURNING 1", quota_id):
+                raise self._no_quota(quota_id)
 
     @override
     def settings(self) -> dict[str, str]:
@@ -304,6 +323,16 @@ def _entry(number: int, claim: object, body: str, digest: str) -> Entry | Unread
         return Entry.from_json({"sequence": number, **_parsed(body, f"ledger: entry {number}")}, digest)
     except errors.CorruptData as error:
         return UnreadableEntry(claim if isinstance(claim, str) else None, error)
+
+
+def _quota(quota_id: str, body: str) -> PrivacyBudgetQuota:
+    """Return a quota; in place of one that is not JSON, one that allows nothing."""
+    namespace, _, name = quota_id.partition("/")
+    try:
+        document = {**_parsed(body, f"quota {quota_id}"), "metadata": {"namespace": namespace, "name": name}}
+    except errors.CorruptData as error:
+        return quota.closed(ObjectMeta(name, namespace), f"cannot be read ({error})")
+    return quotas.from_store(document)
 
 
 def _parsed(text: str, what: str) -> Json:

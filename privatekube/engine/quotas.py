@@ -1,0 +1,143 @@
+"""Quotas of teams and namespaces: what was committed and is held counts, by the ledger and the blocks.
+
+Only the ledger tells what was committed: a claim may be gone, or be another one of the same name. What claims hold
+counts whatever month it was granted in. What is held by a claim that is gone, or cannot be read, counts for every team.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from privatekube import errors
+from privatekube.engine.draft import Draft
+from privatekube.privacy import arithmetic
+from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import ledger, ledger_totals, transitions
+from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
+from privatekube.resources.quota import Period, PrivacyBudgetQuota
+from privatekube.resources.requests import AllocateRequest
+from privatekube.scheduling.limits import Limit
+from privatekube.scheduling.snapshot import WaitingRequest
+
+
+def require_quota(claim: PrivacyBudgetClaim, dataset: str, quotas: Iterable[PrivacyBudgetQuota]) -> None:
+    """Check that a claim is of a team with a quota, where there are quotas of teams: no other name gets around them.
+
+    Raises:
+        InvalidInput: it names no team, or one without a quota.
+    """
+    applicable = [quota for quota in quotas if quota.is_of(claim.meta.namespace, dataset)]
+    teams = sorted({quota.spec.team for quota in applicable if quota.spec.team is not None})
+    team = claim.requester.team
+    if teams and team not in teams:
+        fault = "is not stated" if team is None else f"{team} has no quota"
+        raise errors.InvalidInput(
+            f"team: {fault}; {dataset} is for the teams {', '.join(teams)}: claim for one of them, or ask its owner"
+        )
+
+
+def limits(draft: Draft, waiting: Iterable[WaitingRequest]) -> Iterator[Limit]:
+    """Yield the limits of waiting requests: one for each quota that limits any."""
+    requests, quotas = list(waiting), draft.world.quotas
+    datasets = {request.id: _dataset(draft, request) for request in requests} if quotas else {}
+    for quota in quotas:
+        limited = frozenset(
+            request.id
+            for request in requests
+            if quota.limits(draft.open_claims[request.id.claim], datasets[request.id])
+        )
+        if limited:
+            yield Limit(limited, *_capacity_and_used(draft, quota))
+    unlisted = frozenset(
+        request.id for request in requests if quotas and not _has_quota(draft, request, datasets[request.id])
+    )
+    if unlisted:  # it waited before there were quotas of teams
+        yield Limit(unlisted, {}, {})
+
+
+def shortfalls(draft: Draft, claim: PrivacyBudgetClaim, index: int, demand: Mapping[str, PrivacyBudget]) -> list[str]:
+    """Return which quotas keep a waiting request from blocks, and how much of each is used."""
+    action = claim.spec.requests[index].action
+    dataset = action.dataset if isinstance(action, AllocateRequest) else ""
+    try:
+        require_quota(claim, dataset, draft.world.quotas)
+    except errors.InvalidInput as error:
+        return [str(error)]
+    lines = []
+    for quota in draft.world.quotas:
+        if not quota.limits(claim, dataset):
+            continue
+        limit = Limit(frozenset([claim.request_id(index)]), *_capacity_and_used(draft, quota))
+        lacking = [key for key, amount in demand.items() if not limit.allows(key, amount)]
+        if lacking:
+            used = limit.used.get(lacking[0])
+            held = "" if used is None else f"; {used} is committed or held on {lacking[0]}"
+            lines.append(f"{quota}{held}")
+    return lines
+
+
+def _dataset(draft: Draft, request: WaitingRequest) -> str:
+    action = draft.open_claims[request.id.claim].spec.requests[request.id.index].action
+    return action.dataset if isinstance(action, AllocateRequest) else ""
+
+
+def _has_quota(draft: Draft, request: WaitingRequest, dataset: str) -> bool:
+    try:
+        require_quota(draft.open_claims[request.id.claim], dataset, draft.world.quotas)
+    except errors.InvalidInput:
+        return False
+    return True
+
+
+def _capacity_and_used(
+    draft: Draft, quota: PrivacyBudgetQuota
+) -> tuple[dict[str, PrivacyBudget], dict[str, PrivacyBudget]]:
+    """Return what a quota allows on each block, and what of it is used; a block that cannot be told is left out."""
+    capacity: dict[str, PrivacyBudget] = {}
+    used: dict[str, PrivacyBudget] = {}
+    by_data: dict[tuple[str, str], list[Entry]] = {}
+    for entry in (*draft.world.charges, *draft.entered):
+        if _is_counted(entry, quota, now_ms=draft.now_ms):
+            by_data.setdefault((entry.dataset, entry.data), []).append(entry)
+    for block in draft.blocks.values():
+        if not quota.is_of(block.meta.namespace, block.spec.dataset):
+            continue
+        entries = by_data.get((block.spec.dataset, ledger.data_key(block)), [])
+        amounts = [*(entry.amount for entry in _distinct(entries)), *_held(draft, block, quota)]
+        whole = block.spec.initial_budget
+        try:
+            aligned = [arithmetic.at_orders_of(amount, whole) for amount in amounts]
+        except errors.InvalidBudget:  # committed in another accounting: what is left of the quota cannot be told
+            continue
+        capacity[block.id] = quota.spec.of(whole)
+        used[block.id] = arithmetic.total(aligned, start=whole * 0.0)
+    return capacity, used
+
+
+def _distinct(entries: Iterable[Entry]) -> Iterable[Entry]:
+    return {entry.identity: entry for entry in entries}.values()
+
+
+def _is_counted(entry: Entry, quota: PrivacyBudgetQuota, *, now_ms: int) -> bool:
+    """Return whether what was committed counts for a quota: by the namespace of the claim, its team, and the month."""
+    if entry.reason == ledger.INHERITED or entry.claim.partition("/")[0] != quota.meta.namespace:
+        return False
+    if quota.spec.period is Period.MONTH and ledger_totals.month(entry.time_ms) != ledger_totals.month(now_ms):
+        return False
+    return quota.spec.team in (None, entry.requester.team)
+
+
+def _held(draft: Draft, block: PrivateDataBlock, quota: PrivacyBudgetQuota) -> Iterator[PrivacyBudget]:
+    """Yield what is granted and neither committed nor released: by the quota's team, or by nobody knows whom."""
+    status = transitions.status_of(block)
+    held = list(status.acquired.items())
+    unfinished = transitions.unfinished_locks(block).items()
+    held += [(request.claim, lock.acquired) for request, lock in unfinished if lock.acquired is not None]
+    for claim_id, amount in held:
+        claim = draft.claim(claim_id)
+        stated = None if claim is None else claim.status.acquired.get(block.id)
+        is_known = stated is not None and arithmetic.is_close(stated, amount)
+        if quota.spec.team is None or claim is None or not is_known or claim.requester.team == quota.spec.team:
+            yield amount

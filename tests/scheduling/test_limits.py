@@ -1,0 +1,67 @@
+"""Limits beside the budgets of blocks: a decision with them is that of a queue in which they are part of what fits."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.request_id import RequestId
+from privatekube.scheduling import cycle, limits, ordering, unlocking
+from privatekube.scheduling.limits import Limit
+from privatekube.scheduling.policy import Policy
+from privatekube.scheduling.snapshot import BlockView, Snapshot, WaitingRequest
+from tests import builders
+
+EIGHTHS = st.integers(1, 8).map(lambda number: number / 8)
+
+
+@given(st.lists(st.tuples(EIGHTHS, st.booleans()), max_size=8), EIGHTHS, st.sampled_from(["fcfs", "dpf"]))
+def test_limited_requests_are_granted_one_after_the_other_as_long_as_the_limit_allows(
+    asked: list[tuple[float, bool]], most: float, order: str
+) -> None:
+    """The reference decides after each single grant again, on the requests that the limit then allows."""
+    policy = Policy(unlocking.parse("all"), ordering.parse(order), default_timeout_ms=1)
+    whole = EpsilonDelta(1.0, 1e-6)
+    waiting = {
+        RequestId(f"ns/{number}", 0): WaitingRequest(
+            RequestId(f"ns/{number}", 0), {"ns/b": EpsilonDelta(epsilon)}, None, number
+        )
+        for number, (epsilon, _) in enumerate(asked)
+    }
+    limited = frozenset(RequestId(f"ns/{number}", 0) for number, (_, is_limited) in enumerate(asked) if is_limited)
+    limit = Limit(limited, {"ns/b": EpsilonDelta(most, 1e-6)}, {"ns/b": whole * 0.0})
+    blocks = {"ns/b": BlockView("ns/b", whole, whole)}
+    decided = [
+        grant.request_id
+        for grant in cycle.decide(Snapshot(blocks, tuple(waiting.values()), (limit,) if limited else ()), policy)
+    ]
+    expected: list[RequestId] = []
+    left, used = 1.0, 0.0
+    while True:
+        fitting = {
+            key: request
+            for key, request in waiting.items()
+            if key not in limited or used + request.demand["ns/b"].values[0] <= most
+        }
+        now = {"ns/b": BlockView("ns/b", whole, EpsilonDelta(left, 1e-6))}
+        grants = cycle.decide(Snapshot(now, tuple(fitting.values())), policy)
+        if not grants:
+            break
+        chosen = grants[0].request_id
+        amount = waiting.pop(chosen).demand["ns/b"].values[0]
+        left, used = left - amount, used + (amount if chosen in limited else 0.0)
+        expected.append(chosen)
+    assert decided == expected
+
+
+def test_a_renyi_demand_is_within_a_limit_at_one_order_at_least_and_never_where_nothing_is_allowed() -> None:
+    request = RequestId("ns/c", 0)
+    limit = Limit(frozenset([request]), {"ns/b": builders.curve(0.0, 1.0)}, {"ns/b": builders.curve(0.0, 0.5)})
+    assert limit.allows("ns/b", builders.curve(9.0, 0.5))
+    assert not limit.allows("ns/b", builders.curve(0.1, 0.6))
+    assert not limit.allows("ns/b", EpsilonDelta(0.1))
+    assert not limit.allows("ns/other", builders.curve(0.0, 0.1))
+    after = limit.after(request, {"ns/b": builders.curve(1.0, 0.25)})
+    assert not limits.allow([after], request, {"ns/b": builders.curve(0.0, 0.5)})
+    assert limits.allow([after], RequestId("ns/free", 0), {"ns/b": builders.curve(0.0, 0.5)})
