@@ -30,6 +30,13 @@ inequality of Cauchy and Schwarz, m^2 is at most v times the sum of (0.1 * 0.9^i
 for the bias make the step smaller.
 """
 
+ADAMBC_FLOOR = 10.0
+"""Of DP-AdamBC: the least square of a gradient, in variances of its noise.
+
+A gradient that noise hides then moves a weight by the learning rate in units of the noise, so that the rate need not
+change with epsilon, the number of units or the clipping norm.
+"""
+
 MOMENTUM = 0.9
 """Of SGD: the share of a step's move that the next one repeats."""
 
@@ -65,7 +72,7 @@ def require_finite(
     """Refuse a training whose weights, or their products in a forward pass, may exceed the range of float32.
 
     Args:
-        optimizer: "sgd" or "adam".
+        optimizer: "sgd", "adam" or "adambc".
         learning_rate: of the optimizer.
         max_grad_norm: the clipping norm.
         noise_multiplier: noise standard deviation over the clipping norm.
@@ -79,11 +86,21 @@ def require_finite(
     if gradient > math.sqrt(FLOAT32_MAX):
         bound = f"gives gradients up to {gradient:.2g} at noise multiplier {noise_multiplier:.3g}, beyond float32"
         raise errors.invalid("max_grad_norm", max_grad_norm, bound, "lower it, such as to 1")
-    step = _ADAM_STEP if optimizer == "adam" else gradient / (1 - MOMENTUM)
+    step = _largest_step(optimizer, gradient, noise=noise_multiplier * max_grad_norm)
     weight = _LARGEST_INITIAL_WEIGHT + step * learning_rate * steps
     if width * weight * weight > FLOAT32_MAX:
         bound = f"may move weights up to {weight:.2g} in {steps} steps, beyond what float32 multiplies"
         raise errors.invalid("learning_rate", learning_rate, bound, "lower it")
+
+
+def _largest_step(optimizer: str, gradient: float, *, noise: float) -> float:
+    """Return how far a weight moves in a step at most, in learning rates; `noise` is its standard deviation."""
+    match optimizer:
+        case "adam":
+            return _ADAM_STEP
+        case "adambc":
+            return gradient / (math.sqrt(ADAMBC_FLOOR) * noise)
+    return gradient / (1 - MOMENTUM)
 
 
 def require_memory(run: TrainingSettings, *, available_bytes: int) -> None:

@@ -103,7 +103,12 @@ def train(
     module.use(choice.choose(torch_device).path)
     generator = randomness.SecureGenerator()
     dp_sgd = dpsgd.DpSgdOptimizer(
-        optimizers.build(optimizer, module.parameters(), learning_rate),
+        optimizers.build(
+            optimizer,
+            module.parameters(),
+            learning_rate=learning_rate,
+            noise_deviation=noise_multiplier * max_grad_norm / expected_batch_size,
+        ),
         noise_multiplier=noise_multiplier,
         max_grad_norm=max_grad_norm,
         sampling_rate=sampling_rate,

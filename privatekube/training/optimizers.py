@@ -1,4 +1,4 @@
-"""What applies the noisy gradients: SGD with momentum, or Adam. Each is an entry in `OPTIMIZERS`."""
+"""What applies the noisy gradients: SGD with momentum, Adam, or DP-AdamBC. Each is an entry in `OPTIMIZERS`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class Update:
     Args:
         parameters: what is trained.
         learning_rate: constant.
+        noise_deviation: standard deviation of the noise in each coordinate of a gradient; public.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, *, noise_deviation: float) -> None:
         self.param_groups = [{"params": list(parameters)}]
-        self._learning_rate, self._steps = learning_rate, 0
+        self._learning_rate, self._noise_variance, self._steps = learning_rate, noise_deviation**2, 0
 
     @torch.no_grad()
     def step(self) -> None:
@@ -49,8 +50,8 @@ class Update:
 class Momentum(Update):
     """SGD with momentum."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
-        super().__init__(parameters, learning_rate)
+    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, *, noise_deviation: float) -> None:
+        super().__init__(parameters, learning_rate, noise_deviation=noise_deviation)
         self._velocity: dict[nn.Parameter, torch.Tensor] = {}
 
     def _direction(self, parameter: nn.Parameter, gradient: torch.Tensor) -> torch.Tensor:
@@ -61,8 +62,8 @@ class Momentum(Update):
 class Adam(Update):
     """Adam (Kingma and Ba, 2015)."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
-        super().__init__(parameters, learning_rate)
+    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, *, noise_deviation: float) -> None:
+        super().__init__(parameters, learning_rate, noise_deviation=noise_deviation)
         self._moments: dict[nn.Parameter, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def _direction(self, parameter: nn.Parameter, gradient: torch.Tensor) -> torch.Tensor:
@@ -70,19 +71,42 @@ class Adam(Update):
         first, second = self._moments.setdefault(parameter, (zeros, zeros.clone()))
         first.mul_(FIRST_DECAY).add_(gradient, alpha=1 - FIRST_DECAY)
         second.mul_(SECOND_DECAY).addcmul_(gradient, gradient, value=1 - SECOND_DECAY)
-        root = (second / (1 - SECOND_DECAY**self._steps)).sqrt()
-        return first / (1 - FIRST_DECAY**self._steps) / (root + SMALL)
+        return first / (1 - FIRST_DECAY**self._steps) / self._scale(second / (1 - SECOND_DECAY**self._steps))
+
+    def _scale(self, square: torch.Tensor) -> torch.Tensor:
+        """Return by what the average gradient is divided, from the average of its squares."""
+        return square.sqrt() + SMALL
 
 
-OPTIMIZERS: dict[str, type[Update]] = {"sgd": Momentum, "adam": Adam}
+class AdamBC(Adam):
+    """Adam with the variance of the DP noise taken from its average of squared gradients.
+
+    The noise makes all squares alike, so that Adam hardly scales gradients.
+
+    Source: Tang, Shpilevskiy and Lecuyer, "DP-AdamBC: Your DP-Adam Is Actually DP-SGD (Unless You Apply Bias
+    Correction)" (2023), arXiv:2312.14334, algorithm 1; `feasibility.ADAMBC_FLOOR` gives its gamma.
+    """
+
+    def _scale(self, square: torch.Tensor) -> torch.Tensor:
+        floor = feasibility.ADAMBC_FLOOR * self._noise_variance
+        return (square - self._noise_variance).clamp_(min=floor).sqrt_()
 
 
-def build(name: str, parameters: Iterable[nn.Parameter], learning_rate: float) -> Update:
+OPTIMIZERS: dict[str, type[Update]] = {"sgd": Momentum, "adam": Adam, "adambc": AdamBC}
+
+
+def build(name: str, parameters: Iterable[nn.Parameter], *, learning_rate: float, noise_deviation: float) -> Update:
     """Return an optimizer with a constant learning rate.
+
+    Args:
+        name: a key of `OPTIMIZERS`.
+        parameters: to train.
+        learning_rate: of the optimizer.
+        noise_deviation: standard deviation of the noise in each coordinate of a gradient; public.
 
     Raises:
         InvalidInput: the name is unknown.
     """
     if name not in OPTIMIZERS:
         raise errors.invalid("optimizer", name, f"is not one of {', '.join(OPTIMIZERS)}", "choose one of them")
-    return OPTIMIZERS[name](parameters, learning_rate)
+    return OPTIMIZERS[name](parameters, learning_rate, noise_deviation=noise_deviation)

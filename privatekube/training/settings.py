@@ -15,7 +15,7 @@ from privatekube.training import recipes, search_grid
 
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward", "linear"]
-Optimizer = Literal["sgd", "adam"]
+Optimizer = Literal["sgd", "adam", "adambc"]
 VectorsDigest = Annotated[str, pydantic.Field(pattern=r"^(none|sha256:[0-9a-f]{64})$")]
 
 
@@ -27,7 +27,8 @@ class TrainingSettings(config.Checked):
         task: what to predict: the `product` category, or `sentiment` (five stars or not).
         model: architecture.
         max_grad_norm: L2 norm that a unit's gradient is clipped to: the sensitivity of a training step.
-        optimizer: what applies the noisy gradients: SGD with momentum, or Adam, by which earlier versions trained.
+        optimizer: what applies the noisy gradients: SGD with momentum; Adam, by which earlier versions trained; or
+            DP-AdamBC, which is Adam without the bias of the noise.
         learning_rate: of the optimizer, constant.
         vocab_size: token ids from this number on are read as unknown words.
         max_text_len: tokens read of each review.

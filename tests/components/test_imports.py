@@ -15,7 +15,7 @@ import components.dp_train.__main__
 import components.dp_evaluate.__main__
 import torch
 from privatekube.training import optimizers
-stepping = optimizers.build("adam", [torch.nn.Parameter(torch.ones(1))], 0.1)
+stepping = optimizers.build("adam", [torch.nn.Parameter(torch.ones(1))], learning_rate=0.1, noise_deviation=1.0)
 stepping.step()
 print(*({"opacus", "sklearn", "sympy", "torch._dynamo"} & set(sys.modules)))
 """

@@ -102,7 +102,7 @@ def test_a_training_that_may_overflow_is_refused_by_its_arguments(arguments: dic
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("optimizer", "learning_rate"), [("adam", 3e17), ("sgd", 0.2)])
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("adam", 3e17), ("sgd", 0.2), ("adambc", 5e6)])
 def test_the_largest_arguments_that_are_accepted_leave_weights_finite(optimizer: str, learning_rate: float) -> None:
     largest: dict[str, Any] = {"optimizer": optimizer, "max_grad_norm": 1e6}
     require_finite(learning_rate=learning_rate, **largest)
@@ -129,7 +129,7 @@ def test_adam_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(exp
 @given(gradients=st.lists(st.floats(-1, 1), min_size=1, max_size=60))
 def test_sgd_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(gradients: list[float]) -> None:
     weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
-    optimizer = optimizers.build("sgd", [weight], 1.0)
+    optimizer = optimizers.build("sgd", [weight], learning_rate=1.0, noise_deviation=1.0)
     for gradient in gradients:
         before = weight.item()
         weight.grad = torch.tensor(gradient, dtype=torch.float64)
@@ -138,8 +138,8 @@ def test_sgd_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(grad
 
 
 def test_an_optimizer_that_is_not_known_is_refused_by_its_name() -> None:
-    with pytest.raises(errors.InvalidInput, match=r"^optimizer: 'adagrad' is not one of sgd, adam; choose one"):
-        optimizers.build("adagrad", [], 1.0)
+    with pytest.raises(errors.InvalidInput, match=r"^optimizer: 'adagrad' is not one of sgd, adam, adambc; choose"):
+        optimizers.build("adagrad", [], learning_rate=1.0, noise_deviation=1.0)
 
 
 @pytest.mark.parametrize("kind", builders.KINDS)

@@ -41,7 +41,7 @@ def test_each_combination_is_a_candidate_with_values_of_the_types_of_their_setti
         ("{learning_rate: [true]}", "hyperparameters: learning_rate: True is a boolean, not a number or text; write"),
         ("{learning_rate: [[1]]}", r"hyperparameters: learning_rate: \[1\] must be a valid number; change it"),
         ("{learning_rate: [1, 1.0]}", "hyperparameters: learning_rate: 1.0 is listed twice; list each value once"),
-        ("{optimizer: [sgd, rms]}", "hyperparameters: optimizer: 'rms' must be 'sgd' or 'adam'; change it"),
+        ("{optimizer: [sgd, rms]}", "hyperparameters: optimizer: 'rms' must be 'sgd', 'adam' or 'adambc'; change it"),
         ("{hidden_dim: [1.5]}", "hyperparameters: hidden_dim: 1.5 must be a valid integer, .*; change it"),
         ("{sampling_rate: [0.1]}", "hyperparameters: 'sampling_rate' is not one of learning_rate, .*; remove it"),
         ("{learning: [0.1]}", "hyperparameters: 'learning' is not one of learning_rate, .*; remove it"),
