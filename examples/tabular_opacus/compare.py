@@ -9,11 +9,14 @@ people's data nobody may print it.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 from sklearn import linear_model
+
+from privatekube import config, entrypoint
 
 FEATURES, LARGEST = 12, 4.0  # of the schema
 
@@ -24,7 +27,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="published weights")
     parser.add_argument("--folder", type=Path, default=Path(), help="where customers.csv and public.csv are")
     options = parser.parse_args()
-    published = json.loads(options.model.read_text())
+    published = json.loads(config.read_text(options.model))
     weights = published.get("weights", published)
     features, labels = read(options.folder / "public.csv")
     scores = features @ np.array(weights["weight"]).T + weights["bias"]
@@ -35,9 +38,10 @@ def main() -> None:
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return features in [-1, 1], float64 [N, F], and labels [N]."""
-    rows = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(1, FEATURES + 2))
+    text = io.StringIO(config.read_text(path))
+    rows = np.loadtxt(text, delimiter=",", skiprows=1, usecols=range(1, FEATURES + 2))
     return rows[:, :-1].clip(-LARGEST, LARGEST) / LARGEST, rows[:, -1]
 
 
 if __name__ == "__main__":
-    main()
+    entrypoint.run(main)

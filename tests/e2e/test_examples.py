@@ -54,6 +54,15 @@ def numbers(written: str) -> list[float]:
     return [float(number) for number in re.findall(r"\d+\.\d+", written)]
 
 
+@pytest.mark.slow  # a process for each
+@pytest.mark.parametrize("program", ["tabular_opacus/compare.py", "statistics_opendp/show.py"])
+def test_a_result_that_is_not_there_is_a_line(laptop: Laptop, program: str) -> None:
+    line = laptop.run(str(EXAMPLES / program), "out/latest", status=2)
+    assert re.fullmatch(
+        r"error: out/latest\S*: cannot be read \(No such file or directory\); name another file\n", line
+    )
+
+
 @pytest.mark.slow
 def test_a_regression_with_opacus_is_nearly_as_good_as_one_without_privacy(laptop: Laptop) -> None:
     private, exact = numbers(run_readme(laptop, "tabular_opacus"))[-2:]
