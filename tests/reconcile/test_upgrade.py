@@ -13,6 +13,7 @@ from privatekube import errors
 from privatekube.client.client import BudgetClient
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
+from privatekube.resources.requester import Requester
 from privatekube.store.sqlite.store import SqliteStore
 from tests.passes import run_pass
 from tests.reconcile.cuts import Cut, make, source
@@ -63,3 +64,16 @@ def test_blocks_of_the_last_version_are_not_cut_again_beside_themselves(client: 
     made = make(source(), replace(AGAIN, start_day=1, end_day=2, width=2))
     with pytest.raises(errors.AlreadyExists, match=r"never refreshed|exists with other data"):
         client.create_blocks(made.blocks, made.identities)
+
+
+def test_claims_and_entries_of_the_last_version_are_read_without_a_requester_and_can_go_on(
+    client: BudgetClient,
+) -> None:
+    claims, entries = client.list_claims(), client.ledger()
+    assert claims
+    stated = {claim.requester for claim in claims} | {entry.requester for entry in entries}
+    assert stated == {Requester()}
+    for claim in claims:
+        client.postpone_settling(claim.id)
+    assert client.list_quotas() == []
+    assert client.verify_ledger().entries == len(entries)

@@ -23,8 +23,9 @@ from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 
 NEEDED = {
     "PrivateDataBlock": ("spec.releaseMode", "status.committedShare", "status.conditions"),
-    "PrivacyBudgetClaim": ("spec.settleAfter", "spec.privacyCard", "spec.ownedBy", "status.statement"),
-    "PrivacyLedgerEntry": ("spec.mechanisms", "spec.claimUid"),
+    "PrivacyBudgetClaim": ("spec.settleAfter", "spec.privacyCard", "spec.requestedBy", "status.statement"),
+    "PrivacyBudgetQuota": ("spec.period",),
+    "PrivacyLedgerEntry": ("spec.mechanisms", "spec.claimUid", "spec.requestedBy"),
     "RetiredPrivateData": ("spec.record",),
 }
 """Fields of the resource definitions that this version needs: what the latest versions have added."""
