@@ -128,9 +128,11 @@ def require_enough(request: AllocateRequest, n_candidates: int) -> None:
     """
     if n_candidates == 0 or (request.min_blocks or 0) > n_candidates:
         asked = "at least 1" if (request.min_blocks or 0) <= 0 else request.min_blocks
+        remedy = "ask for fewer, or create more blocks"
+        if n_candidates == 0:
+            remedy = "create blocks in this namespace and store, or correct the dataset or the conditions"
         raise errors.InvalidInput(
-            f"blocks: {n_candidates} match dataset {request.dataset!r} and its conditions, asked {asked}; "
-            "ask for fewer, or create more blocks"
+            f"blocks: {n_candidates} match dataset {request.dataset!r} and its conditions, asked {asked}; {remedy}"
         )
 
 

@@ -11,7 +11,7 @@ from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources import matching
 from privatekube.resources.block import Dimension, PrivateDataBlock
-from privatekube.resources.requests import BlockCondition, BudgetDemand
+from privatekube.resources.requests import AllocateRequest, BlockCondition, BudgetDemand
 from tests import builders
 
 
@@ -167,3 +167,13 @@ def test_a_maximum_above_the_number_of_candidates_means_all_of_them() -> None:
     assert matching.needed(builders.allocate(), 3) == 3
     assert matching.needed(builders.allocate(blocks=2), 3) == 2
     assert matching.needed(builders.allocate(blocks=9), 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("candidates", "remedy"),
+    [(0, "create blocks in this namespace and store, or correct the dataset"), (2, "ask for fewer, or create more")],
+)
+def test_too_few_blocks_are_refused_with_what_can_be_done(candidates: int, remedy: str) -> None:
+    request = AllocateRequest(dataset="d", min_blocks=3, expected_budget=BudgetDemand(constant=EpsilonDelta(0.1)))
+    with pytest.raises(errors.InvalidInput, match=f"^blocks: {candidates} match dataset 'd' and .*, asked 3; {remedy}"):
+        matching.require_enough(request, candidates)
