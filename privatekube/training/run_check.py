@@ -42,9 +42,10 @@ def check(run: CheckedRun) -> None:
         InvalidInput: names the setting, its value and the bound.
     """
     settings = Settings.of(run.arguments.settings)
-    for candidate in settings.candidates:
+    for candidate in {each.embedding_dim: each for each in settings.candidates}.values():
         if candidate.is_on_vectors:
             _require_vectors(candidate)
+    for candidate in settings.candidates:
         if run.memory_bytes is not None:
             feasibility.require_memory(candidate, available_bytes=run.memory_bytes)
     sizes = [declared_data.whole_number(block, metadata.VOCABULARY) for block in run.blocks]
