@@ -53,7 +53,7 @@ def test_kubectl_shows_both_kinds_by_their_short_names(apiserver: ApiServer, pla
     assert row.startswith("block-1   taxi      epsilon 4.99, delta 0.0001   0.0%        0")
     assert "block-1" in apiserver.kubectl("get", "pvdb", "-n", "ns", user="viewer")
     (header, row) = apiserver.kubectl("get", "pbc", "-n", "ns", user="viewer").splitlines()
-    assert header.split() == ["NAME", "STATE", "DEMAND", "BLOCKS", "TEAM", "REASON", "AGE"]
+    assert header.split() == ["NAME", "STATE", "DEMAND", "BLOCKS", "REASON", "AGE"]
     assert row.startswith("claim-1   acquired   epsilon 0.01, delta 1e-08   1")
     described = apiserver.kubectl("describe", "pb", "block-1", "-n", "ns", user="viewer")
     assert "Acquired Budget Map" in described
