@@ -256,6 +256,14 @@ class StoreBusy(Temporary):
     """
 
 
+class WorkerLost(Temporary):
+    """Raised when one of several processes that train together has ended before the training.
+
+    >>> issubclass(WorkerLost, Temporary)
+    True
+    """
+
+
 EXTRAS = {
     "cryptography": "scheduling",
     "boto3": "s3",

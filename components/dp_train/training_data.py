@@ -74,6 +74,7 @@ class TrainingData:
             seed=settings.seed,
             vectors=model_shape.vectors(settings, vocabulary_digest=self.metadata.vocabulary_digest),
             device=self.device,
+            n_workers=settings.workers,
             progress=progress,
         )
 

@@ -61,6 +61,14 @@ class Examples:
         """The number of privacy units: exact, so it must not leave the process."""
         return len(self.starts) - 1
 
+    def part(self, number: int, count: int) -> Examples:
+        """Return every `count`-th unit from unit `number` on, with its reviews alone."""
+        chosen = np.arange(number, self.units, count)
+        counts, firsts = np.diff(self.starts)[chosen], self.starts[:-1][chosen]
+        starts = np.r_[0, np.cumsum(counts)]
+        rows = self.members[np.arange(starts[-1]) + np.repeat(firsts - starts[:-1], counts)]
+        return Examples(self.tokens[rows], self.lengths[rows], self.labels[rows], np.arange(len(rows)), starts)
+
     def batches(self, chosen: npt.NDArray[np.integer], device: torch.device, *, positions: int) -> Iterator[Batch]:
         """Generate the chosen units in physical batches of at most so many token positions, and at least a unit.
 

@@ -19,7 +19,17 @@ from privatekube import errors
 from privatekube.data import columns
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import clipping, devices, dpsgd, examples, feasibility, models, optimizers, randomness
+from privatekube.training import (
+    clipping,
+    devices,
+    dpsgd,
+    examples,
+    feasibility,
+    models,
+    optimizers,
+    randomness,
+    workers,
+)
 from privatekube.training.lstm_steps import choice
 
 Progress = Callable[[int, int], None]
@@ -57,6 +67,7 @@ def train(
     seed: int,
     vectors: npt.NDArray[np.float32] | None = None,
     device: str = "auto",
+    n_workers: int = 1,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model on all of `data`.
@@ -77,6 +88,7 @@ def train(
         seed: of the initial weights alone; public.
         vectors: float32 [V, E], of the words, where the model reads public ones.
         device: "auto", "cpu" or "cuda".
+        n_workers: how many processes share the work; see `workers`.
         progress: called after each step with (steps taken, steps), which do not depend on the data.
 
     Returns:
@@ -85,6 +97,7 @@ def train(
     Raises:
         InvalidInput: an argument is out of its range, a weight is not finite at the end, or the device is "cuda" on a
             machine without a GPU.
+        WorkerLost: one of several processes has ended.
     """
     _require_positive("learning_rate", learning_rate)
     _require_positive("steps", steps)
@@ -102,6 +115,9 @@ def train(
     module = models.build(model, seed, frozen).to(torch_device)
     module.use(choice.choose(torch_device).path)
     generator = randomness.SecureGenerator()
+    whole = workers.Part(
+        prepared, model, seed, vectors, sampling_rate, steps, max_grad_norm, torch_device.type, clipped_sums
+    )
     dp_sgd = dpsgd.DpSgdOptimizer(
         optimizers.build(
             optimizer,
@@ -115,11 +131,13 @@ def train(
         expected_batch_size=expected_batch_size,
         generator=generator,
     )
-    for taken in range(1, steps + 1):
-        chosen = np.flatnonzero(generator.mask(prepared.units, sampling_rate))
-        dp_sgd.take(clipped_sums(module, prepared, chosen, max_grad_norm=max_grad_norm))
-        if progress is not None:
-            progress(taken, steps)
+    with workers.started(whole, n_workers) as (part, group):
+        for taken in range(1, steps + 1):
+            chosen = np.flatnonzero(generator.mask(part.units, sampling_rate))
+            dp_sgd.take(group.total(clipped_sums(module, part, chosen, max_grad_norm=max_grad_norm)))
+            group.distribute(module)
+            if progress is not None:
+                progress(taken, steps)
     models.require_finite(module.state_dict())
     return Trained(module.cpu(), dp_sgd.event(), dp_sgd.steps)
 

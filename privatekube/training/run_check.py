@@ -47,7 +47,7 @@ def check(run: CheckedRun) -> None:
             _require_vectors(candidate)
     for candidate in settings.candidates:
         if run.memory_bytes is not None:
-            feasibility.require_memory(candidate, available_bytes=run.memory_bytes)
+            feasibility.require_memory(candidate, available_bytes=run.memory_bytes // candidate.workers)
     sizes = [declared_data.whole_number(block, metadata.VOCABULARY) for block in run.blocks]
     for size in filter(None, sizes):  # blocks that declare none are checked when they are fetched
         columns.require_vocabulary(settings.vocab_size, size)

@@ -15,6 +15,7 @@ from privatekube.training import recipes, search_grid
 
 Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward", "linear"]
+Workers = Annotated[int, pydantic.Field(ge=1, le=64)]
 Optimizer = Literal["sgd", "adam", "adambc"]
 VectorsDigest = Annotated[str, pydantic.Field(pattern=r"^(none|sha256:[0-9a-f]{64})$")]
 
@@ -38,6 +39,7 @@ class TrainingSettings(config.Checked):
         embedding_dim: size of a token's embedding, or how many directions of the vectors are read.
         hidden_dim: size of the hidden layer.
         seed: of the initial weights, never of noise or sampling.
+        workers: how many processes of a machine share the training; what they compute and its privacy are those of one.
         hyperparameters: the values of some of these settings that a search draws at random for each of its trials; none
             where one model is trained, with the settings as they are.
     """
@@ -55,6 +57,7 @@ class TrainingSettings(config.Checked):
     embedding_dim: validation.Count
     hidden_dim: validation.Count
     seed: validation.Seed
+    workers: Workers = 1
     hyperparameters: validation.Grid = pydantic.Field(default_factory=dict)
 
     @pydantic.field_validator("hyperparameters", mode="before")
