@@ -20,12 +20,12 @@ from privatekube.cli import (
     component_files,
     console,
     ledger_export,
+    listing,
     new_project,
     output,
     page,
     pipeline_lint,
     quota,
-    tables,
     typer_app,
 )
 from privatekube.client import connect
@@ -40,7 +40,11 @@ if TYPE_CHECKING:  # they import the accounting, which `privatekube --help` does
 
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Privacy budget as a resource."
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Privacy budget as a resource.",
 )
 app.add_typer(blocks.app, name="blocks")
 app.add_typer(quota.app, name="quota")
@@ -53,11 +57,13 @@ class Kind(enum.StrEnum):
     BLOCK = "block"
     CLAIMS = "claims"
     CLAIM = "claim"
+    PB = "pb"
+    PBC = "pbc"
 
     @property
     def singular(self) -> str:
-        """The kind of one object."""
-        return self.removesuffix("s")
+        """The kind of one object; `pb` and `pbc` are kubectl's short names."""
+        return {Kind.PB: "block", Kind.PBC: "claim"}.get(self, self.removesuffix("s"))
 
 
 UNLOCK_HELP = "How budget unlocks: all, n=<N> or t=<period>,<duration>, such as t=10s,30s."
@@ -87,28 +93,62 @@ def _options(
 
 
 @app.command()
-def get(
+def get(  # noqa: PLR0917 - typer reads the options off the signature
     kind: Kind,
     name: Annotated[str | None, typer.Argument(help="`name`, or `namespace/name`.")] = None,
     namespace: Namespace = None,
-    output_format: Output = output.Format.TABLE,
+    output_format: Annotated[listing.Format, typer.Option("--output", "-o", help="Output format.")] = (
+        listing.Format.TABLE
+    ),
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="In all namespaces, as without --namespace.")
+    ] = False,
+    sort_by: Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of -o wide.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show what changes, until Ctrl-C.")] = False,
 ) -> None:
-    """List blocks or claims, or show one of them."""
+    """List blocks or claims, or show one of them. On a terminal a table has the columns that fit; -o wide has all."""
+    if all_namespaces and namespace is not None:
+        raise errors.invalid("--namespace", namespace, "contradicts --all-namespaces", "leave out one of them")
+    if watch and (name is not None or output_format is not listing.Format.TABLE or sort_by is not None):
+        raise errors.InvalidInput("--watch: shows a list as a table; leave out NAME, --output and --sort-by")
     with connect.connect() as client:
-        if name is not None and kind.singular == Kind.BLOCK:
-            output.show(_find(client.list_blocks(), kind, name, namespace), output_format)
-        elif name is not None:
-            output.show(_find(client.list_claims(), kind, name, namespace), output_format)
-        elif kind.singular == Kind.BLOCK:
-            output.show_all(client.list_blocks(namespace), output_format, tables.block_list)
+        if kind.singular == Kind.BLOCK:
+            _show_list(client.list_blocks, listing.block_row, kind, name, namespace, output_format, sort_by, watch)
         else:
-            output.show_all(client.list_claims(namespace), output_format, tables.claim_list)
+            _show_list(client.list_claims, listing.claim_row, kind, name, namespace, output_format, sort_by, watch)
+
+
+def _show_list(  # noqa: PLR0917 - those of get
+    read: Callable[[str | None], Sequence[R]],
+    row: Callable[[R], listing.Row],
+    kind: Kind,
+    name: str | None,
+    namespace: str | None,
+    output_format: listing.Format,
+    sort_by: str | None,
+    watch: bool,
+) -> None:
+    """Show one object of a kind in full, or a list."""
+    if name is not None:
+        found = _find(read(None), kind, name, namespace)
+        if output_format in set(output.Format):
+            output.show(found, output.Format(output_format))
+        else:
+            listing.show([found], row, output_format)
+        return
+    if watch:
+        listing.watch(lambda: read(namespace), row)
+    resources = read(namespace)
+    if namespace is not None and not resources:
+        kinds = f"{kind.singular}s"
+        raise errors.NotFound(f"namespace {namespace}: has no {kinds}; see privatekube get {kinds} -A")
+    listing.show(resources, row, output_format, sort_by=sort_by)
 
 
 @app.command()
 def describe(kind: Kind, name: Name, namespace: Namespace = None, output_format: Output = output.Format.TABLE) -> None:
     """Show one block or claim in full."""
-    get(kind, name, namespace, output_format)
+    get(kind, name, namespace, listing.Format(output_format))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from privatekube import errors
-from privatekube.cli import block_options, console, output, tables
+from privatekube.cli import block_options, console, listing
 from privatekube.cli.block_options import NAMESPACE
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
@@ -98,12 +98,12 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
 def list_(
     namespace: Annotated[str | None, typer.Option(help="Only in this namespace.")] = None,
     output_format: Annotated[
-        output.Format, typer.Option("--output", "-o", help="Output format.")
-    ] = output.Format.TABLE,
+        listing.Format, typer.Option("--output", "-o", help="Output format.")
+    ] = listing.Format.TABLE,
 ) -> None:
     """List the blocks and what is left of their budget."""
     with connect.connect() as client:
-        output.show_all(client.list_blocks(namespace), output_format, tables.block_list)
+        listing.show(client.list_blocks(namespace), listing.block_row, output_format)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -46,15 +46,6 @@ def show(resource: Resource, output_format: Format) -> None:
         _print(*tables.block_details(resource))
     else:
         _print(*tables.claim_details(resource))
-
-
-def show_all(resources: Sequence[R], output_format: Format, table: Callable[[Sequence[R]], Table]) -> None:
-    """Print several objects: as a table, or as a List with items."""
-    if output_format is Format.TABLE:
-        _print(table(resources))
-        return
-    items = [to_wire(resource) for resource in resources]
-    write({"apiVersion": "v1", "kind": "List", "items": items}, output_format)
 
 
 def show_replay(scenario: Scenario, result: Replay, policy: Mapping[str, str], output_format: Format) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
@@ -14,48 +13,13 @@ from privatekube.resources import details, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
-from privatekube.resources.meta import ObjectMeta, format_time
+from privatekube.resources.meta import format_time
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
     from privatekube.kubeflow.cluster_run import ClusterRun
     from privatekube.kubeflow.kept_runs import KeptRun
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
-
-
-def block_list(blocks: Sequence[PrivateDataBlock]) -> Table:
-    """Return a row for each block: its dataset, what is left, how much is committed, how many claims wait."""
-    table = Table("namespace", _name_column("name"), "dataset", "left", "committed", "waiting", "age", box=None)
-    for block in blocks:
-        table.add_row(
-            block.meta.namespace,
-            block.meta.name,
-            block.spec.dataset,
-            summary.left(block),
-            f"{summary.committed_share(block):.0%}",
-            str(len(block.status.reserved)) if block.status else "0",
-            _age(block.meta),
-        )
-    return table
-
-
-def claim_list(claims: Sequence[PrivacyBudgetClaim]) -> Table:
-    """Return a row for each claim: its state, demand, number of blocks, and why it waits or was refused."""
-    table = Table("namespace", _name_column("name"), "state", "demand", "blocks", "opened", "reason", "age", box=None)
-    for claim in claims:
-        responses = claim.status.responses
-        held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
-        table.add_row(
-            claim.meta.namespace,
-            claim.meta.name,
-            summary.state(claim),
-            summary.demand(claim),
-            str(len(held)),
-            "yes" if claim.spec.data_opened else "no",
-            str(responses[-1].refusal or "") if responses else "",
-            _age(claim.meta),
-        )
-    return table
 
 
 def run_fields(run: KeptRun) -> dict[str, str]:
@@ -170,13 +134,3 @@ def _budgets(left: PrivacyBudget, rows: list[tuple[str, PrivacyBudget]]) -> Tabl
     for line in lines:
         table.add_row(*line)
     return table
-
-
-def _age(meta: ObjectMeta) -> str:
-    if meta.creation_time_ms is None:
-        return ""
-    seconds = max(0, int(datetime.now(UTC).timestamp() - meta.creation_time_ms / 1000))  # clocks may differ
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{max(seconds, 0)}s"

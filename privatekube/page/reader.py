@@ -96,6 +96,7 @@ class Reader:
             settings=self._client.policy_settings(),
             retired=tuple(store.list_retired()),
             unreadable=(*unreadable, *(str(item.error) for item in later.unreadable)),
+            quotas=tuple(store.list_quotas()),
             left=left_of(blocks.values(), before),
         )
         snapshot.prepare()
@@ -114,6 +115,7 @@ def explain(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> Forecast | None:
         records={(data.dataset, data.digest): data for data in snapshot.retired},
         named_settings=dict(snapshot.settings),
         entries=list(snapshot.entries),
+        quotas={quota.id: quota for quota in snapshot.quotas},
     )
     return forecast.explain_claim(StoreClient(store, clock=_At(snapshot.now_ms)), claim)
 

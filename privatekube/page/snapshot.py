@@ -14,6 +14,7 @@ from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import Resource
@@ -32,6 +33,7 @@ class Snapshot:
         settings: the policy as text.
         retired: the records of deleted data.
         unreadable: what cannot be read of it, in words; no other field has it.
+        quotas: how much teams and namespaces may commit.
         left: what is left of each block, by id.
     """
 
@@ -43,6 +45,7 @@ class Snapshot:
     settings: Mapping[str, str]
     retired: tuple[RetiredData, ...] = ()
     unreadable: tuple[str, ...] = ()
+    quotas: tuple[PrivacyBudgetQuota, ...] = ()
     left: Mapping[str, Remaining] = field(default_factory=dict)
 
     @cached_property

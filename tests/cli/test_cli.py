@@ -127,7 +127,7 @@ def test_describe_says_what_settles_a_claim_or_that_nothing_is_left_to_settle(ur
 
 def test_an_error_of_the_command_line_is_one_line_without_tabs(uri: str) -> None:
     refusal = run(uri, "get", status=2)
-    assert refusal == "error: Missing argument 'kind'. Choose from: blocks, block, claims, claim; see --help\n"
+    assert refusal == "error: Missing argument 'kind'. Choose from: blocks, block, claims, claim, pb, pbc; see --help\n"
 
 
 def test_settling_says_what_was_done_and_does_it_once(uri: str) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privatekube import errors
-from privatekube.cli import console, tables
+from privatekube.cli import listing
 from privatekube.controller import next_due
 from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources import transitions
@@ -116,8 +116,8 @@ class Game:
     def require_shown(self) -> None:
         """Check that the command line shows what there is."""
         with contextlib.redirect_stdout(io.StringIO()):
-            console.console().print(tables.block_list(self.plane.store.list_blocks()))
-            console.console().print(tables.claim_list(self.plane.store.list_claims()))
+            listing.show(self.plane.store.list_blocks(), listing.block_row, listing.Format.WIDE)
+            listing.show(self.plane.store.list_claims(), listing.claim_row, listing.Format.WIDE)
 
 
 def open_game(unlock: str, order: str) -> Game:

@@ -1,0 +1,116 @@
+"""Lists fit the terminal, are sorted by value, follow what changes, and never cut a name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from privatekube import errors
+from privatekube.cli import listing
+from privatekube.client import connect
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.block import BlockStatus, PrivateDataBlock
+from privatekube.resources.requester import Requester
+from tests import builders, command_line
+
+LONG = "amazon-reviews-of-2013-01-0"
+
+
+def committed(name: str, share: float) -> PrivateDataBlock:
+    """Return a block of which a claim has committed a share."""
+    whole = EpsilonDelta(1.0, 1e-7)
+    status = BlockStatus(whole * 0.0, whole * (1 - share), committed={"ns/c": whole * share})
+    return replace(builders.block(name, whole), status=status)
+
+
+@given(st.integers(40, 200), st.lists(st.integers(1, 60), min_size=1, max_size=4, unique=True))
+def test_a_table_fits_or_has_only_what_cannot_be_left_out(width: int, lengths: list[int]) -> None:
+    rows = [listing.block_row(builders.block("x" * length)) for length in lengths]
+    columns = listing.columns_for(rows, width)
+    used = sum(2 + max(len(name), *(len(row[name].text) for row in rows)) for name in columns)
+    assert used <= width or columns == ["name", "left"]
+    assert columns == [name for name in listing.columns_for(rows, None) if name in columns]
+
+
+def test_eighty_columns_show_long_names_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = [committed(f"{LONG}{number}", 0.5) for number in range(9)]
+    table = listing.table(rows := [listing.block_row(block) for block in blocks], listing.columns_for(rows, 80))
+    Console(width=80).print(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert all(len(line) <= 80 for line in lines)
+    assert {block.meta.name for block in blocks} == {
+        word for line in lines[1:] for word in line.split() if word.startswith(LONG)
+    }
+
+
+def test_a_namespace_is_shown_where_there_are_several() -> None:
+    other = builders.block("b" * 60)
+    rows = [
+        listing.block_row(builders.block("a")),
+        listing.block_row(replace(other, meta=replace(other.meta, namespace="o"))),
+    ]
+    assert "namespace" in listing.columns_for(rows, 60)
+
+
+def test_lists_are_sorted_by_value_and_not_by_text() -> None:
+    pairs = [
+        (block, listing.block_row(block)) for block in (committed("a", 0.5), committed("b", 0.06), committed("c", 1.0))
+    ]
+    assert [block.meta.name for block, _ in listing.sorted_by("committed", pairs)] == ["b", "a", "c"]
+    with pytest.raises(errors.InvalidInput, match="--sort-by: 'colour' is not a column; use one of namespace, name"):
+        listing.sorted_by("colour", pairs)
+
+
+def test_names_and_csv_are_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    claim = builders.claim("c")
+    why = replace(claim, spec=replace(claim.spec, requester=Requester(user="ann", team="ads", purpose="=1+1")))
+    listing.show([why], listing.claim_row, listing.Format.NAME)
+    assert capsys.readouterr().out == "ns/c\n"
+    listing.show([why], listing.claim_row, listing.Format.CSV)
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["name"], row["user"], row["team"], row["purpose"]) == ("c", "ann", "ads", "'=1+1")
+
+
+def test_watching_shows_each_change_once(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = [builders.block("a"), builders.block("b")]
+    changed = [replace(block, meta=replace(block.meta, resource_version="2")) for block in blocks]
+    states = [blocks[:1], blocks, blocks, [blocks[0], changed[1]]]
+    rounds = itertools.count()
+
+    def pause() -> None:
+        if next(rounds) == len(states) - 1:
+            raise KeyboardInterrupt
+
+    steps = iter(states)
+    with pytest.raises(KeyboardInterrupt):
+        listing.watch(lambda: next(steps), listing.block_row, pause=pause)
+    shown = [line.split()[1] for line in capsys.readouterr().out.splitlines() if "namespace" not in line]
+    assert shown == ["a", "b", "b"]
+
+
+def test_bad_options_of_a_list_are_one_line(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/state.db"
+    with connect.connect(uri) as client:
+        client.create_blocks([builders.block("a")])
+
+    def run(*words: str, status: int = 2) -> str:
+        done = command_line.privatekube(*words, folder=tmp_path, environment={connect.STORE: uri})
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+    assert run("get", "blocks", "-n", "none") == "error: namespace none: has no blocks; see privatekube get blocks -A\n"
+    assert "--sort-by" in run("get", "pb", "--sort-by", "colour")
+    assert "--all-namespaces" in run("get", "pb", "-A", "-n", "ns")
+    assert "--watch" in run("get", "pb", "-w", "-o", "json")
+    assert run("get", "pb", "a", "-o", "name", status=0) == "ns/a\n"
+    assert run("get", "pb", "-A", "-o", "name", status=0) == "ns/a\n"
+    assert "Usage" in run("get", "-h", status=0)
