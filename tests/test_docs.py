@@ -83,10 +83,11 @@ def test_every_option_of_running_and_every_way_to_sign_in_is_explained() -> None
 
 
 @pytest.mark.slow
-def test_the_picture_of_the_policies_is_what_its_script_draws(tmp_path: Path) -> None:
+@pytest.mark.parametrize("picture", ["scheduling", "utility"])
+def test_a_picture_is_what_its_script_draws(picture: str, tmp_path: Path) -> None:
     drawn = tmp_path / "drawn.svg"
-    subprocess.run([sys.executable, ROOT / "benchmarks" / "scheduling_picture.py", drawn], check=True, cwd=tmp_path)
-    assert drawn.read_text() == (ROOT / "docs" / "scheduling.svg").read_text()
+    subprocess.run([sys.executable, ROOT / "benchmarks" / f"{picture}_picture.py", drawn], check=True, cwd=tmp_path)
+    assert drawn.read_text() == (ROOT / "docs" / f"{picture}.svg").read_text()
 
 
 def test_the_picture_of_the_architecture_is_what_the_import_contracts_say() -> None:

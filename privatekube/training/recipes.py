@@ -63,9 +63,9 @@ ON_VECTORS: Mapping[str, Recipe] = {
         embedding_dim=word_vectors.BUNDLED_DIMENSION,
         hidden_dim=32,
         optimizer="sgd",
-        learning_rate=16.0,
+        learning_rate=5.0,
         max_grad_norm=1.0,
-        n_epochs=4,
+        n_epochs=6,
         sampling_rate=0.2,
     ),
 }
