@@ -198,7 +198,8 @@ class RenyiCurve:
     def admits(self, demand: PrivacyBudget, *, capacity: PrivacyBudget) -> bool:
         """Return whether `demand` fits this budget at one common order at least; an exact fit counts.
 
-        A positive demand never fits at an order at which the capacity is 0.
+        Nothing fits at an order at which the capacity is 0: a curve that is 0 there and positive elsewhere, which no
+        mechanism has, would otherwise fit however often it is asked for.
 
         Args:
             demand: the amount to fit.
@@ -213,7 +214,7 @@ class RenyiCurve:
         """
         needed, initial = _same_type(self, demand), _same_type(self, capacity)
         return any(
-            rounding.fits(amount, available=left, capacity=whole) and (amount <= 0 or whole > 0)
+            whole > 0 and rounding.fits(amount, available=left, capacity=whole)
             for _, left, amount, whole in _at_common_orders(self, needed, initial)
         )
 

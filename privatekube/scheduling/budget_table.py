@@ -86,7 +86,8 @@ class BudgetTable:
     def __init__(self, *, capacity: Floats, pending: Floats, available: Floats, required: Integers) -> None:
         self.capacity, self.pending, self.available, self.required = capacity, pending, available, required
         self._tolerance = rounding.RELATIVE_TOLERANCE * np.abs(capacity)
-        self._limit = np.where(capacity > 0, np.inf, 0.0)  # only a demand of 0 fits an order without capacity
+        none = np.where(required == 1, -np.inf, 0.0)[:, None]  # nothing fits a Renyi order without capacity
+        self._limit = np.where(capacity > 0, np.inf, none)
         self.ceiling = np.minimum(available + self._tolerance, self._limit)
 
     @classmethod
@@ -123,7 +124,8 @@ class BudgetTable:
         before = self.available[touched]
         left = before.copy()
         np.subtract.at(left, positions, demands)
-        enough = np.count_nonzero((left >= 0) & ((self._limit[touched] > 0) | (left == before)), axis=1)
+        limit = self._limit[touched]
+        enough = np.count_nonzero((left >= 0) & ((limit > 0) | ((limit == 0) & (left == before))), axis=1)
         return bool((enough >= self.required[touched]).all())
 
     def subtract(self, rows: Integers, demands: Floats) -> None:

@@ -80,7 +80,13 @@ def test_an_order_without_capacity_fits_nothing_positive_and_has_no_share() -> N
 
 @given(curves)
 def test_a_curve_always_fits_itself_where_it_has_capacity(curve: RenyiCurve) -> None:
-    assert curve.admits(curve, capacity=curve) == any(value >= 0 for value in curve.values)
+    assert curve.admits(curve, capacity=curve) == any(value > 0 for value in curve.values)
+
+
+def test_a_curve_that_is_0_where_there_is_no_capacity_does_not_fit_for_that() -> None:
+    capacity = RenyiCurve((2, 4), (0.0, 1.0))
+    assert capacity.admits(RenyiCurve((2, 4), (0.0, 1.0)), capacity=capacity)
+    assert not RenyiCurve((2, 4), (0.0, 0.5)).admits(RenyiCurve((2, 4), (0.0, 1.0)), capacity=capacity)
 
 
 def test_types_never_mix() -> None:

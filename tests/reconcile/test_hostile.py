@@ -31,6 +31,15 @@ def test_a_demand_that_leaves_out_orders_takes_none_from_the_block(plane: Plane,
     plane.require_sound()
 
 
+def test_a_demand_of_0_where_the_block_has_nothing_does_not_overdraw_the_other_orders(plane: Plane) -> None:
+    whole = RenyiCurve((1.5, 3.0), (0.0, 1.0))
+    plane.block("b", whole)
+    plane.ask("hostile", *[builders.allocate(demand=whole, timeout_ms=1)] * 2)
+    assert plane.states("hostile") == ["success", "pending"]
+    assert plane.status("b").available.values == (0.0, 0.0)
+    plane.require_sound()
+
+
 @pytest.mark.parametrize(
     ("whole", "demand"),
     [(None, EpsilonDelta(0.0)), (None, EpsilonDelta(1e-13, 1e-21)), (WHOLE, WHOLE * 0.0), (WHOLE, WHOLE * 1e-14)],
