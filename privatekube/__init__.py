@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         PrivateKubeError,
         StoreBusy,
         Temporary,
+        WorkerLost,
     )
     from privatekube.interactive.client import RunClient
     from privatekube.interactive.connect import connect
@@ -91,6 +92,7 @@ __all__ = [
     "Statistics",
     "StoreBusy",
     "Temporary",
+    "WorkerLost",
     "__version__",
     "connect",
     "read_block",

@@ -11,6 +11,7 @@ import pytest
 
 import privatekube
 from privatekube import errors
+from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 
 WRONG: tuple[object, ...] = (object(), 5, None, "x", 3.5, float("nan"), [1], {"a": 1}, b"x", True, (1, 2), {1})
 DIGEST = f"sha256:{1:064x}"
@@ -34,6 +35,8 @@ FITTING: dict[str, object] = {
     "namespace": "ns",
     "orders": (2,),
     "outputs": (DIGEST,),
+    "quota": PrivacyBudgetQuota(privatekube.ObjectMeta("a", "ns"), QuotaSpec("d", share=0.5)),
+    "quota_id": "ns/a",
     "release": privatekube.RegisterRequest("s", (DIGEST,)),
     "request": privatekube.AllocateRequest("d", privatekube.BudgetDemand(privatekube.EpsilonDelta(1.0, 1e-9))),
     "spec": SPEC,

@@ -115,6 +115,7 @@ def train(
     module = models.build(model, seed, frozen).to(torch_device)
     module.use(choice.choose(torch_device).path)
     generator = randomness.SecureGenerator()
+    dpsgd.require_positive(expected_batch_size=expected_batch_size)
     whole = workers.Part(
         prepared, model, seed, vectors, sampling_rate, steps, max_grad_norm, torch_device.type, clipped_sums
     )

@@ -171,7 +171,7 @@ def require_within(block: PrivateDataBlock) -> None:
     status, initial = transitions.status_of(block), block.spec.initial_budget
     used = [*status.committed.values(), *status.acquired.values(), *transitions.amounts_in_locks(block)]
     total = arithmetic.total(used, start=initial * 0.0)
-    assert initial.admits(total, capacity=initial), f"{block.id}: {total} is used of {initial}"
+    assert not any(total.values) or initial.admits(total, capacity=initial), f"{block.id}: {total} is used of {initial}"
     floor = [-1e-9 * abs(value) for value in initial.values]
     assert all(value >= least for value, least in zip(status.pending.values, floor, strict=True)), status.pending
     fits = [value >= least for value, least in zip(status.available.values, floor, strict=True)]
