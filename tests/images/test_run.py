@@ -31,6 +31,7 @@ def test_it_publishes_pays_and_leaves_no_container(laptop: ContainerLaptop) -> N
     published = laptop.folder / "out" / "latest"
     assert {path.name for path in published.iterdir()} == {
         *("statistics.json", "model.pt", "metrics.json", "receipt.json", "privacy-card.md", "privacy-card.json"),
+        "report.html",
     }
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
     assert "python 3.11.2," in (published / "privacy-card.md").read_text()  # the image's, not this machine's
