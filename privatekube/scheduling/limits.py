@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from privatekube import errors
-from privatekube.privacy import arithmetic, rounding
-from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
+from privatekube.privacy import arithmetic
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources.request_id import RequestId
 
 
@@ -26,23 +26,15 @@ class Limit:
     used: Mapping[str, PrivacyBudget]
 
     def allows(self, block_id: str, amount: PrivacyBudget) -> bool:
-        """Return whether one more amount is within the limit, as it would be within the budget of a block.
-
-        Epsilon and delta must both be, and of Renyi orders one at least.
-        """
+        """Return whether one more amount is within the limit, as it would be within the budget of a block."""
         capacity, used = self.capacity.get(block_id), self.used.get(block_id)
         if capacity is None or used is None:
             return False
         try:
-            demand = arithmetic.at_orders_of(amount, capacity).values
+            demand = arithmetic.at_orders_of(amount, capacity)
         except errors.InvalidBudget:
             return False
-        parts = zip(demand, used.values, capacity.values, strict=True)
-        within = [
-            (whole > 0 or not asked) and rounding.fits(asked, available=whole - taken, capacity=whole)
-            for asked, taken, whole in parts
-        ]
-        return all(within) if isinstance(capacity, EpsilonDelta) else any(within)
+        return (capacity - used).admits(demand, capacity=capacity)
 
     def after(self, request: RequestId, amounts: Mapping[str, PrivacyBudget]) -> Limit:
         """Return the limit after a grant; that of a request which it does not limit changes nothing."""

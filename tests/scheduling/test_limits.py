@@ -65,3 +65,10 @@ def test_a_renyi_demand_is_within_a_limit_at_one_order_at_least_and_never_where_
     after = limit.after(request, {"ns/b": builders.curve(1.0, 0.25)})
     assert not limits.allow([after], request, {"ns/b": builders.curve(0.0, 0.5)})
     assert limits.allow([after], RequestId("ns/free", 0), {"ns/b": builders.curve(0.0, 0.5)})
+
+
+def test_a_demand_of_0_where_nothing_is_allowed_is_not_within_the_limit_for_that() -> None:
+    request = RequestId("ns/c", 0)
+    limit = Limit(frozenset([request]), {"ns/b": builders.curve(0.0, 1.0)}, {"ns/b": builders.curve(0.0, 0.5)})
+    assert not limit.allows("ns/b", builders.curve(0.0, 0.6))
+    assert limit.allows("ns/b", builders.curve(0.0, 0.5))
