@@ -15,9 +15,9 @@ PORT = 8411
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on. Others than this machine reach only another.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; at 127.0.0.1 only this machine reaches the page.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")] = PORT,
     results: Annotated[Path, typer.Option(help="Folder that runs publish into.")] = Path("out"),
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,

@@ -32,17 +32,6 @@ Measured were 4e-5 with sums of several hundred units in float32; the noise is 0
 """
 
 
-def require_positive(**numbers: float) -> None:
-    """Check that each of these numbers is positive and finite.
-
-    Raises:
-        InvalidInput: one is not.
-    """
-    for name, value in numbers.items():
-        if not 0 < value < math.inf:
-            raise errors.invalid(name, value, "must be positive and finite", "DP has no off switch")
-
-
 class DpSgdOptimizer:
     """Noisy steps of an optimizer on clipped sums; each is counted when it is taken.
 
@@ -69,9 +58,13 @@ class DpSgdOptimizer:
         expected_batch_size: float,
         generator: randomness.SecureGenerator,
     ) -> None:
-        require_positive(
-            noise_multiplier=noise_multiplier, max_grad_norm=max_grad_norm, expected_batch_size=expected_batch_size
-        )
+        for name, value in (
+            ("noise_multiplier", noise_multiplier),
+            ("max_grad_norm", max_grad_norm),
+            ("expected_batch_size", expected_batch_size),
+        ):
+            if not 0 < value < math.inf:
+                raise errors.invalid(name, value, "must be positive and finite", "DP has no off switch")
         if not 0 < sampling_rate <= 1:
             raise errors.invalid("sampling_rate", sampling_rate, "must lie in (0, 1]", "set a share of the data")
         self.noise_multiplier, self.max_grad_norm = noise_multiplier, max_grad_norm

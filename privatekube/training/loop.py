@@ -101,6 +101,7 @@ def train(
     """
     _require_positive("learning_rate", learning_rate)
     _require_positive("steps", steps)
+    _require_positive("expected_batch_size", expected_batch_size)
     feasibility.require_finite(
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -115,7 +116,6 @@ def train(
     module = models.build(model, seed, frozen).to(torch_device)
     module.use(choice.choose(torch_device).path)
     generator = randomness.SecureGenerator()
-    dpsgd.require_positive(expected_batch_size=expected_batch_size)
     whole = workers.Part(
         prepared, model, seed, vectors, sampling_rate, steps, max_grad_norm, torch_device.type, clipped_sums
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
@@ -14,7 +15,7 @@ FIRST_DECAY, SECOND_DECAY, SMALL = 0.9, 0.999, 1e-8
 """Of Adam: how much of the moments is kept, and what is added to the root of the second; those of torch."""
 
 
-class Update:
+class Update(ABC):
     """What is done with the gradients, with as much of a torch optimizer's interface as `dpsgd` uses.
 
     torch's own optimizers compute the same. Their first step imports its compiler, which takes two seconds.
@@ -42,9 +43,9 @@ class Update:
         for parameter in self.param_groups[0]["params"]:
             parameter.grad = None
 
+    @abstractmethod
     def _direction(self, parameter: nn.Parameter, gradient: torch.Tensor) -> torch.Tensor:
         """Return the direction for a gradient; the parameter moves against it."""
-        raise NotImplementedError
 
 
 class Momentum(Update):
