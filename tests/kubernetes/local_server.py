@@ -113,9 +113,10 @@ class LocalServer(ApiServer):
         self._processes.clear()
 
     def restart(self) -> None:
-        """Stop the API server but not etcd, and start it again."""
+        """Stop the API server but not etcd, start it again, and wait until it applies its admission policies."""
         processes.stop(self._processes.pop(), seconds=_STOP_SECONDS)
         self._start_api_server()
+        self.wait_for_admission_policies()
 
     def slowing_etcd(self) -> contextlib.AbstractContextManager[None]:
         """Pause etcd for half a second, again and again, while the context is open."""
