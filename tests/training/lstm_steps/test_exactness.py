@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from torch import nn
 
 from privatekube import errors
 from privatekube.training import clipping, models
-from privatekube.training.lstm_steps import choice, path, torch_path
+from privatekube.training.lstm_steps import choice, library, native, path, torch_path
 from tests.training import builders
 from tests.training.lstm_steps import implementations
 
@@ -151,6 +154,48 @@ def test_what_is_chosen_was_compared_with_torch_and_a_wrong_norm_is_noticed(name
             return super().clip(gradients, 0.99 * squares, max_grad_norm=max_grad_norm)
 
     assert not choice.is_right(Wrong())
+
+
+@dataclass(frozen=True)
+class OnlyFloat64(torch_path.Torch):
+    def clip(self, gradients: path.LayerGradients, squares: torch.Tensor, *, max_grad_norm: float) -> path.Clipped:
+        share = 1.0 if gradients.delta.dtype == torch.float64 else 0.99
+        return super().clip(gradients, share * squares, max_grad_norm=max_grad_norm)
+
+
+@dataclass(frozen=True)
+class WrongWords(torch_path.Torch):
+    def word_squares(self, delta: torch.Tensor, words: torch.Tensor, vocabulary: int) -> torch.Tensor:
+        return 0.99 * super().word_squares(delta, words, vocabulary)
+
+
+@dataclass(frozen=True)
+class AllFinite(torch_path.Torch):
+    """As a compiler makes it that takes all numbers for finite."""
+
+    def clip(self, gradients: path.LayerGradients, squares: torch.Tensor, *, max_grad_norm: float) -> path.Clipped:
+        clipped = super().clip(gradients, squares, max_grad_norm=max_grad_norm)
+        return replace(clipped, factors=torch.where(clipped.factors > 0, clipped.factors, 1.0))
+
+
+@pytest.mark.parametrize("wrong", [OnlyFloat64(), WrongWords(), AllFinite()])
+def test_no_steps_are_chosen_that_are_wrong_in_float32_on_words_or_on_a_unit_that_is_not_finite(
+    wrong: path.Path,
+) -> None:
+    assert not choice.is_right(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_a_compiler_that_takes_all_numbers_for_finite_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    implementations.get("native AVX2")
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\nexec g++ "$@" -ffinite-math-only\n', encoding="utf-8")
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert not choice.is_right(native.Native(library.load(tmp_path / "cache", capability="AVX2")))
 
 
 @pytest.mark.parametrize("lengths", [[7, 8], [7, -1], [7], [7.0, 7.0]])
