@@ -19,6 +19,8 @@ from privatekube.training.settings import TrainingSettings
 def fetch(settings: TrainingSettings, workspace: Path) -> None:
     """Copy the file of vectors that a model reads into the workspace, and refuse one that training could not use.
 
+    Each model that a search may train must be able to use it.
+
     Raises:
         InvalidInput: it is not the declared one, has too few dimensions, or cannot be read.
         NotFound, MissingExtra, Temporary: as `uris.read_bytes`.
@@ -28,7 +30,8 @@ def fetch(settings: TrainingSettings, workspace: Path) -> None:
         return
     uris.copy_to(settings.embeddings, Path(copy.embeddings))
     word_vectors.require_digest(copy.embeddings, settings.embeddings_digest)
-    word_vectors.require_readable(copy.embeddings, dimension=settings.embedding_dim)
+    most = max(candidate.embedding_dim for candidate in settings.candidates)
+    word_vectors.require_readable(copy.embeddings, dimension=most)
 
 
 def fetched(settings: TrainingSettings, workspace: Path) -> TrainingSettings:

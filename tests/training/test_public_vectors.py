@@ -41,6 +41,7 @@ def test_vectors_in_a_bucket_are_read_from_their_copy_in_the_workspace(scheme: s
     [
         (TEXT, {"embeddings_digest": f"sha256:{'1' * 64}"}, "^embeddings_digest: 'sha256:1+' is not the digest of"),
         (TEXT, {"embedding_dim": 5}, "^embedding_dim: 5 is above the 4 dimensions of the vectors; lower it"),
+        (TEXT, {"hyperparameters": {"embedding_dim": [4, 5]}}, "^embedding_dim: 5 is above the 4 dimensions of the ve"),
         (b"the 1 2 3 nan\n", {}, "has a number that is not finite; correct it"),
         (b"of 1 2 3 4\nzyzzyva 1\n", {}, r"line 2 has 1 numbers, not 4\); correct the file"),
         (b"", {}, "has no vectors; give a file that has some"),
