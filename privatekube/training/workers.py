@@ -28,6 +28,7 @@ import torch
 
 from privatekube import entrypoint, errors
 from privatekube.training import clipping, examples, models, randomness
+from privatekube.training.lstm_steps import choice
 
 _POLL_SECONDS, _SECONDS_TO_END = 0.001, 5
 _LONGEST_EXCHANGE = timedelta(minutes=10)
@@ -227,6 +228,7 @@ def _sum_samples(part: Part, number: int, meeting: Meeting, ready: connection.Co
     meeting.join(number, part.device)
     vectors = None if part.vectors is None else torch.from_numpy(part.vectors)
     module = models.build(part.model, part.seed, vectors).to(part.device)
+    module.use(choice.choose(torch.device(part.device)).path)
     generator = randomness.SecureGenerator()
     for _ in range(part.steps):
         chosen = np.flatnonzero(generator.mask(part.data.units, part.sampling_rate))

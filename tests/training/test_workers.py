@@ -12,7 +12,8 @@ import torch
 from privatekube import errors
 from privatekube.privacy import events
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.training import examples
+from privatekube.training import clipping, examples, models, workers
+from privatekube.training.lstm_steps import choice
 from tests.training import builders
 from tests.training.test_loop import trained
 
@@ -77,3 +78,22 @@ def test_the_noise_of_two_processes_is_that_of_one() -> None:
     moved = torch.cat([(one - two).detach().flatten() for one, two in pairs])
     error = 1 / math.sqrt(2 * len(moved))
     assert abs(float(moved.std()) / (8.0 * 0.5) - 1) < 6 * error
+
+
+def positions_of_model(module: models.Classifier, *_: object, max_grad_norm: float) -> clipping.Sums:
+    return {parameter: torch.full_like(parameter, module.positions).double() for parameter in module.parameters()}
+
+
+@pytest.mark.slow
+def test_each_process_computes_with_the_steps_that_are_chosen_for_the_device() -> None:
+    config = builders.config(n_classes=3)
+    data = examples.prepare(
+        builders.learnable_reviews(4, seed=3), task="product", unit=PrivacyUnit.USER, max_contribution=2, model=config
+    )
+    whole = workers.Part(data, config, 0, None, 1.0, 1, 1.0, "cpu", positions_of_model)
+    module = models.build(config, 0)
+    module.use(choice.choose(torch.device("cpu")).path)
+    with workers.started(whole, 2) as (_, group):
+        total = group.total(positions_of_model(module, max_grad_norm=1.0))
+        group.distribute(module)
+    assert {float(sums.flatten()[0]) for sums in total.values()} == {2.0 * module.positions}
