@@ -13,6 +13,7 @@ from privatekube.client.store_client import StoreClient
 from privatekube.forecast import forecast
 from privatekube.forecast.forecast import Forecast
 from privatekube.page.snapshot import Snapshot, left_of
+from privatekube.reconcile import read_world
 from privatekube.reconcile.ledger_audit import Audit
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.store import kinds
@@ -39,6 +40,7 @@ class Reader:
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
         self._mark: int | None = None
+        self._has_all_entries = True
         try:
             self._client = self._thread.submit(connect.connect_to_read).result()
             self._thread.submit(self._current).result()
@@ -84,8 +86,10 @@ class Reader:
     def _read(self, before: Snapshot | None) -> Snapshot:
         store = self._client.store
         blocks = {block.id: block for block in store.list_blocks()}
-        known = () if before is None else before.entries
+        known = before.entries if before is not None and self._has_all_entries else ()
         later = store.later_entries(known[-1].sequence if known else 0)
+        self._has_all_entries = not later.unreadable  # what cannot be read is told each time, not once
+        quotas, _ = read_world.counted(store.list_quotas(), later)
         unreadable = [f"{item.name}: {item.error}" for item in store.unreadable()]
         snapshot = Snapshot(
             store=connect.store_name(),
@@ -96,7 +100,7 @@ class Reader:
             settings=self._client.policy_settings(),
             retired=tuple(store.list_retired()),
             unreadable=(*unreadable, *(str(item.error) for item in later.unreadable)),
-            quotas=tuple(store.list_quotas()),
+            quotas=tuple(quotas),
             left=left_of(blocks.values(), before),
         )
         snapshot.prepare()

@@ -54,7 +54,7 @@ class Snapshot:
         resources: list[Resource] = [*self.blocks.values(), *self.claims.values()]
         versions = [f"{resource.id}@{resource.meta.resource_version}" for resource in resources]
         entry = self.entries[-1].digest if self.entries else ""
-        text = "\n".join([*versions, entry, *self.unreadable, repr(sorted(self.settings.items()))])
+        text = "\n".join([*versions, entry, *self.unreadable, repr(sorted(self.settings.items())), repr(self.quotas)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property

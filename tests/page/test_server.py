@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import http.client
@@ -9,6 +10,7 @@ import io
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -18,7 +20,10 @@ import pytest
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.page import server
+from privatekube.page import reader, server
+from privatekube.page.reader import Reader
+from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 from privatekube.store.sqlite import connection
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders, command_line, waiting
@@ -212,3 +217,25 @@ def test_the_command_prints_an_address_that_opens_and_ends_with_ctrl_c(tmp_path:
 def test_the_address_of_another_machine_cannot_be_listened_on() -> None:
     with pytest.raises(errors.InvalidInput, match=r"--host: '192\.0\.2\.1'"):
         server.listen("192.0.2.1", 0)
+
+
+def test_an_entry_that_cannot_be_read_and_a_new_quota_are_shown_as_long_as_they_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unreadable entry was told once, until the next reading, which began behind it."""
+    monkeypatch.setenv(connect.STORE, sites.fill(tmp_path / "state.db"))
+    monkeypatch.setattr(reader, "_EVERY_SECONDS", 0.0)
+    with connect.connect() as client, Reader() as reading:
+        before = asyncio.run(reading.snapshot())
+        client.set_quota(PrivacyBudgetQuota(ObjectMeta("q", "ns"), QuotaSpec("reviews", share=0.0)))
+        assert asyncio.run(reading.snapshot()).revision != before.revision
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as spoiled, spoiled:
+        spoiled.execute("DROP TRIGGER ledger_is_not_changed")
+        spoiled.execute("UPDATE ledger SET body = '{' WHERE sequence = 2")
+    with Reader() as reading:
+        for number in range(2):
+            with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as other, other:
+                other.execute("INSERT OR REPLACE INTO settings VALUES ('note', ?)", [str(number)])
+            found = asyncio.run(reading.snapshot())
+            assert "entry 2" in found.unreadable[-1]
+            assert found.quotas[0].fault is not None
