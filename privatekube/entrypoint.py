@@ -4,11 +4,13 @@ Commands that read private data run `scrubbed`: the message of an unexpected exc
 type and location are shown.
 
 SIGTERM, and SIGHUP when the terminal is closed, interrupt a command as Ctrl-C does, so that it cleans up. The first one
-counts: cleaning up is not interrupted.
+counts: cleaning up is not interrupted. One that arrives where Python drops exceptions, as in the callback of a weak
+reference, is delivered again.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
@@ -22,6 +24,7 @@ from typing import NoReturn
 from privatekube import errors
 
 INTERRUPTED = 130
+_LATER_SECONDS = 0.05
 TERMINATION_LOG = "/dev/termination-log"
 """What a container of a pod leaves here is the reason that Kubernetes, and with it Kubeflow, states for its end."""
 _LONGEST_REASON = 4096
@@ -81,10 +84,22 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    def deliver_again(dropped: sys.UnraisableHookArgs) -> None:
+        if not (handled and issubclass(dropped.exc_type, KeyboardInterrupt)):
+            report(dropped)
+            return
+        for number in handled:
+            signal.signal(number, interrupt)
+        again = threading.Timer(_LATER_SECONDS, _thread.interrupt_main, (handled[0],))  # here it would be dropped, too
+        again.daemon = True
+        again.start()
+
+    report, sys.unraisablehook = sys.unraisablehook, deliver_again
     previous = {number: signal.signal(number, interrupt) for number in handled}
     try:
         yield
     finally:
+        sys.unraisablehook = report
         for number, handler in previous.items():
             signal.signal(number, handler)
 

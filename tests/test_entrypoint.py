@@ -87,6 +87,25 @@ def test_the_first_signal_interrupts_and_a_second_one_does_not_disturb_the_clean
         assert process.returncode == 130
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_callback_from_which_python_drops_exceptions_interrupts_all_the_same(
+    number: signal.Signals,
+) -> None:
+    body = f"""
+import os, time, weakref
+class Thing: pass
+def f():
+    thing = Thing()
+    kept = weakref.ref(thing, lambda _: [os.kill(os.getpid(), {number:d}), sum(range(10))])
+    del thing
+    time.sleep(5)
+    print("went on", flush=True)
+entrypoint.run(f)
+"""
+    done = run(body)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 def test_a_command_under_nohup_survives_its_terminal() -> None:
     with start_waiting(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
         process.send_signal(signal.SIGHUP)
