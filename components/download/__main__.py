@@ -35,7 +35,11 @@ def download(*, grant: interface.Artifact, workspace: interface.Workspace, block
         files = [(block.uri, path) for block, path in zip(granted.blocks, fetched, strict=True)]
         declared = []
         for number, (block, path) in enumerate(zip(granted.blocks, transfers.fetch_each(files), strict=True)):
-            declared.append(opened_blocks.declared(any_block.read_block(path, digest=block.digest)))
+            try:
+                content = any_block.read_block(path, digest=block.digest)
+            except errors.CorruptData as error:  # it names the copy, which is gone when the message is read
+                raise errors.CorruptData(str(error).replace(str(path), block.uri)) from error
+            declared.append(opened_blocks.declared(content))
             public_log.say("fetched", done=number + 1, total=len(granted.blocks))
         opened_blocks.require_granted(declared, granted.unit)
         if isinstance(declared[0], Block):
