@@ -11,8 +11,9 @@ from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.scheduling import limits
 from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
+from privatekube.scheduling.limits import Limit
 from privatekube.scheduling.policy import Policy
-from privatekube.scheduling.request_table import RequestTable
+from privatekube.scheduling.request_table import LimitTable, RequestTable
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 
 
@@ -73,7 +74,7 @@ def _after(snapshot: Snapshot, grants: Sequence[GrantDecision]) -> Snapshot:
 
 
 def _decided(snapshot: Snapshot, policy: Policy) -> Iterator[GrantDecision]:
-    """Yield what is granted without a look at the limits."""
+    """Yield what is granted; an ordering that asks the table of blocks alone does not look at the limits."""
     candidates = [(request, sorted(request.demand.keys() & snapshot.blocks.keys())) for request in snapshot.waiting]
     waiting = [(request, names) for request, names in candidates if names]
     if not waiting:
@@ -81,6 +82,9 @@ def _decided(snapshot: Snapshot, policy: Policy) -> Iterator[GrantDecision]:
     rows = sorted({name for _, names in waiting for name in names})
     table, columns = _budget_table([snapshot.blocks[name] for name in rows])
     requests = _request_table(waiting, rows, table, columns)
+    if snapshot.limits:
+        tables = tuple(_limit_table(limit, waiting, rows, columns) for limit in snapshot.limits)
+        requests = replace(requests, limits=tables)
     queue = policy.ordering(table, requests)
     queue.submit(range(len(requests)))
     for position, edges in queue.grant(range(len(rows))):
@@ -98,6 +102,21 @@ def _budget_table(blocks: Sequence[BlockView]) -> tuple[BudgetTable, BudgetColum
         available=[block.available for block in blocks],
     )
     return table, columns
+
+
+def _limit_table(
+    limit: Limit, waiting: Sequence[tuple[WaitingRequest, list[str]]], rows: Sequence[str], columns: BudgetColumns
+) -> LimitTable:
+    """Return a limit as a table; a block that it does not name has no component, so that nothing fits there."""
+    named = [row for row, name in enumerate(rows) if name in limit.capacity and name in limit.used]
+    capacity, left = np.full((2, len(rows), columns.count), np.nan)
+    required = np.ones(len(rows), dtype=np.int64)
+    whole = [limit.capacity[rows[row]] for row in named]
+    capacity[named] = columns.rows(whole)
+    left[named] = columns.rows(limit.capacity[rows[row]] - limit.used[rows[row]] for row in named)
+    required[named] = [1 if budget.orders else len(budget.values) for budget in whole]
+    blocks = BudgetTable(capacity=capacity, pending=np.zeros_like(capacity), available=left, required=required)
+    return LimitTable(blocks, np.array([request.id in limit.requests for request, _ in waiting], dtype=np.bool_))
 
 
 def _request_table(

@@ -13,6 +13,19 @@ Edges = Integers | slice
 
 
 @dataclass(frozen=True, slots=True)
+class LimitTable:
+    """What some requests may together get of each block, beside its budget.
+
+    Args:
+        blocks: the rows of the blocks, with what is allowed and left of it there; grants are subtracted from it.
+        is_limited: whether the limit is on each request `[R]`.
+    """
+
+    blocks: BudgetTable
+    is_limited: Booleans
+
+
+@dataclass(frozen=True, slots=True)
 class RequestTable:
     """Requests in order of arrival; an *edge* is the demand of one request on one of its candidate blocks.
 
@@ -25,6 +38,7 @@ class RequestTable:
         share: the dominant share of each edge's demand `[E]`.
         request: the request of each edge `[E]`.
         has_choice: whether a request has more candidates than it needs `[R]`.
+        limits: what some of the requests may together get.
     """
 
     first: Integers
@@ -35,6 +49,7 @@ class RequestTable:
     share: Floats
     request: Integers = field(repr=False)
     has_choice: Booleans
+    limits: tuple[LimitTable, ...] = ()
 
     @classmethod
     def from_edges(
@@ -83,8 +98,12 @@ class RequestTable:
         return self.first[requests + 1] - self.first[requests]
 
     def fits(self, table: BudgetTable, edges: Edges) -> Booleans:
-        """Return whether the demand of each edge fits its block `[n]`."""
-        return table.fits(self.block[edges], self.demands[self.curve[edges]])
+        """Return whether the demand of each edge fits its block `[n]`, and each limit of its request."""
+        rows, demands = self.block[edges], self.demands[self.curve[edges]]
+        fitting = table.fits(rows, demands)
+        for limit in self.limits:
+            fitting &= limit.blocks.fits(rows, demands) | ~limit.is_limited[self.request[edges]]
+        return fitting
 
     def are_grantable(self, requests: Integers, fits: Booleans) -> Booleans:
         """Return whether each of the requests fits as many of its candidates as it needs.
@@ -113,12 +132,17 @@ class RequestTable:
 
     def fit_together(self, table: BudgetTable, requests: Integers) -> bool:
         """Return whether several requests certainly fit one after another, each on all of its candidates."""
+        if self.limits and len(requests):
+            return False
         edges = self.edges_of(requests)
         return table.leaves_enough(self.block[edges], self.demands[self.curve[edges]])
 
     def subtract(self, table: BudgetTable, edges: Edges) -> None:
         """Subtract the demands of one granted request from the table."""
         table.subtract(self.block[edges], self.demands[self.curve[edges]])
+        for limit in self.limits:
+            if limit.is_limited[self.request[edges]].all():  # they are of one request
+                limit.blocks.subtract(self.block[edges], self.demands[self.curve[edges]])
 
     def subtract_together(self, table: BudgetTable, requests: Integers) -> None:
         """Subtract the demands of several granted requests, each on all of its candidates, one after another."""
