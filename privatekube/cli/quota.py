@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from privatekube.cli import console, output
+from privatekube.cli import block_options, console, output
 from privatekube.client import connect
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.quota import DEFAULT_DELTA, Period, PrivacyBudgetQuota, QuotaSpec
@@ -31,11 +31,15 @@ def set_quota(  # noqa: PLR0917 - typer reads the options off the signature
     period: Annotated[Period, typer.Option(help="For the lifetime of a block, or for each month.")] = Period.LIFETIME,
 ) -> None:
     """Set a quota, or replace it: it holds from the next decision on, and counts what was committed before."""
+    block_options.require_name("namespace", namespace)
     spec = QuotaSpec(dataset, team=team, share=share, epsilon=epsilon, delta=delta, period=period)
     quota = PrivacyBudgetQuota(ObjectMeta(name, namespace), spec)
     with connect.connect() as client:
         client.set_quota(quota)
+        datasets = {block.spec.dataset for block in client.list_blocks(namespace)}
     typer.echo(str(quota))
+    if dataset not in datasets:
+        typer.echo(f"warning: no block in {namespace} is of dataset {dataset} now; check its name", err=True)
 
 
 @app.command("list")

@@ -146,8 +146,8 @@ def _digest_of(stated: object, source: object) -> object:
     if stated != recipes.AUTO:
         return stated
     if source not in _KNOWN_DIGESTS:
-        remedy = f"set sha256: and what `sha256sum {source}` prints"
-        raise errors.invalid("embeddings_digest", stated, "is known for none and bundled alone", remedy)
+        remedy = "correct it; for a file or URI, set embeddings_digest to sha256: and what sha256sum prints of it"
+        raise errors.invalid("embeddings", source, "is neither none nor bundled", remedy)
     return _KNOWN_DIGESTS[str(source)]
 
 

@@ -102,6 +102,10 @@ def test_a_quota_is_set_listed_and_removed_and_plan_names_it(uri: str, tmp_path:
     (item,) = json.loads(run(uri, "quota", "list", "-o", "json"))["items"]
     assert item["spec"] == {"dataset": "d", "share": 0.1, "period": "lifetime"}
     assert "ns/q" in run(uri, "quota", "list")
+    typo = ("quota", "set", "t", "--dataset", "typo", "--share", "1", "-n", "ns")
+    done = command_line.privatekube(*typo, folder=ROOT, environment={connect.STORE: uri})
+    assert (done.returncode, done.stderr) == (0, "warning: no block in ns is of dataset typo now; check its name\n")
+    assert "namespace: 'Ns'" in run(uri, "quota", "set", "q", "--dataset", "d", "--share", "1", "-n", "Ns", status=2)
     assert "share: 2.0 must be 0 to 1" in run(uri, "quota", "set", "q", "--dataset", "d", "--share", "2", status=2)
     assert run(uri, "quota", "delete", "q", "-n", "ns") == "quota ns/q: removed\n"
     assert "quota ns/q: does not exist" in run(uri, "quota", "delete", "q", "-n", "ns", status=2)

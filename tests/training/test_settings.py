@@ -41,7 +41,7 @@ def test_a_model_on_the_bundled_vectors_has_a_recipe_of_its_own_and_states_their
         ),
         (
             ["model=linear", "embeddings=glove.txt"],
-            "^embeddings_digest: 'auto' is known for none and bundled",
+            r"^embeddings: .* is neither none nor bundled; .*set embeddings_digest to sha256",
         ),
         (["embeddings=none", f"embeddings_digest=sha256:{'1' * 64}"], "^.*embeddings_digest: 'sha256:1.* does not fit"),
     ],
