@@ -12,7 +12,8 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from privatekube import validation
-from privatekube.kubeflow import loading, pod_settings, pod_spec
+from privatekube.kubeflow import claimed_run, loading, pod_settings
+from privatekube.kubeflow.claimed_run import ClaimedRun
 from privatekube.kubeflow.pod_settings import PodSettings, StepPod
 
 STEPS = ("allocate", "download", "dp_preprocess", "dp_train", "dp_evaluate", "consume", "upload", "release")
@@ -59,97 +60,56 @@ def build(
         InvalidInput: `pods` does not fit the steps or the device.
     """
     settings = pods or PodSettings()
-    needs = settings.pods(PODS)
-    memory = training_memory or training_memory_of(settings)
     gpus = {name: settings.gpus_of(trains=name == "dp_train", device=device) for name in _MODEL if pods is not None}
     steps = {name: loading.load(folders[name], REPEATED.get(name)) for name in STEPS}
     images = {name: step.component_spec.implementation.container.image for name, step in steps.items() if in_images}
 
-    @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
+    def graph(run: ClaimedRun) -> dict[str, dsl.PipelineTask]:
+        grant, workspace = run.grant, run.workspace
+        download = steps["download"](grant=grant, workspace=workspace)
+        preprocess = steps["dp_preprocess"](grant=grant, workspace=workspace, blocks=download.outputs["blocks"])
+        train = steps["dp_train"](
+            grant=grant,
+            workspace=workspace,
+            dataset=preprocess.outputs["dataset"],
+            statistics=preprocess.outputs["statistics"],
+            device=run.device,
+        )
+        evaluate = steps["dp_evaluate"](
+            grant=grant,
+            workspace=workspace,
+            dataset=preprocess.outputs["dataset"],
+            checkpoint=train.outputs["checkpoint"],
+            device=run.device,
+        )
+        consume = steps["consume"](
+            grant=grant,
+            spend_statistics=preprocess.outputs["spend"],
+            spend_training=train.outputs["spend"],
+            spend_evaluation=evaluate.outputs["spend"],
+        )
+        upload = steps["upload"](
+            grant=grant,
+            receipt=consume.outputs["receipt"],
+            released_statistics=preprocess.outputs["statistics"],
+            released_checkpoint=train.outputs["checkpoint"],
+            released_metrics=evaluate.outputs["metrics"],
+            names=list(PUBLISHED.values()),
+            images=images,
+            prefix=run.prefix,
+        )
+        return dict(zip(STEPS[1:-1], (download, preprocess, train, evaluate, consume, upload), strict=True))
+
+    return claimed_run.pipeline(
+        graph,
+        steps,
         name="dp-lstm",
         description="Train and publish a model of private reviews under a privacy budget",
-        pipeline_config=pod_spec.pipeline_config(settings),
+        step_memory=training_memory or training_memory_of(settings),
+        needs=settings.pods(PODS),
+        pods=pods,
+        gpus=gpus,
     )
-    def dp_lstm(  # noqa: PLR0917 - a pipeline's parameters are its interface
-        dataset: str,
-        namespace: str,
-        n_blocks: str,
-        conditions: list,  # type: ignore[type-arg]  # kfp reads the bare type
-        epsilon: float,
-        delta: float,
-        timeout_seconds: int,
-        settle_after_seconds: int,
-        plan: str,
-        check: str,
-        settings: dict,  # type: ignore[type-arg]  # likewise
-        device: str,
-        organisation: str,
-        team: str,
-        purpose: str,
-        hyperparameters_chosen: str,
-        prefix: str,
-    ) -> None:
-        release = steps["release"](
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace, workspace=dsl.WORKSPACE_PATH_PLACEHOLDER
-        )
-        with dsl.ExitHandler(release, name="guarded"):
-            allocate = steps["allocate"](
-                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                namespace=namespace,
-                dataset=dataset,
-                n_blocks=n_blocks,
-                conditions=conditions,
-                epsilon=epsilon,
-                delta=delta,
-                timeout_seconds=timeout_seconds,
-                settle_after_seconds=settle_after_seconds,
-                plan=plan,
-                check=check,
-                settings=settings,
-                organisation=organisation,
-                team=team,
-                purpose=purpose,
-                hyperparameters_chosen=hyperparameters_chosen,
-                prefix=prefix,
-                step_memory=memory,
-            )
-            grant, workspace = allocate.outputs["grant"], dsl.WORKSPACE_PATH_PLACEHOLDER
-            download = steps["download"](grant=grant, workspace=workspace)
-            preprocess = steps["dp_preprocess"](grant=grant, workspace=workspace, blocks=download.outputs["blocks"])
-            train = steps["dp_train"](
-                grant=grant,
-                workspace=workspace,
-                dataset=preprocess.outputs["dataset"],
-                statistics=preprocess.outputs["statistics"],
-                device=device,
-            )
-            evaluate = steps["dp_evaluate"](
-                grant=grant,
-                workspace=workspace,
-                dataset=preprocess.outputs["dataset"],
-                checkpoint=train.outputs["checkpoint"],
-                device=device,
-            )
-            consume = steps["consume"](
-                grant=grant,
-                spend_statistics=preprocess.outputs["spend"],
-                spend_training=train.outputs["spend"],
-                spend_evaluation=evaluate.outputs["spend"],
-            )
-            upload = steps["upload"](
-                grant=grant,
-                receipt=consume.outputs["receipt"],
-                released_statistics=preprocess.outputs["statistics"],
-                released_checkpoint=train.outputs["checkpoint"],
-                released_metrics=evaluate.outputs["metrics"],
-                names=list(PUBLISHED.values()),
-                images=images,
-                prefix=prefix,
-            )
-        tasks = (allocate, download, preprocess, train, evaluate, consume, upload, release)
-        pod_spec.apply_to_all(dict(zip(STEPS, tasks, strict=True)), needs, pods, gpus=gpus)
-
-    return dp_lstm
 
 
 def training_memory_of(pods: PodSettings) -> str:

@@ -18,6 +18,7 @@ from privatekube.steps import (
     paid_releases,
     public_log,
     spent_budget,
+    stated_noise,
 )
 
 
@@ -47,7 +48,7 @@ def consume(
         blocks = [client.get_block(block.id) for block in granted.blocks]
         paid_releases.require_known_inputs(claim, (digest,))
         paid_releases.require_grant_of_claim(granted, claim, blocks)
-        paid_releases.require_stated_sensitivities(granted)
+        stated_noise.require_stated_sensitivities(granted)
         paid_releases.require_planned_releases(granted, claim.releases)
         paid_releases.require_registered(spends, claim.releases)
         epsilon = spent_budget.require_granted(granted, spends)

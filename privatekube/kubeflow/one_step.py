@@ -6,7 +6,8 @@
 The other steps are those of the project's folder `components`, as they are.
 """
 
-# No `from __future__ import annotations`: kfp reads the annotations of a pipeline's parameters.
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from kfp.dsl.base_component import BaseComponent
 
 from privatekube import config, errors
 from privatekube.images import component_yaml
-from privatekube.kubeflow import loading, pod_settings, pod_spec
+from privatekube.kubeflow import claimed_run, loading, pod_settings
+from privatekube.kubeflow.claimed_run import ClaimedRun
 from privatekube.kubeflow.pod_settings import PodSettings
 from privatekube.kubeflow.step_components import StepComponents
 
@@ -92,81 +94,35 @@ class OneStep:
         has_device = "device" in (steps[name].component_spec.inputs or {})
         gpus = {name: settings.gpus_of(trains=True, device=device)} if has_device and pods is not None else {}
 
-        @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp has no types
+        def graph(run: ClaimedRun) -> dict[str, dsl.PipelineTask]:
+            grant, workspace = run.grant, run.workspace
+            download = steps["download"](grant=grant, workspace=workspace)
+            own = steps[name](
+                grant=grant,
+                workspace=workspace,
+                blocks=download.outputs["blocks"],
+                **({"device": run.device} if has_device else {}),
+            )
+            consume = steps["consume"](
+                grant=grant, **{f"spend_{ending}": own.outputs[output] for ending, output in spends.items()}
+            )
+            upload = steps["upload"](
+                grant=grant,
+                receipt=consume.outputs["receipt"],
+                **{f"released_{output}": own.outputs[output] for output in self.published},
+                names=list(self.published.values()),
+                images=images,
+                prefix=run.prefix,
+            )
+            return {"download": download, name: own, "consume": consume, "upload": upload}
+
+        return claimed_run.pipeline(
+            graph,
+            steps,
             name=f"{name.replace('_', '-')}-pipeline",
             description=steps[name].description,
-            pipeline_config=pod_spec.pipeline_config(settings),
+            step_memory=needs[name].memory[1],
+            needs=needs,
+            pods=pods,
+            gpus=gpus,
         )
-        def one_step(  # noqa: PLR0917 - a pipeline's parameters are its interface
-            dataset: str,
-            namespace: str,
-            n_blocks: str,
-            conditions: list,  # type: ignore[type-arg]  # kfp reads the bare type
-            epsilon: float,
-            delta: float,
-            timeout_seconds: int,
-            settle_after_seconds: int,
-            plan: str,
-            check: str,
-            settings: dict,  # type: ignore[type-arg]  # likewise
-            device: str,
-            organisation: str,
-            team: str,
-            purpose: str,
-            hyperparameters_chosen: str,
-            prefix: str,
-        ) -> None:
-            release = steps["release"](
-                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, namespace=namespace, workspace=dsl.WORKSPACE_PATH_PLACEHOLDER
-            )
-            with dsl.ExitHandler(release, name="guarded"):
-                allocate = steps["allocate"](
-                    run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                    namespace=namespace,
-                    dataset=dataset,
-                    n_blocks=n_blocks,
-                    conditions=conditions,
-                    epsilon=epsilon,
-                    delta=delta,
-                    timeout_seconds=timeout_seconds,
-                    settle_after_seconds=settle_after_seconds,
-                    plan=plan,
-                    check=check,
-                    settings=settings,
-                    organisation=organisation,
-                    team=team,
-                    purpose=purpose,
-                    hyperparameters_chosen=hyperparameters_chosen,
-                    prefix=prefix,
-                    step_memory=needs[name].memory[1],
-                )
-                grant, workspace = allocate.outputs["grant"], dsl.WORKSPACE_PATH_PLACEHOLDER
-                download = steps["download"](grant=grant, workspace=workspace)
-                own = steps[name](
-                    grant=grant,
-                    workspace=workspace,
-                    blocks=download.outputs["blocks"],
-                    **({"device": device} if has_device else {}),
-                )
-                consume = steps["consume"](
-                    grant=grant, **{f"spend_{ending}": own.outputs[output] for ending, output in spends.items()}
-                )
-                upload = steps["upload"](
-                    grant=grant,
-                    receipt=consume.outputs["receipt"],
-                    **{f"released_{output}": own.outputs[output] for output in self.published},
-                    names=list(self.published.values()),
-                    images=images,
-                    prefix=prefix,
-                )
-            tasks = {
-                "allocate": allocate,
-                "download": download,
-                name: own,
-                "consume": consume,
-                "upload": upload,
-                "release": release,
-            }
-            pod_spec.apply_to_all(tasks, needs, pods, gpus=gpus)
-
-        return one_step

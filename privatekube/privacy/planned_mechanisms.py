@@ -123,7 +123,7 @@ class SelectFromMany:
 
     @property
     def stated(self) -> None:
-        """None: each trial states its own."""
+        """None: each mechanism of a trial states its own."""
 
     def per_unit(self, max_contribution: int) -> SelectFromMany:
         """Return it with the sensitivities of a unit."""

@@ -27,6 +27,7 @@ from privatekube.privacy import accounting, bisection, calibration, events, numb
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.events import DpEvent
 from privatekube.privacy.plan import ALL, Plan, PlannedStep
+from privatekube.privacy.planned_mechanisms import Mechanism, SelectFromMany
 from privatekube.privacy.sensitivity import Sensitivity
 
 _HALVINGS = 30
@@ -46,6 +47,7 @@ class SolvedStep:
         parameters: what the step must know to run it, by name; see the mechanism's method of that name.
         event: the DpEvent of what runs.
         sensitivity: as the plan states it; None where it states none. That in `parameters` is of a unit.
+        trial_sensitivities: likewise, of each mechanism of a trial; none where the step has no trials.
         releases: what the step releases, in words; None if the plan does not say.
     """
 
@@ -55,6 +57,7 @@ class SolvedStep:
     parameters: Mapping[str, Any]
     event: DpEvent
     sensitivity: Sensitivity | None = None
+    trial_sensitivities: tuple[Sensitivity | None, ...] = ()
     releases: str | None = None
 
 
@@ -130,8 +133,14 @@ def _solved(step: PlannedStep, noise: float, stated: PlannedStep) -> SolvedStep:
         parameters=runs.parameters(noise),
         event=runs.event(noise),
         sensitivity=stated.mechanism.stated,
+        trial_sensitivities=_of_trials(stated.mechanism),
         releases=step.releases,
     )
+
+
+def _of_trials(mechanism: Mechanism) -> tuple[Sensitivity | None, ...]:
+    trial = mechanism.trial if isinstance(mechanism, SelectFromMany) else ()
+    return tuple(each.stated for each in trial)
 
 
 def _noise_of_share(step: PlannedStep, target: EpsilonDelta) -> float:

@@ -12,23 +12,13 @@ from collections.abc import Mapping, Sequence
 
 from privatekube import errors
 from privatekube.client import run_demand
-from privatekube.privacy import (
-    arithmetic,
-    budget,
-    budget_text,
-    event_text,
-    events,
-    plan,
-    planned_mechanisms,
-    planned_queries,
-)
-from privatekube.privacy.sensitivity import Per, Sensitivity
+from privatekube.privacy import arithmetic, budget, budget_text, event_text, plan
 from privatekube.resources import bounds
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import RegisterRequest
 from privatekube.resources.wire import common
-from privatekube.steps import documents
+from privatekube.steps import differences, documents
 
 APPROVAL = plan.APPROVAL
 """The step whose registration is the digest of the Grant."""
@@ -73,7 +63,7 @@ def require_key_of_claim(granted: documents.Grant, claim: PrivacyBudgetClaim) ->
         BudgetExceeded: the Grant states another key, or none.
     """
     key = None if claim.status.sealing is None else claim.status.sealing.public
-    _require_equal("sealing_key", granted.sealing_key, key)
+    differences.require_equal("sealing_key", granted.sealing_key, key)
 
 
 def require_known_inputs(claim: PrivacyBudgetClaim, inputs: Sequence[str]) -> None:
@@ -115,36 +105,18 @@ def require_grant_of_claim(
     """
     held = claim.status.acquired or claim.status.committed
     amounts = {block.id: common.budget_from_wire(block.budget) for block in granted.blocks}
-    _require_equal("blocks", sorted(amounts), sorted(held))
+    differences.require_equal("blocks", sorted(amounts), sorted(held))
     for block_id, amount in amounts.items():
         if amount is None or not arithmetic.is_close(amount, held[block_id]):
-            raise _difference(f"budget of {block_id}", *budget_text.differing(amount, held[block_id]))
+            raise differences.of(f"budget of {block_id}", *budget_text.differing(amount, held[block_id]))
         _require_price(granted, block_id, held[block_id])
     for stated in granted.blocks:
         block = next(known for known in blocks if known.id == stated.id)
-        _require_equal(f"data of {block.id}", stated.uri, block.spec.data_source)
-        _require_equal(f"digest of {block.id}", stated.digest, block.content_digest)
+        differences.require_equal(f"data of {block.id}", stated.uri, block.spec.data_source)
+        differences.require_equal(f"digest of {block.id}", stated.digest, block.content_digest)
     unit, bound = run_demand.privacy_unit(blocks)
-    _require_equal("unit", granted.unit, unit)
-    _require_equal("max_contribution", granted.max_contribution, bound)
-
-
-def require_stated_sensitivities(granted: documents.Grant) -> None:
-    """Check that each step's noise is for the sensitivity that its plan states, at the contribution bound of the Grant.
-
-    Raises:
-        BudgetExceeded: a step states none, its sensitivity is not that of a unit, or its event has other noise.
-    """
-    for step in granted.plan.steps:
-        stated, runs = step.sensitivity, planned_mechanisms.MECHANISMS.get(step.mechanism)
-        if runs is None or not issubclass(runs, planned_queries.Queries):
-            continue  # of a whole unit by its definition
-        of_unit = None if stated is None else Sensitivity(stated.value, stated.per).of_unit(granted.max_contribution)
-        _require_equal(f"sensitivity of {step.name}", step.parameters.get("sensitivity"), of_unit)
-        known = {name: step.parameters[name] for name in ("sensitivity", "queries")}
-        event = events.to_json(runs(**known, per=Per.UNIT).with_scale(step.parameters["scale"]))
-        if not _is_close(step.event, event):
-            raise _difference(f"event of {step.name}", step.event, event)
+    differences.require_equal("unit", granted.unit, unit)
+    differences.require_equal("max_contribution", granted.max_contribution, bound)
 
 
 def released_steps(claim: PrivacyBudgetClaim) -> tuple[str, ...]:
@@ -171,11 +143,11 @@ def require_planned_releases(granted: documents.Grant, releases: Mapping[str, Re
         for name in releases.keys() - {APPROVAL}:
             _require_sound(name, releases, earlier=everything)
         return
-    _require_equal("registered steps", sorted(releases), sorted((APPROVAL, *granted.plan.names)))
+    differences.require_equal("registered steps", sorted(releases), sorted((APPROVAL, *granted.plan.names)))
     earlier: set[str] = set()
     for step in granted.plan.steps:
         release = releases[step.name]
-        _require_equal(f"event of {step.name}", json.loads(release.event or "null"), step.event)
+        differences.require_equal(f"event of {step.name}", json.loads(release.event or "null"), step.event)
         _require_sound(step.name, releases, earlier=earlier)
         earlier |= set(release.outputs)
 
@@ -183,7 +155,7 @@ def require_planned_releases(granted: documents.Grant, releases: Mapping[str, Re
 def _require_sound(step: str, releases: Mapping[str, RegisterRequest], *, earlier: set[str]) -> None:
     """Check that a step released one file, and read the Grant and what is among `earlier` releases."""
     release = releases[step]
-    _require_equal(f"number of outputs of {step}", len(release.outputs), 1)
+    differences.require_equal(f"number of outputs of {step}", len(release.outputs), 1)
     grant, *noisy = release.inputs or ("",)
     if (grant,) != releases[APPROVAL].outputs or not set(noisy) <= earlier:
         raise errors.BudgetExceeded(
@@ -205,27 +177,9 @@ def require_registered(spends: Sequence[documents.Spend], releases: Mapping[str,
             )
 
 
-def _is_close(left: object, right: object) -> bool:
-    """Whether two JSON values are equal but for the rounding of numbers."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_is_close(left[key], right[key]) for key in left)
-    if isinstance(left, int | float) and isinstance(right, int | float):
-        return math.isclose(left, right, rel_tol=_ROUNDING)
-    return left == right
-
-
 def _require_price(granted: documents.Grant, block_id: str, held: budget.PrivacyBudget) -> None:
     """Check that a block with an epsilon-delta budget holds the Grant's epsilon and delta."""
     if isinstance(held, budget.EpsilonDelta):
         for name, stated, value in (("epsilon", granted.epsilon, held.epsilon), ("delta", granted.delta, held.delta)):
             if not math.isclose(stated, value, rel_tol=_ROUNDING):
-                raise _difference(f"{name} of {block_id}", stated, value)
-
-
-def _require_equal(name: str, stated: object, known: object) -> None:
-    if stated != known:
-        raise _difference(name, stated, known)
-
-
-def _difference(name: str, stated: object, known: object) -> errors.BudgetExceeded:
-    return errors.BudgetExceeded(f"{name}: the run states {stated}, and {known} was approved; nothing is published")
+                raise differences.of(f"{name} of {block_id}", stated, value)

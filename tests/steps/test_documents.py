@@ -13,7 +13,7 @@ from privatekube.privacy import events
 from privatekube.privacy.sensitivity import Per, Sensitivity
 from privatekube.privacy.solving import SolvedPlan, SolvedStep
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.steps import documents, paid_releases
+from privatekube.steps import documents, stated_noise
 from privatekube.training.settings import TrainingSettings
 from tests.steps.builders import grant, plan
 
@@ -172,7 +172,7 @@ def test_documents_of_the_last_version_are_read_as_those_of_this_one() -> None:
     settings = TrainingSettings.of(granted.settings)
     assert (settings.test_fraction, settings.model, settings.learning_rate) == (0.3, "bow", 0.01)
     assert documents.TrainingNoise.planned(granted.plan.step("dp_train")).steps == 2
-    paid_releases.require_stated_sensitivities(granted)
+    stated_noise.require_stated_sensitivities(granted)
     receipt = documents.read(documents.Receipt, LAST_VERSION / "receipt.json")
     assert [spend.step for spend in receipt.spends] == ["dp_preprocess", "dp_train", "dp_evaluate"]
     spend = documents.read(documents.Spend, LAST_VERSION / "spend-statistics.json")

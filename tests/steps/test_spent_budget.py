@@ -9,8 +9,8 @@ import pytest
 from privatekube import errors
 from privatekube.privacy import accounting, events
 from privatekube.resources.wire import common
-from privatekube.steps import documents, paid_releases, spent_budget
-from tests.steps.builders import DIGEST, grant, plan
+from privatekube.steps import documents, spent_budget
+from tests.steps.builders import DIGEST, grant
 
 ORDERS = (2.0, 8.0, 64.0)
 GAUSSIAN = events.gaussian(8.0)
@@ -42,29 +42,6 @@ def test_a_step_that_needs_a_delta_is_refused_where_none_was_demanded() -> None:
     assert spent_budget.require_granted(pure, [spend("a", events.laplace(1.0))]) == 1.0
     with pytest.raises(errors.PrivateKubeError, match="is only for pure mechanisms"):
         spent_budget.require_granted(pure, [spend("a", events.gaussian(100.0))])
-
-
-def test_the_noise_of_a_plan_is_for_the_sensitivity_that_it_states() -> None:
-    paid_releases.require_stated_sensitivities(grant())
-    paid_releases.require_stated_sensitivities(grant(plan=plan(sensitivity=2), max_contribution=2))
-
-
-@pytest.mark.parametrize(
-    ("change", "bound", "message"),
-    [
-        ({"sensitivity": {"value": 1, "per": "record"}}, 2, "sensitivity of dp_preprocess: the run states 1, and 2"),
-        ({"sensitivity": {"value": 2, "per": "unit"}}, 1, "sensitivity of dp_preprocess: the run states 1, and 2"),
-        ({"sensitivity": None}, 1, "sensitivity of dp_preprocess: the run states 1, and None"),
-        ({"event": events.to_json(events.discrete_laplace(5.0, 1))}, 1, "event of dp_preprocess: the run states"),
-    ],
-)
-def test_a_grant_whose_noise_is_for_another_sensitivity_is_not_paid_for(
-    change: dict[str, object], bound: int, message: str
-) -> None:
-    first, *others = plan()["steps"]
-    changed = grant(plan={**plan(), "steps": [{**first, **change}, *others]}, max_contribution=bound)
-    with pytest.raises(errors.BudgetExceeded, match=message):
-        paid_releases.require_stated_sensitivities(changed)
 
 
 def test_a_grant_without_steps_states_so_and_its_steps_run_on_all_units() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import pydantic
 
 from privatekube import errors, validation
-from privatekube.privacy.sensitivity import Per
+from privatekube.privacy.sensitivity import Per, Sensitivity
 from privatekube.steps.documents.document import Frozen, Json
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ class StatedSensitivity(Frozen):
     value: validation.Positive
     per: Per
 
+    @classmethod
+    def of(cls, stated: Sensitivity | None) -> Self | None:
+        """Return the JSON form of what a plan states."""
+        return None if stated is None else cls(**asdict(stated))
+
 
 class GrantedStep(Frozen):
     """What one step may run; `privacy.solving.SolvedStep` in JSON.
@@ -32,6 +37,7 @@ class GrantedStep(Frozen):
         parameters: what the step needs to run it, such as the scale of its noise.
         event: the DpEvent that it may run, as `events.to_json` writes it.
         sensitivity: as the plan states it; None where it states none. That in `parameters` is of a unit.
+        trial_sensitivities: likewise, of each mechanism of a trial; none where the step has no trials.
         releases: what the step releases, in words; None if the plan does not say.
     """
 
@@ -41,6 +47,7 @@ class GrantedStep(Frozen):
     parameters: Json
     event: Json
     sensitivity: StatedSensitivity | None = None
+    trial_sensitivities: tuple[StatedSensitivity | None, ...] = ()
     releases: validation.Line | None = None
 
 
@@ -77,7 +84,8 @@ class GrantedPlan(Frozen):
                 mechanism=step.mechanism,
                 parameters=dict(step.parameters),
                 event=events.to_json(step.event),
-                sensitivity=None if step.sensitivity is None else StatedSensitivity(**asdict(step.sensitivity)),
+                sensitivity=StatedSensitivity.of(step.sensitivity),
+                trial_sensitivities=tuple(map(StatedSensitivity.of, step.trial_sensitivities)),
                 releases=step.releases,
             )
             for step in plan.steps
