@@ -337,6 +337,10 @@ def policy(  # noqa: PLR0917 - typer reads the options off the signature
     waiting_per_block: Annotated[
         int | None, typer.Option(min=1, help="How many requests wait for one block at most; a further one is refused.")
     ] = None,
+    alarm_at: Annotated[
+        str | None,
+        typer.Option(help="How much of a block is committed when it counts as nearly exhausted, such as 80%,95%."),
+    ] = None,
 ) -> None:
     """Show the scheduling policy of the store, or change it for budget that is still locked."""
     from privatekube.scheduling import durations  # noqa: PLC0415 - see the module's docstring
@@ -352,6 +356,7 @@ def policy(  # noqa: PLR0917 - typer reads the options off the signature
         names.SETTLE_WITHIN: None if settle_within is None else durations.parse("--settle-within", settle_within),
         names.WAITING_PER_NAMESPACE: waiting_per_namespace,
         names.WAITING_PER_BLOCK: waiting_per_block,
+        names.ALARMS: alarm_at,
     }
     with connect.connect() as client:
         client.set_policy(**{name: str(value) for name, value in settings.items() if value is not None})

@@ -25,7 +25,7 @@ _WATCH_SECONDS = 2.0
 _NAMESPACE, _NAME = "namespace", "name"
 _DROPPED_FIRST = ("age", "opened", "dataset", "blocks", "waiting", "committed", _NAMESPACE)
 """The columns that a narrow terminal does without, in this order; names are never cut."""
-_ONLY_WIDE = ("created", "data", "user", "team", "purpose")
+_ONLY_WIDE = ("created", "alarm", "data", "user", "team", "purpose")
 
 
 class Format(enum.StrEnum):
@@ -103,6 +103,7 @@ def block_row(block: PrivateDataBlock) -> Row:
         "left": Cell(summary.left(block), max(summary.left_amount(block).values)),
         "committed": Cell(f"{share:.0%}", share),
         "waiting": Cell(str(waiting), waiting),
+        "alarm": _text(summary.alarm(block)),
         "data": _text(block.spec.data_source),
         **_ages(block.meta),
     }

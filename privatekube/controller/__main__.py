@@ -17,6 +17,8 @@ from privatekube import entrypoint, errors
 from privatekube.cli import typer_app
 from privatekube.controller import http_endpoints
 from privatekube.controller.controller import Controller, Settings
+from privatekube.resources import thresholds
+from privatekube.resources.thresholds import Thresholds
 from privatekube.scheduling import durations, ordering, policy
 from privatekube.store.kubernetes import login
 from privatekube.store.kubernetes.core_objects import CoreObjects
@@ -58,6 +60,13 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
     waiting_per_block: Annotated[
         int, typer.Option(min=1, help="How many requests wait for one block at most; a further one is refused.")
     ] = policy.DEFAULT_WAITING,
+    alarm_at: Annotated[
+        str,
+        typer.Option(
+            envvar="PRIVATEKUBE_ALARM_AT",
+            help="How much of a block is committed when its owner is told, such as 80%,95%.",
+        ),
+    ] = str(thresholds.DEFAULT),
     period: Annotated[str, typer.Option(help="The longest time between two passes, such as 10s.")] = "10s",
     in_cluster: Annotated[
         bool | None,
@@ -86,6 +95,7 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
             policy.SETTLE_WITHIN: str(durations.parse("--settle-within", settle_within)),
             policy.WAITING_PER_NAMESPACE: str(waiting_per_namespace),
             policy.WAITING_PER_BLOCK: str(waiting_per_block),
+            policy.ALARMS: str(Thresholds.parse(alarm_at)),
         },
         period_seconds=durations.parse("--period", period) / 1000,
         identity=os.environ.get("POD_NAME") or socket.gethostname(),

@@ -13,7 +13,7 @@ from privatekube.resources.requests import AllocateRequest, ConsumeRequest
 from privatekube.resources.responses import AllocateResponse, RegisterResponse, Response, ResponseState
 from privatekube.store.base import Resource
 
-ADMITTED, NOT_ADMITTED, EXHAUSTED = "Admitted", "NotAdmitted", "Exhausted"
+ADMITTED, NOT_ADMITTED, EXHAUSTED, NEARLY_EXHAUSTED = "Admitted", "NotAdmitted", "Exhausted", "NearlyExhausted"
 GRANTED, WAITING, CONSUMED, RELEASED = "Granted", "Waiting", "Consumed", "Released"
 REGISTERED, FAILED, UNSIGNED, NO_PROGRESS = "Registered", "Failed", "Unsigned", "NoProgress"
 
@@ -52,11 +52,20 @@ def _of_block(before: PrivateDataBlock | None, after: PrivateDataBlock) -> Itera
         yield StatusEvent(ADMITTED, f"its budget is {after.spec.initial_budget}")
     if _is_exhausted(after) and not (before and _is_exhausted(before)):
         yield StatusEvent(EXHAUSTED, "all of its budget is granted or committed", is_warning=True)
+    nearly = conditions.of_type(after, conditions.NEARLY_EXHAUSTED)
+    if nearly is not None and nearly.status and nearly.reason != _reason(before):
+        yield StatusEvent(NEARLY_EXHAUSTED, nearly.message, is_warning=True)
 
 
 def _is_exhausted(block: PrivateDataBlock) -> bool:
-    conditions_of_block = () if block.status is None else block.status.conditions
-    return any(condition.type == conditions.EXHAUSTED and condition.status for condition in conditions_of_block)
+    condition = conditions.of_type(block, conditions.EXHAUSTED)
+    return condition is not None and condition.status
+
+
+def _reason(block: PrivateDataBlock | None) -> str | None:
+    """Return why a block was nearly exhausted, or not: it tells which threshold it has reached."""
+    condition = None if block is None else conditions.of_type(block, conditions.NEARLY_EXHAUSTED)
+    return None if condition is None else condition.reason
 
 
 def _of_settlement(settlement: OverdueSettlement) -> StatusEvent:

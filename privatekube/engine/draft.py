@@ -37,6 +37,7 @@ from privatekube.resources.ledger import Entry
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import LockId
 from privatekube.resources.responses import Detail, ResponseState
+from privatekube.resources.thresholds import Thresholds
 
 
 class Draft:
@@ -44,9 +45,11 @@ class Draft:
 
     Args:
         world: what the pass began with.
+        thresholds: at which blocks are nearly exhausted; None to leave what their status says of that.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, thresholds: Thresholds | None = None) -> None:
+        self._thresholds = thresholds
         self.world, self.now_ms = world, world.now_ms
         self.blocks, self.open_claims = dict(world.blocks), dict(world.open_claims)
         self._journal = Journal()
@@ -152,8 +155,8 @@ class Draft:
         if block.id not in self._balanced or not transitions.has_same_parts(before, block):
             block = transitions.require_balance(block)
             self._balanced.add(block.id)
-        if block.id not in self._staged or transitions.left(block) != transitions.left(before):
-            block = conditions.update_block(block, now_ms=self.now_ms)
+        if block.id not in self._staged or _has_moved(before, block):
+            block = conditions.update_block(block, now_ms=self.now_ms, thresholds=self._thresholds)
         self._staging = None
         self._journal.put(self.blocks, block.id, block)
         self._journal.put(self._staged, block.id, may_wait and self._staged.get(block.id, True))
@@ -288,6 +291,12 @@ def _is_sound(block: PrivateDataBlock, *, now_ms: int) -> bool:
     except Exception:  # noqa: BLE001 - whatever it is, the block is wrong
         return False
     return True
+
+
+def _has_moved(before: PrivateDataBlock, after: PrivateDataBlock) -> bool:
+    """Return whether a change altered what conditions depend on: what is left, or what is committed."""
+    committed = transitions.status_of(before).committed is not transitions.status_of(after).committed
+    return committed or transitions.left(after) != transitions.left(before)
 
 
 def _has_pending_answer(status: ClaimStatus) -> bool:

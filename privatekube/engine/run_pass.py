@@ -40,7 +40,7 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
         policy: how budget is shared.
         tick: whether time unlocks budget in this pass; None for each block when its period has passed.
     """
-    draft = Draft(world)
+    draft = Draft(world, policy.alarms)
     # 1. Admit new blocks.
     admission.admit_blocks(draft)
     # 2. Complete or undo what an interrupted pass began.

@@ -17,20 +17,35 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import Condition
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.responses import AllocateResponse, RegisterResponse, Response, ResponseState
+from privatekube.resources.thresholds import Thresholds
 
-EXHAUSTED, GRANTED, SETTLED = "Exhausted", "Granted", "Settled"
+EXHAUSTED, NEARLY_EXHAUSTED, GRANTED, SETTLED = "Exhausted", "NearlyExhausted", "Granted", "Settled"
 WAITING = "Waiting"
 
 
-def update_block(block: PrivateDataBlock, *, now_ms: int) -> PrivateDataBlock:
-    """Return the block with its current conditions; a block without a status has none."""
+def update_block(block: PrivateDataBlock, *, now_ms: int, thresholds: Thresholds | None = None) -> PrivateDataBlock:
+    """Return the block with its current conditions; a block without a status has none.
+
+    Args:
+        block: the block.
+        now_ms: the time in unix milliseconds.
+        thresholds: at which it is nearly exhausted; None to leave what its status says of that.
+    """
     if block.status is None:
         return block
+    generation = block.meta.generation
     left = block.status.pending + block.status.available
     exhausted = _is_spent(left, block.spec.initial_budget)
     reason = "NothingLeft" if exhausted else "BudgetLeft"
-    condition = Condition(EXHAUSTED, exhausted, reason, "", now_ms, block.meta.generation)
-    return replace(block, status=replace(block.status, conditions=_merge(block.status.conditions, [condition])))
+    nearly = of_type(block, NEARLY_EXHAUSTED) if thresholds is None else _nearly_exhausted(block, thresholds, now_ms)
+    current = [Condition(EXHAUSTED, exhausted, reason, "", now_ms, generation), *([nearly] if nearly else [])]
+    return replace(block, status=replace(block.status, conditions=_merge(block.status.conditions, current)))
+
+
+def of_type(block: PrivateDataBlock, name: str) -> Condition | None:
+    """Return a condition of a block; None if its status does not have it."""
+    known = () if block.status is None else block.status.conditions
+    return next((condition for condition in known if condition.type == name), None)
 
 
 def update_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClaim:
@@ -51,6 +66,15 @@ def update_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClai
         reason = "Consumed" if claim.status.committed else "Released"
         conditions.append(Condition(SETTLED, True, reason, "", now_ms, claim.meta.generation))
     return replace(claim, status=replace(claim.status, conditions=_merge(claim.status.conditions, conditions)))
+
+
+def _nearly_exhausted(block: PrivateDataBlock, thresholds: Thresholds, now_ms: int) -> Condition:
+    """Return whether a threshold is reached; the reason tells which, so that the next one is another reason."""
+    percent = thresholds.crossed(summary.committed_share(block))
+    if percent is None:
+        return Condition(NEARLY_EXHAUSTED, False, "BudgetLeft", "", now_ms, block.meta.generation)
+    message = f"at least {percent}% of its budget is committed"
+    return Condition(NEARLY_EXHAUSTED, True, f"Committed{percent}Percent", message, now_ms, block.meta.generation)
 
 
 def _granted(response: Response, now_ms: int, generation: int) -> Condition:

@@ -34,6 +34,7 @@ def block_facts(block: PrivateDataBlock) -> Facts:
             (dimension.attribute, dimension.numeric_value or dimension.string_value)
             for dimension in block.spec.dimensions
         ),
+        ("alarm", summary.alarm(block) or "none"),
         ("created", _time(block.meta.creation_time_ms)),
     ]
 

@@ -40,6 +40,12 @@ def block_columns(block: PrivateDataBlock) -> Json:
     return {"left": left(block), "committedShare": f"{share:.1%}", "waitingClaims": waiting}
 
 
+def alarm(block: PrivateDataBlock) -> str:
+    """Say that a block is nearly exhausted, or that nothing is left of it, by its conditions; else nothing."""
+    conditions = () if block.status is None else block.status.conditions
+    return "; ".join(condition.message or "nothing is left" for condition in conditions if condition.status)
+
+
 def claim_columns(claim: PrivacyBudgetClaim) -> Json:
     """Return the columns that `kubectl get pbc` shows of a claim's status."""
     responses = claim.status.responses

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from privatekube import errors
-from privatekube.resources import bounds
+from privatekube.resources import bounds, thresholds
+from privatekube.resources.thresholds import Thresholds
 from privatekube.scheduling import ordering, unlocking
 from privatekube.scheduling.ordering import OrderingPolicy
 from privatekube.scheduling.unlocking import All, UnlockingPolicy
@@ -15,6 +16,7 @@ from privatekube.scheduling.unlocking import All, UnlockingPolicy
 UNLOCK, ORDER, TIMEOUT, LONGEST_TIMEOUT = "unlock", "order", "default_timeout_ms", "longest_timeout_ms"
 SETTLE_WITHIN = "settle_within_ms"
 WAITING_PER_NAMESPACE, WAITING_PER_BLOCK = "waiting_per_namespace", "waiting_per_block"
+ALARMS = "alarms"
 DEFAULT_TIMEOUT_MS = 300_000
 DEFAULT_LONGEST_TIMEOUT_MS = 86_400_000
 DEFAULT_SETTLE_WITHIN_MS = 7 * 86_400_000
@@ -28,6 +30,7 @@ DEFAULTS = {
     SETTLE_WITHIN: str(DEFAULT_SETTLE_WITHIN_MS),
     WAITING_PER_NAMESPACE: str(DEFAULT_WAITING),
     WAITING_PER_BLOCK: str(DEFAULT_WAITING),
+    ALARMS: str(thresholds.DEFAULT),
 }
 
 
@@ -54,6 +57,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     SETTLE_WITHIN: partial(_milliseconds, SETTLE_WITHIN),
     WAITING_PER_NAMESPACE: partial(_waiting, WAITING_PER_NAMESPACE),
     WAITING_PER_BLOCK: partial(_waiting, WAITING_PER_BLOCK),
+    ALARMS: Thresholds.parse,
 }
 """The parser of each setting; it raises InvalidInput."""
 
@@ -71,6 +75,7 @@ class Policy:
         settle_within_ms: how long after its first grant a claim is settled at the latest, in milliseconds.
         waiting_per_namespace: how many requests of a namespace wait at most; a further one is refused.
         waiting_per_block: likewise for the requests that wait for budget of one block.
+        alarms: how much of a block is committed when it counts as nearly exhausted.
 
     Raises:
         InvalidInput: the combination does not do what each of its parts promises; the message says what to use.
@@ -83,6 +88,7 @@ class Policy:
     settle_within_ms: int = DEFAULT_SETTLE_WITHIN_MS
     waiting_per_namespace: int = DEFAULT_WAITING
     waiting_per_block: int = DEFAULT_WAITING
+    alarms: Thresholds = field(default=thresholds.DEFAULT, kw_only=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.unlocking, All) and self.ordering is ordering.ORDERINGS["rr"]:
@@ -106,7 +112,8 @@ class Policy:
         named = {**DEFAULTS, **settings}
         times_ms = (_milliseconds(name, named[name]) for name in (TIMEOUT, LONGEST_TIMEOUT, SETTLE_WITHIN))
         waiting = (_waiting(name, named[name]) for name in (WAITING_PER_NAMESPACE, WAITING_PER_BLOCK))
-        return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), *times_ms, *waiting)
+        alarms = Thresholds.parse(named[ALARMS])
+        return cls(unlocking.parse(named[UNLOCK]), ordering.parse(named[ORDER]), *times_ms, *waiting, alarms=alarms)
 
     def wait_ms(self, timeout_ms: int | None) -> int:
         """Return how long a request waits that sets this timeout, or the default by None or 0, in milliseconds.

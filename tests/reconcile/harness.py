@@ -12,12 +12,13 @@ from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import apply, ledger_audit, read_world, reconcile
 from privatekube.reconcile.reconcile import Pass
-from privatekube.resources import transitions
+from privatekube.resources import thresholds, transitions
 from privatekube.resources.block import BlockStatus, Budgets, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest, RegisterRequest, ReleaseRequest, Request
 from privatekube.resources.responses import ResponseState
+from privatekube.resources.thresholds import Thresholds
 from privatekube.scheduling import ordering, policy, unlocking
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import ResourceStore
@@ -38,6 +39,7 @@ class Plane:
     settle_within_ms: int = policy.DEFAULT_SETTLE_WITHIN_MS
     waiting_per_namespace: int = policy.DEFAULT_WAITING
     waiting_per_block: int = policy.DEFAULT_WAITING
+    alarms: Thresholds = thresholds.DEFAULT
     clock: FakeClock = field(default_factory=FakeClock)
     committed: dict[tuple[str, str], PrivacyBudget] = field(default_factory=dict)
 
@@ -52,6 +54,7 @@ class Plane:
             settle_within_ms=self.settle_within_ms,
             waiting_per_namespace=self.waiting_per_namespace,
             waiting_per_block=self.waiting_per_block,
+            alarms=self.alarms,
         )
 
     def world(self) -> World:

@@ -114,7 +114,7 @@ def test_a_block_that_lost_orders_in_an_earlier_version_keeps_the_others(plane: 
     assert plane.states("c") == ["success", "success"]
     status = plane.status("b")
     assert (status.available, status.committed["ns/c"]) == (left * 0.0, left)
-    assert [condition.reason for condition in status.conditions] == ["NothingLeft"]
+    assert [condition.reason for condition in status.conditions] == ["NothingLeft", "Committed95Percent"]
     assert not plane.claim("c").status.acquired
 
 
