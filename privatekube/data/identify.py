@@ -55,5 +55,4 @@ def _sketch(hashes: np.ndarray, most: int) -> DaySketch:
 def _hashes(records: Records, key: bytes) -> np.ndarray:
     """Return a 64-bit keyed hash of each record, uint64 [N]."""
     rows = rows_of(records.recognised_by.values())
-    hashed = [hashlib.blake2b(row, key=key, digest_size=8).digest() for row in rows]
-    return np.frombuffer(b"".join(hashed), dtype="<u8")
+    return ragged.hashes_of(rows, hashlib.blake2b(key=key, digest_size=8)).view("<u8")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privatekube import errors
+from privatekube.data import ragged
 from privatekube.data.records import Records
 from privatekube.data.wording import KEYS, Wording
 from privatekube.privacy.unit import PrivacyUnit
@@ -29,8 +30,8 @@ MOST_BLOCKS = 5_000
 PARTITION_KEY_ID = "privatekube-partition-1"
 """Name of the public key below; another key would move users between buckets."""
 
-_PARTITION_KEY = b"privatekube user partition, key 1"
-_CHOICE_KEY = b"privatekube contribution bound, key 1"
+_PARTITION_HASH = hashlib.blake2b(digest_size=8, key=b"privatekube user partition, key 1")
+_CHOICE_HASH = hashlib.blake2b(digest_size=16, key=b"privatekube contribution bound, key 1")
 
 R = TypeVar("R", bound=Records)
 
@@ -87,8 +88,14 @@ def date_of(day: int) -> date:
 
 def keyed_hash(identifier: str) -> int:
     """Return the 63-bit hash of an id under the partition key; it is the same in every process and version."""
-    hashed = hashlib.blake2b(identifier.encode(), digest_size=8, key=_PARTITION_KEY)
+    hashed = _PARTITION_HASH.copy()
+    hashed.update(identifier.encode())
     return int.from_bytes(hashed.digest(), "little") >> 1
+
+
+def keyed_hashes(identifiers: Iterable[bytes]) -> npt.NDArray[np.int64]:
+    """Return the hash of each of some ids, which are UTF-8 text, int64 [N]; see `keyed_hash`."""
+    return (ragged.hashes_of(identifiers, _PARTITION_HASH).view("<u8") >> np.uint64(1)).astype(np.int64)
 
 
 def bucket_of(user: np.ndarray, n_buckets: int) -> np.ndarray:
@@ -171,12 +178,15 @@ def bound_contributions(records: R, *, unit: PrivacyUnit, max_contribution: int)
     if unit.is_one_record:
         return records
     units = unit_numbers(records, unit)
-    order = np.lexsort((*_priorities(records), units))
+    has_more = np.flatnonzero((np.bincount(units) > max_contribution)[units])
+    order = has_more[np.lexsort((*_priorities(records.select(has_more)), units[has_more]))]
     ordered = units[order]
     is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
     begins = np.flatnonzero(is_first)
     rank = np.arange(len(ordered)) - np.repeat(begins, np.diff([*begins, len(ordered)]))
-    return records.select(np.sort(order[rank < max_contribution]))
+    is_kept = np.ones(len(records), np.bool_)
+    is_kept[order[rank >= max_contribution]] = False
+    return records.select(is_kept)
 
 
 def without_copies(records: R) -> R:
@@ -190,13 +200,17 @@ def without_copies(records: R) -> R:
 
 def in_order(records: R) -> R:
     """Return the records in an order that depends on them alone, not on how their source was cut into files."""
-    return records.select(np.lexsort((*_priorities(records), records.time)))
+    by_time = np.argsort(records.time, kind="stable")
+    follows = np.diff(records.time[by_time], prepend=np.nan) == 0  # what is at the same time as the one before
+    tied = by_time[follows | np.append(follows[1:], False)[: len(follows)]]
+    priorities = np.zeros((2, len(records)), np.uint64)
+    priorities[:, tied] = _priorities(records.select(tied))
+    return records.select(np.lexsort((*priorities, records.time)))
 
 
 def _priorities(records: Records) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Return the keyed hash of each record, uint64 [N]: its lower half, and its upper half, by which it is ordered."""
-    hashes = [hashlib.blake2b(content, digest_size=16, key=_CHOICE_KEY).digest() for content in records.contents()]
-    halves = np.frombuffer(b"".join(hashes), ">u8").reshape(-1, 2)
+    halves = ragged.hashes_of(records.contents(), _CHOICE_HASH).view(">u8").reshape(-1, 2)
     return halves[:, 1].astype(np.uint64), halves[:, 0].astype(np.uint64)
 
 

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 Int64s = npt.NDArray[np.int64]
+
+
+class Hash(Protocol):
+    """A hash of hashlib that has not been given anything yet."""
+
+    @property
+    def digest_size(self) -> int:
+        """Bytes of a digest."""
+
+    def copy(self) -> Self:
+        """Return another of the same kind and key."""
+
+    def update(self, data: bytes, /) -> None:
+        """Hash further bytes."""
+
+    def digest(self) -> bytes:
+        """Return the hash."""
 
 
 def offsets_of(lengths: npt.NDArray[np.integer[Any]]) -> Int64s:
@@ -65,3 +82,18 @@ def places(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
     lengths = np.diff(offsets)[rows]
     selected = offsets_of(lengths)
     return np.arange(selected[-1]) + np.repeat(offsets[rows] - selected[:-1], lengths), selected
+
+
+def hashes_of(items: Iterable[bytes], empty: Hash) -> npt.NDArray[Any]:
+    """Return the hash of each of some bytes, as fixed-width bytes [N].
+
+    Args:
+        items: what to hash.
+        empty: a hash of nothing; copying it takes a third of the time of making one with a key.
+    """
+    digests = []
+    for item in items:
+        hashed = empty.copy()
+        hashed.update(item)
+        digests.append(hashed.digest())
+    return np.frombuffer(b"".join(digests), f"V{empty.digest_size}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -15,41 +18,96 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from privatekube import errors
-from privatekube.data.tables import text_files
-from privatekube.data.tables.batch import Batch, Wanted, require_columns
+from privatekube.data.tables import arrow_json, text_files
+from privatekube.data.tables.batch import Batch, Wanted, require_columns, with_absent
+
+_SMALL_BYTES = 16_000
+"""Fewer bytes are read by Python's parser, and as many tell of which type each field is likely to be."""
 
 
 def batches(path: Path, wanted: Wanted) -> Iterator[Batch]:
     """Read fields of a file of this machine."""
     seen, n_lines, first_line = set[str](), 0, b""
-    names = frozenset(wanted.names)
     for chunk in text_files.chunks(path, text_files.LINES):
-        lines = [line for line in chunk.data.split(b"\n") if line.strip()]
-        read = [_object(line) for line in lines]
-        objects = [fields for fields in read if fields is not None]
-        first_line = first_line or (lines[0] if lines else b"")
-        if not n_lines:
+        if not first_line:
+            first_line = _first_line(chunk.data)
             text_files.require_utf8(first_line, wanted.location)
-        n_lines += len(lines) + chunk.damaged
-        if seen < names:
-            seen.update(*(names.intersection(fields) for fields in objects))
-        yield Batch(
-            {name: _column(objects, name) for name in names},
-            len(objects),
-            {
-                name: _are_not_text(objects, name)
-                for column in wanted.columns
-                if column.is_text
-                for name in column.names
-            },
-            damaged=len(lines) - len(objects) + chunk.damaged,
-            has_trailing_garbage=chunk.has_trailing_garbage,
-            share=chunk.share,
-        )
+        read = _parts(chunk.data, wanted, seen)
+        n_lines += chunk.damaged + sum(part.size + part.damaged for part in read)
+        yield replace(read[0], damaged=read[0].damaged + chunk.damaged, share=chunk.share)
+        yield from (replace(part, share=chunk.share) for part in read[1:])
+        if chunk.has_trailing_garbage:
+            yield Batch(with_absent({}, 0, wanted), 0, has_trailing_garbage=True, share=chunk.share)
     if n_lines and not seen:
         raise errors.CorruptData(_not_json_lines(wanted, first_line))
     if n_lines:
         require_columns(wanted, list(seen))
+
+
+def _first_line(data: bytes) -> bytes:
+    """Return the first line that is not blank."""
+    return next((line for line in io.BytesIO(data) if line.strip()), b"")
+
+
+def _parts(data: bytes, wanted: Wanted, seen: set[str]) -> list[Batch]:
+    """Return whole lines as batches: as Arrow's parser reads them, and parts where it cannot as Python's does.
+
+    Args:
+        data: the lines.
+        wanted: which fields.
+        seen: gets the names of fields that there are.
+    """
+    if len(data) <= _SMALL_BYTES:
+        return [_as_python_reads(data, wanted, seen)]
+    beginning = data[: data.find(b"\n", _SMALL_BYTES) + 1]
+    objects = [fields for fields in map(_reader(wanted), _lines(beginning)) if fields is not None]
+    columns = arrow_json.columns(data, _likely_types(wanted, objects))
+    if columns is not None and _tell_what_is_there(columns, data, seen):
+        return [Batch(columns, len(columns[wanted.names[0]]))]
+    middle = data.find(b"\n", len(data) // 2) + 1
+    if middle in {0, len(data)}:
+        return [_as_python_reads(data, wanted, seen)]
+    return _parts(data[:middle], wanted, seen) + _parts(data[middle:], wanted, seen)
+
+
+def _tell_what_is_there(columns: Mapping[str, pa.Array], data: bytes, seen: set[str]) -> bool:
+    """Add the fields that have a value to those seen; return False where a line may have one that is null in all."""
+    seen.update(name for name, array in columns.items() if array.null_count < len(array))
+    return not any(json.dumps(name).encode() in data for name in columns.keys() - seen)
+
+
+def _likely_types(wanted: Wanted, objects: Sequence[dict[str, Any]]) -> dict[str, pa.DataType]:
+    return {
+        name: pa.string() if column.is_text else _type_of(objects, name)
+        for column in wanted.columns
+        for name in column.names
+    }
+
+
+def _type_of(objects: Sequence[dict[str, Any]], name: str) -> pa.DataType:
+    """Return of which type a field is likely to be."""
+    kinds = {type(fields.get(name)) for fields in objects} - {NoneType}
+    if kinds == {int, float}:
+        return pa.float64()
+    return _LIKELY_TYPES.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n") if line.strip()]
+
+
+def _as_python_reads(data: bytes, wanted: Wanted, seen: set[str]) -> Batch:
+    lines, names = _lines(data), frozenset(wanted.names)
+    objects = [fields for fields in map(_reader(wanted), lines) if fields is not None]
+    if seen < names:
+        seen.update(*(names.intersection(fields) for fields in objects))
+    texts = [name for column in wanted.columns if column.is_text for name in column.names]
+    return Batch(
+        {name: _column(objects, name) for name in names},
+        len(objects),
+        {name: _are_not_text(objects, name) for name in texts},
+        damaged=len(lines) - len(objects),
+    )
 
 
 def _not_json_lines(wanted: Wanted, first_line: bytes) -> str:
@@ -64,24 +122,38 @@ def _not_json_lines(wanted: Wanted, first_line: bytes) -> str:
     return f"source: {wanted.location} {look}; {remedy}, with {columns}"
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields of an object; one that is given twice has no meaning."""
+class _Doubled(dict[str, Any]):
+    """The fields of an object that has some of them twice."""
+
+    names: frozenset[str]
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("has a field twice")
-    return fields
+    if len(fields) == len(pairs):
+        return fields
+    doubled = _Doubled(fields)
+    doubled.names = frozenset(name for name, number in Counter(name for name, _ in pairs).items() if number > 1)
+    return doubled
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_distinct)
+_DECODER = json.JSONDecoder(object_pairs_hook=_fields)
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
-    """Return the object of a line; None for a line that is not one."""
-    try:
-        fields = _DECODER.decode(line.removeprefix(codecs.BOM_UTF8).decode())
-    except (ValueError, RecursionError):
-        return None
-    return fields if isinstance(fields, dict) else None
+def _reader(wanted: Wanted) -> Callable[[bytes], dict[str, Any] | None]:
+    """Return what reads the object of a line; None for a line that is not one, or has a field of these twice."""
+    names = frozenset(wanted.names)
+
+    def read(line: bytes) -> dict[str, Any] | None:
+        try:
+            fields = _DECODER.decode(line.removeprefix(codecs.BOM_UTF8).decode())
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(fields, dict) or (isinstance(fields, _Doubled) and fields.names & names):
+            return None  # a field that is given twice has no meaning
+        return fields
+
+    return read
 
 
 def _column(objects: Sequence[dict[str, Any]], name: str) -> pa.Array:
@@ -98,6 +170,7 @@ def _column(objects: Sequence[dict[str, Any]], name: str) -> pa.Array:
 
 
 _ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+_LIKELY_TYPES = {**_ARROW_TYPES, bool: pa.bool_()}
 
 
 def _are_not_text(objects: Sequence[dict[str, Any]], name: str) -> npt.NDArray[np.bool_]:

@@ -151,7 +151,7 @@ class Reading:
             columns[schema.user].values[chosen],
             time[chosen],
             {name: columns[name].values[chosen] for name in (*schema.features, *label)},
-            {name: _plain([texts[name].values[row] for row in chosen.tolist()], schema.text[name]) for name in texts},
+            {name: _plain(_chosen(texts[name].values, chosen), schema.text[name]) for name in texts},
             {name: columns[name].values[chosen] for name in schema.record},
             location,
         )
@@ -160,7 +160,7 @@ class Reading:
         """Leave out records that were there before with all their columns."""
         if self._seen is not None:
             new = []
-            for row, content in enumerate(rows.hashes()):
+            for row, content in enumerate(rows.hashes().tolist()):
                 if content not in self._seen:
                     self._seen.add(content)
                     new.append(row)
@@ -176,7 +176,11 @@ def is_within(time: Int64s, days: Slice) -> npt.NDArray[np.bool_]:
     return (day >= days.start_day) & (day <= days.end_day)
 
 
-def _plain(texts: list[str], declared: Text) -> list[str]:
+def _chosen(texts: Sequence[str], rows: Int64s) -> Sequence[str]:
+    return texts if len(rows) == len(texts) else [texts[row] for row in rows.tolist()]
+
+
+def _plain(texts: Sequence[str], declared: Text) -> Sequence[str]:
     """Return texts without what the schema drops of them."""
     if declared.drop is not None:
         pattern = re.compile(declared.drop)

@@ -95,7 +95,9 @@ def texts(batch: Batch, names: Sequence[str], location: str) -> Texts:
             _require_type(name, array.type, _is_text, "text", location)
         not_text = batch.not_text.get(name, np.zeros(batch.size, np.bool_))
         given = np.asarray(array.is_valid()) & ~not_text
-        if given.any():
+        if given.all() and pa.types.is_string(array.type):
+            read, fits, n_given = array.to_pylist(), fits | True, n_given + batch.size
+        elif given.any():
             texts = [None if value is None else values.text_or_none(value) for value in array.to_pylist()]
             read = [text or "" if is_given else other for text, is_given, other in zip(texts, given, read, strict=True)]
             is_damaged = np.array([text is None for text in texts], np.bool_)

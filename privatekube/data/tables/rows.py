@@ -13,7 +13,7 @@ import numpy.typing as npt
 from privatekube.data import ragged
 from privatekube.data.ragged import Int64s
 
-_HASH_BYTES = 16
+_HASH = hashlib.blake2b(digest_size=16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +50,11 @@ class Rows:
             self.location,
         )
 
-    def hashes(self) -> list[bytes]:
-        """Return a hash of each record; exact copies have the same, also in another file."""
+    def hashes(self) -> npt.NDArray[Any]:
+        """Return a hash of each record, 16 bytes [N]; exact copies have the same, also in another file."""
         lengths = [np.array([len(text) for text in texts], np.int64) for texts in self.texts.values()]
         columns = [self.user, self.time, *self.values.values(), *self.record.values(), *lengths]
         rows = ragged.rows_of(columns)
         texts = zip(*self.texts.values(), strict=True) if self.texts else iter([()] * len(self))
-        return [
-            hashlib.blake2b(row + "".join(text).encode(), digest_size=_HASH_BYTES).digest()
-            for row, text in zip(rows, texts, strict=True)
-        ]
+        contents = (row + "".join(text).encode() for row, text in zip(rows, texts, strict=True))
+        return ragged.hashes_of(contents, _HASH)

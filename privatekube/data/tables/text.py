@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import tokenizers
 
 from privatekube import errors
@@ -37,9 +39,11 @@ class _WordCharacters(dict[int, str]):
         return self[code]
 
 
-_BETWEEN, _NO_TOKEN = "\0", -1
-"""What is put between texts that are cut into words together, and its place among their ids."""
-_ENGLISH = re.compile(f"[a-z{_BETWEEN}]+")
+_BETWEEN = "\0"
+"""What is put between texts that are cut into words together."""
+_A, _LETTERS, _SPACE = np.uint8(ord("a")), np.uint8(26), np.uint8(ord(" "))
+Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 _CHARACTERS = _WordCharacters()
 _CHARACTERS_AND_MARKS = _WordCharacters({ord(_BETWEEN): _BETWEEN})
 
@@ -52,11 +56,11 @@ def words(text: str) -> list[str]:
     >>> words("L'Été de 7 ans: हिन्दी STRASSE straße")
     ['l', 'été', 'de', '7', 'ans', 'हिन्दी', 'strasse', 'strasse']
     """
-    return _words(text, _CHARACTERS)
+    return _normal(text, _CHARACTERS).split()
 
 
-def _words(text: str, characters: _WordCharacters) -> list[str]:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(characters).split()
+def _normal(text: str, characters: _WordCharacters) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(characters)
 
 
 @dataclass(frozen=True)
@@ -79,30 +83,33 @@ class Tokeniser:
         return Tokens(whole.ids[places < self.declared.tokens], ragged.offsets_of(lengths))
 
 
-class _Known(dict[str, int]):
-    """Token ids by word."""
-
-    def __missing__(self, _: str) -> int:
-        return UNK
-
-
-def _of_known_words(known: Mapping[str, int], split: Callable[[str], list[str]]) -> Callable[[Sequence[str]], Tokens]:
-    """Return how texts become the ids of known words.
+def _ids_of_words(
+    known: Mapping[str, int], normal: Callable[[str], str], is_of_word: Callable[[Bytes], Mask]
+) -> Callable[[Sequence[str]], Tokens]:
+    """Return how texts become the ids of known words, all texts at once.
 
     Args:
         known: the ids.
-        split: returns the words of many texts at once, and the marks between the texts as words of their own.
+        normal: returns a text in the form that the words have; `_BETWEEN` stays what it is.
+        is_of_word: returns which bytes, uint8 [N], are of words; no `_BETWEEN` is.
     """
-    ids = _Known({**known, _BETWEEN: _NO_TOKEN})
+    vocabulary = pa.array(known, pa.string())
+    ids_in_order = np.array([*known.values(), UNK], INDEX)
 
     def encode(texts: Sequence[str]) -> Tokens:
         if not texts:
             return Tokens(np.empty(0, INDEX), ragged.offsets_of(np.empty(0, np.int64)))
-        found = split(f" {_BETWEEN} ".join([text.replace(_BETWEEN, " ") for text in texts]))
-        tokens = np.fromiter(map(ids.__getitem__, found), INDEX, count=len(found))
-        ends = np.flatnonzero(tokens == _NO_TOKEN)
-        lengths = np.diff(np.concatenate([[-1], ends, [len(tokens)]])) - 1
-        return Tokens(tokens[tokens != _NO_TOKEN], ragged.offsets_of(lengths))
+        joined = normal(_BETWEEN.join([text.replace(_BETWEEN, " ") for text in texts]))
+        codes = np.frombuffer(f"{joined}{_BETWEEN}".encode(errors="replace"), np.uint8)
+        of_word = is_of_word(codes)
+        changes = np.flatnonzero(np.diff(of_word, prepend=False))  # the last byte is of no word
+        begins, ends = changes[::2], changes[1::2]
+        offsets = ragged.offsets_of(ends - begins)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(codes[of_word])]
+        found = pa.Array.from_buffers(pa.large_string(), len(begins), buffers)
+        rank = pc.index_in(found, value_set=vocabulary.cast(pa.large_string())).fill_null(len(known))
+        until = np.searchsorted(begins, np.flatnonzero(codes == 0))
+        return Tokens(ids_in_order[rank.to_numpy(zero_copy_only=False)], np.concatenate([[0], until]))
 
     return encode
 
@@ -133,7 +140,7 @@ def _english(most: int) -> Tokeniser:
     declared = Words(
         tokeniser=english.TOKENISER, vocabulary_digest=english.digest(), ids=FIRST_WORD + english.SIZE, tokens=most
     )
-    return Tokeniser(declared, _of_known_words(english.ids(), lambda text: _ENGLISH.findall(text.lower())))
+    return Tokeniser(declared, _ids_of_words(english.ids(), str.lower, lambda codes: codes - _A < _LETTERS))
 
 
 def _of_words(path: Path, most: int) -> Tokeniser:
@@ -151,7 +158,10 @@ def _of_words(path: Path, most: int) -> Tokeniser:
     declared = Words(
         tokeniser=UNICODE_WORDS, vocabulary_digest=_digest(content), ids=FIRST_WORD + len(known), tokens=most
     )
-    return Tokeniser(declared, _of_known_words(known, lambda text: _words(text, _CHARACTERS_AND_MARKS)))
+    return Tokeniser(
+        declared,
+        _ids_of_words(known, lambda text: _normal(text, _CHARACTERS_AND_MARKS), lambda codes: codes > _SPACE),
+    )
 
 
 def _of_file(path: Path, most: int) -> Tokeniser:

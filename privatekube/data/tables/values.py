@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from privatekube.data import partition
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY
@@ -55,7 +56,18 @@ class Column:
 
 def ids(array: pa.Array) -> Column:
     """Return the keyed hash of each id, int64 [N]."""
+    if pa.types.is_string(array.type):
+        return _ids_of_text(array)
     return _mapped(array, lambda value: partition.keyed_hash(text_of(value)), np.dtype(np.int64))
+
+
+def _ids_of_text(array: pa.Array) -> Column:
+    encoded = array.dictionary_encode()
+    fits = np.asarray(pc.greater(pc.binary_length(array), 0).fill_null(False))
+    hashes = partition.keyed_hashes(encoded.dictionary.cast(pa.binary()).to_pylist())
+    places = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    found = np.where(fits, hashes[places], 0) if len(hashes) else np.zeros(len(array), np.int64)
+    return Column(found, fits, np.zeros_like(fits))
 
 
 def times(array: pa.Array, *, unit: str | None, form: str | None, days: Slice | None) -> Column:
@@ -135,7 +147,7 @@ def _numbers(array: pa.Array, *, is_whole: bool) -> Column:
     read = numbers.fill_null(0).to_numpy(zero_copy_only=False)
     fits = given & np.isfinite(read)
     fits &= (read == np.floor(read)) if is_whole else True
-    return Column(np.where(fits, read, 0.0), fits, np.zeros_like(fits))
+    return Column(np.where(fits, read, 0.0) + 0.0, fits, np.zeros_like(fits))  # which makes 0 of -0
 
 
 def text_of(value: object) -> str:
