@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import bounds
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import LockId
-from privatekube.resources.wire import blocks, claims, common
+from privatekube.resources.wire import block_groups, blocks, claims
 
 MOST_WAITING_BYTES, MOST_BLOCK_BYTES = 2**19, 2**20
 """The largest status of a block to which a request that waits is added, and one to which a grant is added.
@@ -24,11 +24,11 @@ Requests that wait leave room for grants. Consuming and releasing is never refus
 """
 MOST_CLAIM_BYTES = 1_400_000
 """The largest size that a claim may reach until it has paid."""
-_ENTRY_BYTES = 160
-"""What an entry takes besides its amounts and names: the keys of the JSON, the state and the owner of a lock."""
-_COPIES_WHILE_WAITING, _COPIES_WHEN_PAID = 2, 4
-"""How often a claim has its amounts. Waiting: in the answer, and reserved. Paid: in the grant, the request to consume,
-its answer, and the total."""
+_COPIES_WHILE_WAITING, _COPIES_WHEN_PAID = 2, 3
+"""How often the status of a claim has its amounts. Waiting: in the answer, and reserved. Paid: in the grant, the answer
+to the request to consume, and the total; besides, the request has them."""
+_NAME_BYTES = 4
+"""What JSON adds to a name in a list of the blocks that have the same amounts."""
 
 
 class StatusRoom:
@@ -48,7 +48,7 @@ class StatusRoom:
             known: the blocks, by id.
             most: the largest size of a status with it.
         """
-        sizes = {key: _ENTRY_BYTES + 2 * (len(str(request)) + _bytes_of(amount)) for key, amount in demands.items()}
+        sizes = {key: _room_bytes(request, amount) for key, amount in demands.items()}
         for key in sizes:
             if key not in self._used:
                 self._used[key] = _status_bytes(known[key])
@@ -57,6 +57,11 @@ class StatusRoom:
         for key, size in sizes.items():
             self._used[key] += size
         return True
+
+
+def _room_bytes(request: LockId, amount: PrivacyBudget) -> int:
+    """Return what a request takes in a block's status: a lock, and an entry of what is reserved or held."""
+    return block_groups.ENTRY_BYTES + 2 * (len(str(request)) + block_groups.budget_bytes(amount))
 
 
 def require_claim_fits(claim: PrivacyBudgetClaim, demands: Mapping[str, PrivacyBudget], *, needed: int) -> None:
@@ -70,12 +75,28 @@ def require_claim_fits(claim: PrivacyBudgetClaim, demands: Mapping[str, PrivacyB
     Raises:
         InvalidInput: it could not.
     """
-    sizes = sorted((_ENTRY_BYTES + len(key) + _bytes_of(amount) for key, amount in demands.items()), reverse=True)
-    added = max(_COPIES_WHILE_WAITING * sum(sizes), _COPIES_WHEN_PAID * sum(sizes[:needed]))
-    size = added + len(json.dumps(claims.to_wire(claim)))
+    size = _added_bytes(demands, needed) + len(json.dumps(claims.to_wire(claim)))
     if size > MOST_CLAIM_BYTES:
         bound = f"the claim would take {size:,} bytes, more than {MOST_CLAIM_BYTES:,}"
         raise errors.InvalidInput(f"demand on {len(demands)} blocks: {bound}; claim fewer at once, and write less else")
+
+
+def _added_bytes(demands: Mapping[str, PrivacyBudget], needed: int) -> int:
+    """Return by how much a claim grows until it has paid, at most."""
+    sizes = sorted((block_groups.entry_bytes(key, amount) for key, amount in demands.items()), reverse=True)
+    names = sorted((_NAME_BYTES + len(key) for key in demands), reverse=True)
+    entries = sorted((block_groups.entry_bytes("", amount) for amount in set(demands.values())), reverse=True)
+    n_first = min(needed, len(sizes))
+
+    def copies(n_copies: int, n_blocks: int, most_bytes: int) -> int:
+        """Return the size of maps of this many blocks in one document."""
+        if n_blocks <= bounds.MAP_ENTRIES and sum(sizes[:n_blocks]) <= most_bytes:
+            return n_copies * sum(sizes[:n_blocks])
+        return sum(names[:n_blocks]) + n_copies * sum(entries[:n_blocks])
+
+    waiting = copies(_COPIES_WHILE_WAITING, len(sizes), block_groups.MOST_IN_STATUS)
+    paid = copies(_COPIES_WHEN_PAID, n_first, block_groups.MOST_IN_STATUS)
+    return max(waiting, paid + copies(1, n_first, block_groups.MOST_IN_REQUEST))
 
 
 def _status_bytes(block: PrivateDataBlock) -> int:
@@ -90,8 +111,3 @@ def _status_bytes(block: PrivateDataBlock) -> int:
 
 _LONGEST_ENTRY_BYTES, _LONGEST_ORDER_BYTES = 800, 80
 """An entry with the longest names, and what it takes for each order."""
-
-
-@lru_cache(maxsize=4096)
-def _bytes_of(amount: PrivacyBudget) -> int:
-    return len(json.dumps(common.budget_to_wire(amount)))

@@ -16,8 +16,10 @@ BLOCK_ID = 2 * NAME + 1
 """Characters of the id of a block, `namespace/name`."""
 ORDERS = 64
 """Orders of a Renyi curve."""
-REQUESTS, CONDITIONS, NAMED_BLOCKS, MECHANISMS, FILES, OWNERS = 256, 32, 1024, 64, 16, 64
+REQUESTS, CONDITIONS, NAMED_BLOCKS, MECHANISMS, FILES, OWNERS = 256, 32, 10_000, 64, 16, 64
 """Requests of a claim; and in a request the conditions, blocks named, mechanisms, and files registered; its owners."""
+MAP_ENTRIES = 1024
+"""Entries of a map of amounts in a request; more blocks than that are named in groups."""
 DIMENSIONS = 64
 """Dimensions of a block."""
 LONGEST_MS = 10 * 366 * 86_400_000

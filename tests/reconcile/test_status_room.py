@@ -7,8 +7,8 @@ import json
 import pytest
 
 from privatekube.engine import status_room
-from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
-from privatekube.resources.requests import ConsumeRequest, ReleaseRequest
+from privatekube.privacy.budget import STANDARD_ORDERS, EpsilonDelta, RenyiCurve
+from privatekube.resources.requests import AllocateRequest, BudgetDemand, ConsumeRequest, ReleaseRequest
 from privatekube.resources.wire import blocks
 from privatekube.store.memory import MemoryStore
 from tests import builders
@@ -134,6 +134,19 @@ def test_a_claim_that_fills_its_object_with_other_requests_gets_no_place_on_a_bl
     plane.block("b")
     padding = ReleaseRequest({f"ns/{number:0500}": EpsilonDelta(0.1) for number in range(1000)})
     plane.ask("padded", builders.allocate(2.0), padding, padding, padding)
-    assert "the claim would take 1,6" in str(plane.claim("padded").status.responses[0].refusal)
+    assert "the claim would take 1,5" in str(plane.claim("padded").status.responses[0].refusal)
     assert not plane.status("b").reserved
     assert not plane.status("b").locks
+
+
+@pytest.mark.slow
+def test_a_claim_on_a_thousand_renyi_blocks_is_granted_and_paid_on_any_store(plane: Plane) -> None:
+    whole = RenyiCurve(STANDARD_ORDERS, tuple(10 / order for order in STANDARD_ORDERS))
+    blocks = [plane.store.create(builders.block(f"day-{day:04}", whole, day=day)).id for day in range(1000)]
+    plane.run()
+    plane.ask("wide", AllocateRequest("d", BudgetDemand(constant=whole * 0.1), min_blocks=1000))
+    plane.append("wide", ConsumeRequest.all_or_nothing(plane.claim("wide").status.acquired))
+    plane.run()
+    assert plane.states("wide") == ["success", "success"]
+    assert plane.claim("wide").status.committed == dict.fromkeys(blocks, whole * 0.1)
+    plane.require_settled()

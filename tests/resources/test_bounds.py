@@ -47,7 +47,8 @@ def test_the_definition_of_claims_has_the_same_bounds() -> None:
     assert spec["requests"]["maxItems"] == bounds.REQUESTS
     assert spec["ownedBy"]["maxItems"] == bounds.OWNERS
     assert allocate["conditions"]["maxItems"] == bounds.CONDITIONS
-    assert demand["budgetMap"]["maxProperties"] == bounds.NAMED_BLOCKS
+    assert demand["budgetMap"]["maxProperties"] == demand["blockGroups"]["maxProperties"] == bounds.MAP_ENTRIES
+    assert demand["blockGroups"]["additionalProperties"]["maxItems"] == bounds.NAMED_BLOCKS
     assert f"size(block) <= {bounds.BLOCK_ID}" in demand["budgetMap"]["x-kubernetes-validations"][0]["rule"]
     assert demand["constant"]["properties"]["renyi"]["maxItems"] == bounds.ORDERS
     paid, given_back = consume["consume"], request["releaseRequest"]["properties"]["release"]
@@ -88,7 +89,7 @@ TOO_LARGE: dict[str, Callable[[], object]] = {
     "condition.operation": lambda: BlockCondition("a", "i" * 33),
     "numericValue of a": lambda: BlockCondition("a", "<", "1" * 65),
     "stringValue of a": lambda: BlockCondition("a", "is", string_value="1" * 2049),
-    "budgetMap": lambda: BudgetDemand(by_block={f"ns/b{number}": EpsilonDelta(1.0) for number in range(1025)}),
+    "budgetMap": lambda: BudgetDemand(by_block={f"ns/b{number}": EpsilonDelta(1.0) for number in range(10_001)}),
     "function": lambda: BudgetDemand(function="f" * 254),
     "mechanisms": lambda: ConsumeRequest({}, mechanisms=("m",) * 65),
     "policy": lambda: ConsumeRequest({}, "p" * 254),

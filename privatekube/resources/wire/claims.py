@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from privatekube import errors
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import bounds, meta
+from privatekube.resources.block import Budgets
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, OverdueSettlement, PrivacyBudgetClaim, SettleAfter
 from privatekube.resources.requests import (
     AllocateRequest,
@@ -20,7 +22,8 @@ from privatekube.resources.requests import (
 from privatekube.resources.sealing_key import SealingKey
 from privatekube.resources.signature import Signature
 from privatekube.resources.statement import SignedStatement
-from privatekube.resources.wire import common, responses
+from privatekube.resources.wire import block_groups, common, responses
+from privatekube.resources.wire.block_groups import BlockGroups
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
 
@@ -52,6 +55,7 @@ def from_store(document: object) -> PrivacyBudgetClaim:
 def _claim(document: object, read_request: Callable[[Reader], Request]) -> PrivacyBudgetClaim:
     whole = Reader(document, "")
     spec, status = whole.child("spec"), whole.child("status")
+    groups = BlockGroups.from_wire(status)
     return PrivacyBudgetClaim(
         meta=common.meta_from_wire(whole.child("metadata")),
         spec=ClaimSpec(
@@ -65,13 +69,13 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             requester=common.read_requester(spec),
         ),
         status=ClaimStatus(
-            acquired=common.read_budgets(status, "acquiredBudgets"),
-            reserved=common.read_budgets(status, "reservedBudgets"),
-            committed=common.read_budgets(status, "committedBudgets"),
-            responses=tuple(responses.from_wire(fields) for fields in status.children("responses")),
+            acquired=_held(status, "acquiredBudgets", groups),
+            reserved=_held(status, "reservedBudgets", groups),
+            committed=_held(status, "committedBudgets", groups),
+            responses=tuple(responses.from_wire(fields, groups) for fields in status.children("responses")),
             conditions=common.conditions_from_wire(status.children("conditions")),
             statement=_statement(status.child("statement")) if "statement" in status else None,
-            settlement=_settlement(status.child("settlement")) if "settlement" in status else None,
+            settlement=_settlement(status.child("settlement"), groups) if "settlement" in status else None,
             sealing=_sealing(status.child("sealing")) if "sealing" in status else None,
         ),
     )
@@ -80,6 +84,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
 def to_wire(claim: PrivacyBudgetClaim) -> Json:
     """Return a claim as JSON."""
     spec, status = claim.spec, claim.status
+    groups = responses.groups_of(status)
     return {
         "apiVersion": meta.API_VERSION,
         "kind": KIND,
@@ -98,13 +103,14 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
         ),
         "status": common.present(
             {
-                "acquiredBudgets": common.budgets_to_wire(status.acquired),
-                "reservedBudgets": common.budgets_to_wire(status.reserved),
-                "committedBudgets": common.budgets_to_wire(status.committed),
-                "responses": [responses.to_wire(response) for response in status.responses],
+                **groups.to_wire(),
+                "acquiredBudgets": common.budgets_to_wire(groups.by_group(status.acquired)),
+                "reservedBudgets": common.budgets_to_wire(groups.by_group(status.reserved)),
+                "committedBudgets": common.budgets_to_wire(groups.by_group(status.committed)),
+                "responses": [responses.to_wire(response, groups) for response in status.responses],
                 "conditions": common.conditions_to_wire(status.conditions),
                 "statement": _statement_to_wire(status.statement),
-                "settlement": _settlement_to_wire(status.settlement),
+                "settlement": _settlement_to_wire(status.settlement, groups),
                 "sealing": _sealing_to_wire(status.sealing),
             }
         ),
@@ -134,18 +140,39 @@ def _statement_to_wire(signed: SignedStatement | None) -> Json | None:
     return {"privacyCard": signed.card, "text": signed.text, "key": signature.key, "signature": signature.value}
 
 
-def _settlement(document: Reader) -> OverdueSettlement:
+def _held(document: Reader, name: str, groups: BlockGroups) -> dict[str, PrivacyBudget]:
+    """Return a map of what is held or was charged, by block id."""
+    return groups.held_by_block(common.read_budgets(document, name), document.path_of(name))
+
+
+def _named(document: Reader, name: str) -> dict[str, PrivacyBudget]:
+    """Return a map of amounts in a request, by block id."""
+    groups = BlockGroups.from_wire(document)
+    amounts = groups.by_block(common.read_budgets(document, name), document.path_of(name))
+    bounds.require_size(document.path_of(name), amounts, bounds.NAMED_BLOCKS, "blocks")
+    return amounts
+
+
+def _named_to_wire(name: str, amounts: Budgets) -> Json:
+    """Return a map of amounts as fields of a request."""
+    are_many = block_groups.are_many(amounts.items(), most_bytes=block_groups.MOST_IN_REQUEST)
+    groups = BlockGroups.of([amounts]) if are_many else BlockGroups()
+    return {name: common.budgets_to_wire(groups.by_group(amounts)), **groups.to_wire()}
+
+
+def _settlement(document: Reader, groups: BlockGroups) -> OverdueSettlement:
     time_ms, outcome = document.whole("time"), document.text("outcome")
     if time_ms is None or outcome not in _OUTCOMES:
         raise errors.InvalidInput("status.settlement: needs a time, and the outcome consumed or released; give both")
-    return OverdueSettlement(time_ms, _OUTCOMES[outcome], common.read_budgets(document, "budgets"))
+    return OverdueSettlement(time_ms, _OUTCOMES[outcome], _held(document, "budgets", groups))
 
 
-def _settlement_to_wire(settlement: OverdueSettlement | None) -> Json | None:
+def _settlement_to_wire(settlement: OverdueSettlement | None, groups: BlockGroups) -> Json | None:
     if settlement is None:
         return None
     (outcome,) = (name for name, is_consumed in _OUTCOMES.items() if is_consumed is settlement.is_consumed)
-    return {"time": settlement.time_ms, "outcome": outcome, "budgets": common.budgets_to_wire(settlement.budgets)}
+    budgets = common.budgets_to_wire(groups.by_group(settlement.budgets))
+    return {"time": settlement.time_ms, "outcome": outcome, "budgets": budgets}
 
 
 def _sealing(document: Reader) -> SealingKey:
@@ -188,14 +215,12 @@ def _request(document: Reader) -> Request:
         case "allocateRequest":
             return Request(identifier, _allocate(inner))
         case "consumeRequest":
-            consume, policy = common.read_budgets(inner, "consume"), inner.optional_text("policy")
+            consume, policy = _named(inner, "consume"), inner.optional_text("policy")
             return Request(identifier, ConsumeRequest(consume, policy, inner.text_list("mechanisms")))
         case "registerRequest":
             return Request(identifier, _register(inner))
         case _:
-            return Request(
-                identifier, ReleaseRequest(common.read_budgets(inner, "release"), inner.optional_text("policy"))
-            )
+            return Request(identifier, ReleaseRequest(_named(inner, "release"), inner.optional_text("policy")))
 
 
 def _request_or_fault(document: Reader) -> Request:
@@ -233,7 +258,7 @@ def _register(document: Reader) -> RegisterRequest:
 def _demand(document: Reader) -> BudgetDemand:
     return BudgetDemand(
         constant=common.read_budget(document, "constant"),
-        by_block=common.read_budgets(document, "budgetMap") or None,
+        by_block=_named(document, "budgetMap") or None,
         function=document.optional_text("function"),
     )
 
@@ -247,14 +272,12 @@ def _request_to_wire(request: Request) -> Json:
         wire["allocateRequest"] = _allocate_to_wire(action)
     elif isinstance(action, ConsumeRequest):
         options = {"policy": action.policy, "mechanisms": list(action.mechanisms)}
-        wire["consumeRequest"] = common.present(options) | {"consume": common.budgets_to_wire(action.consume)}
+        wire["consumeRequest"] = common.present(options) | _named_to_wire("consume", action.consume)
     elif isinstance(action, RegisterRequest):
         digests = {"outputs": list(action.outputs), "inputs": list(action.inputs)}
         wire["registerRequest"] = common.present({"step": action.step, **digests, "event": action.event})
     else:
-        wire["releaseRequest"] = common.present({"policy": action.policy}) | {
-            "release": common.budgets_to_wire(action.release)
-        }
+        wire["releaseRequest"] = common.present({"policy": action.policy}) | _named_to_wire("release", action.release)
     return wire
 
 
@@ -287,7 +310,7 @@ def _demand_to_wire(demand: BudgetDemand) -> Json:
     return common.present(
         {
             "constant": common.budget_to_wire(demand.constant),
-            "budgetMap": common.budgets_to_wire(demand.by_block or {}),
+            **_named_to_wire("budgetMap", demand.by_block or {}),
             "function": demand.function,
         }
     )

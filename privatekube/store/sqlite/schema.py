@@ -35,6 +35,9 @@ WHERE kind = 'claim' AND EXISTS (SELECT 1 FROM json_each(body, '$.status.acquire
     """
 CREATE TABLE quotas (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 """,
+    """
+-- Claims on many blocks name them in groups, which earlier versions do not read.
+""",
 )
 """What each version adds to the one before."""
 
