@@ -15,7 +15,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from privatekube import entrypoint, errors
 from privatekube.cli import typer_app
-from privatekube.controller import http_endpoints
+from privatekube.controller import http_endpoints, receivers
 from privatekube.controller.controller import Controller, Settings
 from privatekube.resources import thresholds
 from privatekube.resources.thresholds import Thresholds
@@ -67,6 +67,13 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
             help="How much of a block is committed when its owner is told, such as 80%,95%.",
         ),
     ] = str(thresholds.DEFAULT),
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PRIVATEKUBE_NOTIFY",
+            help="http or https URL, or a command, that gets JSON of each alarm; see docs/alarms.md.",
+        ),
+    ] = None,
     period: Annotated[str, typer.Option(help="The longest time between two passes, such as 10s.")] = "10s",
     in_cluster: Annotated[
         bool | None,
@@ -102,8 +109,9 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         namespace=os.environ.get("POD_NAMESPACE") or SYSTEM_NAMESPACE,
     )
     host, port = _address(listen)
+    send = None if notify is None else receivers.receiver(notify)
     api = login.log_in(in_cluster=in_cluster, kubeconfig=kubeconfig, context=context)
-    controller = Controller(Cluster(api), CoreObjects(api), settings, clock=ServerClock(api))
+    controller = Controller(Cluster(api), CoreObjects(api), settings, clock=ServerClock(api), notify=send)
     _log_as_json()
     for number in (signal.SIGINT, *entrypoint.ending_signals()):
         signal.signal(number, lambda *_: controller.stop())

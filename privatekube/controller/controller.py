@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from privatekube import errors, retries
-from privatekube.controller import next_due, status_events
+from privatekube.controller import next_due, notifications, status_events
 from privatekube.controller.event_recorder import EventRecorder
 from privatekube.controller.leader_election import LeaderElector, Term
 from privatekube.controller.metrics import Metrics
+from privatekube.controller.notifications import Notifier, Send
 from privatekube.controller.problem_reports import ProblemReports
 from privatekube.controller.quiet_claims import QuietClaims
 from privatekube.controller.status_events import StatusEvent
 from privatekube.reconcile import block_admission, reconcile
 from privatekube.reconcile.reconcile import Pass
 from privatekube.resources import meta
+from privatekube.resources.block import PrivateDataBlock
 from privatekube.scheduling import unlocking
 from privatekube.scheduling.policy import UNLOCK, Policy
 from privatekube.store import kinds
@@ -39,6 +41,8 @@ _GATHER_SECONDS = 0.01
 _BACK_OFF = retries.BackOff(first_seconds=0.4, longest_seconds=10.0)
 _TAKE_OVER_BACK_OFF = retries.BackOff(first_seconds=0.2, longest_seconds=0.2)
 _LONGEST_PASS_SECONDS = 300.0
+_LAST_NOTICES_SECONDS = 5.0
+"""How long to wait at the end for notifications on their way."""
 _log = logging.getLogger(__name__)
 
 
@@ -67,12 +71,21 @@ class Settings:
 class Controller:
     """One replica: `run` does all the work; other threads call the other methods."""
 
-    def __init__(self, cluster: Cluster, core: CoreObjects, settings: Settings, *, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        core: CoreObjects,
+        settings: Settings,
+        *,
+        clock: Clock = SYSTEM,
+        notify: Send | None = None,
+    ) -> None:
         self._settings, self._policy, self._clock = settings, Policy.parse(settings.policy), clock
         self.elector = LeaderElector(core, settings.identity, settings.namespace, self.on_change)
         self.store = ControllerStore(cluster, core, self, self.elector.lease_epoch, clock=clock)
         self.metrics = Metrics(self.store.known_blocks, self.store.known_claims)
         self._recorder = EventRecorder(core, self.elector.identity)
+        self._notifier = None if notify is None else Notifier(notify, self.metrics.count_notification)
         self._woken, self._stopped = threading.Event(), threading.Event()
         self._alive = self._completed = self._wrote = time.monotonic()
         self._term: Term | None = None
@@ -100,6 +113,8 @@ class Controller:
         """Lead whenever possible, until `stop`."""
         self.store.start()
         self._recorder.start()
+        if self._notifier is not None:
+            self._notifier.start()
         self.elector.start()
         seconds = self._settings.period_seconds
         while not self._stopped.is_set():
@@ -124,6 +139,8 @@ class Controller:
                 self.metrics.count_event(event)
             self._recorder.record(kind, after.meta, event)
             _log.info(event.message, extra={"reason": event.reason, kind.name: after.id})
+            if self._notifier is not None and isinstance(after, PrivateDataBlock):
+                self._notifier.tell_all(notifications.notices(after, event, self._policy.alarms))
 
     def on_conflict(self) -> None:
         """Count a write that was refused because another process wrote first."""
@@ -237,4 +254,6 @@ class Controller:
     def _end(self) -> None:
         self.store.drain()  # the next leader need not fence off a write that arrives late
         self.elector.release()
+        if self._notifier is not None:
+            self._notifier.flush(_LAST_NOTICES_SECONDS)
         _log.info("ended")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from privatekube.controller import status_events
+from privatekube.controller.dataset_metrics import DatasetBudgets
 from privatekube.controller.status_events import StatusEvent
-from privatekube.privacy.budget import RenyiCurve
-from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.refusals import RefusalReason
@@ -31,7 +30,8 @@ class Metrics:
         self, blocks: Callable[[], Sequence[PrivateDataBlock]], claims: Callable[[], Sequence[PrivacyBudgetClaim]]
     ) -> None:
         registry = self._registry = CollectorRegistry()
-        registry.register(_Budgets(blocks, claims))
+        registry.register(DatasetBudgets(blocks))
+        registry.register(_Waiting(claims))
         self.leader = Gauge("privatekube_leader", "1 on the replica that leads.", registry=registry)
         self.decision = Histogram(
             "privatekube_decision_seconds",
@@ -52,6 +52,12 @@ class Metrics:
         self.failures = Counter(
             "privatekube_failed_passes", "Passes that ended with an error.", ["reason"], registry=registry
         )
+        self._notifications = Counter(
+            "privatekube_notifications",
+            "Messages to the receiver of --notify, by result.",
+            ["result"],
+            registry=registry,
+        )
         self._grants = Counter("privatekube_grants", "Granted allocate requests.", registry=registry)
         self._refusals = Counter(
             "privatekube_refusals", "Refused allocate requests, by reason.", ["reason"], registry=registry
@@ -64,49 +70,26 @@ class Metrics:
         elif event.reason in set(RefusalReason):
             self._refusals.labels(event.reason).inc()
 
+    def count_notification(self, result: str) -> None:
+        """Count a message to the receiver of `--notify`."""
+        self._notifications.labels(result).inc()
+
     def text(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
 
 
-class _Budgets(Collector):
-    """Gauges that are computed from the blocks and claims at each scrape."""
+class _Waiting(Collector):
+    """How many claims wait, counted at each scrape."""
 
-    def __init__(
-        self, blocks: Callable[[], Sequence[PrivateDataBlock]], claims: Callable[[], Sequence[PrivacyBudgetClaim]]
-    ) -> None:
-        self._blocks, self._claims = blocks, claims
+    def __init__(self, claims: Callable[[], Sequence[PrivacyBudgetClaim]]) -> None:
+        self._claims = claims
 
     def collect(self) -> Iterable[Metric]:
-        """Compute the gauges."""
-        labels = ("namespace", "block")
-        left = GaugeMetricFamily(
-            "privatekube_block_epsilon_left",
-            "Epsilon that was not granted yet; of a Renyi budget, at the order with the most left.",
-            labels=(*labels, "order"),
-        )
-        committed = GaugeMetricFamily(
-            "privatekube_block_committed_ratio", "The committed part of the initial budget.", labels=labels
-        )
-        for block in self._blocks():
-            for name, order, epsilon in _left(block):
-                left.add_metric([block.meta.namespace, name, order], epsilon)
-            committed.add_metric([block.meta.namespace, block.meta.name], summary.committed_share(block))
+        """Count the claims."""
         waiting = sum(claim.is_waiting for claim in self._claims())
-        return [left, committed, GaugeMetricFamily("privatekube_claims_waiting", "Claims that wait.", value=waiting)]
+        return [GaugeMetricFamily("privatekube_claims_waiting", "Claims that wait.", value=waiting)]
 
     def describe(self) -> Iterable[Metric]:
         """Describe nothing: the caches are empty when this is registered."""
         return []
-
-
-def _left(block: PrivateDataBlock) -> Iterator[tuple[str, str, float]]:
-    """Yield the name of the block, the order of a Renyi budget or an empty text, and the epsilon left."""
-    if block.status is None:
-        return
-    left = block.status.pending + block.status.available
-    if isinstance(left, RenyiCurve):
-        alpha, epsilon = left.best_order()
-        yield block.meta.name, f"{alpha:g}", epsilon
-    else:
-        yield block.meta.name, "", left.epsilon

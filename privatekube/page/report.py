@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privatekube import errors
-from privatekube.page import remaining, rendering
-from privatekube.page.remaining import Remaining
+from privatekube.page import rendering
 from privatekube.page.views import run_views, wording
 from privatekube.privacy import budget_text
-from privatekube.resources import summary
+from privatekube.resources import remaining, summary
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.remaining import Remaining
 from privatekube.resources.wire import common
 from privatekube.steps import documents
 from privatekube.storage import local_files

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from privatekube.forecast import positions
-from privatekube.page import remaining
-from privatekube.page.remaining import Remaining
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources import remaining
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.quota import PrivacyBudgetQuota
+from privatekube.resources.remaining import Remaining
 from privatekube.resources.retired_data import RetiredData
 from privatekube.scheduling.policy import Policy
 from privatekube.store.base import Resource

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -64,9 +65,34 @@ def test_it_reports_what_happened(apiserver: ApiServer, store: KubernetesStore, 
     assert controller.get("/nowhere")[0] == 404
     assert controller.metric("privatekube_grants_total") == 1
     assert controller.metric('privatekube_refusals_total{reason="Refused"}') == 1
-    assert controller.metric('privatekube_block_epsilon_left{block="b",namespace="ns",order=""}') == 0.75
+    assert controller.metric('privatekube_dataset_epsilon_left{dataset="d",namespace="ns"}') == 0.75
     assert controller.metric("privatekube_claims_waiting") == 0
     assert any(line.get("reason") == "Granted" and line.get("claim") == "ns/c" for line in controller.log_entries())
+
+
+def test_a_nearly_exhausted_block_is_told_once_though_the_controller_starts_again(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter, tmp_path: Path
+) -> None:
+    out, half, told = tmp_path / "notices", EpsilonDelta(0.45), "at least 40% of its budget is committed"
+    options = ("--unlock", "all", "--alarm-at", "40%", "--notify", f"sh -c 'cat >> \"$0\"' {out}")
+    store.create(builders.block("b"))
+    for name in ("c", "d"):
+        controller = start(name, *options)
+        store.create(Plane.claim_of(name, builders.allocate(demand=half), ConsumeRequest({"ns/b": half})))
+        wait_until(lambda: is_answered(store, name, 1), 15, controller.log)  # noqa: B023 - it is waited for here
+        wait_until(lambda: told in events(apiserver, "NearlyExhausted"), 15, controller.log)
+        assert controller.stop() == 0
+        assert str(out) not in controller.log()
+    apiserver.kubectl("wait", "--for=condition=NearlyExhausted", "pb/b", "-n", "ns", "--timeout=5s", user="viewer")
+    assert events(apiserver, "NearlyExhausted") == [told]
+    notice = json.loads(out.read_text())
+    assert notice.items() >= {"kind": "NearlyExhausted", "block": "ns/b", "blocks": 1, "threshold": 0.4}.items()
+
+
+def events(apiserver: ApiServer, reason: str) -> list[str]:
+    """Return the messages of the Events of a reason."""
+    items = json.loads(apiserver.kubectl("get", "events", "-n", "ns", "-o", "json"))["items"]
+    return [item["message"] for item in items if item["reason"] == reason]
 
 
 def test_many_requests_of_a_claim_are_answered_pass_after_pass_without_waiting_for_a_change(

@@ -25,6 +25,7 @@ from tests.reconcile.harness import Plane
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = ("standalone", "kubeflow", "gke")
+OPERATOR, OPERATOR_SUM = "v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
 CONTROLLER, SYSTEM = "privatekube-controller", "privatekube-system"
 REPOSITORY, DIGEST = "registry.example.org/team/controller", f"sha256:{'0123456789abcdef' * 4}"
 Json = dict[str, Any]
@@ -53,6 +54,39 @@ def test_the_api_server_accepts_all_of_an_overlay(apiserver: ApiServer, overlay:
         "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", str(MANIFESTS / "overlays" / overlay)
     )
     assert said.count("serverside-applied (server dry run)") == len(documents)
+
+
+@kubernetes
+def test_the_definitions_of_the_prometheus_operator_take_the_monitoring(apiserver: ApiServer) -> None:
+    definitions = [str(path) for path in prometheus_operator()]
+    files = [word for path in definitions for word in ("-f", path)]
+    apiserver.kubectl("apply", "--server-side", *files)
+    try:
+        apiserver.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")
+        documents = rendered(apiserver, MANIFESTS / "monitoring")
+        apiserver.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "controller" / "namespace.yaml"))
+        apply = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", str(MANIFESTS / "monitoring"))
+        assert apiserver.kubectl(*apply).count("serverside-applied (server dry run)") == len(documents) == 2
+        service = one(rendered(apiserver, MANIFESTS / "overlays" / "standalone"), "Service", f"{CONTROLLER}-metrics")
+        monitor = one(documents, "ServiceMonitor", CONTROLLER)["spec"]
+        assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert {end["port"] for end in monitor["endpoints"]} == {port["name"] for port in service["spec"]["ports"]}
+    finally:
+        apiserver.kubectl("delete", *files)
+
+
+def prometheus_operator() -> list[Path]:
+    """Return the published definitions of the kinds of the Prometheus operator, as the Go module proxy has them."""
+    if shutil.which("go") is None:
+        pytest.skip("needs Go, which fetches the definitions of the Prometheus operator")
+    command = ["go", "mod", "download", "-json", f"github.com/prometheus-operator/prometheus-operator@{OPERATOR}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=120)
+    if done.returncode != 0:
+        pytest.skip(f"the definitions of the Prometheus operator cannot be fetched: {done.stderr}")
+    module = json.loads(done.stdout)
+    assert module["Sum"] == OPERATOR_SUM
+    folder = Path(module["Dir"]) / "example" / "prometheus-operator-crd"
+    return [folder / f"monitoring.coreos.com_{kind}.yaml" for kind in ("prometheusrules", "servicemonitors")]
 
 
 @kubernetes

@@ -19,7 +19,7 @@ from tests.kubernetes.controllers import ControllerProcess
 from tests.kubernetes.test_pipeline import InCluster
 
 KINDS = ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries", "retiredprivatedata")
-COUNTED = re.compile(r"^privatekube_(block|claims|grants|refusals|leader)(?!\S*_created)\S* .*", re.MULTILINE)
+COUNTED = re.compile(r"^privatekube_(dataset|claims|grants|refusals|leader)(?!\S*_created)\S* .*", re.MULTILINE)
 """The metrics that count blocks and claims; the others count time, writes and what happened to other processes."""
 
 
@@ -83,4 +83,4 @@ def test_neighbouring_datasets_leave_the_same_resources_events_metrics_and_log(
     assert seen[0].keys() == seen[1].keys()
     for name, text in seen[0].items():
         assert seen[1][name] == text, f"{name} depends on one review"
-    assert "privatekube_block_committed_ratio" in seen[0]["metrics"]
+    assert "privatekube_dataset_committed_ratio" in seen[0]["metrics"]

@@ -59,9 +59,10 @@ def test_a_burst_is_granted_and_shows_in_the_metrics(controller: Deployment, sto
     burst.wait(CLAIMS)
     burst.require_paid_once(CLAIMS)
     assert controller.metric(leader, "privatekube_grants_total") == before + CLAIMS
-    labels = {"namespace": builders.NAMESPACE, "block": "plain-0"}
-    assert controller.metric(leader, "privatekube_block_committed_ratio", **labels) == pytest.approx(CLAIMS * 0.004)
-    left = controller.metric(leader, "privatekube_block_epsilon_left", **labels, order="")
+    labels = {"namespace": builders.NAMESPACE, "dataset": "plain"}
+    most = controller.metric(leader, "privatekube_dataset_most_committed_ratio", **labels)
+    assert most == pytest.approx(CLAIMS * 0.004)
+    left = controller.metric(leader, "privatekube_dataset_least_epsilon_left", **labels)
     assert left == pytest.approx(10 - CLAIMS * 0.04)
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
-from privatekube.page import remaining
 from privatekube.page.snapshot import Snapshot, left_of
 from privatekube.page.views import (
     block_views,
@@ -27,7 +26,7 @@ from privatekube.page.views import (
     wording,
 )
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
-from privatekube.resources import ledger_csv
+from privatekube.resources import ledger_csv, remaining
 from privatekube.resources.block import BlockStatus
 from privatekube.resources.requester import Requester
 from privatekube.resources.summary import ClaimState

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from privatekube.page.remaining import Remaining
 from privatekube.page.snapshot import Snapshot
 from privatekube.page.views import datasets, spending, wording
 from privatekube.page.views.spending import Spender
@@ -12,6 +11,7 @@ from privatekube.privacy import budget_text
 from privatekube.resources import details, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.meta import Condition
+from privatekube.resources.remaining import Remaining
 
 MOST_AMOUNTS = 200
 """How many claims on a block are listed one by one."""

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 from privatekube.forecast import depletion
 from privatekube.forecast.depletion import Depletion
-from privatekube.page.remaining import Remaining
 from privatekube.page.snapshot import Snapshot
 from privatekube.page.views import wording
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.declared_data import DeclaredData
+from privatekube.resources.remaining import Remaining
 
 MOST_COLUMNS, MOST_ROWS = 60, 40
 """How many times and buckets a heat map shows at once."""
