@@ -26,6 +26,7 @@ from privatekube.cli import (
     page,
     pipeline_lint,
     quota,
+    run_outs,
     typer_app,
 )
 from privatekube.client import connect
@@ -385,6 +386,7 @@ def simulate(
 app.command()(pipeline_lint.lint)
 app.command()(new_project.init)
 app.command()(page.serve)
+app.command()(run_outs.forecast)
 app.add_typer(component_files.app, name="component")
 
 

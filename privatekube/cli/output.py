@@ -125,6 +125,11 @@ def _show_document(document: Mapping[str, Any], lines: Iterable[str], output_for
         console.console().print(line, soft_wrap=True, highlight=False, markup=False)
 
 
+def show_table(table: Table) -> None:
+    """Print a table."""
+    _print(table)
+
+
 def _print(*printed: Table) -> None:
     for table in printed:
         console.console().print(table)

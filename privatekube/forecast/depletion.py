@@ -1,20 +1,25 @@
-"""When a budget runs out at the rate at which the ledger says that it was spent so far, and how sure that is.
+"""When a budget runs out at the rate at which it was spent lately, and how sure that is.
 
-Model: commits come at a constant rate and differ in size (a compound Poisson process). Of n amounts s_1, ..., s_n in a
-time T, the rate is estimated as sum(s) / T with the relative standard error sqrt(sum(s^2)) / sum(s), which is
-1 / sqrt(n) for equal amounts. The interval is taken on the logarithm of the rate, so that it never includes zero.
+Model: commits come at a constant rate and differ in size (a compound Poisson process). Of amounts s_1, ..., s_n in a
+time T, the rate is estimated as sum(s) / T. Its interval is that of a sum of Poisson counts with weights, by gamma
+distributions: Fay and Feuer (1997), "Confidence intervals for directly standardized rates", Statistics in Medicine 16,
+791-801. For equal amounts it is the exact interval of a Poisson count. If nothing was spent, its upper end is 3.69
+times the largest amount, so that there still is a time before which the budget does not run out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from privatekube.forecast import gamma
 from privatekube.resources.meta import format_time
 
 DAY_MS = 86_400_000
-_NORMAL_95 = 1.959964
+WINDOW_DAYS = 30
+"""How many days count as lately."""
+_LOW, _HIGH = 0.025, 0.975
 _HORIZON_MS = 100 * 365 * DAY_MS
 """Nothing is said about a time that is further away."""
 
@@ -25,61 +30,64 @@ class Depletion:
 
     Args:
         at_ms: at the estimated rate; None if nothing was spent, or it is more than 100 years away.
-        earliest_ms: the lower end of the 95 % interval; None likewise.
-        latest_ms: the upper end; None likewise.
+        earliest_ms: the lower end of the 95 % interval; None if it is more than 100 years away.
+        latest_ms: the upper end; None likewise, and if nothing was spent.
+        per_day: the estimated rate, in shares of the budget a day.
     """
 
     at_ms: int | None = None
     earliest_ms: int | None = None
     latest_ms: int | None = None
+    per_day: float = 0.0
 
     def __str__(self) -> str:
-        if self.at_ms is None and self.earliest_ms is None:
-            return "not at the rate of the past"
-        about = "later than in 100 years" if self.at_ms is None else f"about {_day(self.at_ms)}"
+        if self.earliest_ms is None:
+            return "later than in 100 years"
+        if self.at_ms is None:
+            why = "nothing was spent lately" if not self.per_day else "at the rate of the past later than in 100 years"
+            return f"not before {_day(self.earliest_ms)} (95 %; {why})"
         latest = "an unknown time" if self.latest_ms is None else _day(self.latest_ms)
-        return f"{about} (95 %: {_day(self.earliest_ms or 0)} to {latest})"
+        return f"about {_day(self.at_ms)} (95 %: {_day(self.earliest_ms)} to {latest})"
 
 
-def forecast(spent: Sequence[float], left: float, *, since_ms: int, now_ms: int) -> Depletion:
+def forecast(
+    spent: Sequence[float], left: float, *, since_ms: int, now_ms: int, largest: float | None = None
+) -> Depletion:
     """Return when a budget is used up.
 
     Args:
-        spent: the shares of the budget that were committed since `since_ms`.
+        spent: the shares of the budget that were committed since `since_ms`, each of one claim.
         left: the share that is left.
-        since_ms: when spending could begin, unix milliseconds.
+        since_ms: when this spending could begin, unix milliseconds.
         now_ms: the time; a history of less than a day counts as one of a day.
+        largest: the largest share that one commit takes; None for the largest of `spent`, or all if there is none.
 
     >>> str(forecast([0.1, 0.1], 0.4, since_ms=0, now_ms=10 * DAY_MS))
-    'about 1970-01-31 (95 %: 1970-01-16 to 1970-03-31)'
+    'about 1970-01-31 (95 %: 1970-01-16 to 1970-06-25)'
     """
-    total = math.fsum(amount for amount in spent if amount > 0)
-    if left <= 0:
-        return Depletion(now_ms, now_ms, now_ms)
-    if total <= 0:
-        return Depletion()
+    amounts = [amount for amount in spent if amount > 0]
     elapsed_ms = max(DAY_MS, now_ms - since_ms)
-    wait_ms = left / total * elapsed_ms
-    factor = math.exp(_NORMAL_95 * math.sqrt(math.fsum(amount**2 for amount in spent)) / total)
-    times = (_within(now_ms, wait) for wait in (wait_ms, wait_ms / factor, wait_ms * factor))
-    return Depletion(*times)
+    total = math.fsum(amounts)
+    per_day = total / elapsed_ms * DAY_MS
+    if left <= 0:
+        return Depletion(now_ms, now_ms, now_ms, per_day)
+    most = max([*amounts, *([largest] if largest else [])], default=1.0)
+    low, high = _interval(amounts, most)
+    at_ms, earliest_ms, latest_ms = (_time(now_ms, left, amount, elapsed_ms) for amount in (total, high, low))
+    return Depletion(at_ms, earliest_ms, latest_ms, per_day)
 
 
-def first(depletions: Collection[Depletion]) -> Depletion:
-    """Return the one that comes first; of none, one that does not come."""
-    return min(depletions, key=_order, default=Depletion())
+def _interval(amounts: Sequence[float], most: float) -> tuple[float, float]:
+    """Return the 95 % interval of the expected sum of amounts of which `most` is the largest possible."""
+    total, squares = math.fsum(amounts), math.fsum(amount**2 for amount in amounts)
+    low = squares / total * gamma.quantile(_LOW, total**2 / squares) if total else 0.0
+    scale, mean = squares + most**2, total + most
+    return low, scale / mean * gamma.quantile(_HIGH, mean**2 / scale)
 
 
-def last(depletions: Collection[Depletion]) -> Depletion:
-    """Return the one that comes last: after it nothing is left anywhere; of none, one that does not come."""
-    return max(depletions, key=_order, default=Depletion())
-
-
-def _order(depletion: Depletion) -> float:
-    return math.inf if depletion.at_ms is None else depletion.at_ms
-
-
-def _within(now_ms: int, wait_ms: float) -> int | None:
+def _time(now_ms: int, left: float, amount: float, elapsed_ms: int) -> int | None:
+    """Return when what is left is used up if so much is spent in such a time."""
+    wait_ms = left / amount * elapsed_ms if amount > 0 else math.inf
     return None if wait_ms > _HORIZON_MS else now_ms + round(wait_ms)
 
 

@@ -169,11 +169,12 @@ class Site:
 def overview(visit: Visit) -> Context:
     """Return what is left, who spent most, and which claims wait."""
     snapshot = visit.snapshot
-    groups = datasets.by_dataset(snapshot)
     found = datasets.datasets(snapshot)
     waiting = claim_views.rows(snapshot, state=ClaimState.WAITING)
     return {
-        "datasets": [(item, datasets.heat_map(snapshot, groups[item.namespace, item.name])) for item in found[:_FEW]],
+        "datasets": [
+            (item, datasets.heat_map(snapshot, snapshot.datasets[item.namespace, item.name])) for item in found[:_FEW]
+        ],
         "n_datasets": len(found),
         "spenders": spending.spenders(snapshot, spending.By.CLAIM)[:_FEW],
         "waiting": [claim_views.row(snapshot, item) for item in waiting[:_FEW]],
@@ -185,16 +186,16 @@ def overview(visit: Visit) -> Context:
 def dataset(visit: Visit) -> Context:
     """Return one dataset: its heat map, when it runs out, who spent on it, and its blocks as text."""
     snapshot, key = visit.snapshot, (visit.text("namespace"), visit.text("name"))
-    blocks = datasets.by_dataset(snapshot).get(key)
+    blocks = snapshot.datasets.get(key)
     if blocks is None:
         raise HTTPException(404, f"dataset {key[1]} in {key[0]}: has no blocks")
     names = {item.id for item in blocks}
-    entries = [entry for entry in snapshot.entries if entry.block in names]
+    entries = [entry for name in names for entry in snapshot.entries_of_block.get(name, ())]
     page = paging.page(
         [item for item in block_views.rows(snapshot, dataset=key[1]) if item.id in names], visit.number("page")
     )
     return {
-        "dataset": datasets.dataset(snapshot, *key, blocks),
+        "dataset": datasets.dataset(snapshot, *key),
         "heat_map": datasets.heat_map(snapshot, blocks, part=visit.number("part")),
         "spenders": spending.spenders(snapshot, spending.By.CLAIM, entries)[:_FEW],
         "by": spending.By.CLAIM,

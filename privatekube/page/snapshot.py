@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from privatekube.forecast import positions
+from privatekube.forecast import positions, run_out
+from privatekube.forecast.depletion import Depletion
+from privatekube.forecast.run_out import History
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import remaining
 from privatekube.resources.block import PrivateDataBlock
@@ -81,14 +83,52 @@ class Snapshot:
         gone = {data.block_id: data.initial_budget for data in self.retired}
         return gone | {block.id: block.spec.initial_budget for block in self.blocks.values()}
 
+    @cached_property
+    def shares(self) -> Mapping[int, float]:
+        """Which share of its block's lifetime each entry of the ledger is, by sequence; 0 where that is not known."""
+        wholes = self.wholes
+        return {entry.sequence: _share(entry, wholes.get(entry.block)) for entry in self.entries}
+
+    @cached_property
+    def datasets(self) -> Mapping[tuple[str, str], tuple[PrivateDataBlock, ...]]:
+        """The blocks by namespace and name of the dataset."""
+        groups: dict[tuple[str, str], list[PrivateDataBlock]] = {}
+        for block in self.blocks.values():
+            groups.setdefault((block.meta.namespace, block.spec.dataset), []).append(block)
+        return {key: tuple(groups[key]) for key in sorted(groups)}
+
+    @cached_property
+    def histories(self) -> Mapping[str, History]:
+        """What was spent of each block, by id."""
+        return {
+            block.id: run_out.history(
+                block.id,
+                self.left[block.id].share,
+                self.entries_of_block.get(block.id, ()),
+                whole=block.spec.initial_budget,
+                created_ms=block.meta.creation_time_ms or self.now_ms,
+            )
+            for block in self.blocks.values()
+        }
+
+    @cached_property
+    def run_outs(self) -> Mapping[tuple[str, str], tuple[Depletion, Depletion]]:
+        """When the first block of each dataset runs out, and the dataset."""
+        return {
+            key: self._runs_out([self.histories[block.id] for block in blocks]) for key, blocks in self.datasets.items()
+        }
+
+    def _runs_out(self, histories: Sequence[History]) -> tuple[Depletion, Depletion]:
+        _, first = run_out.first(histories, now_ms=self.now_ms)
+        return first, run_out.of_dataset(histories, now_ms=self.now_ms)
+
     def prepare(self) -> None:
         """Compute what takes longest, so that no visitor waits for it."""
-        _ = self.revision, self.positions, self.entries_of_block, self.wholes
+        _ = self.revision, self.positions, self.shares, self.run_outs
 
-    def share(self, entry: Entry) -> float:
-        """Return which share of its block's lifetime an entry of the ledger is; 0 where that is not known."""
-        whole = self.wholes.get(entry.block)
-        return (remaining.share_of(entry.amount, whole) or 0.0) if whole is not None else 0.0
+
+def _share(entry: Entry, whole: PrivacyBudget | None) -> float:
+    return 0.0 if whole is None else remaining.share_of(entry.amount, whole) or 0.0
 
 
 def left_of(blocks: Iterable[PrivateDataBlock], before: Snapshot | None) -> dict[str, Remaining]:

@@ -381,6 +381,19 @@ def test_a_claim_is_explained(uri: str) -> None:
     assert "does not exist" in run(uri, "explain", "nobody", status=2)
 
 
+def test_a_forecast_says_when_datasets_and_blocks_run_out(uri: str) -> None:
+    listed = json.loads(run(uri, "forecast", "-o", "json"))
+    dataset, unspent = listed["forecasts"]
+    assert (listed["days"], dataset["name"], dataset["blocks"], dataset["left"]) == (30, "d", 2, 0.25)
+    assert dataset["earliest"] < dataset["at"] < dataset["latest"]
+    assert unspent.keys() == {"kind", "namespace", "name", "left", "spentPerDay", "earliest", "words", "blocks"}
+    table = run(uri, "forecast", "d", "--days", "7")
+    assert table.count(f"about {dataset['at'][:10]} (95 %: {dataset['earliest'][:10]} to ") == 2
+    assert "not before" in run(uri, "forecast", "renyi")
+    assert "dataset nothing: has no blocks" in run(uri, "forecast", "nothing", status=2)
+    assert "--days" in run(uri, "forecast", "--days", "0", status=2)
+
+
 def test_a_scenario_is_replayed(uri: str) -> None:
     file = str(ROOT / "tests" / "samples" / "scenarios" / "online-eps-1block-236.json.gz")
     played = json.loads(run(uri, "simulate", file, "--unlock", "n=100", "--order", "dpf", "-o", "json"))

@@ -5,21 +5,30 @@ from __future__ import annotations
 import math
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
-from privatekube.forecast import depletion
-from privatekube.forecast.depletion import DAY_MS, Depletion
+from privatekube.forecast import depletion, gamma
+from privatekube.forecast.depletion import DAY_MS
 
 SHARES = st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=20)
 
 
-def test_a_tenth_a_day_uses_up_what_is_left_in_as_many_days() -> None:
+def test_a_tenth_a_day_uses_up_what_is_left_in_as_many_days_and_the_interval_is_that_of_a_poisson_count() -> None:
     found = depletion.forecast([0.1] * 5, 0.5, since_ms=0, now_ms=5 * DAY_MS)
     assert found.at_ms == 10 * DAY_MS
-    factor = math.exp(1.959964 / math.sqrt(5))
-    assert found.earliest_ms == round(5 * DAY_MS + 5 * DAY_MS / factor)
-    assert found.latest_ms == round(5 * DAY_MS + 5 * DAY_MS * factor)
+    assert found.per_day == pytest.approx(0.1)
+    low, high = 1.6234864, 11.6683321  # the exact interval of a count of 5 (Garwood, 1936)
+    assert found.earliest_ms == pytest.approx(5 * DAY_MS * (1 + 5 / high), abs=1000)
+    assert found.latest_ms == pytest.approx(5 * DAY_MS * (1 + 5 / low), abs=1000)
+
+
+@pytest.mark.parametrize("shape", [0.5, 1.0, 1.7, 10.0, 333.3])
+def test_quantiles_are_those_of_the_gamma_distribution(shape: float) -> None:
+    for probability in (0.025, 0.5, 0.975):
+        assert gamma.quantile(probability, shape) == pytest.approx(special.gammaincinv(shape, probability), rel=1e-9)
 
 
 @given(SHARES, st.floats(0.01, 1.0), st.integers(0, 400))
@@ -31,38 +40,41 @@ def test_the_estimate_lies_in_its_interval_and_in_the_future(spent: list[float],
     assert times[0] >= now_ms
 
 
-def test_the_interval_covers_the_true_time_about_as_often_as_it_says() -> None:
-    chance, covered, trials, true_rate = random.Random(1), 0, 400, 0.5
+@pytest.mark.parametrize("expected", [2.0, 30.0])
+def test_the_interval_covers_the_true_time_at_least_as_often_as_it_says(expected: float) -> None:
+    """Amounts of different size: a tenth of them ten times as large as the others."""
+    chance, covered, trials = random.Random(1), 0, 400
     for _ in range(trials):
-        times, now = [], 0.0
-        while (now := now + chance.expovariate(true_rate)) < 60:
-            times.append(now)
-        found = depletion.forecast([0.01] * len(times), 0.5, since_ms=0, now_ms=60 * DAY_MS)
-        true_ms = 60 * DAY_MS + 0.5 / 0.01 / true_rate * DAY_MS
+        amounts, now = [], 0.0
+        while (now := now + chance.expovariate(expected / 60)) < 60:
+            amounts.append(0.1 if chance.random() < 0.1 else 0.01)
+        found = depletion.forecast(amounts, 0.5, since_ms=0, now_ms=60 * DAY_MS, largest=0.1)
+        true_ms = 60 * DAY_MS * (1 + 0.5 / (expected * 0.019))
         covered += (found.earliest_ms or 0) <= true_ms <= (found.latest_ms or math.inf)
-    standard_error = math.sqrt(0.95 * 0.05 / trials)
-    assert abs(covered / trials - 0.95) < 4 * standard_error + 0.01
+    assert covered / trials > 0.95 - 4 * math.sqrt(0.95 * 0.05 / trials)
 
 
-def test_nothing_spent_is_no_forecast_and_nothing_left_is_now() -> None:
-    assert str(depletion.forecast([], 1.0, since_ms=0, now_ms=DAY_MS)) == "not at the rate of the past"
-    assert depletion.forecast([0.5], 0.0, since_ms=0, now_ms=DAY_MS) == Depletion(DAY_MS, DAY_MS, DAY_MS)
+def test_where_nothing_was_spent_there_is_a_day_before_which_it_does_not_run_out() -> None:
+    found = depletion.forecast([], 1.0, since_ms=0, now_ms=10 * DAY_MS, largest=0.1)
+    assert (found.at_ms, found.latest_ms) == (None, None)
+    bound = 0.1 * -math.log(0.025) / 10  # a day: so often as 95 % allow, each time as much as ever
+    assert found.earliest_ms == pytest.approx(10 * DAY_MS + DAY_MS / bound, abs=1000)
+    assert str(found) == "not before 1970-02-07 (95 %; nothing was spent lately)"
+    unknown = depletion.forecast([], 1.0, since_ms=0, now_ms=10 * DAY_MS)
+    assert unknown.earliest_ms == pytest.approx(10 * DAY_MS * (1 - 1 / math.log(0.025)), abs=1000)
+
+
+def test_nothing_left_is_now() -> None:
+    found = depletion.forecast([0.5], 0.0, since_ms=0, now_ms=DAY_MS)
+    assert (found.earliest_ms, found.at_ms, found.latest_ms) == (DAY_MS, DAY_MS, DAY_MS)
 
 
 def test_a_time_beyond_a_century_is_not_stated() -> None:
     found = depletion.forecast([1e-9], 1.0, since_ms=0, now_ms=DAY_MS)
     assert found.at_ms is None
-    assert "2" not in str(found)
+    assert str(found) == "later than in 100 years"
 
 
 def test_a_store_of_an_hour_is_not_extrapolated_from_an_hour() -> None:
     hour = depletion.forecast([0.1], 0.9, since_ms=0, now_ms=DAY_MS // 24)
     assert hour.at_ms == DAY_MS // 24 + 9 * DAY_MS
-
-
-def test_the_first_and_the_last_are_found_and_one_that_never_comes_is_last() -> None:
-    soon, late, never = Depletion(1, 1, 1), Depletion(2, 2, 2), Depletion()
-    assert depletion.first([late, never, soon]) is soon
-    assert depletion.last([late, soon]) is late
-    assert depletion.last([late, never, soon]) is never
-    assert depletion.first([]) == never

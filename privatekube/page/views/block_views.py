@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from privatekube.forecast import run_out
 from privatekube.page.snapshot import Snapshot
-from privatekube.page.views import datasets, spending, wording
+from privatekube.page.views import spending, wording
 from privatekube.page.views.spending import Spender
 from privatekube.privacy import budget_text
 from privatekube.resources import details, summary
@@ -92,7 +93,7 @@ def block(snapshot: Snapshot, block_id: str) -> Block | None:
         amounts=tuple(lines),
         n_hidden=len(amounts) - len(shown),
         spenders=tuple(spending.spenders(snapshot, spending.By.CLAIM, entries)[:MOST_AMOUNTS]),
-        runs_out=str(datasets.runs_out(snapshot, found)),
+        runs_out=str(run_out.of_block(snapshot.histories[block_id], now_ms=snapshot.now_ms)),
         conditions=() if found.status is None else found.status.conditions,
     )
 

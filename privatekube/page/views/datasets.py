@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from privatekube.forecast import depletion
 from privatekube.forecast.depletion import Depletion
 from privatekube.page.snapshot import Snapshot
 from privatekube.page.views import wording
@@ -67,7 +66,7 @@ class Dataset:
         left: the mean share that is left of its blocks.
         least: the block of which least is left, and what that is.
         first_out: when the first block runs out.
-        all_out: when the last one does: then the dataset has run out.
+        all_out: when nothing is left of any, if what is left together is spent at the rate of all together.
     """
 
     namespace: str
@@ -81,41 +80,23 @@ class Dataset:
 
 def datasets(snapshot: Snapshot) -> list[Dataset]:
     """Return all datasets, by namespace and name."""
-    return [dataset(snapshot, *key, blocks) for key, blocks in sorted(by_dataset(snapshot).items())]
+    return [dataset(snapshot, *key) for key in snapshot.datasets]
 
 
-def dataset(snapshot: Snapshot, namespace: str, name: str, blocks: Sequence[PrivateDataBlock]) -> Dataset:
-    """Return what is said of a dataset with these blocks, at least one."""
+def dataset(snapshot: Snapshot, namespace: str, name: str) -> Dataset:
+    """Return what is said of a dataset that has blocks."""
+    blocks, (first_out, all_out) = snapshot.datasets[namespace, name], snapshot.run_outs[namespace, name]
     shares = [(snapshot.left[block.id].share, block.id) for block in blocks]
     _, least = min(shares)
-    depletions = [runs_out(snapshot, block) for block in blocks]
     return Dataset(
         namespace=namespace,
         name=name,
         n_blocks=len(blocks),
         left=_mean(share for share, _ in shares),
         least=(least, snapshot.left[least]),
-        first_out=depletion.first(depletions),
-        all_out=depletion.last(depletions),
+        first_out=first_out,
+        all_out=all_out,
     )
-
-
-def by_dataset(snapshot: Snapshot) -> dict[tuple[str, str], list[PrivateDataBlock]]:
-    """Return the blocks by namespace and name of the dataset."""
-    groups: dict[tuple[str, str], list[PrivateDataBlock]] = {}
-    for block in snapshot.blocks.values():
-        groups.setdefault((block.meta.namespace, block.spec.dataset), []).append(block)
-    return groups
-
-
-def runs_out(snapshot: Snapshot, block: PrivateDataBlock) -> Depletion:
-    """Return when a block runs out at the rate at which it was spent since it was created."""
-    entries = snapshot.entries_of_block.get(block.id, ())
-    spent = [snapshot.share(entry) for entry in entries]
-    created_ms = block.meta.creation_time_ms or snapshot.now_ms
-    times = [created_ms, *(entry.time_ms for entry in entries[:1])]  # an earlier block of that name may have entries
-    left = snapshot.left[block.id].share
-    return depletion.forecast(spent, left, since_ms=min(times), now_ms=snapshot.now_ms)
 
 
 def heat_map(snapshot: Snapshot, blocks: Sequence[PrivateDataBlock], *, part: int = 1) -> HeatMap:

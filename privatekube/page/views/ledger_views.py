@@ -50,7 +50,7 @@ def row(snapshot: Snapshot, entry: Entry) -> EntryRow:
         user=entry.requester.user or "",
         team=entry.requester.team or "",
         purpose=entry.requester.purpose or "",
-        share=snapshot.share(entry),
+        share=snapshot.shares[entry.sequence],
         amount=str(entry.amount),
         reason=entry.reason,
         mechanisms="; ".join(map(event_text.readable, entry.mechanisms)),

@@ -77,7 +77,7 @@ def spenders(snapshot: Snapshot, by: By, entries: Iterable[Entry] | None = None)
 def _spender(snapshot: Snapshot, by: By, name: str, entries: list[Entry]) -> Spender:
     return Spender(
         name=name,
-        lifetimes=sum(snapshot.share(entry) for entry in entries),
+        lifetimes=sum(snapshot.shares[entry.sequence] for entry in entries),
         n_blocks=len({entry.block for entry in entries}),
         n_claims=len({entry.claim for entry in entries}),
         last_ms=max(entry.time_ms for entry in entries),
