@@ -16,6 +16,7 @@ import typer
 
 from privatekube import __version__, config, errors
 from privatekube.cli import (
+    backup,
     blocks,
     component_files,
     console,
@@ -387,6 +388,8 @@ app.command()(pipeline_lint.lint)
 app.command()(new_project.init)
 app.command()(page.serve)
 app.command()(run_outs.forecast)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(component_files.app, name="component")
 
 

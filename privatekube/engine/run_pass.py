@@ -70,6 +70,13 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
     return draft.finish()
 
 
+def admit(world: World) -> tuple[Change, ...]:
+    """Admit new blocks, and decide nothing else."""
+    draft = Draft(world)
+    admission.admit_blocks(draft)
+    return draft.finish()
+
+
 def withdraw(world: World, claim_id: str) -> tuple[Change, ...]:
     """Fail the request that a claim waits for, and drop its reservations."""
     draft = Draft(world)

@@ -22,6 +22,9 @@ CREATED_BY = "privacy.columbia.github.com/created-by"
 REFUSED_VERSION = "privacy.columbia.github.com/refused-version"
 """Annotation of a claim: the version at which the store refused every answer; writing it makes a later version."""
 
+RESTORED_FROM = "privacy.columbia.github.com/restored-from"
+"""Annotation of a claim that a restore created: the uid that it had in the backup."""
+
 _NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,251}[A-Za-z0-9])?")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

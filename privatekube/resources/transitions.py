@@ -48,7 +48,8 @@ def initialize_status(block: PrivateDataBlock, committed: Budgets = MappingProxy
     initial = block.spec.initial_budget
     left = initial - arithmetic.total(committed.values(), start=initial * 0.0)
     overdrawn = left.minimum(left * 0.0)
-    return replace(block, status=BlockStatus(left - overdrawn, overdrawn, committed=dict(committed)))
+    listed = _fold(dict(committed), keep=max(committed, default=""))
+    return replace(block, status=BlockStatus(left - overdrawn, overdrawn, committed=listed))
 
 
 def status_of(block: PrivateDataBlock) -> BlockStatus:
@@ -159,6 +160,29 @@ def undo(block: PrivateDataBlock, request: LockId, *, keep_waiting: bool = False
     if lock.state in (LockState.COMMITTING, LockState.ABORTING):
         return _with(done, acquired=_plus(block, status.acquired, request.claim, amount))
     return _made_available(done, amount)
+
+
+def charge(block: PrivateDataBlock, claim: str, amount: PrivacyBudget, *, from_held: bool) -> PrivateDataBlock:
+    """Commit an amount that was spent on the block's data elsewhere: it is taken from what is left, even beyond zero.
+
+    Args:
+        block: a block with a status.
+        claim: id of the claim that spent it.
+        amount: what was spent.
+        from_held: whether what the claim holds here is what it spent, and is taken first.
+    """
+    status, amount = status_of(block), _at_orders(block, amount)
+    acquired, rest = status.acquired, amount
+    if from_held and claim in acquired:
+        taken = _at_orders(block, acquired[claim]).minimum(amount)
+        acquired, rest = _minus(block, claim, taken), amount - taken
+    available = status.available - rest
+    lacking = available.minimum(available * 0.0) * -1.0
+    moved = lacking.minimum(rest).minimum(status.pending)
+    committed = _fold(_plus(block, status.committed, claim, amount), keep=claim)
+    return _with(
+        block, pending=status.pending - moved, available=available + moved, acquired=acquired, committed=committed
+    )
 
 
 def drop_reservations(block: PrivateDataBlock, claims: Set[str]) -> PrivateDataBlock:
