@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from privatekube import __version__, config, errors
+from privatekube import __version__, config, errors, plain_text
 from privatekube.cli import (
     backup,
     blocks,
@@ -221,6 +221,35 @@ def settle(claim: Name, namespace: Namespace = None) -> None:
     with connect.connect() as client:
         claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
         typer.echo(f"{claim_id}: {client.settle(claim_id)}")
+
+
+Reason = Annotated[str | None, typer.Option(help="Why, in one line; it is kept with the decision.")]
+
+
+@app.command()
+def approve(claim: Name, namespace: Namespace = None, reason: Reason = None) -> None:
+    """Approve a claim that waits for it, as somebody else than who requests it: it may then be granted."""
+    with connect.connect() as client:
+        claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
+        _tell_decision(client.approve(claim_id, reason=reason), "approved")
+
+
+@app.command()
+def reject(claim: Name, namespace: Namespace = None, reason: Reason = None) -> None:
+    """Reject a claim that waits for an approval, as somebody else than who requests it: it fails."""
+    with connect.connect() as client:
+        claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
+        _tell_decision(client.reject(claim_id, reason=reason), "rejected")
+
+
+def _tell_decision(claim: PrivacyBudgetClaim, decision: str) -> None:
+    """Say what was decided about which demand of whom, and what became of it."""
+    who = claim.requester
+    whose = f"{who.user or plain_text.NOT_STATED}, team {who.team or plain_text.NOT_STATED}"
+    state = summary.state(claim)
+    is_seen = state is not summary.ClaimState.AWAITS_APPROVAL
+    result = f"it is {state} now" if is_seen else "the controller takes it over within seconds"
+    typer.echo(f"claim {claim.id}: {decision}, {summary.demand(claim)} on each block, requested by {whose}; {result}")
 
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as `privatekube runs` shows it.")]

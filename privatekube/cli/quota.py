@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from privatekube.cli import block_options, console, output
 from privatekube.client import connect
 from privatekube.resources.meta import ObjectMeta
-from privatekube.resources.quota import DEFAULT_DELTA, Period, PrivacyBudgetQuota, QuotaSpec
+from privatekube.resources.quota import DEFAULT_DELTA, Beyond, Period, PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.wire import quotas
 
 app = typer.Typer(no_args_is_help=True, help="Limit how much of each block a team or a namespace may commit.")
@@ -29,10 +29,13 @@ def set_quota(  # noqa: PLR0917 - typer reads the options off the signature
     epsilon: Annotated[float | None, typer.Option(help="Largest epsilon on each block, in place of --share.")] = None,
     delta: Annotated[float, typer.Option(help="Delta at which --epsilon is meant on Renyi blocks.")] = DEFAULT_DELTA,
     period: Annotated[Period, typer.Option(help="For the lifetime of a block, or for each month.")] = Period.LIFETIME,
+    beyond: Annotated[
+        Beyond, typer.Option(help="A claim beyond it waits until less counts, or for an approval by somebody else.")
+    ] = Beyond.WAIT,
 ) -> None:
     """Set a quota, or replace it: it holds from the next decision on, and counts what was committed before."""
     block_options.require_name("namespace", namespace)
-    spec = QuotaSpec(dataset, team=team, share=share, epsilon=epsilon, delta=delta, period=period)
+    spec = QuotaSpec(dataset, team=team, share=share, epsilon=epsilon, delta=delta, period=period, beyond=beyond)
     quota = PrivacyBudgetQuota(ObjectMeta(name, namespace), spec)
     with connect.connect() as client:
         client.set_quota(quota)
@@ -55,12 +58,14 @@ def list_quotas(
         items = [quotas.to_wire(quota) for quota in listed]
         output.write({"apiVersion": "v1", "kind": "List", "items": items}, output_format)
         return
-    table = Table(Column("quota", overflow="fold"), "dataset", "team", "most of each block", "period", box=None)
+    table = Table(
+        Column("quota", overflow="fold"), "dataset", "team", "most of each block", "period", "beyond", box=None
+    )
     for quota in listed:
         spec = quota.spec
         most = f"{spec.share:.6g}" if spec.share is not None else f"epsilon {spec.epsilon}"
         facts = (quota.id, spec.dataset or "all", spec.team or "all", quota.fault or most, str(spec.period))
-        table.add_row(*facts)
+        table.add_row(*facts, str(spec.beyond))
     console.console().print(table)
 
 

@@ -70,7 +70,7 @@ def ledger_entries(entries: Sequence[Entry]) -> Table:
             entry.requester.user or "",
             entry.requester.team or "",
             str(entry.amount),
-            entry.reason,
+            "; approved by ".join((entry.reason, *map(str, entry.approvals))),
             "; ".join(map(event_text.readable, entry.mechanisms)),
         )
     return table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from privatekube import errors, retries
 from privatekube.client import stored
 from privatekube.client.claim_writer import ClaimWriter
-from privatekube.resources import matching, shortages
+from privatekube.resources import matching, refusals, shortages
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.refusals import RefusalReason
@@ -98,6 +98,11 @@ def _refusal(claims: ClaimWriter, allocation: Allocation, response: Response) ->
     request, namespace, policy = allocation.request, allocation.namespace, stored.policy_of(claims.store)
     waited_ms = policy.wait_ms(request.timeout_ms)
     is_cut = waited_ms < (request.timeout_ms or 0)
+    cause = str(response.refusal).removeprefix(f"{refusals.TIMED_OUT}").removeprefix(": ")
+    if cause and not is_cut:
+        return errors.DeadlineExceeded(
+            f"claim {allocation.claim_id}: not granted within {waited_ms / 1000:g} s; {cause}"
+        )
     bound, remedy = (f", the {LONGEST_TIMEOUT} of the policy", "ask again") if is_cut else ("", "wait longer")
     blocks = matching.candidates(request, namespace, claims.store.list_blocks(namespace))
     return errors.DeadlineExceeded(

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from privatekube import validation
-from privatekube.client import stored
+from privatekube.client import decide_claim, stored
 from privatekube.client.embedded import Embedded
 from privatekube.client.passes import Passes
 from privatekube.privacy import budget
 from privatekube.reconcile import block_admission, ledger_audit, read_world
+from privatekube.resources.approval import Decision
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
@@ -215,6 +216,40 @@ class StoreClient:
         """
         validation.require_type("quota_id", quota_id, str)
         self.store.delete_quota(quota_id)
+
+    def approve(self, claim_id: str, *, reason: str | None = None) -> PrivacyBudgetClaim:
+        """Approve a claim that waits for it; only somebody else than who requests it may.
+
+        Args:
+            claim_id: `namespace/name`.
+            reason: one line, which the ledger keeps; None if it is not stated.
+
+        Returns:
+            The claim, which may have got its budget.
+
+        Raises:
+            NotFound: no such claim exists.
+            InvalidInput: it does not wait for an approval, this user requests it, or the reason is not plain text.
+            AlreadyExists: this user has decided about it before.
+            NotServed: this user may not approve.
+        """
+        return self._decide(claim_id, Decision.APPROVED, reason)
+
+    def reject(self, claim_id: str, *, reason: str | None = None) -> PrivacyBudgetClaim:
+        """Reject a claim that waits for an approval, so that it fails; see `approve`.
+
+        Args:
+            claim_id: `namespace/name`.
+            reason: one line, which the claim is told; None if it is not stated.
+
+        Returns:
+            The claim.
+        """
+        return self._decide(claim_id, Decision.REJECTED, reason)
+
+    def _decide(self, claim_id: str, decision: Decision, reason: str | None) -> PrivacyBudgetClaim:
+        decide_claim.decide(self.store, self.current_claim(claim_id), decision, reason)
+        return self.current_claim(claim_id)
 
     def policy(self) -> Policy:
         """Return the scheduling policy of this store."""

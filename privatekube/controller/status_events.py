@@ -16,6 +16,7 @@ from privatekube.store.base import Resource
 ADMITTED, NOT_ADMITTED, EXHAUSTED, NEARLY_EXHAUSTED = "Admitted", "NotAdmitted", "Exhausted", "NearlyExhausted"
 GRANTED, WAITING, CONSUMED, RELEASED = "Granted", "Waiting", "Consumed", "Released"
 REGISTERED, FAILED, UNSIGNED, NO_PROGRESS = "Registered", "Failed", "Unsigned", "NoProgress"
+APPROVED = "Approved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ def between(before: Resource | None, after: Resource) -> Iterator[StatusEvent]:
         for index, response in enumerate(after.status.responses):
             if index >= len(known) or known[index].state is not response.state:
                 yield _of_response(after, index, response)
+            yield from _of_approval(known[index] if index < len(known) else None, response)
         was_settled = isinstance(before, PrivacyBudgetClaim) and before.status.settlement is not None
         if after.status.settlement is not None and not was_settled:
             yield _of_settlement(after.status.settlement)
@@ -73,6 +75,17 @@ def _of_settlement(settlement: OverdueSettlement) -> StatusEvent:
     if settlement.is_consumed:
         return StatusEvent(CONSUMED, f"committed permanently on {blocks}; {cause}")
     return StatusEvent(RELEASED, f"released its budget on {blocks}; {cause}")
+
+
+def _of_approval(before: Response | None, after: Response) -> Iterator[StatusEvent]:
+    detail, known = after.detail, None if before is None else before.detail
+    if not isinstance(detail, AllocateResponse) or (known is not None and not isinstance(known, AllocateResponse)):
+        return
+    if detail.awaits_approval is not None and (known is None or known.awaits_approval is None):
+        message = "beyond a threshold of its data owner: somebody else must approve it"
+        yield StatusEvent(conditions.WAITS_FOR_APPROVAL, message)
+    if detail.approval is not None and (known is None or known.approval is None):
+        yield StatusEvent(APPROVED, f"approved by {detail.approval}")
 
 
 def _of_response(claim: PrivacyBudgetClaim, index: int, response: Response) -> StatusEvent:

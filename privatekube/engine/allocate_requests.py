@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.engine import quotas, sealing_keys, status_room, sums, unlocking
+from privatekube.engine import approvals, quotas, sealing_keys, status_room, sums, unlocking
 from privatekube.engine.draft import Draft
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
@@ -168,15 +168,28 @@ def _granted_status(
     draft: Draft, claim: PrivacyBudgetClaim, index: int, amounts: Mapping[str, PrivacyBudget]
 ) -> ClaimStatus:
     before = claim.response_at(index)
-    start_ms = before.detail.start_time_ms if before and isinstance(before.detail, AllocateResponse) else None
+    waited = before.detail if before and isinstance(before.detail, AllocateResponse) else AllocateResponse()
     detail = AllocateResponse(
         {block_id: Allocation(acquired=amount) for block_id, amount in amounts.items()},
-        start_time_ms=draft.now_ms if start_ms is None else start_ms,
+        start_time_ms=draft.now_ms if waited.start_time_ms is None else waited.start_time_ms,
         finish_time_ms=draft.now_ms,
+        approval=waited.approval,
     )
     acquired, sealing = sums.plus(claim.status.acquired, amounts), sealing_keys.of_grant(draft, claim)
     holdings = replace(claim.status, reserved={}, acquired=acquired, sealing=sealing)
     return claim.answered(index, ResponseState.SUCCESS, detail=detail, holdings=holdings).status
+
+
+def take_decisions(draft: Draft) -> None:
+    """Record what approvers decided about the requests that wait for it: an approval, or that the request fails."""
+    for claim in list(draft.open_claims.values()):
+        with draft.isolated_claim(claim.id):
+            decision = approvals.decided(draft, claim)
+            match decision:
+                case (index, Refusal() as refusal):
+                    fail(draft, claim, index, refusal)
+                case (index, AllocateResponse() as detail):
+                    draft.answer(claim, index, ResponseState.PENDING, detail=detail)
 
 
 def expire(draft: Draft, policy: Policy) -> None:
@@ -215,7 +228,7 @@ def fail(draft: Draft, claim: PrivacyBudgetClaim, index: int, refusal: Refusal) 
     arrived = AllocateResponse(start_time_ms=draft.now_ms)
     if before is not None and isinstance(before.detail, AllocateResponse):
         arrived = before.detail
-    detail = replace(arrived, budgets={}, finish_time_ms=draft.now_ms)
+    detail = replace(arrived, budgets={}, finish_time_ms=draft.now_ms, awaits_approval=None)
     holdings = replace(claim.status, reserved={})
     answered = draft.answer(claim, index, ResponseState.FAILURE, refusal=refusal, detail=detail, holdings=holdings)
     draft.undo_locks(claim.request_id(index), may_wait=True)  # so the answers of many claims are written at once
@@ -247,7 +260,7 @@ def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, index: int, policy
             matching.require_possible(request, matching.candidates(request, claim.meta.namespace, blocks))
         except errors.InvalidInput as error:
             return refusals.timed_out(str(error))
-    blocked = quotas.shortfalls(draft, claim, index, demand_of(claim, index))
+    blocked = quotas.shortfalls(draft, claim, index, claim.demand_at(index))
     if blocked:
         return refusals.timed_out("; ".join(blocked))
     asked_ms, most_ms = request.timeout_ms or policy.default_timeout_ms, policy.longest_timeout_ms
@@ -279,7 +292,7 @@ def _scheduled(
     Raises:
         InvalidBudget: its demand is not of the type of a block's budget, or does not name the block's orders.
     """
-    demand = {key: amount for key, amount in demand_of(claim, index).items() if key in draft.blocks}
+    demand = {key: amount for key, amount in claim.demand_at(index).items() if key in draft.blocks}
     for block_id, amount in demand.items():
         arithmetic.at_orders_of(amount, draft.blocks[block_id].spec.initial_budget)
     return WaitingRequest(
@@ -293,15 +306,6 @@ def _scheduled(
 
 def _view(block: PrivateDataBlock) -> BlockView:
     return BlockView(block.id, block.spec.initial_budget, transitions.status_of(block).available)
-
-
-def demand_of(claim: PrivacyBudgetClaim, index: int) -> dict[str, PrivacyBudget]:
-    """Return what a waiting request has reserved, by block id."""
-    response = claim.response_at(index)
-    if response is None or not isinstance(response.detail, AllocateResponse):
-        return {}
-    allocations = response.detail.budgets.items()
-    return {key: allocation.reserved for key, allocation in allocations if allocation.reserved is not None}
 
 
 def _waiting_request(claim: PrivacyBudgetClaim) -> tuple[int, AllocateRequest, AllocateResponse] | None:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from privatekube.resources import ledger, refusals, transitions
+from privatekube.resources.approval_record import ApprovalRecord
 from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.request_id import LockId, SettlementId
 from privatekube.resources.requester import Requester
 from privatekube.resources.requests import ConsumeRequest
+from privatekube.resources.responses import AllocateResponse, ResponseState
 
 
 def commit_entry(
@@ -25,7 +27,8 @@ def commit_entry(
     identity = lock_identity(block, lock.owner, request_id)
     claim_id = request_id.claim
     entry = Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
-    return replace(entry, claim_uid=lock.owner, requester=_requester(claim, uid=lock.owner))
+    approvals = _approvals(claim, block.id, uid=lock.owner)
+    return replace(entry, claim_uid=lock.owner, requester=_requester(claim, uid=lock.owner), approvals=approvals)
 
 
 def is_of(entry: Entry, claim: PrivacyBudgetClaim) -> bool:
@@ -43,6 +46,15 @@ def is_of(entry: Entry, claim: PrivacyBudgetClaim) -> bool:
 def _requester(claim: PrivacyBudgetClaim | None, *, uid: str | None) -> Requester:
     """Return who requested what is entered: nothing is known of a claim that is gone, whatever another one says."""
     return Requester() if claim is None or claim.meta.uid != uid else claim.requester
+
+
+def _approvals(claim: PrivacyBudgetClaim | None, block_id: str, *, uid: str | None) -> tuple[ApprovalRecord, ...]:
+    """Return who approved what a claim was granted on a block; nothing is known of a claim that is gone."""
+    if claim is None or claim.meta.uid != uid:
+        return ()
+    details = [answer.detail for answer in claim.status.responses if answer.state is ResponseState.SUCCESS]
+    answers = [detail for detail in details if isinstance(detail, AllocateResponse) and block_id in detail.budgets]
+    return tuple(answer.approval for answer in answers if answer.approval is not None)
 
 
 def _mechanisms(claim: PrivacyBudgetClaim | None, request_id: LockId) -> tuple[str, ...]:
@@ -72,13 +84,16 @@ def unsettled_entries(
         claim = claim_of(claim_id)
         uid = claim.meta.uid if claim is not None and block.id in claim.status.acquired else None
         entry = Entry(identity, time_ms, *_place(block), claim_id, None, amount, ledger.UNSETTLED, claim_uid=uid)
-        yield replace(entry, requester=Requester() if uid is None else _requester(claim, uid=uid))
+        requester = Requester() if uid is None else _requester(claim, uid=uid)
+        yield replace(entry, requester=requester, approvals=_approvals(claim, block.id, uid=uid) if uid else ())
     for request_id, lock in transitions.unfinished_locks(block).items():
         if lock.acquired is not None:
             identity = lock_identity(block, lock.owner, request_id)
             place = (*_place(block), request_id.claim, request_id)
             entry = Entry(identity, time_ms, *place, lock.acquired, ledger.UNSETTLED, claim_uid=lock.owner)
-            yield replace(entry, requester=_requester(claim_of(request_id.claim), uid=lock.owner))
+            claim = claim_of(request_id.claim)
+            requester, approvals = _requester(claim, uid=lock.owner), _approvals(claim, block.id, uid=lock.owner)
+            yield replace(entry, requester=requester, approvals=approvals)
     unstated = transitions.unstated_charge(block)
     if unstated is not None:
         identity = f"{block.meta.uid}/{ledger.UNSETTLED}/{transitions.INHERITED}"

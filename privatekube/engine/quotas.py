@@ -21,6 +21,9 @@ from privatekube.resources.requests import AllocateRequest
 from privatekube.scheduling.limits import Limit
 from privatekube.scheduling.snapshot import WaitingRequest
 
+Room = tuple[dict[str, PrivacyBudget], dict[str, PrivacyBudget]]
+"""What a quota allows on each block, and what of it is used."""
+
 
 def require_quota(claim: PrivacyBudgetClaim, dataset: str, quotas: Iterable[PrivacyBudgetQuota]) -> None:
     """Check that a claim is of a team with a quota, where there are quotas of teams: no other name gets around them.
@@ -46,10 +49,10 @@ def limits(draft: Draft, waiting: Iterable[WaitingRequest]) -> Iterator[Limit]:
         limited = frozenset(
             request.id
             for request in requests
-            if quota.limits(draft.open_claims[request.id.claim], datasets[request.id])
+            if _is_limited(draft.open_claims[request.id.claim], request.id.index, datasets[request.id], quota)
         )
         if limited:
-            yield Limit(limited, *_capacity_and_used(draft, quota))
+            yield Limit(limited, *room_of(draft, quota))
     unlisted = frozenset(
         request.id for request in requests if quotas and not _has_quota(draft, request, datasets[request.id])
     )
@@ -67,15 +70,30 @@ def shortfalls(draft: Draft, claim: PrivacyBudgetClaim, index: int, demand: Mapp
         return [str(error)]
     lines = []
     for quota in draft.world.quotas:
-        if not quota.limits(claim, dataset):
+        if not _is_limited(claim, index, dataset, quota):
             continue
-        limit = Limit(frozenset([claim.request_id(index)]), *_capacity_and_used(draft, quota))
+        limit = Limit(frozenset([claim.request_id(index)]), *room_of(draft, quota))
         lacking = [key for key, amount in demand.items() if not limit.allows(key, amount)]
         if lacking:
             used = limit.used.get(lacking[0])
             held = "" if used is None else f"; {used} is committed or held on {lacking[0]}"
             lines.append(f"{quota}{held}")
     return lines
+
+
+def is_beyond(claim: PrivacyBudgetClaim, index: int, quota: PrivacyBudgetQuota, room: Room) -> bool:
+    """Return whether a quota, of which there is that room, allows too few of the blocks that a waiting request has."""
+    action, demand = claim.spec.requests[index].action, claim.demand_at(index)
+    if not isinstance(action, AllocateRequest) or not _is_limited(claim, index, action.dataset, quota):
+        return False
+    limit = Limit(frozenset([claim.request_id(index)]), *room)
+    n_allowed = sum(limit.allows(key, amount) for key, amount in demand.items())
+    return n_allowed < min(action.max_blocks or len(demand), len(demand))
+
+
+def _is_limited(claim: PrivacyBudgetClaim, index: int, dataset: str, quota: PrivacyBudgetQuota) -> bool:
+    """Return whether a quota limits a request: an approved one may go beyond a threshold."""
+    return quota.limits(claim, dataset) and not (quota.is_threshold and claim.is_approved(index))
 
 
 def _dataset(draft: Draft, request: WaitingRequest) -> str:
@@ -91,9 +109,7 @@ def _has_quota(draft: Draft, request: WaitingRequest, dataset: str) -> bool:
     return True
 
 
-def _capacity_and_used(
-    draft: Draft, quota: PrivacyBudgetQuota
-) -> tuple[dict[str, PrivacyBudget], dict[str, PrivacyBudget]]:
+def room_of(draft: Draft, quota: PrivacyBudgetQuota) -> Room:
     """Return what a quota allows on each block, and what of it is used; a block that cannot be told is left out."""
     capacity: dict[str, PrivacyBudget] = {}
     used: dict[str, PrivacyBudget] = {}

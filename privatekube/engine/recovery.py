@@ -129,7 +129,7 @@ def _needed_blocks(draft: Draft, claim: PrivacyBudgetClaim, index: int) -> int:
     request = claim.spec.requests[index].action
     if not isinstance(request, AllocateRequest):
         return 0
-    reserved = [block_id for block_id in allocate_requests.demand_of(claim, index) if block_id in draft.blocks]
+    reserved = [block_id for block_id in claim.demand_at(index) if block_id in draft.blocks]
     candidates = reserved or matching.candidates(request, claim.meta.namespace, draft.blocks.values())
     return matching.needed(request, len(candidates))
 

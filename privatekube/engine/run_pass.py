@@ -14,6 +14,7 @@ from privatekube.engine import (
     admission,
     allocate_requests,
     answering,
+    approvals,
     card_statements,
     clock_changes,
     deletion,
@@ -59,14 +60,18 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
     answering.answer_requests(draft, policy)
     # 9. Settle overdue claims.
     overdue_claims.settle_overdue(draft, policy)
-    # 10. Fail the allocate requests that timed out.
+    # 10. Record what approvers decided about requests that wait for it.
+    allocate_requests.take_decisions(draft)
+    # 11. Fail the allocate requests that timed out.
     allocate_requests.expire(draft, policy)
-    # 11. Unlock budget by time.
+    # 12. Unlock budget by time.
     if tick is not False:
         _unlock_by_time(draft, policy, at_once=tick is True)
-    # 12. Grant waiting requests and answer those behind them, until nothing changes.
+    # 13. Grant waiting requests and answer those behind them, until nothing changes.
     while _grant(draft, policy) or answering.answer_requests(draft, policy):
         pass
+    # 14. Tell the requests that still wait whether they wait for an approval.
+    approvals.tell_waiting(draft)
     return draft.finish()
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from privatekube import errors
 from privatekube.errors import ResourceKind
 from privatekube.resources import matching
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
@@ -71,6 +72,7 @@ class World:
             its way can be written.
         quotas: of teams and namespaces; empty if no claim waits for budget.
         charges: the entries of the ledger; empty without quotas.
+        approvals: what was decided about claims; empty if no quota is a threshold beyond which approval is necessary.
     """
 
     now_ms: int
@@ -87,6 +89,7 @@ class World:
     unanswered: Mapping[str, PrivacyBudgetClaim] = field(default_factory=lambda: MappingProxyType({}))
     quotas: Sequence[PrivacyBudgetQuota] = ()
     charges: Sequence[Entry] = ()
+    approvals: Sequence[PrivacyBudgetApproval] = ()
 
     def without(self, names: Iterable[errors.ResourceName]) -> World:
         """Return the world with these objects set aside, and with the claims that depend on the blocks obstructed."""

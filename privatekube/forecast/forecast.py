@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from privatekube import errors, html_table
 from privatekube.client.store_client import StoreClient
-from privatekube.engine import allocate_requests, quotas, unlocking
+from privatekube.engine import quotas, unlocking
 from privatekube.engine.draft import Draft
 from privatekube.forecast import repetitions
 from privatekube.forecast.sandbox import Sandbox
@@ -35,6 +35,7 @@ class Forecast:
         refusal: why it would be refused at once, however long it waited.
         shortages: what its candidates lack now.
         quotas: which quotas keep it from candidates now, and what of them is used.
+        needs_approval: whether it needs an approval by somebody else.
         granted_at_ms: when time would have unlocked enough, in unix milliseconds, if no other request came.
         arrivals: after how many more requests on its blocks enough would be unlocked, if they did not take it.
         fitting_share: the largest share of the demand, from 0 to 1, that would be granted now on as many blocks: of
@@ -50,6 +51,7 @@ class Forecast:
     refusal: str | None = None
     shortages: tuple[Shortage, ...] = ()
     quotas: tuple[str, ...] = ()
+    needs_approval: bool = False
     granted_at_ms: int | None = None
     arrivals: int | None = None
     fitting_share: float | None = None
@@ -144,12 +146,13 @@ def _waiting(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
 
 def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     """Return what the blocks of a waiting claim lack for it."""
-    demands = allocate_requests.demand_of(sandbox.claim(claim_id), index)
+    demands = sandbox.claim(claim_id).demand_at(index)
     candidates = [block for block in sandbox.blocks if block.id in demands]
     lacking = tuple(shortages.shortages(candidates, demands))
     blocked = tuple(quotas.shortfalls(Draft(sandbox.world), sandbox.claim(claim_id), index, demands))
     names = tuple(block.id for block in candidates)
-    return Forecast(granted=False, blocks=names, shortages=lacking, quotas=blocked)
+    needs_approval = sandbox.claim(claim_id).awaits_approval
+    return Forecast(granted=False, blocks=names, shortages=lacking, quotas=blocked, needs_approval=needs_approval)
 
 
 def _when(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateDataBlock]) -> int | None:

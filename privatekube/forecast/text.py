@@ -25,7 +25,8 @@ def lines(forecast: Forecast) -> Iterator[str]:
     if forecast.granted:
         yield f"would be granted now, on {_names(forecast.blocks)}"
         return
-    yield f"would be refused: {forecast.refusal}" if forecast.refusal else "would wait"
+    waits = "would wait for an approval" if forecast.needs_approval else "would wait"
+    yield f"would be refused: {forecast.refusal}" if forecast.refusal else waits
     yield from _details(forecast)
 
 
@@ -62,6 +63,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
             "refusal": forecast.refusal,
             "shortages": [{**asdict(shortage), "holders": list(shortage.holders)} for shortage in forecast.shortages],
             "quotas": list(forecast.quotas),
+            "needsApproval": forecast.needs_approval or None,
             "grantedAt": None if forecast.granted_at_ms is None else format_time(forecast.granted_at_ms),
             "arrivals": forecast.arrivals,
             "fittingShare": forecast.fitting_share,
@@ -92,6 +94,8 @@ def _when(forecast: Forecast) -> str:
         number = summary.number_of(forecast.arrivals, "more request")
         condition = "it leaves what it unlocks" if forecast.arrivals == 1 else "they leave what they unlock"
         return f"after {number} on its blocks, if {condition}"
+    if forecast.needs_approval:
+        return "once somebody else with the role privatekube-approver approves it: privatekube approve CLAIM"
     if forecast.quotas:
         return "once what counts for the quota is less: claims release, a month begins, or the data owner raises it"
     holders = sorted({holder for shortage in forecast.shortages for holder in shortage.holders})

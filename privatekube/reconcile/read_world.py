@@ -60,6 +60,7 @@ def read(store: ResourceStore, now_ms: int, *, set_aside: Collection[errors.Reso
         sealing_secret=_sealing_secret(store, claims.values()),
         quotas=quotas,
         charges=charges,
+        approvals=store.list_approvals() if any(quota.is_threshold for quota in quotas) else (),
     ).without(set_aside)
 
 

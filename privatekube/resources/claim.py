@@ -311,6 +311,29 @@ class PrivacyBudgetClaim:
         """Return the answer to the request at `index`, final or pending; None if there is no answer yet."""
         return self.status.responses[index] if index < len(self.status.responses) else None
 
+    def demand_at(self, index: int) -> dict[str, PrivacyBudget]:
+        """Return what the waiting request at `index` has reserved, by block id."""
+        detail = self._allocate_response_at(index)
+        allocations = {} if detail is None else detail.budgets
+        return {key: item.reserved for key, item in allocations.items() if item.reserved is not None}
+
+    def is_approved(self, index: int) -> bool:
+        """Return whether somebody has approved the request at `index`."""
+        detail = self._allocate_response_at(index)
+        return detail is not None and detail.approval is not None
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether the request that it waits for waits for an approval."""
+        current = self.current_request
+        detail = None if current is None else self._allocate_response_at(current[0])
+        return detail is not None and detail.awaits_approval is not None
+
+    def _allocate_response_at(self, index: int) -> AllocateResponse | None:
+        response = self.response_at(index)
+        detail = None if response is None else response.detail
+        return detail if isinstance(detail, AllocateResponse) else None
+
     def has_budget_on(self, block_id: str) -> bool:
         """Return whether it holds or has reserved budget on a block."""
         return block_id in self.status.acquired or block_id in self.status.reserved

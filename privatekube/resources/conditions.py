@@ -20,7 +20,7 @@ from privatekube.resources.responses import AllocateResponse, RegisterResponse, 
 from privatekube.resources.thresholds import Thresholds
 
 EXHAUSTED, NEARLY_EXHAUSTED, GRANTED, SETTLED = "Exhausted", "NearlyExhausted", "Granted", "Settled"
-WAITING = "Waiting"
+WAITING, WAITS_FOR_APPROVAL = "Waiting", "WaitsForApproval"
 
 
 def update_block(block: PrivateDataBlock, *, now_ms: int, thresholds: Thresholds | None = None) -> PrivateDataBlock:
@@ -81,12 +81,19 @@ def _granted(response: Response, now_ms: int, generation: int) -> Condition:
     match response.state:
         case ResponseState.SUCCESS:
             return Condition(GRANTED, True, GRANTED, "", now_ms, generation)
+        case ResponseState.PENDING if _awaits_approval(response):
+            message = "waits for an approval by somebody else who may approve: privatekube approve"
+            return Condition(GRANTED, False, WAITS_FOR_APPROVAL, message, now_ms, generation)
         case ResponseState.PENDING:
             message = "waits for budget to be unlocked or released"
             return Condition(GRANTED, False, WAITING, message, now_ms, generation)
         case ResponseState.FAILURE:
             refusal = response.refusal or Refusal.of("")
             return Condition(GRANTED, False, str(refusal.reason), str(refusal), now_ms, generation)
+
+
+def _awaits_approval(response: Response) -> bool:
+    return isinstance(response.detail, AllocateResponse) and response.detail.awaits_approval is not None
 
 
 def _is_spent(left: PrivacyBudget, whole: PrivacyBudget) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import request_id
+from privatekube.resources.approval_record import ApprovalRecord
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.request_id import LockId
 from privatekube.resources.requester import Requester
@@ -48,6 +49,7 @@ class Entry:
         mechanisms: the mechanisms that ran for it, as the claimant stated.
         claim_uid: tells the claim from others of its name; None where it is not known.
         requester: who requested the budget, and why, as the claim says.
+        approvals: who approved its grants on the block, where that was necessary.
         sequence: position in the ledger, from 1; 0 before it is entered.
         digest: of this entry and all before it; empty before it is entered.
     """
@@ -64,6 +66,7 @@ class Entry:
     mechanisms: tuple[str, ...] = ()
     claim_uid: str | None = None
     requester: Requester = field(default_factory=Requester)
+    approvals: tuple[ApprovalRecord, ...] = ()
     sequence: int = 0
     digest: str = ""
 
@@ -84,6 +87,7 @@ class Entry:
                 "reason": self.reason,
                 "mechanisms": list(self.mechanisms),
                 **common.requester_to_wire(self.requester),
+                "approvals": [common.approval_to_wire(approval) for approval in self.approvals],
             }
         )
 
@@ -109,6 +113,7 @@ class Entry:
                 reason=fields.text("reason"),
                 mechanisms=tuple(str(mechanism) for mechanism in document.get("mechanisms", ())),
                 requester=common.read_requester(fields),
+                approvals=tuple(map(common.read_approval, fields.children("approvals"))),
                 sequence=fields.whole("sequence") or 0,
                 digest=digest,
             )

@@ -15,7 +15,7 @@ from privatekube.resources.wire import common
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet takes for a formula."""
 OF_BUDGET = ("epsilon", "delta", "budget")
-_OF_ENTRY = ("sequence", "time", "dataset", "block", "claim", "requestedBy", "team", "purpose", "reason")
+_OF_ENTRY = ("sequence", "time", "dataset", "block", "claim", "requestedBy", "team", "purpose", "reason", "approvedBy")
 
 
 def of_entries(entries: Iterable[Entry]) -> Iterator[str]:
@@ -43,7 +43,8 @@ def budget_cells(budget: PrivacyBudget) -> tuple[object, ...]:
 def _entry_cells(entry: Entry) -> Iterator[object]:
     who = entry.requester
     yield from (entry.sequence, format_time(entry.time_ms), entry.dataset, entry.block, entry.claim)
-    yield from (who.user, who.team, who.purpose, entry.reason, *budget_cells(entry.amount), entry.digest)
+    yield from (who.user, who.team, who.purpose, entry.reason, "; ".join(map(str, entry.approvals)))
+    yield from (*budget_cells(entry.amount), entry.digest)
 
 
 def _line(cells: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""PrivacyBudgetQuota: how much of each block of a dataset a team or a whole namespace may commit, in all or a month."""
+"""PrivacyBudgetQuota: how much of each block of a dataset a team or a namespace may commit, or may without approval."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ class Period(enum.StrEnum):
     MONTH = "month"
 
 
+class Beyond(enum.StrEnum):
+    """What happens to a claim that goes beyond a quota."""
+
+    WAIT = "wait"
+    APPROVAL = "approval"
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaSpec:
     """What the data owner allows.
@@ -34,6 +41,7 @@ class QuotaSpec:
         epsilon: the largest epsilon on each block; None where share is given.
         delta: at which epsilon is meant on a block with a Renyi budget.
         period: for the block's lifetime, or for each month in UTC.
+        beyond: whether a claim beyond it waits until less counts, or may be granted once somebody else approves it.
     """
 
     dataset: str | None
@@ -42,6 +50,7 @@ class QuotaSpec:
     epsilon: float | None = None
     delta: float = DEFAULT_DELTA
     period: Period = Period.LIFETIME
+    beyond: Beyond = Beyond.WAIT
 
     def __post_init__(self) -> None:
         bounds.require_text("dataset", self.dataset, bounds.NAME, least=1)
@@ -93,13 +102,19 @@ class PrivacyBudgetQuota:
         """Return whether it limits what a claim gets of a dataset."""
         return self.is_of(claim.meta.namespace, dataset) and self.spec.team in (None, claim.requester.team)
 
+    @property
+    def is_threshold(self) -> bool:
+        """Whether a claim beyond it may be granted once it is approved; not if the quota cannot be read."""
+        return self.fault is None and self.spec.beyond is Beyond.APPROVAL
+
     def __str__(self) -> str:
         whose = "all claims" if self.spec.team is None else f"team {self.spec.team}"
         if self.fault is not None:
             return f"quota {self.id}: {self.fault}; nothing of it is granted"
         what = f"{self.spec.share:.6g} of the budget" if self.spec.share is not None else f"epsilon {self.spec.epsilon}"
         when = "for its lifetime" if self.spec.period is Period.LIFETIME else "a month"
-        return f"quota {self.id}: {whose} may have {what} of each block of {self.spec.dataset} {when}"
+        without = " without an approval" if self.is_threshold else ""
+        return f"quota {self.id}: {whose} may have {what} of each block of {self.spec.dataset} {when}{without}"
 
 
 def closed(identity: meta.ObjectMeta, fault: str) -> PrivacyBudgetQuota:

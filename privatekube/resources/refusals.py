@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from privatekube import errors
+from privatekube.resources.approval_record import ApprovalRecord
 
 
 class RefusalReason(enum.StrEnum):
@@ -14,6 +15,7 @@ class RefusalReason(enum.StrEnum):
     TIMED_OUT = "TimedOut"
     WITHDRAWN = "Withdrawn"
     OVERDUE = "Overdue"
+    REJECTED = "Rejected"
     REFUSED = "Refused"
 
 
@@ -21,6 +23,7 @@ _REASON_BY_WORD = {
     "timeout": RefusalReason.TIMED_OUT,
     "withdrawn": RefusalReason.WITHDRAWN,
     "settled": RefusalReason.OVERDUE,
+    "rejected": RefusalReason.REJECTED,
 }
 """Reasons by the first word of the text; every other text is a refusal."""
 
@@ -73,6 +76,11 @@ UNWRITABLE = Refusal(
 def second_release(step: str) -> Refusal:
     """Return the refusal of another release of a step than the one that is registered."""
     return Refusal.of(f"{step} has released something else; a second release is not paid for: start a new run")
+
+
+def rejected(approval: ApprovalRecord) -> Refusal:
+    """Return the refusal of a request that an approver rejected."""
+    return Refusal(RefusalReason.REJECTED, f"rejected: by {approval}")
 
 
 def timed_out(cause: str) -> Refusal:

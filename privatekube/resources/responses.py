@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from privatekube.privacy.budget import PrivacyBudget
+from privatekube.resources.approval_record import ApprovalRecord
 from privatekube.resources.refusals import Refusal
 
 
@@ -37,11 +38,16 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class AllocateResponse:
-    """Answer to an allocate request, by block id; times in unix milliseconds."""
+    """Answer to an allocate request, by block id; times in unix milliseconds.
+
+    `awaits_approval` is the digest of the demand while it waits for an approval, and `approval` who approved it.
+    """
 
     budgets: Mapping[str, Allocation] = field(default_factory=lambda: MappingProxyType({}))
     start_time_ms: int | None = None
     finish_time_ms: int | None = None
+    awaits_approval: str | None = None
+    approval: ApprovalRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ class ClaimState(enum.StrEnum):
 
     NEW = "new"
     WAITING = "waiting"
+    AWAITS_APPROVAL = "waits for approval"
     ACQUIRED = "acquired"
     CONSUMED = "consumed"
     RELEASED = "released"
@@ -53,6 +54,8 @@ def claim_columns(claim: PrivacyBudgetClaim) -> Json:
     reason = str(responses[-1].refusal or "") if responses else ""
     if state(claim) is ClaimState.WAITING:
         reason = "not enough is unlocked"
+    if claim.awaits_approval:
+        reason = "its team or namespace is beyond a threshold"
     return {"state": str(state(claim)), "demand": demand(claim), "numberOfBlocks": len(held), "reason": reason}
 
 
@@ -99,6 +102,8 @@ def state(claim: PrivacyBudgetClaim) -> ClaimState:
         return ClaimState.ACQUIRED
     if claim.status.committed:
         return ClaimState.CONSUMED
+    if claim.awaits_approval:
+        return ClaimState.AWAITS_APPROVAL
     moving = [answer for answer in claim.status.responses if not isinstance(answer.detail, RegisterResponse)]
     return _STATE_BY_ANSWER[moving[-1].state] if moving else ClaimState.NEW
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry, Readable
@@ -73,6 +74,14 @@ class Backend(ResourceStore):
     @staticmethod
     def _no_quota(quota_id: str) -> errors.NotFound:
         return errors.NotFound(f"quota {quota_id}: does not exist; see privatekube quota list")
+
+    @staticmethod
+    def _decided_before(approval: PrivacyBudgetApproval) -> errors.AlreadyExists:
+        spec = approval.spec
+        return errors.AlreadyExists(
+            f"claim {approval.meta.namespace}/{spec.claim}: {spec.approver} has decided about it before, for good; "
+            "see privatekube describe claim"
+        )
 
     @override
     def user(self) -> str:

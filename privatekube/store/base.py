@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
@@ -118,6 +119,16 @@ class ResourceStore(RecordSource, Protocol):
 
     def delete_quota(self, quota_id: str) -> None:
         """Remove the quota `namespace/name`; NotFound if there is none. Only the data owner may."""
+
+    def list_approvals(self) -> list[PrivacyBudgetApproval]:
+        """Return what was decided about claims, by namespace and name; what cannot be read is left out."""
+
+    def add_approval(self, approval: PrivacyBudgetApproval) -> None:
+        """Store a decision about a claim, which never changes; only an approver may.
+
+        Raises:
+            AlreadyExists: one of that name exists.
+        """
 
     def user(self) -> str:
         """Return the name of the user of this store: in a cluster the authenticated one, else the login."""

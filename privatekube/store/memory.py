@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry, Readable
 from privatekube.resources.quota import PrivacyBudgetQuota
@@ -35,6 +36,8 @@ class MemoryStore(Backend):
         secrets: of the data owner and the control plane, by name.
         identities: of data, by id.
         entries: of the ledger.
+        quotas: by id.
+        approvals: by id.
         last_version: of all resources.
     """
 
@@ -46,6 +49,7 @@ class MemoryStore(Backend):
     identities: dict[str, DataIdentity] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     quotas: dict[str, PrivacyBudgetQuota] = field(default_factory=dict)
+    approvals: dict[str, PrivacyBudgetApproval] = field(default_factory=dict)
     last_version: int = 0
     _depth: int = 0
 
@@ -105,6 +109,17 @@ class MemoryStore(Backend):
     def delete_quota(self, quota_id: str) -> None:
         if self.quotas.pop(quota_id, None) is None:
             raise self._no_quota(quota_id)
+
+    @override
+    def list_approvals(self) -> list[PrivacyBudgetApproval]:
+        return [self.approvals[key] for key in sorted(self.approvals)]
+
+    @override
+    def add_approval(self, approval: PrivacyBudgetApproval) -> None:
+        if approval.id in self.approvals:
+            raise self._decided_before(approval)
+        meta = replace(approval.meta, creation_time_ms=self.clock.now_ms())
+        self.approvals[approval.id] = replace(approval, meta=meta)
 
     @override
     def settings(self) -> dict[str, str]:

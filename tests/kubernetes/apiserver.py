@@ -19,7 +19,7 @@ from kubernetes import client
 from privatekube.resources import meta
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 
-ROLES = ("viewer", "claimant", "data-owner", "administrator", "controller")
+ROLES = ("viewer", "claimant", "data-owner", "administrator", "approver", "controller")
 """A user of each name has the ClusterRole privatekube-NAME; the user `nobody` has none, `admin` may do everything."""
 RIVAL, MEDDLER = "rival", "meddler"
 """Another claimant; and a user whose own role may write and delete everything but status."""
@@ -32,8 +32,8 @@ _ADMISSION_SECONDS = 30
 _DRY_RUN = ("create", "--dry-run=server", "-f", "-")
 _VERBS = "get,list,watch,create,update,patch,delete,deletecollection"
 _KINDS = (
-    *("privatedatablocks", "privacybudgetclaims", "privacybudgetquotas", "privacyledgerentries"),
-    *("retiredprivatedata", "dataidentities"),
+    *("privatedatablocks", "privacybudgetclaims", "privacybudgetquotas", "privacybudgetapprovals"),
+    *("privacyledgerentries", "retiredprivatedata", "dataidentities"),
 )
 
 

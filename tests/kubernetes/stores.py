@@ -26,6 +26,7 @@ def clear(server: ApiServer) -> None:
         store.RETIRED,
         store.DATA_IDENTITIES,
         store.QUOTAS,
+        store.APPROVALS,
     ):
         for document in cluster.list_objects(plural):
             _delete(cluster, plural, document)

@@ -17,7 +17,13 @@ from tests.kubernetes.attacks import Json
 from tests.reconcile.harness import Plane
 
 BASE = Path(__file__).resolve().parent.parent.parent / "manifests" / "base"
-WRITTEN_BY_USERS = ("privacybudgetclaims", "privatedatablocks", "dataidentities", "privacybudgetquotas")
+WRITTEN_BY_USERS = (
+    "privacybudgetclaims",
+    "privatedatablocks",
+    "dataidentities",
+    "privacybudgetquotas",
+    "privacybudgetapprovals",
+)
 
 kubernetes = pytest.mark.kubernetes
 

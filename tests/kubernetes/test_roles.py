@@ -36,9 +36,9 @@ BLOCKS, CLAIMS, LEDGER, RECORDS = (
     "privacyledgerentries",
     "retiredprivatedata",
 )
-IDENTITIES, QUOTAS = "dataidentities", "privacybudgetquotas"
-EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS, IDENTITIES, QUOTAS)
-READ_ALL = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS, LEDGER, RECORDS, QUOTAS)}
+IDENTITIES, QUOTAS, APPROVALS = "dataidentities", "privacybudgetquotas", "privacybudgetapprovals"
+EVERYTHING = (BLOCKS, f"{BLOCKS}/status", CLAIMS, f"{CLAIMS}/status", LEDGER, RECORDS, IDENTITIES, QUOTAS, APPROVALS)
+READ_ALL = {(verb, kind) for verb in READ for kind in (BLOCKS, CLAIMS, LEDGER, RECORDS, QUOTAS, APPROVALS)}
 ALLOWED = {
     "viewer": READ_ALL,
     "claimant": READ_ALL | {(verb, CLAIMS) for verb in ("create", "update", "patch")},
@@ -46,6 +46,7 @@ ALLOWED = {
     | {("create", BLOCKS), ("delete", BLOCKS)}
     | {(verb, IDENTITIES) for verb in ("get", "list", "create")}
     | {(verb, QUOTAS) for verb in ("create", "update", "patch", "delete")},
+    "approver": READ_ALL | {("create", APPROVALS)},
     "administrator": READ_ALL | {(verb, CLAIMS) for verb in ("update", "patch", "administer")},
     "controller": READ_ALL
     | {(verb, kind) for verb in ("update", "patch") for kind in (BLOCKS, CLAIMS)}

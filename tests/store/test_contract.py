@@ -12,10 +12,12 @@ import pytest
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import ledger
+from privatekube.resources.approval import ApprovalSpec, Decision, PrivacyBudgetApproval
 from privatekube.resources.block import BlockStatus, Dimension
 from privatekube.resources.data_identity import DataIdentity, DaySketch
 from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.ledger import Entry
+from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import Response, ResponseState
 from privatekube.resources.retired_data import RetiredData
@@ -321,6 +323,17 @@ def test_an_identity_is_kept_as_it_was_first_stored(opener: Opener) -> None:
     opener().keep_identity(replace(identity, key_id="other"))
     assert opener().identity(identity.id) == identity
     assert opener().identity("2" * 32) is None
+
+
+def test_a_decision_about_a_claim_is_stored_once_and_for_good(opener: Opener) -> None:
+    store = opener()
+    spec = ApprovalSpec("c", "uid", 0, f"sha256:{1:064x}", "ann", store.user(), Decision.REJECTED, "too much")
+    store.add_approval(PrivacyBudgetApproval(ObjectMeta("a", "ns"), spec))
+    with pytest.raises(errors.AlreadyExists, match=r"claim ns/c: .* has decided about it before, for good"):
+        store.add_approval(PrivacyBudgetApproval(ObjectMeta("a", "ns"), replace(spec, decision=Decision.APPROVED)))
+    (stored,) = opener().list_approvals()
+    assert (stored.id, stored.spec) == ("ns/a", spec)
+    assert stored.meta.creation_time_ms is not None
 
 
 @pytest.mark.usefixtures("transactional")

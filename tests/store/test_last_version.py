@@ -80,6 +80,7 @@ def test_the_tables_of_the_last_version_are_brought_up_to_date(path: Path) -> No
     assert database.execute("PRAGMA user_version").fetchone() == (2,)
     store = SqliteStore(path)
     assert store.ensure_secret("card-key", b"key") == b"key"
+    assert store.list_approvals() == []
     store.close()
     assert database.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
     database.close()

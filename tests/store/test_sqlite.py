@@ -81,7 +81,8 @@ def test_a_store_of_version_1_gets_a_ledger_that_adds_up(tmp_path: Path) -> None
     store.retire(RetiredData("d", "sha256:1", "ns/old", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.5)}))
     store.close()
     with sqlite3.connect(path) as database:
-        database.executescript("DROP TABLE ledger; DROP TABLE secrets; DROP TABLE identities; DROP TABLE quotas")
+        for table in ("ledger", "secrets", "identities", "quotas", "approvals"):
+            database.execute(f"DROP TABLE {table}")
         database.execute("PRAGMA user_version = 1")
     database.close()
     store = SqliteStore(path)

@@ -120,7 +120,7 @@ def claim(snapshot: Snapshot, claim_id: str) -> Claim | None:
         n_hidden=max(0, len(amounts) - MOST_AMOUNTS),
         releases=tuple(_releases(found)),
         has_statement=found.status.statement is not None,
-        can_be_explained=shown.state in (ClaimState.WAITING, ClaimState.FAILURE),
+        can_be_explained=shown.state in (ClaimState.WAITING, ClaimState.AWAITS_APPROVAL, ClaimState.FAILURE),
     )
 
 
@@ -132,6 +132,8 @@ def _releases(claim: PrivacyBudgetClaim) -> Iterator[Release]:
 
 def _reason(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> str:
     """Say why a claim waits or was refused: the first block that lacks budget, and what it lacks."""
+    if claim.awaits_approval:
+        return "waits for an approval by somebody else"
     if claim.is_waiting and claim.status.reserved:
         shortage = _first_shortage(snapshot, claim)
         return "its blocks have room for it; it waits for its turn" if shortage is None else f"waits: {shortage}"

@@ -91,7 +91,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
         "metadata": common.meta_to_wire(claim.meta),
         "spec": common.present(
             {
-                "requests": [_request_to_wire(request) for request in spec.requests],
+                "requests": [request_to_wire(request) for request in spec.requests],
                 "dataOpened": spec.data_opened or None,
                 "priority": spec.priority,
                 "ownedBy": [dict(reference) for reference in spec.owned_by],
@@ -263,7 +263,8 @@ def _demand(document: Reader) -> BudgetDemand:
     )
 
 
-def _request_to_wire(request: Request) -> Json:
+def request_to_wire(request: Request) -> Json:
+    """Return a request of a claim as JSON."""
     action = request.action
     if isinstance(action, MalformedRequest):
         return dict(action.document)

@@ -12,6 +12,7 @@ from typing import Any
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources import bounds, meta
+from privatekube.resources.approval_record import ApprovalRecord
 from privatekube.resources.block import Budgets
 from privatekube.resources.requester import Requester
 from privatekube.resources.wire import reader
@@ -120,6 +121,18 @@ def read_requester(document: Reader) -> Requester:
 def requester_to_wire(requester: Requester) -> Json:
     """Return who requests budget, and why, as fields of a document."""
     return present({"requestedBy": requester.user, "team": requester.team, "purpose": requester.purpose})
+
+
+def read_approval(document: Reader) -> ApprovalRecord:
+    """Return who approved a request, in the fields of a document."""
+    return ApprovalRecord(document.text("approver"), document.whole("time") or 0, document.optional_text("reason"))
+
+
+def approval_to_wire(record: ApprovalRecord | None) -> Json | None:
+    """Return who approved a request as JSON; None if nobody did."""
+    if record is None:
+        return None
+    return present({"approver": record.approver, "time": record.time_ms, "reason": record.reason})
 
 
 def conditions_from_wire(documents: list[Reader]) -> tuple[meta.Condition, ...]:

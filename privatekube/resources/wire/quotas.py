@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from privatekube import errors
 from privatekube.resources import meta, quota
-from privatekube.resources.quota import Period, PrivacyBudgetQuota, QuotaSpec
+from privatekube.resources.quota import Beyond, Period, PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.wire import common, reader
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
 
 KIND = "PrivacyBudgetQuota"
-_FIELDS = frozenset(("dataset", "team", "share", "epsilon", "delta", "period"))
+_FIELDS = frozenset(("dataset", "team", "share", "epsilon", "delta", "period", "beyond"))
 
 
 def from_wire(document: object) -> PrivacyBudgetQuota:
@@ -34,6 +34,7 @@ def from_wire(document: object) -> PrivacyBudgetQuota:
             epsilon=_number(spec, "epsilon"),
             delta=quota.DEFAULT_DELTA if delta is None else delta,
             period=reader.member(Period, spec, "period", Period.LIFETIME),
+            beyond=reader.member(Beyond, spec, "beyond", Beyond.WAIT),
         ),
     )
 
@@ -53,11 +54,12 @@ def to_wire(item: PrivacyBudgetQuota) -> Json:
     spec = item.spec
     fields: Json = {"dataset": spec.dataset, "team": spec.team, "share": spec.share, "epsilon": spec.epsilon}
     delta = None if spec.epsilon is None else spec.delta
+    beyond = None if spec.beyond is Beyond.WAIT else str(spec.beyond)  # earlier versions do not know it
     return {
         "apiVersion": meta.API_VERSION,
         "kind": KIND,
         "metadata": common.meta_to_wire(item.meta),
-        "spec": common.present({**fields, "delta": delta, "period": str(spec.period)}),
+        "spec": common.present({**fields, "delta": delta, "period": str(spec.period), "beyond": beyond}),
     }
 
 

@@ -43,8 +43,13 @@ def _detail(document: Reader, groups: BlockGroups) -> Detail | None:
             key: Allocation(common.read_budget(fields, "acquired"), common.read_budget(fields, "reserved"))
             for key, fields in inner.entries("budgets").items()
         }
-        by_block = groups.held_by_block(allocations, inner.path_of("budgets"))
-        return AllocateResponse(by_block, inner.whole("startTime"), inner.whole("finishTime"))
+        return AllocateResponse(
+            groups.held_by_block(allocations, inner.path_of("budgets")),
+            inner.whole("startTime"),
+            inner.whole("finishTime"),
+            awaits_approval=inner.optional_text("awaitsApproval"),
+            approval=common.read_approval(inner.child("approval")) if "approval" in inner else None,
+        )
     if "consumeResponse" in document:
         return ConsumeResponse(_settlements(document, "consumeResponse", groups))
     if "releaseResponse" in document:
@@ -78,7 +83,8 @@ def to_wire(response: Response, groups: BlockGroups = _NO_GROUPS) -> Json:
             for key, allocation in sorted(groups.by_group(detail.budgets).items())
         }
         times = {"startTime": detail.start_time_ms, "finishTime": detail.finish_time_ms}
-        wire["allocateResponse"] = common.present({"budgets": allocations, **times})
+        approval = {"awaitsApproval": detail.awaits_approval, "approval": common.approval_to_wire(detail.approval)}
+        wire["allocateResponse"] = common.present({"budgets": allocations, **times, **approval})
     elif isinstance(detail, RegisterResponse):
         wire["registerResponse"] = {"step": detail.step}
     elif detail is not None:

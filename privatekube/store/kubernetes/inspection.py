@@ -24,8 +24,9 @@ from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 NEEDED = {
     "PrivateDataBlock": ("spec.releaseMode", "status.committedShare", "status.conditions"),
     "PrivacyBudgetClaim": ("spec.settleAfter", "spec.privacyCard", "spec.requestedBy", "status.statement"),
-    "PrivacyBudgetQuota": ("spec.period",),
-    "PrivacyLedgerEntry": ("spec.mechanisms", "spec.claimUid", "spec.requestedBy"),
+    "PrivacyBudgetQuota": ("spec.period", "spec.beyond"),
+    "PrivacyBudgetApproval": ("spec.demand",),
+    "PrivacyLedgerEntry": ("spec.mechanisms", "spec.claimUid", "spec.requestedBy", "spec.approvals"),
     "RetiredPrivateData": ("spec.record",),
 }
 """Fields of the resource definitions that this version needs: what the latest versions have added."""

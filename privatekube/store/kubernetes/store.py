@@ -15,13 +15,14 @@ from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import meta, summary
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry, Readable
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
-from privatekube.resources.wire import quotas
+from privatekube.resources.wire import approvals, quotas
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
@@ -35,6 +36,7 @@ from privatekube.store.kubernetes.ledger_chain import LedgerChain
 from privatekube.store.unreadable import Reports, Unreadable
 
 RETIRED, DATA_IDENTITIES, QUOTAS = "retiredprivatedata", "dataidentities", "privacybudgetquotas"
+APPROVALS = "privacybudgetapprovals"
 SETTINGS, SYSTEM_NAMESPACE = "privatekube-policy", "privatekube-system"
 
 
@@ -154,6 +156,18 @@ class KubernetesStore(Backend):
         if document is None:
             raise self._no_quota(quota_id)
         self._cluster.delete(QUOTAS, document)
+
+    @override
+    def list_approvals(self) -> list[PrivacyBudgetApproval]:
+        listed = [approvals.from_store(document) for document in self._cluster.list_objects(APPROVALS)]
+        return sorted((item for item in listed if item is not None), key=lambda approval: approval.id)
+
+    @override
+    def add_approval(self, approval: PrivacyBudgetApproval) -> None:
+        try:
+            self._cluster.create(APPROVALS, approvals.to_wire(approval))
+        except errors.AlreadyExists as error:
+            raise self._decided_before(approval) from error
 
     @override
     def user(self) -> str:

@@ -38,6 +38,9 @@ CREATE TABLE quotas (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
     """
 -- Claims on many blocks name them in groups, which earlier versions do not read.
 """,
+    """
+CREATE TABLE approvals (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+""",
 )
 """What each version adds to the one before."""
 

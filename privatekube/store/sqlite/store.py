@@ -13,13 +13,14 @@ from typing_extensions import override
 
 from privatekube import errors
 from privatekube.resources import ledger, quota
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import Budgets
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry, Readable, UnreadableEntry
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
-from privatekube.resources.wire import quotas
+from privatekube.resources.wire import approvals, quotas
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.backend import Backend
@@ -161,6 +162,19 @@ class SqliteStore(Backend):
         with self.transaction():
             if not self._rows("DELETE FROM quotas WHERE id = ? RETURNING 1", quota_id):
                 raise self._no_quota(quota_id)
+
+    @override
+    def list_approvals(self) -> list[PrivacyBudgetApproval]:
+        listed = [_approval(*row) for row in self._rows("SELECT id, body FROM approvals ORDER BY id")]
+        return [approval for approval in listed if approval is not None]
+
+    @override
+    def add_approval(self, approval: PrivacyBudgetApproval) -> None:
+        meta = replace(approval.meta, creation_time_ms=self.clock.now_ms())
+        body = json.dumps(approvals.to_wire(replace(approval, meta=meta)))
+        with self.transaction():
+            if not self._rows("INSERT OR IGNORE INTO approvals VALUES (?, ?) RETURNING 1", approval.id, body):
+                raise self._decided_before(approval)
 
     @override
     def settings(self) -> dict[str, str]:
@@ -333,6 +347,14 @@ def _quota(quota_id: str, body: str) -> PrivacyBudgetQuota:
     except errors.CorruptData as error:
         return quota.closed(ObjectMeta(name, namespace), f"cannot be read ({error})")
     return quotas.from_store(document)
+
+
+def _approval(approval_id: str, body: str) -> PrivacyBudgetApproval | None:
+    """Return an approval; None if it cannot be read, so that it approves nothing."""
+    try:
+        return approvals.from_store(_parsed(body, f"approval {approval_id}"))
+    except errors.CorruptData:
+        return None
 
 
 def _parsed(text: str, what: str) -> Json:
