@@ -29,13 +29,18 @@ def set_quota(  # noqa: PLR0917 - typer reads the options off the signature
     epsilon: Annotated[float | None, typer.Option(help="Largest epsilon on each block, in place of --share.")] = None,
     delta: Annotated[float, typer.Option(help="Delta at which --epsilon is meant on Renyi blocks.")] = DEFAULT_DELTA,
     period: Annotated[Period, typer.Option(help="For the lifetime of a block, or for each month.")] = Period.LIFETIME,
+    weight: Annotated[
+        float | None, typer.Option(help="Weight of the team under dpf and dpack, 0.001 to 1000. Default: 1.")
+    ] = None,
     beyond: Annotated[
         Beyond, typer.Option(help="A claim beyond it waits until less counts, or for an approval by somebody else.")
     ] = Beyond.WAIT,
 ) -> None:
     """Set a quota, or replace it: it holds from the next decision on, and counts what was committed before."""
     block_options.require_name("namespace", namespace)
-    spec = QuotaSpec(dataset, team=team, share=share, epsilon=epsilon, delta=delta, period=period, beyond=beyond)
+    spec = QuotaSpec(
+        dataset, team=team, share=share, epsilon=epsilon, delta=delta, period=period, beyond=beyond, weight=weight
+    )
     quota = PrivacyBudgetQuota(ObjectMeta(name, namespace), spec)
     with connect.connect() as client:
         client.set_quota(quota)
@@ -59,13 +64,20 @@ def list_quotas(
         output.write({"apiVersion": "v1", "kind": "List", "items": items}, output_format)
         return
     table = Table(
-        Column("quota", overflow="fold"), "dataset", "team", "most of each block", "period", "beyond", box=None
+        Column("quota", overflow="fold"),
+        "dataset",
+        "team",
+        "most of each block",
+        "period",
+        "beyond",
+        "weight",
+        box=None,
     )
     for quota in listed:
         spec = quota.spec
         most = f"{spec.share:.6g}" if spec.share is not None else f"epsilon {spec.epsilon}"
         facts = (quota.id, spec.dataset or "all", spec.team or "all", quota.fault or most, str(spec.period))
-        table.add_row(*facts, str(spec.beyond))
+        table.add_row(*facts, str(spec.beyond), f"{spec.weight or 1:g}")
     console.console().print(table)
 
 

@@ -301,6 +301,7 @@ def _scheduled(
         n_blocks=request.max_blocks,
         arrival_ms=detail.start_time_ms or 0,
         priority=claim.spec.priority or 0,
+        weight=quotas.weight(claim, request.dataset, draft.world.quotas),
     )
 
 

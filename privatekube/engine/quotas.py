@@ -41,6 +41,12 @@ def require_quota(claim: PrivacyBudgetClaim, dataset: str, quotas: Iterable[Priv
         )
 
 
+def weight(claim: PrivacyBudgetClaim, dataset: str, quotas: Iterable[PrivacyBudgetQuota]) -> float:
+    """Return the weight of a claim's team for a dataset: the smallest of those that its quotas state, or else 1."""
+    stated = [quota.spec.weight for quota in quotas if quota.spec.weight is not None and quota.limits(claim, dataset)]
+    return min(stated, default=1.0)
+
+
 def limits(draft: Draft, waiting: Iterable[WaitingRequest]) -> Iterator[Limit]:
     """Yield the limits of waiting requests: one for each quota that limits any."""
     requests, quotas = list(waiting), draft.world.quotas

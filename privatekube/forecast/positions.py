@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from privatekube import errors
+from privatekube.engine import quotas as weights
 from privatekube.privacy import arithmetic
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import AllocateResponse
@@ -20,7 +22,10 @@ _ROOM = 1e6
 
 
 def positions(
-    claims: Sequence[PrivacyBudgetClaim], blocks: Mapping[str, PrivateDataBlock], policy: Policy
+    claims: Sequence[PrivacyBudgetClaim],
+    blocks: Mapping[str, PrivateDataBlock],
+    policy: Policy,
+    quotas: Sequence[PrivacyBudgetQuota] = (),
 ) -> dict[str, int]:
     """Return the position of each claim that waits, from 1, by its id.
 
@@ -30,15 +35,18 @@ def positions(
         claims: all claims, in order of creation.
         blocks: by id.
         policy: of the store.
+        quotas: of the store, which have the weights of teams.
     """
-    waiting = [request for claim in claims if (request := _waiting(claim, blocks)) is not None]
+    waiting = [request for claim in claims if (request := _waiting(claim, blocks, quotas)) is not None]
     views = {name: _roomy(blocks[name]) for request in waiting for name in request.demand}
     in_order = tuple(sorted(waiting, key=lambda request: request.arrival_ms))
     grants = cycle.decide(Snapshot(views, in_order), policy)
     return {grant.request_id.claim: place for place, grant in enumerate(grants, start=1)}
 
 
-def _waiting(claim: PrivacyBudgetClaim, blocks: Mapping[str, PrivateDataBlock]) -> WaitingRequest | None:
+def _waiting(
+    claim: PrivacyBudgetClaim, blocks: Mapping[str, PrivateDataBlock], quotas: Sequence[PrivacyBudgetQuota]
+) -> WaitingRequest | None:
     """Return the request that a claim waits for, as the scheduler sees it; None if there is none that it could see."""
     current = claim.current_request
     if current is None or not isinstance(current[1].action, AllocateRequest):
@@ -54,7 +62,8 @@ def _waiting(claim: PrivacyBudgetClaim, blocks: Mapping[str, PrivateDataBlock]) 
     detail = None if response is None else response.detail
     arrival_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
     priority = claim.spec.priority or 0
-    return WaitingRequest(RequestId(claim.id, index), demand, action.max_blocks, arrival_ms or 0, priority)
+    weight, request_id = weights.weight(claim, action.dataset, quotas), RequestId(claim.id, index)
+    return WaitingRequest(request_id, demand, action.max_blocks, arrival_ms or 0, priority, weight)
 
 
 def _roomy(block: PrivateDataBlock) -> BlockView:

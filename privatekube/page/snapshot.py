@@ -67,7 +67,7 @@ class Snapshot:
     @cached_property
     def positions(self) -> Mapping[str, int]:
         """The position of each claim that waits, by id."""
-        return positions.positions(list(self.claims.values()), self.blocks, self.policy)
+        return positions.positions(list(self.claims.values()), self.blocks, self.policy, self.quotas)
 
     @cached_property
     def entries_of_block(self) -> Mapping[str, tuple[Entry, ...]]:

@@ -14,6 +14,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requester import Requester
 
 DEFAULT_DELTA = 1e-9
+MOST_WEIGHT = 1000.0
 
 
 class Period(enum.StrEnum):
@@ -41,6 +42,7 @@ class QuotaSpec:
         epsilon: the largest epsilon on each block; None where share is given.
         delta: at which epsilon is meant on a block with a Renyi budget.
         period: for the block's lifetime, or for each month in UTC.
+        weight: of the team where an ordering of requests weighs teams, see `scheduling.dpf`; None for 1.
         beyond: whether a claim beyond it waits until less counts, or may be granted once somebody else approves it.
     """
 
@@ -51,6 +53,7 @@ class QuotaSpec:
     delta: float = DEFAULT_DELTA
     period: Period = Period.LIFETIME
     beyond: Beyond = Beyond.WAIT
+    weight: float | None = None
 
     def __post_init__(self) -> None:
         bounds.require_text("dataset", self.dataset, bounds.NAME, least=1)
@@ -61,6 +64,10 @@ class QuotaSpec:
             raise errors.invalid("share", self.share, "must be 0 to 1", "change it")
         if self.epsilon is not None and not (self.epsilon >= 0 and math.isfinite(self.epsilon)):
             raise errors.invalid("epsilon", self.epsilon, "must be finite and at least 0", "change it")
+        if self.weight is not None and self.team is None:
+            raise errors.InvalidInput("weight: is of a team; name the team")
+        if self.weight is not None and not MOST_WEIGHT >= self.weight >= 1 / MOST_WEIGHT:
+            raise errors.invalid("weight", self.weight, f"must be {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g}", "change it")
         if not 0 < self.delta < 1:
             raise errors.invalid("delta", self.delta, "must lie in (0, 1)", "change it")
 

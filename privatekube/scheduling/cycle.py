@@ -142,4 +142,5 @@ def _request_table(
         block=block,
         curve=curve,
         demands=columns.rows(curves),
+        weight=np.array([request.weight for request, _ in waiting]),
     )

@@ -4,7 +4,8 @@ Each Renyi block is measured at its best alpha: the order at which the most wait
 alone counted, the smallest demands first. The cost of a request is the sum over its blocks of its demand as a fraction
 of what is left there at that order. An epsilon-delta block counts the larger of its two fractions. The request of
 smallest cost goes first. Grants change what is left and who waits, so orders and costs are computed again after every
-tenth of the requests.
+tenth of the requests. Where data owners have given teams weights, a cost is divided by the weight of its team, since
+what is maximized is the sum of the weights of what is granted.
 
 Source: Tholoniat et al., "DPack: Efficiency-Oriented Privacy Budget Scheduling" (EuroSys'25), sections 3 and 4.
 """
@@ -68,6 +69,8 @@ class PackingQueue:
         for position in np.flatnonzero(counts > needed):  # a request with a choice of blocks counts the cheapest ones
             block_costs = costs[begins[position] : begins[position] + counts[position]]
             totals[position] = np.sort(block_costs)[: needed[position]].sum()
+        if self._requests.weight is not None:
+            totals = totals / self._requests.weight[requests]
         in_order: list[int] = requests[np.lexsort((requests, totals))].tolist()
         return in_order
 

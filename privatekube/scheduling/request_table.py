@@ -38,6 +38,7 @@ class RequestTable:
         share: the dominant share of each edge's demand `[E]`.
         request: the request of each edge `[E]`.
         has_choice: whether a request has more candidates than it needs `[R]`.
+        weight: of the team of each request `[R]`; None if all are 1.
         limits: what some of the requests may together get.
     """
 
@@ -49,6 +50,7 @@ class RequestTable:
     share: Floats
     request: Integers = field(repr=False)
     has_choice: Booleans
+    weight: Floats | None = None
     limits: tuple[LimitTable, ...] = ()
 
     @classmethod
@@ -61,6 +63,7 @@ class RequestTable:
         block: Integers,
         curve: Integers,
         demands: Floats,
+        weight: Floats | None = None,
     ) -> RequestTable:
         """Sort the edges of each request by share, the smallest first; edges of equal share keep their order.
 
@@ -71,12 +74,20 @@ class RequestTable:
             block: see the class.
             curve: see the class.
             demands: see the class.
+            weight: see the class.
         """
         request = np.repeat(np.arange(len(counts)), counts)
         share = _shares(table, block, curve, demands)
         order = np.lexsort((share, request))
         first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        return cls(first, needed, block[order], curve[order], demands, share[order], request, needed < counts)
+        weighed = weight if weight is not None and (weight != 1).any() else None
+        ordered = (block[order], curve[order], demands, share[order], request)
+        return cls(first, needed, *ordered, needed < counts, weighed)
+
+    def weighted_share(self, edges: Edges) -> Floats:
+        """Return the dominant share of each edge's demand, divided by the weight of its team `[n]`."""
+        share = self.share[edges]
+        return share if self.weight is None else share / self.weight[self.request[edges]]
 
     def __len__(self) -> int:
         return len(self.needed)

@@ -29,6 +29,7 @@ class WaitingRequest:
         n_blocks: how many of the candidates it needs; None for all.
         arrival_ms: when it arrived, in unix milliseconds.
         priority: for policies that use priorities.
+        weight: of its team, for policies that weigh teams.
     """
 
     id: RequestId
@@ -36,6 +37,7 @@ class WaitingRequest:
     n_blocks: int | None
     arrival_ms: int
     priority: int = 0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ def _edges(scenario: Scenario, columns: BudgetColumns) -> dict[str, Any]:
         "block": np.fromiter((row for claim in scenario.claims for row in claim.blocks), dtype=np.int64),
         "curve": np.repeat(curve, counts),
         "demands": columns.rows(distinct.values()),
+        "weight": np.array([claim.weight for claim in scenario.claims]),
     }
 
 

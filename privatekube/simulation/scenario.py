@@ -8,7 +8,7 @@
 | `blocks` | `{"id", "arrival"}`, the arrival in seconds |
 | `timeout_s` | how long a claim waits, in seconds; without a limit if it is missing |
 | `claim_fields`, `claims` | the names of the columns, and a row per claim: `id`, `arrival_s`, `first_block`, \
-`num_blocks`, and `epsilon` or `curve` |
+`num_blocks`, and `epsilon` or `curve`; `weight` of its team for dpf and dpack, 1 if it is missing |
 | `curves` | the curves that claims refer to by index: one number per order each |
 | `demand_rule` | for an epsilon in Renyi accounting: how it is converted to a curve |
 | `results` | of other schedulers, by name; ignored |
@@ -28,6 +28,7 @@ from typing import Any
 
 from privatekube import errors
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve, require_amount
+from privatekube.resources.quota import MOST_WEIGHT
 
 _GZIP = b"\x1f\x8b"
 _GAUSSIAN = re.compile(r"claim epsilon e -> Gaussian sigma=sqrt\(2 ln\(1\.25/([0-9.e-]+)\)\)/e;")
@@ -44,12 +45,13 @@ class SimulatedBlock:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedClaim:
-    """A claim: its id, when it arrives, in seconds, its blocks by their index, and its demand on each of them."""
+    """A claim: its id, its arrival in seconds, its blocks by their index, its demand on each, and its team's weight."""
 
     id: int | str
     arrival_seconds: float
     blocks: Sequence[int]
     demand: PrivacyBudget
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,17 @@ def _claims(content: Mapping[str, Any], orders: tuple[float, ...], n_blocks: int
         if claim_id in seen:
             raise errors.InvalidInput(f"{where}: the id {claim_id!r} is given twice; give each claim an id of its own")
         seen.add(claim_id)
-        claims.append(
-            SimulatedClaim(claim_id, _seconds(values, "arrival_s", where), range(first, first + count), demand)
-        )
+        arrival_seconds, weight = _seconds(values, "arrival_s", where), _weight(values, where)
+        claims.append(SimulatedClaim(claim_id, arrival_seconds, range(first, first + count), demand, weight))
     return tuple(sorted(claims, key=lambda claim: claim.arrival_seconds))
+
+
+def _weight(values: Mapping[str, Any], where: str) -> float:
+    weight = _seconds(values, "weight", where) if "weight" in values else 1.0
+    if not MOST_WEIGHT >= weight >= 1 / MOST_WEIGHT:
+        bound = f"must be {1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g}"
+        raise errors.invalid(f"{where}.weight", weight, bound, "state such a number")
+    return weight
 
 
 def _orders(content: Mapping[str, Any]) -> tuple[float, ...]:

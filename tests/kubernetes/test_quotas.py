@@ -45,6 +45,7 @@ def test_only_a_data_owner_writes_quotas_and_a_bad_one_is_refused(apiserver: Api
         ({"dataset": "d"}, "give either share or epsilon"),
         ({"dataset": "d", "share": 1.5}, "less than or equal to 1"),
         ({"dataset": "d", "share": 0.5, "period": "day"}, "Unsupported value"),
+        ({"dataset": "d", "share": 0.5, "weight": 2}, "weight is of a team"),
         ({"dataset": "d", "share": 0.5, "team": "a b"}, "spec.team"),
     ):
         assert fault in attacks.create(apiserver, {**document, "spec": wrong}, user="data-owner", status=1)

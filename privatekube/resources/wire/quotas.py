@@ -10,7 +10,7 @@ from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
 
 KIND = "PrivacyBudgetQuota"
-_FIELDS = frozenset(("dataset", "team", "share", "epsilon", "delta", "period", "beyond"))
+_FIELDS = frozenset(("dataset", "team", "share", "epsilon", "delta", "period", "beyond", "weight"))
 
 
 def from_wire(document: object) -> PrivacyBudgetQuota:
@@ -34,6 +34,7 @@ def from_wire(document: object) -> PrivacyBudgetQuota:
             epsilon=_number(spec, "epsilon"),
             delta=quota.DEFAULT_DELTA if delta is None else delta,
             period=reader.member(Period, spec, "period", Period.LIFETIME),
+            weight=_number(spec, "weight"),
             beyond=reader.member(Beyond, spec, "beyond", Beyond.WAIT),
         ),
     )
@@ -59,7 +60,9 @@ def to_wire(item: PrivacyBudgetQuota) -> Json:
         "apiVersion": meta.API_VERSION,
         "kind": KIND,
         "metadata": common.meta_to_wire(item.meta),
-        "spec": common.present({**fields, "delta": delta, "period": str(spec.period), "beyond": beyond}),
+        "spec": common.present(
+            {**fields, "delta": delta, "period": str(spec.period), "beyond": beyond, "weight": spec.weight}
+        ),
     }
 
 
