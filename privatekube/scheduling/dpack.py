@@ -24,44 +24,98 @@ ROUNDS = 10
 
 
 class PackingQueue:
-    """A `queue.RequestQueue` in order of cost."""
+    """A `queue.RequestQueue` in order of cost.
+
+    A request that does not fit is parked on as many of its blocks as must change before it can fit. So a decision looks
+    only at new requests, and at those parked on a block on which more became available.
+
+    Args:
+        table: the blocks; grants are subtracted from it.
+        requests: all requests that may ever wait.
+    """
 
     def __init__(self, table: BudgetTable, requests: RequestTable) -> None:
         self._table, self._requests = table, requests
         self._waiting = np.zeros(len(requests), dtype=np.bool_)
+        self._parked: list[list[int]] = [[] for _ in range(len(table.required))]
+        """The edges that are parked on each block."""
+        self._new: list[int] = []
+        self._unfit: list[int] = []
+        """Requests that did not fit in the last decision, which the next one parks."""
 
     def submit(self, requests: Iterable[int]) -> None:
         """Add requests to the queue."""
-        self._waiting[np.array(list(requests), dtype=np.int64)] = True
+        self._new += requests
+        for request in self._new:
+            self._waiting[request] = True
 
     def drop(self, request: int) -> None:
         """Remove a request that was granted or timed out."""
         self._waiting[request] = False
 
-    def grant(self, touched: Iterable[int]) -> Iterator[tuple[int, Edges]]:  # noqa: ARG002 - costs change anyway
+    def grant(self, touched: Iterable[int]) -> Iterator[tuple[int, Edges]]:
         """Grant requests until nothing fits, and compute the costs again after each round."""
-        candidates = self._grantable(np.flatnonzero(self._waiting))
+        tried = self._tried(touched)
+        self._unfit = tried
+        if len(tried) > 1:
+            yield from self._grant_in_rounds(self._grantable(np.array(tried, dtype=np.int64)))
+        elif tried:
+            yield from self._grant_each(tried, 1)
+
+    def _grant_in_rounds(self, candidates: Integers) -> Iterator[tuple[int, Edges]]:
         quota = max(1, len(candidates) // ROUNDS)
         while len(candidates):
-            granted = 0
-            for request in self._by_cost(candidates):
-                edges = self._requests.grantable_edges(self._table, request)
-                if edges is None:
-                    continue
+            yield from self._grant_each(self._by_cost(candidates), quota)
+            candidates = self._grantable(candidates)
+
+    def _grant_each(self, requests: list[int], quota: int) -> Iterator[tuple[int, Edges]]:
+        """Grant one request after another, and at most a number of them."""
+        for request in requests:
+            edges = self._requests.grantable_edges(self._table, request)
+            if edges is not None:
                 self._requests.subtract(self._table, edges)
                 self.drop(request)
                 yield request, edges
-                granted += 1
-                if granted == quota:
-                    break
-            candidates = self._grantable(candidates)
+                quota -= 1
+            if not quota:
+                return
+
+    def _tried(self, touched: Iterable[int]) -> list[int]:
+        """Return the new requests, and unpark those that fit on one of the touched blocks now; in order of arrival."""
+        tried = {request for request in self._unfit if self._waiting[request] and not self._park(request)}
+        tried.update(request for request in self._new if self._waiting[request])
+        self._new = []
+        rows = [row for row in touched if self._parked[row]]
+        if rows:
+            edges = np.array([edge for row in rows for edge in self._parked[row]], dtype=np.int64)
+            is_done = self._requests.fits(self._table, edges) | ~self._waiting[self._requests.request[edges]]
+            for edge in edges[is_done].tolist():
+                self._parked[self._requests.block.item(edge)].remove(edge)
+                request = self._requests.request.item(edge)
+                tried.update([request] if self._waiting[request] else [])
+        return sorted(tried)
+
+    def _park(self, request: int) -> bool:
+        """Park a request on enough blocks that it cannot fit until one of them changes; return False if it fits."""
+        edges = self._requests.edges(request)
+        lacking = edges.start + (~self._requests.fits(self._table, edges)).nonzero()[0]
+        spare = edges.stop - edges.start - self._requests.needed.item(request)
+        if len(lacking) <= spare:
+            return False
+        for edge in lacking[: spare + 1].tolist():
+            parked = self._parked[self._requests.block.item(edge)]
+            if edge not in parked:
+                parked.append(edge)
+        return True
 
     def _grantable(self, requests: Integers) -> Integers:
         waiting = requests[self._waiting[requests]]
-        return waiting[self._requests.grantable(self._table, waiting)]
+        return waiting[self._requests.grantable(self._table, waiting)] if len(waiting) else waiting
 
     def _by_cost(self, requests: Integers) -> list[int]:
         """Return the requests in order of cost, then of arrival."""
+        if len(requests) == 1:
+            return [requests.item(0)]
         costs = self._costs(self._requests.edges_of(requests))
         counts, needed = self._requests.edge_counts(requests), self._requests.needed[requests]
         begins = starts(counts)

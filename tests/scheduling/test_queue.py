@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.request_id import RequestId
 from privatekube.scheduling import ordering
 from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
+from privatekube.scheduling.dpack import PackingQueue
 from privatekube.scheduling.request_table import RequestTable
 from privatekube.scheduling.snapshot import BlockView, Snapshot, WaitingRequest
 from tests.scheduling import reference
@@ -96,3 +99,46 @@ def test_a_queue_grants_what_the_specification_grants(order: str, data: st.DataO
                 available[NAMES.index(name)] -= demands[place][name]
             del present[place]
         np.testing.assert_array_equal(table.available, columns.rows(available))
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(steps=steps, asks=asks, kinds=st.tuples(*[st.sampled_from(WHOLES)] * 3))
+def test_packing_grants_what_it_grants_where_no_request_was_ever_parked(
+    steps: list[tuple[str, int, float]],
+    asks: list[tuple[set[int], float, float, int]],
+    kinds: tuple[PrivacyBudget, ...],
+) -> None:
+    wholes, columns = list(kinds), BudgetColumns(kinds)
+    nothing = [whole * 0.0 for whole in wholes]
+    table = BudgetTable.from_budgets(columns, capacity=wholes, pending=wholes, available=nothing)
+    counts = np.array([len(rows) for rows, *_ in asks])
+    requests = RequestTable.from_edges(
+        table,
+        counts=counts,
+        needed=np.array([min(needed, len(rows)) for rows, _, _, needed in asks]),
+        block=np.concatenate([sorted(rows) for rows, *_ in asks]),
+        curve=np.arange(counts.sum()),
+        demands=columns.rows(part(wholes[row], low, high) for rows, low, high, _ in asks for row in sorted(rows)),
+    )
+    queue, waiting, submitted = PackingQueue(table, requests), set[int](), 0
+    for action, number, amount in steps:
+        touched = []
+        if action == "unlock":
+            unlocked = np.minimum(table.capacity[[number]] * amount, table.pending[[number]])
+            table.unlock(np.array([number]), unlocked)
+            touched = [number]
+        elif action == "submit":
+            new = range(submitted, min(submitted + number, len(asks)))
+            queue.submit(new)
+            waiting, submitted = waiting | set(new), new.stop
+        elif number in waiting:
+            queue.drop(number)
+            waiting.remove(number)
+        untouched = copy.deepcopy(table)
+        fresh = PackingQueue(untouched, requests)
+        fresh.submit(sorted(waiting))
+        expected = [(request, requests.block[edges].tolist()) for request, edges in fresh.grant(range(3))]
+        assert [(request, requests.block[edges].tolist()) for request, edges in queue.grant(touched)] == expected
+        np.testing.assert_array_equal(table.available, untouched.available)
+        waiting -= {request for request, _ in expected}
