@@ -76,6 +76,11 @@ class Draft:
         """How many requests of each claim this pass has answered."""
         self._balanced: set[str] = set()
         """Ids of changed blocks whose parts were added up."""
+        self._blocks_by_lock: dict[LockId, dict[str, None]] = {}
+        """Ids of all blocks that have, or had in this pass, a lock of a request, in order of the blocks."""
+        for block in world.blocks.values():
+            for request_id in () if block.status is None else block.status.locks:
+                self._blocks_by_lock.setdefault(request_id, {})[block.id] = None
         self._staging: PrivateDataBlock | None = None
         """The block that is being changed, as it was before."""
 
@@ -158,8 +163,18 @@ class Draft:
         if block.id not in self._staged or _has_moved(before, block):
             block = conditions.update_block(block, now_ms=self.now_ms, thresholds=self._thresholds)
         self._staging = None
+        self._note_locks(before, block)
         self._journal.put(self.blocks, block.id, block)
         self._journal.put(self._staged, block.id, may_wait and self._staged.get(block.id, True))
+
+    def _note_locks(self, before: PrivateDataBlock, after: PrivateDataBlock) -> None:
+        """Note the locks that a transition added: they are the last ones, and hashing all of them takes longer."""
+        old = {} if before.status is None else before.status.locks
+        new = {} if after.status is None else after.status.locks
+        for request_id in () if new is old else reversed(tuple(new)):
+            if request_id in old:
+                break
+            self._blocks_by_lock.setdefault(request_id, {})[after.id] = None
 
     def drop_block(self, block_id: str) -> None:
         """Remove a block from the pass."""
@@ -207,7 +222,7 @@ class Draft:
 
     def locked_blocks(self, request_id: LockId) -> list[PrivateDataBlock]:
         """Return the blocks that have a lock of a request."""
-        blocks = self.blocks.values()
+        blocks = [self.blocks[key] for key in self._blocks_by_lock.get(request_id, ()) if key in self.blocks]
         return [block for block in blocks if block.status is not None and request_id in block.status.locks]
 
     def undo_locks(

@@ -305,7 +305,9 @@ def _with_lock(block: PrivateDataBlock, request: LockId, lock: Lock) -> dict[Loc
 
 
 def _without_lock(block: PrivateDataBlock, request: LockId) -> dict[LockId, Lock]:
-    return {other: lock for other, lock in status_of(block).locks.items() if other != request}
+    locks = dict(status_of(block).locks)
+    locks.pop(request, None)
+    return locks
 
 
 def _at_orders(block: PrivateDataBlock, amount: PrivacyBudget) -> PrivacyBudget:
@@ -341,4 +343,6 @@ def _fold(committed: dict[str, PrivacyBudget], *, keep: str) -> dict[str, Privac
 
 
 def _without(budgets: Budgets, claim: str) -> dict[str, PrivacyBudget]:
-    return {claim_id: amount for claim_id, amount in budgets.items() if claim_id != claim}
+    others = dict(budgets)
+    others.pop(claim, None)
+    return others
