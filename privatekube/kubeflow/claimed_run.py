@@ -1,11 +1,13 @@
 """The frame of a pipeline: its parameters are those of a run, it begins with allocate, and it ends with release.
 
+```python
 def graph(run: ClaimedRun) -> Mapping[str, dsl.PipelineTask]:
     download = steps["download"](grant=run.grant, workspace=run.workspace)
     ...
     return {"download": download, ...}
 
 pipeline = claimed_run.pipeline(graph, steps, name="dp-lstm", ...)
+```
 """
 
 # No `from __future__ import annotations`: kfp reads the annotations of a pipeline's parameters.
