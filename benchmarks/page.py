@@ -16,6 +16,8 @@ from privatekube.client import connect
 from privatekube.resources.block import BlockStatus, PrivateDataBlock
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
+from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.quota import Period, PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.responses import AllocateResponse, Allocation, Response, ResponseState
 from privatekube.store.base import ResourceStore
 from tests import builders
@@ -32,6 +34,7 @@ VIEWS = (
     "/claims/ns/c7",
     "/spending",
     "/spending?by=month",
+    "/teams",
     "/runs",
     "/ledger",
     "/ledger?q=c17",
@@ -49,6 +52,9 @@ def main() -> None:
         uri = f"sqlite:///{folder}/state.db"
         with connect.connect(uri) as client, client.store.transaction():
             fill(client.store, n_blocks, n_claims, now_ms=client.clock.now_ms())
+            for name, share in (("all", 0.5), ("month", 0.1)):
+                spec = QuotaSpec("d", share=share, period=Period.MONTH if name == "month" else Period.LIFETIME)
+                client.store.put_quota(PrivacyBudgetQuota(ObjectMeta(name, "ns"), spec))
         began = time.perf_counter()
         with sites.serving(uri, Path(folder)) as page:
             print(f"{n_blocks} blocks, {n_claims} claims; ready after {time.perf_counter() - began:.2f} s")

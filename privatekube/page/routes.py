@@ -35,6 +35,7 @@ from privatekube.page.views import (
     policy_views,
     run_views,
     spending,
+    team_views,
 )
 from privatekube.resources import ledger_csv, summary
 from privatekube.resources.summary import ClaimState
@@ -94,6 +95,7 @@ class Site:
             "/claims/{namespace}/{name}": ("claim.html", claim),
             "/claims/{namespace}/{name}/forecast": ("forecast.html", claim_forecast),
             "/spending": ("spending.html", who_spent),
+            "/teams": ("teams.html", teams),
             "/runs": ("runs.html", runs),
             "/ledger": ("ledger.html", ledger),
             "/policy": ("policy.html", policy),
@@ -254,6 +256,13 @@ def who_spent(visit: Visit) -> Context:
     rows = spending.spenders(visit.snapshot, by)
     page = paging.page(rows, visit.number("page"))
     return {"page": page, "by": by, "all_by": list(spending.By), "address": {"by": str(by)}}
+
+
+def teams(visit: Visit) -> Context:
+    """Return what of each quota is used, and what teams without one have committed."""
+    page = paging.page(team_views.quota_uses(visit.snapshot), visit.number("page"))
+    others = team_views.teams_without_quota(visit.snapshot)[: paging.ROWS]
+    return {"page": page, "others": others, "by": spending.By.TEAM}
 
 
 def runs(visit: Visit) -> Context:

@@ -7,9 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from privatekube.engine import outcome, quotas
+from privatekube.engine.draft import Draft
+from privatekube.engine.world import World
 from privatekube.forecast import positions, run_out
 from privatekube.forecast.depletion import Depletion
 from privatekube.forecast.run_out import History
+from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import remaining
 from privatekube.resources.block import PrivateDataBlock
@@ -122,9 +126,25 @@ class Snapshot:
         _, first = run_out.first(histories, now_ms=self.now_ms)
         return first, run_out.of_dataset(histories, now_ms=self.now_ms)
 
+    @cached_property
+    def quota_shares(self) -> Mapping[str, Mapping[str, float]]:
+        """Which share of each quota is used on each block of which it allows some, by their ids.
+
+        It is counted by the rule by which requests are decided. A quota that cannot be counted has none.
+        """
+        world = World(self.now_ms, self.blocks, {}, quotas=self.quotas, charges=self.entries)
+        draft = Draft(outcome.with_claims(world, self.claims))
+        return {quota.id: {} if quota.fault is not None else _used(draft, quota) for quota in self.quotas}
+
     def prepare(self) -> None:
         """Compute what takes longest, so that no visitor waits for it."""
-        _ = self.revision, self.positions, self.shares, self.run_outs
+        _ = self.revision, self.positions, self.shares, self.run_outs, self.quota_shares
+
+
+def _used(draft: Draft, quota: PrivacyBudgetQuota) -> dict[str, float]:
+    capacity, used = quotas.room_of(draft, quota)
+    allowing = {block: whole for block, whole in capacity.items() if any(whole.values)}
+    return {block: arithmetic.used_share(used[block], capacity=whole) for block, whole in allowing.items()}
 
 
 def _share(entry: Entry, whole: PrivacyBudget | None) -> float:

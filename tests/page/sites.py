@@ -27,6 +27,7 @@ from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requester import Requester
 from privatekube.scheduling import policy
 from privatekube.steps import documents, privacy_card
@@ -68,6 +69,7 @@ def fill(store: Path) -> str:
         client.store.create(replace(later, spec=replace(later.spec, requester=why)))
         client.store.create(builders.claim("greedy", builders.allocate(1e6, dataset=SCRIPT)))
         run_pass(client)
+        client.store.put_quota(PrivacyBudgetQuota(ObjectMeta("all", "ns"), QuotaSpec("reviews", share=0.9)))
     return uri
 
 
@@ -129,6 +131,7 @@ def of_resources(
         claims={claim.id: claim for claim in claims},
         entries=() if client is None else tuple(client.ledger()),
         settings=policy.DEFAULTS if client is None else client.policy_settings(),
+        quotas=() if client is None else tuple(client.store.list_quotas()),
         left=left_of(blocks, None),
     )
 

@@ -32,6 +32,7 @@ VIEWS = {
     "claim": "/claims/ns/later",
     "paid": "/claims/ns/paid",
     "spending": "/spending",
+    "teams": "/teams",
     "runs": "/runs",
     "ledger": "/ledger",
     "verification": "/ledger/verification",

@@ -46,6 +46,7 @@ VIEWS = (
     "/claims/ns/greedy/forecast",
     "/spending?by=namespace",
     "/spending?by=dataset",
+    "/teams",
     "/runs",
     "/ledger",
     "/ledger/verification",

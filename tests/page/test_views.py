@@ -23,11 +23,14 @@ from privatekube.page.views import (
     policy_views,
     run_views,
     spending,
+    team_views,
     wording,
 )
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
-from privatekube.resources import ledger_csv, remaining
+from privatekube.resources import ledger_csv, quota, remaining
 from privatekube.resources.block import BlockStatus
+from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requester import Requester
 from privatekube.resources.summary import ClaimState
 from tests import builders
@@ -126,6 +129,31 @@ def test_who_spent_is_added_up_by_user_team_and_purpose(snapshot: Snapshot) -> N
         (spending.By.PURPOSE, {"clicks"}),
     ):
         assert {spender.name for spender in spending.spenders(snapshot, by, entries)} == names
+
+
+def test_a_quota_says_what_of_it_is_committed_or_held_and_a_team_without_one_what_it_committed(
+    snapshot: Snapshot,
+) -> None:
+    paid = tuple(replace(entry, requester=Requester(team="ads")) for entry in snapshot.entries)
+    with_teams = replace(
+        snapshot,
+        entries=paid,
+        quotas=(
+            PrivacyBudgetQuota(ObjectMeta("ads", "ns"), QuotaSpec("reviews", "ads", share=0.1)),
+            PrivacyBudgetQuota(ObjectMeta("shop", "ns"), QuotaSpec("reviews", "shop", epsilon=0.0)),
+            quota.closed(ObjectMeta("bad", "ns"), "cannot be read"),
+            *snapshot.quotas,
+        ),
+    )
+    uses = {use.name: use for use in team_views.quota_uses(with_teams)}
+    assert list(uses) == ["ns/ads", "ns/all", "ns/bad", "ns/shop"]
+    assert uses["ns/ads"].most == pytest.approx(0.9)
+    assert uses["ns/ads"].mean == pytest.approx(0.9)
+    assert uses["ns/all"].most == pytest.approx(0.2)  # what is held counts, too
+    assert uses["ns/all"].allows == "0.9 of the budget of each block, for its lifetime"
+    assert (uses["ns/bad"].fault, uses["ns/bad"].most, uses["ns/shop"].most) == ("cannot be read", None, None)
+    assert team_views.teams_without_quota(with_teams) == []
+    assert [spender.name for spender in team_views.teams_without_quota(snapshot)] == ["not stated"]
 
 
 def test_what_data_inherited_or_folded_is_not_spent_twice(snapshot: Snapshot) -> None:
