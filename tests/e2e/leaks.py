@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -21,9 +21,14 @@ def marks(block: Path) -> list[bytes]:
     return [column[:_ROWS].astype(kind).tobytes() for column in columns for kind in (np.int32, np.int64)]
 
 
-def has_any(path: Path, needles: list[bytes]) -> bool:
+def has_any(path: Path, needles: Sequence[bytes]) -> bool:
     """Whether a file has any of these bytes."""
-    return any(needle in content for content in _contents(path.read_bytes()) for needle in needles)
+    return is_any_in(path.read_bytes(), needles)
+
+
+def is_any_in(data: bytes, needles: Sequence[bytes]) -> bool:
+    """Whether the content of a file has any of these bytes."""
+    return any(needle in content for content in _contents(data) for needle in needles)
 
 
 def _contents(data: bytes) -> Iterator[bytes]:

@@ -17,6 +17,8 @@ from tests.node.node import Json
 RUN_ID, WORKSPACE = "{{$.pipeline_job_uuid}}", "{{$.workspace_path}}"
 MOUNT = "/kfp-workspace"
 """Where KFP's driver mounts the workspace, and what it puts for its placeholder."""
+PARAMETERS = Path("/tmp/kfp/outputs")  # noqa: S108 - in a pod
+"""Where KFP has a step write its output parameters."""
 _PLACEHOLDER = re.compile(
     r"\{\{\$\.(?P<side>inputs|outputs)\.(?P<kind>parameters|artifacts)\['(?P<key>\w+)'\](\.(path|output_file))?\}\}"
 )
@@ -28,7 +30,7 @@ class Scope:
 
     Args:
         run_id: id of the run.
-        folder: folder of the artifacts: FOLDER/STEP/OUTPUT.
+        folder: folder of the artifacts in a pod: FOLDER/STEP/OUTPUT.
         inputs: parameters of the graph.
     """
 
@@ -105,16 +107,28 @@ class Step:
         assert not any("{{$" in word for word in filled), filled
         return filled
 
+    def paths(self, side: str, kind: str, scope: Scope) -> list[Path]:
+        """Return the paths in its pod of its `inputs` or `outputs`, which are `artifacts` or `parameters`."""
+        found = [match for word in self.container["args"] for match in _PLACEHOLDER.finditer(word)]
+        return [self._path(match, scope) for match in found if (match["side"], match["kind"]) == (side, kind)]
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Where its pod has the keys of a Secret as files, by the name of the Secret."""
+        return {given["secretName"]: given["mountPath"] for given in self.platform.get("secretAsVolume", [])}
+
     def _filled(self, match: re.Match[str], scope: Scope, status: Json | None) -> str:
+        if (match["side"], match["kind"]) != ("inputs", "parameters"):
+            return str(self._path(match, scope))
+        value = scope.value(self.task["inputs"]["parameters"][match["key"]], status)
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def _path(self, match: re.Match[str], scope: Scope) -> Path:
         key = match["key"]
         if match["side"] == "outputs":
-            return str(scope.folder / self.name / key)
-        source = self.task["inputs"][match["kind"]][key]
-        if match["kind"] == "artifacts":
-            output = source["taskOutputArtifact"]
-            return str(scope.folder / output["producerTask"] / output["outputArtifactKey"])
-        value = scope.value(source, status)
-        return value if isinstance(value, str) else json.dumps(value)
+            return PARAMETERS / key if match["kind"] == "parameters" else Path(scope.folder, self.name, key)
+        output = self.task["inputs"]["artifacts"][key]["taskOutputArtifact"]
+        return Path(scope.folder, output["producerTask"], output["outputArtifactKey"])
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests import command_line
 from tests.images import servers
 from tests.images.conftest import BuildHost, checkout
 from tests.node import compiled, volume
 from tests.node.compiled import Compiled
 from tests.node.node import Node
 
-_SECONDS = 300
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the checkout whose components are pinned to images in a node's registry.
+
+    Args:
+        folder: of the copy.
+    """
+
+    folder: Path
+
+    def compile(self, *settings: str) -> Compiled:
+        """Compile the pipeline with arguments and a section `cluster`, as `run_pipeline.py --compile-only` does."""
+        package = self.folder.parent / "dp_lstm.yaml"
+        given = ("cluster.gpus=0", f"cluster.workspace={{size: 1Gi, storage_class: {volume.CLASS}}}", *settings)
+        options = [option for setting in given for option in ("--set", setting)]
+        script = self.folder / "run_pipeline.py"
+        done = command_line.script(script, "--compile-only", str(package), *options, folder=self.folder, environment={})
+        assert done.returncode == 0, done.stderr
+        return compiled.load(package)
 
 
-def pipeline(node: Node, folder: Path) -> Compiled:
-    """Compile the pipeline from components whose images are in the node's registry, each pinned by its digest.
+def project(node: Node, folder: Path) -> Project:
+    """Build the components' images and push them to a node's registry, each pinned by its digest.
 
     Images are built where package registries can be reached, and then pushed from within the node's network.
     """
@@ -31,10 +50,7 @@ def pipeline(node: Node, folder: Path) -> Compiled:
     with _build_host(copy, node, enter=node.enter) as inside:
         inside.build_all()
     servers.forget(node.loopback_registry)
-    settings = ("--set", "cluster.gpus=0", "--set", f"cluster.workspace={{size: 1Gi, storage_class: {volume.CLASS}}}")
-    command = [sys.executable, str(copy / "run_pipeline.py"), "--compile-only", str(folder / "dp_lstm.yaml"), *settings]
-    subprocess.run(command, cwd=copy, env=inside.environment, check=True, capture_output=True, timeout=_SECONDS)
-    return compiled.load(folder / "dp_lstm.yaml")
+    return Project(copy)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes" /
 KUBECONFIG, REGISTRY = "PRIVATEKUBE_TEST_KUBECONFIG", "PRIVATEKUBE_TEST_REGISTRY"
 ADDRESS = "10.244.0.1:5000"
 """Address of the node's own registry."""
-_LONGEST_SECONDS, _COMMAND_SECONDS = 7200, 300
+_LONGEST_SECONDS, _COMMAND_SECONDS, _REQUEST_SECONDS = 7200, 300, 60
 Json = dict[str, Any]
 
 
@@ -34,12 +36,14 @@ class Node:
         kubeconfig: kubeconfig of the administrator.
         registry: registry that images are pushed to and that pods pull from.
         network: its network namespace; None if it can be reached without entering one.
+        variables: further environment variables of the commands.
     """
 
     kubectl_program: str
     kubeconfig: Path
     registry: str
     network: Path | None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, status: int = 0) -> str:
         """Run kubectl as the administrator, check its exit status, and return its output."""
@@ -61,12 +65,17 @@ class Node:
             text=True,
             check=False,
             timeout=_COMMAND_SECONDS,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PRIVATEKUBE_STORE": "kubernetes"},
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PRIVATEKUBE_STORE": "kubernetes", **self.variables},
         )
         assert process.returncode == status, (
             f"{program} {arguments}: {process.returncode}\n{process.stdout}\n{process.stderr}"
         )
         return process.stdout if status == 0 else process.stdout + process.stderr
+
+    @property
+    def address(self) -> str:
+        """The address of this machine in the network of the pods."""
+        return self.registry.partition(":")[0]
 
     @property
     def loopback_registry(self) -> str:
@@ -93,6 +102,21 @@ class Node:
     def read(self, kind: str, name: str, namespace: str) -> Json:
         """Read one object."""
         return dict(json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json")))
+
+    def find_pod(self, name: str, namespace: str) -> Json | None:
+        """Read a pod, without a process, as tests do that wait for it; None if there is none."""
+        with self.enter_network():
+            try:
+                pod = self._core.read_namespaced_pod(name, namespace, _request_timeout=_REQUEST_SECONDS)
+            except client.ApiException as error:
+                if error.status == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+        return dict(self._core.api_client.sanitize_for_serialization(pod))
+
+    @cached_property
+    def _core(self) -> client.CoreV1Api:
+        return client.CoreV1Api(self.api())
 
     def list_objects(self, kind: str, namespace: str, selector: str = "") -> list[Json]:
         """List the objects of a namespace that have the labels."""
