@@ -37,6 +37,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 
 if TYPE_CHECKING:  # they import the accounting, which `privatekube --help` does without
     from privatekube.client.client import BudgetClient
+    from privatekube.kubeflow.stuck_pods import StuckPod
     from privatekube.runs.demand import RunDemand
     from privatekube.runs.run_arguments import RunArguments
 
@@ -207,12 +208,32 @@ def _demand(client: BudgetClient, run: RunArguments, file: Path | None) -> RunDe
 
 @app.command()
 def explain(claim: Name, namespace: Namespace = None, output_format: Output = output.Format.TABLE) -> None:
-    """Show why a claim waits or was refused: what is missing, when it would be unlocked, and what would fit."""
+    """Show why a claim waits or was refused: what is missing, when it would be unlocked, and what would fit.
+
+    In a cluster also which pods of its run do not start, and why.
+    """
     from privatekube.forecast import forecast  # noqa: PLC0415 - see the module's docstring
 
     with connect.connect() as client:
         resource = _find(client.list_claims(), Kind.CLAIM, claim, namespace)
-        output.show_explanation(resource, forecast.explain_claim(client, resource), output_format)
+        explained = forecast.explain_claim(client, resource)
+        pods = [] if client.is_embedded else _stuck_pods(resource)
+        output.show_explanation(resource, explained, pods, output_format)
+
+
+def _stuck_pods(claim: PrivacyBudgetClaim) -> list[StuckPod]:
+    """Return the pods of a claim's run that do not start; say so if this user may not look."""
+    from privatekube.kubeflow import stuck_pods  # noqa: PLC0415 - see the module's docstring
+    from privatekube.store.kubernetes.inspection import Inspection  # noqa: PLC0415
+
+    inspection = Inspection.of(connect.cluster_context())
+    try:
+        return list(stuck_pods.of_claim(inspection, claim))
+    except errors.PrivateKubeError as error:
+        typer.echo(f"note: which pods of its run do not start is not known: {error}", err=True)
+        return []
+    finally:
+        inspection.close()
 
 
 @app.command()

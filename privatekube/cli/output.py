@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
     from privatekube.forecast.forecast import Forecast
     from privatekube.kubeflow.cluster_run import ClusterRun
     from privatekube.kubeflow.kept_runs import KeptRun
+    from privatekube.kubeflow.stuck_pods import StuckPod
     from privatekube.runs.demand import RunDemand
     from privatekube.simulation.replay import Replay
     from privatekube.simulation.scenario import Scenario
@@ -87,11 +88,15 @@ def show_plan(demand: RunDemand, forecast: Forecast, blocks: Sequence[PrivateDat
     _show_document(text.to_json(forecast) | plan_text.to_json(demand, blocks), lines, output_format)
 
 
-def show_explanation(claim: PrivacyBudgetClaim, forecast: Forecast | None, output_format: Format) -> None:
-    """Print why a claim waits or was refused."""
+def show_explanation(
+    claim: PrivacyBudgetClaim, forecast: Forecast | None, pods: Sequence[StuckPod], output_format: Format
+) -> None:
+    """Print why a claim waits or was refused, and which pods of its run do not start."""
     state = summary.state(claim)
     document = {} if forecast is None else text.to_json(forecast)
-    lines = text.explanation(claim, state, forecast)
+    if pods:
+        document["pendingPods"] = [common.present({"name": pod.name, "reason": pod.reason}) for pod in pods]
+    lines = [*text.explanation(claim, state, forecast), *map(str, pods)]
     _show_document({"claim": claim.id, "state": str(state), **document}, lines, output_format)
 
 

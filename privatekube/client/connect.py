@@ -107,6 +107,12 @@ def is_cluster() -> bool:
     return store_name().partition("://")[0] == _CLUSTER
 
 
+def cluster_context() -> str | None:
+    """Return the context of the kubeconfig that PRIVATEKUBE_STORE names; None for the current one."""
+    scheme, _, context = store_name().partition("://")
+    return (context or None) if scheme == _CLUSTER else None
+
+
 def claim_name(run_id: str) -> str:
     """Return the name of a run's claim: the same for every repetition of its steps."""
     return f"run-{run_id}"

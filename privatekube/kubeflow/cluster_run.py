@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -157,7 +156,10 @@ def _compiled(
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         compilation.compile_to(pipeline, package)
-        yield package, Subject.of(cluster, run, _parameters(run, cluster), components, package, context=_context())
+        yield (
+            package,
+            Subject.of(cluster, run, _parameters(run, cluster), components, package, context=connect.cluster_context()),
+        )
 
 
 def claim_of(run: Json) -> str | None:
@@ -208,7 +210,7 @@ def _follower(api: PipelinesApi, cluster: ClusterFile, run_id: str, steps: tuple
 def _inspection() -> Inspection | None:
     """Look at the cluster of the kubeconfig; None if there is none, or it does not answer."""
     try:
-        inspection = Inspection.of(_context())
+        inspection = Inspection.of(connect.cluster_context())
         inspection.user()
     except errors.PrivateKubeError:
         return None
@@ -221,9 +223,3 @@ def _parameters(run: RunArguments, cluster: ClusterFile) -> dict[str, Any]:
     if "://" not in run.prefix and cluster.prefix is not None:
         values["prefix"] = cluster.prefix
     return values
-
-
-def _context() -> str | None:
-    """Return the context of the kubeconfig that PRIVATEKUBE_STORE names; None for the current one."""
-    scheme, _, context = os.environ.get(connect.STORE, "").partition("://")
-    return (context or None) if scheme == "kubernetes" else None

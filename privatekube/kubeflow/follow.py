@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from privatekube import entrypoint, errors, retries
-from privatekube.kubeflow import pending_pods, pod_log, progress, run_tasks
+from privatekube.kubeflow import pending_pods, pod_log, progress, run_tasks, stuck_pods
 from privatekube.kubeflow.pipelines_api import Json, PipelinesApi
 from privatekube.kubeflow.pod_log import StepEnd
 from privatekube.kubeflow.run_tasks import StepState
@@ -155,12 +155,8 @@ class Follower:
             yield from ((step, f"nothing has changed for a while; a pod may be Pending: {where}") for step in running)
             return
         with contextlib.suppress(errors.PrivateKubeError):
-            for pod in self._pods():
-                name = pod["metadata"]["name"]
-                step = pending_pods.step_of(pod, self.steps) or name
-                if pending_pods.is_pending(pod):
-                    reason = pending_pods.reason(pod, self.inspection.events(self.namespace, name))
-                    yield step, f"pod {name} is Pending: {reason or 'Kubernetes does not say why'}"
+            for pod in stuck_pods.of_run(self.inspection, self.namespace, self.run_id):
+                yield pending_pods.step_of(pod.document, self.steps) or pod.name, str(pod)
 
     def _end(self, run: Json, console: Console) -> int:
         """Print how the run ended, and return its exit status."""
