@@ -136,7 +136,7 @@ def ours(steps: path.Path) -> Callable[[Task], Step]:
             max_grad_norm=CLIP,
             sampling_rate=0.1,
             expected_batch_size=batch,
-            generator=randomness.SecureGenerator(),
+            generator=randomness.SecureGenerator(steps),
         )
 
         def step() -> None:

@@ -138,6 +138,5 @@ def add_noise(
     """
     scale = noise_multiplier * max_grad_norm * (1 + SENSITIVITY_SLACK)
     for parameter, total in sums.items():
-        noise = torch.from_numpy(generator.gaussians(parameter.numel())).view_as(parameter)
-        noisy = total.double() + scale * noise.to(parameter.device)
-        parameter.grad = noisy.to(parameter.dtype)
+        noise = generator.gaussians(parameter.numel(), parameter.device).view_as(parameter)
+        parameter.grad = noise.mul_(scale).add_(total).to(parameter.dtype)

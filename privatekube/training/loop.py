@@ -114,8 +114,9 @@ def train(
     prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
     frozen = None if vectors is None else torch.from_numpy(vectors)
     module = models.build(model, seed, frozen).to(torch_device)
-    module.use(choice.choose(torch_device).path)
-    generator = randomness.SecureGenerator()
+    steps_path = choice.choose(torch_device).path
+    module.use(steps_path)
+    generator = randomness.SecureGenerator(steps_path)
     whole = workers.Part(
         prepared, model, seed, vectors, sampling_rate, steps, max_grad_norm, torch_device.type, clipped_sums
     )
@@ -147,14 +148,14 @@ def clipped_sums(
     module: models.Classifier, data: examples.Examples, chosen: np.ndarray, *, max_grad_norm: float
 ) -> clipping.Sums:
     """Return the sum of the chosen units' clipped gradients for each parameter; zeros if none was chosen."""
-    sums: clipping.Sums = {p: clipping.zeros_for(p) for p in module.parameters()}
+    sums: clipping.Sums = {}
     for batch in data.batches(chosen, next(module.parameters()).device, positions=module.positions):
         logits, taps = module(batch.tokens, batch.lengths)
         loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
         part = clipping.clipped_sums(loss, taps, units=batch.units, max_grad_norm=max_grad_norm)
         for parameter, clipped in part.items():
-            sums[parameter] += clipped
-    return sums
+            sums[parameter] = sums[parameter].add_(clipped) if parameter in sums else clipped
+    return {p: sums[p] if p in sums else clipping.zeros_for(p) for p in module.parameters()}
 
 
 def _require_positive(name: str, value: float) -> None:

@@ -7,7 +7,6 @@ public seed.
 
 from __future__ import annotations
 
-import math
 import os
 
 import numpy as np
@@ -16,21 +15,28 @@ import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from privatekube import errors
+from privatekube.training.lstm_steps import path, torch_path
 
-_BLOCK = 1 << 16  # samples drawn at a time, so that intermediate arrays stay in cache
+_BLOCK = 1 << 15  # Gaussians drawn at a time, so that what they are computed from stays in cache
 _MANTISSA = 2.0**-53
+_CPU = torch.device("cpu")
 
 
 class SecureGenerator:
-    """Uniforms, Bernoulli masks and Gaussians in float64 from an AES-256-CTR keystream keyed by `os.urandom`."""
+    """Uniforms, Bernoulli masks and Gaussians in float64 from an AES-256-CTR keystream keyed by `os.urandom`.
 
-    def __init__(self) -> None:
+    Args:
+        steps: computes Gaussians from the keystream; all implementations give the same, up to rounding.
+    """
+
+    def __init__(self, steps: path.Path = torch_path.TORCH) -> None:
         self._stream = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16))).encryptor()
+        self._steps = steps
+        self._zeros, self._memory = b"", np.empty(0, np.uint64)
 
     def uniforms(self, count: int) -> npt.NDArray[np.float64]:
         """Return `count` independent multiples of 2^-53 in [0, 1), float64 [count]."""
-        keystream = np.frombuffer(self._stream.update(bytes(8 * count)), dtype=np.uint64)
-        return (keystream >> np.uint64(11)).astype(np.float64) * _MANTISSA
+        return (self._words(count) >> np.uint64(11)).astype(np.float64) * _MANTISSA
 
     def mask(self, count: int, probability: float) -> npt.NDArray[np.bool_]:
         """Return a Poisson sample, bool [count]: each unit is in it independently with `probability`.
@@ -42,25 +48,26 @@ class SecureGenerator:
             raise errors.invalid("sampling_rate", probability, "must lie in (0, 1]", "set a share of the data")
         return self.uniforms(count) < probability
 
-    def gaussians(self, count: int) -> npt.NDArray[np.float64]:
-        """Return `count` independent standard Gaussians, float64 [count].
+    def gaussians(self, count: int, device: torch.device = _CPU) -> torch.Tensor:
+        """Return `count` independent standard Gaussians, float64 [count], computed on a device.
 
         Each is half the sum of four Box-Muller samples of independent uniforms, which hides the gaps between
         floating-point numbers that a single sample shows (Holohan and Braghin, "Secure Random Sampling in Differential
         Privacy", 2021, section 5.1). Cosine and sine of the same uniforms go to different sums.
         """
-        out = np.empty(count)
-        for start in range(0, count, _BLOCK):
-            part = out[start : start + _BLOCK]
-            total = torch.zeros(2, (len(part) + 1) // 2, dtype=torch.float64)
-            for _ in range(4):
-                self._add_box_muller(total)
-            part[:] = 0.5 * total.numpy().ravel()[: len(part)]
+        out = torch.empty(count, dtype=torch.float64, device=device)
+        for part in torch.split(out, _BLOCK):
+            pairs = (len(part) + 1) // 2
+            words = torch.from_numpy(self._words(8 * pairs).view(np.int64)).view(2, 4, pairs)
+            part.copy_(self._steps.gaussians(words.to(device)).flatten()[: len(part)])
         return out
 
-    def _add_box_muller(self, total: torch.Tensor) -> None:
-        """Add standard Gaussians to `total`, float64 [2, count]; by torch, whose sine takes a fifth of numpy's time."""
-        radius = torch.from_numpy(np.sqrt(-2.0 * np.log(1.0 - self.uniforms(total.shape[1]))))
-        angle = torch.from_numpy(self.uniforms(total.shape[1])).mul_(2.0 * math.pi)
-        total[0].addcmul_(radius, torch.cos(angle))
-        total[1].addcmul_(radius, angle.sin_())
+    def _words(self, count: int) -> npt.NDArray[np.uint64]:
+        """Return the next words of the stream, uint64 [count], in memory that the next call writes again.
+
+        New memory for each call would take longer than the cipher.
+        """
+        if 8 * count > len(self._zeros):
+            self._zeros, self._memory = bytes(8 * count), np.empty(count + 2, np.uint64)
+        self._stream.update_into(memoryview(self._zeros)[: 8 * count], self._memory.view(np.uint8).data)
+        return self._memory[:count]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,8 @@ from scipy import stats
 
 from privatekube import errors
 from privatekube.training import randomness
+from privatekube.training.lstm_steps import choice, torch_path
+from tests.training.lstm_steps import implementations
 
 COUNT = 200_000
 SIGNIFICANCE = 1e-9
@@ -16,30 +21,75 @@ def is_standard_gaussian(samples: np.ndarray) -> bool:
     return float(stats.kstest(samples, "norm").pvalue) > SIGNIFICANCE
 
 
-def test_gaussians_are_standard_and_a_scale_that_is_off_by_three_percent_is_rejected() -> None:
-    samples = randomness.SecureGenerator().gaussians(COUNT)
-    assert is_standard_gaussian(samples)
-    assert not is_standard_gaussian(1.04 * randomness.SecureGenerator().gaussians(4 * COUNT))
-    assert not is_standard_gaussian(0.96 * randomness.SecureGenerator().gaussians(4 * COUNT))
+def test_gaussians_are_standard_and_a_scale_that_is_off_by_four_percent_is_rejected() -> None:
+    for name in ("torch", "native AVX2"):
+        samples = randomness.SecureGenerator(implementations.get(name)).gaussians(COUNT).numpy()
+        assert is_standard_gaussian(samples)
+        assert abs(samples.mean()) < 6 / math.sqrt(COUNT)
+        assert abs(samples.var() - 1) < 6 * math.sqrt(2 / COUNT)
+    assert not is_standard_gaussian(1.04 * randomness.SecureGenerator().gaussians(4 * COUNT).numpy())
+    assert not is_standard_gaussian(0.96 * randomness.SecureGenerator().gaussians(4 * COUNT).numpy())
 
 
 def test_gaussians_have_the_tails_of_a_gaussian() -> None:
-    samples = np.abs(randomness.SecureGenerator().gaussians(4 * COUNT))
+    samples = np.abs(randomness.SecureGenerator().gaussians(4 * COUNT).numpy())
     for bound in (2.0, 3.0, 4.0):
         expected = 2 * stats.norm.sf(bound)
         assert stats.binomtest(int((samples > bound).sum()), len(samples), expected).pvalue > SIGNIFICANCE
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, (1 << 16) - 1, 1 << 16, (1 << 16) + 1])
-def test_every_gaussian_is_drawn_and_none_left_as_the_memory_was(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A coordinate that gets no noise would be published as it is."""
-    monkeypatch.setattr(np, "empty", lambda size: np.full(size, np.nan))
-    assert np.isfinite(randomness.SecureGenerator().gaussians(count)).all()
+@pytest.mark.parametrize("name", implementations.NAMES)
+def test_every_gaussian_is_drawn_once_and_none_left_as_the_memory_was(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinate that gets no noise would be published as it is; two with the same noise, as their difference."""
+    monkeypatch.setattr(torch, "empty", lambda *size, **kind: torch.zeros(*size, **kind).fill_(math.nan))
+    generator = randomness.SecureGenerator(implementations.get(name))
+    for count in (0, 1, 2, 3, 17, (1 << 15) - 1, 1 << 15, (1 << 15) + 1, 1 << 16):
+        drawn = generator.gaussians(count)
+        assert drawn.shape == (count,)
+        assert bool(drawn.isfinite().all())
+        assert len(np.unique(drawn.numpy())) == count
+
+
+@pytest.mark.parametrize("name", implementations.NAMES)
+def test_every_implementation_computes_the_same_gaussians_from_the_same_bits_as_box_and_muller(name: str) -> None:
+    draw = np.random.default_rng(0)
+    words = draw.integers(-(2**63), 2**63, size=(2, 4, 5003))
+    words[0, :, :3], words[0, 0, 3] = (-(2**63), 2**63 - 1, 0), -1  # the least and the greatest radius
+    words[1, :, 4:12] = np.arange(-4, 4) * 2**61  # whole eighths of a turn
+    uniforms = (words >> 11).astype(np.longdouble) * np.longdouble(2.0) ** -53
+    radii, angles = np.sqrt(-2 * np.log(0.5 - uniforms[0])), 8 * np.arctan(np.longdouble(1)) * uniforms[1]
+    wanted = 0.5 * np.stack([(radii * np.cos(angles)).sum(0), (radii * np.sin(angles)).sum(0)])
+    got = implementations.get(name).gaussians(torch.from_numpy(words)).numpy()
+    assert float(np.abs(got - wanted).max()) < 1e-14
+
+
+@pytest.mark.parametrize("name", implementations.NAMES)
+def test_two_generators_of_the_same_key_give_the_same_gaussians_by_every_implementation(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "urandom", lambda count: bytes(range(count)))
+    steps = implementations.get(name)
+    got, wanted = (randomness.SecureGenerator(path).gaussians(70_001) for path in (steps, torch_path.TORCH))
+    assert float((got - wanted).abs().max()) < 1e-14
+    for start in (0, 1 << 15, 1 << 16):  # and each block takes bits of its own
+        assert not torch.equal(got[:100], got[start + 100 : start + 200])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_computes_the_same_gaussians_from_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "urandom", lambda count: bytes(range(count)))
+    steps = choice.choose(torch.device("cuda")).path
+    got = randomness.SecureGenerator(steps).gaussians(70_001, torch.device("cuda"))
+    assert got.device.type == "cuda"
+    assert float((got.cpu() - randomness.SecureGenerator().gaussians(70_001)).abs().max()) < 1e-14
 
 
 def test_neighbouring_gaussians_are_uncorrelated() -> None:
-    samples = randomness.SecureGenerator().gaussians(COUNT)
-    for lag in (1, 2, 1 << 15, 1 << 16):
+    samples = randomness.SecureGenerator().gaussians(COUNT).numpy()
+    for lag in (1, 2, 1 << 14, 1 << 15):
         correlation = float(np.corrcoef(samples[:-lag], samples[lag:])[0, 1])
         assert abs(correlation) < 7 / np.sqrt(COUNT - lag)
 
@@ -75,7 +125,7 @@ def test_two_generators_differ_whatever_seeds_are_set() -> None:
     for _ in range(2):
         torch.manual_seed(0)
         np.random.seed(0)
-        draws.append(randomness.SecureGenerator().gaussians(1000))
+        draws.append(randomness.SecureGenerator().gaussians(1000).numpy())
     assert not np.any(draws[0] == draws[1])
 
 

@@ -78,4 +78,5 @@ def _results(candidate: path.Path, kind: torch.dtype) -> list[torch.Tensor]:
         total = torch.zeros(7, 68, dtype=torch.float64)
         candidate.add_words(total, given.reshape(3, 18, 68), words, clipped.factors)
         results += [clipped.inputs, clipped.hidden, clipped.bias, clipped.factors, total]
-    return [*results, candidate.word_squares(delta.reshape(3, 18, 68), words, 7)]
+    drawn = torch.randint(-(2**63), 2**63 - 1, (2, 4, 13), generator=generator)
+    return [*results, candidate.word_squares(delta.reshape(3, 18, 68), words, 7), candidate.gaussians(drawn)]

@@ -63,6 +63,19 @@ inline void store(float* p, Vec<float> v, int64_t k) { _mm256_maskstore_ps(p, la
 inline void store(double* p, Vec<double> v, int64_t k) { _mm256_maskstore_pd(p, lanes64(k), (__m256d)v); }
 #endif
 
+// The highest 53 bits of random words, the first one inverted, as whole numbers; and square roots.
+typedef uint64_t Words __attribute__((vector_size(BYTES)));
+#if defined(__AVX512F__)
+inline Vec<double> whole(Words words) { return __builtin_convertvector((words ^ (uint64_t(1) << 63)) >> 11, Vec<double>); }
+inline Vec<double> root(Vec<double> v) { return (Vec<double>)_mm512_sqrt_pd((__m512d)v); }
+#else
+inline Vec<double> whole(Words words) {
+  const Words bits = (words ^ (uint64_t(1) << 63)) >> 11, high = bits >> 32 | 0x4530000000000000, low = (bits & 0xffffffff) | 0x4330000000000000;
+  return ((Vec<double>)high - 0x1.00000001p84) + (Vec<double>)low;
+}
+inline Vec<double> root(Vec<double> v) { return (Vec<double>)_mm256_sqrt_pd((__m256d)v); }
+#endif
+
 // A vector of float64 from numbers in S.
 typedef float HalfFloats __attribute__((vector_size(BYTES / 2), aligned(4), may_alias));
 inline Vec<double> wide(const float* p) { return __builtin_convertvector(*reinterpret_cast<const HalfFloats*>(p), Vec<double>); }
@@ -378,6 +391,56 @@ int add_words(const S* delta, const int64_t* words, const double* factors, doubl
   });
 }
 
+// The natural logarithm of m 2^-53, for whole numbers m from 1 to 2^53, to half a unit in the last place and a bit: that
+// of the fraction f in [sqrt(1/2), sqrt(2)) is 2 artanh(s) for s = (f - 1) / (f + 1), by the polynomial of fdlibm's e_log.c.
+inline Vec<double> logarithm(Vec<double> m) {
+  using I = Simd<double>::I;
+  const I from_root = (I)m - 0x3fe6a09e667f3bcd;  // the bits of sqrt(1/2), so that the exponent is rounded there
+  const I exponent = (I)((Words)(from_root + (int64_t(1) << 62)) >> 52);
+  const Vec<double> e = (Vec<double>)(exponent + 0x4338000000000000) - (0x1.8p52 + 1024 + 53);
+  const Vec<double> f = (Vec<double>)((I)m - (from_root & int64_t(0xfff0000000000000))) - 1.0;
+  const Vec<double> s = f / (2.0 + f), z = s * s, w = z * z, half = 0.5 * f * f;
+  const Vec<double> even = w * (0.3999999999940941908 + w * (0.2222219843214978396 + w * 0.1531383769920937332));
+  const Vec<double> odd = z * (0.6666666666666735130 + w * (0.2857142874366239149 + w * (0.1818357216161805012 + w * 0.1479819860511658591)));
+  return e * Simd<double>::LN2_HIGH - ((half - (s * (half + (even + odd)) + e * Simd<double>::LN2_LOW)) - f);
+}
+
+// Cosine and sine of 2 pi u for u in [-1/2, 1/2): u less the nearest quarter is exact, and fdlibm's k_cos.c and k_sin.c
+// are for what is left.
+inline std::pair<Vec<double>, Vec<double>> direction(Vec<double> u) {
+  using I = Simd<double>::I;
+  const Vec<double> shifted = 4.0 * u + 0x1.8p52, n = shifted - 0x1.8p52;
+  const I quarter = (I)shifted;
+  const Vec<double> x = 6.283185307179586477 * (u - 0.25 * n), z = x * x;
+  const Vec<double> sine = x + x * z * (-1.66666666666666324348e-1 + z * (8.33333333332248946124e-3 + z * (-1.98412698298579493134e-4 +
+                           z * (2.75573137070700676789e-6 + z * (-2.50507602534068634195e-8 + z * 1.58969099521155010221e-10)))));
+  const Vec<double> cosine = 1.0 - (0.5 * z - z * z * (4.16666666666666019037e-2 + z * (-1.38888888888741095749e-3 + z * (2.48015872894767294178e-5 +
+                             z * (-2.75573143513906633035e-7 + z * (2.08757232129817482790e-9 + z * -1.13596475577881948265e-11))))));
+  const I swaps = -(quarter & 1);
+  const I to_cosine = (swaps & (I)sine) | (~swaps & (I)cosine), to_sine = (swaps & (I)cosine) | (~swaps & (I)sine);
+  constexpr int64_t sign = INT64_MIN;
+  return {(Vec<double>)(to_cosine ^ (((quarter + 1) << 62) & sign)), (Vec<double>)(to_sine ^ ((quarter << 62) & sign))};
+}
+
+// Standard Gaussians out [2, n] from random words [2, 4, n]: half the sum of four of Box and Muller's transform; words
+// [0] give their radii, words [1] their angles, and rows 0 and 1 of `out` are cosines and sines of the same angles.
+int gaussians(double* out, const double* words, int64_t n, int64_t threads) {
+  constexpr int64_t L = LANES<double>;
+  return split((n + L - 1) / L, threads, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t j = begin * L; j < std::min(n, end * L); j += L) {
+      const int64_t k = std::min(L, n - j);
+      Vec<double> cosines = {}, sines = {};
+      for (int64_t i = 0; i < 4; i++) {
+        const Vec<double> first = whole((Words)load(words + i * n + j, k)), second = whole((Words)load(words + (4 + i) * n + j, k));
+        const Vec<double> radius = root(-2.0 * logarithm(0x1p53 - first));
+        const auto [cosine, sine] = direction(0x1p-53 * second - 0.5);
+        cosines += radius * cosine, sines += radius * sine;
+      }
+      store(out + j, 0.5 * cosines, k), store(out + n + j, 0.5 * sines, k);
+    }
+  });
+}
+
 }  // namespace
 
 #define DEFINE(S, NAME)                                                                                                        \
@@ -407,4 +470,5 @@ int add_words(const S* delta, const int64_t* words, const double* factors, doubl
 extern "C" {
 DEFINE(float, float32)
 DEFINE(double, float64)
+int gaussians_float64(double* out, const double* words, int64_t n, int64_t threads) { return gaussians(out, words, n, threads); }
 }

@@ -95,6 +95,12 @@ class Native:
         _require_within("words", words, 0, len(total) - 1)
         self._call("add_words", delta.contiguous(), words.long().contiguous(), factors, total, *delta.shape)
 
+    def gaussians(self, words: torch.Tensor) -> torch.Tensor:
+        """Transform in registers; see `Path.gaussians`."""
+        gaussians = torch.empty(2, words.shape[2], dtype=torch.float64)
+        self._call("gaussians", gaussians, words.contiguous(), words.shape[2])
+        return gaussians
+
     def _call(self, name: str, first: torch.Tensor, *arguments: torch.Tensor | float) -> None:
         """Call a function of the library for the type of the first tensor, on torch's number of threads."""
         function = self.library[f"{name}_{_TYPES[first.dtype]}"]

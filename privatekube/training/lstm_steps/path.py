@@ -1,8 +1,9 @@
-"""What an implementation of the LSTM's steps provides, so that layers and clipping do not know which one they use.
+"""What an implementation of the LSTM's steps provides, so that layers, clipping and noise do not know which it is.
 
     hidden, backpropagate = path.run(projected, weight, lengths)   # forward
     delta = backpropagate(d_hidden)                                # back-propagation through time
     clipped = path.clip(gradients, squares, max_grad_norm=1.0)     # per unit, from delta
+    noise = path.gaussians(words)                                  # from random bits
 
 Time and memory depend on the lengths of the sampled texts, and those are private: an observer of a machine's clock or
 memory learns about them from every implementation, as from the size of the Poisson sample. No length is logged.
@@ -111,6 +112,14 @@ class Path(Protocol):
             delta: [U, R, E], gradient with respect to the embedded words.
             words: int64 or int32 [U, R].
             factors: float64 [U]; a unit with factor 0 adds nothing, even if it is not finite.
+        """
+
+    def gaussians(self, words: torch.Tensor) -> torch.Tensor:
+        """Return standard Gaussians, float64 [2, n], each half the sum of four of Box and Muller's transform.
+
+        Args:
+            words: int64 [2, 4, n], all bits random, of which the highest 53 are used: the first four are of the radii,
+                the others of the angles, whose cosines and sines go to different sums. The memory may be overwritten.
         """
 
 

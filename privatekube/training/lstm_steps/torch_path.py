@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from privatekube.training import feasibility
@@ -76,6 +78,14 @@ class Torch:
         scaled = finite_rows(delta.double(), factors > 0) * factors.view(-1, 1, 1)
         total.index_add_(0, words.flatten(), scaled.flatten(0, 1))
 
+    def gaussians(self, words: torch.Tensor) -> torch.Tensor:
+        """Transform all at once; see `Path.gaussians`."""
+        uniforms = _uniforms(words)
+        radii = _logarithms(0.5 - uniforms[0]).mul_(-2.0).sqrt_()
+        angles = uniforms[1].mul_(2.0 * math.pi)
+        sums = torch.stack([torch.cos(angles).mul_(radii).sum(0), angles.sin_().mul_(radii).sum(0)])
+        return sums.mul_(0.5)
+
 
 TORCH = Torch()
 
@@ -112,6 +122,21 @@ def _active(lengths: torch.Tensor, steps: int) -> list[int]:
     longest_from = lengths.cpu().flip(0).cummax(0).values
     positions = torch.arange(1, steps + 1)
     return (len(lengths) - torch.searchsorted(longest_from.contiguous(), positions)).tolist()
+
+
+def _uniforms(words: torch.Tensor) -> torch.Tensor:
+    """Return multiples of 2^-53 in [-1/2, 1/2); on a processor by numpy, in a third of the time."""
+    if words.device.type == "cpu":
+        return torch.from_numpy((words.numpy() >> 11) * 2.0**-53)
+    return (words >> 11) * 2.0**-53
+
+
+def _logarithms(values: torch.Tensor) -> torch.Tensor:
+    """Replace values by their logarithms; on a processor by numpy, in a third of the time."""
+    if values.device.type == "cpu":
+        np.log(values.numpy(), out=values.numpy())
+        return values
+    return values.log_()
 
 
 def _squares(rows: torch.Tensor) -> torch.Tensor:

@@ -30,15 +30,15 @@ def repeat_laplace_noise(mechanisms: ModuleType) -> None:
 
 
 def repeat_training_noise(randomness: ModuleType) -> None:
-    """Seed each draw by its number: a draw of n + 1 uniforms begins with the n of a draw over one unit less."""
+    """Seed each draw by its number: a draw of n + 1 words begins with the n of a draw over one unit less."""
 
-    def uniforms(self: Any, count: int) -> Any:
+    def words(self: Any, count: int) -> Any:
         import numpy as np
 
         self.draws = getattr(self, "draws", 0) + 1
-        return np.random.default_rng(self.draws).random(count)
+        return np.random.default_rng(self.draws).integers(2**64, size=count, dtype=np.uint64)
 
-    randomness.SecureGenerator.uniforms = uniforms
+    randomness.SecureGenerator._words = words
 
 
 def keep_artifacts(run_folder: ModuleType) -> None:

@@ -178,8 +178,14 @@ class AllFinite(torch_path.Torch):
         return replace(clipped, factors=torch.where(clipped.factors > 0, clipped.factors, 1.0))
 
 
-@pytest.mark.parametrize("wrong", [OnlyFloat64(), WrongWords(), AllFinite()])
-def test_no_steps_are_chosen_that_are_wrong_in_float32_on_words_or_on_a_unit_that_is_not_finite(
+@dataclass(frozen=True)
+class TooLittleNoise(torch_path.Torch):
+    def gaussians(self, words: torch.Tensor) -> torch.Tensor:
+        return 0.99 * super().gaussians(words)
+
+
+@pytest.mark.parametrize("wrong", [OnlyFloat64(), WrongWords(), AllFinite(), TooLittleNoise()])
+def test_no_steps_are_chosen_that_are_wrong_in_float32_on_words_in_their_noise_or_on_a_unit_that_is_not_finite(
     wrong: path.Path,
 ) -> None:
     assert not choice.is_right(wrong)
