@@ -18,6 +18,7 @@ from privatekube import __version__, config, errors, plain_text
 from privatekube.cli import (
     backup,
     blocks,
+    completion,
     component_files,
     console,
     ledger_export,
@@ -440,6 +441,7 @@ app.command()(page.serve)
 app.command()(run_outs.forecast)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(completion.completion)
 app.add_typer(component_files.app, name="component")
 
 
@@ -474,4 +476,5 @@ def _is_named(resource_id: str, name: str | None) -> bool:
 
 def main() -> None:
     """Run the command line."""
+    completion.answer_shell(typer.main.get_command(app))
     typer_app.run(app)
