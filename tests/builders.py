@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
+from privatekube.resources.approval import ApprovalSpec, Decision, PrivacyBudgetApproval
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
@@ -55,6 +56,12 @@ def allocate(
         max_blocks=blocks,
         timeout_ms=timeout_ms,
     )
+
+
+def approval(claim_name: str = "c", *, approver: str) -> PrivacyBudgetApproval:
+    """Return what `approver` decided about a claim of ann that is gone."""
+    spec = ApprovalSpec(claim_name, "uid", 0, f"sha256:{'1' * 64}", "ann", approver, Decision.APPROVED)
+    return PrivacyBudgetApproval(ObjectMeta(f"{claim_name}-1", NAMESPACE), spec)
 
 
 def claim(name: str = "c", *actions: AllocateRequest) -> PrivacyBudgetClaim:

@@ -13,13 +13,14 @@ from typing import Any
 from privatekube import errors
 from privatekube.reconcile import read_world
 from privatekube.resources import summary
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import Entry
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
-from privatekube.resources.wire import quotas
+from privatekube.resources.wire import approvals, quotas
 from privatekube.resources.wire.common import Json
 from privatekube.resources.wire.reader import Reader
 from privatekube.scheduling import policy
@@ -40,6 +41,7 @@ class Contents:
         retired: the records of deleted data.
         identities: of the data of blocks and records, by id.
         quotas: of teams and namespaces.
+        approvals: what approvers decided about claims; they decide about no claim that comes back closed.
         settings: of the policy, by name, as far as they were set.
     """
 
@@ -50,6 +52,7 @@ class Contents:
     retired: tuple[RetiredData, ...] = ()
     identities: Mapping[str, DataIdentity] = field(default_factory=lambda: MappingProxyType({}))
     quotas: tuple[PrivacyBudgetQuota, ...] = ()
+    approvals: tuple[PrivacyBudgetApproval, ...] = ()
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __str__(self) -> str:
@@ -59,6 +62,7 @@ class Contents:
             summary.number_of(len(self.entries), "ledger entry", "ledger entries"),
             summary.number_of(len(self.retired), "record of deleted data", "records of deleted data"),
             summary.number_of(len(self.quotas), "quota"),
+            summary.number_of(len(self.approvals), "approval or rejection", "approvals and rejections"),
         )
         return ", ".join(counts)
 
@@ -87,7 +91,15 @@ def read(store: ResourceStore, *, now_ms: int) -> Contents:
     settings = {name: known[name] for name in policy.PARSERS if name in known}
     entries = tuple(store.ledger())
     return Contents(
-        now_ms, blocks, claims, entries, tuple(records.retired), records.identities, tuple(listed), settings
+        created_ms=now_ms,
+        blocks=blocks,
+        claims=claims,
+        entries=entries,
+        retired=tuple(records.retired),
+        identities=records.identities,
+        quotas=tuple(listed),
+        approvals=tuple(store.list_approvals()),
+        settings=settings,
     )
 
 
@@ -101,6 +113,7 @@ def to_json(contents: Contents) -> Json:
         "retired": [[record.dataset, record.digest, record.to_json()] for record in contents.retired],
         "identities": {key: identity.to_json() for key, identity in contents.identities.items()},
         "quotas": [quotas.to_wire(quota) for quota in contents.quotas],
+        "approvals": [approvals.to_wire(approval) for approval in contents.approvals],
         "settings": dict(contents.settings),
     }
 
@@ -123,6 +136,7 @@ def from_json(document: Json) -> Contents:
         retired=tuple(RetiredData.from_json(*map(str, item)) for item in document.get("retired", ())),
         identities={key: DataIdentity.from_json(key, value) for key, value in _mapping(document, "identities").items()},
         quotas=tuple(quotas.from_wire(item.document) for item in fields.children("quotas")),
+        approvals=tuple(approvals.from_wire(item.document) for item in fields.children("approvals")),
         settings=settings,
     )
 

@@ -19,6 +19,7 @@ from privatekube.engine import earlier_data, ledger_entries
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import transitions
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
@@ -40,6 +41,7 @@ class Merge:
         claims: that the store does not have, or not completely: closed.
         settled: claims of the store with another status: the backup has them consumed, or further on.
         quotas: that the store does not have.
+        approvals: and rejections that the store does not have.
         settings: of the policy that the store does not have.
     """
 
@@ -51,6 +53,7 @@ class Merge:
     claims: tuple[PrivacyBudgetClaim, ...]
     settled: tuple[PrivacyBudgetClaim, ...]
     quotas: tuple[PrivacyBudgetQuota, ...]
+    approvals: tuple[PrivacyBudgetApproval, ...]
     settings: Mapping[str, str]
 
 
@@ -77,6 +80,7 @@ def merge(backup: Contents, current: Contents) -> Merge:
         if data in records and data not in blocks
     ]
     known_quotas = {quota.id for quota in current.quotas}
+    known_approvals = {approval.id for approval in current.approvals}
     return Merge(
         charged=tuple(block for block in charged if block is not blocks[new_data.data_of(block)]),
         retired=(*(record for record in retired if record not in current.retired), *new_records),
@@ -90,6 +94,7 @@ def merge(backup: Contents, current: Contents) -> Merge:
             for quota in backup.quotas
             if quota.id not in known_quotas
         ),
+        approvals=tuple(approval for approval in backup.approvals if approval.id not in known_approvals),
         settings={name: text for name, text in backup.settings.items() if name not in current.settings},
     )
 

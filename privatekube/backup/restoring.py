@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
+from privatekube import errors
 from privatekube.backup import contents, merge
 from privatekube.backup.contents import Contents
 from privatekube.backup.merge import Merge
@@ -11,6 +13,7 @@ from privatekube.engine import run_pass
 from privatekube.engine.world import World
 from privatekube.reconcile import apply, read_world
 from privatekube.resources import meta
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.store.base import ResourceStore
 
@@ -43,6 +46,8 @@ def restore(store: ResourceStore, backup: Contents, *, now_ms: int) -> Merge:
             store.keep_identity(identity)
         for quota in changes.quotas:
             store.put_quota(quota)
+        for approval in changes.approvals:
+            _keep(store, approval)
         for block in changes.blocks:
             store.create(block)
         _admit(store, now_ms)
@@ -51,6 +56,12 @@ def restore(store: ResourceStore, backup: Contents, *, now_ms: int) -> Merge:
         for claim in changes.settled:
             store.update_status(claim)
         return changes
+
+
+def _keep(store: ResourceStore, approval: PrivacyBudgetApproval) -> None:
+    """Keep what somebody decided; an API server takes it from them alone, and the ledger says who approved a charge."""
+    with contextlib.suppress(errors.InvalidInput):
+        store.add_approval(approval)
 
 
 def _admit(store: ResourceStore, now_ms: int) -> None:

@@ -14,7 +14,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The file of the back
 
 
 def backup(file: File) -> None:
-    """Save blocks, claims, ledger, quotas and policy of the store in a new file; keys are not in it."""
+    """Save blocks, claims, ledger, quotas, approvals and policy of the store in a new file; keys are not in it."""
     from privatekube.backup import backup_file, contents  # noqa: PLC0415 - see the docstring of cli.app
 
     with connect.connect_to_read() as client:

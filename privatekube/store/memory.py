@@ -118,7 +118,8 @@ class MemoryStore(Backend):
     def add_approval(self, approval: PrivacyBudgetApproval) -> None:
         if approval.id in self.approvals:
             raise self._decided_before(approval)
-        meta = replace(approval.meta, creation_time_ms=self.clock.now_ms())
+        given_ms = approval.meta.creation_time_ms  # of a backup
+        meta = replace(approval.meta, creation_time_ms=self.clock.now_ms() if given_ms is None else given_ms)
         self.approvals[approval.id] = replace(approval, meta=meta)
 
     @override

@@ -147,6 +147,8 @@ def a_backup(whole: PrivacyBudget = WHOLES[0]) -> tuple[Plane, Contents]:
     history = [("create", "b0"), ("create", "b1"), ("ask", "c0"), ("pay", "c0"), ("ask", "c1"), ("open", "c1")]
     run(plane, [*history, ("delete", "b1"), ("ask", "c2"), ("ask", "c3"), ("ask", "c4")], whole)
     plane.store.put_quota(PrivacyBudgetQuota(ObjectMeta("q", "ns"), QuotaSpec("d", share=0.9)))
+    plane.store.add_approval(builders.approval("c4", approver="bob"))
+    plane.clock.time_ms += 1000
     return plane, contents.read(plane.store, now_ms=plane.clock.now_ms())
 
 
@@ -163,6 +165,7 @@ def test_claims_come_back_closed_consumed_if_they_held_budget_and_nothing_is_gra
     assert restored.states("c4") == ["failure"]
     assert restored.claim("c0").status.committed == plane.claim("c0").status.committed
     assert restored.store.list_quotas() == plane.store.list_quotas()
+    assert restored.store.list_approvals() == plane.store.list_approvals(), "who decided what, and when"
     assert [entry.digest for entry in restored.store.ledger()][: len(backup.entries)] == [
         entry.digest for entry in backup.entries
     ]

@@ -170,7 +170,8 @@ class SqliteStore(Backend):
 
     @override
     def add_approval(self, approval: PrivacyBudgetApproval) -> None:
-        meta = replace(approval.meta, creation_time_ms=self.clock.now_ms())
+        given_ms = approval.meta.creation_time_ms  # of a backup
+        meta = replace(approval.meta, creation_time_ms=self.clock.now_ms() if given_ms is None else given_ms)
         body = json.dumps(approvals.to_wire(replace(approval, meta=meta)))
         with self.transaction():
             if not self._rows("INSERT OR IGNORE INTO approvals VALUES (?, ?) RETURNING 1", approval.id, body):
