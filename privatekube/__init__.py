@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         PrivateKubeError,
         StoreBusy,
         Temporary,
+        TooLarge,
         WorkerLost,
     )
     from privatekube.interactive.client import RunClient
@@ -92,6 +93,7 @@ __all__ = [
     "Statistics",
     "StoreBusy",
     "Temporary",
+    "TooLarge",
     "WorkerLost",
     "__version__",
     "connect",

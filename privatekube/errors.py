@@ -6,6 +6,7 @@
     |   |   +-- InvalidBudget     not a budget, or not comparable with another
     |   |   +-- CorruptData       a data file is missing, truncated or altered
     |   |   +-- NotServed         the store refuses the operation for any object
+    |   |   +-- TooLarge          a store does not keep so much in one object
     |   |   +-- MissingExtra      a package that an extra installs is missing
     |   +-- NotFound              no such block, claim or file                  exit status 2
     |   +-- AlreadyExists         the name or the data is registered already    exit status 2
@@ -118,6 +119,14 @@ class NotServed(InvalidInput):
     """Raised when a store refuses an operation for any object: the user lacks the right, or the kind is unknown.
 
     >>> issubclass(NotServed, InvalidInput)
+    True
+    """
+
+
+class TooLarge(InvalidInput):
+    """Raised when what is asked for is larger than a store keeps in one object.
+
+    >>> issubclass(TooLarge, InvalidInput)
     True
     """
 

@@ -11,6 +11,7 @@ import pydantic
 
 from privatekube import errors, validation
 from privatekube.client import connect
+from privatekube.resources import summary
 from privatekube.resources.statement import SignedStatement
 from privatekube.steps import (
     arguments,
@@ -101,11 +102,15 @@ def _opened(granted: documents.Grant, files: Mapping[str, Path], folder: Path) -
 
 
 def _signed_statement(facts: privacy_card.RunFacts) -> SignedStatement | None:
-    """Have the control plane sign the card; None if the claim was deleted: what was paid for is published anyway."""
+    """Have the control plane sign the card; None if it cannot: what was paid for is published anyway."""
     with connect.connect() as client:
         try:
             return client.sign_card(facts.claim, facts.digest())
         except errors.NotFound:
+            return None
+        except errors.TooLarge:
+            n_blocks = len(client.get_claim(facts.claim).status.committed)
+            public_log.say("unsigned", blocks=summary.number_of_blocks(n_blocks))
             return None
 
 

@@ -12,6 +12,7 @@ from privatekube.client.allocation import Allocation
 from privatekube.client.claim_writer import ClaimWriter, require_readable
 from privatekube.client.passes import Outcome
 from privatekube.client.store_client import StoreClient
+from privatekube.engine import card_statements
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import refusals
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -153,13 +154,17 @@ class BudgetClient(StoreClient):
         Raises:
             NotFound: no such claim exists.
             BudgetUnavailable: the claim has committed nothing.
+            TooLarge: the claim is on so many blocks that no store would take the statement.
             StoreBusy: the control plane did not answer, or signs nothing because it cannot read the ledger.
         """
 
         def request_statement(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
             if not claim.status.committed:
                 raise errors.BudgetUnavailable(f"claim {claim_id}: has committed nothing; consume it first")
-            return claim if claim.spec.card == card else replace(claim, spec=replace(claim.spec, card=card))
+            asked = claim if claim.spec.card == card else replace(claim, spec=replace(claim.spec, card=card))
+            if asked.awaits_statement:
+                card_statements.require_room(asked)
+            return asked
 
         self._claims.update_spec(claim_id, request_statement)
         try:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from privatekube import errors
 from privatekube.engine import ledger_entries
 from privatekube.engine.changes import Unsigned
 from privatekube.engine.draft import Draft
 from privatekube.engine.world import Signing
+from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import ledger, signature
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.statement import ChargedBlock, SignedStatement, StatedRelease, Statement
-from privatekube.resources.wire import common
+from privatekube.resources.wire import claims, common
+
+_STATED_BUDGETS, _LONGEST_NUMBER = 3, 24
+"""Of each block a statement has this many budgets: what is committed, and two others whose numbers may be so long."""
+_STATED_BLOCK_BYTES = 360
+"""What it has of a block besides."""
+_MOST_BYTES_WITH_STATEMENT = 1_500_000
+"""Of a claim, where etcd takes 1,572,864; card, signature and metadata are in the rest."""
 
 
 def sign_requested(draft: Draft) -> None:
@@ -26,7 +36,41 @@ def sign_requested(draft: Draft) -> None:
             draft.note(Unsigned(claim.id, signing.refused[claim.id]))
             continue
         with draft.isolated_claim(claim.id):
-            _sign(draft, claim, signing)
+            try:
+                require_room(claim)
+            except errors.TooLarge as error:
+                draft.note(Unsigned(claim.id, error))
+            else:
+                _sign(draft, claim, signing)
+
+
+def require_room(claim: PrivacyBudgetClaim) -> None:
+    """Check that a claim can be written with a statement about it, by a bound that the claim alone decides.
+
+    So who asks for the statement is told at once, and no pass tries in vain.
+
+    Raises:
+        TooLarge: it cannot.
+    """
+    document = claims.to_wire(replace(claim, status=replace(claim.status, statement=None)))
+    size = _n_bytes(document["spec"]) + _n_bytes(document["status"]) + len(json.dumps(_text(claim, (), now_ms=0)))
+    for block_id, amount in claim.status.committed.items():
+        size += _STATED_BLOCK_BYTES + len(block_id) + _STATED_BUDGETS * _stated_bytes(amount)
+    if size > _MOST_BYTES_WITH_STATEMENT:
+        raise errors.TooLarge(
+            f"claim {claim.id}: a statement on {len(claim.status.committed)} blocks would make it {size:,} bytes, more "
+            f"than {_MOST_BYTES_WITH_STATEMENT:,}; its card stays unsigned: claim fewer blocks at once to have one"
+        )
+
+
+def _n_bytes(document: object) -> int:
+    return len(json.dumps(document, separators=(",", ":")))
+
+
+def _stated_bytes(amount: PrivacyBudget) -> int:
+    """Return the most bytes that a budget of these orders takes in a text that is itself a string of JSON."""
+    spare = sum(_LONGEST_NUMBER - len(repr(value)) for value in amount.values)
+    return len(json.dumps(json.dumps(common.budget_to_wire(amount), separators=(",", ":")))) + spare
 
 
 def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
@@ -35,13 +79,17 @@ def _sign(draft: Draft, claim: PrivacyBudgetClaim, signing: Signing) -> None:
     entries = _entries_by_block([entry for entry in known if ledger_entries.is_of(entry, claim)])
     if claim.spec.card is None or not claim.status.committed.keys() <= entries.keys():
         return
-    releases = tuple(StatedRelease(item.step, item.outputs, item.event) for item in claim.releases.values())
-    charged = _charged(draft, claim, entries)
-    who = claim.requester
-    stated = (charged, releases, who.user, who.team, who.purpose)
-    text = Statement(claim.id, claim.spec.card, draft.now_ms, *stated).to_text()
+    text = _text(claim, _charged(draft, claim, entries), now_ms=draft.now_ms)
     signed = SignedStatement(claim.spec.card, text, signature.sign(signing.private_key, text))
     draft.write_status(claim, replace(claim.status, statement=signed))
+
+
+def _text(claim: PrivacyBudgetClaim, charged: Sequence[ChargedBlock], *, now_ms: int) -> str:
+    releases = tuple(StatedRelease(item.step, item.outputs, item.event) for item in claim.releases.values())
+    who = claim.requester
+    return Statement(
+        claim.id, claim.spec.card or "", now_ms, tuple(charged), releases, who.user, who.team, who.purpose
+    ).to_text()
 
 
 def _entries_by_block(entries: Sequence[Entry]) -> dict[str, Entry]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from privatekube import errors
 from privatekube.client.client import BudgetClient
 from privatekube.interactive.approval import Approval
+from privatekube.resources.statement import SignedStatement
 from privatekube.steps import card_markdown, card_verification, documents, privacy_card
 from privatekube.steps.privacy_card import PrivacyCard
 from privatekube.storage import local_files, transfers
@@ -55,11 +56,19 @@ def publish(
             local_files.write(written[name], content)
         results = {name: written[name] for name in (*files, card_verification.RECEIPT)}
         facts = privacy_card.of_run(_grant(approval, declared), receipt, results, {})
-        card = privacy_card.sign(facts, client.sign_card(facts.claim, facts.digest()))
+        card = privacy_card.sign(facts, _statement(client, facts))
         local_files.write(written[privacy_card.FILE], card.encode())
         local_files.write(written[card_verification.PAGE], card_markdown.render(card).encode())
         transfers.publish_folder(written, folder, last=card_verification.RECEIPT)
     return card
+
+
+def _statement(client: BudgetClient, facts: privacy_card.RunFacts) -> SignedStatement | None:
+    """Have the card signed; None if the claim has too many blocks, which the card then says."""
+    try:
+        return client.sign_card(facts.claim, facts.digest())
+    except errors.TooLarge:
+        return None
 
 
 def _grant(approval: Approval, declared: documents.Declarations) -> documents.Grant:

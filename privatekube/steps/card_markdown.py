@@ -113,7 +113,7 @@ def _search(search: Search | None) -> Iterator[tuple[str, str]]:
 
 def _budget(card: PrivacyCard) -> Iterator[str]:
     if card.statement is None:
-        yield "The claim was deleted before the control plane was asked."
+        yield "The claim was deleted before the control plane was asked, or has too many blocks for a statement."
         return
     rows = [_block_row(block) for block in card.statement.blocks]
     yield from _table(rows, heads=("block", "for its whole life", "committed by this run", "left", "ledger entry"))

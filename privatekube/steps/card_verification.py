@@ -45,7 +45,7 @@ def check_signature(card: PrivacyCard, trusted_key: str | None) -> Check:
     statement, signature = card.statement, card.signature
     fault = None
     if statement is None or signature is None:
-        fault = "the card is not signed; its claim was deleted before"
+        fault = "the card is not signed; its claim was deleted before, or has too many blocks"
     elif not signature.is_of(statement.to_text()):
         fault = "it is not of this statement; the card was changed"
     elif (statement.card, statement.claim) != (card.run.digest(), card.run.claim):

@@ -19,6 +19,7 @@ MESSAGES = {
     "evaluated": "released noisy test counts at scale {scale:.4g}",
     "kept": "finished before with the same inputs: its output is kept",
     "committed": "committed {budget} on {blocks}",
+    "unsigned": "the card is not signed: a statement on {blocks} is more than a store takes",
     "published": "published to {location}",
     "settled": "run ended {state}; settled {claim}: {outcome}",
 }

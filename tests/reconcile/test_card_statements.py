@@ -11,12 +11,14 @@ import pytest
 
 from privatekube import errors
 from privatekube.client.client import BudgetClient
+from privatekube.engine import card_statements
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission
 from privatekube.resources.claim import SettleAfter
 from privatekube.resources.ledger import Readable
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.signature import Signature
+from privatekube.resources.wire import claims
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
@@ -187,3 +189,35 @@ def test_a_pass_that_dies_while_it_signs_is_repeated_by_the_next(after: bool) ->
     assert signed.signature.is_of(signed.text)
     assert signed.signature.key == client.card_public_key()
     assert len(client.ledger()) == 1
+
+
+def test_a_statement_that_no_store_would_take_is_refused_in_one_line_and_the_payment_stays(
+    client: BudgetClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_id = consumed(client)
+    monkeypatch.setattr(card_statements, "_MOST_BYTES_WITH_STATEMENT", 2500)
+    with pytest.raises(
+        errors.TooLarge, match=r"claim ns/c: a statement on 2 blocks would make it .* its card stays un"
+    ):
+        client.sign_card(claim_id, CARD)
+    claim = client.get_claim(claim_id)
+    assert (claim.spec.card, claim.is_open) == (None, False), "no pass has to look at it"
+    client.store.update(replace(claim, spec=replace(claim.spec, card=CARD)))  # written by hand
+    done = Plane(client.store).run()
+    assert [(note.claim_id, type(note.error)) for note in done.unsigned] == [(claim_id, errors.TooLarge)]
+    assert not done.set_aside
+    assert client.get_claim(claim_id).status.committed == claim.status.committed
+
+
+def test_the_bound_of_a_claim_with_a_statement_is_no_smaller_than_the_claim(
+    client: BudgetClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_id = consumed(client)
+    client.sign_card(claim_id, CARD)
+    claim = client.get_claim(claim_id)
+    document = claims.to_wire(claim)
+    monkeypatch.setattr(
+        card_statements, "_MOST_BYTES_WITH_STATEMENT", len(json.dumps([document["spec"], document["status"]]))
+    )
+    with pytest.raises(errors.TooLarge):
+        card_statements.require_room(claim)
