@@ -58,7 +58,8 @@ class Features:
         )
         labels = []
         with torch.no_grad():
-            for batch in prepared.batches(torch.arange(prepared.units).numpy(), torch.device("cpu")):
+            every = torch.arange(prepared.units).numpy()
+            for batch in prepared.batches(every, torch.device("cpu"), positions=module.positions):
                 module(batch.tokens, batch.lengths)
                 labels.append(batch.labels)
         hook.remove()

@@ -1,4 +1,4 @@
-"""The picture in docs/privacy.md: the table there of accuracies by epsilon, which `utility.py` measured.
+"""The picture in docs/privacy.md: the table there of accuracies by epsilon, which `utility_table.py` made.
 
 python benchmarks/utility_picture.py docs/utility.svg
 """
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "privacy.md"
 HEADING = "| data | model | reads | "
-COLOURS = {"linear": "#0072b2", "lstm": "#d55e00", "bow": "#009e73"}
+COLOURS = {"linear": "#0072b2", "lstm": "#d55e00", "bow": "#009e73", "feedforward": "#cc79a7"}
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "privatekube",
     "svg.fonttype": "none",
@@ -31,6 +31,11 @@ def rows(page: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
+def accuracy(cell: str) -> float:
+    """Return the accuracy of a cell, which a balanced one in brackets follows."""
+    return float(cell.split(maxsplit=1)[0])
+
+
 def draw(path: Path) -> None:
     """Write the picture, the same bytes each time."""
     heading, _, *models = rows(PAGE.read_text())
@@ -40,10 +45,10 @@ def draw(path: Path) -> None:
         axes = figure.subplots()
         for _, model, reads, *cells in (row for row in models if row[0] == models[0][0]):
             style = "-" if "vectors" in reads else "--"
-            known = [(float(epsilon), float(cell)) for epsilon, cell in zip(epsilons, cells, strict=False) if cell]
+            known = [(float(epsilon), accuracy(cell)) for epsilon, cell in zip(epsilons, cells, strict=False) if cell]
             axes.plot(*zip(*known, strict=True), style, marker="o", color=COLOURS[model], label=f"{model}, {reads}")
             if cells[-1]:
-                axes.axhline(float(cells[-1]), linestyle=":", linewidth=1, color=COLOURS[model])
+                axes.axhline(accuracy(cells[-1]), linestyle=":", linewidth=1, color=COLOURS[model])
         axes.set_xscale("log", base=10)
         axes.set_xticks([float(epsilon) for epsilon in epsilons], epsilons, minor=False)
         axes.set_xlabel("epsilon (dotted: without privacy)")

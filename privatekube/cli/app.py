@@ -192,7 +192,7 @@ def plan(
             demand = _demand(client, run, file)
             prediction = forecast.forecast_request(client, run.namespace, demand.request, run.requester)
             blocks = [client.get_block(block_id) for block_id in prediction.blocks]
-            output.show_plan(demand, prediction, blocks, output_format)
+            output.show_plan(demand, run.settings, prediction, blocks, output_format)
     return 0 if prediction.refusal is None else errors.BudgetUnavailable.exit_status
 
 

@@ -71,21 +71,28 @@ def show_forecast(forecast: Forecast, output_format: Format) -> None:
     _show_document(text.to_json(forecast), lines, output_format)
 
 
-def show_plan(demand: RunDemand, forecast: Forecast, blocks: Sequence[PrivateDataBlock], output_format: Format) -> None:
+def show_plan(
+    demand: RunDemand,
+    settings: Mapping[str, Any],
+    forecast: Forecast,
+    blocks: Sequence[PrivateDataBlock],
+    output_format: Format,
+) -> None:
     """Print what a run would do and cost, what would happen to its request, what is left, and how many such runs fit.
 
     Args:
         demand: of the run.
+        settings: of its pipeline, also those that its arguments leave to the pipeline.
         forecast: for its request.
         blocks: the blocks of the forecast.
         output_format: how to print.
     """
     lines = [
         *text.lines(forecast),
-        *plan_text.lines(demand, blocks),
+        *plan_text.lines(demand, settings, blocks),
         *text.fitting(forecast, "run"),
     ]
-    _show_document(text.to_json(forecast) | plan_text.to_json(demand, blocks), lines, output_format)
+    _show_document(text.to_json(forecast) | plan_text.to_json(demand, settings, blocks), lines, output_format)
 
 
 def show_explanation(

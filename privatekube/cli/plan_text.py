@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from privatekube.privacy import budget_text, event_text
@@ -18,18 +18,20 @@ if TYPE_CHECKING:  # it imports the accounting, which `privatekube --help` does 
 _SHOWN = 3
 
 
-def lines(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> Iterator[str]:
-    """Yield the price of the run on a block, the noise of each step, and what is left of the first blocks."""
+def lines(demand: RunDemand, settings: Mapping[str, Any], blocks: Sequence[PrivateDataBlock]) -> Iterator[str]:
+    """Yield the price of the run on a block, its noise and settings, and what is left of the first blocks."""
     yield f"price on each block: {_at_best_order(demand.price, demand.price, blocks)}"
     yield f"privacy unit: {_unit(demand)}"
     yield from _noise_lines(demand.plan, delta=demand.target.delta)
+    if settings:
+        yield f"settings: {', '.join(f'{name} {value}' for name, value in settings.items() if value != {})}"
     for block in blocks[:_SHOWN]:
         yield _left_line(block, demand.price, blocks)
     if len(blocks) > _SHOWN:
         yield f"... and of {len(blocks) - _SHOWN} more"
 
 
-def to_json(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, Any]:
+def to_json(demand: RunDemand, settings: Mapping[str, Any], blocks: Sequence[PrivateDataBlock]) -> dict[str, Any]:
     """Return the plan as JSON; `leftAfter` is below zero where the run does not fit."""
     left = {block.id: summary.left_amount(block) for block in blocks}
     return {
@@ -37,6 +39,7 @@ def to_json(demand: RunDemand, blocks: Sequence[PrivateDataBlock]) -> dict[str, 
         "unit": str(demand.unit),
         "maxContribution": demand.max_contribution,
         "plan": _plan_to_json(demand.plan),
+        "settings": dict(settings),
         "leftBefore": common.budgets_to_wire(left),
         "leftAfter": common.budgets_to_wire({block_id: amount - demand.price for block_id, amount in left.items()}),
     }

@@ -8,7 +8,9 @@
         if run.memory_bytes is not None and run.memory_bytes < 2**30:
             raise errors.invalid("memory", run.memory_bytes, "is below 1 GiB", "raise the limit of the step")
 
-A pipeline without settings leaves `Settings` out. Nothing of the data is known here, and nothing is claimed yet.
+A pipeline without settings leaves `Settings` out. Validators of `Settings` find the epsilon of the run in
+`info.context["epsilon"]`, so that a setting that is not given can depend on it. Nothing of the data is known here, and
+nothing is claimed yet.
 
 A check refuses a run by raising an error, and in no other way: one that returns something, ends the process, or is
 asynchronous, so that none of its lines run, is refused itself. It is given copies: what it changes changes no run.

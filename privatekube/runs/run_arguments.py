@@ -21,7 +21,7 @@ SET = "--set"
 CLUSTER = "cluster"
 """The section of the file that is about the pods of a cluster, not about the run: see `kubeflow.pod_settings`."""
 
-_PLAN, _CHECK, _SETTINGS = "plan", "check", "settings"
+_PLAN, _CHECK, _SETTINGS, _EPSILON = "plan", "check", "settings", "epsilon"
 
 
 class RunArguments(config.Checked):
@@ -58,7 +58,7 @@ class RunArguments(config.Checked):
     settle_after_seconds: validation.Seconds = 86_400
     plan: validation.Text | None = None
     check: validation.Text = hook.NO_CHECK
-    settings: validation.Settings = pydantic.Field(default_factory=dict)
+    settings: validation.Settings = pydantic.Field(default_factory=dict, validate_default=True)
     device: config.Device = "auto"
     organisation: validation.Line = plain_text.NOT_STATED
     team: validation.Team = plain_text.NOT_STATED
@@ -71,15 +71,17 @@ class RunArguments(config.Checked):
         require_settling_after_waiting(self.settle_after_seconds, timeout_seconds=self.timeout_seconds)
         return self
 
-    @pydantic.model_validator(mode="before")
+    @pydantic.field_validator(_SETTINGS, mode="before")
     @classmethod
-    def _declare_settings(cls, data: object) -> object:
+    def _declare_settings(cls, settings: object, info: pydantic.ValidationInfo) -> object:
         """Give the settings the types that the pipeline declares: Kubeflow passes 15 as 15.0."""
-        declared = hook.settings_of(str(data.get(_CHECK, hook.NO_CHECK))) if isinstance(data, dict) else None
-        if declared is None or not isinstance(data, dict):
-            return data
+        if not info.data.keys() >= {_CHECK, _EPSILON}:
+            return settings  # one of them is refused itself
+        declared = hook.settings_of(info.data[_CHECK])
+        if declared is None:
+            return settings
         try:
-            return {**data, _SETTINGS: _of_model(declared, data.get(_SETTINGS, {}))}
+            return _of_model(declared, settings, epsilon=info.data[_EPSILON])
         except pydantic.ValidationError as error:
             raise errors.InvalidInput(f"settings: {validation.first_fault(error)}") from None
 
@@ -185,16 +187,17 @@ def _checked(values: Mapping[str, Any], *, source: Callable[[str], str]) -> RunA
     given = {name: value for name, value in values.items() if name in names}
     others = {name: value for name, value in values.items() if name not in names}
     try:
-        settings = {} if declared is None else _of_model(declared, given)
+        of_any_run = RunArguments.model_validate({**others, _CHECK: hook.NO_CHECK})
+        settings = {} if declared is None else _of_model(declared, given, epsilon=of_any_run.epsilon)
         return RunArguments.model_validate({**others, _SETTINGS: settings})
     except pydantic.ValidationError as error:
         name = str(error.errors(include_url=False)[0]["loc"][0])
         raise errors.InvalidInput(f"{source(name)}: {validation.first_fault(error)}") from None
 
 
-def _of_model(declared: type[pydantic.BaseModel], settings: object) -> dict[str, Any]:
+def _of_model(declared: type[pydantic.BaseModel], settings: object, *, epsilon: float) -> dict[str, Any]:
     """Return settings in the types of their model, none of which may have the name of an argument of every run."""
     for name in declared.model_fields:
         if name in RunArguments.model_fields:
             raise errors.invalid("setting", name, f"of {declared.__module__} is an argument of every run", "rename it")
-    return declared.model_validate(settings).model_dump(mode="json")
+    return declared.model_validate(settings, context={_EPSILON: epsilon}).model_dump(mode="json")

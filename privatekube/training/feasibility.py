@@ -123,7 +123,7 @@ def require_memory(run: TrainingSettings, *, available_bytes: int) -> None:
 def memory_bytes(run: TrainingSettings) -> int:
     """Estimate the memory of training from above, in bytes; see the constants of this module for its parts."""
     rows, *layers = tensor_sizes(run)
-    trained = layers if run.is_on_vectors else [rows, *layers]
+    trained = layers if run.is_on_vectors and not run.trains_vectors else [rows, *layers]
     per_unit = max(GRADIENT_ELEMENTS, sum(layers))
     return (
         _LIBRARIES
@@ -131,13 +131,14 @@ def memory_bytes(run: TrainingSettings) -> int:
         + _BYTES_OF_A_WEIGHT * sum(trained)
         + _BYTES_OF_NOISE * max(trained)
         + _BYTES_OF_A_GRADIENT * per_unit
-        + 4 * BATCH_POSITIONS * _floats_of_a_position(run)
+        + 4 * BATCH_POSITIONS * (_floats_of_a_position(run) + (8 * run.embedding_dim if run.trains_vectors else 0))
     )
 
 
 def checkpoint_bytes(run: TrainingSettings) -> int:
     """Return the size of the trained model on disk from above, in bytes."""
-    return 4 * sum(tensor_sizes(run)) + (1 << 20)
+    rows, *_ = sizes = tensor_sizes(run)
+    return 4 * (sum(sizes) + (rows if run.trains_vectors else 0)) + (1 << 20)
 
 
 def tensor_sizes(run: TrainingSettings) -> list[int]:
@@ -149,6 +150,8 @@ def tensor_sizes(run: TrainingSettings) -> list[int]:
             layers = [4 * hidden * (read + 2), 4 * hidden * hidden, outputs]
         case "lstm":
             layers = [4 * hidden * (embedding + 2), 4 * hidden * hidden, _MOST_CLASSES * (hidden + 1)]
+        case "feedforward" if run.is_on_vectors:
+            layers = [hidden * (embedding + 1), _MOST_CLASSES * (embedding + hidden + 1)]
         case "feedforward":
             layers = [hidden * (embedding + 1), _MOST_CLASSES * (hidden + 1)]
         case "bow":

@@ -20,6 +20,7 @@ def of_settings(settings: TrainingSettings, *, n_categories: int) -> models.Mode
         hidden_dim=settings.hidden_dim,
         n_classes=n_categories if settings.task == "product" else 2,
         embeddings=settings.embeddings_digest if settings.is_on_vectors else None,
+        trains_embeddings=settings.trains_vectors,
     )
 
 

@@ -1,7 +1,7 @@
 """The text classifiers: `lstm`, and three smaller ones, `bow`, `feedforward` and `linear`.
 
-Each is a class and an entry in `ARCHITECTURES`, or in `ON_VECTORS` where it reads public vectors of words that stay as
-they are.
+Each is a class and an entry in `ARCHITECTURES`, or in `ON_VECTORS` where it reads public vectors of words, which
+stay as they are unless the model trains them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from privatekube import errors
-from privatekube.training import clipping, feasibility, lstm, word_weights
-from privatekube.training.lstm_steps import path, torch_path
+from privatekube.training import clipping, feasibility, layers, lstm, word_weights
+from privatekube.training.lstm_steps import path
 
 # A small epsilon allows few and noisy steps, and Adam moves each weight by about as much for noise as for signal. So
 # the weights that must be learnt start small, and those that carry their gradient start large.
@@ -35,15 +35,15 @@ nothing is forgotten, and the cell is read in full. It learns recurrence and gat
 _GATE_BIASES_ON_VECTORS = (2.0, -2.0, 0.0, 2.0)
 """The same on vectors: an LSTM starts as a rotation of each of them, which its mean over the tokens leaves readable."""
 
-_TINY = 1e-12
-"""Added to a squared length, so that zero has a gradient."""
-
 _HALF = 0.5**0.5
 """Scales two directions, side by side, to length 1."""
 
 GAIN_ON_VECTORS = 0.03
 """Of the LSTM on vectors. Without it, its gradient would fill the norm that a unit is clipped to, and the last layer,
 from which most is to be gained at a small epsilon, would learn nothing."""
+
+GAIN_OF_HIDDEN = 0.03
+"""Of the hidden layer on vectors, for the same reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,7 @@ class ModelConfig:
         hidden_dim: H; `bow` and `linear` have no hidden layer.
         n_classes: number of labels.
         embeddings: digest of the public vectors of words that the model reads; None where it has none.
+        trains_embeddings: whether the model trains these vectors.
     """
 
     architecture: str
@@ -67,12 +68,13 @@ class ModelConfig:
     hidden_dim: int
     n_classes: int
     embeddings: str | None = None
+    trains_embeddings: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in self.classes:
             known = ", ".join(self.classes)
             raise errors.invalid("model", self.architecture, f"is not one of {known}", "choose one of them")
-        for field in fields(self)[1:-1]:
+        for field in fields(self)[1:-2]:
             value = getattr(self, field.name)
             least = 2 if field.name == "n_classes" else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -96,7 +98,7 @@ class Classifier(nn.Module):
     def use(self, steps: path.Path) -> None:
         """Compute with an implementation of `lstm_steps` in place of torch's, in all layers that can."""
         for module in self.modules():
-            if isinstance(module, lstm.LSTM | _Embedding):
+            if isinstance(module, lstm.LSTM | layers.Embedding):
                 module.steps = steps
             if isinstance(module, lstm.LSTM):
                 self.positions = steps.positions
@@ -119,9 +121,9 @@ class LstmClassifier(Classifier):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embedding = _Embedding(config.vocab_size, config.embedding_dim)
+        self.embedding = layers.Embedding(config.vocab_size, config.embedding_dim)
         self.lstm = lstm.LSTM(config.embedding_dim, config.hidden_dim)
-        self.output = _Linear(config.hidden_dim, config.n_classes)
+        self.output = layers.Linear(config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
@@ -137,13 +139,13 @@ class BagOfWords(Classifier):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embedding = _Embedding(config.vocab_size, config.embedding_dim)
-        self.output = _Linear(config.embedding_dim, config.n_classes)
+        self.embedding = layers.Embedding(config.vocab_size, config.embedding_dim)
+        self.output = layers.Linear(config.embedding_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
         embedded, embedding_taps = self.embedding(tokens)
-        logits, output_taps = self.output(_masked_mean(embedded, lengths))
+        logits, output_taps = self.output(layers.masked_mean(embedded, lengths))
         return logits, [*embedding_taps, *output_taps]
 
 
@@ -152,14 +154,14 @@ class FeedForward(Classifier):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embedding = _Embedding(config.vocab_size, config.embedding_dim)
-        self.hidden = _Linear(config.embedding_dim, config.hidden_dim)
-        self.output = _Linear(config.hidden_dim, config.n_classes)
+        self.embedding = layers.Embedding(config.vocab_size, config.embedding_dim)
+        self.hidden = layers.Linear(config.embedding_dim, config.hidden_dim)
+        self.output = layers.Linear(config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
         embedded, embedding_taps = self.embedding(tokens)
-        hidden, hidden_taps = self.hidden(_masked_mean(embedded, lengths))
+        hidden, hidden_taps = self.hidden(layers.masked_mean(embedded, lengths))
         logits, output_taps = self.output(torch.tanh(hidden))
         return logits, [*embedding_taps, *hidden_taps, *output_taps]
 
@@ -176,11 +178,11 @@ class Linear(Classifier):
         super().__init__()
         squared = word_weights.inverse_frequencies(config.vocab_size).square()
         self.register_buffer("weights", squared, persistent=False)
-        self.linear = _Bags(config.vocab_size, config.n_classes)
+        self.linear = layers.Bags(config.vocab_size, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
-        amounts = self.weights[tokens] * _real(tokens.shape[1], lengths)
+        amounts = self.weights[tokens] * layers.real(tokens.shape[1], lengths)
         logits, taps = self.linear(tokens, amounts)
         return logits, taps
 
@@ -190,14 +192,40 @@ class LinearOnVectors(Classifier):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.vectors = _Vectors(config.vocab_size, config.embedding_dim)
-        self.head = _Linear(config.embedding_dim, config.n_classes)
+        self.vectors = _vectors(config, word_weights.inverse_frequencies(config.vocab_size))
+        self.head = layers.Linear(config.embedding_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
-        amounts = self.vectors.amounts(tokens, lengths)
-        logits, taps = self.head(_direction(self.vectors(tokens), amounts))
-        return logits, taps
+        read = self.vectors(tokens, lengths)
+        logits, taps = self.head(read.direction)
+        return logits, [*read.taps, *taps]
+
+
+class BagOfWordsOnVectors(LinearOnVectors):
+    """Softmax regression on the mean of the words' vectors, in which all words count alike, scaled to length 1."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.vectors = _vectors(config, word_weights.alike(config.vocab_size))
+
+
+class FeedForwardOnVectors(Classifier):
+    """A hidden layer with tanh on what `LinearOnVectors` reads, and a linear layer on both."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.vectors = _vectors(config, word_weights.inverse_frequencies(config.vocab_size))
+        self.hidden = layers.Linear(config.embedding_dim, config.hidden_dim, gain=GAIN_OF_HIDDEN)
+        self.head = layers.Linear(config.embedding_dim + config.hidden_dim, config.n_classes)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
+        """Classify a batch; see `Classifier.forward`."""
+        read = self.vectors(tokens, lengths)
+        hidden, hidden_taps = self.hidden(read.direction)
+        both = torch.cat([read.direction, layers.scaled(torch.tanh(hidden))], 1)
+        logits, head_taps = self.head(both * _HALF)
+        return logits, [*read.taps, *hidden_taps, *head_taps]
 
 
 class LstmOnVectors(Classifier):
@@ -210,17 +238,18 @@ class LstmOnVectors(Classifier):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.read = min(config.embedding_dim, config.hidden_dim)
-        self.vectors = _Vectors(config.vocab_size, config.embedding_dim)
+        self.vectors = _vectors(config, word_weights.inverse_frequencies(config.vocab_size))
         self.lstm = lstm.LSTM(self.read, config.hidden_dim, gain=GAIN_ON_VECTORS)
-        self.head = _Linear(config.embedding_dim + config.hidden_dim, config.n_classes)
+        self.head = layers.Linear(config.embedding_dim + config.hidden_dim, config.n_classes)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
         """Classify a batch; see `Classifier.forward`."""
-        vectors, amounts = self.vectors(tokens), self.vectors.amounts(tokens, lengths)
-        hidden, lstm_taps = self.lstm(vectors[..., : self.read], lengths)
-        pooled = torch.cat([_direction(vectors, amounts), _direction(hidden, amounts)], 1)
+        read = self.vectors(tokens, lengths, leading=self.read)
+        hidden, lstm_taps = self.lstm(read.leading, lengths)
+        amounts = self.vectors.amounts(tokens, lengths).unsqueeze(1)
+        pooled = torch.cat([read.direction, layers.scaled(torch.bmm(amounts, hidden).squeeze(1))], 1)
         logits, head_taps = self.head(pooled * _HALF)
-        return logits, [*lstm_taps, *head_taps]
+        return logits, [*read.taps, *lstm_taps, *head_taps]
 
 
 ARCHITECTURES: dict[str, Callable[[ModelConfig], Classifier]] = {
@@ -230,7 +259,12 @@ ARCHITECTURES: dict[str, Callable[[ModelConfig], Classifier]] = {
     "linear": Linear,
 }
 
-ON_VECTORS: dict[str, Callable[[ModelConfig], Classifier]] = {"lstm": LstmOnVectors, "linear": LinearOnVectors}
+ON_VECTORS: dict[str, Callable[[ModelConfig], Classifier]] = {
+    "lstm": LstmOnVectors,
+    "bow": BagOfWordsOnVectors,
+    "feedforward": FeedForwardOnVectors,
+    "linear": LinearOnVectors,
+}
 
 
 def build(config: ModelConfig, seed: int, vectors: torch.Tensor | None = None) -> Classifier:
@@ -246,6 +280,8 @@ def build(config: ModelConfig, seed: int, vectors: torch.Tensor | None = None) -
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             _initialise(name, parameter, generator)
+            if config.embeddings is not None and name == "hidden.weight":
+                parameter.div_(GAIN_OF_HIDDEN)
         if vectors is not None:
             module.get_buffer("vectors.weight").copy_(vectors)
         if config.embeddings is not None and config.architecture == "lstm":
@@ -292,87 +328,5 @@ def _initialise(name: str, parameter: nn.Parameter, generator: torch.Generator) 
             parameter.copy_(torch.tensor(_GATE_BIASES).repeat_interleave(len(parameter) // 4))
 
 
-class _Embedding(nn.Module):
-    def __init__(self, vocabulary: int, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(vocabulary, size))
-        self.steps: path.Path = torch_path.TORCH
-
-    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
-        rows = nn.functional.embedding(tokens, self.weight)
-        return rows, [clipping.EmbeddingTap(self.weight, tokens, rows, self.steps)]
-
-
-class _Vectors(nn.Module):
-    """Public vectors of words, which are not trained."""
-
-    weight: torch.Tensor
-    idf: torch.Tensor
-
-    def __init__(self, vocabulary: int, size: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.zeros(vocabulary, size))
-        self.register_buffer("idf", word_weights.inverse_frequencies(vocabulary), persistent=False)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [B, T, E] of tokens [B, T]."""
-        return nn.functional.embedding(tokens, self.weight)
-
-    def amounts(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return how much each token counts, [B, T]; padding does not."""
-        return self.idf[tokens] * _real(tokens.shape[1], lengths)
-
-
-class _Linear(nn.Module):
-    """A linear layer on [B, in], with its tap."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(outputs, inputs))
-        self.bias = nn.Parameter(torch.empty(outputs))
-
-    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
-        rows = inputs.unsqueeze(1)
-        result = nn.functional.linear(rows, self.weight, self.bias)
-        return result.squeeze(1), [clipping.LinearTap(self.weight, (self.bias,), rows, result)]
-
-
-class _Bags(nn.Module):
-    """A linear layer on bags of words, scaled to length 1, with its tap."""
-
-    def __init__(self, vocabulary: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(vocabulary, outputs))
-        self.bias = nn.Parameter(torch.empty(outputs))
-
-    def forward(self, tokens: torch.Tensor, amounts: torch.Tensor) -> tuple[torch.Tensor, list[clipping.Tap]]:
-        """Return the logits [B, out] of tokens [B, T] that count with amounts [B, T], and the tap."""
-        squares = (amounts * _together(tokens, amounts)).sum(1)
-        scale = torch.where(squares > 0, squares, 1.0).rsqrt()
-        amounts, squared_lengths = amounts * scale.unsqueeze(1), squares * scale.square()
-        summed = nn.functional.embedding_bag(tokens, self.weight, per_sample_weights=amounts, mode="sum")
-        result = (summed + self.bias).unsqueeze(1)
-        tap = clipping.BagTap(self.weight, (self.bias,), tokens, amounts, squared_lengths, result)
-        return result.squeeze(1), [tap]
-
-
-def _together(tokens: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
-    """Return for each position of tokens [B, T] the amounts [B, T] of all that are equal to it in its row, summed."""
-    equal = tokens.unsqueeze(2) == tokens.unsqueeze(1)
-    return torch.bmm(equal.to(amounts.dtype), amounts.unsqueeze(2)).squeeze(2)
-
-
-def _masked_mean(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return the mean [B, E] of rows [B, T, E] over the first `lengths` [B] positions of each."""
-    return (rows * _real(rows.shape[1], lengths).unsqueeze(2)).sum(1) / lengths.unsqueeze(1)
-
-
-def _direction(rows: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
-    """Return the sum [B, E] of rows [B, T, E] weighted with amounts [B, T], scaled to length 1; zero stays zero."""
-    summed = torch.bmm(amounts.unsqueeze(1), rows).squeeze(1)
-    return summed * (summed.square().sum(1, keepdim=True) + _TINY).rsqrt()
-
-
-def _real(positions: int, lengths: torch.Tensor) -> torch.Tensor:
-    """Return which positions are real tokens, bool [B, positions], of texts with `lengths` [B]."""
-    return torch.arange(positions, device=lengths.device) < lengths.unsqueeze(1)
+def _vectors(config: ModelConfig, counts: torch.Tensor) -> layers.Vectors:
+    return (layers.TrainedVectors if config.trains_embeddings else layers.Vectors)(config.embedding_dim, counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
@@ -17,6 +17,7 @@ Task = Literal["product", "sentiment"]
 Architecture = Literal["lstm", "bow", "feedforward", "linear"]
 Workers = Annotated[int, pydantic.Field(ge=1, le=64)]
 Optimizer = Literal["sgd", "adam", "adambc"]
+EmbeddingsMode = Literal["frozen", "trained"]
 VectorsDigest = Annotated[str, pydantic.Field(pattern=r"^(none|sha256:[0-9a-f]{64})$")]
 
 
@@ -33,8 +34,8 @@ class TrainingSettings(config.Checked):
         learning_rate: of the optimizer, constant.
         vocab_size: token ids from this number on are read as unknown words.
         max_text_len: tokens read of each review.
-        embeddings: public vectors of words that the model reads and does not train: `none`, `bundled` or a file; see
-            `data.word_vectors`.
+        embeddings: public vectors of words that the model reads: `none`, `bundled` or a file; see `data.word_vectors`.
+        embeddings_mode: whether these vectors stay as they are, or are trained, under DP.
         embeddings_digest: of the files that these vectors are read from; `none` where there are none.
         embedding_dim: size of a token's embedding, or how many directions of the vectors are read.
         hidden_dim: size of the hidden layer.
@@ -53,6 +54,7 @@ class TrainingSettings(config.Checked):
     vocab_size: validation.VocabularySize
     max_text_len: validation.Count
     embeddings: validation.Line = word_vectors.NONE
+    embeddings_mode: EmbeddingsMode = "frozen"
     embeddings_digest: VectorsDigest = word_vectors.NONE
     embedding_dim: validation.Count
     hidden_dim: validation.Count
@@ -67,10 +69,10 @@ class TrainingSettings(config.Checked):
         return search_grid.typed(grid, cls)
 
     @pydantic.model_validator(mode="after")
-    def _require_fitting_model(self) -> Self:
-        if self.is_on_vectors and self.model not in recipes.ON_VECTORS:
-            bound = f"are not read by the model {self.model}"
-            raise errors.invalid("embeddings", self.embeddings, bound, f"set none, or {_or(recipes.ON_VECTORS)}")
+    def _require_fitting_vectors(self) -> Self:
+        if self.trains_vectors and not self.is_on_vectors:
+            bound = f"does not fit embeddings {self.embeddings}, which leave nothing to start from"
+            raise errors.invalid("embeddings_mode", self.embeddings_mode, bound, "set frozen, or bundled embeddings")
         if self.is_on_vectors == (self.embeddings_digest == word_vectors.NONE):
             bound = f"does not fit embeddings {self.embeddings}"
             raise errors.invalid("embeddings_digest", self.embeddings_digest, bound, "set auto for none and bundled")
@@ -80,6 +82,11 @@ class TrainingSettings(config.Checked):
     def is_on_vectors(self) -> bool:
         """Whether the model reads public vectors of words."""
         return self.embeddings != word_vectors.NONE
+
+    @property
+    def trains_vectors(self) -> bool:
+        """Whether the model trains the public vectors that it reads."""
+        return self.embeddings_mode == "trained"
 
     @property
     def candidates(self) -> tuple[Self, ...]:
@@ -103,7 +110,7 @@ class TrainingSettings(config.Checked):
 class Settings(TrainingSettings):
     """All settings of the pipeline: those of its steps, and those that its plan uses.
 
-    A setting that is `auto` is that of the model's `recipes.Recipe`.
+    A setting that is `auto` is that of the model's recipe for the epsilon of the run; see `recipes`.
 
     Args:
         statistics_fraction: share of epsilon for the statistics.
@@ -117,13 +124,14 @@ class Settings(TrainingSettings):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, data: object) -> object:
+    def _fill_in(cls, data: object, info: pydantic.ValidationInfo) -> object:
         if not isinstance(data, dict):
             return data
         model, source = str(data.get("model")), data.get("embeddings", word_vectors.NONE)
         source = recipes.embeddings(model) if source == recipes.AUTO else source
         digest = _digest_of(data.get("embeddings_digest", recipes.AUTO), source)
-        recipe = recipes.recipe(model, is_on_vectors=source != word_vectors.NONE)
+        epsilon = (info.context or {}).get("epsilon", recipes.REFERENCE_EPSILON)
+        recipe = recipes.recipe(model, is_on_vectors=source != word_vectors.NONE, epsilon=epsilon)
         own = {} if recipe is None else asdict(recipe)  # a model without one is refused by its name
         filled = {name: own.get(name, value) if value == recipes.AUTO else value for name, value in data.items()}
         return filled | {"embeddings": source, "embeddings_digest": digest}
@@ -149,7 +157,3 @@ def _digest_of(stated: object, source: object) -> object:
         remedy = "correct it; for a file or URI, set embeddings_digest to sha256: and what sha256sum prints of it"
         raise errors.invalid("embeddings", source, "is neither none nor bundled", remedy)
     return _KNOWN_DIGESTS[str(source)]
-
-
-def _or(names: Iterable[str]) -> str:
-    return " or ".join(f"model={name}" for name in names)

@@ -13,6 +13,11 @@ _TEXT_LENGTH = 100
 """Words of a text, of which the frequency of a word in texts is computed."""
 
 
+def alike(vocab_size: int) -> torch.Tensor:
+    """Return 1 for each word, and 0 for special tokens and unknown words: float32 [V], where V is `vocab_size`."""
+    return (torch.arange(vocab_size) >= FIRST_WORD).float()
+
+
 def inverse_frequencies(vocab_size: int) -> torch.Tensor:
     """Return the inverse document frequency of each token, float32 [V]: minus the log of the share of texts with it.
 

@@ -210,6 +210,7 @@ def test_a_plan_has_the_price_the_noise_of_each_step_what_is_left_and_how_many_s
         "noise of dp_preprocess: discrete Laplace, scale 200",
         "noise of dp_train: Gaussian, noise multiplier",
         "noise of dp_evaluate: discrete Laplace, scale",
+        "optimizer sgd, learning_rate 1.58,",
         "left of ns/a: epsilon 0.25, delta 1e-07 before this run, epsilon 0.15, delta 9.9e-08 after it",
         "2 such runs fit in what is left of the blocks",
     ):
@@ -218,6 +219,7 @@ def test_a_plan_has_the_price_the_noise_of_each_step_what_is_left_and_how_many_s
     assert plan["repetitions"] == 2
     assert plan["price"] == {"epsDel": {"epsilon": 0.1, "delta": 1e-9}}
     assert plan["plan"]["steps"]["dp_preprocess"]["scale"] == pytest.approx(200)
+    assert plan["settings"]["learning_rate"] == 1.58
     for name, epsilon in (("leftBefore", 0.25), ("leftAfter", 0.15)):
         assert [left["epsDel"]["epsilon"] for left in plan[name].values()] == pytest.approx([epsilon, epsilon])
 

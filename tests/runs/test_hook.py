@@ -58,7 +58,7 @@ def test_a_run_without_a_check_is_accepted() -> None:
     [
         ("privatekube.absent", "cannot be imported (ModuleNotFoundError: No module named 'privatekube.absent')"),
         ("os.path; rm", "is not the name of a module; write it as package.module"),
-        ("", "is not the name of a module"),
+        ("1module", "is not the name of a module"),
         ("json", "has no function check(run)"),
     ],
 )

@@ -7,22 +7,26 @@ import torch
 from torch import nn
 
 from privatekube.data import columns
-from privatekube.training import lstm, models
+from privatekube.training import layers, lstm, models
 
 Batch = tuple[torch.Tensor, ...]
 """Tokens [B, T], lengths [B], labels [B]."""
 
 VOCABULARY = 30
 VECTORS_DIGEST = f"sha256:{'1' * 64}"
-KINDS = [*sorted(models.ARCHITECTURES), *(f"{name} on vectors" for name in sorted(models.ON_VECTORS))]
-"""Architectures, with and without public vectors of words."""
+KINDS = [
+    *sorted(models.ARCHITECTURES),
+    *(f"{name} on {read}" for name in sorted(models.ON_VECTORS) for read in ("vectors", "trained vectors")),
+]
+"""Architectures, without public vectors of words, with them, and with such that are trained."""
 
 
 def config(kind: str = "lstm", **changes: int) -> models.ModelConfig:
     architecture, _, on_vectors = kind.partition(" on ")
     embeddings = VECTORS_DIGEST if on_vectors else None
     sizes = {"vocab_size": VOCABULARY, "max_text_len": 7, "embedding_dim": 5, "hidden_dim": 6, "n_classes": 4} | changes
-    return models.ModelConfig(architecture=architecture, embeddings=embeddings, **sizes)
+    is_trained = on_vectors.startswith("trained")
+    return models.ModelConfig(architecture=architecture, embeddings=embeddings, trains_embeddings=is_trained, **sizes)
 
 
 def vectors(shape: models.ModelConfig, seed: int = 1) -> torch.Tensor | None:
@@ -54,7 +58,10 @@ def batch(size: int, seed: int = 0, length: int = 7) -> tuple[torch.Tensor, torc
 def reference_logits(module: models.Classifier, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """The same function in torch's own layers, differentiable by autograd in every parameter."""
     if isinstance(module, models.LstmOnVectors):
-        vectors, amounts = module.vectors(tokens), module.vectors.amounts(tokens, lengths)
+        table, amounts = module.vectors.weight, module.vectors.amounts(tokens, lengths)
+        if isinstance(module.vectors, layers.TrainedVectors):
+            table = table + layers.GAIN_OF_VECTORS * module.vectors.added.weight
+        vectors = nn.functional.embedding(tokens, table)
         hidden = _stock_lstm(module.lstm, vectors[..., : module.lstm.weight_ih_l0.shape[1]])
         sums = [torch.einsum("bt,bth->bh", amounts, rows) for rows in (vectors, hidden)]
         directions = [summed * (2 * summed.square().sum(1, keepdim=True) + 2e-12).rsqrt() for summed in sums]

@@ -146,9 +146,13 @@ def test_an_optimizer_that_is_not_known_is_refused_by_its_name() -> None:
 def test_the_sizes_of_the_tensors_are_those_of_the_model(kind: str) -> None:
     shape = builders.config(kind, vocab_size=50, embedding_dim=7, hidden_dim=9, n_classes=64)
     vectors = {} if shape.embeddings is None else {"embeddings": "bundled", "embeddings_digest": shape.embeddings}
-    run = shaped(model=shape.architecture, vocab_size=50, embedding_dim=7, hidden_dim=9, **vectors)
+    mode = "trained" if shape.trains_embeddings else "frozen"
+    run = shaped(
+        embeddings_mode=mode, model=shape.architecture, vocab_size=50, embedding_dim=7, hidden_dim=9, **vectors
+    )
     weights = sum(tensor.numel() for tensor in models.build(shape, 0).state_dict().values())
-    assert sum(feasibility.tensor_sizes(run)) == weights
+    assert sum(feasibility.tensor_sizes(run)) + (50 * 7 if shape.trains_embeddings else 0) == weights
+    assert 4 * weights <= feasibility.checkpoint_bytes(run)
 
 
 def test_a_model_that_does_not_fit_the_memory_is_refused_in_one_line() -> None:

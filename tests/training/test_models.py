@@ -15,7 +15,9 @@ def test_the_same_seed_gives_the_same_initial_weights_and_another_seed_others(ar
     torch.manual_seed(99)
     again, other = models.build(config, 3).state_dict(), models.build(config, 4).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert architecture.startswith("linear") or any(not torch.equal(first[name], other[name]) for name in first)
+    assert architecture.startswith(("linear", "bow on")) or any(
+        not torch.equal(first[name], other[name]) for name in first
+    )
 
 
 @pytest.mark.parametrize("architecture", builders.KINDS)
@@ -36,7 +38,7 @@ def test_padding_has_no_effect_on_the_logits(architecture: str) -> None:
 
 
 def test_a_text_without_known_words_is_classified_by_the_bias_alone_and_has_a_finite_gradient() -> None:
-    for kind in ("linear", "linear on vectors", "lstm on vectors"):
+    for kind in ("linear", "linear on vectors", "bow on vectors", "lstm on vectors", "linear on trained vectors"):
         module = builders.model(kind)
         logits, _ = module(torch.zeros(1, 3, dtype=torch.int64), torch.tensor([3]))
         gradients = torch.autograd.grad(logits.sum(), [p for p in module.parameters() if p.ndim == 1][-1:])
@@ -51,6 +53,18 @@ def test_vectors_are_read_and_neither_trained_nor_drawn() -> None:
     module = models.build(shape, 3, given)
     assert torch.equal(module.get_buffer("vectors.weight"), given)
     assert "vectors.weight" not in dict(module.named_parameters())
+
+
+@pytest.mark.parametrize("architecture", sorted(models.ON_VECTORS))
+def test_a_model_that_trains_its_vectors_starts_as_one_that_does_not(architecture: str) -> None:
+    tokens, lengths, _ = builders.batch(6)
+    logits = []
+    for kind in (f"{architecture} on vectors", f"{architecture} on trained vectors"):
+        shape = builders.config(kind)
+        module = models.build(shape, 3, builders.vectors(shape))
+        module.get_parameter("head.weight").data.fill_(0.5)
+        logits.append(module(tokens, lengths)[0])
+    torch.testing.assert_close(*logits)
 
 
 @pytest.mark.parametrize(

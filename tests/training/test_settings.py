@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from privatekube import errors
+from privatekube import config, errors
 from privatekube.data import word_vectors
 from privatekube.runs import run_arguments
+from privatekube.runs.run_arguments import RunArguments
 from privatekube.training import models, optimizers, recipes
 from privatekube.training.settings import Settings
 
@@ -36,8 +37,8 @@ def test_a_model_on_the_bundled_vectors_has_a_recipe_of_its_own_and_states_their
     ("given", "message"),
     [
         (
-            ["model=bow", "embeddings=bundled"],
-            "^embeddings: 'bundled' are not read by the model bow; set none, or",
+            ["model=bow", "embeddings=none", "embeddings_mode=trained"],
+            "^.*embeddings_mode: 'trained' does not fit embeddings none, .*; set frozen, or bundled embeddings",
         ),
         (
             ["model=linear", "embeddings=glove.txt"],
@@ -51,11 +52,27 @@ def test_vectors_that_a_model_cannot_read_are_refused(given: list[str], message:
         run_arguments.load(SHIPPED, given)
 
 
-def test_a_model_reads_the_bundled_vectors_if_it_can() -> None:
-    read = {
-        model: run_arguments.load(SHIPPED, [f"model={model}"]).settings["embeddings"] for model in models.ARCHITECTURES
-    }
-    assert read == {"lstm": "bundled", "linear": "bundled", "bow": "none", "feedforward": "none"}
+def test_each_model_reads_the_bundled_vectors_unless_a_run_says_otherwise() -> None:
+    for model in models.ARCHITECTURES:
+        assert run_arguments.load(SHIPPED, [f"model={model}"]).settings["embeddings"] == word_vectors.BUNDLED
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "learning_rate", "n_epochs"),
+    [(0.25, 2.0, 20), (1, 4.0, 20), (4, 8.0, 40), (1e-300, 0.4, 20), (1000, 12.0, 40)],
+)
+def test_settings_that_are_auto_know_the_epsilon_of_the_run(
+    epsilon: float, learning_rate: float, n_epochs: int
+) -> None:
+    run = run_arguments.load(SHIPPED, ["model=linear", f"epsilon={epsilon}"])
+    assert (run.settings["learning_rate"], run.settings["n_epochs"]) == (learning_rate, n_epochs)
+
+
+def test_settings_that_kubeflow_passes_know_the_epsilon_of_the_run_and_what_is_stated_stands() -> None:
+    shipped = config.read_mapping(SHIPPED)
+    settings = {name: shipped[name] for name in Settings.model_fields} | {"model": "linear", "n_epochs": 7}
+    run = RunArguments(check=shipped["check"], epsilon=0.25, settings=settings)
+    assert (run.settings["learning_rate"], run.settings["n_epochs"]) == (2.0, 7)
 
 
 def test_a_setting_that_is_stated_stands_beside_those_of_the_recipe() -> None:
