@@ -117,13 +117,16 @@ class Group:
             self._finish(torch.distributed.broadcast(_exchanged(module.parameters()), src=0, async_op=True))
 
     def require_all(self) -> None:
-        """Check that no process has ended.
+        """Check that no process has ended before it had done its part.
 
         Raises:
             WorkerLost: one has.
         """
         for number, process in enumerate(self.others, start=2):
-            if not process.is_alive():
+            if not connection.wait([process.sentinel], timeout=0):
+                continue
+            process.join(_SECONDS_TO_END)  # its exit status is there a moment after its sentinel
+            if process.exitcode != 0:
                 raise errors.WorkerLost(
                     f"workers: process {number} of {len(self.others) + 1} ended before the training did, with exit "
                     f"status {process.exitcode}; see that there is memory for all of them, or lower workers"

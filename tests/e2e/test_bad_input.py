@@ -74,7 +74,7 @@ def test_a_gpu_that_is_not_there_is_found_before_any_claim(laptop_with_blocks: L
 
 @pytest.mark.slow
 def test_a_model_that_needs_more_memory_than_there_is_is_refused_before_anything_starts(laptop: Laptop) -> None:
-    written = laptop.pipeline("embedding_dim=2000000000", status=2)
+    written = laptop.pipeline("embeddings=none", "embedding_dim=2000000000", status=2)
     assert len(written.splitlines()) == 1
     assert "embedding_dim 2000000000, " in written
     assert "and there is " in written

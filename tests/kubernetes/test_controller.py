@@ -90,9 +90,10 @@ def test_a_nearly_exhausted_block_is_told_once_though_the_controller_starts_agai
 
 
 def events(apiserver: ApiServer, reason: str) -> list[str]:
-    """Return the messages of the Events of a reason."""
+    """Return the messages of the Events of a reason about the block that is now named b."""
+    uid = json.loads(apiserver.kubectl("get", "pb", "b", "-n", "ns", "-o", "json"))["metadata"]["uid"]
     items = json.loads(apiserver.kubectl("get", "events", "-n", "ns", "-o", "json"))["items"]
-    return [item["message"] for item in items if item["reason"] == reason]
+    return [item["message"] for item in items if item["reason"] == reason and item["involvedObject"]["uid"] == uid]
 
 
 def test_many_requests_of_a_claim_are_answered_pass_after_pass_without_waiting_for_a_change(

@@ -67,7 +67,7 @@ def test_a_claim_waits_for_the_block_whose_status_is_refused_and_others_do_not(
         wait_until(lambda: is_left_out(apiserver, "poison"), 30, controller.log)
         wait_until(lambda: is_answered(store, "one"), 30, controller.log)
         assert not is_answered(store, "all")
-        assert 'block="poison"' in controller.get("/metrics")[1]
+        assert "privatekube_dataset_blocks{" in controller.get("/metrics")[1]
     wait_until(lambda: is_answered(store, "all"), 60, controller.log)
     assert granted(store, "all") == {"ns/poison", "ns/b"}
     assert granted(store, "one") == {"ns/e"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import sys
+from multiprocessing import connection
 
 import numpy as np
 import pytest
@@ -45,6 +47,18 @@ def test_a_lost_process_ends_the_training_with_one_line() -> None:
     ):
         trained(builders.learnable_reviews(60, seed=3), steps=5000, n_workers=2, progress=kill)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_a_process_that_did_its_part_is_not_lost_and_one_that_failed_is_as_soon_as_its_sentinel_says_so() -> None:
+    spawn = multiprocessing.get_context("spawn")
+    done, failed = (spawn.Process(target=sys.exit, args=(status,)) for status in (0, 3))
+    for process in (done, failed):
+        process.start()
+        connection.wait([process.sentinel])
+    workers.Group([done]).require_all()
+    with pytest.raises(errors.WorkerLost, match=r"^workers: process 3 of 3 ended .*, with exit status 3; "):
+        workers.Group([done, failed]).require_all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
