@@ -76,7 +76,8 @@ def test_a_step_does_not_outlive_the_run_that_started_it(tmp_path: Path) -> None
         import os, pathlib, time
         def f():
             pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))
-            time.sleep(60)
+            for _ in range(600):  # short: a signal just before a sleep begins does not cut it short
+                time.sleep(0.1)
         arguments.run_component(f, [])
     """
     program = "from privatekube.steps import arguments\n" + textwrap.dedent(child)
