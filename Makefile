@@ -39,6 +39,7 @@ benchmark-control-plane: $(STAMP) kubernetes-tools
 	PYTHONPATH=. $(BIN)/python benchmarks/control_plane.py
 
 test-images: $(STAMP) containers-tools
+	tools/containers/require-disk.sh
 	PRIVATEKUBE_TEST_IMAGES=1 $(BIN)/pytest -m containers --timeout=3000
 
 containers-tools:
@@ -49,6 +50,7 @@ node-tools:
 	tools/kubernetes/node/build.sh
 
 test-node: $(STAMP) node-tools
+	tools/containers/require-disk.sh
 	$(BIN)/pytest -n 0 -m node
 
 PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c constraints.txt

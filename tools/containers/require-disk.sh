@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Ends in one line where there is less disk than the images of the tests, and the node that runs them, take.
+#
+#   tools/containers/require-disk.sh [GIB]   25 GiB by default, in $TMPDIR or /tmp
+set -euo pipefail
+needed=${1:-25}
+folder=${TMPDIR:-/tmp}
+free=$(($(df --output=avail --block-size=1M "$folder" | tail -1) / 1024))
+if ((free < needed)); then
+  echo "error: $folder has $free GiB free, and these tests take up to $needed: free some, or set TMPDIR to another folder" >&2
+  exit 2
+fi
