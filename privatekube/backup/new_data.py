@@ -12,7 +12,7 @@ from dataclasses import replace
 from privatekube import errors
 from privatekube.backup.contents import Contents
 from privatekube.engine import admission, earlier_data
-from privatekube.engine.earlier_data import Catalogue
+from privatekube.engine.catalogue import Catalogue
 from privatekube.engine.world import Records
 from privatekube.resources import ledger, meta, transitions
 from privatekube.resources.block import PrivateDataBlock

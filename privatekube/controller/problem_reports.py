@@ -12,8 +12,8 @@ from privatekube.controller import status_events
 from privatekube.controller.event_recorder import EventRecorder
 from privatekube.controller.status_events import StatusEvent
 from privatekube.engine import admission
+from privatekube.engine.catalogue import Catalogue
 from privatekube.engine.changes import Unsigned
-from privatekube.engine.earlier_data import Catalogue
 from privatekube.reconcile import read_world
 from privatekube.reconcile.reconcile import Pass
 from privatekube.resources.block import PrivateDataBlock

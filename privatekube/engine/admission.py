@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from privatekube import errors
 from privatekube.engine import earlier_data
+from privatekube.engine.catalogue import Catalogue
 from privatekube.engine.changes import LedgerEntry
 from privatekube.engine.draft import Draft
-from privatekube.engine.earlier_data import Catalogue
+from privatekube.engine.earlier_data import Recorded
 from privatekube.engine.world import Records
 from privatekube.errors import ResourceKind
 from privatekube.privacy import arithmetic, budget_text, renyi_conversion, renyi_filter
@@ -32,18 +33,20 @@ def admit_blocks(draft: Draft) -> None:
     records = draft.world.records
     blocks = [*draft.blocks.values(), *draft.set_aside_blocks.values()]
     decisions = [decision for decision in decide_admission(blocks, records) if decision.block.id in draft.blocks]
-    entries = {entry.identity: entry for entry in records.entries}
+    if not decisions:
+        return
+    recorded = Recorded(records.entries, records.claims)
     retired = [record for decision in decisions if isinstance(decision, Admissible) for record in decision.retired]
-    _enter(draft, (entry for record in retired for entry in record.unsettled), entries)
+    _enter(draft, [entry for record in retired for entry in record.unsettled if recorded.add(entry)])
     for decision in decisions:
         match decision:
             case Admissible(block):
                 with draft.isolated_block(block.id):
-                    _admit(draft, decision, list(entries.values()))
+                    _admit(draft, decision, recorded)
             case Refused(block) if block.meta.is_deleted:
                 with draft.isolated_block(block.id):
-                    if earlier_data.was_admitted(block, records):  # its record is its own, whatever refuses it now
-                        _admit(draft, Admissible(block, ()), list(entries.values()))
+                    if earlier_data.was_admitted(block, recorded):  # its record is its own, whatever refuses it now
+                        _admit(draft, Admissible(block, ()), recorded)
             case Refused(block, error):
                 draft.drop_block(block.id)
                 if not isinstance(error, errors.PrivateKubeError):
@@ -72,16 +75,17 @@ def new_blocks(blocks: Iterable[PrivateDataBlock]) -> list[PrivateDataBlock]:
     return sorted(new, key=lambda block: not block.meta.is_deleted)
 
 
-def decide_admission(blocks: Collection[PrivateDataBlock], records: Records) -> list[Admissible | Refused]:
-    """Return what is to be done with each new block among `blocks`; it raises nothing, whatever the blocks say."""
+def decide_admission(blocks: Collection[PrivateDataBlock], records: Records) -> Iterator[Admissible | Refused]:
+    """Yield what is to be done with each new block among `blocks`; it raises nothing, whatever the blocks say."""
     candidates = new_blocks(blocks)
     if not candidates:
-        return []
+        return
     try:
         catalogue = Catalogue.of_admitted(blocks, records)
     except Exception as error:  # noqa: BLE001 - an admitted block is wrong, so no data can be compared with it
-        return [Refused(block, error) for block in candidates]
-    return [_decided(block, catalogue) for block in candidates]
+        yield from (Refused(block, error) for block in candidates)
+        return
+    yield from (_decided(block, catalogue) for block in candidates)
 
 
 def _decided(block: PrivateDataBlock, catalogue: Catalogue) -> Admissible | Refused:
@@ -93,23 +97,20 @@ def _decided(block: PrivateDataBlock, catalogue: Catalogue) -> Admissible | Refu
     return decision
 
 
-def _admit(draft: Draft, decision: Admissible, known: list[Entry]) -> None:
+def _admit(draft: Draft, decision: Admissible, recorded: Recorded) -> None:
     """Give a block its first status, and enter what of it the ledger lacks."""
     block = decision.block
-    lost = list(earlier_data.lost_holdings(block, known, draft.world.records.claims, draft.now_ms))
-    inheritance = earlier_data.inherited(block, decision.retired, [*known, *lost])
+    lost = list(earlier_data.lost_holdings(block, recorded, draft.now_ms))
+    inheritance = earlier_data.inherited(block, decision.retired, [*recorded.of_data(block), *lost])
     entry = inheritance.entry(block, draft.now_ms)
-    _enter(draft, [*lost, *([] if entry is None else [entry])], {})
+    _enter(draft, [*lost, *([] if entry is None else [entry])])
     if inheritance.committed or not block.meta.is_deleted:
         draft.stage_block(transitions.initialize_status(block, inheritance.committed))
 
 
-def _enter(draft: Draft, entries: Iterable[Entry], known: dict[str, Entry]) -> None:
-    """Enter those of `entries` in the ledger that are not among the known ones, and add them there."""
+def _enter(draft: Draft, entries: Iterable[Entry]) -> None:
     for entry in entries:
-        if entry.identity not in known:
-            draft.add(LedgerEntry(entry))
-            known[entry.identity] = entry
+        draft.add(LedgerEntry(entry))
 
 
 def require_admissible(block: PrivateDataBlock, catalogue: Catalogue) -> list[RetiredData]:

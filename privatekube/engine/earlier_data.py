@@ -18,97 +18,54 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from privatekube.engine import ledger_entries
-from privatekube.engine.world import Records
 from privatekube.privacy import arithmetic, rounding
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import ledger, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.data_identity import DataIdentity, Overlap
-from privatekube.resources.declared_data import DeclaredData, KnownData
 from privatekube.resources.ledger import Entry
 from privatekube.resources.retired_data import RetiredData
 
-Earlier = PrivateDataBlock | RetiredData
 
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """An earlier block, alive or deleted, that may hold records of a new one.
+class Recorded:
+    """What the ledger and claims say, by what it is looked up by: nothing looks through all of it for each block.
 
     Args:
-        earlier: the block, or the record of a deleted one.
-        overlap: `Overlap.SAME` or `Overlap.UNKNOWN`.
+        entries: of the whole ledger.
+        claims: all claims.
     """
 
-    earlier: Earlier
-    overlap: Overlap
+    def __init__(self, entries: Iterable[Entry], claims: Iterable[PrivacyBudgetClaim]) -> None:
+        self._identities: set[str] = set()
+        self._by_data: dict[tuple[str, str], list[Entry]] = {}
+        self._by_block: dict[str, list[Entry]] = {}
+        self._claims: dict[str, list[PrivacyBudgetClaim]] = {}
+        for entry in entries:
+            self.add(entry)
+        for claim in claims:
+            for block_id in claim.status.committed.keys() | claim.status.acquired.keys():
+                self._claims.setdefault(block_id, []).append(claim)
 
+    def add(self, entry: Entry) -> bool:
+        """Add an entry; return whether it is new."""
+        if entry.identity in self._identities:
+            return False
+        self._identities.add(entry.identity)
+        self._by_data.setdefault((entry.dataset, entry.data), []).append(entry)
+        self._by_block.setdefault(entry.block, []).append(entry)
+        return True
 
-class Catalogue:
-    """The data of blocks, alive and deleted, by what it is looked up by.
+    def of_data(self, block: PrivateDataBlock) -> Sequence[Entry]:
+        """Return the entries under the data of a block."""
+        return self._by_data.get((block.spec.dataset, ledger.data_key(block)), ())
 
-    Args:
-        blocks: the blocks.
-        records: of deleted data; its `retired` are added after the blocks.
-    """
+    def of_block(self, block: PrivateDataBlock) -> Sequence[Entry]:
+        """Return the entries under the name of a block."""
+        return self._by_block.get(block.id, ())
 
-    def __init__(self, blocks: Iterable[PrivateDataBlock], records: Records) -> None:
-        self._identities = records.identities
-        self._retired = {(record.dataset, record.digest): record for record in records.retired}
-        self._by_key: dict[object, list[tuple[int, Earlier, KnownData]]] = {}
-        self._others: list[tuple[int, Earlier, KnownData]] = []
-        self._all: list[tuple[int, Earlier, KnownData]] = []
-        self.add([*blocks, *records.retired])
-
-    @classmethod
-    def of_admitted(cls, blocks: Iterable[PrivateDataBlock], records: Records) -> Catalogue:
-        """Return the catalogue of those of `blocks` that have a status, and of all deleted blocks."""
-        return cls([block for block in blocks if block.status is not None], records)
-
-    def identity_of(self, declared: DeclaredData | None) -> DataIdentity | None:
-        """Return the identity that a block names; None if it names none, or one that is not there or is unreadable."""
-        if declared is None or declared.identity_id is None:
-            return None
-        return self._identities.get(declared.identity_id)
-
-    def record_of(self, block: PrivateDataBlock) -> RetiredData | None:
-        """Return the record of deleted data that deleting this block would replace."""
-        return self._retired.get((block.spec.dataset, ledger.data_key(block)))
-
-    def add(self, earlier: Iterable[Earlier]) -> None:
-        """Add blocks, or records of deleted ones."""
-        for item in earlier:
-            known = self._known(item)
-            place = (len(self._all), item, known)
-            self._all.append(place)
-            keys = known.keys()
-            if keys is None:
-                self._others.append(place)
-            for key in keys or ():
-                self._by_key.setdefault(key, []).append(place)
-
-    def matches(self, item: Earlier) -> Iterator[Match]:
-        """Yield what may hold records of a block or record, in the order in which it was added."""
-        known = self._known(item)
-        keys = known.keys()
-        if keys is None:
-            candidates = self._all
-        else:
-            places = {place[0]: place for key in keys for place in self._by_key.get(key, ())}
-            candidates = [places[number] for number in sorted(places)]
-            candidates += self._others
-        for _, other, other_known in candidates:
-            overlap = known.overlap(other_known)
-            if other is not item and overlap is not Overlap.DIFFERENT:
-                yield Match(other, overlap)
-
-    def _known(self, item: Earlier) -> KnownData:
-        if isinstance(item, RetiredData):
-            digest = None if item.digest.startswith(ledger.BY_NAME) else item.digest
-            return KnownData(item.dataset, digest, item.declared, self.identity_of(item.declared))
-        declared = DeclaredData.of(item)
-        return KnownData(item.spec.dataset, item.content_digest, declared, self.identity_of(declared))
+    def claims_on(self, block: PrivateDataBlock) -> Sequence[PrivacyBudgetClaim]:
+        """Return the claims that hold budget on a block, or have committed some."""
+        return self._claims.get(block.id, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +91,18 @@ class Inheritance:
         return Entry(identity, time_ms, *place, transitions.INHERITED, None, self.missing, ledger.INHERITED)
 
 
-def inherited(block: PrivateDataBlock, records: Sequence[RetiredData], entries: Iterable[Entry]) -> Inheritance:
+def inherited(block: PrivateDataBlock, records: Sequence[RetiredData], own: Sequence[Entry]) -> Inheritance:
     """Return what a block without a status starts with: the larger of its records and the ledger.
 
     Args:
         block: a new block, or one whose status was lost.
         records: of the deleted blocks that may have records in common with it.
-        entries: of the whole ledger, with `lost_holdings`.
+        own: the entries of the ledger under its data, with `lost_holdings`.
 
     Raises:
         InvalidBudget: they are not of the type of the block's budget.
     """
     nothing = block.spec.initial_budget * 0.0
-    own = [entry for entry in entries if (entry.dataset, entry.data) == (block.spec.dataset, ledger.data_key(block))]
     in_ledger = _total((entry.amount for entry in own), nothing)
     largest = reduce(_maximum, [record.total for record in records], in_ledger)
     committed = _by_claim(block, records, own, nothing)
@@ -156,19 +112,17 @@ def inherited(block: PrivateDataBlock, records: Sequence[RetiredData], entries: 
     return Inheritance(committed, largest - in_ledger if exceeds(largest, in_ledger) else None, len(own))
 
 
-def was_admitted(block: PrivateDataBlock, records: Records) -> bool:
+def was_admitted(block: PrivateDataBlock, recorded: Recorded) -> bool:
     """Return whether a block without a status had one: the ledger has an entry of it, or a claim holds budget there.
 
     Raises:
         InvalidBudget: a claim holds budget of another type than the block's.
     """
-    is_in_ledger = any(entry.identity.startswith(f"{block.meta.uid}/") for entry in records.entries)
-    return is_in_ledger or any(lost_holdings(block, records.entries, records.claims, 0))
+    is_in_ledger = any(entry.identity.startswith(f"{block.meta.uid}/") for entry in recorded.of_block(block))
+    return is_in_ledger or any(lost_holdings(block, recorded, 0))
 
 
-def lost_holdings(
-    block: PrivateDataBlock, entries: Sequence[Entry], claims: Iterable[PrivacyBudgetClaim], time_ms: int
-) -> Iterator[Entry]:
+def lost_holdings(block: PrivateDataBlock, recorded: Recorded, time_ms: int) -> Iterator[Entry]:
     """Yield ledger entries for what claims hold or have committed on a block without a status that the ledger lacks.
 
     There is some only where the status was lost: what claims held on a deleted block is in the ledger already. It
@@ -178,10 +132,9 @@ def lost_holdings(
         InvalidBudget: it is not of the type of the block's budget.
     """
     place = (block.spec.dataset, ledger.data_key(block), block.id)
-    for claim in claims:
+    for claim in recorded.claims_on(block):
         parts = (claim.status.committed.get(block.id), claim.status.acquired.get(block.id))
-        own = (entry for entry in entries if entry.block == block.id and ledger_entries.is_of(entry, claim))
-        entered = [entry.amount for entry in own]
+        entered = [entry.amount for entry in recorded.of_block(block) if ledger_entries.is_of(entry, claim)]
         amounts = [amount for amount in parts if amount is not None]
         if not amounts:
             continue

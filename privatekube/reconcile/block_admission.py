@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from privatekube import errors
 from privatekube.engine import admission, run_pass
-from privatekube.engine.earlier_data import Catalogue
+from privatekube.engine.catalogue import Catalogue
 from privatekube.engine.world import World
 from privatekube.reconcile import apply, read_world
 from privatekube.resources.block import PrivateDataBlock
@@ -44,7 +44,8 @@ def register(
     """
     with store.transaction():
         existing = store.list_blocks()
-        missing = [block for block in blocks if not _exists(block, existing)]
+        by_name = {block.id: block for block in existing}
+        missing = [block for block in blocks if not _exists(block, by_name.get(block.id))]
         if blocks and not missing:
             raise errors.AlreadyExists(
                 f"block {blocks[0].id}: its data is registered already, and a budget is never refreshed; "
@@ -53,11 +54,11 @@ def register(
         by_id = {identity.id: identity for identity in identities}
         records = read_world.earlier_records(store, [*existing, *missing])
         catalogue = Catalogue(existing, replace(records, identities={**records.identities, **by_id}))
-        names = {block.id for block in existing}
-        for number, block in enumerate(missing):
+        names = set(by_name)
+        for block in missing:
             require_new_name(block, names)
             admission.require_admissible(block, catalogue)
-            _require_other_days(block, [*existing, *missing[:number]])
+            _require_other_days(block, catalogue)
             catalogue.add([block])
             names.add(block.id)
         for identity_id in dict.fromkeys(block.identity_id for block in missing):
@@ -103,9 +104,9 @@ def remove(store: ResourceStore, block: PrivateDataBlock, *, now_ms: int) -> Non
         apply.apply(store, world, run_pass.remove(world, block.id))
 
 
-def _require_other_days(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> None:
+def _require_other_days(block: PrivateDataBlock, catalogue: Catalogue) -> None:
     """Check that a block without a digest declares other days or users than those of its dataset and namespace."""
-    for other in existing if block.content_digest is None else ():
+    for other in catalogue.near(block) if block.content_digest is None else ():
         place = (other.meta.namespace, other.spec.dataset)
         if place == (block.meta.namespace, block.spec.dataset) and DeclaredData.of(block).overlaps(
             DeclaredData.of(other)
@@ -128,17 +129,16 @@ def require_new_name(block: PrivateDataBlock, names: Iterable[str]) -> None:
         )
 
 
-def _exists(block: PrivateDataBlock, existing: Iterable[PrivateDataBlock]) -> bool:
-    """Whether a block of the same name and the same data exists.
+def _exists(block: PrivateDataBlock, other: PrivateDataBlock | None) -> bool:
+    """Whether the block that has the name of a new one, if there is one, is of the same data.
 
     Raises:
-        InvalidBudget: it exists with another initial budget.
+        InvalidBudget: it has another initial budget.
     """
-    for other in existing:
-        if other.id == block.id and other.spec.dataset == block.spec.dataset and _is_same_data(other, block):
-            admission.require_same_budget(block, other.spec.initial_budget)
-            return True
-    return False
+    if other is None or other.spec.dataset != block.spec.dataset or not _is_same_data(other, block):
+        return False
+    admission.require_same_budget(block, other.spec.initial_budget)
+    return True
 
 
 def _is_same_data(other: PrivateDataBlock, block: PrivateDataBlock) -> bool:

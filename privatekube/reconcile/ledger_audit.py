@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from privatekube import errors
 from privatekube.engine import earlier_data, ledger_entries
-from privatekube.engine.earlier_data import Catalogue
+from privatekube.engine.catalogue import Catalogue
 from privatekube.privacy import arithmetic, budget_text
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.reconcile import block_audit, read_world

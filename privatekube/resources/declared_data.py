@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
@@ -125,6 +125,14 @@ class DeclaredData:
         return cls(fields.text("dataSource", ""), present, unit, identity)
 
 
+class Partition(NamedTuple):
+    """What spreads users over buckets: a dataset without identities, or a key, and the number of buckets."""
+
+    dataset: str | None
+    key_id: str | None
+    n_buckets: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class KnownData:
     """All that the control plane knows of the data of a block, alive or deleted.
@@ -190,14 +198,28 @@ class KnownData:
         has_both = self.identity is not None and other.identity is not None
         return Overlap.UNKNOWN if are_overlapping and not has_both and self._has_digest(other) else None
 
-    def keys(self) -> Iterator[object] | None:
-        """Yield what this data is looked up by: data without a common key is different; None: compare with all."""
+    def days(self) -> set[int] | None:
+        """Return the days of the data, declared or seen in its identity; None: it has to be compared with all data.
+
+        Data of other days is different, unless it has the same digest.
+        """
         declared = self.declared
         if declared is None or declared.days is None or declared.days[1] - declared.days[0] > _MOST_DAYS:
             return None
         first, last = declared.days
-        days = set(range(math.floor(first), math.floor(last) + 1)) | set(self.identity.days if self.identity else ())
-        return iter([*days, *([] if self.digest is None else [self.digest])])
+        return {*range(math.floor(first), math.floor(last) + 1), *(self.identity.days if self.identity else ())}
+
+    @property
+    def users(self) -> tuple[Partition | None, Decimal | None]:
+        """The partition of the users, and the bucket of it: two buckets of one partition are different by rule 2.
+
+        There is no partition where rule 2 depends on more than what both declare.
+        """
+        bucket = None if self.declared is None else self.declared.bucket
+        if bucket is None or (self.identity is not None and not self.identity.covers_all_users):
+            return None, None
+        key_id = None if self.identity is None else self.identity.partition_key_id
+        return Partition(self.dataset if key_id is None else None, key_id, bucket[1]), bucket[0]
 
     def _is_apart_by_users(self, other: KnownData) -> bool:
         """Return whether both are buckets of one partition of the users, and not the same bucket."""
