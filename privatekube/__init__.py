@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         CorruptData,
         DeadlineExceeded,
         Deposed,
+        Forbidden,
         InvalidBudget,
         InvalidInput,
         MissingExtra,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         StoreBusy,
         Temporary,
         TooLarge,
+        Unauthenticated,
         WorkerLost,
     )
     from privatekube.interactive.client import RunClient
@@ -72,6 +74,7 @@ __all__ = [
     "Deposed",
     "Dimension",
     "EpsilonDelta",
+    "Forbidden",
     "Grant",
     "InvalidBudget",
     "InvalidInput",
@@ -94,6 +97,7 @@ __all__ = [
     "StoreBusy",
     "Temporary",
     "TooLarge",
+    "Unauthenticated",
     "WorkerLost",
     "__version__",
     "connect",

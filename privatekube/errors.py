@@ -6,6 +6,8 @@
     |   |   +-- InvalidBudget     not a budget, or not comparable with another
     |   |   +-- CorruptData       a data file is missing, truncated or altered
     |   |   +-- NotServed         the store refuses the operation for any object
+    |   |   |   +-- Forbidden     the user lacks the right
+    |   |   |   +-- Unauthenticated  the user's token is not accepted
     |   |   +-- TooLarge          a store does not keep so much in one object
     |   |   +-- MissingExtra      a package that an extra installs is missing
     |   +-- NotFound              no such block, claim or file                  exit status 2
@@ -119,6 +121,22 @@ class NotServed(InvalidInput):
     """Raised when a store refuses an operation for any object: the user lacks the right, or the kind is unknown.
 
     >>> issubclass(NotServed, InvalidInput)
+    True
+    """
+
+
+class Forbidden(NotServed):
+    """Raised when the user of a cluster lacks the right to do something.
+
+    >>> issubclass(Forbidden, NotServed)
+    True
+    """
+
+
+class Unauthenticated(NotServed):
+    """Raised when a cluster does not accept the token of its user: it is wrong or has expired.
+
+    >>> issubclass(Unauthenticated, NotServed)
     True
     """
 

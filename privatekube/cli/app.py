@@ -438,6 +438,7 @@ def simulate(
 app.command()(pipeline_lint.lint)
 app.command()(new_project.init)
 app.command()(page.serve)
+app.command()(page.serve_cluster)
 app.command()(run_outs.forecast)
 app.command()(backup.backup)
 app.command()(backup.restore)

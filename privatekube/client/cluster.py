@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from privatekube import errors, retries
@@ -19,6 +20,7 @@ from privatekube.store.kubernetes import custom_objects, login
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.server_clock import ServerClock
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
+from privatekube.store.kubernetes.visible_objects import VisibleObjects
 
 T = TypeVar("T")
 ANSWER_TIMEOUT_SECONDS = 60.0
@@ -39,6 +41,24 @@ def connect(context: str | None = None) -> BudgetClient:
     clock = ServerClock(api)
     store = KubernetesStore(objects, CoreObjects(api, patience_seconds=ANSWER_TIMEOUT_SECONDS), clock=clock)
     return BudgetClient(store, Cluster(store), clock=clock)
+
+
+def connect_to_read(
+    token: str, *, server: str, certificate_authority: Path, namespaces: Sequence[str] = ()
+) -> tuple[BudgetClient, VisibleObjects]:
+    """Return a client that reads what the user of a token may read and writes nothing; and what knows the rest.
+
+    Args:
+        token: the user's.
+        server: URL of the API server.
+        certificate_authority: the file that its certificate is checked with.
+        namespaces: see `VisibleObjects`.
+    """
+    api = login.log_in_to_read(token, server=server, certificate_authority=certificate_authority)
+    core, clock = CoreObjects(api), ServerClock(api)
+    objects = VisibleObjects(api, core, namespaces=namespaces)
+    store = KubernetesStore(objects, core, clock=clock)
+    return BudgetClient(store, Cluster(store), clock=clock), objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
+from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.store_client import StoreClient
 from privatekube.forecast import forecast
@@ -27,22 +29,47 @@ _LONGEST_SECONDS = 60.0
 """How long a file is not read again that no other process wrote to: forecasts begin at the time of the snapshot."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A store to read.
+
+    Args:
+        client: of the store.
+        name: of the store, for visitors.
+        gaps: returns what could not be read for want of rights, a line each.
+    """
+
+    client: StoreClient
+    name: str
+    gaps: Callable[[], Sequence[str]] = tuple
+
+
+def named_store() -> Source:
+    """Return the store that PRIVATEKUBE_STORE names."""
+    return Source(connect.connect_to_read(), connect.store_name())
+
+
 class Reader:
-    """The store that PRIVATEKUBE_STORE names, for reading; a context manager that closes it.
+    """Reads a store, by default the one that PRIVATEKUBE_STORE names; a context manager that closes it.
+
+    Args:
+        open_source: connects to the store.
 
     Raises:
         InvalidInput: it is not a store, or cannot be opened.
         StoreBusy: another process holds it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_source: Callable[[], Source] = named_store) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="privatekube-page")
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
+        self._used_at = time.monotonic()
         self._mark: int | None = None
         self._has_all_entries = True
         try:
-            self._client = self._thread.submit(connect.connect_to_read).result()
+            self._source = self._thread.submit(open_source).result()
+            self._client = self._source.client
             self._thread.submit(self._current).result()
         except BaseException:
             self._thread.shutdown()
@@ -52,8 +79,18 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.submit(self._client.store.close).result()
+        self.close()
         self._thread.shutdown()
+
+    def close(self) -> None:
+        """Close the store after what is being read; do not wait for it."""
+        self._thread.submit(self._client.store.close)
+        self._thread.shutdown(wait=False)
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nobody has asked for anything."""
+        return time.monotonic() - self._used_at
 
     async def snapshot(self) -> Snapshot:
         """Return the state of the store, at most a moment old."""
@@ -64,11 +101,22 @@ class Reader:
 
         Raises:
             CorruptData: names what does not fit.
+            Forbidden: the visitor may not read all that is compared.
         """
-        return await self._run(self._client.verify_ledger)
+        return await self._run(self._verified)
 
     async def _run(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        self._used_at = time.monotonic()
+        try:
+            future = self._thread.submit(call)
+        except RuntimeError as error:
+            raise errors.StoreBusy("page: the connection was closed meanwhile; load it again") from error
+        return await asyncio.wrap_future(future)
+
+    def _verified(self) -> Audit:
+        if gaps := self._source.gaps():
+            raise errors.Forbidden(f"ledger: only a user who may read everything can verify it; {gaps[0]}")
+        return self._client.verify_ledger()
 
     def _current(self) -> Snapshot:
         before, store = self._snapshot, self._client.store
@@ -86,20 +134,21 @@ class Reader:
     def _read(self, before: Snapshot | None) -> Snapshot:
         store = self._client.store
         blocks = {block.id: block for block in store.list_blocks()}
-        known = before.entries if before is not None and self._has_all_entries else ()
+        is_growing = before is not None and self._has_all_entries and self._client.is_embedded
+        known = before.entries if before is not None and is_growing else ()
         later = store.later_entries(known[-1].sequence if known else 0)
         self._has_all_entries = not later.unreadable  # what cannot be read is told each time, not once
         quotas, _ = read_world.counted(store.list_quotas(), later)
         unreadable = [f"{item.name}: {item.error}" for item in store.unreadable()]
         snapshot = Snapshot(
-            store=connect.store_name(),
+            store=self._source.name,
             now_ms=self._client.clock.now_ms(),
             blocks=blocks,
             claims={claim.id: claim for claim in store.list_claims()},
             entries=(*known, *later.entries),
             settings=self._client.policy_settings(),
             retired=tuple(store.list_retired()),
-            unreadable=(*unreadable, *(str(item.error) for item in later.unreadable)),
+            unreadable=(*self._source.gaps(), *unreadable, *(str(item.error) for item in later.unreadable)),
             quotas=tuple(quotas),
             left=left_of(blocks.values(), before),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,9 @@ from starlette.staticfiles import StaticFiles
 
 from privatekube import errors
 from privatekube.forecast import text
+from privatekube.page import guard, rendering
 from privatekube.page import reader as reading
-from privatekube.page import rendering
-from privatekube.page.guard import Access, Guard
+from privatekube.page.guard import Door, Guard
 from privatekube.page.reader import Reader
 from privatekube.page.snapshot import Snapshot
 from privatekube.page.views import (
@@ -37,6 +38,7 @@ from privatekube.page.views import (
     spending,
     team_views,
 )
+from privatekube.page.views.run_views import Run
 from privatekube.resources import ledger_csv, summary
 from privatekube.resources.summary import ClaimState
 from privatekube.scheduling.policy import ORDER, UNLOCK
@@ -55,7 +57,7 @@ class Visit:
 
     snapshot: Snapshot
     request: Request
-    results: Path
+    results: Path | None
 
     def text(self, name: str) -> str:
         """Return a parameter of the address as text; nothing if it is missing."""
@@ -71,21 +73,24 @@ class Visit:
         """The id `namespace/name` that the address names."""
         return "{namespace}/{name}".format(**self.request.path_params)
 
+    @property
+    def published(self) -> list[Run]:
+        """The published runs that visitors are shown."""
+        return [] if self.results is None else run_views.published(self.results)
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The page of one store.
+    """The page.
 
     Args:
-        reader: of the store.
-        results: the folder that runs publish into.
+        results: the folder that runs publish into; None if visitors are not shown any.
     """
 
-    reader: Reader
-    results: Path
+    results: Path | None
 
-    def app(self, access: Access) -> Starlette:
-        """Return the application."""
+    def app(self, door: Door) -> Starlette:
+        """Return the application for those whom a door lets in."""
         views = {
             "/": ("overview.html", overview),
             "/dataset": ("dataset.html", dataset),
@@ -112,7 +117,7 @@ class Site:
         static = Mount("/static", StaticFiles(directory=_FOLDER / "static"))
         return Starlette(
             routes=[*routes, static],
-            middleware=[Middleware(Guard, access=access)],
+            middleware=[Middleware(Guard, door=door)],
             exception_handlers={
                 HTTPException: _not_found(templates),
                 errors.PrivateKubeError: _failed(templates),
@@ -121,7 +126,7 @@ class Site:
 
     def _endpoint(self, templates: Any, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            snapshot = await self.reader.snapshot()
+            snapshot = await _reader(request).snapshot()
 
             def render() -> str:
                 context = view(Visit(snapshot, request, self.results))
@@ -133,10 +138,10 @@ class Site:
 
     def _verification(self, templates: Any) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            snapshot = await self.reader.snapshot()
+            snapshot = await _reader(request).snapshot()
             audit = fault = None
             try:
-                audit = await self.reader.verify_ledger()
+                audit = await _reader(request).verify_ledger()
             except errors.CorruptData as error:
                 fault = str(error)
             context = _common(snapshot, request) | {"audit": audit, "fault": fault}
@@ -145,25 +150,28 @@ class Site:
         return endpoint
 
     async def _csv(self, request: Request) -> Response:
-        snapshot = await self.reader.snapshot()
+        snapshot = await _reader(request).snapshot()
         lines = ledger_csv.of_entries(ledger_views.search(snapshot, request.query_params.get("q", "")))
         return StreamingResponse(lines, media_type="text/csv", headers=_attachment("ledger.csv"))
 
     async def _json(self, request: Request) -> Response:
-        snapshot = await self.reader.snapshot()
+        snapshot = await _reader(request).snapshot()
         entries = ledger_views.search(snapshot, request.query_params.get("q", ""))
         content = await run_in_threadpool(ledger_views.to_json, entries)
         return Response(content, media_type="application/json", headers=_attachment("ledger.json"))
 
-    async def _events(self, _: Request) -> Response:
+    async def _events(self, request: Request) -> Response:
+        reader = _reader(request)
+
         async def revisions() -> AsyncIterator[ServerSentEvent]:
             shown = None
-            while True:
-                revision = (await self.reader.snapshot()).revision
-                if revision != shown:
-                    yield ServerSentEvent(event="revision", data=revision)
-                shown = revision
-                await asyncio.sleep(_EVERY_SECONDS)
+            with contextlib.suppress(errors.PrivateKubeError):  # the browser asks again, and is told what is wrong
+                while True:
+                    revision = (await reader.snapshot()).revision
+                    if revision != shown:
+                        yield ServerSentEvent(event="revision", data=revision)
+                    shown = revision
+                    await asyncio.sleep(_EVERY_SECONDS)
 
         return EventSourceResponse(revisions(), ping=_PING_SECONDS)
 
@@ -236,7 +244,7 @@ def claim(visit: Visit) -> Context:
     found = claim_views.claim(visit.snapshot, visit.resource_id)
     if found is None:
         raise HTTPException(404, f"claim {visit.resource_id}: does not exist")
-    published = next((run for run in run_views.published(visit.results) if run.claim == found.row.id), None)
+    published = next((run for run in visit.published if run.claim == found.row.id), None)
     return {"claim": found, "run": published}
 
 
@@ -267,11 +275,11 @@ def teams(visit: Visit) -> Context:
 
 def runs(visit: Visit) -> Context:
     """Return the published runs side by side: those that the address names, or the latest."""
-    found = run_views.published(visit.results)
+    found = visit.published
     named = visit.request.query_params.getlist("run")
     chosen = [run for run in found if run.folder in named] or found[:4]
     shown = [run.folder for run in chosen]
-    return {"runs": found, "comparison": run_views.compare(chosen), "chosen": shown, "results": str(visit.results)}
+    return {"runs": found, "comparison": run_views.compare(chosen), "chosen": shown, "results": visit.results}
 
 
 def ledger(visit: Visit) -> Context:
@@ -294,12 +302,20 @@ def other_policy(visit: Visit) -> Context:
     return {"given": given, "result": policy_views.what_if(visit.snapshot, given), "most": policy_views.MOST_CLAIMS}
 
 
+def _reader(request: Request) -> Reader:
+    """Return the reader that the door has set."""
+    reader = request.state.reader
+    assert isinstance(reader, Reader)  # noqa: S101 - see `guard.Door`
+    return reader
+
+
 def _common(snapshot: Snapshot, request: Request) -> Context:
     """Return what every template shows."""
     return {
         "snapshot": snapshot,
         "path": request.url.path,
         "is_fragment": request.headers.get("x-fragment") == "1",
+        "can_sign_out": getattr(request.state, "has_session", False),
     }
 
 
@@ -318,8 +334,7 @@ def _not_found(templates: Any) -> Callable[[Request, Exception], Response]:
 
 def _failed(templates: Any) -> Callable[[Request, Exception], Response]:
     def answer(request: Request, error: Exception) -> Response:
-        is_input = isinstance(error, errors.InvalidInput)
-        return _message(templates, request, str(error), 400 if is_input else 503)
+        return _message(templates, request, str(error), guard.status_of(error))
 
     return answer
 

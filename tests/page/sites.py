@@ -18,7 +18,8 @@ import uvicorn
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.page import server
-from privatekube.page.guard import Access
+from privatekube.page.address_token import Access, AddressToken
+from privatekube.page.guard import Door
 from privatekube.page.reader import Reader
 from privatekube.page.routes import Site
 from privatekube.page.snapshot import Snapshot, left_of
@@ -165,14 +166,22 @@ def serving(uri: str, results: Path) -> Iterator[Served]:
     """Serve the page of a store on a free port of this machine, in a thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(connect.STORE, uri)
-        with Reader() as reader, contextlib.closing(server.listen("127.0.0.1", 0)) as listener:
+        with Reader() as reader:
             access = Access("127.0.0.1")
-            running = uvicorn.Server(server.configuration(Site(reader, results), access))
-            thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
-            thread.start()
-            try:
-                waiting.until(lambda: running.started)
-                yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", access)
-            finally:
-                running.should_exit = True
-                thread.join()
+            with serving_to(AddressToken(access, reader), results) as base:
+                yield Served(base, access)
+
+
+@contextlib.contextmanager
+def serving_to(door: Door, results: Path | None = None) -> Iterator[str]:
+    """Serve the page to those whom a door lets in, on a free port of this machine, in a thread; yield its address."""
+    with contextlib.closing(server.listen("127.0.0.1", 0)) as listener:
+        running = uvicorn.Server(server.configuration(Site(results), door))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            waiting.until(lambda: running.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            thread.join()

@@ -42,6 +42,15 @@ class CoreObjects:
             self._user = call_patiently(review, "the user's name", self._api, timeout_seconds=self._patience)
         return self._user
 
+    def namespaces(self) -> list[str]:
+        """Return the names of all namespaces."""
+
+        def read() -> list[str]:
+            listed = self._core.list_namespace(_request_timeout=TIMEOUT_SECONDS)
+            return [str(namespace.metadata.name) for namespace in listed.items]
+
+        return call_patiently(read, "namespaces", self._api, timeout_seconds=self._patience)
+
     def config_map(self, name: str, namespace: str) -> dict[str, str]:
         """Return the data of a ConfigMap; empty where it does not exist."""
 

@@ -39,8 +39,9 @@ T = TypeVar("T")
 class Cluster:
     """Access to the resources of the group, by plural name; `namespace` is None for kinds without namespaces.
 
-    All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses the object), NotServed (it
-    refuses the user, or does not know the kind) and StoreBusy (it cannot be reached, or asks to try again).
+    All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses the object), Unauthenticated
+    and Forbidden (it refuses the user), NotServed (it does not know the kind) and StoreBusy (it cannot be reached, or
+    asks to try again).
 
     Args:
         api: the connection.
@@ -233,8 +234,10 @@ def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
 
 def _refusal(what: str, status: int, message: str) -> errors.PrivateKubeError:
     refused = f"{what}: refused by the API server: {message}"
-    if status == 401 or (status == 403 and _REFUSED_USER in message):
-        return errors.NotServed(refused)
+    if status == 401:
+        return errors.Unauthenticated(refused)
+    if status == 403 and _REFUSED_USER in message:
+        return errors.Forbidden(refused)
     if (status in _REFUSALS and _POLICY_NOT_READY not in message) or "too large" in message:
         return errors.InvalidInput(refused)
     return errors.StoreBusy(f"{what}: the API server answered {status} ({message}); try again")

@@ -1,17 +1,20 @@
-"""The connection to an API server: a pod's own service account, or a context of a kubeconfig."""
+"""The connection to an API server: a pod's own service account, a context of a kubeconfig, or a token to read with."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
+from typing_extensions import override
 
 from privatekube import errors
 
 _IN_CLUSTER = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 _CONNECTIONS = 32
+_WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
 def log_in(
@@ -53,3 +56,27 @@ def log_in(
     configuration.connection_pool_maxsize = _CONNECTIONS
     configuration.retries = 1
     return client.ApiClient(configuration)
+
+
+def log_in_to_read(token: str, *, server: str, certificate_authority: Path) -> client.ApiClient:
+    """Return a connection that reads as the user of a token, and sends no request that could change anything.
+
+    Args:
+        token: the user's; it is sent to `server` alone.
+        server: URL of the API server.
+        certificate_authority: the file that its certificate is checked with.
+    """
+    configuration = client.Configuration(host=server, api_key={"authorization": f"Bearer {token}"})
+    configuration.ssl_ca_cert = str(certificate_authority)
+    configuration.retries = 1
+    return _ReadingClient(configuration)
+
+
+class _ReadingClient(client.ApiClient):  # type: ignore[misc]  # the Kubernetes client has no types
+    """A connection on which only reading requests are sent, and the question who the user is."""
+
+    @override
+    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+        if method != "GET" and not url.endswith(_WHO_AM_I):
+            raise errors.Forbidden(f"{method} {url}: is not sent, as this connection only reads; use kubectl")
+        return super().request(method, url, *arguments, **options)
