@@ -58,6 +58,7 @@ requirements: $(STAMP)
 	$(PIN) pyproject.toml --extra control -o components/bases/control/requirements.txt
 	$(PIN) pyproject.toml --extra training --extra cluster -o components/bases/training/requirements.txt
 	$(PIN) pyproject.toml --extra controller -o manifests/controller/requirements.txt
+	$(PIN) pyproject.toml --extra page --extra cluster -o manifests/page/requirements.txt
 	echo opendp | $(PIN) - -o components/dp_preprocess/requirements.txt
 
 image-scan:

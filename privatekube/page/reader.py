@@ -64,13 +64,13 @@ class Reader:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="privatekube-page")
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
-        self._used_at = time.monotonic()
         self._mark: int | None = None
         self._has_all_entries = True
         try:
             self._source = self._thread.submit(open_source).result()
             self._client = self._source.client
             self._thread.submit(self._current).result()
+            self._used_at = time.monotonic()
         except BaseException:
             self._thread.shutdown()
             raise

@@ -30,6 +30,11 @@ class Readers:
         self._readers: dict[bytes, asyncio.Task[Reader]] = {}
         """By the digest of the token."""
 
+    @property
+    def n_open(self) -> int:
+        """How many readers there are."""
+        return len(self._readers)
+
     async def current(self, token: str) -> Reader:
         """Return the reader of a token, after it has read the cluster a moment ago at most.
 

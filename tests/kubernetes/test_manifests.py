@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = ("standalone", "kubeflow", "gke")
 OPERATOR, OPERATOR_SUM = "v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
-CONTROLLER, SYSTEM = "privatekube-controller", "privatekube-system"
+CONTROLLER, PAGE, SYSTEM = "privatekube-controller", "privatekube-page", "privatekube-system"
 REPOSITORY, DIGEST = "registry.example.org/team/controller", f"sha256:{'0123456789abcdef' * 4}"
 Json = dict[str, Any]
 
@@ -135,6 +135,26 @@ def test_kubeflow_adds_the_roles_to_its_own(apiserver: ApiServer) -> None:
 
 
 @kubernetes
+def test_the_page_stands_beside_an_overlay_and_its_pod_has_no_right_and_no_token(apiserver: ApiServer) -> None:
+    apiserver.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "controller" / "namespace.yaml"))
+    said = apiserver.kubectl("apply", "--server-side", "--dry-run=server", "-k", str(MANIFESTS / "page"))
+    documents = rendered(apiserver, MANIFESTS / "page")
+    assert said.count("serverside-applied (server dry run)") == len(documents) == 3
+    pod = one(documents, "Deployment", PAGE)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"].items() >= {"runAsNonRoot": True, "runAsUser": 1000}.items()
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {tuple(volume.keys() - {"name"}) for volume in pod["volumes"]} == {("configMap",), ("emptyDir",)}
+    assert not allowed(apiserver, f"{SYSTEM}:{PAGE}", "list", "privatedatablocks.columbia.github.com")
+    assert not allowed(apiserver, f"{SYSTEM}:{PAGE}", "list", "namespaces")
+
+
+@kubernetes
 def test_the_kinds_and_roles_and_their_rules_are_installed_without_a_controller(apiserver: ApiServer) -> None:
     kinds = {document["kind"] for document in rendered(apiserver, MANIFESTS / "base")}
     policies = {f"{kind}AdmissionPolicy{part}" for kind in ("Mutating", "Validating") for part in ("", "Binding")}
@@ -144,9 +164,10 @@ def test_the_kinds_and_roles_and_their_rules_are_installed_without_a_controller(
 @kubernetes
 def test_pinning_has_every_overlay_run_that_image_and_no_other(apiserver: ApiServer, tmp_path: Path) -> None:
     copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
-    subprocess.run([copy / "controller" / "pin-image.sh", f"{REPOSITORY}@{DIGEST}"], check=True)
-    for overlay in OVERLAYS:
-        deployment = one(rendered(apiserver, copy / "overlays" / overlay), "Deployment", CONTROLLER)
+    for part in ("controller", "page"):
+        subprocess.run([copy / "pin-image.sh", part, f"{REPOSITORY}@{DIGEST}"], check=True)
+    for folder, name in (*((f"overlays/{overlay}", CONTROLLER) for overlay in OVERLAYS), ("page", PAGE)):
+        deployment = one(rendered(apiserver, copy / folder), "Deployment", name)
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         assert container["image"] == f"{REPOSITORY}@{DIGEST}"
 
@@ -156,10 +177,12 @@ def test_what_is_not_pinned_by_digest_is_refused(tmp_path: Path, image: str) -> 
     copy = shutil.copytree(MANIFESTS, tmp_path / "manifests")
     pinned = copy / "controller" / "image" / "kustomization.yaml"
     before = pinned.read_text()
-    done = subprocess.run([copy / "controller" / "pin-image.sh", image], capture_output=True, text=True, check=False)
+    done = subprocess.run([copy / "pin-image.sh", "controller", image], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: image '{image}': is not pinned by digest")
     assert pinned.read_text() == before
+    done = subprocess.run([copy / "pin-image.sh", image], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"error: part '{image}': is not one of controller, page\n")
 
 
 @kubernetes

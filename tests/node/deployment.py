@@ -70,7 +70,7 @@ def deploy(node: Node, base: str, folder: Path) -> Deployment:
     built = images.build(MANIFESTS / "controller" / "Dockerfile", "localhost/privatekube/controller:test", base=base)
     deployed = Deployment(node, node.push(built, "privatekube/controller"))
     copy = shutil.copytree(MANIFESTS, folder / "manifests")
-    subprocess.run([copy / "controller" / "pin-image.sh", deployed.image], check=True)
+    subprocess.run([copy / "pin-image.sh", "controller", deployed.image], check=True)
     node.kubectl("apply", "-k", str(copy / "overlays" / "standalone"))
     node.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     deployed.wait()
