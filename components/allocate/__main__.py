@@ -7,6 +7,7 @@ import pydantic
 from privatekube import plain_text, validation
 from privatekube.client import connect, run_demand
 from privatekube.resources import summary
+from privatekube.resources.deadlines import Deadline
 from privatekube.resources.requests import RegisterRequest
 from privatekube.runs import hook
 from privatekube.runs.run_arguments import RunArguments
@@ -31,6 +32,7 @@ def allocate(
     organisation: validation.Line,
     team: validation.Team = plain_text.NOT_STATED,
     purpose: validation.PlainLine,
+    deadline: Deadline = plain_text.NOT_STATED,
     hyperparameters_chosen: validation.Line,
     prefix: validation.Text,
     step_memory: validation.Bytes,
@@ -58,6 +60,7 @@ def allocate(
         organisation: who is responsible for the run, for the privacy card.
         team: whom the budget is for; with the claim and in the ledger.
         purpose: what the results are for; likewise, and for the privacy card.
+        deadline: when the results become useless, an RFC 3339 time; no budget is granted from then on.
         hyperparameters_chosen: how the values of these arguments were chosen, for the privacy card.
         prefix: prefix where upload publishes the results; it must be writable.
         step_memory: memory of the step that needs most, such as 8Gi.
@@ -79,6 +82,7 @@ def allocate(
         organisation=organisation,
         team=team,
         purpose=purpose,
+        deadline=deadline,
         hyperparameters_chosen=hyperparameters_chosen,
         prefix=prefix,
     )
@@ -96,6 +100,7 @@ def allocate(
             settle_after_seconds=settle_after_seconds,
             team=plain_text.stated(team),
             purpose=plain_text.stated(purpose),
+            deadline=plain_text.stated(run.deadline),
         )
         blocks = granted_blocks.of_claim(client, granted)
     document = documents.Grant(

@@ -183,14 +183,17 @@ def plan(
         if file is not None and "kind" in document:
             from privatekube.client import claim_file  # noqa: PLC0415
 
-            namespace, request, requester = claim_file.read_claim(file)
-            prediction = forecast.forecast_request(client, namespace, request, requester)
+            claim, request = claim_file.read_claim(file)
+            namespace, deadline_ms = claim.meta.namespace, claim.spec.deadline_ms
+            prediction = forecast.forecast_request(client, namespace, request, claim.requester, deadline_ms=deadline_ms)
             output.show_forecast(prediction, output_format)
         else:
             named = [] if file is None else [f"plan={file}"]
             run = run_arguments.load(arguments, [*(set_ or []), *named])
             demand = _demand(client, run, file)
-            prediction = forecast.forecast_request(client, run.namespace, demand.request, run.requester)
+            prediction = forecast.forecast_request(
+                client, run.namespace, demand.request, run.requester, deadline_ms=run.deadline_ms
+            )
             blocks = [client.get_block(block_id) for block_id in prediction.blocks]
             output.show_plan(demand, run.settings, prediction, blocks, output_format)
     return 0 if prediction.refusal is None else errors.BudgetUnavailable.exit_status

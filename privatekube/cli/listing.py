@@ -25,7 +25,7 @@ _WATCH_SECONDS = 2.0
 _NAMESPACE, _NAME = "namespace", "name"
 _DROPPED_FIRST = ("age", "opened", "dataset", "blocks", "waiting", "committed", _NAMESPACE)
 """The columns that a narrow terminal does without, in this order; names are never cut."""
-_ONLY_WIDE = ("created", "alarm", "data", "user", "team", "purpose")
+_ONLY_WIDE = ("created", "alarm", "data", "user", "team", "purpose", "deadline")
 
 
 class Format(enum.StrEnum):
@@ -122,6 +122,7 @@ def claim_row(claim: PrivacyBudgetClaim) -> Row:
         "user": _text(who.user or ""),
         "team": _text(who.team or ""),
         "purpose": _text(who.purpose or ""),
+        "deadline": _text("" if claim.spec.deadline_ms is None else format_time(claim.spec.deadline_ms)),
         **_ages(claim.meta),
     }
 

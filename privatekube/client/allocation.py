@@ -10,7 +10,7 @@ from privatekube.client.claim_writer import ClaimWriter
 from privatekube.resources import matching, refusals, shortages
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
-from privatekube.resources.refusals import RefusalReason
+from privatekube.resources.refusals import Refusal, RefusalReason
 from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, Response, ResponseState
@@ -30,6 +30,7 @@ class Allocation:
         settle_after_seconds: how long after the last progress of its run the control plane settles it; None for the
             time that its policy allows after the grant, which is the latest in any case.
         requester: who claims it, and why.
+        deadline_ms: when its results become useless, unix milliseconds; None for never.
     """
 
     namespace: str
@@ -37,6 +38,7 @@ class Allocation:
     request: AllocateRequest
     settle_after_seconds: int | None
     requester: Requester
+    deadline_ms: int | None = None
 
     @property
     def claim_id(self) -> str:
@@ -83,8 +85,14 @@ def _create(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
     """Create the claim, or return the one of the same name that another process has just created."""
     request = allocation.request
     shortages.require_possible(stored.matching_blocks(claims.store, allocation.namespace, request), request)
-    spec = ClaimSpec(requests=(Request(_IDENTIFIER, request),), requester=allocation.requester)
-    spec = spec.renew(now_ms=claims.clock.now_ms(), seconds=allocation.settle_after_seconds)
+    spec = ClaimSpec(
+        (Request(_IDENTIFIER, request),), requester=allocation.requester, deadline_ms=allocation.deadline_ms
+    )
+    now_ms = claims.clock.now_ms()
+    missed_ms = spec.missed_deadline_ms(now_ms)
+    if missed_ms is not None:
+        raise _deadline_passed(allocation, refusals.deadline_passed(missed_ms))
+    spec = spec.renew(now_ms=now_ms, seconds=allocation.settle_after_seconds)
     try:
         return claims.store.create(PrivacyBudgetClaim(ObjectMeta(allocation.name, allocation.namespace), spec))
     except errors.AlreadyExists:
@@ -93,6 +101,8 @@ def _create(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
 
 def _refusal(claims: ClaimWriter, allocation: Allocation, response: Response) -> errors.PrivateKubeError:
     """Return the error that says why the control plane refused the request."""
+    if response.refusal is not None and response.refusal.reason is RefusalReason.DEADLINE_PASSED:
+        return _deadline_passed(allocation, response.refusal)
     if response.refusal is None or response.refusal.reason is not RefusalReason.TIMED_OUT:
         return errors.InvalidInput(f"claim {allocation.claim_id}: {response.refusal}")
     request, namespace, policy = allocation.request, allocation.namespace, stored.policy_of(claims.store)
@@ -112,6 +122,10 @@ def _refusal(claims: ClaimWriter, allocation: Allocation, response: Response) ->
     )
 
 
+def _deadline_passed(allocation: Allocation, refusal: Refusal) -> errors.DeadlineExceeded:
+    return errors.DeadlineExceeded(f"claim {allocation.claim_id}: {refusal}; state a later one in another claim")
+
+
 def _is_admitted(claim: PrivacyBudgetClaim) -> bool:
     return bool(claim.status.responses)
 
@@ -121,11 +135,12 @@ def _is_decided(claim: PrivacyBudgetClaim) -> bool:
 
 
 def _seconds_left(claim: PrivacyBudgetClaim, request: AllocateRequest, *, now_ms: int) -> float:
-    """Return how long until a waiting request times out, with a margin so that the next pass sees the timeout."""
+    """Return how long a waiting request waits at most, with a margin so that the next pass sees the end."""
     detail = (
         claim.status.responses[0].detail if claim.status.responses else None
     )  # none if it was deleted and recreated
     started_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
     if started_ms is None:
         return retries.STANDARD.longest_seconds
-    return max(0.0, (started_ms + (request.timeout_ms or 0) - now_ms) / 1000) + 0.01
+    end_ms, deadline_ms = started_ms + (request.timeout_ms or 0), claim.spec.deadline_ms
+    return max(0.0, (min(end_ms, deadline_ms or end_ms) - now_ms) / 1000) + 0.01

@@ -14,7 +14,7 @@ from privatekube.client.passes import Outcome
 from privatekube.client.store_client import StoreClient
 from privatekube.engine import card_statements
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import refusals
+from privatekube.resources import deadlines, refusals
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, RegisterRequest
@@ -59,6 +59,7 @@ class BudgetClient(StoreClient):
         settle_after_seconds: int | None = None,
         team: str | None = None,
         purpose: str | None = None,
+        deadline: str | None = None,
     ) -> PrivacyBudgetClaim:
         """Claim budget and wait until it is granted; a repeated call with the same name finds its claim and pays once.
 
@@ -71,6 +72,8 @@ class BudgetClient(StoreClient):
                 for the time that its policy allows after the grant, which is the latest in any case.
             team: whom the budget is for; None if it is not stated.
             purpose: what the results are for; None if it is not stated.
+            deadline: when the results become useless, an RFC 3339 time; None for never. Nothing is granted from then
+                on, and of equal demands that of the earliest deadline goes first.
 
         Returns:
             The claim, which holds the budget.
@@ -78,7 +81,7 @@ class BudgetClient(StoreClient):
         Raises:
             InvalidInput: fewer blocks match than the request needs, or an argument does not fit; nothing is written.
             BudgetUnavailable: waiting could not help; nothing is written.
-            DeadlineExceeded: it was not granted in time; the request is withdrawn.
+            DeadlineExceeded: it was not granted in time, or its deadline has passed; the request is withdrawn.
             AlreadyExists: the name is taken by another request.
             StoreBusy: the control plane did not answer.
         """
@@ -88,7 +91,8 @@ class BudgetClient(StoreClient):
             raise errors.invalid("timeout_seconds", timeout_seconds, "must be finite", "set how long to wait")
         timed_request = replace(request, timeout_ms=max(1, round(timeout_seconds * 1000)))
         requester = Requester(user=self.store.user(), team=team, purpose=purpose)
-        wanted = Allocation(namespace, name, timed_request, settle_after_seconds, requester)
+        deadline_ms = None if deadline is None else deadlines.parse(deadline)
+        wanted = Allocation(namespace, name, timed_request, settle_after_seconds, requester, deadline_ms)
         return allocation.allocate(self._claims, wanted)
 
     def mark_opened(self, claim_id: str) -> None:

@@ -14,8 +14,8 @@ _SOONEST_SECONDS = 0.01
 def seconds_until(store: ResourceStore, policy: Policy, *, now_ms: int) -> float:
     """Return how long until the next pass has work to do, in seconds; infinite if nothing is due."""
     due_ms = [time_ms for claim in store.list_claims(open_only=True) for time_ms in _due_ms(claim, policy, now_ms)]
-    deadlines_ms = [allocate_requests.deadline_ms(claim, policy) for claim in store.obstructed_claims()]
-    due_ms += [time_ms for time_ms in deadlines_ms if time_ms is not None]
+    ends_ms = [allocate_requests.waits_until_ms(claim, policy) for claim in store.obstructed_claims()]
+    due_ms += [time_ms for time_ms in ends_ms if time_ms is not None]
     if policy.unlocking.period_ms is not None:
         due_ms += [due for block in store.list_blocks() if (due := _next_unlock_ms(block, policy)) is not None]
     return max(_SOONEST_SECONDS, (min(due_ms) - now_ms) / 1000) if due_ms else float("inf")
@@ -26,7 +26,7 @@ def _next_unlock_ms(block: PrivateDataBlock, policy: Policy) -> int | None:
 
 
 def _due_ms(claim: PrivacyBudgetClaim, policy: Policy, now_ms: int) -> list[int]:
-    deadline_ms = allocate_requests.deadline_ms(claim, policy)
+    end_ms = allocate_requests.waits_until_ms(claim, policy)
     settle_ms = claim.settle_at_ms(policy.settle_within_ms)
     is_ahead = settle_ms is not None and settle_ms > now_ms  # a claim that could not be settled waits for a change
-    return [time_ms for time_ms in (deadline_ms, settle_ms if is_ahead else None) if time_ms is not None]
+    return [time_ms for time_ms in (end_ms, settle_ms if is_ahead else None) if time_ms is not None]

@@ -27,13 +27,17 @@ from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, 
 def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: AllocateRequest, policy: Policy) -> None:
     """Unlock budget on each candidate block and reserve the demand there, then answer that the request waits.
 
-    A request that is not valid, that too few blocks match, or whose claim is to be settled, fails. A block that already
-    has the request's lock has unlocked for it: a repetition changes nothing there. A block that has no room for the
-    lock unlocks later, see `unlock_unrecorded`.
+    A request that is not valid, that too few blocks match, or whose claim is past its deadline or to be settled, fails.
+    A block that already has the request's lock has unlocked for it: a repetition changes nothing there. A block that
+    has no room for the lock unlocks later, see `unlock_unrecorded`.
     """
     request_id = claim.request_id(index)
     if claim.is_overdue(policy.settle_within_ms, now_ms=draft.now_ms):
         _refuse(draft, claim, index, refusals.OVERDUE)
+        return
+    missed_ms = claim.spec.missed_deadline_ms(draft.now_ms)
+    if missed_ms is not None:
+        _refuse(draft, claim, index, refusals.deadline_passed(missed_ms))
         return
     try:
         candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
@@ -193,21 +197,28 @@ def take_decisions(draft: Draft) -> None:
 
 
 def expire(draft: Draft, policy: Policy) -> None:
-    """Fail the waiting requests whose timeout has passed, and drop their reservations."""
+    """Fail the waiting requests whose timeout or deadline has passed, and drop their reservations."""
     for claim in [*draft.open_claims.values(), *draft.obstructed_claims.values()]:
         with draft.isolated_claim(claim.id):
-            waiting, deadline = _waiting_request(claim), deadline_ms(claim, policy)
-            if waiting is not None and deadline is not None and draft.now_ms >= deadline:
-                fail(draft, claim, waiting[0], _timeout_refusal(draft, claim, waiting[0], policy))
+            waiting, end_ms = _waiting_request(claim), waits_until_ms(claim, policy)
+            if waiting is not None and end_ms is not None and draft.now_ms >= end_ms:
+                fail(draft, claim, waiting[0], _expiry_refusal(draft, claim, waiting[0], policy))
 
 
-def deadline_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
-    """Return when a claim's waiting request times out, in unix milliseconds; None if none waits."""
+def waits_until_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
+    """Return when a claim's waiting request fails, in unix milliseconds: at its timeout, or at the claim's deadline.
+
+    None if none waits.
+    """
     waiting = _waiting_request(claim)
     if waiting is None:
         return None
     _, request, detail = waiting
-    return (detail.start_time_ms or 0) + wait_ms(claim, policy, request.timeout_ms)
+    end_ms, deadline_ms = (
+        (detail.start_time_ms or 0) + wait_ms(claim, policy, request.timeout_ms),
+        claim.spec.deadline_ms,
+    )
+    return end_ms if deadline_ms is None else min(end_ms, deadline_ms)
 
 
 def wait_ms(claim: PrivacyBudgetClaim, policy: Policy, timeout_ms: int | None) -> int:
@@ -248,6 +259,13 @@ def fail_unanswerable(draft: Draft) -> None:
             if claim is not None and current is not None and isinstance(current[1].action, AllocateRequest):
                 fail(draft, claim, current[0], refusals.UNWRITABLE)
         draft.set_aside(errors.ResourceName(errors.ResourceKind.CLAIM, claim_id), error)
+
+
+def _expiry_refusal(draft: Draft, claim: PrivacyBudgetClaim, index: int, policy: Policy) -> Refusal:
+    missed_ms = claim.spec.missed_deadline_ms(draft.now_ms)
+    if missed_ms is not None:
+        return refusals.deadline_passed(missed_ms)
+    return _timeout_refusal(draft, claim, index, policy)
 
 
 def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, index: int, policy: Policy) -> Refusal:
@@ -302,6 +320,7 @@ def _scheduled(
         arrival_ms=detail.start_time_ms or 0,
         priority=claim.spec.priority or 0,
         weight=quotas.weight(claim, request.dataset, draft.world.quotas),
+        deadline_ms=claim.spec.deadline_ms,
     )
 
 

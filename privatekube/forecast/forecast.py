@@ -35,6 +35,7 @@ class Forecast:
         refusal: why it would be refused at once, however long it waited.
         shortages: what its candidates lack now.
         quotas: which quotas keep it from candidates now, and what of them is used.
+        deadline_ms: when its results become useless, so that it would be refused, in unix milliseconds; None for never.
         needs_approval: whether it needs an approval by somebody else.
         granted_at_ms: when time would have unlocked enough, in unix milliseconds, if no other request came.
         arrivals: after how many more requests on its blocks enough would be unlocked, if they did not take it.
@@ -52,6 +53,7 @@ class Forecast:
     shortages: tuple[Shortage, ...] = ()
     quotas: tuple[str, ...] = ()
     needs_approval: bool = False
+    deadline_ms: int | None = None
     granted_at_ms: int | None = None
     arrivals: int | None = None
     fitting_share: float | None = None
@@ -66,7 +68,12 @@ class Forecast:
 
 
 def forecast_request(
-    client: StoreClient, namespace: str, request: AllocateRequest, requester: Requester | None = None
+    client: StoreClient,
+    namespace: str,
+    request: AllocateRequest,
+    requester: Requester | None = None,
+    *,
+    deadline_ms: int | None = None,
 ) -> Forecast:
     """Return what would happen to `request` if a new claim in that namespace made it now.
 
@@ -75,8 +82,9 @@ def forecast_request(
         namespace: of the claim.
         request: what it would ask for.
         requester: who would make it: quotas are of teams; None if that is not stated.
+        deadline_ms: when its results become useless, in unix milliseconds; None for never.
     """
-    sandbox = Sandbox.of(client, requester or Requester())
+    sandbox = Sandbox.of(client, requester or Requester(), deadline_ms)
     try:
         candidates = matching.candidates(request, namespace, sandbox.blocks)
         matching.require_enough(request, len(candidates))
@@ -117,12 +125,12 @@ def explain_claim(client: StoreClient, claim: PrivacyBudgetClaim) -> Forecast | 
     assert isinstance(request, AllocateRequest)  # noqa: S101 - chosen so above
     if _state(claim, index) is ResponseState.SUCCESS:
         return None
-    sandbox = Sandbox.of(client, claim.requester)
+    sandbox = Sandbox.of(client, claim.requester, claim.spec.deadline_ms)
     granted = sandbox.granted(claim.id, index)
     if granted is not None:
         return Forecast(granted=True, blocks=granted)
     if _state(sandbox.claim(claim.id), index) is not ResponseState.PENDING:  # refused, or its time is over by now
-        return forecast_request(client, namespace, request, claim.requester)
+        return forecast_request(client, namespace, request, claim.requester, deadline_ms=claim.spec.deadline_ms)
     forecast = _waiting(sandbox, claim.id, index)
     return _with_alternatives(forecast, sandbox.forget(claim.id), namespace, request)
 
@@ -151,8 +159,15 @@ def _lacking(sandbox: Sandbox, claim_id: str, index: int) -> Forecast:
     lacking = tuple(shortages.shortages(candidates, demands))
     blocked = tuple(quotas.shortfalls(Draft(sandbox.world), sandbox.claim(claim_id), index, demands))
     names = tuple(block.id for block in candidates)
-    needs_approval = sandbox.claim(claim_id).awaits_approval
-    return Forecast(granted=False, blocks=names, shortages=lacking, quotas=blocked, needs_approval=needs_approval)
+    claim = sandbox.claim(claim_id)
+    return Forecast(
+        granted=False,
+        blocks=names,
+        shortages=lacking,
+        quotas=blocked,
+        needs_approval=claim.awaits_approval,
+        deadline_ms=claim.spec.deadline_ms,
+    )
 
 
 def _when(sandbox: Sandbox, claim_id: str, index: int, candidates: list[PrivateDataBlock]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from privatekube import errors
 from privatekube.engine import quotas as weights
@@ -63,7 +64,8 @@ def _waiting(
     arrival_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
     priority = claim.spec.priority or 0
     weight, request_id = weights.weight(claim, action.dataset, quotas), RequestId(claim.id, index)
-    return WaitingRequest(request_id, demand, action.max_blocks, arrival_ms or 0, priority, weight)
+    waiting = WaitingRequest(request_id, demand, action.max_blocks, arrival_ms or 0, priority, weight)
+    return replace(waiting, deadline_ms=claim.spec.deadline_ms)
 
 
 def _roomy(block: PrivateDataBlock) -> BlockView:

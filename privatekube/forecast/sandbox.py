@@ -38,9 +38,11 @@ class Sandbox:
     policy: Policy
     requester: Requester = field(default_factory=Requester)
     """Who makes the requests that are tried."""
+    deadline_ms: int | None = None
+    """When their results become useless, in unix milliseconds."""
 
     @classmethod
-    def of(cls, client: StoreClient, requester: Requester) -> Sandbox:
+    def of(cls, client: StoreClient, requester: Requester, deadline_ms: int | None) -> Sandbox:
         """Return the present state of the store, after one pass."""
         store = client.store
         with store.transaction():
@@ -52,7 +54,7 @@ class Sandbox:
         policy = client.policy()
         timed = {claim.id: _with_timeouts(claim, partial(_wait_ms, claim, policy)) for claim in claims}
         patient = replace(policy, longest_timeout_ms=_NO_TIMEOUT_MS)
-        return cls(outcome.with_claims(world, timed), patient, requester).run()
+        return cls(outcome.with_claims(world, timed), patient, requester, deadline_ms).run()
 
     @property
     def now_ms(self) -> int:
@@ -88,7 +90,7 @@ class Sandbox:
     def submit(self, namespace: str, request: AllocateRequest) -> tuple[Sandbox, str]:
         """Make a request in a new claim that never times out, and run a pass; return also the id of the claim."""
         requests = (Request(_IDENTIFIER, replace(request, timeout_ms=_NO_TIMEOUT_MS)),)
-        spec = ClaimSpec(requests=requests, requester=self.requester)
+        spec = ClaimSpec(requests=requests, requester=self.requester, deadline_ms=self.deadline_ms)
         meta = ObjectMeta(f"{_IDENTIFIER}-{uuid.uuid4()}", namespace, uid=str(uuid.uuid4()))
         claim = PrivacyBudgetClaim(replace(meta, creation_time_ms=self.now_ms), spec)
         return self._with_claims({**self._claims, claim.id: claim}).run(), claim.id

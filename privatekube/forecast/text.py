@@ -64,6 +64,7 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
             "shortages": [{**asdict(shortage), "holders": list(shortage.holders)} for shortage in forecast.shortages],
             "quotas": list(forecast.quotas),
             "needsApproval": forecast.needs_approval or None,
+            "deadline": None if forecast.deadline_ms is None else format_time(forecast.deadline_ms),
             "grantedAt": None if forecast.granted_at_ms is None else format_time(forecast.granted_at_ms),
             "arrivals": forecast.arrivals,
             "fittingShare": forecast.fitting_share,
@@ -84,6 +85,9 @@ def _details(forecast: Forecast) -> Iterator[str]:
         yield "its blocks have room for it, but it exceeds an equal share"
     if not forecast.refusal:
         yield f"when: {_when(forecast)}"
+        if forecast.deadline_ms is not None:
+            at = format_time(forecast.deadline_ms)
+            yield f"deadline: {at}, from then on it is refused; of equals the earliest is first"
     yield from _alternatives(forecast)
 
 
@@ -99,9 +103,10 @@ def _when(forecast: Forecast) -> str:
     if forecast.quotas:
         return "once what counts for the quota is less: claims release, a month begins, or the data owner raises it"
     holders = sorted({holder for shortage in forecast.shortages for holder in shortage.holders})
+    unlocking = "by unlocking" if forecast.deadline_ms is None else "by unlocking before its deadline"
     if holders:
-        return f"not by unlocking; only if a claim releases what it holds: {', '.join(holders[:_SHOWN])}"
-    return "not by unlocking, and no claim holds budget that could be released"
+        return f"not {unlocking}; only if a claim releases what it holds: {', '.join(holders[:_SHOWN])}"
+    return f"not {unlocking}, and no claim holds budget that could be released"
 
 
 def _alternatives(forecast: Forecast) -> Iterator[str]:

@@ -90,6 +90,7 @@ def obtain(client: BudgetClient, terms: Terms, plan: Plan | None, *, run_id: str
         settle_after_seconds=terms.settle_after_seconds,
         team=plain_text.stated(terms.team),
         purpose=plain_text.stated(terms.purpose),
+        deadline=plain_text.stated(terms.deadline),
     )
     approval = Approval(
         run_id=run_id,

@@ -67,6 +67,7 @@ class RunClient(BudgetClient):
         settle_after_seconds: int = 86_400,
         team: str = plain_text.NOT_STATED,
         purpose: str = plain_text.NOT_STATED,
+        deadline: str = plain_text.NOT_STATED,
     ) -> Run:
         """Return a run, to be used in a `with` statement, which claims the budget when it is entered.
 
@@ -84,6 +85,7 @@ class RunClient(BudgetClient):
                 this program cannot.
             team: whom the budget is for; with the claim, in the ledger and on the card.
             purpose: what the results are for; likewise.
+            deadline: when they become useless, an RFC 3339 time: no budget is granted from then on.
 
         Raises:
             InvalidInput: an argument has another type or is out of bounds, or the file is not a plan; on entering,
@@ -110,5 +112,6 @@ class RunClient(BudgetClient):
             settle_after_seconds=settle_after_seconds,
             team=team,
             purpose=purpose,
+            deadline=deadline,
         )
         return run.Run(self, claimed, terms.plan_of(plan))

@@ -100,7 +100,10 @@ class Lifecycle:
             InvalidInput: the blocks that match have different units or accountings, or are too few.
         """
         request = claiming.demand_of(self._client, self._terms, self._plan).request
-        return forecast.forecast_request(self._client, self._terms.namespace, request, self._terms.requester)
+        terms = self._terms
+        return forecast.forecast_request(
+            self._client, terms.namespace, request, terms.requester, deadline_ms=terms.deadline_ms
+        )
 
     def open(self) -> AnyBlock:
         """Return the records of all blocks; from here on the budget cannot come back.

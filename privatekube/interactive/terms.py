@@ -10,6 +10,8 @@ import pydantic
 from privatekube import errors, plain_text, validation
 from privatekube.client import plan_file
 from privatekube.privacy.plan import Plan
+from privatekube.resources import deadlines
+from privatekube.resources.deadlines import Deadline
 from privatekube.resources.requester import Requester
 from privatekube.runs import run_arguments
 
@@ -28,6 +30,7 @@ class Terms(pydantic.BaseModel):
         settle_after_seconds: how long after the last progress of the run the control plane settles its claim.
         team: whom the budget is for.
         purpose: what the results are for.
+        deadline: when they become useless, an RFC 3339 time.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -42,6 +45,7 @@ class Terms(pydantic.BaseModel):
     settle_after_seconds: validation.Seconds
     team: validation.Team = plain_text.NOT_STATED
     purpose: validation.PlainLine = plain_text.NOT_STATED
+    deadline: Deadline = plain_text.NOT_STATED
 
     @pydantic.model_validator(mode="after")
     def _require_settling_after_waiting(self) -> Self:
@@ -52,6 +56,11 @@ class Terms(pydantic.BaseModel):
     def requester(self) -> Requester:
         """For which team the run is, and why."""
         return Requester(team=plain_text.stated(self.team), purpose=plain_text.stated(self.purpose))
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When the results become useless, in unix milliseconds; None for never."""
+        return deadlines.stated(self.deadline)
 
     @classmethod
     def of(cls, **given: Any) -> Terms:

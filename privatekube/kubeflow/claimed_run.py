@@ -81,6 +81,7 @@ def pipeline(
         organisation: str,
         team: str,
         purpose: str,
+        deadline: str,
         hyperparameters_chosen: str,
         prefix: str,
     ) -> None:
@@ -104,6 +105,7 @@ def pipeline(
                 organisation=organisation,
                 team=team,
                 purpose=purpose,
+                deadline=deadline,
                 hyperparameters_chosen=hyperparameters_chosen,
                 prefix=prefix,
                 step_memory=step_memory,

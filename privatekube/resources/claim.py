@@ -58,6 +58,9 @@ class ClaimSpec:
         opens_releases: whether the control plane is to give the key that opens what was released under the claim, once
             it has paid.
         requester: who requests it, and why; it never changes.
+        deadline_ms: when its results become useless, in whole seconds, as unix milliseconds: no request is granted
+            from then on, and of equal demands that of the earliest deadline goes first; None for never. It never
+            changes.
     """
 
     requests: tuple[Request, ...] = ()
@@ -68,9 +71,13 @@ class ClaimSpec:
     card: str | None = None
     opens_releases: bool = False
     requester: Requester = field(default_factory=Requester)
+    deadline_ms: int | None = None
 
     def __post_init__(self) -> None:
         bounds.require_size("ownedBy", self.owned_by, bounds.OWNERS, "owners")
+        bounds.require_time("deadline", self.deadline_ms, bounds.LATEST_MS)
+        if self.deadline_ms is not None and self.deadline_ms % 1000:
+            raise errors.invalid("deadline", self.deadline_ms, "must be in whole seconds", "round it")
         bounds.require_text("privacyCard", self.card, bounds.NAME)
 
     def with_request(self, request: Request) -> ClaimSpec:
@@ -82,6 +89,10 @@ class ClaimSpec:
         requests = (*self.requests, request)
         bounds.require_size("spec.requests", requests, bounds.REQUESTS, "requests")
         return replace(self, requests=requests)
+
+    def missed_deadline_ms(self, now_ms: int) -> int | None:
+        """Return the deadline if it has passed at `now_ms`, in unix milliseconds; else None."""
+        return self.deadline_ms if self.deadline_ms is not None and now_ms >= self.deadline_ms else None
 
     def renew(self, *, now_ms: int, seconds: int | None = None) -> ClaimSpec:
         """Return the spec with its settle-after time postponed: by as long as before, or else by `seconds`."""

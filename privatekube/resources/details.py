@@ -60,6 +60,7 @@ def claim_facts(claim: PrivacyBudgetClaim) -> Facts:
         ("requested by", who.user or plain_text.NOT_STATED),
         ("team", who.team or plain_text.NOT_STATED),
         ("purpose", who.purpose or plain_text.NOT_STATED),
+        ("deadline", "none" if claim.spec.deadline_ms is None else format_time(claim.spec.deadline_ms)),
         ("data opened", "yes" if claim.spec.data_opened else "no"),
         ("settled by", _settled_by(claim)),
         ("created", _time(claim.meta.creation_time_ms)),

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from privatekube import errors
+from privatekube.resources import meta
 from privatekube.resources.approval_record import ApprovalRecord
 
 
@@ -13,6 +14,7 @@ class RefusalReason(enum.StrEnum):
     """Why a request failed, in one word: the reason in conditions, Events and metrics."""
 
     TIMED_OUT = "TimedOut"
+    DEADLINE_PASSED = "DeadlinePassed"
     WITHDRAWN = "Withdrawn"
     OVERDUE = "Overdue"
     REJECTED = "Rejected"
@@ -21,6 +23,7 @@ class RefusalReason(enum.StrEnum):
 
 _REASON_BY_WORD = {
     "timeout": RefusalReason.TIMED_OUT,
+    "deadline": RefusalReason.DEADLINE_PASSED,
     "withdrawn": RefusalReason.WITHDRAWN,
     "settled": RefusalReason.OVERDUE,
     "rejected": RefusalReason.REJECTED,
@@ -86,3 +89,12 @@ def rejected(approval: ApprovalRecord) -> Refusal:
 def timed_out(cause: str) -> Refusal:
     """Return the refusal of a request that was not granted in its time, because of `cause`."""
     return Refusal(RefusalReason.TIMED_OUT, f"{TIMED_OUT}: {cause}")
+
+
+def deadline_passed(deadline_ms: int) -> Refusal:
+    """Return the refusal of a request of a claim whose results are useless by now; times are unix milliseconds.
+
+    >>> str(deadline_passed(0))
+    'deadline: 1970-01-01T00:00:00Z has passed'
+    """
+    return Refusal(RefusalReason.DEADLINE_PASSED, f"deadline: {meta.format_time(deadline_ms)} has passed")

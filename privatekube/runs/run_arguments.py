@@ -12,6 +12,8 @@ from typing import Any, Self
 import pydantic
 
 from privatekube import config, errors, plain_text, validation
+from privatekube.resources import deadlines
+from privatekube.resources.deadlines import Deadline
 from privatekube.resources.requester import Requester
 from privatekube.runs import hook
 
@@ -44,6 +46,8 @@ class RunArguments(config.Checked):
         organisation: who is responsible for the run; in the privacy card.
         team: whom the budget is for; with the claim and in the ledger, and a quota may be of a team.
         purpose: what the results are for; likewise, and in the privacy card.
+        deadline: when the results become useless, an RFC 3339 time: no budget is granted from then on, and of equal
+            demands that of the earliest deadline goes first.
         hyperparameters_chosen: how the values of these arguments were chosen; in the privacy card.
         prefix: directory, or gs:// or s3:// prefix, that gets the published results, one folder per run.
     """
@@ -63,6 +67,7 @@ class RunArguments(config.Checked):
     organisation: validation.Line = plain_text.NOT_STATED
     team: validation.Team = plain_text.NOT_STATED
     purpose: validation.PlainLine = plain_text.NOT_STATED
+    deadline: Deadline = plain_text.NOT_STATED
     hyperparameters_chosen: validation.Line = "stated by the run's arguments; not tuned on these data by this pipeline"
     prefix: validation.Text = "out"
 
@@ -89,6 +94,11 @@ class RunArguments(config.Checked):
     def requester(self) -> Requester:
         """For which team the run is, and why; the store knows who starts it."""
         return Requester(team=plain_text.stated(self.team), purpose=plain_text.stated(self.purpose))
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When the results become useless, in unix milliseconds; None for never."""
+        return deadlines.stated(self.deadline)
 
     @property
     def named(self) -> dict[str, Any]:

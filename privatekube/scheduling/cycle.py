@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -143,4 +144,5 @@ def _request_table(
         curve=curve,
         demands=columns.rows(curves),
         weight=np.array([request.weight for request, _ in waiting]),
+        deadline=np.array([math.inf if (at := request.deadline_ms) is None else at for request, _ in waiting]),
     )

@@ -5,7 +5,8 @@ alone counted, the smallest demands first. The cost of a request is the sum over
 of what is left there at that order. An epsilon-delta block counts the larger of its two fractions. The request of
 smallest cost goes first. Grants change what is left and who waits, so orders and costs are computed again after every
 tenth of the requests. Where data owners have given teams weights, a cost is divided by the weight of its team, since
-what is maximized is the sum of the weights of what is granted.
+what is maximized is the sum of the weights of what is granted. Of equal costs, that with the earliest deadline goes
+first, which changes no sum and lets fewer claims become useless.
 
 Source: Tholoniat et al., "DPack: Efficiency-Oriented Privacy Budget Scheduling" (EuroSys'25), sections 3 and 4.
 """
@@ -113,7 +114,7 @@ class PackingQueue:
         return waiting[self._requests.grantable(self._table, waiting)] if len(waiting) else waiting
 
     def _by_cost(self, requests: Integers) -> list[int]:
-        """Return the requests in order of cost, then of arrival."""
+        """Return the requests in order of cost, then of `turn`."""
         if len(requests) == 1:
             return [requests.item(0)]
         costs = self._costs(self._requests.edges_of(requests))
@@ -125,7 +126,7 @@ class PackingQueue:
             totals[position] = np.sort(block_costs)[: needed[position]].sum()
         if self._requests.weight is not None:
             totals = totals / self._requests.weight[requests]
-        in_order: list[int] = requests[np.lexsort((requests, totals))].tolist()
+        in_order: list[int] = requests[np.lexsort((self._requests.turn[requests], totals))].tolist()
         return in_order
 
     def _costs(self, edges: Integers) -> Floats:

@@ -1,5 +1,8 @@
 """Dominant private block fairness (DPF): the smallest dominant share first, then the next-largest share, then arrival.
 
+Among requests of equal shares, the one with the earliest deadline goes first, if claims have deadlines: how ties are
+broken matters to none of the properties that are proved of DPF.
+
 Where data owners have given teams weights, a share is divided by the weight of its team, as in weighted DRF (Ghodsi et
 al., "Dominant Resource Fairness", NSDI'11, section 4.3). Without weights, nothing changes.
 
@@ -22,12 +25,12 @@ _COMPARABLE = np.dtype(">f8")  # big-endian bytes of non-negative floats compare
 
 
 class ShareKeys:
-    """`sorted_queue.SortKeys` by the shares on the blocks that a request gets, the largest first, then by arrival."""
+    """`sorted_queue.SortKeys` by the shares on the blocks that a request gets, the largest first, then by `turn`."""
 
     def key(self, requests: RequestTable, edges: Edges) -> SortKey:
         """Return the key of a request that gets these edges."""
         shares = self._shares(requests, edges)[::-1]
-        return shares.astype(_COMPARABLE).tobytes(), int(requests.request[edges][0])
+        return shares.astype(_COMPARABLE).tobytes(), requests.turn.item(requests.request[edges][0])
 
     def smallest_keys(self, requests: RequestTable, positions: Integers) -> Sequence[SortKey]:
         """Return the key of each request on its blocks of smallest share."""
@@ -40,8 +43,8 @@ class ShareKeys:
         )
         begins = [0, *ends.tolist()]
         return [
-            (text[(total - end) * size : (total - begin) * size], position)
-            for begin, end, position in zip(begins, begins[1:], positions.tolist(), strict=False)
+            (text[(total - end) * size : (total - begin) * size], turn)
+            for begin, end, turn in zip(begins, begins[1:], requests.turn[positions].tolist(), strict=False)
         ]
 
     @staticmethod

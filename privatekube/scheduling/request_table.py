@@ -38,6 +38,7 @@ class RequestTable:
         share: the dominant share of each edge's demand `[E]`.
         request: the request of each edge `[E]`.
         has_choice: whether a request has more candidates than it needs `[R]`.
+        turn: the place of each request among equals: the earliest deadline first, then the first to arrive `[R]`.
         weight: of the team of each request `[R]`; None if all are 1.
         limits: what some of the requests may together get.
     """
@@ -50,6 +51,7 @@ class RequestTable:
     share: Floats
     request: Integers = field(repr=False)
     has_choice: Booleans
+    turn: Integers
     weight: Floats | None = None
     limits: tuple[LimitTable, ...] = ()
 
@@ -64,6 +66,7 @@ class RequestTable:
         curve: Integers,
         demands: Floats,
         weight: Floats | None = None,
+        deadline: Floats | None = None,
     ) -> RequestTable:
         """Sort the edges of each request by share, the smallest first; edges of equal share keep their order.
 
@@ -75,6 +78,7 @@ class RequestTable:
             curve: see the class.
             demands: see the class.
             weight: see the class.
+            deadline: of the claim of each request, infinite if it has none `[R]`; None if none has one.
         """
         request = np.repeat(np.arange(len(counts)), counts)
         share = _shares(table, block, curve, demands)
@@ -82,7 +86,7 @@ class RequestTable:
         first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         weighed = weight if weight is not None and (weight != 1).any() else None
         ordered = (block[order], curve[order], demands, share[order], request)
-        return cls(first, needed, *ordered, needed < counts, weighed)
+        return cls(first, needed, *ordered, needed < counts, _turns(deadline, len(counts)), weighed)
 
     def weighted_share(self, edges: Edges) -> Floats:
         """Return the dominant share of each edge's demand, divided by the weight of its team `[n]`."""
@@ -164,6 +168,13 @@ class RequestTable:
 def starts(counts: Integers) -> Integers:
     """Return where each of several consecutive runs begins, given their lengths."""
     return np.concatenate(([0], np.cumsum(counts)[:-1]))
+
+
+def _turns(deadline: Floats | None, count: int) -> Integers:
+    turns = np.arange(count)
+    if deadline is not None:
+        turns[np.argsort(deadline, kind="stable")] = np.arange(count)
+    return turns
 
 
 def _ranges(begins: Integers, counts: Integers) -> Integers:

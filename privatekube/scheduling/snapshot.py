@@ -30,6 +30,7 @@ class WaitingRequest:
         arrival_ms: when it arrived, in unix milliseconds.
         priority: for policies that use priorities.
         weight: of its team, for policies that weigh teams.
+        deadline_ms: of its claim, in unix milliseconds, for policies that prefer the earliest among equals.
     """
 
     id: RequestId
@@ -38,6 +39,7 @@ class WaitingRequest:
     arrival_ms: int
     priority: int = 0
     weight: float = 1.0
+    deadline_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ def _edges(scenario: Scenario, columns: BudgetColumns) -> dict[str, Any]:
         "curve": np.repeat(curve, counts),
         "demands": columns.rows(distinct.values()),
         "weight": np.array([claim.weight for claim in scenario.claims]),
+        "deadline": np.array([claim.deadline_seconds for claim in scenario.claims]),
     }
 
 
@@ -122,15 +123,18 @@ class _Simulation:
                     self._queue.drop(request)
             if moment.is_tick:
                 touched |= dict.fromkeys(self._unlocking.by_time(_milliseconds(moment.seconds)))
-            new = [
-                request for request in moment.claims if self._present.issuperset(self._scenario.claims[request].blocks)
-            ]
+            new = [request for request in moment.claims if self._may_wait(request, moment.seconds)]
             for request in new:
                 rows = self._requests.block[self._requests.edges(request)]
                 touched |= dict.fromkeys(self._unlocking.on_arrival(rows))
             self._waiting.update(new)
             self._queue.submit(new)
             self._grant(touched, moment.seconds)
+
+    def _may_wait(self, request: int, seconds: float) -> bool:
+        """Return whether the blocks of a claim are there, and its deadline has not passed."""
+        claim = self._scenario.claims[request]
+        return seconds < claim.deadline_seconds and self._present.issuperset(claim.blocks)
 
     def _grant(self, touched: Iterable[int], seconds: float) -> None:
         for request, _ in self._queue.grant(touched):

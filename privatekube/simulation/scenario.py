@@ -8,7 +8,7 @@
 | `blocks` | `{"id", "arrival"}`, the arrival in seconds |
 | `timeout_s` | how long a claim waits, in seconds; without a limit if it is missing |
 | `claim_fields`, `claims` | the names of the columns, and a row per claim: `id`, `arrival_s`, `first_block`, \
-`num_blocks`, and `epsilon` or `curve`; `weight` of its team for dpf and dpack, 1 if it is missing |
+`num_blocks`, and `epsilon` or `curve`; optional `weight` of its team (1), and `deadline_s` in seconds (none) |
 | `curves` | the curves that claims refer to by index: one number per order each |
 | `demand_rule` | for an epsilon in Renyi accounting: how it is converted to a curve |
 | `results` | of other schedulers, by name; ignored |
@@ -45,13 +45,14 @@ class SimulatedBlock:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedClaim:
-    """A claim: its id, its arrival in seconds, its blocks by their index, its demand on each, and its team's weight."""
+    """A claim: its id, arrival in seconds, blocks by their index, demand on each, weight of its team, and deadline."""
 
     id: int | str
     arrival_seconds: float
     blocks: Sequence[int]
     demand: PrivacyBudget
     weight: float = 1.0
+    deadline_seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,9 @@ def _claims(content: Mapping[str, Any], orders: tuple[float, ...], n_blocks: int
             raise errors.InvalidInput(f"{where}: the id {claim_id!r} is given twice; give each claim an id of its own")
         seen.add(claim_id)
         arrival_seconds, weight = _seconds(values, "arrival_s", where), _weight(values, where)
-        claims.append(SimulatedClaim(claim_id, arrival_seconds, range(first, first + count), demand, weight))
+        deadline_seconds = math.inf if values.get("deadline_s") is None else _seconds(values, "deadline_s", where)
+        blocks = range(first, first + count)
+        claims.append(SimulatedClaim(claim_id, arrival_seconds, blocks, demand, weight, deadline_seconds))
     return tuple(sorted(claims, key=lambda claim: claim.arrival_seconds))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from privatekube import errors
@@ -22,7 +23,8 @@ def scenario(blocks: Sequence[PrivateDataBlock], claims: Sequence[PrivacyBudgetC
     """Return what was asked for: the first request of each claim, on the blocks that it got or waits for.
 
     What a claim asked for that was refused is counted on the first blocks that match. A claim with a demand by block,
-    on blocks that are gone or of another accounting, is left out. Each claim keeps waiting as long as it takes.
+    on blocks that are gone or of another accounting, is left out. Each claim waits as long as it takes, or until its
+    deadline.
 
     Args:
         blocks: in order of creation.
@@ -38,7 +40,13 @@ def scenario(blocks: Sequence[PrivateDataBlock], claims: Sequence[PrivacyBudgetC
     arrived = sorted(blocks, key=_created_ms)
     rows = {block.id: row for row, block in enumerate(arrived)}
     simulated = [
-        SimulatedClaim(claim.id, (_created_ms(claim) - begin_ms) / 1000, chosen, demand)
+        SimulatedClaim(
+            claim.id,
+            (_created_ms(claim) - begin_ms) / 1000,
+            chosen,
+            demand,
+            deadline_seconds=_deadline(claim, begin_ms),
+        )
         for claim in claims
         for chosen, demand in _demands(claim, arrived, rows)
     ]
@@ -74,6 +82,10 @@ def _demands(
         names = [block.id for block in matching_blocks[: matching.needed(request, len(matching_blocks))]]
     chosen = sorted({rows[name] for name in names})
     return [(chosen, demand)] if chosen and all(_is_alike(blocks[row], demand) for row in chosen) else []
+
+
+def _deadline(claim: PrivacyBudgetClaim, begin_ms: int) -> float:
+    return math.inf if claim.spec.deadline_ms is None else (claim.spec.deadline_ms - begin_ms) / 1000
 
 
 def _is_alike(block: PrivateDataBlock, demand: PrivacyBudget) -> bool:

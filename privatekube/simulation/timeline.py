@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -28,8 +29,7 @@ def moments(scenario: Scenario, policy: Policy) -> Iterator[Moment]:
     """Yield all moments at which something happens, in order; if time unlocks, until no claim can still wait."""
     blocks = [(block.arrival_seconds, _BLOCK, row) for row, block in enumerate(scenario.blocks)]
     claims = [(claim.arrival_seconds, _CLAIM, position) for position, claim in enumerate(scenario.claims)]
-    limit = scenario.timeout_seconds
-    timeouts = [] if limit is None else [(seconds + limit, _TIMEOUT, position) for seconds, _, position in claims]
+    timeouts = sorted(_timeouts(scenario))
     ends = [arrivals[-1][0] for arrivals in (blocks, claims, timeouts) if arrivals]
     period_ms = policy.unlocking.period_ms
     ticks = () if period_ms is None else _ticks(period_ms, max(ends, default=0.0))
@@ -43,6 +43,15 @@ def moments(scenario: Scenario, policy: Policy) -> Iterator[Moment]:
             else:
                 positions[kind].append(position)
         yield moment
+
+
+def _timeouts(scenario: Scenario) -> Iterator[tuple[float, int, int]]:
+    """Yield when each claim stops waiting: after the scenario's limit, or at its deadline."""
+    limit = math.inf if scenario.timeout_seconds is None else scenario.timeout_seconds
+    for position, claim in enumerate(scenario.claims):
+        end = min(claim.arrival_seconds + limit, claim.deadline_seconds)
+        if end < math.inf:
+            yield end, _TIMEOUT, position
 
 
 def _ticks(period_ms: int, until_seconds: float) -> Iterator[tuple[float, int, int]]:

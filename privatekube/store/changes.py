@@ -14,7 +14,7 @@ def require_allowed(before: Resource, after: Resource) -> None:
 
     A block's budget, dataset, data source and dimensions stay. A claim's requests are only ever appended, because its
     answers and releases are of what it asked then, and data that was opened stays opened. Who requests it, and why,
-    stays.
+    stays, and so does its deadline.
 
     Raises:
         InvalidInput: it changes one of them.
@@ -30,6 +30,8 @@ def require_allowed(before: Resource, after: Resource) -> None:
             raise _refused(after, "spec.data_opened cannot be taken back: budget of opened data is consumed")
         if before.spec.requester != after.spec.requester:
             raise _refused(after, "who requests it, and why, cannot be changed: create another claim")
+        if before.spec.deadline_ms != after.spec.deadline_ms:
+            raise _refused(after, "spec.deadline cannot be changed: create another claim")
 
 
 def _refused(resource: Resource, fault: str) -> errors.InvalidInput:

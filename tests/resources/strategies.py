@@ -166,6 +166,7 @@ claims = st.builds(
         owners,
         opens_releases=st.booleans(),
         requester=st.sampled_from([Requester(), Requester("ann"), Requester("a b", "ads", "a purpose: é")]),
+        deadline_ms=st.none() | st.integers(0, bounds.LATEST_MS // 1000).map(lambda seconds: seconds * 1000),
     ),
     st.builds(
         ClaimStatus,

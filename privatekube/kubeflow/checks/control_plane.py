@@ -111,7 +111,11 @@ def budget(subject: Subject) -> str:
     """Check that the run would be granted its budget, under the policy of the cluster, before its time is over."""
     demand = run_demand.of_run(subject.budgets, subject.run, memory_bytes=None)
     prediction = forecast.forecast_request(
-        subject.budgets, subject.run.namespace, demand.request, subject.run.requester
+        subject.budgets,
+        subject.run.namespace,
+        demand.request,
+        subject.run.requester,
+        deadline_ms=subject.run.deadline_ms,
     )
     lines = list(text.lines(prediction))
     if prediction.refusal is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import bounds, meta
+from privatekube.resources import bounds, deadlines, meta
 from privatekube.resources.block import Budgets
 from privatekube.resources.claim import ClaimSpec, ClaimStatus, OverdueSettlement, PrivacyBudgetClaim, SettleAfter
 from privatekube.resources.requests import (
@@ -67,6 +67,7 @@ def _claim(document: object, read_request: Callable[[Reader], Request]) -> Priva
             card=spec.optional_text("privacyCard"),
             opens_releases=spec.raw("openReleases") is True,
             requester=common.read_requester(spec),
+            deadline_ms=_deadline(spec),
         ),
         status=ClaimStatus(
             acquired=_held(status, "acquiredBudgets", groups),
@@ -99,6 +100,7 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
                 "privacyCard": spec.card,
                 "openReleases": spec.opens_releases or None,
                 **common.requester_to_wire(spec.requester),
+                "deadline": None if spec.deadline_ms is None else meta.format_time(spec.deadline_ms),
             }
         ),
         "status": common.present(
@@ -115,6 +117,11 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
             }
         ),
     }
+
+
+def _deadline(spec: Reader) -> int | None:
+    text = spec.optional_text("deadline")
+    return None if text is None else deadlines.parse_stored(text)
 
 
 def _settle_after(document: Reader) -> SettleAfter:

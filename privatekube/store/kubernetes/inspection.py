@@ -23,7 +23,13 @@ from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 
 NEEDED = {
     "PrivateDataBlock": ("spec.releaseMode", "status.committedShare", "status.conditions"),
-    "PrivacyBudgetClaim": ("spec.settleAfter", "spec.privacyCard", "spec.requestedBy", "status.statement"),
+    "PrivacyBudgetClaim": (
+        "spec.settleAfter",
+        "spec.privacyCard",
+        "spec.requestedBy",
+        "spec.deadline",
+        "status.statement",
+    ),
     "PrivacyBudgetQuota": ("spec.period", "spec.beyond", "spec.weight"),
     "PrivacyBudgetApproval": ("spec.demand",),
     "PrivacyLedgerEntry": ("spec.mechanisms", "spec.claimUid", "spec.requestedBy", "spec.approvals"),
