@@ -59,8 +59,9 @@ def curves(draw: st.DrawFn) -> RenyiCurve:
 
 
 budgets: st.SearchStrategy[PrivacyBudget] = st.builds(EpsilonDelta, amounts, st.floats(0, 1)) | curves()
-maps = st.dictionaries(texts, budgets, max_size=3)
-some = st.dictionaries(texts, budgets, min_size=1, max_size=3)
+block_ids = texts.filter(lambda text: not text.startswith("#"))  # a key of a group of blocks, which no id is
+maps = st.dictionaries(block_ids, budgets, max_size=3)
+some = st.dictionaries(block_ids, budgets, min_size=1, max_size=3)
 identities = st.builds(
     meta.ObjectMeta,
     name=names,
@@ -143,7 +144,7 @@ answers = st.builds(
     st.none() | st.builds(Refusal.parse, texts),
     st.builds(
         AllocateResponse,
-        st.dictionaries(texts, st.builds(Allocation, budgets, st.none() | budgets), min_size=1, max_size=2),
+        st.dictionaries(block_ids, st.builds(Allocation, budgets, st.none() | budgets), min_size=1, max_size=2),
         optional_time,
         optional_time,
     )
