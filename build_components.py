@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from privatekube import entrypoint, errors
-from privatekube.cli import console, typer_app
 
 with entrypoint.imports_of("images"):
+    import typer
+
+    from privatekube.cli import console, typer_app
     from privatekube.images import building, checking, component_yaml, engine, progress, recipe, registry, sbom
 
 ROOT = Path(__file__).resolve().parent

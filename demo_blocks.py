@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from privatekube import entrypoint
 
-from privatekube.cli import block_options, console, typer_app
-from privatekube.cli import blocks as blocks_commands
-from privatekube.client import connect
-from privatekube.privacy.budget import EpsilonDelta
-from privatekube.privacy.unit import PrivacyUnit
+with entrypoint.imports_of("blocks"):
+    import typer
+
+    from privatekube.cli import block_options, console, typer_app
+    from privatekube.cli import blocks as blocks_commands
+    from privatekube.client import connect
+    from privatekube.privacy.budget import EpsilonDelta
+    from privatekube.privacy.unit import PrivacyUnit
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Private data blocks for a demo."

@@ -8,12 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from privatekube import entrypoint, errors
 
-from privatekube import errors, validation
-from privatekube.cli import console, typer_app
-from privatekube.kubeflow import pod_settings
-from privatekube.runs import hook, run_arguments
+with entrypoint.imports_of("pipeline"):
+    import typer
+
+    from privatekube import validation
+    from privatekube.cli import console, typer_app
+    from privatekube.kubeflow import pod_settings
+    from privatekube.runs import hook, run_arguments
 
 ROOT = Path(__file__).resolve().parent
 SECRETS = Path("client_secrets.yaml")

@@ -105,13 +105,19 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def imports_of(extra: str) -> Iterator[None]:
-    """Exit with a line that names `extra` if a package that it installs cannot be imported in this block.
+def imports_of(extra: str | None = None) -> Iterator[None]:
+    """Import in this block what takes long: Ctrl-C ends it, as it ends `run`, and a missing package is one line.
 
     Example, at the top of a script: `with entrypoint.imports_of("images"): from privatekube.images import building`.
+
+    Args:
+        extra: the extra that installs the packages; by default the smallest one that installs the missing package.
     """
     try:
-        yield
+        with _interruptible():
+            yield
+    except KeyboardInterrupt:
+        _exit("interrupted", INTERRUPTED)
     except ImportError as error:
         _exit_if_missing(error, extra)
         raise

@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +124,37 @@ APP = "import sys, typer\nfrom privatekube.cli import console, typer_app\napp = 
 def test_ctrl_c_in_a_typer_command_says_that_it_was_interrupted() -> None:
     done = run(APP + "@app.command()\ndef f(): raise KeyboardInterrupt\nsys.argv[1:] = []\ntyper_app.run(app)")
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+IMPORTING = """
+import time
+print("importing", flush=True)
+for _ in range(600):
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("entry", ["run_pipeline.py", "demo_blocks.py", "build_components.py", "privatekube"])
+def test_ctrl_c_while_a_command_is_importing_says_that_it_was_interrupted(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(IMPORTING)
+    command = [entry] if entry.endswith(".py") else ["-c", installed_script(entry)]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "interrupted\n")
+        assert process.returncode == 130
+
+
+def installed_script(name: str) -> str:
+    """Return what an installer writes for a console script."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, function = project["scripts"][name].split(":")
+    return f"from {module} import {function}\n{function}()"
 
 
 def test_a_closed_pipe_ends_a_typer_command_with_status_0() -> None:

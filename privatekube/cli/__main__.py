@@ -1,6 +1,14 @@
-"""Run the command line as `python -m privatekube.cli`."""
+"""Run the command line, as `privatekube` or as `python -m privatekube.cli`."""
 
-from privatekube.cli import app
+from privatekube import entrypoint
+
+
+def main() -> None:
+    """Import the command line and run it."""
+    with entrypoint.imports_of():
+        from privatekube.cli import app  # noqa: PLC0415 - Ctrl-C may come before it is imported
+    app.main()
+
 
 if __name__ == "__main__":
-    app.main()
+    main()
