@@ -29,19 +29,28 @@ def _text(path: Path, wanted: Mapping[str, int] | None) -> Pairs:
     A word may have spaces, as some of GloVe's have: the numbers are the last fields of a line.
     """
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-        size = 0
+        promised, size, count = None, 0, 0
         for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), ""), 1):
-            if len(line) == _LONGEST_LINE:
-                raise ValueError(f"line {number} is longer than {_LONGEST_LINE:,} characters")
-            fields = line.rstrip().split(" ")
-            if number == 1 and len(fields) == 2:
+            fields = _fields(line, number)
+            if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+                promised, size = int(fields[0]), _dimension(int(fields[1]))
                 continue
-            size = size or _dimension(len(fields) - 1)
+            size, count = size or _dimension(len(fields) - 1), count + 1
             if len(fields) <= size:
                 raise ValueError(f"line {number} has {len(fields) - 1} numbers, not {size}")
             word = " ".join(fields[:-size])
             if wanted is None or word in wanted:
                 yield word, _numbers(fields[-size:])
+    if promised not in {None, count}:
+        raise ValueError(f"it has {count:,} vectors, and its first line says {promised:,}")
+
+
+def _fields(line: str, number: int) -> list[str]:
+    if len(line) == _LONGEST_LINE:
+        raise ValueError(f"line {number} is longer than {_LONGEST_LINE:,} characters")
+    if not line.endswith("\n"):
+        raise ValueError(f"line {number} has no end, as if the rest were missing")
+    return line.rstrip().split(" ")
 
 
 def _word2vec(path: Path, _: Mapping[str, int] | None) -> Pairs:
@@ -55,6 +64,8 @@ def _word2vec(path: Path, _: Mapping[str, int] | None) -> Pairs:
             if len(numbers) != 4 * size:
                 raise ValueError("it ends within a vector")
             yield word.decode("utf-8", "replace").strip(), np.frombuffer(numbers, "<f4")
+        if file.read(2).strip():  # a line break ends it, or nothing
+            raise ValueError(f"it goes on after the {count:,} vectors that its first line says")
 
 
 def _until_space(read: Callable[[int], bytes]) -> bytes:

@@ -77,7 +77,14 @@ def test_each_format_gives_the_same_vectors(write: Callable[[Path], None], name:
         ("a.txt", b"1" * (1 << 17), "line 1 is longer than 65,536 characters"),
         ("a.txt", b"", "has none of the words"),
         ("a.txt", b"\0\xff\n", "vectors of 0 dimensions"),
+        ("a.vec", b"3 2\nthe 1 2\nof 3 4\n", r"has 2 vectors, and its first line says 3\); correct the file"),
+        ("a.vec", b"1 2\nthe 1 2\nof 3 4\n", r"has 2 vectors, and its first line says 1\)"),
+        ("a.vec", b"1 3\nthe 1 2\n", "line 2 has 2 numbers, not 3"),
+        ("a.vec", b"1 2000\nthe 1 2\n", "vectors of 2,000 dimensions"),
+        ("a.txt", b"the 0.25 0.50\nof 0.75 0.1", "line 2 has no end, as if the rest were missing"),
         ("a.bin", b"1 3\nthe 12", "ends within a vector"),
+        ("a.bin", b"2 1\nthe 1234\n", "ends within a vector"),
+        ("a.bin", b"1 1\nthe 1234\nof 1234\n", "goes on after the 1 vectors that its first line says"),
         ("a.bin", b"", "cannot be read"),
         ("a.bin", b"999999999999 999999999999\nthe 12", "vectors of 999,999,999,999 dimensions"),
         ("a.bin", b"1 -3\nthe 12", "vectors of -3 dimensions"),
@@ -85,6 +92,7 @@ def test_each_format_gives_the_same_vectors(write: Callable[[Path], None], name:
         ("a.bin", b"1 1\n" + b"t" * 2000, "has a word of more than 1,024 bytes"),
         ("a.safetensors", (1 << 60).to_bytes(8, "little") + b"{}", "cannot be read"),
         ("a.safetensors", safetensors_bytes(np.zeros((3, 2), np.float32))[:-1], "cannot be read"),
+        ("a.safetensors", safetensors_bytes(np.zeros((3, 2), np.float32)) + b"0", "cannot be read"),
         ("a.safetensors", safetensors_bytes(np.zeros((3, 2), np.float32)), "not a row for each of 10000 words"),
         ("a.safetensors", b"nothing", "cannot be read"),
         ("a.safetensors", safetensors_bytes(np.full((10_000, 1), 1e300)), "has a number that is not finite"),
@@ -98,6 +106,17 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     with pytest.raises(errors.InvalidInput, match=f"^embeddings: .*{message}") as refusal:
         loaded(tmp_path / name)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_binary_file_may_have_a_line_break_after_each_vector_or_none_as_gensim_writes_it(tmp_path: Path) -> None:
+    word2vec(tmp_path / "a.bin")
+    (tmp_path / "b.bin").write_bytes((tmp_path / "a.bin").read_bytes().replace(b"\n", b"").replace(b"3 3", b"3 3\n"))
+    np.testing.assert_array_equal(loaded(tmp_path / "b.bin").rows, loaded(tmp_path / "a.bin").rows)
+
+
+def test_a_text_whose_first_line_is_of_a_word_has_no_header(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the 0.5\nof 1\n")
+    np.testing.assert_array_equal(loaded(tmp_path / "a.txt").rows[english.ids()["the"]], [0.5])
 
 
 def test_the_first_vector_of_a_word_counts_and_a_word_may_have_spaces_as_some_of_glove_have(tmp_path: Path) -> None:
