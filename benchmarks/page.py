@@ -5,7 +5,6 @@ Of the claims, a half has consumed on ten blocks each, a quarter holds budget, a
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -42,11 +41,13 @@ VIEWS = (
     "/policy",
 )
 BUCKETS, PER_CLAIM, REPEATS = 10, 10, 5
+SHOWN_SECONDS = 1.5
+"""After this long a reading is not shown any more, if the store has changed."""
 DEMAND = sites.gaussian(0.0001)
 
 
 def main() -> None:
-    """Fill a store, and print the median time of each view."""
+    """Fill a store, and print the median time of each view, and that of the first one after a change."""
     n_blocks, n_claims = (int(number) for number in (*sys.argv[1:3], "10000", "10000")[:2])
     with tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{folder}/state.db"
@@ -55,22 +56,39 @@ def main() -> None:
             for name, share in (("all", 0.5), ("month", 0.1)):
                 spec = QuotaSpec("d", share=share, period=Period.MONTH if name == "month" else Period.LIFETIME)
                 client.store.put_quota(PrivacyBudgetQuota(ObjectMeta(name, "ns"), spec))
-        began = time.perf_counter()
+        print(f"{n_blocks} blocks, {n_claims} claims; processor time, wall time, size")
+        began = Began()
         with sites.serving(uri, Path(folder)) as page:
-            print(f"{n_blocks} blocks, {n_claims} claims; ready after {time.perf_counter() - began:.2f} s")
+            print(f"{'the first reading':40} {began}")
             for path in VIEWS:
-                times, used = [], []
-                for _ in range(REPEATS):
-                    began, before = time.perf_counter(), time.process_time()
-                    status, text = page.get(path)
-                    times.append(time.perf_counter() - began)
-                    used.append(time.process_time() - before)
-                    if status != 200:
-                        raise SystemExit(text)
-                print(
-                    f"{path:30} {statistics.median(times):6.3f} s, at most {max(times):.3f} s; "
-                    f"{statistics.median(used):.3f} s of processor time; {len(text) >> 10} KiB"
-                )
+                show(page, path, times=REPEATS)
+            with connect.connect(uri) as client:
+                client.store.create(builders.claim("new", builders.allocate(demand=DEMAND)))
+            time.sleep(SHOWN_SECONDS)
+            show(page, "/", times=1, what="/ after a change")
+            show(page, "/teams", times=1, what="/teams after a change")
+
+
+class Began:
+    """A time in this process, and what has passed since."""
+
+    def __init__(self) -> None:
+        self.wall, self.used = time.perf_counter(), time.process_time()
+
+    def __str__(self) -> str:
+        return f"{time.process_time() - self.used:6.2f} s {time.perf_counter() - self.wall:6.2f} s"
+
+
+def show(page: sites.Served, path: str, *, times: int, what: str | None = None) -> None:
+    """Print the median of the times that a view takes."""
+    lines = []
+    for _ in range(times):
+        began = Began()
+        status, text = page.get(path)
+        if status != 200:
+            raise SystemExit(text)
+        lines.append(f"{what or path:40} {began} {len(text) >> 10:4} KiB")
+    print(sorted(lines)[len(lines) // 2])
 
 
 def fill(store: ResourceStore, n_blocks: int, n_claims: int, *, now_ms: int) -> None:

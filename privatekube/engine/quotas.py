@@ -120,8 +120,9 @@ def room_of(draft: Draft, quota: PrivacyBudgetQuota) -> Room:
     capacity: dict[str, PrivacyBudget] = {}
     used: dict[str, PrivacyBudget] = {}
     by_data: dict[tuple[str, str], list[Entry]] = {}
+    this_month = ledger_totals.month(draft.now_ms)
     for entry in (*draft.world.charges, *draft.entered):
-        if _is_counted(entry, quota, now_ms=draft.now_ms):
+        if _is_counted(entry, quota, this_month=this_month):
             by_data.setdefault((entry.dataset, entry.data), []).append(entry)
     for block in draft.blocks.values():
         if not quota.is_of(block.meta.namespace, block.spec.dataset):
@@ -142,11 +143,11 @@ def _distinct(entries: Iterable[Entry]) -> Iterable[Entry]:
     return {entry.identity: entry for entry in entries}.values()
 
 
-def _is_counted(entry: Entry, quota: PrivacyBudgetQuota, *, now_ms: int) -> bool:
+def _is_counted(entry: Entry, quota: PrivacyBudgetQuota, *, this_month: str) -> bool:
     """Return whether what was committed counts for a quota: by the namespace of the claim, its team, and the month."""
     if entry.reason == ledger.INHERITED or entry.claim.partition("/")[0] != quota.meta.namespace:
         return False
-    if quota.spec.period is Period.MONTH and ledger_totals.month(entry.time_ms) != ledger_totals.month(now_ms):
+    if quota.spec.period is Period.MONTH and ledger_totals.month(entry.time_ms) != this_month:
         return False
     return quota.spec.team in (None, entry.requester.team)
 
@@ -158,8 +159,12 @@ def _held(draft: Draft, block: PrivateDataBlock, quota: PrivacyBudgetQuota) -> I
     unfinished = transitions.unfinished_locks(block).items()
     held += [(request.claim, lock.acquired) for request, lock in unfinished if lock.acquired is not None]
     for claim_id, amount in held:
-        claim = draft.claim(claim_id)
-        stated = None if claim is None else claim.status.acquired.get(block.id)
-        is_known = stated is not None and arithmetic.is_close(stated, amount)
-        if quota.spec.team is None or claim is None or not is_known or claim.requester.team == quota.spec.team:
+        claim = None if quota.spec.team is None else draft.claim(claim_id)
+        if claim is None or claim.requester.team == quota.spec.team or not _is_stated(amount, claim, block):
             yield amount
+
+
+def _is_stated(amount: PrivacyBudget, claim: PrivacyBudgetClaim, block: PrivateDataBlock) -> bool:
+    """Return whether a claim says that it holds this much of a block: another one of its name may have held it."""
+    stated = claim.status.acquired.get(block.id)
+    return stated is not None and arithmetic.is_close(stated, amount)

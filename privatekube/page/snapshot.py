@@ -137,8 +137,8 @@ class Snapshot:
         return {quota.id: {} if quota.fault is not None else _used(draft, quota) for quota in self.quotas}
 
     def prepare(self) -> None:
-        """Compute what takes longest, so that no visitor waits for it."""
-        _ = self.revision, self.positions, self.shares, self.run_outs, self.quota_shares
+        """Compute what most views show, so that no visitor waits for it."""
+        _ = self.revision, self.positions, self.shares, self.run_outs
 
 
 def _used(draft: Draft, quota: PrivacyBudgetQuota) -> dict[str, float]:

@@ -26,6 +26,17 @@ def test_a_budget_survives_a_round_trip(whole: PrivacyBudget) -> None:
     assert common.budget_from_wire(json.loads(json.dumps(common.budget_to_wire(whole)))) == whole
 
 
+def test_equal_curves_are_one_object_and_a_negative_zero_stays_what_a_digest_is_of() -> None:
+    def read(epsilon: float) -> RenyiCurve:
+        curve = common.budget_from_wire({"renyi": [{"alpha": 2, "epsilon": epsilon}, {"alpha": 4.5, "epsilon": 1}]})
+        assert isinstance(curve, RenyiCurve)
+        return curve
+
+    assert read(0.5) is read(0.5)
+    assert read(0.5) == RenyiCurve((2.0, 4.5), (0.5, 1.0))
+    assert [math.copysign(1.0, read(zero).epsilons[0]) for zero in (0.0, -0.0, 0.0)] == [1.0, -1.0, 1.0]
+
+
 @given(strategies.blocks())
 @pytest.mark.slow
 def test_a_block_survives_a_round_trip(block: PrivateDataBlock) -> None:
@@ -113,6 +124,10 @@ EXPECTED = "spec.requests[0].allocateRequest.expectedBudget.constant"
         ({"laplace": 1}, f"{EXPECTED}: has ['laplace']; give either"),
         ({"renyi": [{"alpha": 1, "epsilon": 1}]}, f"{EXPECTED}: alpha: 1.0 must be a finite number above 1"),
         ({"renyi": [{"alpha": 2}, {"alpha": 2}]}, f"{EXPECTED}: alpha: 2.0 is given twice"),
+        ({"renyi": [{"alpha": 2, "epsilon": 10**400}]}, f"{EXPECTED}.renyi[0].epsilon: 1000"),
+        ({"renyi": [{"alpha": 2, "epsilon": True}]}, f"{EXPECTED}.renyi[0].epsilon: True must be a number"),
+        ({"renyi": [{"alpha": 2, "epsilon": math.nan}]}, f"{EXPECTED}: epsilons: (nan,) must be finite"),
+        ({"renyi": [[2, 1]]}, f"{EXPECTED}.renyi[0]: [2, 1] is not an object"),
         ({"renyi": {"alpha": 2}}, f"{EXPECTED}.renyi: {{'alpha': 2}} must be a list"),
         ([1], f"{EXPECTED}: [1] is not an object"),
     ],
