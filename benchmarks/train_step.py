@@ -27,6 +27,7 @@ from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import nn
 
+from privatekube.data import columns
 from privatekube.training import dpsgd, examples, loop, models, randomness
 from privatekube.training.lstm_steps import choice, cudnn, path, torch_path
 
@@ -121,6 +122,22 @@ def ghost(task: Task) -> Step:
     return step
 
 
+def reviews(task: Task) -> columns.Reviews:
+    """Return the texts and classes of a task as reviews."""
+    batch, length = task.tokens.shape
+    zeros = np.zeros(batch, np.int64)
+    return columns.Reviews(
+        user=zeros,
+        product=zeros,
+        time=zeros,
+        category=task.labels.cpu().numpy().astype(np.int16),
+        stars=np.ones(batch, np.int8),
+        summary_length=np.zeros(batch, np.int32),
+        tokens=task.tokens.cpu().numpy().astype(np.int32).ravel(),
+        offsets=np.arange(batch + 1) * length,
+    )
+
+
 def ours(steps: path.Path) -> Callable[[Task], Step]:
     def build(task: Task) -> Step:
         batch, length = task.tokens.shape
@@ -128,8 +145,7 @@ def ours(steps: path.Path) -> Callable[[Task], Step]:
         module = models.build(task.config, 0, vectors).to(task.tokens.device)
         module.use(steps)
         rows = np.arange(batch + 1)
-        tokens, labels = task.tokens.cpu().numpy().astype(np.int32), task.labels.cpu().numpy()
-        data = examples.Examples(tokens, np.full(batch, length), labels, rows[:-1], rows)
+        data = examples.Examples(reviews(task), "product", length, task.config.vocab_size, rows[:-1], rows)
         optimizer = dpsgd.DpSgdOptimizer(
             adam(module),
             noise_multiplier=NOISE,

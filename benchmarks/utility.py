@@ -250,7 +250,7 @@ def main() -> None:
     days = day_range.declared(start_day=options.start_day, end_day=None, days=options.days)
     data = load(options.source, days, settings.test_fraction, is_validation=options.on == "validation")
     for task in options.tasks:
-        majority = np.bincount(examples.LABELS[task](data.test)).max() / len(data.test)
+        majority = np.bincount(examples.LABELS[task](data.test, slice(None))).max() / len(data.test)
         print(f"{len(data.train)} training and {len(data.test)} {options.on} reviews, {task}: majority {majority:.3f}")
     add_cells(options, data, done(options.out))
 

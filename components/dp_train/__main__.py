@@ -73,9 +73,9 @@ def _searched(
     data: TrainingData, settings: TrainingSettings, noise: documents.SearchNoise
 ) -> tuple[tuple[TrainingSettings, loop.Trained], DpEvent]:
     """Return the best trial with its settings, and the event of all trials; nothing tells how many there were."""
-    is_scored = split.is_validation(data.reviews.user, search.VALIDATION_SHARE)
-    kept = replace(data, reviews=data.reviews.select(~is_scored), share=data.share * (1 - search.VALIDATION_SHARE))
-    held_out = data.reviews.select(is_scored)
+    is_scored = split.is_validation(data.reviews.user[data.rows], search.VALIDATION_SHARE)
+    kept = replace(data, rows=data.rows[~is_scored], share=data.share * (1 - search.VALIDATION_SHARE))
+    held_out = data.rows[is_scored]
 
     def trial(drawn: TrainingSettings) -> search.Trial[tuple[TrainingSettings, loop.Trained]]:
         trained = kept.train(drawn, noise.training)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from privatekube import config
 from privatekube.data import block_file, columns, metadata
 from privatekube.privacy.unit import PrivacyUnit
@@ -19,16 +22,18 @@ class TrainingData:
     """Reviews to train on, and what is public about them.
 
     Args:
-        reviews: of the training users, or of a part of them.
+        reviews: of all users.
+        rows: int64 [M], which of them are of the training users, or of a part of those.
         metadata: of the block that they are from.
         unit: the privacy unit.
         max_contribution: how many reviews a unit has at most.
         noisy_total: noisy number of the reviews of all users.
-        share: of all users that these reviews are expected to be of.
+        share: of all users that these rows are expected to be of.
         device: where to train.
     """
 
     reviews: columns.Reviews
+    rows: npt.NDArray[np.int64]
     metadata: metadata.Metadata
     unit: PrivacyUnit
     max_contribution: int
@@ -41,7 +46,8 @@ class TrainingData:
         """Return the reviews of the training users of a run."""
         block, test_fraction = block_file.read(dataset), TrainingSettings.of(granted.settings).test_fraction
         return cls(
-            reviews=block.reviews.select(~split.is_test(block.reviews.user, test_fraction)),
+            reviews=block.reviews,
+            rows=np.flatnonzero(~split.is_test(block.reviews.user, test_fraction)),
             metadata=block.metadata,
             unit=granted.unit,
             max_contribution=granted.max_contribution,
@@ -60,6 +66,7 @@ class TrainingData:
         """Train a model on these reviews; gradients are normalised by the expected batch size, at least one unit."""
         return loop.train(
             self.reviews,
+            rows=self.rows,
             task=settings.task,
             unit=self.unit,
             max_contribution=self.max_contribution,
@@ -79,12 +86,13 @@ class TrainingData:
         )
 
     def correct_predictions(
-        self, module: models.Classifier, settings: TrainingSettings, reviews: columns.Reviews
+        self, module: models.Classifier, settings: TrainingSettings, rows: npt.NDArray[np.int64]
     ) -> int:
-        """Count exactly: one unit moves it by `max_contribution` at most."""
+        """Count in some rows, exactly: one unit moves it by `max_contribution` at most."""
         counts = evaluation.count_predictions(
             module,
-            reviews,
+            self.reviews,
+            rows=rows,
             task=settings.task,
             unit=self.unit,
             max_contribution=self.max_contribution,

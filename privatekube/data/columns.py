@@ -129,30 +129,35 @@ class Reviews:
         lengths = np.concatenate([np.empty(0, np.int64), *(part.lengths for part in parts)])
         return Reviews(**columns, offsets=ragged.offsets_of(lengths))
 
+    def excerpt(self, rows: npt.NDArray[np.int64]) -> tuple[Reviews, npt.NDArray[np.int64]]:
+        """Return what another process has to be given of these reviews to read some rows, and those rows there."""
+        return self.select(rows), np.arange(len(rows))
+
     def padded_tokens(
-        self, *, max_text_len: int, vocab_size: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the first `max_text_len` tokens of each review as a rectangle.
+        self, rows: npt.NDArray[np.int64], *, max_text_len: int, vocab_size: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Return the first `max_text_len` tokens of some reviews as a rectangle.
 
         Args:
+            rows: int64 [M], which reviews.
             max_text_len: at least 1.
             vocab_size: ids of at least this become UNK; at least FIRST_WORD.
 
         Returns:
-            int64 [N, T], padded on the right with PAD, and the real lengths int64 [N], 1 to T. T is `max_text_len`, or
-            the length of the longest review if that is less: a large argument costs no memory. A review without tokens
-            gets one UNK.
+            int32 [M, T], padded on the right with PAD, and the real lengths int64 [M], 1 to T. T is `max_text_len`, or
+            the length of the longest of these reviews if that is less: a large argument costs no memory. A review
+            without tokens gets one UNK.
         """
         if max_text_len < 1:
             raise errors.invalid("max_text_len", max_text_len, "must be at least 1", "set a positive number")
         if vocab_size < FIRST_WORD:
             raise errors.invalid("vocab_size", vocab_size, f"must be at least {FIRST_WORD}", "set a larger one")
-        lengths = np.minimum(self.lengths, max_text_len)
+        starts = self.offsets[rows]
+        lengths = np.minimum(self.offsets[rows + 1] - starts, max_text_len)
         positions = np.arange(lengths.max(initial=1))
         filled = positions < lengths[:, None]
-        places = (self.offsets[:-1, None] + positions)[filled]
-        tokens = self.tokens[places]
-        text = np.full(filled.shape, PAD, dtype=np.int64)
+        tokens = self.tokens[(starts[:, None] + positions)[filled]]
+        text = np.full(filled.shape, PAD, dtype=np.int32)
         text[filled] = np.where(tokens < vocab_size, tokens, UNK)
         text[lengths == 0, 0] = UNK
         return text, np.maximum(lengths, 1)

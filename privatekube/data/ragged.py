@@ -72,14 +72,14 @@ def bytes_of(values: npt.NDArray[Any], offsets: Int64s) -> list[bytes]:
     return [joined[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def places(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
+def places(offsets: Int64s, rows: npt.NDArray[np.integer[Any]]) -> tuple[Int64s, Int64s]:
     """Return where the values of some rows are, in the order of the rows, and their new offsets.
 
     >>> found, offsets = places(np.array([0, 2, 2, 5]), np.array([2, 0]))
     >>> found.tolist(), offsets.tolist()
     ([2, 3, 4, 0, 1], [0, 3, 5])
     """
-    lengths = np.diff(offsets)[rows]
+    lengths = offsets[rows + 1] - offsets[rows]
     selected = offsets_of(lengths)
     return np.arange(selected[-1]) + np.repeat(offsets[rows] - selected[:-1], lengths), selected
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from privatekube import errors
@@ -92,7 +93,8 @@ def count_held_out(
         raise errors.InvalidInput("checkpoint: trained on another vocabulary than the dataset's; train on this one")
     return count_predictions(
         trained.module,
-        block.reviews.select(split.is_test(block.reviews.user, test_fraction)),
+        block.reviews,
+        rows=np.flatnonzero(split.is_test(block.reviews.user, test_fraction)),
         task=trained.task,
         unit=unit,
         max_contribution=max_contribution,
@@ -105,6 +107,7 @@ def count_predictions(
     module: models.Classifier,
     data: columns.Reviews,
     *,
+    rows: npt.NDArray[np.int64] | None = None,
     task: str,
     unit: PrivacyUnit,
     max_contribution: int,
@@ -115,14 +118,15 @@ def count_predictions(
 
     Args:
         module: the model, left on `device`.
-        data: the test part.
+        data: the reviews.
+        rows: int64 [M], ascending, the test part of them; all by default.
         task: "product" or "sentiment".
         unit: the privacy unit.
         max_contribution: reviews of one unit that count; the L1 sensitivity of the result.
         model: the configuration of `module`.
         device: where to run.
     """
-    prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
+    prepared = examples.prepare(data, rows=rows, task=task, unit=unit, max_contribution=max_contribution, model=model)
     module.to(device).eval()
     module.use(choice.choose(device).path)
     counts: Counter[Cell] = Counter()

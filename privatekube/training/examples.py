@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from privatekube import errors
-from privatekube.data import columns, partition
+from privatekube.data import columns, partition, ragged
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import models
 
 Int64s = npt.NDArray[np.int64]
 
-LABELS: dict[str, Callable[[columns.Reviews], npt.NDArray[np.integer]]] = {
-    "product": lambda data: data.category,
-    "sentiment": lambda data: (data.stars == 5).astype(np.int64),
+UNITS_AT_ONCE = 1 << 14
+"""Units whose reviews are read at a time: it bounds the memory, whatever the size of the data and of a sample."""
+
+Rows = Int64s | slice
+
+LABELS: dict[str, Callable[[columns.Reviews, Rows], npt.NDArray[np.integer]]] = {
+    "product": lambda data, rows: data.category[rows],
+    "sentiment": lambda data, rows: (data.stars[rows] == 5).astype(np.int64),
 }
-"""What a task predicts: the category of the product, or whether a review gives 5 stars."""
+"""What a task predicts of some rows: the category of the product, or whether a review gives 5 stars."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +48,21 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """All reviews of a part of the data.
+    """Reviews by privacy unit. What a model reads of them is read when a sample needs it, since they may be on disk.
 
     Args:
-        tokens: int32 [N, T]; lengths: int64 [N]; labels: int64 [N].
+        reviews: all reviews, of which `members` are meant.
+        task: a key of `LABELS`.
+        max_text_len: tokens read of each review.
+        vocab_size: token ids of at least this are unknown words.
         members: int64 [M], reviews in the order of their units, at most `max_contribution` of each.
         starts: int64 [U + 1], where each unit begins in `members`.
     """
 
-    tokens: npt.NDArray[np.int32]
-    lengths: Int64s
-    labels: Int64s
+    reviews: columns.Reviews
+    task: str
+    max_text_len: int
+    vocab_size: int
     members: Int64s
     starts: Int64s
 
@@ -63,11 +73,9 @@ class Examples:
 
     def part(self, number: int, count: int) -> Examples:
         """Return every `count`-th unit from unit `number` on, with its reviews alone."""
-        chosen = np.arange(number, self.units, count)
-        counts, firsts = np.diff(self.starts)[chosen], self.starts[:-1][chosen]
-        starts = np.r_[0, np.cumsum(counts)]
-        rows = self.members[np.arange(starts[-1]) + np.repeat(firsts - starts[:-1], counts)]
-        return Examples(self.tokens[rows], self.lengths[rows], self.labels[rows], np.arange(len(rows)), starts)
+        places, starts = ragged.places(self.starts, np.arange(number, self.units, count))
+        reviews, members = self.reviews.excerpt(self.members[places])
+        return replace(self, reviews=reviews, members=members, starts=starts)
 
     def batches(self, chosen: npt.NDArray[np.integer], device: torch.device, *, positions: int) -> Iterator[Batch]:
         """Generate the chosen units in physical batches of at most so many token positions, and at least a unit.
@@ -75,29 +83,41 @@ class Examples:
         Units are sorted by how many and how long their reviews are, so that little is spent on padding. The order
         within a sample has no effect on its sum.
         """
-        counts, firsts = np.diff(self.starts)[chosen], self.starts[:-1][chosen]
-        longest = np.maximum.reduceat(self.lengths[self.members], self.starts[:-1])[chosen] if len(chosen) else firsts
+        for first in range(0, len(chosen), UNITS_AT_ONCE):
+            yield from self._batches(chosen[first : first + UNITS_AT_ONCE], device, positions)
+
+    def _batches(self, chosen: npt.NDArray[np.integer[Any]], device: torch.device, positions: int) -> Iterator[Batch]:
+        places, starts = ragged.places(self.starts, chosen)
+        rows = self.members[places]
+        texts, lengths = self.reviews.padded_tokens(rows, max_text_len=self.max_text_len, vocab_size=self.vocab_size)
+        labels = LABELS[self.task](self.reviews, rows).astype(np.int64)
+        counts, longest = np.diff(starts), np.maximum.reduceat(lengths, starts[:-1])
         order = np.lexsort((-longest, counts))
         while len(order):
             count, length = int(counts[order[0]]), int(longest[order[0]])
             same = order[: max(1, positions // (count * length))]
             same = same[counts[same] == count]
             order = order[len(same) :]
-            rows = self.members[(firsts[same, None] + np.arange(count)).ravel()]
-            tokens, lengths, labels = (
-                torch.from_numpy(column).to(device)
-                for column in (self.tokens[rows, :length], self.lengths[rows], self.labels[rows])
-            )
-            yield Batch(tokens, lengths, labels, units=len(same))
+            of_units = (starts[same, None] + np.arange(count)).ravel()
+            columns_of_units = (texts[of_units, :length], lengths[of_units], labels[of_units])
+            tokens, sizes, classes = (torch.from_numpy(column).to(device) for column in columns_of_units)
+            yield Batch(tokens, sizes, classes, units=len(same))
 
 
 def prepare(
-    data: columns.Reviews, *, task: str, unit: PrivacyUnit, max_contribution: int, model: models.ModelConfig
+    data: columns.Reviews,
+    *,
+    rows: Int64s | None = None,
+    task: str,
+    unit: PrivacyUnit,
+    max_contribution: int,
+    model: models.ModelConfig,
 ) -> Examples:
     """Convert `data` into the examples of a task, in the form that a model reads.
 
     Args:
         data: the reviews.
+        rows: int64 [M], ascending, which of them; all by default.
         task: a key of `LABELS`.
         unit: the privacy unit.
         max_contribution: reviews kept of each unit, the first ones in the order of the data; 1 where the unit is the
@@ -112,12 +132,14 @@ def prepare(
         raise errors.invalid("task", task, f"is not one of {', '.join(LABELS)}", "choose one of them")
     if max_contribution < 1:
         raise errors.invalid("max_contribution", max_contribution, "must be at least 1", "bound a unit's reviews")
-    labels = np.asarray(LABELS[task](data), dtype=np.int64)
-    if len(labels) and not (labels.min() >= 0 and labels.max() < model.n_classes):
+    labels = LABELS[task](data, slice(None))
+    if not (labels.min(initial=0) >= 0 and labels.max(initial=0) < model.n_classes):
         raise errors.CorruptData(f"labels: task {task!r} has one outside the {model.n_classes} declared classes")
-    tokens, lengths = data.padded_tokens(max_text_len=model.max_text_len, vocab_size=model.vocab_size)
-    members, starts = _bound_by_unit(partition.unit_numbers(data, PrivacyUnit.parse(unit)), max_contribution)
-    return Examples(tokens.astype(np.int32), lengths, labels, members, starts)
+    units = partition.unit_numbers(data, PrivacyUnit.parse(unit))
+    members, starts = _bound_by_unit(units if rows is None else units[rows], max_contribution)
+    return Examples(
+        data, task, model.max_text_len, model.vocab_size, members if rows is None else rows[members], starts
+    )
 
 
 def _bound_by_unit(unit: Int64s, bound: int) -> tuple[Int64s, Int64s]:

@@ -53,6 +53,7 @@ class Trained:
 def train(
     data: columns.Reviews,
     *,
+    rows: npt.NDArray[np.int64] | None = None,
     task: str,
     unit: PrivacyUnit,
     max_contribution: int,
@@ -70,10 +71,11 @@ def train(
     n_workers: int = 1,
     progress: Progress | None = None,
 ) -> Trained:
-    """Train a model on all of `data`.
+    """Train a model on `data`.
 
     Args:
-        data: the training part; see `split`.
+        data: the reviews.
+        rows: int64 [M], ascending, the training part of them, see `split`; all by default.
         task: "product" or "sentiment".
         unit: the privacy unit.
         max_contribution: reviews of one unit that count.
@@ -111,7 +113,7 @@ def train(
         width=max(model.embedding_dim, model.hidden_dim),
     )
     torch_device = devices.resolve(device)
-    prepared = examples.prepare(data, task=task, unit=unit, max_contribution=max_contribution, model=model)
+    prepared = examples.prepare(data, rows=rows, task=task, unit=unit, max_contribution=max_contribution, model=model)
     frozen = None if vectors is None else torch.from_numpy(vectors)
     module = models.build(model, seed, frozen).to(torch_device)
     steps_path = choice.choose(torch_device).path

@@ -15,6 +15,8 @@ from privatekube import errors
 
 _TEST_KEY = b"privatekube train/test split 1"
 _VALIDATION_KEY = b"privatekube validation split 1"
+_AT_ONCE = 1 << 20
+"""Records whose users are hashed at a time."""
 
 
 def is_test(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
@@ -47,10 +49,12 @@ def is_validation(user: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[n
 
 
 def _is_below(user: npt.NDArray[np.int64], fraction: float, *, key: bytes) -> npt.NDArray[np.bool_]:
-    users, records = np.unique(np.asarray(user, dtype=np.int64), return_inverse=True)
-    bound = int(fraction * 2**64)
-    chosen = np.fromiter((_hash(number, key) < bound for number in users), dtype=np.bool_, count=len(users))
-    return chosen[records]
+    bound, chosen = int(fraction * 2**64), np.empty(len(user), np.bool_)
+    for first in range(0, len(user), _AT_ONCE):
+        users, records = np.unique(np.asarray(user[first : first + _AT_ONCE], dtype=np.int64), return_inverse=True)
+        below = np.fromiter((_hash(number, key) < bound for number in users), dtype=np.bool_, count=len(users))
+        chosen[first : first + _AT_ONCE] = below[records]
+    return chosen
 
 
 def _hash(user: np.int64, key: bytes) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -36,9 +37,61 @@ def test_each_chosen_unit_is_in_one_batch_with_all_its_reviews() -> None:
         texts = [tuple(row[:length].tolist()) for row, length in zip(batch.tokens, batch.lengths, strict=True)]
         per_unit = len(texts) // batch.units
         seen += [sum(texts[u * per_unit : (u + 1) * per_unit], ()) for u in range(batch.units)]
-    rows = [ready.members[ready.starts[u] : ready.starts[u + 1]] for u in chosen]
-    wanted = [tuple(t for i in unit for t in ready.tokens[i, : ready.lengths[i]].tolist()) for unit in rows]
+    tokens, lengths = data.padded_tokens(ready.members, max_text_len=7, vocab_size=builders.VOCABULARY)
+    rows = [range(ready.starts[u], ready.starts[u + 1]) for u in chosen]
+    wanted = [tuple(t for i in unit for t in tokens[i, : lengths[i]].tolist()) for unit in rows]
     assert sorted(seen) == sorted(wanted)
+
+
+def digest(ready: examples.Examples, *, positions: int) -> str:
+    """Return the beginning of a digest of the batches of two of three units: their order, types, shapes and values."""
+    hashed = hashlib.sha256()
+    for batch in ready.batches(np.flatnonzero(np.arange(ready.units) % 3), CPU, positions=positions):
+        for tensor in (batch.tokens, batch.lengths, batch.labels):
+            hashed.update(str((tensor.dtype, tuple(tensor.shape))).encode() + tensor.numpy().tobytes())
+        hashed.update(str(batch.units).encode())
+    return hashed.hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("unit", "bound", "product", "sentiment"),
+    [
+        (PrivacyUnit.EVENT, 1, "9de53e0732c9a239", "1cbf0fb28034a07b"),
+        (PrivacyUnit.USER_DAY, 2, "7717ee4d44187d78", "276bc24cb801de7f"),
+        (PrivacyUnit.USER, 5, "c35e3f3bc80bc265", "fe7718576a041faf"),
+    ],
+)
+def test_the_order_of_examples_and_what_is_read_of_them_are_fixed_for_good(
+    unit: PrivacyUnit, bound: int, product: str, sentiment: str
+) -> None:
+    """The values are of the version that held all texts in memory, padded."""
+    data = builders.learnable_reviews(200, users=30)
+    assert digest(prepared(data, unit=unit, max_contribution=bound), positions=40) == product
+    assert digest(prepared(data, unit=unit, max_contribution=bound, task="sentiment"), positions=200) == sentiment
+
+
+def test_some_rows_are_read_as_if_there_were_no_others() -> None:
+    data, rows = builders.learnable_reviews(200, users=30), np.flatnonzero(np.arange(200) % 4)
+    for unit, bound in ((PrivacyUnit.EVENT, 1), (PrivacyUnit.USER_DAY, 2), (PrivacyUnit.USER, 5)):
+        some = prepared(data, rows=rows, unit=unit, max_contribution=bound)
+        alone = prepared(data.select(rows), unit=unit, max_contribution=bound)
+        assert digest(some, positions=40) == digest(alone, positions=40)
+
+
+def test_a_sample_of_many_units_is_read_in_pieces_and_each_unit_is_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = prepared(builders.learnable_reviews(50, users=5))
+    monkeypatch.setattr(examples, "UNITS_AT_ONCE", 7)
+    read: list[int] = []
+    texts = columns.Reviews.padded_tokens
+
+    def reading(data: columns.Reviews, rows: np.ndarray, **sizes: int) -> tuple[np.ndarray, np.ndarray]:
+        read.append(len(rows))
+        return texts(data, rows, **sizes)
+
+    monkeypatch.setattr(columns.Reviews, "padded_tokens", reading)
+    batches = list(ready.batches(np.arange(50), CPU, positions=1000))
+    assert read == [7] * 7 + [1]
+    assert sum(batch.units for batch in batches) == 50
 
 
 def test_a_unit_is_a_user_on_a_day_and_its_reviews_are_bounded() -> None:
@@ -77,7 +130,9 @@ def test_no_reviews_and_no_chosen_units_give_no_batches() -> None:
 
 def test_sentiment_is_five_stars_or_not() -> None:
     data = replace(builders.learnable_reviews(5), stars=np.array([1, 5, 4, 5, 3], dtype=np.int8))
-    assert prepared(data, task="sentiment").labels.tolist() == [0, 1, 0, 1, 0]
+    (batch,) = prepared(data, task="sentiment").batches(np.arange(5), CPU, positions=1000)
+    order = np.argsort(-data.lengths, kind="stable")
+    assert batch.labels.tolist() == np.array([0, 1, 0, 1, 0])[order].tolist()
 
 
 @pytest.mark.parametrize(("name", "value"), [("task", "stars"), ("unit", "person"), ("max_contribution", 0)])
