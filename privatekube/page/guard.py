@@ -84,6 +84,7 @@ def status_of(error: Exception) -> HTTPStatus:
     statuses = {
         errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
         errors.Forbidden: HTTPStatus.FORBIDDEN,
+        errors.NotServed: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.InvalidInput: HTTPStatus.BAD_REQUEST,
     }
     return next(

@@ -19,8 +19,11 @@ from privatekube.page import reader, visitors
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.resources.wire import claims
+from privatekube.store import kinds
 from privatekube.store.base import R
+from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.store import KubernetesStore
+from privatekube.store.kubernetes.visible_objects import VisibleObjects
 from tests import builders, waiting
 from tests.kubernetes import attacks
 from tests.kubernetes.apiserver import RIVAL, USERS_NAMESPACE, ApiServer
@@ -32,21 +35,31 @@ pytestmark = pytest.mark.kubernetes
 
 VISITORS = {"ann": "ns", "bob": "elsewhere"}
 """Users with the role of a viewer in one namespace each."""
+CLAIMANTS = {"ann": "claimant", "bob": RIVAL}
+"""Who makes the claim there."""
 
 
 @pytest.fixture
 def visited(apiserver: ApiServer, store: KubernetesStore) -> Iterator[ApiServer]:
-    """Return a cluster with a granted claim in each of two namespaces, and a visitor of each."""
+    """Return a cluster with a claim in each of two namespaces that has consumed, and a visitor of each."""
     plane = Plane(store)
     for user, namespace in VISITORS.items():
         store.create(in_namespace(namespace, builders.block(f"block-of-{user}")))
         claim = in_namespace(namespace, builders.claim(f"claim-of-{user}"))
-        attacks.create(apiserver, claims.to_wire(claim), user="claimant" if user == "ann" else RIVAL)
+        attacks.create(apiserver, claims.to_wire(claim), user=CLAIMANTS[user])
         apiserver.add_user(user)
         let_view(apiserver, user, namespace)
     plane.run()
+    for user, namespace in VISITORS.items():
+        paid = {f"{namespace}/block-of-{user}": {"epsDel": {"epsilon": 0.1}}}
+        request = {"identifier": "pay", "consumeRequest": {"consume": paid}}
+        claim_name = ("pbc", f"claim-of-{user}", "-n", namespace)
+        assert not attacks.patch(apiserver, attacks.appended(request), user=CLAIMANTS[user], of=claim_name)
+    plane.run()
+    assert len(store.ledger()) == len(VISITORS)
     yield apiserver
     for user, namespace in VISITORS.items():
+        apiserver.unbind(user)
         apiserver.kubectl("delete", "serviceaccount", user, "-n", USERS_NAMESPACE, "--ignore-not-found")
         apiserver.kubectl("delete", "rolebinding", user, "-n", namespace, "--ignore-not-found")
 
@@ -65,9 +78,18 @@ def in_namespace(namespace: str, resource: R) -> R:
     return moved
 
 
-def let_view(server: ApiServer, user: str, namespace: str) -> None:
-    account = f"--serviceaccount={USERS_NAMESPACE}:{user}"
-    server.kubectl("create", "rolebinding", user, "--clusterrole=privatekube-viewer", account, "-n", namespace)
+def let_view(server: ApiServer, user: str, namespace: str, *, name: str | None = None) -> None:
+    account, role = f"--serviceaccount={USERS_NAMESPACE}:{user}", "--clusterrole=privatekube-viewer"
+    server.kubectl("create", "rolebinding", name or user, role, account, "-n", namespace)
+
+
+def may_list(server: ApiServer, user: str, where: str) -> bool:
+    """Whether the API server lets a user list blocks by now: it takes over a binding within moments."""
+    with contextlib.suppress(AssertionError):
+        return "yes" in server.kubectl(
+            "auth", "can-i", "list", "privatedatablocks.columbia.github.com", where, user=user
+        )
+    return False
 
 
 def test_a_user_with_rights_on_one_namespace_sees_that_one_and_is_told_what_is_missing(
@@ -120,6 +142,43 @@ def test_rights_and_tokens_that_are_withdrawn_end_what_a_visitor_sees(visited: A
     visited.kubectl("delete", "serviceaccount", "bob", "-n", USERS_NAMESPACE)  # which ends its tokens
     waiting.until(lambda: ask("/claims", **visits["bob"])[0] == 401, seconds=60)
     assert "-of-" not in ask("/claims", **visits["bob"])[1]
+
+
+def test_a_visitor_who_may_no_longer_read_the_ledger_sees_none_of_its_entries(visited: ApiServer, ask: Ask) -> None:
+    visit = signed_in(ask, visited.tokens["ann"])
+    visited.bind("ann", "viewer")
+    waiting.until(lambda: "claim-of-bob" in ask("/ledger", **visit)[1], seconds=90)
+    visited.unbind("ann")
+    waiting.until(lambda: "no access to the ledger" in ask("/ledger", **visit)[1])
+    for path in ("/ledger", "/ledger.csv", "/ledger.json", "/spending", "/"):
+        assert "claim-of-bob" not in ask(path, **visit)[1]
+
+
+def test_a_refusal_is_remembered_for_a_minute_and_a_right_is_asked_for_each_time(visited: ApiServer) -> None:
+    seconds = 0.0
+    with contextlib.closing(visited.api("ann")) as api:
+        objects = VisibleObjects(api, CoreObjects(api), namespaces=["ns", "elsewhere"], elapsed_seconds=lambda: seconds)
+
+        def names() -> set[str]:
+            return {document["metadata"]["name"] for document in objects.list_objects(kinds.BLOCK.plural)}
+
+        assert names() == {"block-of-ann"}
+        assert objects.gaps() == [f"no access to namespaces elsewhere, {USERS_NAMESPACE}"]
+        let_view(visited, "ann", "elsewhere", name="ann-there")
+        waiting.until(lambda: may_list(visited, "ann", "--namespace=elsewhere"))
+        seconds = 59.0
+        assert names() == {"block-of-ann"}
+        seconds = 61.0
+        assert names() == {"block-of-ann", "block-of-bob"}
+        assert objects.gaps() == [f"no access to namespace {USERS_NAMESPACE}"]
+        visited.kubectl("delete", "rolebinding", "ann-there", "-n", "elsewhere")
+        waiting.until(lambda: names() == {"block-of-ann"})
+        visited.bind("ann", "viewer")
+        waiting.until(lambda: may_list(visited, "ann", "--all-namespaces"))
+        seconds = 200.0
+        assert names() == {"block-of-ann", "block-of-bob"}
+        assert objects.gaps() == []
+        visited.unbind("ann")
 
 
 def test_two_visitors_at_once_never_get_the_page_of_the_other(visited: ApiServer, ask: Ask) -> None:

@@ -12,8 +12,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from privatekube.client import connect
+from privatekube.page.readers import Readers
+from privatekube.page.sessions import Sessions
+from privatekube.page.sign_in import SignIn
 from tests import builders
-from tests.page import sites
+from tests.page import sites, test_sign_in
 from tests.page.sites import Served
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -135,5 +138,30 @@ def test_an_open_page_shows_what_changes_without_a_reload(browser: Browser, tmp_
         assert "There are no blocks yet" in page.locator("main").inner_text()
         client.create_blocks([builders.block("monday", day=6)])
         page.get_by_role("link", name="ns/monday, Mon 2013-01-07").wait_for(timeout=20_000)
+        page.context.close()
+    assert faults == []
+
+
+def test_a_visitor_signs_in_with_the_keyboard_sees_their_store_and_signs_out(
+    browser: Browser, faults: list[str]
+) -> None:
+    door = SignIn(Readers(test_sign_in.source, most=2), Sessions(seconds=60, most=2))
+    with sites.serving_to(door) as base:
+        page = browser.new_context(viewport={"width": 390, "height": 800}).new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(f"{base}/sign-in")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        found = [rule for rule in Axe().run(page).response["violations"] if rule["impact"] in SERIOUS]
+        assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+        page.keyboard.press("Tab")
+        page.keyboard.type("wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("token: is wrong or has expired").wait_for()
+        page.get_by_label("Your token of the cluster").fill("token-of-ann")
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Blocks").click()
+        assert "of-ann" in page.locator("main").inner_text()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Your token of the cluster").wait_for()
         page.context.close()
     assert faults == []
