@@ -15,7 +15,7 @@ from privatekube.client.passes import Outcome
 from privatekube.engine import overdue_claims
 from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources.block import PrivateDataBlock
-from privatekube.resources.claim import PrivacyBudgetClaim, SettleAfter
+from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.store.kubernetes import custom_objects, login
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.server_clock import ServerClock
@@ -134,7 +134,7 @@ class Cluster:
             return Outcome.NO_CLAIM
         if self._is_settled(claim):
             return Outcome.NOTHING
-        claims.update_spec(claim_id, _overdue)
+        claims.update_spec(claim_id, lambda claim: replace(claim, spec=claim.spec.settle_at_once()))
         settled_claim = claims.wait_for(claim_id, self._is_settled)
         return Outcome.CONSUMED if settled_claim.status.committed else Outcome.RELEASED
 
@@ -148,8 +148,3 @@ class Cluster:
 
     def _is_settled(self, claim: PrivacyBudgetClaim) -> bool:
         return not claim.is_waiting and not overdue_claims.held_on_known_blocks(claim, self.store.get_block)
-
-
-def _overdue(claim: PrivacyBudgetClaim) -> PrivacyBudgetClaim:
-    """Return the claim with a settle-after time in the past, a second after its last answer at the latest."""
-    return replace(claim, spec=replace(claim.spec, settle_after=SettleAfter(seconds=1, at_ms=0)))

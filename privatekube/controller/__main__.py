@@ -6,16 +6,13 @@ import logging
 import os
 import signal
 import socket
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from pythonjsonlogger.json import JsonFormatter
 
-from privatekube import entrypoint, errors
+from privatekube import entrypoint
 from privatekube.cli import typer_app
-from privatekube.controller import http_endpoints, receivers
+from privatekube.controller import http_endpoints, json_log, options, receivers
 from privatekube.controller.controller import Controller, Settings
 from privatekube.resources import thresholds
 from privatekube.resources.thresholds import Thresholds
@@ -75,16 +72,9 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         ),
     ] = None,
     period: Annotated[str, typer.Option(help="The longest time between two passes, such as 10s.")] = "10s",
-    in_cluster: Annotated[
-        bool | None,
-        typer.Option(
-            "--in-cluster/--out-of-cluster", help="Whether to use this pod's service account; detected by default."
-        ),
-    ] = None,
-    kubeconfig: Annotated[Path | None, typer.Option(help="Path of the kubeconfig; the default is $KUBECONFIG.")] = None,
-    context: Annotated[
-        str | None, typer.Option(help="Context of the kubeconfig; the default is its current one.")
-    ] = None,
+    in_cluster: options.InCluster = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
     listen: Annotated[
         str, typer.Option(help="host:port to serve /healthz, /readyz and /metrics on.")
     ] = "127.0.0.1:8080",
@@ -108,44 +98,25 @@ def main(  # noqa: PLR0917 - typer reads the options off the signature
         identity=os.environ.get("POD_NAME") or socket.gethostname(),
         namespace=os.environ.get("POD_NAMESPACE") or SYSTEM_NAMESPACE,
     )
-    host, port = _address(listen)
+    host, port = http_endpoints.address(listen)
     send = None if notify is None else receivers.receiver(notify)
     api = login.log_in(in_cluster=in_cluster, kubeconfig=kubeconfig, context=context)
     controller = Controller(Cluster(api), CoreObjects(api), settings, clock=ServerClock(api), notify=send)
-    _log_as_json()
+    json_log.start()
     for number in (signal.SIGINT, *entrypoint.ending_signals()):
         signal.signal(number, lambda *_: controller.stop())
     server = http_endpoints.serve(
         host,
         port,
         {
-            "/healthz": lambda: _probe(controller.is_alive),
-            "/readyz": lambda: _probe(controller.is_ready),
+            "/healthz": lambda: http_endpoints.probe(controller.is_alive),
+            "/readyz": lambda: http_endpoints.probe(controller.is_ready),
             "/metrics": lambda: (200, controller.metrics.text()),
         },
     )
     logging.getLogger(__name__).info("listening", extra={"address": f"{host}:{server.server_port}"})
     controller.run()
     server.shutdown()
-
-
-def _probe(is_ok: bool) -> tuple[int, bytes]:
-    return (200, b"ok\n") if is_ok else (503, b"not ok\n")
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
-        raise errors.invalid("--listen", listen, "is not an address", "write host:port, such as 0.0.0.0:8080")
-    return host.strip("[]"), int(port)
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    names = {"asctime": "time", "levelname": "level", "name": "logger"}
-    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=names))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

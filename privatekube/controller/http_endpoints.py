@@ -50,3 +50,20 @@ def serve(host: str, port: int, endpoints: Mapping[str, Endpoint]) -> http.serve
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server
+
+
+def probe(is_ok: bool) -> tuple[int, bytes]:
+    """Return the answer of an endpoint that is a probe."""
+    return (200, b"ok\n") if is_ok else (503, b"not ok\n")
+
+
+def address(listen: str) -> tuple[str, int]:
+    """Return the host and the port in the value of the option --listen.
+
+    Raises:
+        InvalidInput: it is not an address.
+    """
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise errors.invalid("--listen", listen, "is not an address", "write host:port, such as 0.0.0.0:8080")
+    return host.strip("[]"), int(port)

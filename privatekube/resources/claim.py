@@ -99,6 +99,10 @@ class ClaimSpec:
         after = seconds if self.settle_after is None else self.settle_after.seconds
         return self if after is None else replace(self, settle_after=SettleAfter.from_now(after, now_ms=now_ms))
 
+    def settle_at_once(self) -> ClaimSpec:
+        """Return the spec with a settle-after time that has passed, a second after the last answer at the latest."""
+        return replace(self, settle_after=SettleAfter(seconds=1, at_ms=0))
+
 
 @dataclass(frozen=True, slots=True)
 class OverdueSettlement:

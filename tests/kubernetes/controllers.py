@@ -22,26 +22,32 @@ _READY_SECONDS, _STOP_SECONDS = 30, 15
 
 @dataclass
 class ControllerProcess:
-    """One replica of the controller."""
+    """One replica of the controller, or another daemon that has its endpoints and its log."""
 
     server: ApiServer
     folder: Path
     name: str = "a"
     options: tuple[str, ...] = ("--unlock", "n=100")
+    module: str = "privatekube.controller"
+    user: str = "controller"
     _process: subprocess.Popen[bytes] | None = None
     _log: Path = field(default=Path())
 
     def start(self) -> ControllerProcess:
         """Start the process, and wait until it is ready."""
-        self._log = self.folder / f"controller-{self.name}-{time.monotonic_ns()}.log"
-        environment = {**os.environ, "POD_NAME": self.name, "POD_NAMESPACE": "privatekube-system"}
-        command = [sys.executable, "-m", "privatekube.controller", "--listen", "127.0.0.1:0", *self.options]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, "--kubeconfig", str(self.server.kubeconfig("controller"))], stderr=log, env=environment
-            )
+        self.launch()
         wait_until(lambda: self.get("/readyz")[0] == 200, _READY_SECONDS, self.log)
         return self
+
+    def launch(self) -> None:
+        """Start the process."""
+        self._log = self.folder / f"controller-{self.name}-{time.monotonic_ns()}.log"
+        environment = {**os.environ, "POD_NAME": self.name, "POD_NAMESPACE": "privatekube-system"}
+        command = [sys.executable, "-m", self.module, "--listen", "127.0.0.1:0", *self.options]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--kubeconfig", str(self.server.kubeconfig(self.user))], stderr=log, env=environment
+            )
 
     def kill(self) -> None:
         """Kill the process, as the loss of its machine would."""

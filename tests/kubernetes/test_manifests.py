@@ -19,6 +19,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.runs import run_arguments
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders, shipped_plan
+from tests.kubernetes import published
 from tests.kubernetes.apiserver import ApiServer
 from tests.reconcile.harness import Plane
 
@@ -76,17 +77,10 @@ def test_the_definitions_of_the_prometheus_operator_take_the_monitoring(apiserve
 
 
 def prometheus_operator() -> list[Path]:
-    """Return the published definitions of the kinds of the Prometheus operator, as the Go module proxy has them."""
-    if shutil.which("go") is None:
-        pytest.skip("needs Go, which fetches the definitions of the Prometheus operator")
-    command = ["go", "mod", "download", "-json", f"github.com/prometheus-operator/prometheus-operator@{OPERATOR}"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=120)
-    if done.returncode != 0:
-        pytest.skip(f"the definitions of the Prometheus operator cannot be fetched: {done.stderr}")
-    module = json.loads(done.stdout)
-    assert module["Sum"] == OPERATOR_SUM
-    folder = Path(module["Dir"]) / "example" / "prometheus-operator-crd"
-    return [folder / f"monitoring.coreos.com_{kind}.yaml" for kind in ("prometheusrules", "servicemonitors")]
+    """Return the published definitions of the kinds of the Prometheus operator."""
+    folder = published.module("github.com/prometheus-operator/prometheus-operator", OPERATOR, OPERATOR_SUM)
+    kinds = ("prometheusrules", "servicemonitors")
+    return [folder / "example" / "prometheus-operator-crd" / f"monitoring.coreos.com_{kind}.yaml" for kind in kinds]
 
 
 @kubernetes

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import urllib3
@@ -18,6 +19,7 @@ from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
+_INSTALL = "run kubectl apply -k manifests/base"
 STATUS = "status"
 _PAGE_SIZE, _STARTUP_SECONDS = 500, 30.0
 _BACK_OFF = retries.BackOff(first_seconds=1.0, longest_seconds=1.0)
@@ -36,8 +38,31 @@ _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class ApiGroup:
+    """A version of an API group whose kinds are used.
+
+    Args:
+        name: of the group.
+        version: of the group.
+        install: what to do where the kinds are not installed, for messages.
+    """
+
+    name: str
+    version: str
+    install: str
+
+    @property
+    def api_version(self) -> str:
+        """The field `apiVersion` of its objects."""
+        return f"{self.name}/{self.version}"
+
+
+OWN = ApiGroup(GROUP, VERSION, _INSTALL)
+
+
 class Cluster:
-    """Access to the resources of the group, by plural name; `namespace` is None for kinds without namespaces.
+    """Access to the resources of a group, by plural name; `namespace` is None for kinds without namespaces.
 
     All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses the object), Unauthenticated
     and Forbidden (it refuses the user), NotServed (it does not know the kind) and StoreBusy (it cannot be reached, or
@@ -47,10 +72,11 @@ class Cluster:
         api: the connection.
         patience_seconds: how long to retry while the server is busy or cannot be reached. If a write succeeded but its
             answer was lost, the retry raises Conflict or AlreadyExists.
+        group: of the resources.
     """
 
-    def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0) -> None:
-        self._api, self._patience = api, patience_seconds
+    def __init__(self, api: client.ApiClient, *, patience_seconds: float = 0.0, group: ApiGroup = OWN) -> None:
+        self._api, self._patience, self.group = api, patience_seconds, group
         self._custom = client.CustomObjectsApi(api)
 
     def get(self, plural: str, name: str, namespace: str | None = None) -> Json | None:
@@ -95,6 +121,32 @@ class Cluster:
         call = "replace" if not status else "replace_status"
         return self._call(call, plural, identity.get("namespace"), name=identity["name"], body=document)
 
+    def apply_status(self, plural: str, document: Json, *, manager: str) -> None:
+        """Apply the fields of a status that `document` has, as their manager; raises Conflict as `replace` does.
+
+        Args:
+            plural: name of the kind.
+            document: has the name and the version of the object, and these fields: no others are changed.
+            manager: whose the fields are from then on.
+        """
+        identity = document["metadata"]
+        parts = [f"/apis/{self.group.api_version}", plural, identity["name"], STATUS]
+        if "namespace" in identity:
+            parts[1:1] = ["namespaces", identity["namespace"]]
+
+        def call() -> None:
+            self._api.call_api(
+                "/".join(parts),
+                "PATCH",
+                query_params=[("fieldManager", manager), ("force", "true")],
+                header_params={"Content-Type": "application/apply-patch+yaml"},
+                body={"apiVersion": self.group.api_version, **document},
+                auth_settings=["BearerToken"],
+                _request_timeout=TIMEOUT_SECONDS,
+            )
+
+        self._call_patiently(call, plural, identity.get("namespace"), identity["name"])
+
     def delete(self, plural: str, document: Json) -> None:
         """Remove an object; raises Conflict unless `document` names its current version."""
         identity = document["metadata"]
@@ -118,9 +170,9 @@ class Cluster:
         """
         calls = self._custom.list_cluster_custom_object
         options = {"resource_version": version, "allow_watch_bookmarks": True, "timeout_seconds": seconds}
-        with _watch_errors(plural), translated(plural):
-            timeouts = (TIMEOUT_SECONDS[0], seconds + TIMEOUT_SECONDS[1])
-            for event in watch.Watch().stream(calls, GROUP, VERSION, plural, _request_timeout=timeouts, **options):
+        with _watch_errors(plural), translated(plural, install=self.group.install):
+            timeouts, group = (TIMEOUT_SECONDS[0], seconds + TIMEOUT_SECONDS[1]), (self.group.name, self.group.version)
+            for event in watch.Watch().stream(calls, *group, plural, _request_timeout=timeouts, **options):
                 yield str(event["type"]), event["raw_object"]
 
     def close(self) -> None:
@@ -132,12 +184,17 @@ class Cluster:
         where = {} if namespace is None else {"namespace": namespace}
         name = f"{verb.removesuffix('_status')}_{scope}_custom_object{'_status' if verb.endswith('_status') else ''}"
         method: Callable[..., Json] = getattr(self._custom, name)
-        what = "/".join(part for part in (plural, namespace, options.get("name")) if part)
+        group = self.group.name, self.group.version
 
         def call() -> Json:
-            return method(GROUP, VERSION, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **options)
+            return method(*group, plural=plural, _request_timeout=TIMEOUT_SECONDS, **where, **options)
 
-        return call_patiently(call, what, self._api, timeout_seconds=self._patience)
+        return self._call_patiently(call, plural, namespace, options.get("name"))
+
+    def _call_patiently(self, request: Callable[[], T], plural: str, namespace: str | None, name: str | None) -> T:
+        what = "/".join(part for part in (plural, namespace, name) if part)
+        seconds, install = self._patience, self.group.install
+        return call_patiently(request, what, self._api, timeout_seconds=seconds, install=install)
 
 
 class _StartingError(errors.StoreBusy):
@@ -148,7 +205,9 @@ class _StartingError(errors.StoreBusy):
         self.refusal = refusal
 
 
-def call_patiently(request: Callable[[], T], what: str, api: client.ApiClient, *, timeout_seconds: float) -> T:
+def call_patiently(
+    request: Callable[[], T], what: str, api: client.ApiClient, *, timeout_seconds: float, install: str = _INSTALL
+) -> T:
     """Make a request and return its answer; while the server is busy or cannot be reached, repeat it.
 
     A server that has just started refuses every user until it has read its roles and kinds. So NotServed is final only
@@ -159,11 +218,12 @@ def call_patiently(request: Callable[[], T], what: str, api: client.ApiClient, *
         what: the object, for messages.
         api: the connection.
         timeout_seconds: how long to repeat.
+        install: what to do where the kind is not installed, for messages.
     """
     starting_until = time.monotonic() + min(timeout_seconds, _STARTUP_SECONDS)
 
     def call() -> T:
-        with translated(what):
+        with translated(what, install=install):
             return request()
 
     def call_unless_starting() -> T:
@@ -194,12 +254,12 @@ def is_ready(api: client.ApiClient) -> bool:
 
 
 @contextlib.contextmanager
-def translated(what: str) -> Iterator[None]:
+def translated(what: str, *, install: str = _INSTALL) -> Iterator[None]:
     """Translate the errors of the Kubernetes client to those of this project."""
     try:
         yield
     except ApiException as error:
-        raise _translation(what, error) from error
+        raise _translation(what, error, install) from error
     except urllib3.exceptions.HTTPError as error:
         raise errors.StoreBusy(f"kubernetes: the API server cannot be reached ({error}); try again") from error
 
@@ -213,7 +273,7 @@ def _watch_errors(plural: str) -> Iterator[None]:
         raise errors.StoreBusy(f"{plural}: the watch broke ({error}); try again") from error
 
 
-def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
+def _translation(what: str, error: ApiException, install: str) -> errors.PrivateKubeError:
     reason, message = _reason_and_message(error)
     match error.status, reason:
         case 404, "NotFound" if match := _NO_NAMESPACE.fullmatch(message):
@@ -224,7 +284,7 @@ def _translation(what: str, error: ApiException) -> errors.PrivateKubeError:
         case 404, "NotFound":
             return errors.NotFound(f"{what}: is gone ({message})")
         case 404, _:  # the kind is missing; this says nothing about the object
-            return errors.NotServed(f"{what}: its kind is not installed; run kubectl apply -k manifests/base")
+            return errors.NotServed(f"{what}: its kind is not installed; {install}")
         case _, "AlreadyExists":
             return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
         case ((409 | 410), _):

@@ -6,25 +6,19 @@ again. The safety of the control plane does not depend on this: every write is c
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass, field
 from typing import Generic
 
-from privatekube import errors, retries
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.base import R
 from privatekube.store.kinds import Kind
-from privatekube.store.kubernetes import documents, epochs
+from privatekube.store.kubernetes import documents, epochs, following
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.observer import Observer
 from privatekube.store.unreadable import Unreadable
-
-_WATCH_SECONDS = 240
-_BACK_OFF = retries.BackOff(first_seconds=0.1, longest_seconds=5.0)
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -62,8 +56,7 @@ class Cache(Generic[R]):
 
     def start(self) -> None:
         """Start to list and watch, in a thread that runs until the process ends."""
-        self._thread = threading.Thread(target=self._follow, name=f"watch {self.kind.plural}", daemon=True)
-        self._thread.start()
+        self._thread = following.start(self.cluster, self.kind.plural, self.fill, self._handle)
 
     def fill(self) -> str:
         """List all objects again, and return the version to watch from."""
@@ -150,27 +143,7 @@ class Cache(Generic[R]):
         """
         return self._seen_versions.get(key, -1 if is_listed else self._list_version)
 
-    def _follow(self) -> None:
-        version, pauses = "", retries.Pauses(_BACK_OFF)
-        while True:
-            try:
-                version = version or self.fill()
-                for event, document in self.cluster.watch(self.kind.plural, version, seconds=_WATCH_SECONDS):
-                    version = document["metadata"]["resourceVersion"]
-                    self._handle(event, document)
-                    pauses.reset()
-            except errors.Conflict:  # the version is too old to watch from
-                version = ""
-            except errors.PrivateKubeError:
-                pauses.sleep()
-            except Exception:  # noqa: BLE001 - a defect must not end the watch: all later changes would be missed
-                _log.exception("the watch failed, and starts over", extra={"kind": self.kind.plural})
-                version = ""
-                pauses.sleep()
-
     def _handle(self, event: str, document: Json) -> None:
-        if event == "BOOKMARK":
-            return
         if event == "DELETED":
             is_new = self.drop(documents.id_of(document), int(document["metadata"]["resourceVersion"]))
         else:
