@@ -16,6 +16,7 @@ import typer
 import demo_blocks
 import privatekube
 import run_pipeline
+from privatekube.controller.kueue import __main__ as kueue
 from privatekube.kubeflow import cluster_file
 from privatekube.kubeflow.sign_in import kinds
 from privatekube.scheduling import ordering
@@ -80,6 +81,14 @@ def test_every_option_of_running_and_every_way_to_sign_in_is_explained() -> None
         assert [name for name in model.model_fields if f" {name}: " not in example and not name.endswith("_url")] == []
     for name in cluster_file.ClusterFile.model_fields.keys() - {"folder"}:
         assert f"{name}:" in example
+
+
+def test_every_option_of_admission_by_kueue_is_explained() -> None:
+    text = (ROOT / "docs" / "kueue.md").read_text()
+    options = typer.main.get_command(kueue.app).params
+    names = [name for option in options for name in (*option.opts, *option.secondary_opts) if name != "--help"]
+    assert len(names) > 5
+    assert [name for name in names if not re.search(rf"`{name}[` ]", text)] == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,379 @@
+"""Admission by Kueue, on its published definitions: a workload waits for its claim, which is settled when it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from privatekube import errors
+from privatekube.controller.kueue.kueue_objects import KueueObjects
+from privatekube.controller.kueue.verdict import Verdict
+from privatekube.controller.kueue.workload import State
+from privatekube.privacy.budget import EpsilonDelta
+from privatekube.store.kubernetes.store import KubernetesStore
+from tests import builders
+from tests.kubernetes import attacks, kueue
+from tests.kubernetes.apiserver import ApiServer
+from tests.kubernetes.controllers import ControllerProcess, wait_until
+from tests.kubernetes.kueue import Kueue
+from tests.reconcile.harness import Plane
+
+pytestmark = pytest.mark.kubernetes
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests" / "kueue"
+USER = "kueue"
+LONG_AGO = "2026-01-01T00:00:00Z"
+Start = Callable[..., ControllerProcess]
+
+
+@pytest.fixture(scope="module")
+def installed(apiserver: ApiServer) -> Iterator[ApiServer]:
+    """Install the published definitions and the account of the controller; remove the definitions in the end."""
+    files = kueue.definitions()
+    apiserver.kubectl("apply", "--server-side", *files)
+    apiserver.kubectl("wait", "--for=condition=Established", *files, "--timeout=60s")
+    apiserver.kubectl("apply", "-f", str(MANIFESTS / "access.yaml"))
+    apiserver.add_user(USER)
+    apiserver.bind(USER)
+    yield apiserver
+    apiserver.unbind(USER)
+    apiserver.kubectl("delete", *files)
+
+
+@pytest.fixture
+def queue(installed: ApiServer, store: KubernetesStore) -> Iterator[Kueue]:
+    """Return Kueue on an empty server that has the AdmissionCheck of the manifests."""
+    queue = Kueue(installed)
+    queue.clear()
+    installed.kubectl("apply", "-f", str(MANIFESTS / "admissioncheck.yaml"))
+    yield queue
+    queue.clear()
+
+
+@pytest.fixture
+def plane(store: KubernetesStore) -> Plane:
+    """Return a control plane with a block `b`, which runs its passes when the test says so."""
+    plane = Plane(store)
+    plane.block("b")
+    return plane
+
+
+@pytest.fixture
+def start(queue: Kueue, tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts the controller of admission checks with options."""
+    started: list[ControllerProcess] = []
+
+    def starting(*options: str) -> ControllerProcess:
+        module = "privatekube.controller.kueue"
+        name = f"kueue-{len(started)}"
+        started.append(ControllerProcess(queue.server, tmp_path, name, options, module=module, user=USER))
+        return started[-1].start()
+
+    yield starting
+    for process in started:
+        process.kill()
+
+
+def reach(queue: Kueue, state: str, process: ControllerProcess, name: str = "w") -> str:
+    """Wait until a workload has that state, and return its message."""
+    wait_until(lambda: queue.check(name)["state"] == state, 15, lambda: f"{queue.state(name)}\n{process.log()}")
+    return str(queue.check(name)["message"])
+
+
+def settle(plane: Plane, process: ControllerProcess, name: str = "c") -> None:
+    """Wait until a claim is to be settled, and settle it."""
+
+    def is_due() -> bool:
+        after = plane.claim(name).spec.settle_after
+        return after is not None and after.at_ms == 0
+
+    wait_until(is_due, 15, process.log)
+    plane.clock.time_ms += 2000
+    plane.run()
+
+
+def test_the_check_of_the_manifests_becomes_active(queue: Kueue, start: Start) -> None:
+    process = start()
+    wait = ("--for=condition=Active", "admissioncheck/privacy-budget", "--timeout=15s")
+    assert "condition met" in queue.server.kubectl("wait", *wait)
+    assert process.stop() == 0
+
+
+def test_a_workload_waits_until_its_claim_is_granted(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    plane.store.create(builders.claim())
+    queue.submit()
+    queue.reserve()
+    wait_until(lambda: queue.state() == "Pending: claim ns/c: is not answered yet", 15, process.log)
+    plane.run()
+    assert reach(queue, "Ready", process) == "claim ns/c: is granted"
+    assert plane.claim("c").meta.annotations["kueue.columbia.github.com/workload"] == "w"
+
+
+def test_nothing_is_decided_before_quota_is_reserved(queue: Kueue, plane: Plane, start: Start) -> None:
+    plane.ask("c", builders.allocate())
+    queue.submit("early")
+    queue.submit()
+    queue.reserve()
+    reach(queue, "Ready", start())
+    assert "admissionChecks" not in queue.document("early").get("status", {})
+
+
+def test_only_its_own_entry_is_written(queue: Kueue, plane: Plane, start: Start) -> None:
+    plane.ask("c", builders.allocate())
+    queue.submit()
+    queue.reserve()
+    before = queue.check(check=kueue.OTHER_CHECK)
+    reach(queue, "Ready", start())
+    assert queue.check(check=kueue.OTHER_CHECK) == before
+    assert before["podSetUpdates"] == [{"name": "set-0", "annotations": {"provisioned": "yes"}}]
+    fields = {item["manager"]: item["fieldsV1"] for item in queue.document()["metadata"]["managedFields"]}
+    assert list(fields["privatekube-kueue"]["f:status"]) == ["f:admissionChecks"]
+    assert list(fields["privatekube-kueue"]["f:status"]["f:admissionChecks"]) == ['k:{"name":"privacy-budget"}']
+
+
+def test_a_claim_that_is_refused_rejects_its_workload_with_the_reason(queue: Kueue, plane: Plane, start: Start) -> None:
+    plane.ask("c", builders.allocate(blocks=7))
+    queue.submit()
+    queue.reserve()
+    message = reach(queue, "Rejected", start())
+    assert message.startswith("claim ns/c: is not granted: ")
+    assert message.endswith("; create another claim, and a job that names it")
+
+
+def test_a_claim_may_be_created_after_its_job(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    queue.submit()
+    queue.reserve()
+    wait_until(lambda: queue.state().startswith("Pending: claim ns/c: does not exist; create it"), 15, process.log)
+    plane.ask("c", builders.allocate())
+    reach(queue, "Ready", process)
+
+
+def test_a_claim_that_does_not_appear_rejects_its_workload(queue: Kueue, start: Start) -> None:
+    queue.submit()
+    queue.reserve(at=LONG_AGO)
+    assert reach(queue, "Rejected", start()).startswith("claim ns/c: does not exist; create it, or correct")
+
+
+@pytest.mark.parametrize("name", ["elsewhere/c", "..", "c/status", "C!"])
+def test_no_name_reaches_a_claim_of_another_namespace(queue: Kueue, plane: Plane, start: Start, name: str) -> None:
+    other = builders.claim()
+    plane.store.create(replace(other, meta=replace(other.meta, namespace="elsewhere")))
+    plane.ask("c", builders.allocate())
+    queue.submit(claims=[name])
+    queue.reserve(at=LONG_AGO)
+    assert f"claim ns/{name}: does not exist" in reach(queue, "Rejected", start())
+
+
+@pytest.mark.parametrize(("claims", "named"), [((), "names no claim"), (("c", "d"), "names 2 claims (c, d)")])
+def test_a_workload_names_one_claim(
+    queue: Kueue, plane: Plane, start: Start, claims: tuple[str, ...], named: str
+) -> None:
+    plane.ask("c", builders.allocate())
+    queue.submit(claims=claims)
+    queue.reserve()
+    assert reach(queue, "Rejected", start()).startswith(f"{named}; set the annotation")
+
+
+def test_a_workload_that_waits_for_long_gives_its_quota_back_for_a_while(
+    queue: Kueue, plane: Plane, start: Start
+) -> None:
+    plane.store.create(builders.claim())
+    process = start("--hold", "3m")
+    queue.submit()
+    queue.reserve(at=LONG_AGO)
+    assert reach(queue, "Retry", process) == "claim ns/c: is not answered yet"
+    assert queue.check()["requeueAfterSeconds"] == 180
+    queue.evict()
+    plane.run()
+    queue.reserve()
+    reach(queue, "Ready", process)
+
+
+def test_a_claim_admits_one_workload_at_a_time(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    plane.ask("c", builders.allocate())
+    queue.submit("first")
+    queue.reserve("first")
+    reach(queue, "Ready", process, "first")
+    queue.submit("second")
+    queue.reserve("second")
+    assert reach(queue, "Rejected", process, "second").startswith("claim ns/c: is used by workload ns/first")
+    assert queue.check("first")["state"] == "Ready"
+
+
+def test_a_claim_that_is_settled_before_the_workload_runs_rejects_it(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    plane.ask("c", builders.allocate())
+    queue.submit()
+    queue.reserve()
+    reach(queue, "Ready", process)
+    claim = plane.claim("c")
+    plane.store.update(replace(claim, spec=claim.spec.settle_at_once()))
+    plane.clock.time_ms += 2000
+    plane.run()
+    assert reach(queue, "Rejected", process).startswith("claim ns/c: holds no budget any more")
+
+
+def test_a_running_workload_keeps_its_admission_when_it_has_paid(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    plane.ask("c", builders.allocate())
+    queue.submit()
+    queue.reserve()
+    reach(queue, "Ready", process)
+    queue.admit()
+    claim = plane.claim("c")
+    plane.store.update(replace(claim, spec=claim.spec.settle_at_once()))
+    plane.clock.time_ms += 2000
+    plane.run()
+    queue.submit("later")
+    queue.reserve("later")
+    reach(queue, "Rejected", process, "later")  # decided after the settlement was seen
+    assert queue.check()["state"] == "Ready"
+
+
+def test_an_evicted_workload_keeps_its_claim_and_is_admitted_again(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    plane.ask("c", builders.allocate())
+    queue.submit()
+    queue.reserve()
+    reach(queue, "Ready", process)
+    queue.evict()
+    queue.reserve()
+    reach(queue, "Ready", process)
+    assert plane.claim("c").spec.settle_after is None
+    assert plane.claim("c").holds_its_grant
+
+
+@pytest.mark.parametrize("end", [Kueue.finish, Kueue.deactivate, Kueue.delete])
+@pytest.mark.parametrize("is_opened", [False, True])
+def test_a_workload_that_ends_has_its_claim_settled(
+    queue: Kueue, plane: Plane, start: Start, end: Callable[[Kueue], None], is_opened: bool
+) -> None:
+    process = start()
+    plane.ask("c", builders.allocate())
+    queue.submit()
+    queue.reserve()
+    reach(queue, "Ready", process)
+    queue.admit()
+    if is_opened:
+        plane.open_data("c")
+    end(queue)
+    settle(plane, process)
+    assert dict(plane.claim("c").status.committed) == ({"ns/b": EpsilonDelta(0.1)} if is_opened else {})
+    assert not plane.claim("c").holds_budget
+    plane.require_sound()
+
+
+def test_a_workload_that_ended_while_nobody_watched_has_its_claim_settled(
+    queue: Kueue, plane: Plane, start: Start
+) -> None:
+    process = start()
+    plane.ask("c", builders.allocate())
+    queue.submit()
+    queue.reserve()
+    reach(queue, "Ready", process)
+    process.kill()
+    queue.delete()
+    queue.submit("other", ["d"])
+    settle(plane, start())
+    assert not plane.claim("c").holds_budget
+
+
+def test_a_workload_of_the_same_name_is_another_one(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    plane.store.create(builders.claim())
+    queue.submit()
+    queue.reserve()
+    wait_until(lambda: "kueue.columbia.github.com/workload" in plane.claim("c").meta.annotations, 15, process.log)
+    process.kill()
+    queue.delete()
+    queue.submit()
+    settle(plane, start())
+    assert plane.claim("c").status.conditions[0].reason == "Overdue"
+
+
+def test_a_workload_that_was_never_bound_settles_nothing(queue: Kueue, plane: Plane, start: Start) -> None:
+    process = start()
+    plane.ask("c", builders.allocate())
+    queue.submit("first")
+    queue.reserve("first")
+    reach(queue, "Ready", process, "first")
+    queue.submit("second")
+    queue.reserve("second")
+    reach(queue, "Rejected", process, "second")
+    queue.deactivate("second")
+    queue.submit("third", ["none"])
+    queue.reserve("third", at=LONG_AGO)
+    reach(queue, "Rejected", process, "third")  # decided after the end of the second was seen
+    assert plane.claim("c").spec.settle_after is None
+
+
+def test_a_claim_that_cannot_be_read_admits_nothing(queue: Kueue, plane: Plane, start: Start) -> None:
+    broken = {"apiVersion": "columbia.github.com/v1", "kind": "PrivacyBudgetClaim"}
+    spec = {"requests": [{"identifier": "0", "allocateRequest": {"dataset": "d", "minNumberOfBlocks": 3}}]}
+    document = {**broken, "metadata": {"name": "c", "namespace": "ns"}, "spec": spec}
+    attacks.create(queue.server, document, user="claimant")
+    queue.submit()
+    queue.reserve()
+    process = start()
+    wait_until(lambda: queue.check()["message"] != "", 15, process.log)
+    assert queue.check()["state"] == "Pending"
+    assert "\n" not in queue.check()["message"]
+
+
+def test_a_state_that_was_decided_on_an_earlier_version_is_not_written(queue: Kueue) -> None:
+    queue.submit()
+    queue.reserve()
+    objects = KueueObjects(queue.server.api(USER))
+    read = objects.workload("ns", "w")
+    assert read is not None
+    queue.reserve(at=LONG_AGO)
+    with pytest.raises(errors.Conflict):
+        objects.set_state(read, kueue.CHECK, Verdict(State.READY, "granted"), now_ms=0)
+    assert queue.check()["state"] == "Pending"
+
+
+def test_its_role_is_just_enough(queue: Kueue) -> None:
+    rules = json.loads(queue.server.kubectl("get", "clusterrole", "privatekube-kueue", "-o", "json"))["rules"]
+    allowed = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    read = {"get", "list", "watch"}
+    assert {resource for resource, verb in allowed if verb not in read} == {
+        "workloads/status",
+        "admissionchecks/status",
+        "privacybudgetclaims",
+    }
+    queue.server.kubectl("auth", "can-i", "update", "privacybudgetclaims.columbia.github.com", user=USER)
+    for verb, resource in (
+        ("update", "privacybudgetclaims/status"),
+        ("create", "privacybudgetclaims"),
+        ("delete", "privacybudgetclaims"),
+        ("update", "privatedatablocks"),
+        ("create", "privacyledgerentries"),
+        ("update", "workloads"),
+        ("get", "secrets"),
+    ):
+        queue.server.kubectl("auth", "can-i", verb, resource, user=USER, status=1)
+
+
+def test_without_kueue_it_says_so_and_goes_on_once_kueue_is_installed(
+    installed: ApiServer, store: KubernetesStore, tmp_path: Path
+) -> None:
+    files = kueue.definitions()
+    installed.kubectl("delete", *files)
+    module = "privatekube.controller.kueue"
+    process = ControllerProcess(installed, tmp_path, "kueue", (), module=module, user=USER)
+    try:
+        process.launch()
+        wait_until(lambda: "admissionchecks: its kind is not installed; install Kueue" in process.log(), 30)
+        assert process.get("/readyz")[0] == 503
+        installed.kubectl("apply", "--server-side", *files)
+        wait_until(lambda: process.get("/readyz")[0] == 200, 60, process.log)
+        assert process.stop() == 0
+    finally:
+        process.kill()
+        installed.kubectl("apply", "--server-side", *files)
