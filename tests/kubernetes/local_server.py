@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from privatekube.store.kubernetes import custom_objects
+from privatekube.store.kubernetes import api_calls
 from tests.kubernetes import processes
 from tests.kubernetes.apiserver import ADMIN, ApiServer
 
@@ -148,7 +148,7 @@ class LocalServer(ApiServer):
         if not self.certificate.exists():
             return False
         with contextlib.closing(self.api()) as api:
-            return custom_objects.is_ready(api)
+            return api_calls.is_ready(api)
 
 
 def _free_port() -> int:

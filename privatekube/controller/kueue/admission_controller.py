@@ -176,7 +176,7 @@ def _tried(subject: str, act: Callable[[], None]) -> bool:
     """Act on one object, which must not stop the others; return whether it went well."""
     try:
         act()
-    except errors.Conflict:  # its new version starts another round
+    except (errors.Conflict, errors.NotFound):  # it was changed or deleted meanwhile: that starts another round
         return True
     except errors.PrivateKubeError as error:
         _log.warning("%s: not decided yet: %s", subject, error)

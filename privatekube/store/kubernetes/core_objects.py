@@ -10,7 +10,7 @@ from kubernetes.client.exceptions import ApiException
 
 from privatekube import errors
 from privatekube.resources.wire.common import Json
-from privatekube.store.kubernetes.custom_objects import TIMEOUT_SECONDS, call_patiently, translated
+from privatekube.store.kubernetes.api_calls import TIMEOUT_SECONDS, call_patiently, translated
 
 _VALUE = "value"
 """The key of a Secret's only value."""

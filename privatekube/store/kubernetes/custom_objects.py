@@ -1,38 +1,23 @@
-"""Custom resources of this project on a Kubernetes API server, as JSON; the server's errors are translated here."""
+"""Custom resources on a Kubernetes API server, as JSON: those of this project, or of another group."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import urllib3
 from kubernetes import client, watch
-from kubernetes.client.exceptions import ApiException
 
-from privatekube import errors, retries
+from privatekube import errors
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
+from privatekube.store.kubernetes.api_calls import INSTALL, TIMEOUT_SECONDS, call_patiently, translated
 
 GROUP, VERSION = meta.GROUP, meta.API_VERSION.rpartition("/")[2]
-_INSTALL = "run kubectl apply -k manifests/base"
 STATUS = "status"
-_PAGE_SIZE, _STARTUP_SECONDS = 500, 30.0
-_BACK_OFF = retries.BackOff(first_seconds=1.0, longest_seconds=1.0)
-_REFUSALS = frozenset({400, 403, 413, 415, 422})
-_REFUSED_USER = ' is forbidden: User "'
-"""Part of RBAC's message; an admission webhook may refuse an object with the same status and reason."""
-_POLICY_NOT_READY = "failed to configure policy"
-"""Part of the message while the server does not know yet a kind that an admission policy reads: for up to half a minute
-after it has started, or after the kind was installed."""
-TIMEOUT_SECONDS = (5, 60)
-"""Time-outs to connect, and to read the answer."""
-_NO_NAMESPACE = re.compile(r'namespaces "([^"]*)" not found')
-"""The API server's message about an object of a namespace that does not exist."""
+_PAGE_SIZE = 500
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 """Names of objects, as the API server checks them (RFC 1123)."""
 T = TypeVar("T")
@@ -58,7 +43,7 @@ class ApiGroup:
         return f"{self.name}/{self.version}"
 
 
-OWN = ApiGroup(GROUP, VERSION, _INSTALL)
+OWN = ApiGroup(GROUP, VERSION, INSTALL)
 
 
 class Cluster:
@@ -197,73 +182,6 @@ class Cluster:
         return call_patiently(request, what, self._api, timeout_seconds=seconds, install=install)
 
 
-class _StartingError(errors.StoreBusy):
-    """A server that is not ready yet has refused the user or the kind."""
-
-    def __init__(self, refusal: errors.NotServed) -> None:
-        super().__init__(str(refusal))
-        self.refusal = refusal
-
-
-def call_patiently(
-    request: Callable[[], T], what: str, api: client.ApiClient, *, timeout_seconds: float, install: str = _INSTALL
-) -> T:
-    """Make a request and return its answer; while the server is busy or cannot be reached, repeat it.
-
-    A server that has just started refuses every user until it has read its roles and kinds. So NotServed is final only
-    if the server said before the request that it is ready.
-
-    Args:
-        request: makes the request with the Kubernetes client.
-        what: the object, for messages.
-        api: the connection.
-        timeout_seconds: how long to repeat.
-        install: what to do where the kind is not installed, for messages.
-    """
-    starting_until = time.monotonic() + min(timeout_seconds, _STARTUP_SECONDS)
-
-    def call() -> T:
-        with translated(what, install=install):
-            return request()
-
-    def call_unless_starting() -> T:
-        try:
-            return call()
-        except errors.NotServed as error:
-            if time.monotonic() >= starting_until:
-                raise
-            if not is_ready(api):
-                raise _StartingError(error) from error
-            return call()
-
-    try:
-        return retries.call(
-            call_unless_starting, timeout_seconds=timeout_seconds, back_off=_BACK_OFF, on=errors.StoreBusy
-        )
-    except _StartingError as error:
-        raise error.refusal from None
-
-
-def is_ready(api: client.ApiClient) -> bool:
-    """Whether the API server reports that it is ready."""
-    try:
-        _, status, _ = api.call_api("/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=TIMEOUT_SECONDS)
-    except (ApiException, urllib3.exceptions.HTTPError):
-        return False
-    return bool(status == 200)
-
-
-@contextlib.contextmanager
-def translated(what: str, *, install: str = _INSTALL) -> Iterator[None]:
-    """Translate the errors of the Kubernetes client to those of this project."""
-    try:
-        yield
-    except ApiException as error:
-        raise _translation(what, error, install) from error
-    except urllib3.exceptions.HTTPError as error:
-        raise errors.StoreBusy(f"kubernetes: the API server cannot be reached ({error}); try again") from error
-
-
 @contextlib.contextmanager
 def _watch_errors(plural: str) -> Iterator[None]:
     """Translate the errors of a stream that broke or is not JSON, which the client does not."""
@@ -271,42 +189,3 @@ def _watch_errors(plural: str) -> Iterator[None]:
         yield
     except (ValueError, KeyError) as error:
         raise errors.StoreBusy(f"{plural}: the watch broke ({error}); try again") from error
-
-
-def _translation(what: str, error: ApiException, install: str) -> errors.PrivateKubeError:
-    reason, message = _reason_and_message(error)
-    match error.status, reason:
-        case 404, "NotFound" if match := _NO_NAMESPACE.fullmatch(message):
-            name = match.group(1)
-            return errors.NotFound(
-                f"namespace {name}: does not exist; create it (kubectl create namespace {name}), or correct namespace"
-            )
-        case 404, "NotFound":
-            return errors.NotFound(f"{what}: is gone ({message})")
-        case 404, _:  # the kind is missing; this says nothing about the object
-            return errors.NotServed(f"{what}: its kind is not installed; {install}")
-        case _, "AlreadyExists":
-            return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
-        case ((409 | 410), _):
-            return errors.Conflict(f"{what}: was changed meanwhile ({message})")
-    return _refusal(what, error.status, message)
-
-
-def _refusal(what: str, status: int, message: str) -> errors.PrivateKubeError:
-    refused = f"{what}: refused by the API server: {message}"
-    if status == 401:
-        return errors.Unauthenticated(refused)
-    if status == 403 and _REFUSED_USER in message:
-        return errors.Forbidden(refused)
-    if (status in _REFUSALS and _POLICY_NOT_READY not in message) or "too large" in message:
-        return errors.InvalidInput(refused)
-    return errors.StoreBusy(f"{what}: the API server answered {status} ({message}); try again")
-
-
-def _reason_and_message(error: ApiException) -> tuple[str, str]:
-    """Return the reason and the message of an API server's answer, as far as it has them."""
-    try:
-        document = json.loads(error.body or "")
-        return str(document.get("reason", "")), str(document.get("message", "")).replace("\n", " ")
-    except (ValueError, AttributeError):
-        return "", str(error.reason)

@@ -16,8 +16,8 @@ from privatekube import errors
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 from privatekube.store.kubernetes import login
+from privatekube.store.kubernetes.api_calls import TIMEOUT_SECONDS, translated
 from privatekube.store.kubernetes.core_objects import CoreObjects
-from privatekube.store.kubernetes.custom_objects import TIMEOUT_SECONDS, translated
 from privatekube.store.kubernetes.server_clock import ServerClock
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
 

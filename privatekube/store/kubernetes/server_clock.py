@@ -16,7 +16,7 @@ from kubernetes import client
 
 from privatekube import errors
 from privatekube.store.clock import steady_ns
-from privatekube.store.kubernetes.custom_objects import TIMEOUT_SECONDS, translated
+from privatekube.store.kubernetes.api_calls import TIMEOUT_SECONDS, translated
 
 _SECOND_NS = 1_000_000_000
 _ASK_AGAIN_NS = 60 * _SECOND_NS
