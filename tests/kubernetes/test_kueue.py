@@ -20,6 +20,7 @@ from tests.kubernetes import attacks, kueue
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import ControllerProcess, wait_until
 from tests.kubernetes.kueue import Kueue
+from tests.kubernetes.test_manifests import rendered
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -100,6 +101,23 @@ def test_the_check_of_the_manifests_becomes_active(queue: Kueue, start: Start) -
     wait = ("--for=condition=Active", "admissioncheck/privacy-budget", "--timeout=15s")
     assert "condition met" in queue.server.kubectl("wait", *wait)
     assert process.stop() == 0
+
+
+def test_the_api_server_accepts_all_of_the_manifests(queue: Kueue) -> None:
+    documents = rendered(queue.server, MANIFESTS)
+    apply = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k")
+    said = queue.server.kubectl(*apply, str(MANIFESTS))
+    assert said.count("serverside-applied (server dry run)") == len(documents) == 5
+
+
+def test_its_pod_is_as_restricted_as_the_controller(queue: Kueue) -> None:
+    def pod(folder: Path) -> tuple[object, ...]:
+        (deployment,) = [item for item in rendered(queue.server, folder) if item["kind"] == "Deployment"]
+        spec = deployment["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        return container["image"], container["securityContext"], spec["securityContext"], spec["enableServiceLinks"]
+
+    assert pod(MANIFESTS) == pod(MANIFESTS.parent / "controller")
 
 
 def test_a_workload_waits_until_its_claim_is_granted(queue: Kueue, plane: Plane, start: Start) -> None:
