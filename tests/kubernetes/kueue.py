@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from privatekube import errors, retries
@@ -14,6 +15,7 @@ from tests.kubernetes import published
 from tests.kubernetes.apiserver import ApiServer
 
 VERSION, CHECKSUM = "v0.17.0", "h1:7hzb38M4eKGzYW+CFv2s1L+swzzacUCHOCXxZmAV90I="
+KINDS = (kueue_objects.WORKLOADS, kueue_objects.ADMISSION_CHECKS)
 CHECK, OTHER_CHECK = "privacy-budget", "prov"
 _MANAGER = "kueue-admission"
 _TIME = "2026-11-27T10:00:00Z"
@@ -22,8 +24,21 @@ _TIME = "2026-11-27T10:00:00Z"
 def definitions() -> list[str]:
     """Return the published definitions of the two kinds, as options of kubectl."""
     folder = published.module("sigs.k8s.io/kueue", VERSION, CHECKSUM) / "config" / "components" / "crd" / "bases"
-    kinds = (kueue_objects.WORKLOADS, kueue_objects.ADMISSION_CHECKS)
-    return [word for kind in kinds for word in ("-f", str(folder / f"kueue.x-k8s.io_{kind}.yaml"))]
+    return [word for kind in KINDS for word in ("-f", str(folder / f"kueue.x-k8s.io_{kind}.yaml"))]
+
+
+def install(server: ApiServer) -> None:
+    """Install the definitions, and wait until both kinds are served."""
+    server.kubectl("apply", "--server-side", *definitions())
+    cluster = Cluster(server.api(), group=kueue_objects.GROUP)
+    for plural in KINDS:
+        retries.call(partial(cluster.list_objects, plural), on=errors.NotServed, timeout_seconds=60)
+    cluster.close()
+
+
+def uninstall(server: ApiServer) -> None:
+    """Remove the definitions, and all objects of these kinds."""
+    server.kubectl("delete", *definitions())
 
 
 @dataclass
@@ -84,7 +99,7 @@ class Kueue:
 
     def clear(self) -> None:
         """Delete all workloads and admission checks."""
-        for plural in (kueue_objects.WORKLOADS, kueue_objects.ADMISSION_CHECKS):
+        for plural in KINDS:
             self.server.kubectl("delete", f"{plural}.{kueue_objects.GROUP.name}", "--all", "--all-namespaces")
 
     def document(self, name: str = "w", *, namespace: str = "ns") -> Json:
