@@ -21,6 +21,8 @@ def escaped(text: str) -> str:
     >>> escaped("ann\x1b[2J")
     'ann\\x1b[2J'
     """
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(character if is_plain(character) else repr(character)[1:-1] for character in text)
 
 

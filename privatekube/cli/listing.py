@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Column, Table
 
 from privatekube import errors, plain_text
@@ -74,8 +75,8 @@ def show(resources: Sequence[R], row: Callable[[R], Row], output_format: Format,
     else:
         rows = [cells for _, cells in pairs]
         terminal = console.console()
-        width = None if output_format is Format.WIDE else terminal.width
-        terminal.print(table(rows, columns_for(rows, width)))
+        columns = columns_for(rows, None if output_format is Format.WIDE else terminal.width)
+        print_table(rows, columns, terminal)
 
 
 def watch(read: Callable[[], Sequence[R]], row: Callable[[R], Row], *, pause: Callable[[], None] | None = None) -> None:
@@ -143,6 +144,23 @@ def columns_for(rows: Sequence[Row], width: int | None) -> list[str]:
         if dropped in names and not (several and dropped == _NAMESPACE):
             names.remove(dropped)
     return names
+
+
+def print_table(rows: Sequence[Row], columns: Sequence[str], terminal: Console) -> None:
+    """Print a table of these columns: where nothing has to be wrapped, line by line, as there may be 100,000 rows."""
+    widths = {name: _width_of(name, rows) for name in columns}
+    if sum(widths.values()) > terminal.width:
+        terminal.print(table(rows, columns))
+        return
+    terminal.print(_line(columns, widths), style="bold", end="")
+    sys.stdout.writelines(_line([row[name].text for name in columns], widths) for row in rows)
+
+
+def _line(texts: Sequence[str], widths: Mapping[str, int]) -> str:
+    padded = (
+        f" {text}{' ' * (width - cell_len(text) - 1)}" for text, width in zip(texts, widths.values(), strict=True)
+    )
+    return "".join((*padded, "\n"))
 
 
 def table(rows: Sequence[Row], columns: Sequence[str]) -> Table:

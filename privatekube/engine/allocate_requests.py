@@ -290,14 +290,14 @@ def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, index: int, policy
 
 
 def snapshot(draft: Draft) -> Snapshot:
-    """Return what the scheduler sees of the draft: the admitted blocks, and the waiting requests by arrival."""
+    """Return what the scheduler sees of the draft: the waiting requests by arrival, and their blocks."""
     requests: list[WaitingRequest] = []
     for claim in list(draft.open_claims.values()):
         waiting = _waiting_request(claim)
         if waiting is not None:
             with draft.isolated_claim(claim.id):
                 requests.append(_scheduled(draft, claim, *waiting))
-    blocks = {block.id: _view(block) for block in draft.blocks.values()}
+    blocks = {key: _view(draft.blocks[key]) for request in requests for key in request.demand}
     arrived = tuple(sorted(requests, key=lambda request: request.arrival_ms))
     return Snapshot(blocks, arrived, tuple(quotas.limits(draft, arrived)))
 

@@ -28,7 +28,9 @@ def recover_locks(draft: Draft, policy: Policy) -> None:
     """Bring every lock and reservation in line with the answers, which are the decisions."""
     unfinished_grants: dict[RequestId, dict[str, PrivacyBudget]] = {}
     for block in list(draft.blocks.values()):
-        for request_id, lock in block.status.locks.items() if block.status is not None else ():
+        if block.status is None or not (block.status.locks or block.status.reserved):
+            continue
+        for request_id, lock in block.status.locks.items():
             with draft.isolated_claim(request_id.claim):
                 is_open = _resolve_lock(draft, block.id, request_id)
                 if is_open and isinstance(request_id, RequestId) and lock.acquired is not None:

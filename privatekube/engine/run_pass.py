@@ -116,8 +116,9 @@ def _stage_if_changed(draft: Draft, before: PrivateDataBlock, after: PrivateData
 def _grant(draft: Draft, policy: Policy) -> bool:
     """Run one scheduling decision and apply it; return whether it granted anything."""
     for block in list(draft.blocks.values()):
-        with draft.isolated_block(block.id):
-            _stage_if_changed(draft, block, unlocking.at_decision(block, policy, now_ms=draft.now_ms))
+        if unlocking.has_locked_budget(block):
+            with draft.isolated_block(block.id):
+                _stage_if_changed(draft, block, unlocking.at_decision(block, policy, now_ms=draft.now_ms))
     return allocate_requests.grant(draft, _decide(draft, policy))
 
 

@@ -23,6 +23,11 @@ def on_arrival(block: PrivateDataBlock, policy: Policy) -> PrivateDataBlock:
     return transitions.unlock(block, block.spec.initial_budget * fraction) if fraction else block
 
 
+def has_locked_budget(block: PrivateDataBlock) -> bool:
+    """Return whether budget of a block is still to be unlocked; all of it where there is no status yet."""
+    return block.status is None or max(block.status.pending.values) > 0
+
+
 def at_decision(block: PrivateDataBlock, policy: Policy, *, now_ms: int) -> PrivateDataBlock:
     """Return the block as the next decision finds it: without a period, what was returned unlocks at once."""
     return block if policy.unlocking.period_ms is not None else _unlock_by_time(block, policy, now_ms)
@@ -45,7 +50,7 @@ def by_period(block: PrivateDataBlock, policy: Policy, *, now_ms: int) -> Privat
 def next_ms(block: PrivateDataBlock, policy: Policy) -> int | None:
     """Return when time unlocks budget of a block next, in unix milliseconds; None if it will not."""
     status, period_ms = transitions.status_of(block), policy.unlocking.period_ms
-    if period_ms is None or all(value <= 0 for value in status.pending.values):
+    if period_ms is None or not has_locked_budget(block):
         return None
     start_ms = policy.unlocking.starts_ms(_schedule(block)) or 0
     return start_ms if status.last_release_ms is None else max(start_ms, status.last_release_ms + period_ms)
@@ -64,10 +69,8 @@ def arrivals_until_unlocked(policy: Policy) -> int | None:
 
 def _unlock_by_time(block: PrivateDataBlock, policy: Policy, now_ms: int) -> PrivateDataBlock:
     pending = transitions.status_of(block).pending
-    fraction = policy.unlocking.on_tick(_schedule(block), now_ms)
-    if fraction <= 0 or all(value <= 0 for value in pending.values):
-        return block
-    return transitions.unlock(block, pending * fraction)
+    fraction = policy.unlocking.on_tick(_schedule(block), now_ms) if has_locked_budget(block) else 0.0
+    return transitions.unlock(block, pending * fraction) if fraction > 0 else block
 
 
 def _schedule(block: PrivateDataBlock) -> UnlockSchedule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -91,8 +91,10 @@ class World:
     charges: Sequence[Entry] = ()
     approvals: Sequence[PrivacyBudgetApproval] = ()
 
-    def without(self, names: Iterable[errors.ResourceName]) -> World:
+    def without(self, names: Collection[errors.ResourceName]) -> World:
         """Return the world with these objects set aside, and with the claims that depend on the blocks obstructed."""
+        if not names:
+            return self
         ids = {kind: {name.id for name in names if name.kind == kind} for kind in ResourceKind}
         blocks = {key: block for key, block in self.blocks.items() if key in ids[ResourceKind.BLOCK]}
         claims = {key: claim for key, claim in self.open_claims.items() if key not in ids[ResourceKind.CLAIM]}

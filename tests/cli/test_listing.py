@@ -52,6 +52,18 @@ def test_eighty_columns_show_long_names_whole(capsys: pytest.CaptureFixture[str]
     }
 
 
+@pytest.mark.parametrize("names", [["a", "bb"], ["日本", "b" * 60]], ids=["short", "wide characters"])
+def test_a_table_that_fits_is_printed_like_one_that_is_wrapped(
+    names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [listing.block_row(builders.block("b")) | {"data": listing.Cell(name, name)} for name in names]
+    columns = listing.columns_for(rows, None)
+    Console(width=200).print(listing.table(rows, columns))
+    wrapped = capsys.readouterr().out
+    listing.print_table(rows, columns, Console(width=200))
+    assert capsys.readouterr().out == wrapped
+
+
 def test_a_namespace_is_shown_where_there_are_several() -> None:
     other = builders.block("b" * 60)
     rows = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import multiprocessing
 import signal
 import sqlite3
@@ -20,6 +21,7 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import ledger_audit
 from privatekube.resources.block import BlockStatus
 from privatekube.resources.retired_data import RetiredData
+from privatekube.store.sqlite import store as sqlite_store
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 
@@ -160,6 +162,7 @@ from privatekube.reconcile import ledger_audit
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import BlockStatus
 from privatekube.resources.retired_data import RetiredData
+from privatekube.store.sqlite import store as sqlite_store
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 store = SqliteStore(Path(sys.argv[1]))
@@ -191,6 +194,7 @@ KILLED = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
+from privatekube.store.sqlite import store as sqlite_store
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 store = SqliteStore(Path(sys.argv[1]))
@@ -211,3 +215,18 @@ def test_a_process_killed_in_a_transaction_leaves_nothing_and_no_lock(tmp_path: 
     assert store.list_blocks() == [kept]
     store.update(replace(kept, meta=replace(kept.meta, annotations={"note": "written"})))
     store.close()
+
+
+def test_a_list_reads_what_has_changed_a_few_at_a_time_and_keeps_the_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "_READ_AT_ONCE", 2)
+    path = tmp_path / "state.db"
+    names = ["e", "b", "d", "a", "c"]
+    with contextlib.closing(SqliteStore(path)) as writer, contextlib.closing(SqliteStore(path)) as reader:
+        for name in names:
+            writer.create(builders.block(name))
+        assert [block.meta.name for block in reader.list_blocks()] == names
+        changed = writer.list_blocks()[1]
+        writer.update_status(replace(changed, status=BlockStatus(changed.spec.initial_budget, EpsilonDelta(0.0))))
+        assert [block.meta.name for block in reader.list_blocks() if block.status] == ["b"]

@@ -7,6 +7,8 @@ timeout 0 is the scheduler's default. A document that cannot be read is refused 
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -66,8 +68,8 @@ def _curve_as_written(rows: Any) -> RenyiCurve | None:
     try:
         orders, epsilons = zip(*map(_PAIR, rows), strict=True)
         are_plain = {*map(type, orders), *map(type, epsilons)} <= {float, int} and len(orders) <= bounds.ORDERS
-        make = RenyiCurve if 0.0 in epsilons else _shared_curve  # 0.0 and -0.0 are equal, but not as text in a digest
-        return make(orders, epsilons) if are_plain else None
+        is_signed = -1.0 in map(math.copysign, itertools.repeat(1.0), epsilons)  # -0.0 equals 0.0, but not in a digest
+        return (RenyiCurve if is_signed else _shared_curve)(orders, epsilons) if are_plain else None
     except (KeyError, OverflowError, TypeError, ValueError):
         return None
 

@@ -41,6 +41,11 @@ CREATE TABLE quotas (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
     """
 CREATE TABLE approvals (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 """,
+    """
+-- A list reads the versions of all resources, and the bodies of those that have changed: the index has the versions.
+DROP INDEX by_position;
+CREATE INDEX by_position ON resources (kind, open, position, version, namespace);
+""",
 )
 """What each version adds to the one before."""
 
