@@ -64,7 +64,7 @@ class VisibleObjects(Cluster):
         """
         listed = self._allowed(plural, namespace)
         if listed is None and namespace is None and plural not in _WITHOUT_NAMESPACE:
-            parts = [self._allowed(plural, name) for name in self._namespaces()]
+            parts = [self._allowed(plural, name) for name in self._namespaces(plural)]
             if plural == kinds.BLOCK.plural and all(part is None for part in parts):
                 raise errors.Forbidden(f"{self._core.user()}: may read no block; ask for the role privatekube-viewer")
             listed = [document for part in parts for document in part or ()]
@@ -98,13 +98,13 @@ class VisibleObjects(Cluster):
     def _refused_namespaces(self, plural: str) -> set[str]:
         return {name for kind, name in self._refused if kind == plural and name is not None}
 
-    def _namespaces(self) -> list[str]:
-        """Return the namespaces to look into."""
+    def _namespaces(self, plural: str) -> list[str]:
+        """Return the namespaces to look into; for other kinds than blocks not those whose blocks are refused."""
         names = set(self._named or self._listed_namespaces())
         user = self._core.user()
         if user.startswith(_SERVICE_ACCOUNT):
             names.add(user.removeprefix(_SERVICE_ACCOUNT).partition(":")[0])
-        return sorted(names)
+        return sorted(names if plural == kinds.BLOCK.plural else names - self._refused_namespaces(kinds.BLOCK.plural))
 
     def _listed_namespaces(self) -> list[str]:
         try:
