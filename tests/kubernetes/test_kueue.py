@@ -386,6 +386,8 @@ def test_without_kueue_it_says_so_and_goes_on_once_kueue_is_installed(
         process.launch()
         wait_until(lambda: "admissionchecks: its kind is not installed; install Kueue" in process.log(), 30)
         assert process.get("/readyz")[0] == 503
+        said = [line["message"] for line in process.log_entries() if line.get("kind") == "workloads"]
+        assert said == ["not watched yet: workloads: its kind is not installed; install Kueue 0.15 or later"]
         kueue.install(installed)
         wait_until(lambda: process.get("/readyz")[0] == 200, 60, process.log)
         assert process.stop() == 0

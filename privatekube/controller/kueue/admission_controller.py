@@ -154,14 +154,12 @@ class AdmissionController:
     def _is_live(self, holder: Holder) -> bool:
         """Return whether the workload that uses a claim exists and has not ended."""
         current = self._kueue.workload(holder.namespace, holder.name)
-        return current is not None and current.uid == holder.uid and not current.is_over
+        return current is not None and _is_live(current, holder)
 
     def _settle(self, bound: BoundClaim) -> None:
         """Have the control plane settle the claim of a workload that ended: as its exit task would."""
-        known = next((item for item in self._workloads.all() if item.uid == bound.holder.uid), None)
-        if known is not None and not known.is_over:
-            return
-        if self._is_live(bound.holder):
+        known = self._workloads.get(bound.holder.id)
+        if (known is not None and _is_live(known, bound.holder)) or self._is_live(bound.holder):
             return
         claim = self._store.get_claim(bound.id)
         if claim is None or bound_claims.holder_of(claim) != bound.holder:
@@ -170,6 +168,11 @@ class AdmissionController:
         if settled.spec != claim.spec:
             self._store.update(settled)
             _log.info("its workload ended: settled", extra={"claim": claim.id, "workload": bound.holder.id})
+
+
+def _is_live(workload: Workload, holder: Holder) -> bool:
+    """Return whether a workload is the one that uses a claim, and has not ended."""
+    return workload.uid == holder.uid and not workload.is_over
 
 
 def _tried(subject: str, act: Callable[[], None]) -> bool:

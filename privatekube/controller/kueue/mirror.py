@@ -51,6 +51,11 @@ class Mirror(Generic[T]):
         """Start to list and watch, in a thread that runs until the process ends."""
         self._thread = following.start(self._cluster, self._plural, self._fill, self._handle)
 
+    def get(self, key: str) -> T | None:
+        """Return what is kept of the object with the id `namespace/name`."""
+        with self._lock:
+            return self._kept.get(key)
+
     def all(self) -> list[T]:
         """Return what is kept."""
         with self._lock:

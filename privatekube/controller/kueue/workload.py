@@ -24,9 +24,9 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a workload says of one admission check."""
+    """What a workload says of one admission check; a state that is not known here is left to others."""
 
-    state: State
+    state: State | str
     message: str
 
 
@@ -79,7 +79,7 @@ class Workload:
             is_evicted="Evicted" in since_ms,
             is_over="Finished" in since_ms or not spec.get("active", True) or "deletionTimestamp" in metadata,
             checks={
-                check["name"]: Check(State(check["state"]), check.get("message", ""))
+                check["name"]: Check(check["state"], check.get("message", ""))
                 for check in status.get("admissionChecks", ())
             },
         )

@@ -35,6 +35,7 @@ def start(
 
 def _follow(cluster: Cluster, plural: str, fill: Callable[[], str], handle: Callable[[str, Json], None]) -> NoReturn:
     version, pauses = "", retries.Pauses(_BACK_OFF)
+    told: type[Exception] | None = None
     while True:
         try:
             version = version or fill()
@@ -42,10 +43,14 @@ def _follow(cluster: Cluster, plural: str, fill: Callable[[], str], handle: Call
                 version = document["metadata"]["resourceVersion"]
                 if event != "BOOKMARK":
                     handle(event, document)
+                told = None
                 pauses.reset()
         except errors.Conflict:  # the version is too old to watch from
             version = ""
-        except errors.PrivateKubeError:
+        except errors.PrivateKubeError as error:
+            if type(error) is not told:  # once, and not at each attempt
+                told = type(error)
+                _log.warning("not watched yet: %s", error, extra={"kind": plural})
             pauses.sleep()
         except Exception:  # noqa: BLE001 - a defect must not end the watch: all later changes would be missed
             _log.exception("the watch failed, and starts over", extra={"kind": plural})

@@ -56,7 +56,7 @@ def test_it_awaits_nothing_once_it_runs_is_evicted_or_has_finished(condition: st
     assert not Workload.from_document(document("QuotaReserved", condition)).awaits("privacy")
 
 
-@pytest.mark.parametrize("state", ["Retry", "Rejected"])
+@pytest.mark.parametrize("state", ["Retry", "Rejected", "Unheard-of"])
 def test_a_state_that_kueue_acts_on_is_left_to_it(state: str) -> None:
     assert not Workload.from_document(document("QuotaReserved", state=state)).awaits("privacy")
 
