@@ -16,6 +16,7 @@ import typer
 import demo_blocks
 import privatekube
 import run_pipeline
+from privatekube.cli import app as cli
 from privatekube.controller.kueue import __main__ as kueue
 from privatekube.kubeflow import cluster_file
 from privatekube.kubeflow.sign_in import kinds
@@ -61,6 +62,15 @@ def test_every_option_of_creating_blocks_is_explained() -> None:
     names = [name for option in options for name in option.opts]
     assert len(names) > 15
     assert [name for name in names if not re.search(rf"`{name}[` ]", text)] == []
+
+
+@pytest.mark.parametrize("command", ["serve", "serve-cluster"])
+def test_every_option_of_the_page_is_explained(command: str) -> None:
+    text = (ROOT / "docs" / "page.md").read_text()
+    options = typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]  # a group
+    names = [name for option in options for name in option.opts if name != "--help"]
+    assert len(names) > 3
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_every_option_of_running_and_every_way_to_sign_in_is_explained() -> None:

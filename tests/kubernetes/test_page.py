@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from privatekube import errors
 from privatekube.client import cluster
@@ -129,6 +134,29 @@ def test_a_user_without_rights_and_a_token_that_is_not_accepted_are_told_so(visi
         status, page, _ = ask(**bearer(wrong))
         assert status == 401
         assert "token: is wrong or has expired; get a new one" in page
+
+
+def test_a_token_that_has_expired_is_told_so(visited: ApiServer, ask: Ask) -> None:
+    key_file = visited.folder / "sa.key"
+    if not key_file.exists():
+        pytest.skip("an existing cluster does not give the key that signs its tokens")
+    assert ask(**bearer(signed_again(visited.tokens["ann"], key_file, until=time.time() + 600)))[0] == 200
+    status, page, _ = ask(**bearer(signed_again(visited.tokens["ann"], key_file, until=time.time() - 60)))
+    assert (status, "token: is wrong or has expired" in page) == (401, True)
+
+
+def signed_again(token: str, key_file: Path, *, until: float) -> str:
+    """Return a token of the API server that expires at another time."""
+    header, payload, _ = token.split(".")
+    claimed = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    text = f"{header}.{in_base64(json.dumps(claimed | {'exp': round(until)}).encode())}"
+    key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return f"{text}.{in_base64(key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+def in_base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def test_rights_and_tokens_that_are_withdrawn_end_what_a_visitor_sees(visited: ApiServer, ask: Ask) -> None:
