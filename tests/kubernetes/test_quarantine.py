@@ -98,7 +98,7 @@ def test_a_server_that_does_not_know_its_roles_yet_says_nothing_about_an_object(
     wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
     with without_role(apiserver):
         store.create(builders.claim("c", builders.allocate(0.25)))
-        wait_until(lambda: controller.metric('privatekube_failed_passes_total{reason="NotServed"}') > 3, 30)
+        wait_until(lambda: controller.metric('privatekube_failed_passes_total{reason="Forbidden"}') > 3, 30)
         assert not is_answered(store, "c")
     wait_until(lambda: is_answered(store, "c"), 30, controller.log)
     assert granted(store, "c") == {f"ns/{name}" for name in "abcd"}
