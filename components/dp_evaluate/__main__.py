@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from privatekube import config
-from privatekube.data import block_file
+from privatekube.data import stored_block
 from privatekube.privacy import mechanisms
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, devices, evaluation
@@ -50,7 +50,7 @@ def dp_evaluate(
 
 
 def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: config.Device) -> dp_step.Release:
-    trained, block = checkpoint.load(model), block_file.read(dataset)
+    trained, block = checkpoint.load(model), stored_block.read_reviews(dataset)
     counts = evaluation.count_held_out(
         trained,
         block,

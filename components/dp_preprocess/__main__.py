@@ -1,4 +1,4 @@
-"""Merge the blocks into one dataset and release noisy counts per category and star."""
+"""Release noisy counts of all reviews per category and star, and hand the reviews on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dp_preprocess(
     statistics: interface.OutputArtifact,
     spend: interface.OutputArtifact,
 ) -> None:
-    """Merge the HDF5 files of the folder `blocks` and count reviews per category and star under DP, zeros included.
+    """Count the reviews of all blocks per category and star under DP, zeros included.
 
     Adjacency: one privacy unit of the Grant added or removed; it moves the counts by at most its contribution bound
     (L1).
@@ -32,16 +32,15 @@ def dp_preprocess(
         grant: from allocate.
         workspace: where the run has its private data.
         blocks: from download.
-        dataset: the merged reviews (HDF5).
+        dataset: the reviews, as they are in `blocks`.
         statistics: noisy counts (JSON).
         spend: what the counts cost (JSON).
     """
 
     def release(granted: documents.Grant) -> dp_step.Release:
         merged = opened_blocks.read_reviews(blocks, granted)
-        content, _ = block_file.encode(merged.reviews, merged.metadata)
         released = _noisy_counts(merged, granted)
-        return dp_step.Release(released.event, (_statistics(released.value, granted),), private=(content,))
+        return dp_step.Release(released.event, (_statistics(released.value, granted),), private=(blocks,))
 
     dp_step.run(
         "dp_preprocess",

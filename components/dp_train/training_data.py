@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privatekube import config
-from privatekube.data import block_file, columns, metadata
+from privatekube.data import columns, metadata, stored_block
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import documents
 from privatekube.training import devices, evaluation, loop, model_shape, models, split
@@ -44,7 +44,7 @@ class TrainingData:
     @classmethod
     def of(cls, granted: documents.Grant, dataset: Path, statistics: Path, device: config.Device) -> Self:
         """Return the reviews of the training users of a run."""
-        block, test_fraction = block_file.read(dataset), TrainingSettings.of(granted.settings).test_fraction
+        block, test_fraction = stored_block.read_reviews(dataset), TrainingSettings.of(granted.settings).test_fraction
         return cls(
             reviews=block.reviews,
             rows=np.flatnonzero(~split.is_test(block.reviews.user, test_fraction)),

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from privatekube import config
-from privatekube.data import block_file
+from privatekube.data import stored_block
 from privatekube.privacy import mechanisms
 from privatekube.steps import arguments, documents, dp_step, interface, public_log
 from privatekube.training import checkpoint, devices, evaluation
@@ -59,7 +59,7 @@ def _release(granted: documents.Grant, *, dataset: Path, model: Path, device: co
     trained = checkpoint.load(model)
     per_class = evaluation.count_held_out(
         trained,
-        block_file.read(dataset),
+        stored_block.read_reviews(dataset),
         unit=granted.unit,
         max_contribution=granted.max_contribution,
         test_fraction=TrainingSettings.of(granted.settings).test_fraction,

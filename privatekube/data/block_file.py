@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -167,12 +168,17 @@ def require_bound(block: Block, *, unit: PrivacyUnit, max_contribution: int) -> 
     partition.require_bound(block.reviews, unit=unit, max_contribution=max_contribution)
 
 
-def _own_format(sealed: sealed_file.Sealed) -> Block:
-    values = {field.name: sealed.attributes[field.name] for field in fields(Metadata)}
+def metadata_of(attributes: Mapping[str, Any]) -> Metadata:
+    """Return what the attributes of a block file declare; KeyError, TypeError or ValueError if they do not."""
+    values = {field.name: attributes[field.name] for field in fields(Metadata)}
     names = json.loads(values.pop("categories"))
     unit = PrivacyUnit.parse(values.pop("unit"))
     plain = {name: value if isinstance(value, str) else int(value) for name, value in values.items()}
-    metadata = Metadata(**plain, unit=unit, categories=tuple(str(name) for name in names))  # type: ignore[arg-type]  # checked there
+    return Metadata(**plain, unit=unit, categories=tuple(str(name) for name in names))  # type: ignore[arg-type]  # checked there
+
+
+def _own_format(sealed: sealed_file.Sealed) -> Block:
+    metadata = metadata_of(sealed.attributes)
     reviews = Reviews(**{name: sealed.columns[name] for name in COLUMNS})
     require_consistent(reviews, metadata)
     return Block(reviews, metadata, sealed.digest_of(content(reviews, metadata)))

@@ -106,7 +106,7 @@ def encode(content: Content) -> tuple[bytes, str]:
     with h5py.File(image, "w") as file:
         file.attrs.update({_FORMAT: content.format, _DIGEST: digest, _KEY: key.hex()})
         for name, value in content.metadata.items():
-            file.attrs[name] = _attribute(value)
+            file.attrs[name] = attribute(value)
         for name, column in content.columns.items():
             options = {"compression": "gzip", "compression_opts": _GZIP_LEVEL, "shuffle": True} if len(column) else {}
             file.create_dataset(name, data=column, **options)
@@ -176,7 +176,7 @@ def require_digest(name: str, known: set[str], *expected: str | None) -> None:
             )
 
 
-def _attribute(value: object) -> str | int:
+def attribute(value: object) -> str | int:
     """Return a public value as HDF5 can store it."""
     if isinstance(value, str):
         return str(value)  # HDF5 does not know enums

@@ -30,7 +30,7 @@ from privatekube.client import connect
 from privatekube.privacy import events
 from privatekube.steps import documents, paid_releases, public_log, sealing
 from privatekube.steps.staged_release import StagedRelease
-from privatekube.storage import local_files
+from privatekube.storage import local_files, private_files
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ class Release:
     Args:
         event: the DpEvent that the mechanism returned together with its noisy value.
         contents: what to write to each output, in the order of `outputs`.
-        private: what to write to each private output: un-noised data for later steps, which stays in the workspace.
+        private: what to write to each private output: un-noised data for later steps, which stays in the workspace. A
+            path is of a folder there, whose files are handed on without a copy.
     """
 
     event: events.DpEvent
     contents: tuple[documents.Document | bytes, ...]
-    private: tuple[bytes, ...] = ()
+    private: tuple[bytes | Path, ...] = ()
 
 
 def run(
@@ -182,7 +183,10 @@ def _write_private(released: Release, outputs: Sequence[Path]) -> None:
     if len(released.private) != len(outputs):
         raise errors.invalid("private", len(released.private), f"must be {len(outputs)}", "give one for each output")
     for path, content in zip(outputs, released.private, strict=True):
-        local_files.write(path, content, overwrite=True)
+        if isinstance(content, Path):
+            private_files.link_folder(content, path)
+        else:
+            local_files.write(path, content, overwrite=True)
 
 
 def _register(staged: StagedRelease, used: documents.Spend) -> None:

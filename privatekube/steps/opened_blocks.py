@@ -1,43 +1,58 @@
-"""The data of a run, of reviews or of a table: checked to be what was granted, and merged into one block."""
+"""The data of a run, of reviews or of a table: fetched, checked to be what was granted, and merged into one block."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from privatekube import errors
-from privatekube.data import any_block, block_file, partition
+from privatekube.data import any_block, partition, stored_block
 from privatekube.data.any_block import AnyBlock
 from privatekube.data.metadata import Block
-from privatekube.data.tables import block_file as table_file
 from privatekube.data.tables.block_file import TableBlock
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import documents, granted_blocks
+from privatekube.storage import transfers, uris
+
+Progress = Callable[[int, int], None]
 
 
-def path(folder: Path, number: int) -> Path:
-    """Return where the step download writes the block of that number, in the order of the Grant."""
-    return folder / f"{number:05d}.h5"
+def fetch(folder: Path, granted: documents.Grant, *, progress: Progress) -> AnyBlock:
+    """Fetch the blocks of a Grant several at a time into the columns of one, and return what is public about it.
+
+    Args:
+        folder: a new one, see `stored_block`.
+        granted: the Grant of the run.
+        progress: called after each block with (blocks done, blocks).
+
+    Raises:
+        CorruptData: a block was altered.
+        InvalidInput: they are not of one kind, or of another unit.
+        NotFound, MissingExtra, Temporary: a block cannot be fetched, see `uris.read_bytes`.
+    """
+
+    def checked() -> Iterator[AnyBlock]:
+        for done, block in enumerate(transfers.each_in_order(_fetched, granted.blocks), 1):
+            granted_blocks.require_unit(block.cut.unit, granted.unit)
+            yield block
+            progress(done, len(granted.blocks))
+
+    return stored_block.write(folder, checked(), source=_source(granted))
 
 
 def read(folder: Path, granted: documents.Grant) -> AnyBlock:
-    """Return the blocks that download has fetched as one.
+    """Return the blocks that download has fetched as one. Its columns are on disk: select the rows that you need.
 
     Args:
         folder: what download wrote.
         granted: the Grant of the run.
 
     Raises:
-        CorruptData: a block was altered, or a unit has more records in them than the Grant bounds.
-        InvalidInput: they are not of one kind, or of another unit.
+        CorruptData: they were altered, or a unit has more records in them than the Grant bounds.
     """
-    contents = [
-        any_block.read_block(path(folder, number), digest=block.digest) for number, block in enumerate(granted.blocks)
-    ]
-    return merged(contents, unit=granted.unit, max_contribution=granted.max_contribution)
+    block = stored_block.read(folder, source=_source(granted))
+    partition.require_bound(block.records, unit=granted.unit, max_contribution=granted.max_contribution)
+    return block
 
 
 def read_reviews(folder: Path, granted: documents.Grant) -> Block:
@@ -56,27 +71,13 @@ def read_table(folder: Path, granted: documents.Grant) -> TableBlock:
     return block
 
 
-def declared(block: AnyBlock) -> AnyBlock:
-    """Return a block without its records: what is public about it."""
-    if isinstance(block, TableBlock):
-        return replace(block, table=block.table.select(np.zeros(len(block.table), dtype=np.bool_)))
-    return replace(block, reviews=block.reviews.select(np.zeros(len(block.reviews.time), dtype=np.bool_)))
-
-
 def require_granted(contents: Sequence[AnyBlock], unit: PrivacyUnit) -> None:
     """Check, by what is declared of blocks alone, that they can be merged and have the unit of the run.
 
     Raises:
         InvalidInput: they are of several kinds, or of another unit.
     """
-    tables = [block for block in contents if isinstance(block, TableBlock)]
-    reviews = [block for block in contents if isinstance(block, Block)]
-    if tables and reviews:
-        raise errors.InvalidInput("blocks: are of reviews and of a table; add a condition that selects one kind")
-    if tables:
-        table_file.require_one_kind(tables)
-    else:
-        block_file.require_one_kind([block.metadata for block in reviews])
+    any_block.require_one_kind(contents)
     granted_blocks.require_unit(contents[0].cut.unit, unit)
 
 
@@ -93,8 +94,14 @@ def merged(contents: Sequence[AnyBlock], *, unit: PrivacyUnit, max_contribution:
         CorruptData: a unit has more records in them.
     """
     require_granted(contents, unit)
-    tables = [block for block in contents if isinstance(block, TableBlock)]
-    reviews = [block for block in contents if isinstance(block, Block)]
-    block: AnyBlock = table_file.merge(tables) if tables else block_file.merge(reviews)
+    block = any_block.merge(contents)
     partition.require_bound(block.records, unit=unit, max_contribution=max_contribution)
     return block
+
+
+def _fetched(block: documents.GrantedBlock) -> AnyBlock:
+    return any_block.decode(uris.read_bytes(block.uri), name=block.uri, digest=block.digest)
+
+
+def _source(granted: documents.Grant) -> dict[str, str | None]:
+    return {block.id: block.digest for block in granted.blocks}

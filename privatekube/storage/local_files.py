@@ -74,6 +74,16 @@ def replacing(target: Path, *, overwrite: bool = False, mode: int = 0o666) -> It
         raise translation(error, target) from error
 
 
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links; OSError if neither can be done."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in {*_NO_LINKS, errno.EXDEV}:
+            raise
+        shutil.copy2(source, target)
+
+
 def _sync_folder(folder: Path) -> None:
     """Have the name of a new file survive a power cut, where the file system can."""
     descriptor = os.open(folder, os.O_RDONLY)

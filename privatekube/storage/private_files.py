@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -53,6 +54,37 @@ def write(path: Path, data: bytes) -> None:
     """
     make_folder(path.parent)
     local_files.write(path, data, overwrite=True, mode=_FILE)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Move a folder of this file system, in place of one that is there.
+
+    Raises:
+        InvalidInput: it cannot be moved.
+    """
+    make_folder(target.parent)
+    try:
+        shutil.rmtree(target, ignore_errors=True)
+        source.replace(target)
+    except OSError as error:
+        raise local_files.translation(error, target) from error
+
+
+def link_folder(source: Path, target: Path) -> None:
+    """Give the files of a folder a second place, in place of what is there: links, or copies where there are no links.
+
+    Raises:
+        InvalidInput: they cannot be linked or copied.
+    """
+    scratch = target.with_name(f".{target.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    make_folder(scratch)
+    try:
+        for file in source.iterdir():
+            local_files.link(file, scratch / file.name)
+    except OSError as error:
+        raise local_files.translation(error, target) from error
+    replace_folder(scratch, target)
 
 
 def close(path: Path) -> None:

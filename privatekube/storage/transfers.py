@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from privatekube.storage import uris
 
 AT_ONCE = 4
-"""Files that are fetched at the same time: each holds one part of a file in memory, see `buckets`."""
+"""Files that are fetched at the same time: so many are in memory, however many there are."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def fetch_each(files: Sequence[tuple[str, Path]]) -> Iterator[Path]:
-    """Fetch files several at a time, and yield the local ones in the order given, each as soon as it is complete.
+def each_in_order(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """Call a function with several items at a time, in threads, and yield what it returns in the order of the items.
+
+    No more items are begun than AT_ONCE beyond the one that was yielded last, whoever is slower.
 
     Args:
-        files: a URI and where it goes: a local file that its owner alone can read.
-
-    Raises:
-        NotFound, InvalidInput, MissingExtra, Temporary: as `uris.read_bytes`, for the first that fails; those that are
-            not begun yet are then left.
+        function: such as one that fetches a file; the first error that it raises is raised, and those items are left
+            that are not begun yet.
+        items: what to call it with.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as name:
-        ...     folder = Path(name)
-        ...     (folder / "a").write_text("block")
-        ...     [path.read_text() for path in fetch_each([(str(folder / "a"), folder / "b")])]
-        5
-        ['block']
+        >>> list(each_in_order(str.upper, ["a", "b"]))
+        ['A', 'B']
     """
+    pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(_fetched, files)
-
-
-def _fetched(file: tuple[str, Path]) -> Path:
-    uris.copy_to(*file)
-    return file[1]
+        try:
+            for item in items:
+                if len(pending) == AT_ONCE:
+                    yield pending.popleft().result()
+                pending.append(pool.submit(function, item))
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def publish_folder(files: Mapping[str, Path], folder: str, *, last: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privatekube.data import block_file, partition
+from privatekube.data import partition, stored_block
 from privatekube.privacy import events, mechanisms, solving
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.steps import dp_step, paid_releases
@@ -134,7 +134,7 @@ def a_published_digest(patch: Patch) -> None:
 
 
 def _digest_of(dataset: Path) -> str | None:
-    return block_file.read(dataset).digest if dataset.exists() else None
+    return stored_block.read(dataset).digest if dataset.exists() else None
 
 
 def with_patch(test: Callable[[Patch], None]) -> Callable[[Path], None]:

@@ -27,7 +27,7 @@ from pipelines import dp_lstm
 from privatekube import errors
 from privatekube.client import connect, plan_file
 from privatekube.client.client import BudgetClient
-from privatekube.data import block_file, columns, word_vectors
+from privatekube.data import block_file, columns, stored_block, word_vectors
 from privatekube.data.metadata import content_digest
 from privatekube.engine import sealing_keys
 from privatekube.privacy import events, solving
@@ -367,12 +367,34 @@ def test_a_step_over_other_inputs_does_not_release_a_second_time(run: Run) -> No
 
 
 def test_a_step_reads_the_granted_blocks_and_no_others(run: Run) -> None:
-    run.allocate()
+    run.allocate(run_id="r0", conditions=[{"attribute": "startTime", "operation": ">=", "numericValue": "1"}])
     run.download()
-    first, second = (run.path("blocks") / f"0000{number}.h5" for number in range(2))
-    second.write_bytes(first.read_bytes())
+    run.allocate()
+    with pytest.raises(errors.CorruptData, match="is of other blocks"):
+        run.preprocess()
+    run.download()
+    column = run.path("blocks") / "000.npy"
+    column.write_bytes(column.read_bytes()[:-1] + b"7")
     with pytest.raises(errors.CorruptData, match="altered"):
         run.preprocess()
+
+
+def test_the_reviews_are_handed_on_without_a_copy_and_stay_when_those_of_download_are_removed(run: Run) -> None:
+    run.allocate()
+    for step in (run.download, run.preprocess):
+        step()
+    handed_on = {path.name: path.stat().st_ino for path in run.path("dataset").iterdir()}
+    assert handed_on == {path.name: path.stat().st_ino for path in run.path("blocks").iterdir()}
+    shutil.rmtree(run.path("blocks"))
+    run.train()
+
+
+def test_a_block_that_fails_leaves_nothing_of_the_others_in_the_workspace(run: Run) -> None:
+    run.allocate()
+    (run.folder / "1.h5").unlink()
+    with pytest.raises(errors.NotFound):
+        run.download()
+    assert list(run.workspace.iterdir()) == []
 
 
 def test_the_grant_says_which_blocks_keep_exact_copies_and_what_they_call_a_record(run: Run) -> None:
@@ -392,13 +414,13 @@ def test_downloaded_blocks_can_be_read_by_their_owner_alone(run: Run) -> None:
     finally:
         os.umask(before)
     paths = [run.path("blocks"), *run.path("blocks").iterdir()]
-    assert [path.stat().st_mode & 0o777 for path in paths] == [0o700, 0o600, 0o600]
+    assert [path.stat().st_mode & 0o777 for path in paths] == [0o700, *[0o600] * (len(paths) - 1)]
 
 
 def test_nothing_published_is_a_digest_of_the_merged_data(run: Run) -> None:
     run.to_the_end()
     run.consume()
-    merged = block_file.read(run.path("dataset"))
+    merged = stored_block.read_reviews(run.path("dataset"))
     plain = content_digest(merged.reviews, merged.metadata)
     digests = [digest.rpartition(":")[2].encode() for digest in (merged.digest, plain)]
     for path in run.upload().iterdir():

@@ -12,7 +12,7 @@ import pytest
 
 from components.dp_preprocess import __main__ as preprocess_program
 from privatekube import errors
-from privatekube.data import block_file, metadata
+from privatekube.data import metadata, stored_block
 from privatekube.privacy import events
 from privatekube.steps import documents
 from privatekube.training import split
@@ -124,7 +124,7 @@ def test_nothing_that_a_step_releases_holds_the_digest_of_the_data(tmp_path: Pat
     with run_on(tmp_path / "run", USER_DAYS) as run:
         for step in (run.preprocess, run.train, run.evaluate):
             step()
-        merged = block_file.read(run.path("dataset"))
+        merged = stored_block.read_reviews(run.path("dataset"))
         plain = metadata.content_digest(merged.reviews, merged.metadata)
         private = [digest.rpartition(":")[2].encode() for digest in (merged.digest, plain)]
         for name in ("statistics", "checkpoint", "metrics", "s1", "s2", "s3"):

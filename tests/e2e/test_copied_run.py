@@ -17,6 +17,7 @@ import pytest
 
 from pipelines import dp_lstm
 from privatekube import errors
+from privatekube.data import any_block, stored_block
 from privatekube.steps import documents, workspace
 from tests.e2e.conftest import ROOT, Laptop
 from tests.e2e.gates import Gate
@@ -122,9 +123,10 @@ def copy(paid: Copy, tmp_path: Path) -> Iterator[Copy]:
 def test_no_step_of_a_paid_run_releases_again_in_a_copy_of_its_folder(copy: Copy) -> None:
     (block,) = (copy.laptop.folder / ".privatekube" / "blocks").rglob("*.h5")
     data = copy.folder / "workspace" / "data"
-    (data / "blocks").mkdir(parents=True)
-    for name, place in (("blocks", "blocks/00000.h5"), ("dataset", "dataset")):
-        shutil.copyfile(block, data / place)  # whoever has the data needs no step to read it
+    granted = documents.read(documents.Grant, copy.folder / "grant")
+    source = {stated.id: stated.digest for stated in granted.blocks}
+    for name in ("blocks", "dataset"):
+        stored_block.write(data / name, [any_block.read_block(block)], source=source)  # who has the data needs no step
         documents.write(workspace.Place(workspace_path=f"data/{name}"), copy.folder / name)
     for name in ("statistics", "checkpoint"):  # in clear, as anybody can read them now
         (copy.folder / name).write_bytes(copy.published[dp_lstm.PUBLISHED[name]])

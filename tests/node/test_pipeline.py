@@ -135,7 +135,7 @@ def terminated(reviewers: Team, plain: object, background: ThreadPoolExecutor) -
     """A run in the background that is terminated once its data is in the workspace."""
 
     def terminate(pod: str) -> None:
-        assert list((reviewers.workspaces / "ended").rglob("*.h5"))
+        assert list((reviewers.workspaces / "ended").rglob("*.npy"))
         reviewers.node.kubectl("delete", "pod", pod, "-n", pods.NAMESPACE, "--grace-period=1")
         raise Terminated
 

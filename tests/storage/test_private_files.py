@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -122,3 +123,33 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(errors.InvalidInput, match="not a directory"):
         private_files.create(tmp_path / "file" / "state.db")
+
+
+def test_a_folder_gets_a_second_place_without_a_copy_in_place_of_what_was_there(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b" / "c"
+    private_files.write(source / "x", b"data")
+    private_files.write(target / "old", b"old")
+    private_files.link_folder(source, target)
+    assert [path.name for path in target.iterdir()] == ["x"]
+    assert (target / "x").samefile(source / "x")
+    assert target.stat().st_mode & 0o077 == 0
+    assert [path.name for path in target.parent.iterdir()] == ["c"]
+
+
+def test_where_a_file_system_has_no_links_a_folder_is_copied_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    private_files.write(tmp_path / "a" / "x", b"data")
+    private_files.link_folder(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "x").read_bytes() == b"data"
+    assert (tmp_path / "b" / "x").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_cannot_be_moved_or_linked_is_one_line(tmp_path: Path) -> None:
+    for act in (private_files.replace_folder, private_files.link_folder):
+        with pytest.raises(errors.PrivateKubeError, match=r"^file: "):
+            act(tmp_path / "absent", tmp_path / "b")

@@ -84,7 +84,7 @@ def decode(data: bytes, *, name: str, digest: str | None = None) -> TableBlock:
         if sealed_file.format_of(file) != FORMAT:
             raise errors.CorruptData(f"block: {name} is not a {FORMAT} file; read it as what it is")
         sealed = sealed_file.sealed(file)
-        table, cut = _table(sealed), _cut(sealed)
+        table, cut = table_of(sealed), cut_of(sealed)
         held = content(table, cut)
     block = TableBlock(table, cut, sealed.digest_of(held))
     sealed_file.require_digest(name, {block.digest, held.digest}, digest, sealed.digest)
@@ -161,14 +161,16 @@ def _outside(table: Table, name: str) -> npt.NDArray[np.bool_]:
     return ~((values >= low) & (values <= high))  # which includes values that are not numbers
 
 
-def _cut(sealed: sealed_file.Sealed) -> Cut:
+def cut_of(sealed: sealed_file.Sealed) -> Cut:
+    """Return which part of a dataset a file says that it is."""
     values = {field.name: sealed.attributes[field.name] for field in fields(Cut)}
     unit = PrivacyUnit.parse(values.pop("unit"))
     plain = {name: value if isinstance(value, str) else int(value) for name, value in values.items()}
     return Cut(**plain, unit=unit)  # type: ignore[arg-type]  # checked there
 
 
-def _table(sealed: sealed_file.Sealed) -> Table:
+def table_of(sealed: sealed_file.Sealed) -> Table:
+    """Return the records of a file, whose values are not checked."""
     try:
         layout = Layout.model_validate(json.loads(sealed.attributes[_LAYOUT]))
     except pydantic.ValidationError as error:
