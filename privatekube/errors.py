@@ -8,6 +8,7 @@
     |   |   +-- NotServed         the store refuses the operation for any object
     |   |   |   +-- Forbidden     the user lacks the right
     |   |   |   +-- Unauthenticated  the user's token is not accepted
+    |   |   |   +-- NotInstalled  the cluster has no definition of the kind
     |   |   +-- TooLarge          a store does not keep so much in one object
     |   |   +-- MissingExtra      a package that an extra installs is missing
     |   +-- NotFound              no such block, claim or file                  exit status 2
@@ -121,6 +122,14 @@ class NotServed(InvalidInput):
     """Raised when a store refuses an operation for any object: the user lacks the right, or the kind is unknown.
 
     >>> issubclass(NotServed, InvalidInput)
+    True
+    """
+
+
+class NotInstalled(NotServed):
+    """Raised when a cluster has no definition of a kind of resource, so that it can have none of that kind.
+
+    >>> issubclass(NotInstalled, NotServed)
     True
     """
 

@@ -5,10 +5,10 @@ No secret is in it: neither the keys of the store, nor the private keys that wer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from privatekube import errors
 from privatekube.reconcile import read_world
@@ -28,6 +28,8 @@ from privatekube.store import kinds
 from privatekube.store.base import ResourceStore
 from privatekube.store.kinds import Kind
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -43,6 +45,7 @@ class Contents:
         quotas: of teams and namespaces.
         approvals: what approvers decided about claims; they decide about no claim that comes back closed.
         settings: of the policy, by name, as far as they were set.
+        not_installed: kinds that the cluster has no definition of, so that it had none to save; not in the file.
     """
 
     created_ms: int
@@ -54,6 +57,7 @@ class Contents:
     quotas: tuple[PrivacyBudgetQuota, ...] = ()
     approvals: tuple[PrivacyBudgetApproval, ...] = ()
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    not_installed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         counts = (
@@ -72,7 +76,8 @@ def read(store: ResourceStore, *, now_ms: int) -> Contents:
 
     Where others write meanwhile, what was committed on a block that is returned is in the ledger that is returned: the
     ledger is read last, and is written before a block says that something is committed. Likewise a claim is read after
-    the blocks on which it holds budget.
+    the blocks on which it holds budget. Of kinds that an earlier version did not have, a cluster that still has its
+    definitions has none.
 
     Raises:
         CorruptData: something cannot be read; the message names it.
@@ -80,8 +85,8 @@ def read(store: ResourceStore, *, now_ms: int) -> Contents:
     """
     for stored in store.unreadable():
         raise errors.CorruptData(f"{stored.name}: cannot be read ({stored.error}); correct it first")
-    listed = store.list_quotas()
-    for quota in listed:
+    listed, decided = _if_installed(store.list_quotas), _if_installed(store.list_approvals)
+    for quota in listed or ():
         if quota.fault is not None:
             raise errors.CorruptData(f"quota {quota.id}: {quota.fault}; correct it, or delete it first")
     blocks = tuple(store.list_blocks())
@@ -97,10 +102,21 @@ def read(store: ResourceStore, *, now_ms: int) -> Contents:
         entries=entries,
         retired=tuple(records.retired),
         identities=records.identities,
-        quotas=tuple(listed),
-        approvals=tuple(store.list_approvals()),
+        quotas=tuple(listed or ()),
+        approvals=tuple(decided or ()),
         settings=settings,
+        not_installed=tuple(
+            kind for kind, found in ((quotas.KIND, listed), (approvals.KIND, decided)) if found is None
+        ),
     )
+
+
+def _if_installed(list_all: Callable[[], list[T]]) -> list[T] | None:
+    """Return all resources of a kind; None where the cluster has no definition of it."""
+    try:
+        return list_all()
+    except errors.NotInstalled:
+        return None
 
 
 def to_json(contents: Contents) -> Json:

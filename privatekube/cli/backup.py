@@ -22,6 +22,8 @@ def backup(file: File) -> None:
         with client.store.transaction():  # of a file, all from one state
             saved = contents.read(client.store, now_ms=client.clock.now_ms())
     digest = backup_file.write(file, saved)
+    for kind in saved.not_installed:
+        typer.echo(f"note: {kind}: the cluster has no definition of it, so there is none to save", err=True)
     typer.echo(f"{file}: {saved}\n{digest}\nkeys are not in it: docs/control-plane.md says where they are")
 
 

@@ -110,7 +110,7 @@ def _translation(what: str, error: ApiException, install: str) -> errors.Private
         case 404, "NotFound":
             return errors.NotFound(f"{what}: is gone ({message})")
         case 404, _:  # the kind is missing; this says nothing about the object
-            return errors.NotServed(f"{what}: its kind is not installed; {install}")
+            return errors.NotInstalled(f"{what}: its kind is not installed; {install}")
         case _, "AlreadyExists":
             return errors.AlreadyExists(f"{what}: exists already; choose another name, or delete it first")
         case ((409 | 410), _):

@@ -50,8 +50,8 @@ class Cluster:
     """Access to the resources of a group, by plural name; `namespace` is None for kinds without namespaces.
 
     All methods raise Conflict, AlreadyExists, NotFound, InvalidInput (the server refuses the object), Unauthenticated
-    and Forbidden (it refuses the user), NotServed (it does not know the kind) and StoreBusy (it cannot be reached, or
-    asks to try again).
+    and Forbidden (it refuses the user), NotInstalled (it does not know the kind) and StoreBusy (it cannot be reached,
+    or asks to try again).
 
     Args:
         api: the connection.
