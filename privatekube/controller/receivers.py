@@ -50,6 +50,8 @@ def _webhook(url: str) -> Send:
         is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         is_url = False
+    if is_url and "@" in parts.netloc:
+        raise errors.InvalidInput("--notify: is not a URL without a user; write a command that sends the password")
     if not is_url or not url.isascii() or not url.isprintable() or " " in url:
         raise errors.InvalidInput("--notify: is not an http or https URL; write it like https://HOST/PATH")
     opener = urllib.request.build_opener(_NoRedirect)

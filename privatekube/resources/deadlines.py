@@ -38,12 +38,18 @@ def parse(text: str) -> int:
     return unix_ms
 
 
-def parse_stored(text: str) -> int:
+def parse_stored(stated: object) -> int:
     """Return the unix milliseconds of a time as a claim states it: in UTC, so that it is always the same text.
 
+    Args:
+        stated: the text; in YAML without quotes it is a datetime.
+
     Raises:
-        InvalidInput: it is another text.
+        InvalidInput: it is something else.
     """
+    text = _as_text(stated) if isinstance(stated, datetime) else stated
+    if not isinstance(text, str):
+        raise errors.invalid("deadline", stated, "is not a text", "write it like '2026-12-01T12:00:00Z'")
     unix_ms = parse(text)
     if meta.format_time(unix_ms) != text:
         raise errors.invalid("deadline", text, "is not in whole seconds of UTC", f"write {meta.format_time(unix_ms)}")

@@ -152,7 +152,7 @@ def test_a_receiver_that_hangs_blocks_nobody_and_what_is_too_much_is_dropped(mon
 @pytest.mark.parametrize(
     "text",
     ["", "ftp://host/x", "file:///etc/passwd", f"https:///{SECRET}", f"http://host:99999/{SECRET}", "http://h/ x\n",
-     f"no-such-program {SECRET}", f"sh 'open {SECRET}", "gopher://x"],
+     f"no-such-program {SECRET}", f"sh 'open {SECRET}", "gopher://x", f"https://user:{SECRET}@host/x"],
 )  # fmt: skip
 def test_what_is_neither_a_url_nor_a_command_is_refused_without_being_printed(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match=r"^--notify: is (not|neither) [^\n]+; write [^\n]+$") as refused:

@@ -44,6 +44,7 @@ ELSEWHERE = "approvers"
 CLAIMANT = f"system:serviceaccount:{USERS_NAMESPACE}:claimant"
 OF_CLAIM = ("pbc", "c", "-n", "ns")
 WAITS = ClaimState.AWAITS_APPROVAL
+RBAC = "rbac.authorization.k8s.io/v1"
 
 
 THRESHOLD = quotas.to_wire(
@@ -204,6 +205,45 @@ def test_an_approval_is_by_somebody_else_of_this_claim_and_for_good(apiserver: A
     (entry,) = plane.store.ledger(claim_id="ns/c")
     assert [str(item) for item in entry.approvals] == [f"{outsider}: the board agreed"]
     plane.require_sound()
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"),
+    [
+        *(("create", name) for name in ("pods/exec", "serviceaccounts/token", "replicationcontrollers")),
+        ("get", "pods/exec"),
+        ("patch", "pods/ephemeralcontainers"),
+        ("impersonate", "serviceaccounts"),
+        *(("create", f"{kind}.apps") for kind in ("deployments", "statefulsets", "daemonsets", "replicasets")),
+        *(("create", f"{kind}.batch") for kind in ("jobs", "cronjobs")),
+        *(("create", name) for name in ("runs.pipelines.kubeflow.org", "workflows.argoproj.io")),
+    ],
+)
+def test_whoever_may_act_as_the_account_that_requests_a_claim_cannot_approve_it(
+    apiserver: ApiServer, plane: Plane, verb: str, resource: str
+) -> None:
+    assert ask(apiserver, plane, "c", 0.5) is WAITS
+    outsider = f"system:serviceaccount:{ELSEWHERE}:outsider"
+    document = decision(plane.claim("c"), "x", outsider)
+    name, _, group = resource.partition(".")
+    rules = [{"apiGroups": [group], "resources": [name], "verbs": [verb]}]
+    identity = {"name": "acts-as", "namespace": USERS_NAMESPACE}
+    role = {"apiVersion": RBAC, "kind": "Role", "metadata": identity, "rules": rules}
+    binding = {
+        "apiVersion": RBAC,
+        "kind": "RoleBinding",
+        "metadata": identity,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "acts-as"},
+        "subjects": [{"kind": "ServiceAccount", "name": "outsider", "namespace": ELSEWHERE}],
+    }
+    require_said(apiserver, document, "outsider", "created (server dry run)")
+    try:
+        for item in (role, binding):
+            apiserver.kubectl("create", "-f", "-", stdin=json.dumps(item))
+        require_said(apiserver, document, "outsider", f"{outsider} may run pods as {CLAIMANT}")
+    finally:
+        apiserver.kubectl("delete", "role,rolebinding", "acts-as", "-n", USERS_NAMESPACE)
+    require_said(apiserver, document, "outsider", "created (server dry run)")
 
 
 @contextlib.contextmanager

@@ -182,7 +182,13 @@ def test_a_refusal_by_time_plan_and_explain_name_the_quota_and_what_of_it_is_use
 def test_a_quota_that_cannot_be_read_allows_nothing_in_its_namespace(tmp_path: Path) -> None:
     plane = Plane(SqliteStore(tmp_path / "state.db"))
     plane.block("b")
-    for body in ("{", '{"spec": {"dataset": "d", "share": "much"}}', '{"spec": {"dataset": "d", "shares": 1}}'):
+    numbers = [f"1{'0' * 400}", f"1{'0' * 5000}", "NaN", "1e400", "-Infinity"]
+    specs = [
+        '"share": "much"',
+        '"shares": 1',
+        *(f'"share": 1, "team": "ads", "weight": {number}' for number in numbers),
+    ]
+    for body in ("{", "[]", *(f'{{"spec": {{"dataset": "d", {spec}}}}}' for spec in specs)):
         with sqlite3.connect(tmp_path / "state.db") as db:
             db.execute("INSERT OR REPLACE INTO quotas VALUES ('ns/q', ?)", [body])
         (item,) = plane.store.list_quotas()

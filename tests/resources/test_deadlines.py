@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pydantic
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privatekube import errors
+from privatekube.client import claim_file
 from privatekube.resources import bounds, deadlines, meta
 from privatekube.resources.claim import ClaimSpec
 from privatekube.resources.deadlines import Deadline
@@ -77,6 +80,23 @@ def test_a_claim_in_another_form_is_refused(text: str) -> None:
     document["spec"]["deadline"] = text
     with pytest.raises(errors.InvalidInput, match=r"is not in whole seconds of UTC; write 2026-12-01T12:00:00Z"):
         claims.from_wire(document)
+
+
+@pytest.mark.parametrize("stated", [5, 1.5, True, ["2026-12-01T12:00:00Z"], {}])
+def test_a_claim_whose_deadline_is_no_text_is_refused(stated: object) -> None:
+    document = claims.to_wire(builders.claim())
+    document["spec"]["deadline"] = stated
+    with pytest.raises(errors.InvalidInput, match=r"deadline: .* is not a text; write it like"):
+        claims.from_wire(document)
+
+
+def test_a_manifest_may_have_it_without_quotes_as_kubectl_reads_it(tmp_path: Path) -> None:
+    document = claims.to_wire(builders.claim())
+    document["spec"]["deadline"] = "@"
+    text = json.dumps(document).replace('"@"', "2026-12-01T12:00:00Z")
+    (tmp_path / "claim.yaml").write_text(text)
+    claim, _ = claim_file.read_claim(tmp_path / "claim.yaml")
+    assert claim.spec.deadline_ms == NOON
 
 
 def test_a_claim_without_a_deadline_is_written_as_before() -> None:

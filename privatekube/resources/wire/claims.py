@@ -120,8 +120,8 @@ def to_wire(claim: PrivacyBudgetClaim) -> Json:
 
 
 def _deadline(spec: Reader) -> int | None:
-    text = spec.optional_text("deadline")
-    return None if text is None else deadlines.parse_stored(text)
+    stated = spec.raw("deadline")
+    return None if stated is None else deadlines.parse_stored(stated)
 
 
 def _settle_after(document: Reader) -> SettleAfter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from privatekube import errors
 from privatekube.resources import meta, quota
 from privatekube.resources.quota import Beyond, Period, PrivacyBudgetQuota, QuotaSpec
@@ -71,5 +73,6 @@ def _number(document: Reader, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     raise errors.InvalidInput(f"{document.path_of(name)}: {reader.shown(value)} must be a number; change it")
