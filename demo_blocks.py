@@ -54,6 +54,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     keep_copies: block_options.KeepCopies = False,
     report: block_options.Report = None,
     local_files: block_options.LocalFiles = False,
+    memory: block_options.Memory = "1GiB",
+    workers: block_options.Workers = None,
     exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut reviews into blocks, write their files, and register them with their budget.
@@ -73,6 +75,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         source=source,
         days=day_range.declared(start_day=first, end_day=end_day, days=days),
         seed=seed,
+        limits=block_options.limits(memory, workers),
     )
     declaration = declare.Declaration(
         dataset=dataset,
@@ -87,8 +90,10 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         record_name=record.read_schema(choice.days).record_name,
         wording=wording.OPTIONS,
     )
-    with connect.connect() as client:
-        declared = demo.write_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal)
+    with (
+        connect.connect() as client,
+        demo.written_blocks(choice, declaration, owner_key=client.owner_key(), console=terminal) as declared,
+    ):
         if report_file is not None:
             choice.report.write(report_file)
         whole = EpsilonDelta(epsilon, delta)

@@ -1,74 +1,79 @@
-"""Cut a table of JSON lines or CSV into blocks, beside pyarrow merely reading the same file, in one run.
+"""Cut a table into blocks as `privatekube blocks create` does, beside DuckDB merely partitioning the same file.
 
-    python benchmarks/table_cutting.py --rows 200000
+    uv run --with duckdb python benchmarks/table_cutting.py --rows 1000000
 
-The table is made here: users, times, a number, a category and a short text. Prints processor seconds, records a second,
-and the ratio to pyarrow.
+The table is made here: users, times, a number, a category and a text of 60 words in the mean, as JSON lines and as
+Parquet. The two take turns in one run, each with all cores. Prints records a second of both and the ratio, each the
+median of some turns. Needs duckdb, which is no dependency of this project.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
-import pyarrow.csv
-import pyarrow.json
+import pyarrow as pa
+import pyarrow.parquet
 
 from privatekube.data import declare
-from privatekube.data.tables import schema
-from privatekube.data.tables.source import TableSource
+from privatekube.data.cutting import cut
+from privatekube.data.cutting.job import Job
+from privatekube.data.cutting.limits import Limits
+from privatekube.data.read_report import ReadReport
+from privatekube.data.tables import english, schema, source
 from privatekube.privacy.budget import EpsilonDelta
 
 SCHEMA = """
 dataset: visits
 user: patient
-time: {column: admitted}
+time: {column: admitted, unit: s}
 days: {first: 2024-01-01, last: 2024-12-31}
 slice: month
+users: 2
 unit: user-day
 features:
   age: {type: integer, range: [0, 120]}
-  height: {type: number, range: [0, 2.5]}
   ward: {type: category, keys: [A, B, C]}
 text:
-  note: {words: english, tokens: 64}
+  note: {words: english, tokens: 125}
 """
-WORDS = np.array(["the", "patient", "was", "well", "and", "went", "home", "after", "two", "days", "of", "rest"])
+START = 1_704_067_200
+COLUMNS = "{patient: 'VARCHAR', admitted: 'BIGINT', age: 'BIGINT', ward: 'VARCHAR', note: 'VARCHAR'}"
+READERS = {
+    "t.jsonl": f"read_json(?, columns={COLUMNS}, format='newline_delimited')",
+    "t.parquet": "read_parquet(?)",
+}
+MIB = 1 << 20
 
 
 def write_table(folder: Path, rows: int) -> None:
-    """Write the same records as `t.jsonl` and `t.csv`."""
+    """Write the same records as `t.parquet` and `t.jsonl`."""
     chance = np.random.default_rng(0)
-    start = np.datetime64("2024-01-01T00:00:00")
-    times = start + chance.integers(0, 366 * 86_400, rows).astype("timedelta64[s]")
+    lengths = np.minimum(chance.lognormal(3.8, 0.8, rows).astype(int) + 1, 400)
+    words = np.array(english.words())
+    likely = 1 / np.arange(1, len(words) + 1)
+    drawn = chance.choice(words, lengths.sum(), p=likely / likely.sum())
+    notes = [" ".join(text) for text in np.split(drawn, np.cumsum(lengths)[:-1])]
     columns = {
-        "patient": [f"p{number}" for number in chance.integers(0, rows // 5, rows)],
-        "admitted": [str(moment) for moment in times],
-        "age": chance.integers(0, 121, rows).tolist(),
-        "height": (chance.integers(0, 250, rows) / 100).tolist(),
-        "ward": chance.choice(["A", "B", "C"], rows).tolist(),
-        "note": [" ".join(row) for row in chance.choice(WORDS, (rows, 12))],
+        "patient": [f"p{number:012}" for number in chance.integers(0, rows // 5, rows)],
+        "admitted": START + chance.integers(0, 366 * 86_400, rows),
+        "age": chance.integers(0, 121, rows),
+        "ward": chance.choice(["A", "B", "C"], rows),
+        "note": notes,
     }
-    records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    (folder / "t.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    lines = [",".join(columns), *(",".join(map(str, record.values())) for record in records)]
-    (folder / "t.csv").write_text("\n".join(lines) + "\n")
+    pyarrow.parquet.write_table(pa.table(columns), folder / "t.parquet", row_group_size=50_000)
+    duckdb.sql(f"COPY '{folder / 't.parquet'}' TO '{folder / 't.jsonl'}' (FORMAT json)")
 
 
-def processor_seconds(action: Callable[[], object]) -> float:
-    """Return how long an action computes, on all threads."""
-    start = time.process_time()
-    action()
-    return time.process_time() - start
-
-
-def write_blocks(source: TableSource, declared: schema.Schema, folder: Path) -> None:
-    """Cut a source into blocks, as `privatekube blocks create` does."""
+def cut_file(path: Path, declared: schema.Schema, folder: Path, limits: Limits) -> None:
+    """Cut a file into blocks."""
     declaration = declare.Declaration(
         dataset=declared.dataset,
         namespace="team",
@@ -79,34 +84,60 @@ def write_blocks(source: TableSource, declared: schema.Schema, folder: Path) -> 
         initial_budget=EpsilonDelta(10.0, 1e-7),
         folder=str(folder),
     )
-    for days in declared.slices:
-        declare.write_slice(source, days, declaration, owner_key=bytes(32))
+    locations = (str(path),)
+    kind, slices = source.kind_of(locations, declared), tuple(declared.slices)
+    job = Job(locations, declared, kind, slices, declaration, bytes(32), limits)
+    with cut.opened(job, ReadReport(), home=folder / "scratch"):
+        pass
+
+
+def partition_file(path: Path, folder: Path) -> None:
+    """Have DuckDB write one Parquet file for each month and half of the users."""
+    month, bucket = "month(make_timestamp(admitted * 1000000))", "hash(patient) % 2"
+    query = f"SELECT *, {month} AS month, {bucket} AS bucket FROM {READERS[path.name]}"  # noqa: S608
+    duckdb.connect().execute(
+        f"COPY ({query}) TO '{folder}' (FORMAT parquet, PARTITION_BY (month, bucket))", [str(path)]
+    )
+
+
+def seconds(action: Callable[[Path], None], folder: Path) -> float:
+    """Return how long an action takes that writes into a new folder."""
+    start = time.perf_counter()
+    action(folder)
+    taken = time.perf_counter() - start
+    shutil.rmtree(folder)
+    return taken
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000)
-    rows = parser.parse_args().rows
-    readers = {"t.jsonl": pyarrow.json.read_json, "t.csv": pyarrow.csv.read_csv}
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--memory-mib", type=int, default=1024)
+    parser.add_argument("--workers", type=int, default=Limits().workers)
+    options = parser.parse_args()
+    limits = Limits(options.memory_mib * MIB, options.workers)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_table(folder, rows)
+        write_table(folder, options.rows)
         (folder / "schema.yaml").write_text(SCHEMA)
         declared = schema.read(folder / "schema.yaml")
-        for file, reader in readers.items():
-            measure(folder, file, reader, declared, rows)
+        for file in READERS:
+            path, out, turns = folder / file, folder / "out", []
+            for _ in range(options.turns):
+                plain = seconds(lambda out, path=path: partition_file(path, out), out)
+                turns.append((plain, seconds(lambda out, path=path: cut_file(path, declared, out, limits), out)))
+            show(path, options.rows, turns)
 
 
-def measure(folder: Path, file: str, reader: Callable[[str], object], declared: schema.Schema, rows: int) -> None:
-    """Print how long reading and cutting of one file take."""
-    path, opened = str(folder / file), list[TableSource]()
-    plain = processor_seconds(lambda: reader(path))
-    read = processor_seconds(lambda: opened.append(TableSource([path], declared)))
-    write = processor_seconds(lambda: write_blocks(opened[0], declared, folder / f"{file}.blocks"))
-    print(f"{file}: pyarrow reads {rows:,} records in {plain:.2f} s of processor time")
-    print(f"  read as declared: {read:.2f} s, {rows / read:,.0f} a second, {read / plain:.1f} times pyarrow")
-    print(f"  cut and written:  {write:.2f} s, {rows / write:,.0f} a second")
+def show(path: Path, rows: int, turns: list[tuple[float, float]]) -> None:
+    """Print the medians of some turns, each DuckDB's seconds and ours."""
+    plain, ours = (statistics.median(column) for column in zip(*turns, strict=True))
+    ratio = statistics.median(mine / theirs for theirs, mine in turns)
+    print(f"{path.name}: {rows:,} records, {path.stat().st_size // MIB} MiB")
+    print(f"  DuckDB reads and partitions {rows / plain:,.0f} a second; cut and written {rows / ours:,.0f} a second")
+    print(f"  ratio {ratio:.1f}")
 
 
 if __name__ == "__main__":

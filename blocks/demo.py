@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import Progress
 
-from blocks import sources
+from blocks import record, sources
 from privatekube import errors
+from privatekube.cli import block_options
 from privatekube.cli import console as consoles
 from privatekube.data import declare, partition, published_format
+from privatekube.data.columns import Reviews
+from privatekube.data.cutting import cut
+from privatekube.data.cutting.job import Job
+from privatekube.data.cutting.limits import Limits
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import ReadReport
-from privatekube.data.sources import OfReviews, ReviewSource
+from privatekube.data.sources import OfReviews
+from privatekube.data.tables import files
 from privatekube.storage import uris
 
 PUBLISHED_SUFFIX = ".h5"
@@ -27,19 +34,22 @@ class Choice:
         source: `synthetic`, or a file, folder or prefix of reviews or of published blocks.
         days: the declared range.
         seed: of synthetic reviews.
+        limits: how much memory and how many processes cutting files may use.
         report: gets the exact numbers of what was read, for the data owner alone.
     """
 
     source: str
     days: Slice
     seed: int = 0
+    limits: Limits = field(default_factory=Limits)
     report: ReadReport = field(default_factory=ReadReport)
 
 
-def write_blocks(
+@contextlib.contextmanager
+def written_blocks(
     choice: Choice, declaration: declare.Declaration, *, owner_key: bytes, console: Console
-) -> list[declare.DeclaredSlice]:
-    """Return the blocks of a source, slice by slice, after writing the files that are missing; nothing is registered.
+) -> Iterator[list[declare.DeclaredSlice]]:
+    """Write the files of the blocks of a source that are missing, and yield the blocks to be registered.
 
     Args:
         choice: which reviews.
@@ -55,39 +65,38 @@ def write_blocks(
         declaration.kind, choice.days, n_buckets=declaration.n_buckets, wording=declaration.wording
     )
     with consoles.progress_on(console) as progress:
-        published = [] if choice.source == sources.SYNTHETIC else _published_files(choice.source, choice.days)
-        if published:
-            return [
-                declare.published_block(
-                    file,
-                    declaration,
-                    owner_key=owner_key,
-                    counts=choice.report.of(file),
-                )
+        if choice.source == sources.SYNTHETIC:
+            synthetic = OfReviews(sources.Synthetic(choice.seed))
+            yield [
+                declare.write_slice(synthetic, days, declaration, owner_key=owner_key)
+                for days in progress.track(slices, description=cut.WRITING)
+            ]
+        elif published := _published_files(choice.source, choice.days):
+            yield [
+                declare.published_block(file, declaration, owner_key=owner_key, counts=choice.report.of(file))
                 for file in progress.track(published, description="copying blocks")
             ]
-        source = OfReviews(_open(choice, progress, keep_copies=declaration.keep_copies))
-        return [
-            declare.write_slice(source, days, declaration, owner_key=owner_key)
-            for days in progress.track(slices, description="writing blocks")
-        ]
+        else:
+            job = job_of(choice, slices, declaration, owner_key=owner_key)
+            with cut.opened(job, choice.report, show=block_options.show_on(progress)) as done:
+                for warning in done.warnings:
+                    progress.console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+                yield done.slices
 
 
-def _open(choice: Choice, progress: Progress, *, keep_copies: bool) -> ReviewSource:
-    if choice.source == sources.SYNTHETIC:
-        return sources.Synthetic(choice.seed)
+def job_of(
+    choice: Choice, slices: Sequence[Slice], declaration: declare.Declaration, *, owner_key: bytes
+) -> Job[Reviews]:
+    """Return what is to be cut of the review files of a folder or prefix, or of one file.
 
-    task = progress.add_task("reading files", total=1.0)
-    opened = sources.Files(
-        choice.source,
-        choice.days,
-        keep_copies=keep_copies,
-        report=choice.report,
-        show_progress=lambda share: progress.update(task, completed=share),
-    )
-    for warning in opened.warnings:
-        progress.console.print(f"warning: {warning}", soft_wrap=True, markup=False)
-    return opened
+    Raises:
+        NotFound: no such file or folder.
+        InvalidInput: no review file, or two of one name.
+    """
+    schema = record.read_schema(choice.days)
+    locations = tuple(files.list_tables([choice.source], schema.format))
+    kind = sources.kind_of(locations, schema)
+    return Job(locations, schema, kind, tuple(slices), declaration, owner_key, choice.limits)
 
 
 def _published_files(source: str, days: Slice) -> list[str]:

@@ -17,7 +17,7 @@ from privatekube.data.ragged import Int64s
 from privatekube.data.sources import Encoding
 from privatekube.data.tables import schema
 from privatekube.data.tables import text as tables_text
-from privatekube.data.tables.rows import Rows
+from privatekube.data.tables.rows import Encoded
 from privatekube.data.tables.schema import Schema
 from privatekube.data.tables.table import Tokens
 from privatekube.data.tables.text import Tokeniser
@@ -71,26 +71,26 @@ class Tokenisers:
         n_words = declared.ids - FIRST_WORD
         return Encoding(partition.PARTITION_KEY_ID, declared.vocabulary_digest, n_words, declared.tokeniser)
 
-    def columns(self, rows: Rows, category: Sequence[int]) -> Reviews:
-        """Return reviews as columns.
 
-        Args:
-            rows: as their schema declares them.
-            category: the number of each one's category.
-        """
-        summary = _marked(self.summary.tokens(rows.texts["summary"]))
-        text = _marked(self.text.tokens(rows.texts["text"]))
-        tokens, offsets = ragged.interleaved([summary, text])
-        return Reviews(
-            user=rows.user,
-            product=rows.record["product"],
-            time=rows.time,
-            category=np.array(category, np.int16),
-            stars=rows.values["stars"].astype(np.int8),
-            summary_length=np.diff(summary[1]).astype(np.int32),
-            tokens=tokens,
-            offsets=offsets,
-        )
+def reviews(rows: Encoded, category: npt.NDArray[np.int16]) -> Reviews:
+    """Return reviews as columns.
+
+    Args:
+        rows: as their schema declares them.
+        category: the number of each one's category.
+    """
+    summary, text = _marked(rows.texts["summary"]), _marked(rows.texts["text"])
+    tokens, offsets = ragged.interleaved([summary, text])
+    return Reviews(
+        user=rows.user,
+        product=rows.record["product"],
+        time=rows.time,
+        category=category,
+        stars=rows.values["stars"].astype(np.int8),
+        summary_length=np.diff(summary[1]).astype(np.int32),
+        tokens=tokens,
+        offsets=offsets,
+    )
 
 
 def tokenisers(declared: Schema) -> Tokenisers:
@@ -109,15 +109,20 @@ def of_plain_text() -> Tokenisers:
 def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
     """Return records whose texts are not HTML as columns; a category's number is its index in `categories`."""
     number = {name: index for index, name in enumerate(categories)}
-    rows = Rows(
+    plain = of_plain_text()
+    rows = Encoded(
         user=_hashes(record.user for record in records),
         time=np.array([record.time for record in records], np.int64),
+        file=np.zeros(len(records), np.int32),
         values={"stars": np.array([record.stars for record in records], np.int64)},
-        texts={"summary": [record.summary for record in records], "text": [record.text for record in records]},
         record={"product": _hashes(record.product for record in records)},
-        location="",
+        texts={
+            "summary": plain.summary.tokens([record.summary for record in records]),
+            "text": plain.text.tokens([record.text for record in records]),
+        },
+        hashes=np.zeros((len(records), 2), np.uint64),
     )
-    return of_plain_text().columns(rows, [number[record.category] for record in records])
+    return reviews(rows, np.array([number[record.category] for record in records], np.int16))
 
 
 def _hashes(ids: Iterable[str]) -> Int64s:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from blocks import record, synthetic
-from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY, Reviews
+from privatekube.data.columns import Reviews
 from privatekube.data.partition import Slice
-from privatekube.data.sources import Encoding
+from privatekube.data.sources import Encoding, ReviewKind
+from privatekube.data.tables import files
+from privatekube.data.tables.rows import Encoded
+from privatekube.data.tables.schema import Schema
 
 SYNTHETIC = "synthetic"
 
@@ -36,46 +39,30 @@ class Synthetic:
         return Reviews.concatenate(parts)
 
 
-class Files:
-    """The reviews of a declared range of days in review files, read once into columns.
-
-    The files are those of all categories: a name is public, also if the file has no review of these days.
+@dataclass(frozen=True)
+class FileReviews(ReviewKind):
+    """The kind of the reviews of review files.
 
     Args:
-        source: a file, a folder with one file per category, or a gs:// or s3:// prefix.
-        days: the declared range; other reviews are left out.
-        options: of `reading.Reading`.
-
-    Attributes:
-        warnings: what was found of files as a whole.
-
-    Raises:
-        NotFound: no such file or folder.
-        InvalidInput, CorruptData: no review file, or see `reading.Reading.rows`.
+        category: number of the category of each file.
     """
 
-    def __init__(self, source: str, days: Slice, **options: Any) -> None:
-        from privatekube.data.tables import files, reading  # noqa: PLC0415 - pyarrow is not needed for synthetic reviews
+    category: tuple[int, ...]
 
-        declared = record.read_schema(days)
-        category = files.names_of(files.list_tables([source], declared.format), declared.format)
-        self.categories = tuple(sorted(category.values()))
-        tokenisers = record.tokenisers(declared)
-        self.encoding = tokenisers.encoding
-        read = reading.Reading(list(category), declared, **options)
-        parts = [
-            tokenisers.columns(rows, [self.categories.index(category[rows.location])] * len(rows))
-            for rows in read.rows()
-        ]
-        self.report, self.warnings = read.report, read.warnings
-        whole = Reviews.concatenate(parts)
-        self._all = whole.select(np.argsort(whole.time, kind="stable"))
-
-    def reviews(self, days: Slice) -> Reviews:
-        """Return the reviews of a slice."""
-        start, end = np.searchsorted(self._all.time, [_first_second(days.start_day), _first_second(days.end_day + 1)])
-        return self._all.select(np.arange(start, end))
+    def records(self, rows: Encoded) -> Reviews:
+        """Return reviews as columns."""
+        return record.reviews(rows, np.array(self.category, np.int16)[rows.file])
 
 
-def _first_second(day: int) -> int:
-    return FIRST_DAY_SECONDS + day * SECONDS_PER_DAY
+def kind_of(locations: Sequence[str], declared: Schema) -> FileReviews:
+    """Return the kind of the reviews of files, which are those of all categories.
+
+    A name is public, also if the file has no review of the declared days.
+
+    Raises:
+        InvalidInput: two files have one name.
+    """
+    names = files.names_of(locations, declared.format)
+    categories = tuple(sorted(names.values()))
+    category = tuple(categories.index(names[location]) for location in locations)
+    return FileReviews(categories, record.tokenisers(declared).encoding, category)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import Progress, TaskID
 
 from privatekube import errors
 from privatekube.client import connect
@@ -17,6 +18,7 @@ from privatekube.storage import private_files, uris
 
 if TYPE_CHECKING:
     from privatekube.client.client import BudgetClient
+    from privatekube.data.cutting.limits import Limits
     from privatekube.data.declare import Declaration, DeclaredSlice
 
 FOLDER = f"{private_files.HOME}/blocks"
@@ -45,6 +47,10 @@ Report = Annotated[
     str | None,
     typer.Option(help="Local file for exact numbers of what was read and left out. Private: for its owner alone."),
 ]
+Memory = Annotated[
+    str, typer.Option(help="Memory for cutting files, of all processes together, besides the program's own.")
+]
+Workers = Annotated[int | None, typer.Option(help="Processes that cut files. Default: one a core.")]
 ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Succeed if all the blocks exist already.")]
 
 LocalFiles = Annotated[
@@ -102,6 +108,29 @@ def report_file(report: str | None) -> Path | None:
     if report is not None and "://" in report:
         raise errors.invalid("report", report, "is not a local file", "name a file on this machine")
     return None if report is None else Path(report)
+
+
+def limits(memory: str, workers: int | None) -> Limits:
+    """Return how much memory and how many processes cutting may use.
+
+    Raises:
+        InvalidInput: not a size, no worker, or too little memory for them.
+    """
+    from privatekube.data.cutting.limits import Limits, number_of_cores, parse_memory  # noqa: PLC0415 - only for create
+
+    return Limits(parse_memory(memory), number_of_cores() if workers is None else workers)
+
+
+def show_on(progress: Progress) -> Callable[[str, float], None]:
+    """Return what shows how much of each stage of the work is done."""
+    stages: dict[str, TaskID] = {}
+
+    def show(stage: str, share: float) -> None:
+        if stage not in stages:
+            stages[stage] = progress.add_task(stage, total=1.0)
+        progress.update(stages[stage], completed=share)
+
+    return show
 
 
 def register(

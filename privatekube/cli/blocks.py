@@ -34,6 +34,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     keep_copies: block_options.KeepCopies = False,
     report: block_options.Report = None,
     local_files: block_options.LocalFiles = False,
+    memory: block_options.Memory = "1GiB",
+    workers: block_options.Workers = None,
     exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut a table into blocks as its schema declares, write their files, and register them with their budget.
@@ -45,13 +47,17 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     """
     report_file = block_options.report_file(report)
     from privatekube.data import declare  # noqa: PLC0415 - `privatekube --help` needs no extra
+    from privatekube.data.cutting import cut  # noqa: PLC0415
+    from privatekube.data.cutting.job import Job  # noqa: PLC0415
+    from privatekube.data.read_report import ReadReport  # noqa: PLC0415
     from privatekube.data.tables import files  # noqa: PLC0415
     from privatekube.data.tables import schema as schemas  # noqa: PLC0415
-    from privatekube.data.tables.source import TableSource  # noqa: PLC0415
+    from privatekube.data.tables import source as sources  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
     block_options.require_name("namespace", namespace)
     place = block_options.data_dir_of(data_dir, local_files=local_files)
+    limits = block_options.limits(memory, workers)
     declared = schemas.read(schema)
     declaration = declare.Declaration(
         dataset=declared.dataset,
@@ -66,25 +72,18 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         record_name=declared.record_name,
     )
     terminal = console.console(stderr=True)
+    locations = tuple(files.list_tables(source, declared.format))
+    kind, slices = sources.kind_of(locations, declared), tuple(declared.slices)
     with connect.connect() as client, console.progress_on(terminal) as progress:
-        task = progress.add_task("reading files", total=1.0)
-        opened = TableSource(
-            files.list_tables(source, declared.format),
-            declared,
-            keep_copies=keep_copies,
-            show_progress=lambda share: progress.update(task, completed=share),
-        )
-        for warning in opened.warnings:
-            terminal.print(f"warning: {warning}", soft_wrap=True, markup=False)
-        key = client.owner_key()
-        written = [
-            declare.write_slice(opened, days, declaration, owner_key=key)
-            for days in progress.track(declared.slices, description="writing blocks")
-        ]
-        if report_file is not None:
-            opened.report.write(report_file)
-        whole = EpsilonDelta(epsilon, delta)
-        message = block_options.register(client, written, declaration, whole=whole, exist_ok=exist_ok)
+        job = Job(locations, declared, kind, slices, declaration, client.owner_key(), limits)
+        read = ReadReport()
+        with cut.opened(job, read, show=block_options.show_on(progress)) as done:
+            for warning in done.warnings:
+                terminal.print(f"warning: {warning}", soft_wrap=True, markup=False)
+            if report_file is not None:
+                read.write(report_file)
+            whole = EpsilonDelta(epsilon, delta)
+            message = block_options.register(client, done.slices, declaration, whole=whole, exist_ok=exist_ok)
     terminal.print(message, highlight=False, soft_wrap=True)
     if report_file is None:
         terminal.print(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from privatekube import errors
 from privatekube.data import any_block, block_file, identify, metadata, partition, sealed_file, wording
+from privatekube.data.identify import HashesByDay
 from privatekube.data.metadata import Cut
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import FileCounts
 from privatekube.data.records import Records
-from privatekube.data.sources import Source
+from privatekube.data.sources import RecordKind, Source
 from privatekube.data.wording import Wording
 from privatekube.privacy import renyi_filter
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
@@ -63,6 +64,14 @@ class Declaration:
     def __post_init__(self) -> None:
         partition.require_slices(self.kind, self.unit, self.wording)
 
+    def name_of(self, days: Slice, bucket: int) -> str:
+        """Return the name of the block of a slice and bucket."""
+        return f"{self.dataset}-{partition.date_of(days.start_day).isoformat()}-{bucket}"
+
+    def location_of(self, days: Slice, bucket: int) -> str:
+        """Return the URI of its file."""
+        return self.location(self.name_of(days, bucket))
+
     def location(self, name: str) -> str:
         """Return the URI of the file of the block with a name."""
         return uris.to_uri(uris.join(self.folder, f"{name}.h5"))
@@ -111,26 +120,83 @@ class DeclaredSlice:
     identity: DataIdentity
 
 
+@dataclass(frozen=True, eq=False)
+class WrittenBlock:
+    """A block whose file is written.
+
+    Args:
+        bucket: its users.
+        digest: the commitment to its content.
+        hashes: what the identity of its slice needs of its records.
+    """
+
+    bucket: int
+    digest: str
+    hashes: HashesByDay
+
+
 def write_slice(source: Source[R], days: Slice, declaration: Declaration, *, owner_key: bytes) -> DeclaredSlice:
     """Write one slice of a source as a file per bucket, and return the declaration of each, also of empty buckets.
 
-    Which blocks exist must not depend on single records. A file that already has the same content is kept, so that its
-    digest stays; only one of an earlier version, without a key, is written again.
+    Which blocks exist must not depend on single records.
 
     Raises:
         AlreadyExists: a file of that name has other data.
     """
-    whole = partition.in_order(source.records(days))
-    identity = identify.identify(whole, key=owner_key, partition_key_id=source.record_key_id)
-    blocks = []
+    whole = source.records(days)
     bucket = partition.bucket_of(whole.user, declaration.n_buckets)
-    for number in range(declaration.n_buckets):
-        part = whole.select(bucket == number)
-        kept = partition.bound_contributions(part, unit=declaration.unit, max_contribution=declaration.max_contribution)
-        cut = declaration.cut(days, bucket=number, partition_key_id=source.partition_key_id)
-        name = f"{declaration.dataset}-{partition.date_of(days.start_day).isoformat()}-{number}"
-        digest = _write(declaration.location(name), source.content(kept, cut))
-        blocks.append(_resource(name, digest, cut, declaration, identity, source.dimensions))
+    written = [
+        write_block(source.kind, whole.select(bucket == number), days, number, declaration, owner_key=owner_key)
+        for number in range(declaration.n_buckets)
+    ]
+    return declared_slice(source.kind, written, days, declaration, owner_key=owner_key)
+
+
+def write_block(
+    kind: RecordKind[R], records: R, days: Slice, bucket: int, declaration: Declaration, *, owner_key: bytes
+) -> WrittenBlock:
+    """Write the file of a block.
+
+    A file that already has the same content is kept, so that its digest stays; only one of an earlier version, without
+    a key, is written again.
+
+    Args:
+        kind: of the records.
+        records: all of a slice and bucket.
+        days: the slice.
+        bucket: its users.
+        declaration: what the owner states about all blocks.
+        owner_key: of the data owner, to identify the data.
+
+    Raises:
+        AlreadyExists: a file of that name has other data.
+    """
+    hashes = identify.hashes_by_day(records, key=owner_key)
+    kept = partition.bound_contributions(
+        partition.in_order(records), unit=declaration.unit, max_contribution=declaration.max_contribution
+    )
+    content = kind.content(kept, declaration.cut(days, bucket=bucket, partition_key_id=kind.partition_key_id))
+    return WrittenBlock(bucket, _write(declaration.location_of(days, bucket), content), hashes)
+
+
+def declared_slice(
+    kind: RecordKind[R], written: Sequence[WrittenBlock], days: Slice, declaration: Declaration, *, owner_key: bytes
+) -> DeclaredSlice:
+    """Return the declaration of the blocks of a slice, all of which are written."""
+    identity = identify.identity(
+        [block.hashes for block in written], key=owner_key, partition_key_id=kind.record_key_id
+    )
+    blocks = [
+        _resource(
+            declaration.name_of(days, block.bucket),
+            block.digest,
+            declaration.cut(days, bucket=block.bucket, partition_key_id=kind.partition_key_id),
+            declaration,
+            identity,
+            kind.dimensions,
+        )
+        for block in written
+    ]
     return DeclaredSlice(tuple(blocks), identity)
 
 

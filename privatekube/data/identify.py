@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,25 +21,57 @@ neither has more than 1,024 of a day.
 """
 
 
+HashesByDay = Mapping[int, npt.NDArray[np.uint64]]
+"""The smallest record hashes of each day that has records, ascending and distinct; one more than a sketch has."""
+
+
 def identify(records: Records, *, key: bytes, partition_key_id: str, covers_all_users: bool = True) -> DataIdentity:
-    """Return the identity of the records of a slice.
+    """Return the identity of the records of a slice; see `hashes_by_day` and `identity`."""
+    hashes = hashes_by_day(records, key=key)
+    return identity([hashes], key=key, partition_key_id=partition_key_id, covers_all_users=covers_all_users)
+
+
+def hashes_by_day(records: Records, *, key: bytes) -> HashesByDay:
+    """Return what the identity of a slice needs of some of its records.
 
     A record is what it is recognised by: a review its user, product and time. That is not changed by another tokeniser,
     list of categories, schema, dataset name, order, unit or cut. Copies of one count once.
 
     Args:
-        records: all of the slice, before they are spread over buckets and before contributions are bounded.
+        records: all of some buckets of users, before contributions are bounded.
+        key: of the data owner.
+    """
+    hashes, days = _hashes(records, key), records.day
+    order = np.lexsort((hashes, days))
+    hashes, days = hashes[order], days[order]
+    begins = np.flatnonzero(np.diff(days, prepend=np.nan) != 0)
+    most = _most(len(begins)) + 1
+    by_day = zip(days[begins].tolist(), np.split(hashes, begins[1:]), strict=True) if len(days) else ()
+    return {day: np.unique(of_day)[:most] for day, of_day in by_day}
+
+
+def identity(
+    parts: Sequence[HashesByDay], *, key: bytes, partition_key_id: str, covers_all_users: bool = True
+) -> DataIdentity:
+    """Return the identity of the records of a slice.
+
+    Args:
+        parts: the record hashes of each bucket of users.
         key: of the data owner.
         partition_key_id: name of the public key that users are hashed with; for records that are recognised by other
             columns than reviews, with the names of these.
         covers_all_users: False if these are the records of one bucket of users, which somebody else cut.
     """
-    hashes = _hashes(records, key)
-    days = np.unique(records.day)
-    most = max(1, min(MOST_ENTRIES_A_DAY, MOST_ENTRIES // max(1, len(days))))
-    by_day = {int(day): _sketch(hashes[records.day == day], most) for day in days}
+    days = sorted(set().union(*parts))
+    most = _most(len(days))
+    none = np.empty(0, np.uint64)
+    by_day = {day: _sketch(np.concatenate([part.get(day, none) for part in parts]), most) for day in days}
     key_id = hashlib.blake2b(b"id of the key", key=key, digest_size=8).hexdigest()
     return DataIdentity(secrets.token_hex(16), key_id, partition_key_id, by_day, covers_all_users)
+
+
+def _most(n_days: int) -> int:
+    return max(1, min(MOST_ENTRIES_A_DAY, MOST_ENTRIES // max(1, n_days)))
 
 
 def rows_of(columns: Iterable[npt.NDArray[np.int64]]) -> list[bytes]:

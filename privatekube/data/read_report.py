@@ -40,6 +40,14 @@ class FileCounts:
         if number:
             self.clamped[column] += number
 
+    def add(self, other: FileCounts) -> None:
+        """Add the numbers of further lines."""
+        self.kept += other.kept
+        self.exact_copies += other.exact_copies
+        self.outside_days += other.outside_days
+        self.not_records.update(other.not_records)
+        self.clamped.update(other.clamped)
+
 
 @dataclass(repr=False)
 class ReadReport:

@@ -13,6 +13,7 @@ from privatekube.data.partition import Slice
 from privatekube.data.records import Records
 
 R = TypeVar("R", bound=Records)
+R_contra = TypeVar("R_contra", bound=Records, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,8 @@ class Encoding:
     tokeniser: str
 
 
-class Source(Protocol[R]):
-    """Records by slices of days; implement it to cut blocks from data of another kind.
-
-    It does not state its days: which days are cut is declared, never read off the data. A record that is there twice
-    with all its fields is one record: give it once. `OfReviews` makes one of reviews, `tables.source.TableSource` one
-    of a table.
-    """
+class RecordKind(Protocol[R_contra]):
+    """What the blocks of a source declare of their records, and hold of them."""
 
     @property
     def partition_key_id(self) -> str:
@@ -52,11 +48,24 @@ class Source(Protocol[R]):
     def dimensions(self) -> Mapping[str, int]:
         """Public numbers that a block declares besides its cut, by attribute."""
 
+    def content(self, records: R_contra, cut: Cut) -> sealed_file.Content:
+        """Return what the file of a part of the records holds, after checking it."""
+
+
+class Source(Protocol[R]):
+    """Records by slices of days, in memory; implement it to cut blocks from data of another kind.
+
+    It does not state its days: which days are cut is declared, never read off the data. A record that is there twice
+    with all its fields is one record: give it once. `OfReviews` makes one of reviews; files are cut by `cutting`, which
+    holds a block of them at a time.
+    """
+
+    @property
+    def kind(self) -> RecordKind[R]:
+        """The kind of its records."""
+
     def records(self, days: Slice) -> R:
         """Return the records of a slice."""
-
-    def content(self, records: R, cut: Cut) -> sealed_file.Content:
-        """Return what the file of a part of the records holds, after checking it."""
 
 
 class ReviewSource(Protocol):
@@ -88,19 +97,21 @@ class ReviewSource(Protocol):
 
 
 @dataclass(frozen=True)
-class OfReviews:
-    """The source of the blocks of reviews.
+class ReviewKind:
+    """The kind of the records of blocks of reviews.
 
     Args:
-        source: of the reviews.
+        categories: the names of all categories; public.
+        encoding: how records become numbers.
     """
 
-    source: ReviewSource
+    categories: tuple[str, ...]
+    encoding: Encoding
 
     @property
     def partition_key_id(self) -> str:
         """Name of the public key that users are hashed with."""
-        return self.source.encoding.partition_key_id
+        return self.encoding.partition_key_id
 
     @property
     def record_key_id(self) -> str:
@@ -110,17 +121,30 @@ class OfReviews:
     @property
     def dimensions(self) -> dict[str, int]:
         """The size of the vocabulary."""
-        return {metadata.VOCABULARY: self.source.encoding.vocabulary_size}
+        return {metadata.VOCABULARY: self.encoding.vocabulary_size}
+
+    def content(self, records: Reviews, cut: Cut) -> sealed_file.Content:
+        """Return what the file of a part of the reviews holds, after checking it."""
+        described = Metadata(**(asdict(cut) | asdict(self.encoding)), categories=self.categories)
+        metadata.require_consistent(records, described)
+        return metadata.content(records, described)
+
+
+@dataclass(frozen=True)
+class OfReviews:
+    """The source of the blocks of reviews that are in memory.
+
+    Args:
+        source: of the reviews.
+    """
+
+    source: ReviewSource
+
+    @property
+    def kind(self) -> ReviewKind:
+        """The kind of its records."""
+        return ReviewKind(self.source.categories, self.source.encoding)
 
     def records(self, days: Slice) -> Reviews:
         """Return the reviews of a slice."""
         return self.source.reviews(days)
-
-    def content(self, records: Reviews, cut: Cut) -> sealed_file.Content:
-        """Return what the file of a part of the reviews holds, after checking it."""
-        described = Metadata(
-            **(asdict(cut) | asdict(self.source.encoding)),
-            categories=self.source.categories,
-        )
-        metadata.require_consistent(records, described)
-        return metadata.content(records, described)

@@ -53,8 +53,9 @@ def created(
     )
     printed = io.StringIO()
     choice = demo.Choice(source=str(folder / "Music.json"), days=Slice(-3, 4))
-    declared = demo.write_blocks(choice, declaration, owner_key=bytes(32), console=Console(file=printed))
-    blocks = [block for slice_of_days in declared for block in slice_of_days.blocks]
+    console = Console(file=printed)
+    with demo.written_blocks(choice, declaration, owner_key=bytes(32), console=console) as declared:
+        blocks = [block for slice_of_days in declared for block in slice_of_days.blocks]
     public = [replace(block, meta=replace(block.meta, annotations={})) for block in blocks]
     names = sorted(uris.list_files(str(folder / "blocks")))
     for file in (folder / "blocks").iterdir():

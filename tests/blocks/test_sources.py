@@ -16,7 +16,8 @@ from privatekube import errors
 from privatekube.data.columns import BOS, EOS, FIRST_DAY_SECONDS, SECONDS_PER_DAY, UNK, Reviews
 from privatekube.data.partition import Slice
 from privatekube.data.read_report import FileCounts
-from privatekube.data.tables import english
+from privatekube.data.tables import english, files
+from tests.data.cutting import builders as cutting
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "amazon-reviews-sample"
 
@@ -34,13 +35,15 @@ def line_2023(**changes: Any) -> dict[str, Any]:
 DAYS = Slice(0, 9)
 
 
-def opened(path: Path, *, days: Slice = DAYS, keep_copies: bool = False) -> sources.Files:
-    return sources.Files(str(path), days, keep_copies=keep_copies)
+def opened(path: Path, *, days: Slice = DAYS, keep_copies: bool = False) -> cutting.Whole:
+    schema = record.read_schema(days)
+    locations = files.list_tables([str(path)], schema.format)
+    return cutting.whole(locations, schema, sources.kind_of(locations, schema), keep_copies=keep_copies)
 
 
 def read(path: Path) -> tuple[Reviews, FileCounts]:
-    files = opened(path)
-    return files.reviews(DAYS), files.report.of(str(path))
+    whole = opened(path)
+    return whole.all, whole.report.of(str(path))
 
 
 def write(path: Path, *lines: dict[str, Any] | str) -> Path:
@@ -137,10 +140,9 @@ def test_a_review_without_text_is_a_review(tmp_path: Path) -> None:
 def test_reviews_outside_the_declared_days_are_left_out_whatever_the_slice(tmp_path: Path) -> None:
     times = [FIRST_DAY_SECONDS + seconds for seconds in (-1, 0, 10 * SECONDS_PER_DAY - 1, 10 * SECONDS_PER_DAY)]
     path = write(tmp_path / "Music.json", *(line_2018(unixReviewTime=time) for time in times))
-    files = opened(path)
-    assert files.reviews(Slice(-9, 99)).time.tolist() == times[1:3]
-    assert files.reviews(Slice(1, 9)).time.tolist() == times[2:3]
-    assert files.report.of(str(path)) == FileCounts(kept=2, outside_days=2)
+    found = opened(path)
+    assert found.all.time.tolist() == times[1:3]
+    assert found.report.of(str(path)) == FileCounts(kept=2, outside_days=2)
 
 
 def test_exact_copies_are_left_out_in_all_files_unless_they_are_to_be_kept(tmp_path: Path) -> None:
@@ -151,11 +153,11 @@ def test_exact_copies_are_left_out_in_all_files_unless_they_are_to_be_kept(tmp_p
     variant = line_2023(asin="V2")  # the same product
     write(tmp_path / "Music.json", line, *others, line, variant, line)
     write(tmp_path / "Office.json", line, line_2023(user_id="U2"))
-    files = opened(tmp_path)
-    assert len(files.reviews(DAYS)) == 5
-    assert files.report.of(str(tmp_path / "Music.json")) == FileCounts(kept=4, exact_copies=3)
-    assert files.report.of(str(tmp_path / "Office.json")) == FileCounts(kept=1, exact_copies=1)
-    assert len(opened(tmp_path, keep_copies=True).reviews(DAYS)) == 9
+    found = opened(tmp_path)
+    assert len(found.all) == 5
+    assert found.report.of(str(tmp_path / "Music.json")) == FileCounts(kept=4, exact_copies=3)
+    assert found.report.of(str(tmp_path / "Office.json")) == FileCounts(kept=1, exact_copies=1)
+    assert len(opened(tmp_path, keep_copies=True).all) == 9
 
 
 def test_html_becomes_text_before_it_becomes_words(tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_html_becomes_text_before_it_becomes_words(tmp_path: Path) -> None:
     assert words(read(write(tmp_path / "Music.json", *lines))[0]) == [
         word if word in english.ids() else "UNK" for word in expected
     ]
-    assert opened(tmp_path).encoding.tokeniser != record.of_plain_text().encoding.tokeniser
+    assert opened(tmp_path).content.metadata["tokeniser"] != record.of_plain_text().encoding.tokeniser
 
 
 @pytest.mark.parametrize(
@@ -199,9 +201,9 @@ def test_a_file_whose_times_are_in_another_unit_is_refused(tmp_path: Path) -> No
 def test_what_follows_the_data_of_a_gzip_file_is_left_out_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "trail.jsonl.gz"
     path.write_bytes(gzip.compress(json.dumps(line_2023()).encode()) + b"garbage")
-    files = opened(path)
-    assert len(files.reviews(DAYS)) == 1
-    assert files.warnings == [f"{path}: ignored what follows the compressed data"]
+    found = opened(path)
+    assert len(found.all) == 1
+    assert found.warnings == [f"{path}: ignored what follows the compressed data"]
 
 
 def test_a_folder_gives_a_category_for_each_file_also_for_one_without_reviews(tmp_path: Path) -> None:
@@ -209,9 +211,9 @@ def test_a_folder_gives_a_category_for_each_file_also_for_one_without_reviews(tm
         text = json.dumps(line_2018(asin=name)).encode()
         (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
     write(tmp_path / "Empty.json")
-    files = opened(tmp_path)
-    assert files.categories == ("Empty", "Music", "Office")
-    assert files.reviews(Slice(0, 0)).category.tolist() == [1, 2]
+    found = opened(tmp_path)
+    assert found.content.metadata["categories"] == ("Empty", "Music", "Office")
+    assert sorted(found.all.category.tolist()) == [1, 2]
 
 
 def test_sources_without_files_of_reviews_are_refused(tmp_path: Path) -> None:
@@ -282,7 +284,7 @@ def test_synthetic_reviews_have_the_published_shape(synthetic_reviews: list[reco
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of real reviews is not here")
 def test_the_real_sample_is_read_without_a_fault() -> None:
     days = Slice(-6000, 6000)
-    files = opened(SAMPLE, days=days)
-    assert len(files.categories) == 9
-    assert len(files.reviews(days)) == 19_026
-    assert not any(counts.not_records or counts.outside_days for counts in files.report.files.values())
+    found = opened(SAMPLE, days=days)
+    assert len(found.content.metadata["categories"]) == 9
+    assert len(found.all) == 19_026
+    assert not any(counts.not_records or counts.outside_days for counts in found.report.files.values())

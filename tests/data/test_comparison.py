@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from privatekube.data import any_block, block_file, comparison, declare, identify, partition
+from privatekube.data import any_block, block_file, comparison, identify, partition
 from privatekube.data.columns import Reviews
 from privatekube.data.declare import DeclaredSlice
 from privatekube.privacy.budget import EpsilonDelta
@@ -68,18 +68,8 @@ def a_table(folder: Path, name: str, rows: list[dict[str, object]], **changes: o
     """Write the block of a table whose users are some of the reviews' and return its slice."""
     folder = folder / name
     folder.mkdir()
-    opened = tables.source(folder, rows, changes)
-    declaration = declare.Declaration(
-        dataset=name,
-        namespace="ns",
-        kind="all",
-        n_buckets=1,
-        unit=PrivacyUnit.USER,
-        max_contribution=5,
-        initial_budget=EpsilonDelta(1.0),
-        folder=str(folder),
-    )
-    return declare.write_slice(opened, opened.schema.days.slice, declaration, owner_key=bytes(32))
+    (declared,) = tables.cut(folder, rows, {**changes, "dataset": name, "max_contribution": 5})
+    return declared
 
 
 WHOLE = {"unit": "user", "slice": "all"}

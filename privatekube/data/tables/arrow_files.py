@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,37 +14,79 @@ from privatekube.data.tables.batch import Batch, Wanted, require_columns, with_a
 
 ROWS = 20_000
 """How many records are read at once."""
+_BUFFER_BYTES = 1 << 20
 _ARROW_FILE = b"ARROW1"
 
 
-def parquet(path: Path, wanted: Wanted) -> Iterator[Batch]:
-    """Read columns of a Parquet file of this machine."""
+@dataclass(frozen=True)
+class ArrowPiece:
+    """A part of a file that is read by itself.
+
+    Args:
+        path: of the file.
+        groups: the numbers of its row groups or record batches; None for the whole of a stream.
+        share: how much of the file is read after it, up to 1.
+    """
+
+    path: Path
+    groups: range | None
+    share: float
+
+
+def parquet_pieces(path: Path, wanted: Wanted, most_bytes: int) -> Iterator[ArrowPiece]:
+    """Cut a Parquet file of this machine into runs of row groups."""
     with pa.parquet.ParquetFile(path) as file:
         require_columns(wanted, file.schema_arrow.names)
+        sizes = [file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)]
+    return _pieces(path, sizes, most_bytes)
+
+
+def parquet(piece: ArrowPiece, wanted: Wanted) -> Iterator[Batch]:
+    """Read columns of some row groups of a Parquet file, a page at a time."""
+    with pa.parquet.ParquetFile(piece.path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
         present = [name for name in wanted.names if name in file.schema_arrow.names]
-        n_rows = 0
-        for batch in file.iter_batches(batch_size=ROWS, columns=present):
-            n_rows += batch.num_rows
-            yield _batch(batch, wanted, n_rows / max(1, file.metadata.num_rows))
+        groups = list(piece.groups or ())
+        for batch in file.iter_batches(batch_size=ROWS, row_groups=groups, columns=present, use_threads=False):
+            yield _batch(batch, wanted)
 
 
-def arrow(path: Path, wanted: Wanted) -> Iterator[Batch]:
-    """Read columns of a file or a stream of Arrow's IPC format."""
-    with path.open("rb") as start:
-        is_file = start.read(len(_ARROW_FILE)) == _ARROW_FILE
+def arrow_pieces(path: Path, wanted: Wanted, most_bytes: int) -> Iterator[ArrowPiece]:
+    """Cut a file of Arrow's IPC format into runs of record batches; a stream is one piece."""
     with pa.memory_map(str(path)) as stream:
-        if is_file:
-            reader = pa.ipc.open_file(stream)
-            parts: Iterator[pa.RecordBatch] = (reader.get_batch(number) for number in range(reader.num_record_batches))
-        else:
-            reader = pa.ipc.open_stream(stream)
-            parts = iter(reader)
+        if not _is_file(path):
+            require_columns(wanted, pa.ipc.open_stream(stream).schema.names)
+            return iter([ArrowPiece(path, None, 1.0)])
+        reader = pa.ipc.open_file(stream)
         require_columns(wanted, reader.schema.names)
-        for batch in parts:
+        number = reader.num_record_batches
+        return _pieces(path, [stream.size() // max(1, number)] * number, most_bytes)
+
+
+def arrow(piece: ArrowPiece, wanted: Wanted) -> Iterator[Batch]:
+    """Read columns of some record batches of a file or a stream of Arrow's IPC format."""
+    with pa.memory_map(str(piece.path)) as stream:
+        if piece.groups is None:
+            batches: Iterator[pa.RecordBatch] = iter(pa.ipc.open_stream(stream))
+        else:
+            batches = map(pa.ipc.open_file(stream).get_batch, piece.groups)
+        for batch in batches:
             for start_row in range(0, batch.num_rows, ROWS):
-                yield _batch(batch.slice(start_row, ROWS), wanted, stream.tell() / max(1, stream.size()))
+                yield _batch(batch.slice(start_row, ROWS), wanted)
 
 
-def _batch(batch: pa.RecordBatch, wanted: Wanted, share: float) -> Batch:
+def _is_file(path: Path) -> bool:
+    with path.open("rb") as start:
+        return start.read(len(_ARROW_FILE)) == _ARROW_FILE
+
+
+def _pieces(path: Path, sizes: list[int], most_bytes: int) -> Iterator[ArrowPiece]:
+    first = 0
+    for last in range(len(sizes)):
+        if sum(sizes[first : last + 1]) >= most_bytes or last + 1 == len(sizes):
+            yield ArrowPiece(path, range(first, last + 1), (last + 1) / len(sizes))
+            first = last + 1
+
+
+def _batch(batch: pa.RecordBatch, wanted: Wanted) -> Batch:
     present = {name: batch.column(name) for name in wanted.names if name in batch.schema.names}
-    return Batch(with_absent(present, batch.num_rows, wanted), batch.num_rows, is_typed=True, share=share)
+    return Batch(with_absent(present, batch.num_rows, wanted), batch.num_rows, is_typed=True)

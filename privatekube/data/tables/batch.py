@@ -26,7 +26,7 @@ class Batch:
         is_typed: whether the file declares the types of its columns.
         damaged: how many further records cannot be read at all.
         has_trailing_garbage: whether something that is not gzip follows the compressed data.
-        share: how much of the file is read, up to 1.
+        fields: names of columns that a file of JSON lines, which has no header, was seen to have.
     """
 
     columns: Mapping[str, pa.Array]
@@ -35,7 +35,7 @@ class Batch:
     is_typed: bool = False
     damaged: int = 0
     has_trailing_garbage: bool = False
-    share: float = 1.0
+    fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

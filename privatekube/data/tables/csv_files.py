@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,27 +15,33 @@ import pyarrow.csv
 
 from privatekube.data.tables import text_files
 from privatekube.data.tables.batch import Batch, Wanted, require_columns, with_absent
-from privatekube.data.tables.text_files import Chunk
+from privatekube.data.tables.text_files import Chunk, TextPiece
 
 _BYTES = "latin-1"
 """Reads each byte as one character, so that a value that is not UTF-8 spoils no other."""
 
 
-def batches(path: Path, wanted: Wanted, *, delimiter: str) -> Iterator[Batch]:
-    """Read columns of a file of this machine whose fields are separated by `delimiter`."""
+def pieces(path: Path, wanted: Wanted, most_bytes: int, *, delimiter: str) -> Iterator[TextPiece]:
+    """Cut a file of this machine, whose fields are separated by `delimiter`, into parts that are read by themselves."""
     form = text_files.csv_form(delimiter)
-    header: list[str] | None = None
-    for chunk in text_files.chunks(path, form):
-        data = chunk.data
-        if header is None and data:
-            text_files.require_utf8(data, wanted.location)
-            end = form.end_of_first(data)
-            header = _header(data[:end], delimiter)
-            require_columns(wanted, header, remark=_remark(header, delimiter))
-            data = data[end:]
-        yield _csv_batch(data, header or [], delimiter, wanted, chunk)
-    if header is None:
-        require_columns(wanted, [])
+    chunks = text_files.chunks(path, form)
+    before: list[Chunk] = []
+    header: list[str] = []
+    for chunk in chunks:
+        before.append(chunk)
+        if chunk.data:
+            text_files.require_utf8(chunk.data, wanted.location)
+            end = form.end_of_first(chunk.data)
+            header = _header(chunk.data[:end], delimiter)
+            before[-1] = replace(chunk, data=chunk.data[end:])
+            break
+    require_columns(wanted, header, remark=_remark(header, delimiter) if header else "")
+    yield from text_files.pieces(itertools.chain(before, chunks), most_bytes=most_bytes, header=tuple(header))
+
+
+def batches(piece: TextPiece, wanted: Wanted, *, delimiter: str) -> Iterator[Batch]:
+    """Read columns of a part of a file."""
+    return (_csv_batch(chunk, piece.header, delimiter, wanted) for chunk in piece.chunks)
 
 
 def _header(record: bytes, delimiter: str) -> list[str]:
@@ -49,7 +57,8 @@ def _remark(header: Sequence[str], delimiter: str) -> str:
     return f", whose header is one column: fields must be separated by {known}"
 
 
-def _csv_batch(data: bytes, header: Sequence[str], delimiter: str, wanted: Wanted, chunk: Chunk) -> Batch:
+def _csv_batch(chunk: Chunk, header: Sequence[str], delimiter: str, wanted: Wanted) -> Batch:
+    data = chunk.data
     damaged: list[str] = []
 
     def skip(_: pa.csv.InvalidRow) -> str:
@@ -58,9 +67,7 @@ def _csv_batch(data: bytes, header: Sequence[str], delimiter: str, wanted: Wante
 
     if not data.strip():
         nothing = with_absent({}, 0, wanted)
-        return Batch(
-            nothing, 0, damaged=chunk.damaged, has_trailing_garbage=chunk.has_trailing_garbage, share=chunk.share
-        )
+        return Batch(nothing, 0, damaged=chunk.damaged, has_trailing_garbage=chunk.has_trailing_garbage)
     present = [name for name in wanted.names if name in header]
     read = pa.csv.read_csv(
         pa.py_buffer(data),
@@ -80,9 +87,7 @@ def _csv_batch(data: bytes, header: Sequence[str], delimiter: str, wanted: Wante
     )
     columns = with_absent({name: _bytes(read.column(name).combine_chunks()) for name in present}, len(read), wanted)
     n_damaged = chunk.damaged + len(damaged)
-    return Batch(
-        columns, len(read), damaged=n_damaged, has_trailing_garbage=chunk.has_trailing_garbage, share=chunk.share
-    )
+    return Batch(columns, len(read), damaged=n_damaged, has_trailing_garbage=chunk.has_trailing_garbage)
 
 
 def _bytes(array: pa.Array) -> pa.Array:

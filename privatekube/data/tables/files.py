@@ -1,4 +1,4 @@
-"""List the files of a table and read their columns, batch by batch: CSV, JSON lines, Parquet and Arrow."""
+"""List the files of a table, cut them into parts, and read the columns of a part: CSV, JSON lines, Parquet, Arrow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -55,12 +56,11 @@ def names_of(locations: Sequence[str], form: str | None = None) -> dict[str, str
     return named
 
 
-def batches(path: Path, wanted: Wanted) -> Iterator[Batch]:
-    """Read columns of a file of this machine.
+def format_of(wanted: Wanted) -> Format:
+    """Return how a file is written: as it is stated, or as its ending says.
 
     Raises:
-        InvalidInput: an unknown ending, or a column that is absent or there twice.
-        CorruptData: the file is damaged, or not what its ending says.
+        InvalidInput: an unknown ending.
     """
     form = wanted.format or next(
         (form for form, known in FORMATS.items() if wanted.location.endswith(known.endings)), None
@@ -68,8 +68,37 @@ def batches(path: Path, wanted: Wanted) -> Iterator[Batch]:
     if form is None:
         bound = f"does not end in one of {', '.join(_endings(None))}"
         raise errors.invalid("source", wanted.location, bound, "name such a file, or state the format")
+    return FORMATS[form]
+
+
+def pieces(path: Path, wanted: Wanted, *, most_bytes: int) -> Iterator[Piece]:
+    """Cut a file of this machine into parts of about so many bytes, each of which is read by itself.
+
+    Raises:
+        InvalidInput: an unknown ending, or a column that is absent or there twice.
+        CorruptData: the file is damaged, or not what its ending says.
+    """
+    form = format_of(wanted)
     with _corrupt_when_unreadable(wanted.location):
-        yield from FORMATS[form].read(path, wanted)
+        yield from form.pieces(path, wanted, most_bytes)
+
+
+def batches(piece: Piece, wanted: Wanted) -> Iterator[Batch]:
+    """Read columns of a part of a file.
+
+    Raises:
+        CorruptData: the file is damaged, or not what its ending says.
+    """
+    with _corrupt_when_unreadable(wanted.location):
+        yield from format_of(wanted).batches(piece, wanted)
+
+
+class Piece(Protocol):
+    """A part of a file that is read by itself."""
+
+    @property
+    def share(self) -> float:
+        """How much of the file is read after it, up to 1."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +106,32 @@ class Format:
     """How files are written.
 
     Args:
-        read: reads a file.
+        pieces: cuts a file into parts.
+        batches: reads a part.
         endings: of files of this format.
         further: endings of files that may be of this format, if it is stated.
+        has_header: whether `pieces` checks that a file has the columns; if not, its batches tell which it has.
     """
 
-    read: Callable[[Path, Wanted], Iterator[Batch]]
+    pieces: Callable[[Path, Wanted, int], Iterator[Piece]]
+    batches: Callable[[Any, Wanted], Iterator[Batch]]
     endings: tuple[str, ...]
     further: tuple[str, ...] = ()
+    has_header: bool = True
 
 
+def _separated(delimiter: str, *endings: str) -> Format:
+    cut = functools.partial(csv_files.pieces, delimiter=delimiter)
+    return Format(cut, functools.partial(csv_files.batches, delimiter=delimiter), endings)
+
+
+_JSON = (".json", ".json.gz", ".gz")
 FORMATS = {
-    "csv": Format(functools.partial(csv_files.batches, delimiter=","), (".csv", ".csv.gz")),
-    "tsv": Format(functools.partial(csv_files.batches, delimiter="\t"), (".tsv", ".tsv.gz")),
-    "jsonl": Format(json_lines.batches, (".jsonl", ".jsonl.gz"), (".json", ".json.gz", ".gz")),
-    "parquet": Format(arrow_files.parquet, (".parquet",)),
-    "arrow": Format(arrow_files.arrow, (".arrow", ".feather")),
+    "csv": _separated(",", ".csv", ".csv.gz"),
+    "tsv": _separated("\t", ".tsv", ".tsv.gz"),
+    "jsonl": Format(json_lines.pieces, json_lines.batches, (".jsonl", ".jsonl.gz"), _JSON, has_header=False),
+    "parquet": Format(arrow_files.parquet_pieces, arrow_files.parquet, (".parquet",)),
+    "arrow": Format(arrow_files.arrow_pieces, arrow_files.arrow, (".arrow", ".feather")),
 }
 """`.arrow` is a file or a stream of Arrow's IPC format, `.feather` its version 2."""
 

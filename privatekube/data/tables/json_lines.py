@@ -7,7 +7,7 @@ import contextlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
@@ -20,28 +20,45 @@ import pyarrow as pa
 from privatekube import errors
 from privatekube.data.tables import arrow_json, text_files
 from privatekube.data.tables.batch import Batch, Wanted, require_columns, with_absent
+from privatekube.data.tables.text_files import TextPiece
 
 _SMALL_BYTES = 16_000
 """Fewer bytes are read by Python's parser, and as many tell of which type each field is likely to be."""
 
 
-def batches(path: Path, wanted: Wanted) -> Iterator[Batch]:
-    """Read fields of a file of this machine."""
-    seen, n_lines, first_line = set[str](), 0, b""
-    for chunk in text_files.chunks(path, text_files.LINES):
+def pieces(path: Path, wanted: Wanted, most_bytes: int) -> Iterator[TextPiece]:
+    """Cut a file of this machine into parts that are read by themselves."""
+    first_line = b""
+    for piece in text_files.pieces(text_files.chunks(path, text_files.LINES), most_bytes=most_bytes):
         if not first_line:
-            first_line = _first_line(chunk.data)
+            first_line = _first_line(b"".join(chunk.data for chunk in piece.chunks))
             text_files.require_utf8(first_line, wanted.location)
+        yield piece
+
+
+def batches(piece: TextPiece, wanted: Wanted) -> Iterator[Batch]:
+    """Read fields of a part of a file."""
+    seen = set[str]()
+    for chunk in piece.chunks:
         read = _parts(chunk.data, wanted, seen)
-        n_lines += chunk.damaged + sum(part.size + part.damaged for part in read)
-        yield replace(read[0], damaged=read[0].damaged + chunk.damaged, share=chunk.share)
-        yield from (replace(part, share=chunk.share) for part in read[1:])
+        yield replace(read[0], damaged=read[0].damaged + chunk.damaged, fields=frozenset(seen))
+        yield from read[1:]
         if chunk.has_trailing_garbage:
-            yield Batch(with_absent({}, 0, wanted), 0, has_trailing_garbage=True, share=chunk.share)
-    if n_lines and not seen:
-        raise errors.CorruptData(_not_json_lines(wanted, first_line))
-    if n_lines:
-        require_columns(wanted, list(seen))
+            yield Batch(with_absent({}, 0, wanted), 0, has_trailing_garbage=True)
+
+
+def require_fields(path: Path, wanted: Wanted, fields: Collection[str]) -> None:
+    """Refuse a file that was read and lacks a column: which ones it has is known at its end alone.
+
+    Raises:
+        CorruptData: it has not one object with a column.
+        InvalidInput: it lacks one.
+    """
+    if not fields:
+        chunks = text_files.chunks(path, text_files.LINES)
+        lines = (_first_line(chunk.data) for chunk in chunks)
+        raise errors.CorruptData(_not_json_lines(wanted, next(filter(None, lines), b"")))
+    require_columns(wanted, list(fields))
 
 
 def _first_line(data: bytes) -> bytes:
@@ -62,7 +79,7 @@ def _parts(data: bytes, wanted: Wanted, seen: set[str]) -> list[Batch]:
     beginning = data[: data.find(b"\n", _SMALL_BYTES) + 1]
     objects = [fields for fields in map(_reader(wanted), _lines(beginning)) if fields is not None]
     columns = arrow_json.columns(data, _likely_types(wanted, objects))
-    if columns is not None and _tell_what_is_there(columns, data, seen):
+    if columns is not None and _tell_what_is_there(columns, data, wanted, seen):
         return [Batch(columns, len(columns[wanted.names[0]]))]
     middle = data.find(b"\n", len(data) // 2) + 1
     if middle in {0, len(data)}:
@@ -70,10 +87,14 @@ def _parts(data: bytes, wanted: Wanted, seen: set[str]) -> list[Batch]:
     return _parts(data[:middle], wanted, seen) + _parts(data[middle:], wanted, seen)
 
 
-def _tell_what_is_there(columns: Mapping[str, pa.Array], data: bytes, seen: set[str]) -> bool:
-    """Add the fields that have a value to those seen; return False where a line may have one that is null in all."""
+def _tell_what_is_there(columns: Mapping[str, pa.Array], data: bytes, wanted: Wanted, seen: set[str]) -> bool:
+    """Add the fields that have a value to those seen; return False where a line may have one that is null in all.
+
+    One name of a column is enough: whether there is a second one changes nothing.
+    """
     seen.update(name for name, array in columns.items() if array.null_count < len(array))
-    return not any(json.dumps(name).encode() in data for name in columns.keys() - seen)
+    absent = [name for column in wanted.columns if seen.isdisjoint(column.names) for name in column.names]
+    return not any(json.dumps(name).encode() in data for name in absent)
 
 
 def _likely_types(wanted: Wanted, objects: Sequence[dict[str, Any]]) -> dict[str, pa.DataType]:

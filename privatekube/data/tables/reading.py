@@ -1,9 +1,6 @@
 """Read the records of a table as its schema declares, whatever their files look like and whatever becomes of them.
 
-1. A record is left out that lacks an id, a time or a declared value, or whose text is not text.
-2. So is one of other days,
-3. and one that was there before, with all its columns.
-
+A record is left out that lacks an id, a time or a declared value, or whose text is not text; so is one of other days.
 All are counted for the data owner alone.
 """
 
@@ -11,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,93 +19,108 @@ from privatekube import errors
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY
 from privatekube.data.partition import Slice
 from privatekube.data.ragged import Int64s
-from privatekube.data.read_report import FileCounts, ReadReport
-from privatekube.data.tables import files, markup, roles
+from privatekube.data.read_report import FileCounts
+from privatekube.data.tables import files, json_lines, markup, roles
 from privatekube.data.tables.batch import Batch, Wanted, WantedColumn
 from privatekube.data.tables.layout import Category, Label
 from privatekube.data.tables.rows import Rows
 from privatekube.data.tables.schema import Schema, Text
 from privatekube.data.tables.values import Column
-from privatekube.storage import uris
 
-ShowProgress = Callable[[float], None]
-"""Is told how much of all files is read, from 0 to 1."""
 DAMAGED = "cannot be read"
-_TELLING_ROWS = 100
+TELLING_ROWS = 100
 """A file of as many records is refused if not one of them fits; of a smaller one, that would tell of single records."""
 
 
-class Reading:
-    """The records of the declared days of a table, file by file.
+@dataclass(repr=False)
+class Found:
+    """What was found of a file, or of a part of one: exact numbers, for the data owner alone.
 
     Args:
-        locations: paths or URIs of files.
-        schema: what the owner declares.
-        keep_copies: keep exact copies of a record. One record then counts as often as it was copied, and the promise
-            for one record covers one of its copies only.
-        report: gets the exact numbers of what was read and left out.
-        show_progress: is told how much of all files is read.
-
-    Attributes:
-        warnings: what was found of files as a whole.
+        counts: of its lines.
+        fitting: how many values of each column fit the schema.
+        n_rows: how many records there are, and `n_lines` with what cannot be read.
+        fields: the columns that a file without a header was seen to have.
+        has_trailing_garbage: whether something that is not gzip follows the compressed data.
     """
 
-    def __init__(
-        self,
-        locations: Sequence[str],
-        schema: Schema,
-        *,
-        keep_copies: bool = False,
-        report: ReadReport | None = None,
-        show_progress: ShowProgress = lambda _: None,
-    ) -> None:
-        self.report = ReadReport() if report is None else report
-        self.warnings: list[str] = []
-        self._locations, self._schema, self._show_progress = locations, schema, show_progress
+    counts: FileCounts = field(default_factory=FileCounts)
+    fitting: Counter[str] = field(default_factory=Counter)
+    n_rows: int = 0
+    n_lines: int = 0
+    fields: set[str] = field(default_factory=set)
+    has_trailing_garbage: bool = False
+
+    def add(self, other: Found) -> None:
+        """Add what was found of a further part."""
+        self.counts.add(other.counts)
+        self.fitting.update(other.fitting)
+        self.n_rows += other.n_rows
+        self.n_lines += other.n_lines
+        self.fields |= other.fields
+        self.has_trailing_garbage |= other.has_trailing_garbage
+
+
+class Reader:
+    """Reads the records of the declared days of a table, part by part.
+
+    Args:
+        schema: what the owner declares.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
         self._roles = roles.of(schema)
         self._days = schema.days.slice
-        self._seen: set[bytes] | None = None if keep_copies else set()
+
+    def wanted(self, location: str) -> Wanted:
+        """Return what to read of a file."""
+        schema = self._schema
         columns = [
             *(WantedColumn(schema.names_of(role.name)) for role in self._roles),
             *(WantedColumn(schema.names_of(name), True, text.optional) for name, text in schema.text.items()),
         ]
-        self._columns = tuple(columns)
+        return Wanted(location, tuple(columns), schema.format)
 
-    def rows(self) -> Iterator[Rows]:
-        """Read all files, once.
+    def rows(self, piece: files.Piece, location: str, found: Found) -> Iterator[Rows]:
+        """Read a part of a file.
+
+        Args:
+            piece: the part.
+            location: of the file.
+            found: gets what was found.
 
         Raises:
-            InvalidInput: a file lacks a column of the schema, or has one of a type that does not fit.
-            CorruptData: a file is damaged, or not one value of a column fits the schema: of the table, or of a file of
-                at least 100 records.
+            InvalidInput: the file has a column of a type that does not fit.
+            CorruptData: it is damaged.
         """
-        whole = Counter[str]()
-        for number, location in enumerate(self._locations):
-            fitting = Counter[str]()
-            for rows, share in self._rows_of(location, fitting):
-                yield rows
-                self._show_progress((number + share) / len(self._locations))
-            whole.update(fitting)
-        self._require_fitting(whole, ", ".join(self._locations))
+        for batch in files.batches(piece, self.wanted(location)):
+            found.counts.leave_out(DAMAGED, batch.damaged)
+            found.has_trailing_garbage |= batch.has_trailing_garbage
+            found.n_rows += batch.size
+            found.n_lines += batch.size + batch.damaged
+            found.fields |= batch.fields
+            if batch.size:
+                yield self._fitting_rows(batch, location, found)
 
-    def _rows_of(self, location: str, fitting: Counter[str]) -> Iterator[tuple[Rows, float]]:
-        counts, n_rows = self.report.of(location), 0
-        wanted = Wanted(location, self._columns, self._schema.format)
-        with uris.local_copy(location) as path:
-            for batch in files.batches(path, wanted):
-                counts.leave_out(DAMAGED, batch.damaged)
-                if batch.has_trailing_garbage:
-                    self.warnings.append(f"{location}: ignored what follows the compressed data")
-                n_rows += batch.size
-                if batch.size:
-                    yield self._kept(self._fitting_rows(batch, location, fitting, counts), counts), batch.share
-        if n_rows >= _TELLING_ROWS:
-            self._require_fitting(fitting, location)
+    def require_fields(self, path: Path, location: str, found: Found) -> None:
+        """Refuse a file without a header that was read and lacks a column.
 
-    def _require_fitting(self, fitting: Mapping[str, int], location: str) -> None:
-        """Refuse data of which not one record has what a column must be: the schema is of another table."""
+        Raises:
+            InvalidInput, CorruptData: see `json_lines.require_fields`.
+        """
+        wanted = self.wanted(location)
+        if found.n_lines and not files.format_of(wanted).has_header:
+            json_lines.require_fields(path, wanted, found.fields)
+
+    def require_fitting(self, found: Found, location: str) -> None:
+        """Refuse data of which not one record has what a column must be: the schema is of another table.
+
+        Raises:
+            CorruptData: it is.
+        """
         described = {role.name: role.describes for role in self._roles} | dict.fromkeys(self._schema.text, "text")
-        for name, count in fitting.items():
+        for name, count in found.fitting.items():
             if not count:
                 column = WantedColumn(self._schema.names_of(name))
                 raise errors.CorruptData(
@@ -114,8 +128,9 @@ class Reading:
                     f"{_hint(self._schema, name)}; correct the schema or the file"
                 )
 
-    def _fitting_rows(self, batch: Batch, location: str, fitting: Counter[str], counts: FileCounts) -> Rows:
+    def _fitting_rows(self, batch: Batch, location: str, found: Found) -> Rows:
         """Return the records of the declared days that fit the schema."""
+        counts, fitting = found.counts, found.fitting
         columns = {role.name: role.read(batch, location) for role in self._roles}
         texts = {name: roles.texts(batch, self._schema.names_of(name), location) for name in self._schema.text}
         fitting.update({name: int(column.fits.sum()) for name, column in columns.items()})
@@ -132,7 +147,7 @@ class Reading:
         counts.outside_days += int((fits & ~wanted).sum())
         for name, column in columns.items():
             counts.clamp(name, int((wanted & column.clamped).sum()))
-        return self._selected(columns, texts, time, np.flatnonzero(wanted), location)
+        return self._selected(columns, texts, time, np.flatnonzero(wanted))
 
     def _times(self, columns: Mapping[str, Column], size: int) -> Int64s:
         return np.zeros(size, np.int64) if self._schema.time is None else columns[self._schema.time.column].values
@@ -143,7 +158,6 @@ class Reading:
         texts: Mapping[str, roles.Texts],
         time: Int64s,
         chosen: Int64s,
-        location: str,
     ) -> Rows:
         schema = self._schema
         label = () if schema.label is None else (schema.label.column,)
@@ -153,21 +167,7 @@ class Reading:
             {name: columns[name].values[chosen] for name in (*schema.features, *label)},
             {name: _plain(_chosen(texts[name].values, chosen), schema.text[name]) for name in texts},
             {name: columns[name].values[chosen] for name in schema.record},
-            location,
         )
-
-    def _kept(self, rows: Rows, counts: FileCounts) -> Rows:
-        """Leave out records that were there before with all their columns."""
-        if self._seen is not None:
-            new = []
-            for row, content in enumerate(rows.hashes().tolist()):
-                if content not in self._seen:
-                    self._seen.add(content)
-                    new.append(row)
-            counts.exact_copies += len(rows) - len(new)
-            rows = rows if len(new) == len(rows) else rows.select(np.array(new, np.int64))
-        counts.kept += len(rows)
-        return rows
 
 
 def is_within(time: Int64s, days: Slice) -> npt.NDArray[np.bool_]:

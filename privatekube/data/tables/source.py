@@ -1,49 +1,34 @@
-"""A table as a source of blocks: the records of its declared days, read once from files."""
+"""What the blocks of a table declare of its records, and how these are made of what was read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from privatekube.data import partition, sealed_file
 from privatekube.data.metadata import Cut
-from privatekube.data.partition import Slice
-from privatekube.data.tables import block_file, files, reading, text
+from privatekube.data.tables import block_file, files, text
 from privatekube.data.tables.layout import Category, Layout
-from privatekube.data.tables.reading import Reading
-from privatekube.data.tables.rows import Rows
+from privatekube.data.tables.rows import Encoded
 from privatekube.data.tables.schema import Schema
 from privatekube.data.tables.table import Table, dtype_of
 
 
-class TableSource:
-    """The records of a declared range of days, read once from the files of a table.
+@dataclass(frozen=True)
+class TableKind:
+    """The kind of the records of blocks of a table.
 
     Args:
-        locations: paths or URIs of files.
-        schema: what the owner declares.
-        options: of `reading.Reading`.
-
-    Raises:
-        InvalidInput, CorruptData: see `reading.Reading.rows`.
+        layout: its columns.
+        file_name: the column whose value is the name of a record's file; None for none.
+        file_keys: the name of each file.
     """
 
-    def __init__(self, locations: Sequence[str], schema: Schema, **options: Any) -> None:
-        self.schema = schema
-        self._tokenisers = {name: text.tokeniser(declared) for name, declared in schema.text.items()}
-        self._keys = {} if schema.file_name is None else files.names_of(locations, schema.format)
-        self.layout = Layout(
-            has_time=schema.time is not None,
-            features={**schema.features, **self._feature_of_files()},
-            texts={name: tokeniser.declared for name, tokeniser in self._tokenisers.items()},
-            label=schema.label,
-        )
-        read = Reading(locations, schema, **options)
-        self._all = Table.concatenate(self.layout, [self._table(rows) for rows in read.rows()])
-        self.report, self.warnings = read.report, read.warnings
+    layout: Layout
+    file_name: str | None = None
+    file_keys: tuple[str, ...] = ()
 
     @property
     def partition_key_id(self) -> str:
@@ -53,34 +38,47 @@ class TableSource:
     @property
     def record_key_id(self) -> str:
         """The same, with the columns that records are recognised by."""
-        return f"{partition.PARTITION_KEY_ID} of {', '.join(self._all.recognised_by)}"
+        return f"{partition.PARTITION_KEY_ID} of {', '.join(Table.concatenate(self.layout, []).recognised_by)}"
 
     @property
     def dimensions(self) -> Mapping[str, int]:
         """Nothing: the layout is in the files."""
         return {}
 
-    def records(self, days: Slice) -> Table:
-        """Return the records of a slice; all of them where they have no time."""
-        if self.schema.time is None:
-            return self._all
-        return self._all.select(reading.is_within(self._all.time, days))
+    def records(self, rows: Encoded) -> Table:
+        """Return records as the columns of the table."""
+        values = dict(rows.values)
+        if self.file_name is not None:
+            kind = self.layout.features[self.file_name]
+            keys = kind.keys if isinstance(kind, Category) else ()
+            number = [keys.index(key) for key in self.file_keys]
+            values[self.file_name] = np.array(number, dtype_of(kind))[rows.file]
+        return Table(self.layout, rows.user, rows.time, values, rows.texts)
 
     def content(self, records: Table, cut: Cut) -> sealed_file.Content:
         """Return what the file of a part of the records holds, after checking it."""
         return block_file.content(records, cut)
 
-    def _feature_of_files(self) -> dict[str, Category]:
-        name = self.schema.file_name
-        keys = tuple(sorted(self._keys.values()))
-        return {} if name is None else {name: Category(type="category", keys=keys)}
 
-    def _table(self, rows: Rows) -> Table:
-        texts = {name: self._tokenisers[name].tokens(texts) for name, texts in rows.texts.items()}
-        return Table(self.layout, rows.user, rows.time, {**rows.values, **self._value_of_file(rows)}, texts)
+def kind_of(locations: Sequence[str], schema: Schema) -> TableKind:
+    """Return the kind of the records of a table.
 
-    def _value_of_file(self, rows: Rows) -> dict[str, npt.NDArray[Any]]:
-        return {
-            name: np.full(len(rows), kind.keys.index(self._keys[rows.location]), dtype_of(kind))
-            for name, kind in self._feature_of_files().items()
-        }
+    Args:
+        locations: paths or URIs of its files.
+        schema: what the owner declares.
+
+    Raises:
+        InvalidInput: a vocabulary cannot be read, or two files have one name where that is a column.
+    """
+    named = {} if schema.file_name is None else files.names_of(locations, schema.format)
+    keys = tuple(named[location] for location in locations) if named else ()
+    of_files = (
+        {} if schema.file_name is None else {schema.file_name: Category(type="category", keys=tuple(sorted(keys)))}
+    )
+    layout = Layout(
+        has_time=schema.time is not None,
+        features={**schema.features, **of_files},
+        texts={name: text.tokeniser(declared).declared for name, declared in schema.text.items()},
+        label=schema.label,
+    )
+    return TableKind(layout, schema.file_name, keys)

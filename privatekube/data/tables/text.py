@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import tokenizers
@@ -41,11 +40,7 @@ class _WordCharacters(dict[int, str]):
 
 _BETWEEN = "\0"
 """What is put between texts that are cut into words together."""
-_A, _LETTERS, _SPACE = np.uint8(ord("a")), np.uint8(26), np.uint8(ord(" "))
-Bytes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 _CHARACTERS = _WordCharacters()
-_CHARACTERS_AND_MARKS = _WordCharacters({ord(_BETWEEN): _BETWEEN})
 
 
 def words(text: str) -> list[str]:
@@ -83,35 +78,52 @@ class Tokeniser:
         return Tokens(whole.ids[places < self.declared.tokens], ragged.offsets_of(lengths))
 
 
-def _ids_of_words(
-    known: Mapping[str, int], normal: Callable[[str], str], is_of_word: Callable[[Bytes], Mask]
-) -> Callable[[Sequence[str]], Tokens]:
-    """Return how texts become the ids of known words, all texts at once.
+@dataclass(frozen=True)
+class _Rule:
+    """How texts are cut into words.
 
     Args:
-        known: the ids.
-        normal: returns a text in the form that the words have; `_BETWEEN` stays what it is.
-        is_of_word: returns which bytes, uint8 [N], are of words; no `_BETWEEN` is.
+        normal: returns a text, not of ASCII alone, in the form that the words have.
+        is_of_word: whether each byte is of words; the one of `_BETWEEN` is not, nor is a capital letter of ASCII.
     """
-    vocabulary = pa.array(known, pa.string())
-    ids_in_order = np.array([*known.values(), UNK], INDEX)
 
-    def encode(texts: Sequence[str]) -> Tokens:
-        if not texts:
-            return Tokens(np.empty(0, INDEX), ragged.offsets_of(np.empty(0, np.int64)))
-        joined = normal(_BETWEEN.join([text.replace(_BETWEEN, " ") for text in texts]))
-        codes = np.frombuffer(f"{joined}{_BETWEEN}".encode(errors="replace"), np.uint8)
-        of_word = is_of_word(codes)
-        changes = np.flatnonzero(np.diff(of_word, prepend=False))  # the last byte is of no word
-        begins, ends = changes[::2], changes[1::2]
-        offsets = ragged.offsets_of(ends - begins)
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(codes[of_word])]
-        found = pa.Array.from_buffers(pa.large_string(), len(begins), buffers)
-        rank = pc.index_in(found, value_set=vocabulary.cast(pa.large_string())).fill_null(len(known))
-        until = np.searchsorted(begins, np.flatnonzero(codes == 0))
-        return Tokens(ids_in_order[rank.to_numpy(zero_copy_only=False)], np.concatenate([[0], until]))
+    normal: Callable[[str], str]
+    is_of_word: Callable[[int], bool]
 
-    return encode
+    def ids(self, known: Mapping[str, int]) -> Callable[[Sequence[str]], Tokens]:
+        """Return what makes texts ids of known words, all texts at once; each pass is one of C over all bytes."""
+        vocabulary = pa.array(known, pa.large_string())
+        ids_in_order = np.array([*known.values(), UNK], INDEX)
+        lower = bytes(range(256)).lower()
+        of_word = bytes(self.is_of_word(code) for code in lower)
+        between = bytes(code for code in range(256) if not of_word[code])
+
+        def encode(texts: Sequence[str]) -> Tokens:
+            if not texts:
+                return Tokens(np.empty(0, INDEX), ragged.offsets_of(np.empty(0, np.int64)))
+            plain = [text if text.isascii() else self.normal(text) for text in texts]
+            data = f"{_joined(plain)}{_BETWEEN}".encode(errors="replace")
+            flags = np.frombuffer(data.translate(of_word), np.bool_)
+            changes = np.flatnonzero(np.diff(flags, prepend=False))  # the last byte is of no word
+            begins, ends = changes[::2], changes[1::2]
+            buffers = [
+                None,
+                pa.py_buffer(ragged.offsets_of(ends - begins)),
+                pa.py_buffer(data.translate(lower, between)),
+            ]
+            found = pa.Array.from_buffers(pa.large_string(), len(begins), buffers)
+            rank = pc.index_in(found, value_set=vocabulary).fill_null(len(known))
+            until = np.searchsorted(begins, np.flatnonzero(np.frombuffer(data, np.uint8) == 0))
+            return Tokens(ids_in_order[rank.to_numpy(zero_copy_only=False)], np.concatenate([[0], until]))
+
+        return encode
+
+
+def _joined(texts: Sequence[str]) -> str:
+    joined = _BETWEEN.join(texts)
+    if joined.count(_BETWEEN) == len(texts) - 1:
+        return joined
+    return _BETWEEN.join([text.replace(_BETWEEN, " ") for text in texts])
 
 
 def tokeniser(text: Text) -> Tokeniser:
@@ -140,7 +152,9 @@ def _english(most: int) -> Tokeniser:
     declared = Words(
         tokeniser=english.TOKENISER, vocabulary_digest=english.digest(), ids=FIRST_WORD + english.SIZE, tokens=most
     )
-    return Tokeniser(declared, _ids_of_words(english.ids(), str.lower, lambda codes: codes - _A < _LETTERS))
+    return Tokeniser(
+        declared, _Rule(str.lower, lambda code: chr(code).isascii() and chr(code).isalpha()).ids(english.ids())
+    )
 
 
 def _of_words(path: Path, most: int) -> Tokeniser:
@@ -158,10 +172,8 @@ def _of_words(path: Path, most: int) -> Tokeniser:
     declared = Words(
         tokeniser=UNICODE_WORDS, vocabulary_digest=_digest(content), ids=FIRST_WORD + len(known), tokens=most
     )
-    return Tokeniser(
-        declared,
-        _ids_of_words(known, lambda text: _normal(text, _CHARACTERS_AND_MARKS), lambda codes: codes > _SPACE),
-    )
+    rule = _Rule(lambda text: _normal(text, _CHARACTERS), lambda code: not chr(code).isascii() or chr(code).isalnum())
+    return Tokeniser(declared, rule.ids(known))
 
 
 def _of_file(path: Path, most: int) -> Tokeniser:

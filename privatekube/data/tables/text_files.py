@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,6 +54,21 @@ class Form:
 
     end_of_first: Callable[[bytes], int]
     end_of_last: Callable[[bytes], int]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TextPiece:
+    """A part of a text file that is read by itself.
+
+    Args:
+        chunks: its records.
+        header: the names of the columns; none where each record has them.
+        share: how much of the file is read after it, up to 1.
+    """
+
+    chunks: tuple[Chunk, ...]
+    header: tuple[str, ...]
+    share: float
 
 
 LINES = Form(lambda data: data.find(b"\n") + 1, lambda data: data.rfind(b"\n") + 1)
@@ -129,6 +144,18 @@ def chunks(path: Path, form: Form) -> Iterator[Chunk]:
         if rest:
             rest, _ = _after_line(rest)
             yield Chunk(b"", 1)
+
+
+def pieces(chunks: Iterable[Chunk], *, most_bytes: int, header: tuple[str, ...] = ()) -> Iterator[TextPiece]:
+    """Put chunks together until they have so many bytes."""
+    together: list[Chunk] = []
+    for chunk in chunks:
+        together.append(chunk)
+        if sum(len(one.data) for one in together) >= most_bytes:
+            yield TextPiece(tuple(together), header, chunk.share)
+            together = []
+    if together:
+        yield TextPiece(tuple(together), header, 1.0)
 
 
 def _whole(data: bytes, form: Form) -> tuple[Chunk, bytes]:

@@ -16,9 +16,10 @@ import pyarrow.feather
 import pyarrow.parquet
 import yaml
 
-from privatekube.data.tables import schema
+from privatekube.data import declare
+from privatekube.data.tables import schema, source
 from privatekube.data.tables.schema import Schema
-from privatekube.data.tables.source import TableSource
+from tests.data.cutting import builders as cutting
 
 Row = Mapping[str, Any]
 WORDS = "l\nété\nköln\nhello\n"
@@ -66,15 +67,32 @@ def read_schema(folder: Path, changes: Mapping[str, Any] | None = None) -> Schem
     return schema.read(folder / "schema.yaml")
 
 
-def source(folder: Path, table: Sequence[Row], changes: Mapping[str, Any] | None = None, **options: Any) -> TableSource:
-    """Open a table, written as CSV, under the schema with some changes."""
+def read(locations: Sequence[str], declared: Schema, *, keep_copies: bool = False, **options: Any) -> cutting.Whole:
+    """Read the files of a table: cut them into one block, and read that."""
+    kind = source.kind_of(locations, declared)
+    return cutting.whole(locations, declared, kind, keep_copies=keep_copies, **options)
+
+
+def table_of(
+    folder: Path, table: Sequence[Row], changes: Mapping[str, Any] | None = None, **options: Any
+) -> cutting.Whole:
+    """Read a table, written as CSV, under the schema with some changes."""
     write_csv(folder / "table.csv", table)
     return opened(folder, "table.csv", changes, **options)
 
 
-def opened(folder: Path, name: str, changes: Mapping[str, Any] | None = None, **options: Any) -> TableSource:
-    """Open a file of a table under the schema with some changes."""
-    return TableSource([str(folder / name)], read_schema(folder, changes), **options)
+def opened(folder: Path, name: str, changes: Mapping[str, Any] | None = None, **options: Any) -> cutting.Whole:
+    """Read a file of a table under the schema with some changes."""
+    return read([str(folder / name)], read_schema(folder, changes), **options)
+
+
+def cut(
+    folder: Path, table: Sequence[Row], changes: Mapping[str, Any], **declaration: Any
+) -> list[declare.DeclaredSlice]:
+    """Cut a table, written as CSV, into the blocks of the schema with some changes; their files go into the folder."""
+    write_csv(folder / "table.csv", table)
+    declared, locations = read_schema(folder, changes), [str(folder / "table.csv")]
+    return cutting.cut(locations, declared, source.kind_of(locations, declared), folder, **declaration)[0]
 
 
 def as_text(value: object) -> str:

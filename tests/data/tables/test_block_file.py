@@ -33,8 +33,9 @@ CUT = Cut(
 
 
 def table(folder: Path, count: int = 30) -> Table:
-    opened = builders.source(folder, builders.rows(count))
-    return opened.records(opened.schema.days.slice)
+    opened = builders.table_of(folder, builders.rows(count))
+    table: Table = opened.all
+    return table
 
 
 def block(of: Table, cut: Cut = CUT) -> TableBlock:
@@ -145,11 +146,11 @@ def test_another_block_than_the_digest_says_is_refused(tmp_path: Path) -> None:
 def test_a_thousand_keys_fit_in_a_file(tmp_path: Path) -> None:
     keys = [f"{number}-{'x' * 90}" for number in range(2000)]
     changes = {"features": {"ward": {"type": "category", "keys": ["A", *keys]}}, "label": None}
-    opened = builders.source(tmp_path, [row | {"ward": "A"} for row in builders.rows(3)], changes)
-    path, digest = written(tmp_path, opened.records(opened.schema.days.slice))
+    opened = builders.table_of(tmp_path, [row | {"ward": "A"} for row in builders.rows(3)], changes)
+    path, digest = written(tmp_path, opened.all)
     read = any_block.read_block(path, digest=digest)
     assert isinstance(read, TableBlock)
-    assert read.table.layout == opened.layout
+    assert read.table.layout == opened.all.layout
 
 
 def test_merging_keeps_all_records_and_spans_days_and_buckets(tmp_path: Path) -> None:
@@ -177,8 +178,8 @@ def test_blocks_of_different_kinds_are_not_merged(tmp_path: Path, cut: Cut, expe
     users = replace(CUT, unit=PrivacyUnit.USER)
     with pytest.raises(errors.InvalidInput, match="their days differ"):
         block_file.merge([block(whole, users), block(whole, replace(users, end_day=5000))])
-    fewer = builders.source(tmp_path, builders.rows(3), {"text": None})
+    fewer = builders.table_of(tmp_path, builders.rows(3), {"text": None})
     with pytest.raises(errors.InvalidInput, match="their columns differ"):
-        block_file.merge([block(whole), block(fewer.records(fewer.schema.days.slice))])
+        block_file.merge([block(whole), block(fewer.all)])
     with pytest.raises(errors.InvalidInput, match="none to merge"):
         block_file.merge([])

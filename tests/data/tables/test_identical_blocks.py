@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from blocks import record, sources
-from privatekube.data import any_block, declare, partition
+from privatekube.data import any_block, declare
 from privatekube.data.partition import Slice
-from privatekube.data.sources import OfReviews
-from privatekube.data.tables import json_lines
+from privatekube.data.tables import files, json_lines, source
 from privatekube.data.tables.batch import Batch, Wanted, WantedColumn
-from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.unit import PrivacyUnit
-from tests.data.tables import odd_files
+from tests.data.cutting import builders as cutting
+from tests.data.tables import builders, odd_files
 
 DAYS = Slice(0, 58)
 CUTS = {
@@ -41,21 +40,6 @@ def short(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def declaration(name: str, folder: Path) -> declare.Declaration:
-    unit, kind, bound, keep_copies = CUTS[name]
-    return declare.Declaration(
-        dataset="r",
-        namespace="n",
-        kind=kind,
-        n_buckets=3,
-        unit=PrivacyUnit(unit),
-        max_contribution=bound,
-        initial_budget=EpsilonDelta(10.0, 1e-7),
-        folder=str(folder),
-        keep_copies=keep_copies,
-    )
-
-
 def hashes_of(slices: list[declare.DeclaredSlice], files: dict[str, Any]) -> tuple[str, str, str]:
     """Return the hashes of the content of all blocks, of the identities, and of what was counted."""
     blocks = [block.spec.data_source.removeprefix("file://") for declared in slices for block in declared.blocks]
@@ -67,12 +51,48 @@ def hashes_of(slices: list[declare.DeclaredSlice], files: dict[str, Any]) -> tup
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_a_source_in_memory_gives_the_blocks_of_version_0_1(tmp_path: Path, name: str) -> None:
-    folder, declared = odd_files.write(tmp_path / "in"), declaration(name, tmp_path / "out")
-    opened = sources.Files(str(folder), DAYS, keep_copies=declared.keep_copies)
-    slices = partition.slices(declared.kind, DAYS, n_buckets=3)
-    written = [declare.write_slice(OfReviews(opened), days, declared, owner_key=bytes(32)) for days in slices]
-    assert hashes_of(written, opened.report.files) == OF_VERSION_0_1[name]
+def test_reviews_give_the_blocks_of_version_0_1(tmp_path: Path, name: str) -> None:
+    unit, kind, bound, keep_copies = CUTS[name]
+    schema = record.read_schema(DAYS)
+    locations = files.list_tables([str(odd_files.write(tmp_path / "in"))], schema.format)
+    stated: dict[str, Any] = {"dataset": "r", "namespace": "n", "kind": kind, "n_buckets": 3, "max_contribution": bound}
+    written, report = cutting.cut(
+        locations,
+        schema,
+        sources.kind_of(locations, schema),
+        tmp_path / "out",
+        unit=PrivacyUnit(unit),
+        keep_copies=keep_copies,
+        **stated,
+    )
+    assert hashes_of(written, report.files) == OF_VERSION_0_1[name]
+
+
+TABLES = {"event": (None, "month"), "user-day": (2, "week"), "user": (2, "all")}
+"""By unit: bound and kind of slice."""
+TABLES_WHEN_CUT_IN_MEMORY = {
+    "event": ("cf9c8b718d53186f", "b6664abc36e7ba40", "cada40152ab6ba61"),
+    "user-day": ("69f769eda927ff78", "8c800c72b764a328", "cada40152ab6ba61"),
+    "user": ("95b36f14897e822c", "c9ace0b74547a928", "cada40152ab6ba61"),
+}
+"""The same of a table, as it was before tables were cut out of core."""
+
+
+@pytest.mark.parametrize("unit", TABLES)
+def test_a_table_in_two_formats_gives_the_blocks_that_it_gave_when_it_was_cut_in_memory(
+    tmp_path: Path, unit: str
+) -> None:
+    bound, kind = TABLES[unit]
+    table = builders.rows(600, seed=3)
+    table += table[50:90]
+    table += [row | {"patient": None} for row in table[:5]] + [row | {"age": 150} for row in table[5:9]]
+    table += [row | {"admitted": "2023-01-01"} for row in table[5:8]]
+    schema = builders.read_schema(tmp_path, {"unit": unit, "slice": kind, "users": 3, "max_contribution": bound})
+    builders.write_csv(tmp_path / "a.csv", table[:400])
+    builders.write_json_lines(tmp_path / "b.jsonl", table[380:])
+    locations = [str(tmp_path / name) for name in ("a.csv", "b.jsonl")]
+    written, report = cutting.cut(locations, schema, source.kind_of(locations, schema), tmp_path / "out")
+    assert hashes_of(written, report.files) == TABLES_WHEN_CUT_IN_MEMORY[unit]
 
 
 def as_rows(batches: list[Batch], wanted: Wanted) -> list[list[Any]]:
@@ -82,6 +102,10 @@ def as_rows(batches: list[Batch], wanted: Wanted) -> list[list[Any]]:
         columns = [[_text(value) for value in batch.columns[name].to_pylist()] for name in wanted.names]
         rows += map(list, zip(*columns, strict=True))
     return rows
+
+
+def batches(path: Path, wanted: Wanted) -> list[Batch]:
+    return [batch for piece in json_lines.pieces(path, wanted, 1) for batch in json_lines.batches(piece, wanted)]
 
 
 def _text(value: Any) -> str | None:
@@ -121,7 +145,7 @@ def test_a_line_is_read_alike_alone_and_among_many_others(tmp_path: Path, line: 
     filler = (good + b"\n") * 500
     (tmp_path / "alone").write_bytes(good + b"\n" + line)
     (tmp_path / "among").write_bytes(filler + line + b"\n" + filler)
-    alone, among = (list(json_lines.batches(tmp_path / name, wanted)) for name in ("alone", "among"))
+    alone, among = (batches(tmp_path / name, wanted) for name in ("alone", "among"))
     assert (
         as_rows(among, wanted)
         == 500 * as_rows(alone, wanted)[:1] + as_rows(alone, wanted)[1:] + 500 * (as_rows(alone, wanted)[:1])

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from privatekube.data import declare, partition
-from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import PrivateDataBlock
 from tests.data.tables import builders
 
@@ -21,20 +19,7 @@ DAYS = {"first": "2024-11-01", "last": "2024-12-31"}
 def declared(folder: Path, table: Sequence[dict[str, Any]]) -> list[PrivateDataBlock]:
     """Cut a table, and return its blocks without what is random or a commitment."""
     folder.mkdir()
-    opened = builders.source(folder, table, {"users": 3, "days": DAYS})
-    declaration = declare.Declaration(
-        dataset="visits",
-        namespace="ns",
-        kind=opened.schema.kind_of_slice,
-        n_buckets=3,
-        unit=opened.schema.unit,
-        max_contribution=2,
-        initial_budget=EpsilonDelta(1.0),
-        folder="gs://somewhere",
-    )
-    local = replace(declaration, folder=str(folder))
-    slices = partition.slices(declaration.kind, opened.schema.days.slice, n_buckets=3)
-    written = [declare.write_slice(opened, days, local, owner_key=bytes(32)) for days in slices]
+    written = builders.cut(folder, table, {"users": 3, "days": DAYS})
     return [
         replace(
             block,

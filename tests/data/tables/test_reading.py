@@ -38,8 +38,9 @@ ROWS = [
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    opened = builders.source(tmp_path, ROWS)
-    return opened.records(opened.schema.days.slice)
+    opened = builders.table_of(tmp_path, ROWS)
+    table: Table = opened.all
+    return table
 
 
 def test_numbers_are_scaled_by_their_range_and_categories_are_one_column_for_each_key(table: Table) -> None:
@@ -60,8 +61,8 @@ def test_tokens_are_padded_with_what_is_no_token(table: Table) -> None:
 
 
 def test_a_table_without_features_or_label_says_so(tmp_path: Path, table: Table) -> None:
-    opened = builders.source(tmp_path, ROWS, {"features": None, "label": None})
-    bare = opened.records(opened.schema.days.slice)
+    opened = builders.table_of(tmp_path, ROWS, {"features": None, "label": None})
+    bare = opened.all
     assert features.matrix(bare).shape == (2, 0)
     with pytest.raises(errors.InvalidInput, match="label: the table has none"):
         features.labels(bare)
