@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,10 @@ from privatekube.controller.kueue.kueue_objects import KueueObjects
 from privatekube.controller.kueue.verdict import Verdict
 from privatekube.controller.kueue.workload import State
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.wire import claims
+from privatekube.store.kubernetes.core_objects import CoreObjects
+from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
 from tests.kubernetes import attacks, kueue
@@ -21,11 +25,11 @@ from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.controllers import ControllerProcess, wait_until
 from tests.kubernetes.kueue import Kueue
 from tests.kubernetes.test_manifests import rendered
-from tests.reconcile.harness import Plane
+from tests.reconcile.harness import Action, Plane
 
 pytestmark = pytest.mark.kubernetes
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests" / "kueue"
-USER = "kueue"
+USER, PIPELINE = "kueue", "queued-job"
 LONG_AGO = "2026-01-01T00:00:00Z"
 Start = Callable[..., ControllerProcess]
 
@@ -37,6 +41,9 @@ def installed(apiserver: ApiServer) -> Iterator[ApiServer]:
     apiserver.kubectl("apply", "-f", str(MANIFESTS / "access.yaml"))
     apiserver.add_user(USER)
     apiserver.bind(USER)
+    apiserver.add_user(PIPELINE, namespace="ns")
+    role = ("--clusterrole=privatekube-claimant", f"--serviceaccount=ns:{PIPELINE}")
+    apiserver.kubectl("create", "rolebinding", PIPELINE, *role, "-n", "ns")
     yield apiserver
     apiserver.unbind(USER)
     kueue.uninstall(apiserver)
@@ -52,12 +59,27 @@ def queue(installed: ApiServer, store: KubernetesStore) -> Iterator[Kueue]:
     queue.clear()
 
 
+@dataclass
+class JobPlane(Plane):
+    """A control plane whose claims are created by a service account of their namespace."""
+
+    pipeline: KubernetesStore = field(kw_only=True)
+
+    def ask(self, name: str, *actions: Action) -> PrivacyBudgetClaim:
+        """Create a claim with these requests, and return it after a pass."""
+        self.pipeline.create(self.claim_of(name, *actions))
+        self.run()
+        return self.claim(name)
+
+
 @pytest.fixture
-def plane(store: KubernetesStore) -> Plane:
+def plane(queue: Kueue, store: KubernetesStore) -> Iterator[JobPlane]:
     """Return a control plane with a block `b`, which runs its passes when the test says so."""
-    plane = Plane(store)
+    api = queue.server.api(PIPELINE)
+    plane = JobPlane(store, pipeline=KubernetesStore(Cluster(api), CoreObjects(api)))
     plane.block("b")
-    return plane
+    yield plane
+    plane.pipeline.close()
 
 
 @pytest.fixture
@@ -82,7 +104,7 @@ def reach(queue: Kueue, state: str, process: ControllerProcess, name: str = "w")
     return str(queue.check(name)["message"])
 
 
-def settle(plane: Plane, process: ControllerProcess, name: str = "c") -> None:
+def settle(plane: JobPlane, process: ControllerProcess, name: str = "c") -> None:
     """Wait until a claim is to be settled, and settle it."""
 
     def is_due() -> bool:
@@ -118,9 +140,9 @@ def test_its_pod_is_as_restricted_as_the_controller(queue: Kueue) -> None:
     assert pod(MANIFESTS) == pod(MANIFESTS.parent / "controller")
 
 
-def test_a_workload_waits_until_its_claim_is_granted(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_workload_waits_until_its_claim_is_granted(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
-    plane.store.create(builders.claim())
+    plane.pipeline.create(builders.claim())
     queue.submit()
     queue.reserve()
     wait_until(lambda: queue.state() == "Pending: claim ns/c: is not answered yet", 15, process.log)
@@ -129,7 +151,7 @@ def test_a_workload_waits_until_its_claim_is_granted(queue: Kueue, plane: Plane,
     assert plane.claim("c").meta.annotations["kueue.columbia.github.com/workload"] == "w"
 
 
-def test_nothing_is_decided_before_quota_is_reserved(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_nothing_is_decided_before_quota_is_reserved(queue: Kueue, plane: JobPlane, start: Start) -> None:
     plane.ask("c", builders.allocate())
     queue.submit("early")
     queue.submit()
@@ -138,7 +160,7 @@ def test_nothing_is_decided_before_quota_is_reserved(queue: Kueue, plane: Plane,
     assert "admissionChecks" not in queue.document("early").get("status", {})
 
 
-def test_only_its_own_entry_is_written(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_only_its_own_entry_is_written(queue: Kueue, plane: JobPlane, start: Start) -> None:
     plane.ask("c", builders.allocate())
     queue.submit()
     queue.reserve()
@@ -151,7 +173,7 @@ def test_only_its_own_entry_is_written(queue: Kueue, plane: Plane, start: Start)
     assert list(fields["privatekube-kueue"]["f:status"]["f:admissionChecks"]) == ['k:{"name":"privacy-budget"}']
 
 
-def test_a_claim_that_is_refused_rejects_its_workload_with_the_reason(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_claim_that_is_refused_rejects_its_workload(queue: Kueue, plane: JobPlane, start: Start) -> None:
     plane.ask("c", builders.allocate(blocks=7))
     queue.submit()
     queue.reserve()
@@ -160,7 +182,7 @@ def test_a_claim_that_is_refused_rejects_its_workload_with_the_reason(queue: Kue
     assert message.endswith("; create another claim, and a job that names it")
 
 
-def test_a_claim_may_be_created_after_its_job(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_claim_may_be_created_after_its_job(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
     queue.submit()
     queue.reserve()
@@ -176,7 +198,7 @@ def test_a_claim_that_does_not_appear_rejects_its_workload(queue: Kueue, start: 
 
 
 @pytest.mark.parametrize("name", ["elsewhere/c", "..", "c/status", "C!"])
-def test_no_name_reaches_a_claim_of_another_namespace(queue: Kueue, plane: Plane, start: Start, name: str) -> None:
+def test_no_name_reaches_a_claim_of_another_namespace(queue: Kueue, plane: JobPlane, start: Start, name: str) -> None:
     other = builders.claim()
     plane.store.create(replace(other, meta=replace(other.meta, namespace="elsewhere")))
     plane.ask("c", builders.allocate())
@@ -187,7 +209,7 @@ def test_no_name_reaches_a_claim_of_another_namespace(queue: Kueue, plane: Plane
 
 @pytest.mark.parametrize(("claims", "named"), [((), "names no claim"), (("c", "d"), "names 2 claims (c, d)")])
 def test_a_workload_names_one_claim(
-    queue: Kueue, plane: Plane, start: Start, claims: tuple[str, ...], named: str
+    queue: Kueue, plane: JobPlane, start: Start, claims: tuple[str, ...], named: str
 ) -> None:
     plane.ask("c", builders.allocate())
     queue.submit(claims=claims)
@@ -196,9 +218,9 @@ def test_a_workload_names_one_claim(
 
 
 def test_a_workload_that_waits_for_long_gives_its_quota_back_for_a_while(
-    queue: Kueue, plane: Plane, start: Start
+    queue: Kueue, plane: JobPlane, start: Start
 ) -> None:
-    plane.store.create(builders.claim())
+    plane.pipeline.create(builders.claim())
     process = start("--hold", "3m")
     queue.submit()
     queue.reserve(at=LONG_AGO)
@@ -210,7 +232,7 @@ def test_a_workload_that_waits_for_long_gives_its_quota_back_for_a_while(
     reach(queue, "Ready", process)
 
 
-def test_a_claim_admits_one_workload_at_a_time(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_claim_admits_one_workload_at_a_time(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
     plane.ask("c", builders.allocate())
     queue.submit("first")
@@ -222,7 +244,23 @@ def test_a_claim_admits_one_workload_at_a_time(queue: Kueue, plane: Plane, start
     assert queue.check("first")["state"] == "Ready"
 
 
-def test_a_claim_that_is_settled_before_the_workload_runs_rejects_it(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_claim_of_another_user_is_neither_admitted_nor_settled(queue: Kueue, plane: JobPlane, start: Start) -> None:
+    process = start()
+    attacks.create(queue.server, claims.to_wire(builders.claim()), user="claimant")
+    plane.run()
+    assert plane.claim("c").holds_its_grant
+    queue.submit()
+    queue.reserve()
+    owner = "system:serviceaccount:privatekube-tests:claimant"
+    assert reach(queue, "Rejected", process).startswith(f"claim ns/c: belongs to {owner}, so the pods of a job cannot")
+    queue.deactivate()
+    queue.submit("later", ["none"])
+    queue.reserve("later", at=LONG_AGO)
+    reach(queue, "Rejected", process, "later")  # decided after the end of the first was seen
+    assert plane.claim("c").spec.settle_after is None
+
+
+def test_a_claim_that_is_settled_before_its_workload_runs_rejects(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
     plane.ask("c", builders.allocate())
     queue.submit()
@@ -235,7 +273,7 @@ def test_a_claim_that_is_settled_before_the_workload_runs_rejects_it(queue: Kueu
     assert reach(queue, "Rejected", process).startswith("claim ns/c: holds no budget any more")
 
 
-def test_a_running_workload_keeps_its_admission_when_it_has_paid(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_running_workload_keeps_its_admission_when_it_has_paid(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
     plane.ask("c", builders.allocate())
     queue.submit()
@@ -252,7 +290,7 @@ def test_a_running_workload_keeps_its_admission_when_it_has_paid(queue: Kueue, p
     assert queue.check()["state"] == "Ready"
 
 
-def test_an_evicted_workload_keeps_its_claim_and_is_admitted_again(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_an_evicted_workload_keeps_its_claim_and_is_admitted_again(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
     plane.ask("c", builders.allocate())
     queue.submit()
@@ -268,7 +306,7 @@ def test_an_evicted_workload_keeps_its_claim_and_is_admitted_again(queue: Kueue,
 @pytest.mark.parametrize("end", [Kueue.finish, Kueue.deactivate, Kueue.delete])
 @pytest.mark.parametrize("is_opened", [False, True])
 def test_a_workload_that_ends_has_its_claim_settled(
-    queue: Kueue, plane: Plane, start: Start, end: Callable[[Kueue], None], is_opened: bool
+    queue: Kueue, plane: JobPlane, start: Start, end: Callable[[Kueue], None], is_opened: bool
 ) -> None:
     process = start()
     plane.ask("c", builders.allocate())
@@ -286,7 +324,7 @@ def test_a_workload_that_ends_has_its_claim_settled(
 
 
 def test_a_workload_that_ended_while_nobody_watched_has_its_claim_settled(
-    queue: Kueue, plane: Plane, start: Start
+    queue: Kueue, plane: JobPlane, start: Start
 ) -> None:
     process = start()
     plane.ask("c", builders.allocate())
@@ -300,7 +338,7 @@ def test_a_workload_that_ended_while_nobody_watched_has_its_claim_settled(
     assert not plane.claim("c").holds_budget
 
 
-def test_a_workload_of_the_same_name_is_another_one(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_workload_of_the_same_name_is_another_one(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
     plane.ask("c", builders.allocate())
     queue.submit()
@@ -313,7 +351,7 @@ def test_a_workload_of_the_same_name_is_another_one(queue: Kueue, plane: Plane, 
     assert not plane.claim("c").holds_budget
 
 
-def test_a_workload_that_was_never_bound_settles_nothing(queue: Kueue, plane: Plane, start: Start) -> None:
+def test_a_workload_that_was_never_bound_settles_nothing(queue: Kueue, plane: JobPlane, start: Start) -> None:
     process = start()
     plane.ask("c", builders.allocate())
     queue.submit("first")
@@ -329,15 +367,15 @@ def test_a_workload_that_was_never_bound_settles_nothing(queue: Kueue, plane: Pl
     assert plane.claim("c").spec.settle_after is None
 
 
-def test_a_claim_that_cannot_be_read_admits_nothing(queue: Kueue, plane: Plane, start: Start) -> None:
-    broken = {"apiVersion": "columbia.github.com/v1", "kind": "PrivacyBudgetClaim"}
-    spec = {"requests": [{"identifier": "0", "allocateRequest": {"dataset": "d", "minNumberOfBlocks": 3}}]}
-    document = {**broken, "metadata": {"name": "c", "namespace": "ns"}, "spec": spec}
-    attacks.create(queue.server, document, user="claimant")
+def test_a_claim_that_cannot_be_read_admits_nothing(queue: Kueue, plane: JobPlane, start: Start) -> None:
+    plane.ask("c", builders.allocate())
+    both = {"ns/x": {"epsDel": {"epsilon": 1}, "renyi": [{"alpha": 2, "epsilon": 1}]}}
+    patch = json.dumps({"status": {"reservedBudgets": both}})
+    queue.server.kubectl("patch", *attacks.CLAIM, "--subresource=status", "--type=merge", "-p", patch)
     queue.submit()
     queue.reserve()
     process = start()
-    wait_until(lambda: queue.check()["message"] != "", 15, process.log)
+    wait_until(lambda: "give either epsDel or renyi" in queue.check()["message"], 15, process.log)
     assert queue.check()["state"] == "Pending"
     assert "\n" not in queue.check()["message"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from privatekube import plain_text
 from privatekube.controller.kueue.workload import CLAIM, State, Workload
-from privatekube.resources import conditions
+from privatekube.resources import approval, conditions
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.meta import Condition
+from privatekube.resources.meta import CREATED_BY, Condition
 
 _LONGEST_MESSAGE = 1000
 
@@ -45,12 +46,22 @@ def used_elsewhere(claim: PrivacyBudgetClaim, holder: str) -> Verdict:
 def of_claim(workload: Workload, claim: PrivacyBudgetClaim, *, hold_seconds: int, now_ms: int) -> Verdict:
     """Return the verdict on a workload whose claim exists, and is used by no other workload.
 
+    The claim must be of a service account of the workload's namespace, which all pods there share. Of another claim the
+    pods could not open the data, and a user who may create jobs could have it settled by naming it.
+
     Args:
         workload: has reserved quota.
         claim: what it names.
         hold_seconds: how long a workload keeps its quota while its claim waits.
         now_ms: the time, unix milliseconds.
     """
+    creator = claim.meta.annotations.get(CREATED_BY, "")
+    if approval.accounts_of(creator) != workload.namespace:
+        owner = plain_text.escaped(creator) or "a user who is not recorded"
+        return _rejected(
+            f"claim {claim.id}: belongs to {owner}, so the pods of a job cannot use it; "
+            f"create it as a service account of namespace {workload.namespace}"
+        )
     if claim.open_allocate_requests or not claim.status.responses:
         return waiting(workload, _waiting_message(claim), hold_seconds=hold_seconds, now_ms=now_ms)
     if claim.holds_its_grant:

@@ -11,6 +11,7 @@ from privatekube.controller.kueue.verdict import Verdict
 from privatekube.controller.kueue.workload import State, Workload
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.meta import CREATED_BY
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.store.memory import MemoryStore
 from tests import builders
@@ -39,13 +40,26 @@ def plane() -> Plane:
     return plane
 
 
-def decide(claim: PrivacyBudgetClaim, *, now_ms: int = RESERVED_MS) -> Verdict:
-    return verdict.of_claim(WORKLOAD, claim, hold_seconds=HOLD_SECONDS, now_ms=now_ms)
+def decide(
+    claim: PrivacyBudgetClaim, *, now_ms: int = RESERVED_MS, creator: str = "system:serviceaccount:ns:trainer"
+) -> Verdict:
+    created = replace(claim, meta=replace(claim.meta, annotations={CREATED_BY: creator}))
+    return verdict.of_claim(WORKLOAD, created, hold_seconds=HOLD_SECONDS, now_ms=now_ms)
 
 
 def test_a_granted_claim_is_ready_however_long_it_took(plane: Plane) -> None:
     claim = plane.ask("c", builders.allocate())
     assert decide(claim, now_ms=LATER_MS) == Verdict(State.READY, "claim ns/c: is granted")
+
+
+@pytest.mark.parametrize("creator", ["ann", "system:serviceaccount:elsewhere:trainer", ""])
+def test_a_claim_that_the_pods_of_the_job_could_not_use_rejects(plane: Plane, creator: str) -> None:
+    decided = decide(plane.ask("c", builders.allocate()), creator=creator)
+    assert decided.state is State.REJECTED
+    assert decided.message == (
+        f"claim ns/c: belongs to {creator or 'a user who is not recorded'}, so the pods of a job cannot use it; "
+        "create it as a service account of namespace ns"
+    )
 
 
 def test_a_claim_without_an_answer_waits() -> None:
