@@ -98,7 +98,7 @@ def train(
 
     Raises:
         InvalidInput: an argument is out of its range, a weight is not finite at the end, or the device is "cuda" on a
-            machine without a GPU.
+            machine without a GPU, or with one that has too little memory.
         WorkerLost: one of several processes has ended.
     """
     _require_positive("learning_rate", learning_rate)
@@ -113,6 +113,7 @@ def train(
         width=max(model.embedding_dim, model.hidden_dim),
     )
     torch_device = devices.resolve(device)
+    devices.use_full_precision()
     prepared = examples.prepare(data, rows=rows, task=task, unit=unit, max_contribution=max_contribution, model=model)
     frozen = None if vectors is None else torch.from_numpy(vectors)
     module = models.build(model, seed, frozen).to(torch_device)
@@ -135,7 +136,7 @@ def train(
         expected_batch_size=expected_batch_size,
         generator=generator,
     )
-    with workers.started(whole, n_workers) as (part, group):
+    with devices.enough_memory(), workers.started(whole, n_workers) as (part, group):
         for taken in range(1, steps + 1):
             chosen = np.flatnonzero(generator.mask(part.units, sampling_rate))
             dp_sgd.take(group.total(clipped_sums(module, part, chosen, max_grad_norm=max_grad_norm)))

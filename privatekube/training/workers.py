@@ -27,7 +27,7 @@ import numpy.typing as npt
 import torch
 
 from privatekube import entrypoint, errors
-from privatekube.training import clipping, examples, models, randomness
+from privatekube.training import clipping, devices, examples, models, randomness
 from privatekube.training.lstm_steps import choice
 
 _POLL_SECONDS, _SECONDS_TO_END = 0.001, 5
@@ -133,11 +133,13 @@ class Group:
                 )
 
     def end(self) -> None:
-        """End the other processes."""
+        """End the other processes, and what is exchanged with them: NCCL would wait for them for ever."""
         for process in self.others:
             process.kill()
             process.join()
-        if torch.distributed.is_initialized():
+        group = torch.distributed.group.WORLD
+        if group is not None:
+            group.abort()
             torch.distributed.destroy_process_group()
 
     def _finish(self, work: torch.distributed.Work) -> None:
@@ -199,7 +201,8 @@ class Meeting:
 
     def join(self, number: int, device: str) -> None:
         """Wait for the other processes, which have all imported torch by now."""
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # they are all on this machine
+        for library in ("GLOO", "NCCL"):  # they are all on this machine, and what they exchange is private
+            os.environ.setdefault(f"{library}_SOCKET_IFNAME", "lo")
         torch.set_num_threads(self.threads)
         gpus = torch.cuda.device_count() if device == "cuda" else 0
         if gpus:
@@ -228,6 +231,7 @@ def _end_with_parent() -> None:
 
 def _sum_samples(part: Part, number: int, meeting: Meeting, ready: connection.Connection) -> None:
     ready.close()
+    devices.use_full_precision()
     meeting.join(number, part.device)
     vectors = None if part.vectors is None else torch.from_numpy(part.vectors)
     module = models.build(part.model, part.seed, vectors).to(part.device)

@@ -171,6 +171,12 @@ def test_an_argument_out_of_its_range_is_refused_in_one_line_before_the_first_st
     assert steps == []
 
 
+def test_training_multiplies_in_full_precision_where_an_image_has_switched_on_another() -> None:
+    torch.set_float32_matmul_precision("medium")
+    trained(builders.learnable_reviews(4, seed=3), steps=1)
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_on_a_gpu_learns_and_gives_back_a_model_on_the_cpu() -> None:

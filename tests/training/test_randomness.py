@@ -77,6 +77,12 @@ def test_two_generators_of_the_same_key_give_the_same_gaussians_by_every_impleme
         assert not torch.equal(got[:100], got[start + 100 : start + 200])
 
 
+def test_gaussians_are_computed_in_float64_on_other_devices_too() -> None:
+    """On a device without memory, which computes types alone: float32 would have too few uniforms, 0 among them."""
+    words = torch.empty(2, 4, 5, dtype=torch.int64, device="meta")
+    assert torch_path.TORCH.gaussians(words).dtype == torch.float64
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_computes_the_same_gaussians_from_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:

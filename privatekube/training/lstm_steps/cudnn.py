@@ -6,6 +6,7 @@ input is then the gradient with respect to the pre-activations. Products are in 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ class CuDnn(torch_path.Torch):
 
     name: str = "cudnn"
     positions: int = 4 * feasibility.BATCH_POSITIONS
+    elements: int = 32 * feasibility.GRADIENT_ELEMENTS
 
     def run(
         self,
@@ -30,21 +32,29 @@ class CuDnn(torch_path.Torch):
     ) -> tuple[torch.Tensor, path.Backpropagate]:
         """Run all steps; see `Path.run`. Texts run on to the longest one's end; nothing flows back from there."""
         inputs = projected.detach().requires_grad_()
-        with torch.enable_grad(), torch.backends.cudnn.flags(allow_tf32=False):
-            outputs = _lstm(inputs, weight.detach())
+        layer = _reading_identity(weight)
+        with torch.enable_grad(), _cudnn_in_full_precision():
+            outputs, _ = layer(inputs)
         hidden = nn.functional.pad(outputs.detach(), (0, 0, 1, 0))
 
         def backpropagate(d_hidden: torch.Tensor) -> torch.Tensor:
-            with torch.backends.cudnn.flags(allow_tf32=False):
+            with _cudnn_in_full_precision():
                 return torch.autograd.grad(outputs, inputs, d_hidden[:, 1:])[0]
 
         return hidden, backpropagate
 
 
-def _lstm(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    batch, _, width = inputs.shape
-    identity = torch.eye(width, dtype=inputs.dtype, device=inputs.device)
-    states = inputs.new_zeros(2, 1, batch, width // 4)
-    flat = [identity, weight]
-    outputs, _, _ = torch.lstm(inputs, states.unbind(), flat, False, 1, 0.0, True, False, True)
-    return outputs
+def _cudnn_in_full_precision() -> AbstractContextManager[None]:
+    """Return a context with cuDNN and without TensorFloat-32; `flags` alone would switch off cuDNN, too."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+@torch.no_grad()
+def _reading_identity(weight: torch.Tensor) -> nn.LSTM:
+    """Return an LSTM with these recurrent weights; its weights are in one piece of memory, as cuDNN wants them."""
+    width, size = weight.shape
+    layer = nn.LSTM(width, size, bias=False, batch_first=True, device=weight.device, dtype=weight.dtype)
+    of_inputs, recurrent = layer.parameters()
+    nn.init.eye_(of_inputs)
+    recurrent.copy_(weight)
+    return layer.requires_grad_(False)

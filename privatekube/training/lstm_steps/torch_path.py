@@ -14,54 +14,62 @@ from privatekube.training.lstm_steps import path
 
 @dataclass(frozen=True)
 class Torch:
-    """The steps as a loop over tensors that are laid out time first, with back-propagation written by hand.
+    """The steps as a loop, with back-propagation written by hand.
 
-    Everything that does not depend on the recurrence is computed for all steps at once. A step computes no more texts
-    than have tokens left, where longer texts come first.
+    A step needs no memory but that of the gates and states, and what it computes stays in cache until it is used. It
+    computes no more texts than have tokens left, where longer texts come first.
+
+    Args:
+        elements: how many elements of per-unit gradients are formed at a time.
     """
 
     name: str = "torch"
     positions: int = feasibility.BATCH_POSITIONS >> 2
+    elements: int = feasibility.GRADIENT_ELEMENTS
 
     def run(
         self, projected: torch.Tensor, weight: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, path.Backpropagate]:
-        """Run all steps; see `Path.run`."""
-        time_first, transposed = projected.detach().transpose(0, 1), weight.detach().t().contiguous()
-        steps, batch, width = time_first.shape
+        """Run all steps; see `Path.run`. The gates overwrite `projected`, and their gradient overwrites the gates."""
+        gates = projected.data.contiguous()  # not `detach`, after which autograd notices that they are overwritten
+        transposed = weight.detach().t().contiguous()
+        batch, steps, width = gates.shape
         size = width // 4
         active = _active(lengths, steps)
-        gates = projected.new_zeros(steps, batch, width)
-        hidden, cells = (projected.new_zeros(steps + 1, batch, size) for _ in range(2))
+        hidden, cells = (gates.new_zeros(batch, steps + 1, size) for _ in range(2))
         for t, now in enumerate(active):
-            activations = torch.addmm(time_first[t, :now], hidden[t, :now], transposed, out=gates[t, :now])
+            activations = gates[:now, t].addmm_(hidden[:now, t], transposed)
             activations[:, : 2 * size].sigmoid_()
             activations[:, 2 * size : 3 * size].tanh_()
             activations[:, 3 * size :].sigmoid_()
             input_gate, forget_gate, candidate, output_gate = activations.chunk(4, 1)
-            cell = torch.mul(forget_gate, cells[t, :now], out=cells[t + 1, :now]).addcmul_(input_gate, candidate)
-            torch.tanh(cell, out=hidden[t + 1, :now]).mul_(output_gate)
-        return hidden.transpose(0, 1), lambda d_hidden: _backward(gates, cells, weight, d_hidden, active)
+            cell = torch.mul(forget_gate, cells[:now, t], out=cells[:now, t + 1]).addcmul_(input_gate, candidate)
+            torch.tanh(cell, out=hidden[:now, t + 1]).mul_(output_gate)
+            gates[now:, t] = 0
+        return hidden, lambda d_hidden: _backward(gates, cells, weight, d_hidden, active)
 
     def clip(self, gradients: path.LayerGradients, squares: torch.Tensor, *, max_grad_norm: float) -> path.Clipped:
         """Form the gradients of a few units at a time; see `Path.clip`."""
         units, size = gradients.units, gradients.inputs.shape[2]
-        hidden = gradients.hidden[:, :-1]
-        z = torch.cat([gradients.inputs.detach(), hidden, torch.ones_like(hidden[..., :1])], 2)
-        z, delta = (rows.reshape(units, -1, rows.shape[2]) for rows in (z, gradients.delta))
-        width, columns = delta.shape[2], z.shape[2]
-        total = torch.zeros(width * columns, dtype=torch.float64, device=z.device)
-        factors = torch.zeros(units, dtype=torch.float64, device=z.device)
-        step = max(1, feasibility.GRADIENT_ELEMENTS // (width * columns))
+        delta, inputs, hidden = (
+            rows.reshape(units, -1, rows.shape[2])
+            for rows in (gradients.delta, gradients.inputs.detach(), gradients.hidden[:, :-1])
+        )
+        width, columns = delta.shape[2], size + hidden.shape[2] + 1
+        total = torch.zeros(width * columns, dtype=torch.float64, device=delta.device)
+        factors = torch.zeros(units, dtype=torch.float64, device=delta.device)
+        step = max(1, self.elements // (width * columns))
+        memory = torch.empty(min(step, units), width, columns, dtype=torch.float64, device=delta.device)
         for start in range(0, units, step):
             chunk = slice(start, start + step)
-            formed = torch.bmm(delta[chunk].transpose(1, 2), z[chunk]).double()
+            z = torch.cat([inputs[chunk], hidden[chunk], torch.ones_like(hidden[chunk, :, :1])], 2)
+            formed = memory[: len(z)].copy_(torch.bmm(delta[chunk].transpose(1, 2), z))
             bias = formed[:, :, -1]
             layer = _squares(formed.flatten(1)) + (gradients.biases - 1) * _squares(bias)
             factors[chunk] = path.factors_of(gradients.gain**2 * layer + squares[chunk], max_grad_norm)
-            total += factors[chunk] @ finite_rows(formed.flatten(1), factors[chunk] > 0)
-        inputs, recurrent, bias = (gradients.gain * total).view(width, columns).tensor_split([size, columns - 1], 1)
-        return path.Clipped(inputs, recurrent, bias.squeeze(1), factors)
+            total.addmv_(finite_rows(formed.flatten(1), factors[chunk] > 0).t(), factors[chunk])
+        weights, recurrent, bias = (gradients.gain * total).view(width, columns).tensor_split([size, columns - 1], 1)
+        return path.Clipped(weights, recurrent, bias.squeeze(1), factors)
 
     def word_squares(self, delta: torch.Tensor, words: torch.Tensor, vocabulary: int) -> torch.Tensor:
         """Add up equal words of each unit; see `Path.word_squares`."""
@@ -71,20 +79,22 @@ class Torch:
         rows = torch.zeros(len(keys), delta.shape[2], dtype=torch.float64, device=delta.device)
         rows.index_add_(0, places.flatten(), delta.flatten(0, 1).double())
         squares = torch.zeros(units, dtype=torch.float64, device=delta.device)
-        return squares.index_add_(0, keys // vocabulary, rows.square().sum(1))
+        return squares.index_add_(0, keys // vocabulary, _squares(rows))
 
     def add_words(self, total: torch.Tensor, delta: torch.Tensor, words: torch.Tensor, factors: torch.Tensor) -> None:
         """Scale and add all rows at once; see `Path.add_words`."""
-        scaled = finite_rows(delta.double(), factors > 0) * factors.view(-1, 1, 1)
+        scaled = finite_rows(delta, factors > 0) * factors.view(-1, 1, 1)
         total.index_add_(0, words.flatten(), scaled.flatten(0, 1))
 
     def gaussians(self, words: torch.Tensor) -> torch.Tensor:
         """Transform all at once; see `Path.gaussians`."""
-        uniforms = _uniforms(words)
-        radii = _logarithms(0.5 - uniforms[0]).mul_(-2.0).sqrt_()
-        angles = uniforms[1].mul_(2.0 * math.pi)
-        sums = torch.stack([torch.cos(angles).mul_(radii).sum(0), angles.sin_().mul_(radii).sum(0)])
-        return sums.mul_(0.5)
+        uniforms, angles = _uniforms(words)
+        half_radii = _logarithms(uniforms.neg_().add_(0.5)).mul_(-0.5).sqrt_()
+        angles *= 2.0 * math.pi
+        sums: torch.Tensor = angles.new_empty(2, words.shape[2])
+        torch.sum(torch.cos(angles).mul_(half_radii), 0, out=sums[0])
+        torch.sum(angles.sin_().mul_(half_radii), 0, out=sums[1])
+        return sums
 
 
 TORCH = Torch()
@@ -93,28 +103,22 @@ TORCH = Torch()
 def _backward(
     gates: torch.Tensor, cells: torch.Tensor, weight: torch.Tensor, d_hidden: torch.Tensor, active: list[int]
 ) -> torch.Tensor:
-    """Return the gradient with respect to the pre-activations, [B, T, 4H]."""
-    steps, batch, width = gates.shape
-    d_output = d_hidden.transpose(0, 1)
-    input_gate, forget_gate, candidate, output_gate = gates.view(steps, batch, 4, width // 4).unbind(2)
-    tanh = torch.tanh(cells[1:])
-    to_cell = torch.addcmul(output_gate, output_gate * tanh, tanh, value=-1)
-    delta = torch.addcmul(gates, gates, gates, value=-1).view(steps, batch, 4, width // 4)
-    to_input, to_forget, to_candidate, to_output = delta.unbind(2)
-    to_input.mul_(candidate)
-    to_forget.mul_(cells[:-1])
-    torch.addcmul(input_gate, input_gate * candidate, candidate, value=-1, out=to_candidate)
-    to_output.mul_(tanh)
-    d_cell, d_state = gates.new_zeros(batch, width // 4), gates.new_zeros(batch, width // 4)
+    """Replace the gates by the gradient with respect to their pre-activations, [B, T, 4H], from the last step on."""
+    batch, steps, width = gates.shape
+    d_cells, d_states = (gates.new_zeros(batch, width // 4) for _ in range(2))
     for t in range(steps - 1, -1, -1):
         now = active[t]
-        d_now = d_output[t + 1, :now] + d_state[:now]
-        d_cell[:now].addcmul_(d_now, to_cell[t, :now])
-        delta[t, :now, :3].mul_(d_cell[:now].unsqueeze(1))
-        delta[t, :now, 3].mul_(d_now)
-        d_cell[:now].mul_(forget_gate[t, :now])
-        torch.mm(delta[t, :now].view(now, width), weight, out=d_state[:now])
-    return delta.view(steps, batch, width).transpose(0, 1)
+        input_gate, forget_gate, candidate, output_gate = gates[:now, t].chunk(4, 1)
+        d_state, d_cell, tanh = d_hidden[:now, t + 1] + d_states[:now], d_cells[:now], cells[:now, t + 1].tanh()
+        through_tanh = d_state * tanh
+        d_cell += torch.addcmul(d_state, through_tanh, tanh, value=-1).mul_(output_gate)
+        d_input, d_forget, d_candidate = d_cell * candidate, d_cell * cells[:now, t], d_cell * input_gate
+        d_cell *= forget_gate
+        for gate, d_gate in ((input_gate, d_input), (forget_gate, d_forget), (output_gate, through_tanh)):
+            gate.addcmul_(gate, gate, value=-1).mul_(d_gate)
+        torch.addcmul(d_candidate, d_candidate * candidate, candidate, value=-1, out=candidate)
+        torch.mm(gates[:now, t], weight, out=d_states[:now])
+    return gates
 
 
 def _active(lengths: torch.Tensor, steps: int) -> list[int]:
@@ -125,10 +129,11 @@ def _active(lengths: torch.Tensor, steps: int) -> list[int]:
 
 
 def _uniforms(words: torch.Tensor) -> torch.Tensor:
-    """Return multiples of 2^-53 in [-1/2, 1/2); on a processor by numpy, in a third of the time."""
+    """Return multiples of 2^-53 in [-1/2, 1/2), float64; on a processor by numpy, in a third of the time."""
+    words >>= 11
     if words.device.type == "cpu":
-        return torch.from_numpy((words.numpy() >> 11) * 2.0**-53)
-    return (words >> 11) * 2.0**-53
+        return torch.from_numpy(words.numpy() * 2.0**-53)
+    return words.double() * 2.0**-53
 
 
 def _logarithms(values: torch.Tensor) -> torch.Tensor:
@@ -140,8 +145,8 @@ def _logarithms(values: torch.Tensor) -> torch.Tensor:
 
 
 def _squares(rows: torch.Tensor) -> torch.Tensor:
-    squares: torch.Tensor = torch.linalg.vecdot(rows, rows)
-    return squares
+    norms: torch.Tensor = torch.linalg.vector_norm(rows, dim=1)  # `vecdot` would write all products to memory first
+    return norms.square()
 
 
 def finite_rows(rows: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:

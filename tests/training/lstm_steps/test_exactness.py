@@ -11,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.modules import module as modules
 
 from privatekube import errors
 from privatekube.training import clipping, models
-from privatekube.training.lstm_steps import choice, library, native, path, torch_path
+from privatekube.training.lstm_steps import choice, cudnn, library, native, path, torch_path
 from tests.training import builders
 from tests.training.lstm_steps import implementations
 
@@ -209,6 +210,17 @@ def test_the_library_is_never_called_with_lengths_beyond_the_memory_it_is_given(
     steps = implementations.get("native AVX2")
     with pytest.raises(errors.InvalidInput, match="lengths"):
         steps.run(torch.zeros(2, 7, 8), torch.zeros(8, 2), torch.tensor(lengths))
+
+
+def test_cudnn_is_switched_on_for_its_steps_and_tensorfloat_off() -> None:
+    seen = []
+
+    def note(layer: nn.Module, _: object) -> None:
+        seen.append((type(layer), torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+
+    with modules.register_module_forward_pre_hook(note):
+        cudnn.CuDnn().run(torch.zeros(2, 3, 8), torch.zeros(8, 2), torch.tensor([3, 1]))
+    assert seen == [(nn.LSTM, True, False)]
 
 
 @pytest.mark.gpu
