@@ -28,7 +28,7 @@ from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import ObjectMeta
-from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
+from privatekube.resources.quota import Beyond, PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requester import Requester
 from privatekube.scheduling import policy
 from privatekube.steps import documents, privacy_card
@@ -47,7 +47,8 @@ TUESDAY = "reviews-7-0"
 def fill(store: Path) -> str:
     """Make a store with Renyi blocks of ten days by two buckets, a dataset of scripts, and claims; return its URI.
 
-    `paid` has consumed, `held` holds; `later` waits for what will be unlocked, and `greedy` for more than there is.
+    `paid` has consumed, `held` holds; `later` waits for what will be unlocked, and `greedy` for an approval; `denied`
+    was refused.
     """
     uri = f"sqlite:///{store}"
     with connect.connect(uri) as client:
@@ -68,7 +69,10 @@ def fill(store: Path) -> str:
         why = Requester(user=SCRIPT, team="ads", purpose=SCRIPT)
         later = builders.claim("later", waits)
         client.store.create(replace(later, spec=replace(later.spec, requester=why)))
+        threshold = QuotaSpec(SCRIPT, share=0.5, beyond=Beyond.APPROVAL)
+        client.store.put_quota(PrivacyBudgetQuota(ObjectMeta("threshold", "ns"), threshold))
         client.store.create(builders.claim("greedy", builders.allocate(1e6, dataset=SCRIPT)))
+        client.store.create(builders.claim("denied", builders.allocate(dataset=SCRIPT + "2")))
         run_pass(client)
         client.store.put_quota(PrivacyBudgetQuota(ObjectMeta("all", "ns"), QuotaSpec("reviews", share=0.9)))
     return uri

@@ -146,11 +146,12 @@ def test_a_quota_says_what_of_it_is_committed_or_held_and_a_team_without_one_wha
         ),
     )
     uses = {use.name: use for use in team_views.quota_uses(with_teams)}
-    assert list(uses) == ["ns/ads", "ns/all", "ns/bad", "ns/shop"]
+    assert list(uses) == ["ns/ads", "ns/all", "ns/bad", "ns/shop", "ns/threshold"]
     assert uses["ns/ads"].most == pytest.approx(0.9)
     assert uses["ns/ads"].mean == pytest.approx(0.9)
     assert uses["ns/all"].most == pytest.approx(0.2)  # what is held counts, too
     assert uses["ns/all"].allows == "0.9 of the budget of each block, for its lifetime"
+    assert uses["ns/threshold"].allows == "0.5 of the budget of each block, for its lifetime; more with an approval"
     assert (uses["ns/bad"].fault, uses["ns/bad"].most, uses["ns/shop"].most) == ("cannot be read", None, None)
     assert team_views.teams_without_quota(with_teams) == []
     assert [spender.name for spender in team_views.teams_without_quota(snapshot)] == ["not stated"]
@@ -165,9 +166,13 @@ def test_claims_that_wait_are_first_and_say_why_in_words(snapshot: Snapshot) -> 
     rows = [claim_views.row(snapshot, claim) for claim in claim_views.rows(snapshot)]
     assert [(row.id, row.position) for row in rows[:2]] == [("ns/later", 1), ("ns/greedy", 2)]
     assert rows[0].reason.startswith("waits: block ns/reviews-0-0 lacks order 5: asked 3.07")
+    reasons = {row.id: row.reason for row in rows}
+    assert reasons["ns/greedy"] == "waits for an approval by somebody else"
+    assert reasons["ns/denied"].startswith("blocks: 0 match dataset")
     assert {row.id: row.state for row in rows} == {
         "ns/later": ClaimState.WAITING,
-        "ns/greedy": ClaimState.WAITING,
+        "ns/greedy": ClaimState.AWAITS_APPROVAL,
+        "ns/denied": ClaimState.FAILURE,
         "ns/held": ClaimState.ACQUIRED,
         "ns/paid": ClaimState.CONSUMED,
     }

@@ -52,12 +52,13 @@ def _use(quota: PrivacyBudgetQuota, shares: Mapping[str, float]) -> QuotaUse:
     spec = quota.spec
     what = f"{spec.share:.4g} of the budget" if spec.share is not None else f"epsilon {spec.epsilon:.4g}"
     when = "for its lifetime" if spec.period is Period.LIFETIME else "a month"
+    more = "; more with an approval" if quota.is_threshold else ""
     block = max(shares, key=lambda key: shares[key], default=None)
     return QuotaUse(
         name=quota.id,
         team=spec.team or "",
         dataset=spec.dataset or "",
-        allows=f"{what} of each block, {when}",
+        allows=f"{what} of each block, {when}{more}",
         fault=quota.fault,
         most=None if block is None else shares[block],
         block=block,
