@@ -7,6 +7,8 @@ from urllib.parse import quote, urlencode
 import jinja2
 import markupsafe
 
+from privatekube.resources import summary
+
 _MOST_CHARACTERS = 300
 """Longer text of a user is cut in tables; the object's own view has all of it."""
 
@@ -21,6 +23,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     templates.filters |= {"url": _url, "share": _share, "short": _short, "query": urlencode, "number": "{:,}".format}
+    templates.filters["number_of"] = summary.number_of
     templates.filters["own_style"] = markupsafe.Markup  # the style sheet of this package, which no user writes
     return templates
 

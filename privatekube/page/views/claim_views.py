@@ -55,7 +55,7 @@ class Claim:
     Args:
         row: as in the list.
         facts: what it is.
-        requests: each with its answer: number, action, answer, reason.
+        requests: each with its answer: number, action in a word, answer, reason.
         header: of the amounts.
         amounts: what it waits for, holds and has committed, at the best order in Renyi accounting.
         n_hidden: how many amounts are not listed.
@@ -114,7 +114,7 @@ def claim(snapshot: Snapshot, claim_id: str) -> Claim | None:
     return Claim(
         row=shown,
         facts=tuple(details.claim_facts(found)),
-        requests=tuple(details.claim_requests(found)),
+        requests=tuple(_requests(found)),
         header=header,
         amounts=tuple(lines),
         n_hidden=max(0, len(amounts) - MOST_AMOUNTS),
@@ -122,6 +122,11 @@ def claim(snapshot: Snapshot, claim_id: str) -> Claim | None:
         has_statement=found.status.statement is not None,
         can_be_explained=shown.state in (ClaimState.WAITING, ClaimState.AWAITS_APPROVAL, ClaimState.FAILURE),
     )
+
+
+def _requests(claim: PrivacyBudgetClaim) -> Iterator[tuple[str, str, str, str]]:
+    for number, action, answer, reason in details.claim_requests(claim):
+        yield number, action.removesuffix("Request").lower(), answer, reason
 
 
 def _releases(claim: PrivacyBudgetClaim) -> Iterator[Release]:
