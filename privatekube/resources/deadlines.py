@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 import pydantic
@@ -34,7 +34,8 @@ def parse(text: str) -> int:
     except (ValueError, OverflowError):
         raise malformed from None
     unix_ms = int(moment.replace(microsecond=0).timestamp()) * 1000
-    bounds.require_time("deadline", unix_ms, bounds.LATEST_MS)
+    if not 0 <= unix_ms <= bounds.LATEST_MS:
+        raise errors.invalid("deadline", text, "is not a time from 1970 to 9999", "change it")
     return unix_ms
 
 
@@ -47,7 +48,7 @@ def parse_stored(stated: object) -> int:
     Raises:
         InvalidInput: it is something else.
     """
-    text = _as_text(stated) if isinstance(stated, datetime) else stated
+    text = _as_text(stated) if isinstance(stated, date) else stated
     if not isinstance(text, str):
         raise errors.invalid("deadline", stated, "is not a text", "write it like '2026-12-01T12:00:00Z'")
     unix_ms = parse(text)
@@ -57,8 +58,8 @@ def parse_stored(stated: object) -> int:
 
 
 def _as_text(given: object) -> object:
-    """Return a deadline as a claim states it; YAML reads a time as a datetime."""
-    if given == plain_text.NOT_STATED or not isinstance(given, str | datetime):
+    """Return a deadline as a claim states it; YAML reads a time as a datetime, and a day as a date."""
+    if given == plain_text.NOT_STATED or not isinstance(given, str | date):
         return given
     return meta.format_time(parse(given if isinstance(given, str) else given.isoformat()))
 

@@ -17,6 +17,7 @@ from privatekube.resources import bounds, deadlines, meta
 from privatekube.resources.claim import ClaimSpec
 from privatekube.resources.deadlines import Deadline
 from privatekube.resources.wire import claims
+from privatekube.runs import run_arguments
 from privatekube.runs.run_arguments import RunArguments
 from privatekube.store.base import ResourceStore
 from privatekube.store.memory import MemoryStore
@@ -24,6 +25,7 @@ from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 
 NOON = 1_796_126_400_000
+ARGUMENTS = Path(__file__).resolve().parents[2] / "arguments.yaml"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_long_text_is_not_repeated() -> None:
 
 
 def test_a_time_before_1970_is_refused() -> None:
-    with pytest.raises(errors.InvalidInput, match="deadline: -1000 must be 0 to"):
+    with pytest.raises(errors.InvalidInput, match="deadline: '1969-12-31T23:59:59Z' is not a time from 1970 to 9999"):
         deadlines.parse("1969-12-31T23:59:59Z")
 
 
@@ -113,6 +115,13 @@ def test_the_arguments_of_a_run_have_it_as_the_claim_will_state_it(given: str) -
     assert RunArguments(deadline=given).deadline == "2026-12-01T12:00:00Z"
     assert RunArguments(deadline=given).deadline_ms == NOON
     assert RunArguments().deadline_ms is None
+
+
+@pytest.mark.parametrize("value", ["2099-12-01", "2099-12-01 12:00:00", "'2099-12-01'", "tomorrow"])
+def test_a_time_without_a_zone_is_refused_as_it_was_written_whatever_yaml_makes_of_it(value: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"^deadline: '(2099-12-01|tomorrow).*' is not an RFC 3339 time"):
+        run_arguments.load(ARGUMENTS, [f"deadline={value}"])
+    assert run_arguments.load(ARGUMENTS, ["deadline=2099-12-01T14:00:00+02:00"]).deadline == "2099-12-01T12:00:00Z"
 
 
 @pytest.fixture(params=["memory", "sqlite"])
