@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -41,11 +42,14 @@ def test_as_many_files_are_fetched_at_the_same_time_as_fit_into_memory() -> None
 
 def test_no_files_are_fetched_that_a_slow_reader_has_no_room_for() -> None:
     begun: list[int] = []
-    fetched = transfers.each_in_order(lambda number: begun.append(number) or number, range(100))
-    for number in range(10):
-        assert next(fetched) == number
+
+    def fetch(number: int) -> int:
+        begun.append(number)
+        return number
+
+    for number, fetched in enumerate(itertools.islice(transfers.each_in_order(fetch, range(100)), 10)):
+        assert fetched == number
         assert len(begun) <= number + 1 + transfers.AT_ONCE
-    fetched.close()
 
 
 def test_the_first_file_that_fails_is_named_and_the_rest_is_left(prefix: str) -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from privatekube import errors
-from privatekube.data import columns
+from privatekube.data import columns, stored_block
+from privatekube.data.metadata import Block
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.training import examples
+from tests.data import test_block_file
 from tests.training import builders
 
 CPU = torch.device("cpu")
@@ -68,6 +72,20 @@ def test_the_order_of_examples_and_what_is_read_of_them_are_fixed_for_good(
     data = builders.learnable_reviews(200, users=30)
     assert digest(prepared(data, unit=unit, max_contribution=bound), positions=40) == product
     assert digest(prepared(data, unit=unit, max_contribution=bound, task="sentiment"), positions=200) == sentiment
+
+
+def test_reviews_on_disk_are_read_as_those_in_memory_and_another_process_is_given_their_place(tmp_path: Path) -> None:
+    data, rows = builders.learnable_reviews(200, users=30), np.flatnonzero(np.arange(200) % 4)
+    block = Block(data, test_block_file.metadata(end_day=10_000), "digest")
+    stored_block.write(tmp_path / "data", [block], source={})
+    on_disk = stored_block.read_reviews(tmp_path / "data").reviews
+    for unit, bound in ((PrivacyUnit.EVENT, 1), (PrivacyUnit.USER_DAY, 2), (PrivacyUnit.USER, 5)):
+        options: dict[str, object] = {"rows": rows, "unit": unit, "max_contribution": bound}
+        stored, held = prepared(on_disk, **options), prepared(data, **options)
+        assert digest(stored, positions=40) == digest(held, positions=40)
+        part = stored.part(1, 3)
+        assert part.reviews is on_disk
+        assert digest(pickle.loads(pickle.dumps(part)), positions=40) == digest(held.part(1, 3), positions=40)  # noqa: S301 - made here
 
 
 def test_some_rows_are_read_as_if_there_were_no_others() -> None:
