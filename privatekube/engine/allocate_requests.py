@@ -40,7 +40,7 @@ def accept(draft: Draft, claim: PrivacyBudgetClaim, index: int, request: Allocat
         _refuse(draft, claim, index, refusals.deadline_passed(missed_ms))
         return
     try:
-        candidates = matching.candidates(request, claim.meta.namespace, draft.blocks.values())
+        candidates = draft.candidates(claim, request)
         matching.require_enough(request, len(candidates))
         demands = matching.demand(request, candidates)
         quotas.require_quota(claim, request.dataset, draft.world.quotas)
@@ -274,8 +274,7 @@ def _timeout_refusal(draft: Draft, claim: PrivacyBudgetClaim, index: int, policy
     assert isinstance(request, AllocateRequest)  # noqa: S101 - it waits for budget
     if claim.id not in draft.obstructed_claims:
         try:
-            blocks = draft.blocks.values()
-            matching.require_possible(request, matching.candidates(request, claim.meta.namespace, blocks))
+            matching.require_possible(request, draft.candidates(claim, request))
         except errors.InvalidInput as error:
             return refusals.timed_out(str(error))
     blocked = quotas.shortfalls(draft, claim, index, claim.demand_at(index))

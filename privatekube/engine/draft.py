@@ -32,10 +32,12 @@ from privatekube.engine.world import World
 from privatekube.errors import ResourceKind
 from privatekube.resources import conditions, matching, transitions
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.block_index import BlockIndex
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.resources.ledger import Entry
 from privatekube.resources.refusals import Refusal
 from privatekube.resources.request_id import LockId
+from privatekube.resources.requests import AllocateRequest
 from privatekube.resources.responses import Detail, ResponseState
 from privatekube.resources.thresholds import Thresholds
 
@@ -59,8 +61,9 @@ class Draft:
         self._closed_claims = dict(world.closed_claims)
         self._written = dict(world.blocks)
         """Blocks as the changes so far leave them."""
-        self._staged: dict[str, bool] = {}
-        """Ids of changed blocks that have no change yet, and whether they may wait for their next one."""
+        self._due: dict[str, None] = {}
+        self._deferred: dict[str, None] = {}
+        """Ids of changed blocks that have no change yet; the latter may wait for their next one."""
         self._newly_pending: dict[str, None] = {}
         """Ids of claims whose pending answer has no change yet."""
         self._owed: dict[tuple[str, str], None] = {}
@@ -81,6 +84,7 @@ class Draft:
         for block in world.blocks.values():
             for request_id in () if block.status is None else block.status.locks:
                 self._blocks_by_lock.setdefault(request_id, {})[block.id] = None
+        self._index = BlockIndex(world.blocks.values())
         self._staging: PrivateDataBlock | None = None
         """The block that is being changed, as it was before."""
 
@@ -88,6 +92,13 @@ class Draft:
         """Return the claim with that id; None if it does not exist."""
         claim = self.open_claims.get(claim_id) or self.obstructed_claims.get(claim_id)
         return claim or self._closed_claims.get(claim_id)
+
+    def candidates(self, claim: PrivacyBudgetClaim, request: AllocateRequest) -> list[PrivateDataBlock]:
+        """Return the blocks that a request of a claim is about, see `matching.candidates`."""
+        near = self._index.near(request, claim.meta.namespace)
+        return matching.candidates(
+            request, claim.meta.namespace, [self.blocks[key] for key in near if key in self.blocks]
+        )
 
     def n_waiting(self, namespace: str) -> int:
         """Return how many requests of a namespace wait."""
@@ -160,12 +171,17 @@ class Draft:
         if block.id not in self._balanced or not transitions.has_same_parts(before, block):
             block = transitions.require_balance(block)
             self._balanced.add(block.id)
-        if block.id not in self._staged or _has_moved(before, block):
+        is_due, is_deferred = block.id in self._due, block.id in self._deferred
+        if not (is_due or is_deferred) or _has_moved(before, block):
             block = conditions.update_block(block, now_ms=self.now_ms, thresholds=self._thresholds)
         self._staging = None
         self._note_locks(before, block)
         self._journal.put(self.blocks, block.id, block)
-        self._journal.put(self._staged, block.id, may_wait and self._staged.get(block.id, True))
+        if may_wait and not is_due:
+            self._journal.put(self._deferred, block.id, None)
+        elif not is_due:
+            self._journal.remove(self._deferred, block.id)
+            self._journal.put(self._due, block.id, None)
 
     def _note_locks(self, before: PrivateDataBlock, after: PrivateDataBlock) -> None:
         """Note the locks that a transition added: they are the last ones, and hashing all of them takes longer."""
@@ -179,7 +195,8 @@ class Draft:
     def drop_block(self, block_id: str) -> None:
         """Remove a block from the pass."""
         self._journal.remove(self.blocks, block_id)
-        self._journal.remove(self._staged, block_id)
+        self._journal.remove(self._due, block_id)
+        self._journal.remove(self._deferred, block_id)
 
     def drop_claim(self, claim_id: str) -> None:
         """Remove a claim from those that the pass has to look at."""
@@ -291,8 +308,9 @@ class Draft:
 
     def _write_blocks(self, *, may_wait: bool = False) -> None:
         """Add the changes of the staged blocks that must not wait, or of those that may."""
-        for block_id in [block_id for block_id, waits in self._staged.items() if waits is may_wait]:
-            self._journal.remove(self._staged, block_id)
+        staged = self._deferred if may_wait else self._due
+        for block_id in list(staged):
+            self._journal.remove(staged, block_id)
             block = self.blocks[block_id]
             if block != self._written.get(block_id):
                 self.add(BlockChange(block, may_wait))

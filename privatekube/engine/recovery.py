@@ -132,7 +132,7 @@ def _needed_blocks(draft: Draft, claim: PrivacyBudgetClaim, index: int) -> int:
     if not isinstance(request, AllocateRequest):
         return 0
     reserved = [block_id for block_id in claim.demand_at(index) if block_id in draft.blocks]
-    candidates = reserved or matching.candidates(request, claim.meta.namespace, draft.blocks.values())
+    candidates = reserved or draft.candidates(claim, request)
     return matching.needed(request, len(candidates))
 
 

@@ -25,6 +25,7 @@ from privatekube.privacy import arithmetic
 from privatekube.reconcile import read_world, reconcile
 from privatekube.reconcile.reconcile import Pass
 from privatekube.resources import matching, transitions
+from privatekube.resources.block_index import BlockIndex
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import BudgetDemand, ConsumeRequest
@@ -217,7 +218,7 @@ def a_cap_above_the_candidates_is_never_granted(patch: Patch) -> None:
 
 
 def a_budget_map_does_not_restrict_the_blocks(patch: Patch) -> None:
-    candidates, demand = matching.candidates, matching.demand
+    candidates, demand, near = matching.candidates, matching.demand, BlockIndex.near
 
     def alike(request: Any) -> Any:
         named = request.expected_budget.by_block
@@ -226,6 +227,7 @@ def a_budget_map_does_not_restrict_the_blocks(patch: Patch) -> None:
 
     patch.setattr(matching, "candidates", lambda request, *given: candidates(alike(request), *given))
     patch.setattr(matching, "demand", lambda request, found: demand(alike(request), found))
+    patch.setattr(BlockIndex, "near", lambda index, request, namespace: near(index, alike(request), namespace))
 
 
 def unfinished_locks_are_never_completed(patch: Patch) -> None:
