@@ -20,7 +20,7 @@
         +-- Conflict              another writer changed the object first
         +-- Deposed               another controller has taken over
         +-- StoreBusy             the store is locked or cannot be reached
-        +-- WorkerLost            one of the processes that train together has ended
+        +-- WorkerLost            one of the processes that work together has ended
 
 The type says whether to retry; see `retries`. A message is one line: name, actual value, bound, what to do. Errors of
 other libraries are translated where those libraries are called.
@@ -294,7 +294,7 @@ class StoreBusy(Temporary):
 
 
 class WorkerLost(Temporary):
-    """Raised when one of several processes that train together has ended before the training.
+    """Raised when one of several processes that work together has ended before the work.
 
     >>> issubclass(WorkerLost, Temporary)
     True

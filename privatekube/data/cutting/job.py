@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -85,7 +85,7 @@ class Job(Generic[R]):
             "kind": repr(self.kind),
             "declaration": repr(self.declaration),
             "owner": hashlib.blake2b(b"owner of a job", key=self.owner_key, digest_size=16).hexdigest(),
-            "limits": asdict(self.limits),
+            "piece_bytes": self.limits.piece_bytes,
         }
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
 
