@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from tests import builders
 from tests.page import sites, test_sign_in
 from tests.page.sites import Served
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PROGRAM = next((path for name in NAMES if (path := shutil.which(name))), None)
 pytestmark = [
@@ -187,3 +191,11 @@ def test_a_visitor_signs_in_with_the_keyboard_sees_their_store_and_signs_out(
         page.get_by_label("Your token of the cluster").wait_for()
         page.context.close()
     assert faults == []
+
+
+def test_each_picture_of_the_documents_is_taken_of_a_served_store(served: Served, tmp_path: Path) -> None:
+    tool = str(ROOT / "tools" / "docs" / "page_pictures.py")
+    subprocess.run([sys.executable, tool, served.entrance, "--to", str(tmp_path)], check=True, timeout=120)
+    named = re.findall(r"\(pictures/([\w-]+\.png)\)", (ROOT / "docs" / "page.md").read_text())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(named)
+    assert sorted(path.name for path in (ROOT / "docs" / "pictures").iterdir()) == sorted(named)
