@@ -6,10 +6,12 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from privatekube.store.kubernetes.store import KubernetesStore
+from tests import waiting
 from tests.e2e.conftest import Laptop, committed
 from tests.e2e.test_run import FILES, latest, receipt
 from tests.kubernetes.apiserver import ApiServer
@@ -43,8 +45,14 @@ def test_a_run_pays_in_custom_resources_and_publishes_the_same(
     shown = runner.pipeline()
     assert {path.name for path in latest(runner).iterdir()} == FILES
     paid = receipt(runner)
-    listed = json.loads(apiserver.kubectl("get", "pb", "-n", "privacy-example", "-o", "json", user="viewer"))
-    blocks = {f"privacy-example/{block['metadata']['name']}": block for block in listed["items"]}
+    blocks: dict[str, Any] = {}
+
+    def has_completed() -> bool:  # the answer is the decision, and the controller may complete its locks a little later
+        listed = json.loads(apiserver.kubectl("get", "pb", "-n", "privacy-example", "-o", "json", user="viewer"))
+        blocks.update({f"privacy-example/{block['metadata']['name']}": block for block in listed["items"]})
+        return not any("lockedBudgetMap" in block["status"] for block in blocks.values())
+
+    waiting.until(has_completed)
     assert set(paid["committed"]) == set(blocks)
     for block_id, budget in paid["committed"].items():
         held = blocks[block_id]["status"]["committedBudgetMap"][paid["claim"]]

@@ -17,7 +17,7 @@ COMMON = (
     "components/consume",
     *(f"privatekube/{name}" for name in ("cli", "client", "forecast", "runs")),
 )
-AMBIGUOUS = {"hyperparameters", "model", "sampling_rate", "seed", "task"}
+AMBIGUOUS = {"hyperparameters", "model", "sampling_rate", "seed", "task", "workers"}
 """Settings whose names are words of the library, too."""
 
 
