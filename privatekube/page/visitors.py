@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +36,19 @@ class Cluster:
     namespaces: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if urlsplit(self.server).scheme != "https":
-            raise errors.invalid("--server", self.server, "is not an https URL", "tokens are sent to no other")
+        if not _is_server(self.server):
+            shown = re.sub("//.*@", "//...@", self.server)  # what a user names before it is a password
+            bound = "is not an https URL of a host, without a user and a query"
+            raise errors.invalid("--server", shown, bound, "write it like https://HOST:6443")
+        authority = str(self.certificate_authority)
         if not self.certificate_authority.is_file():
+            raise errors.invalid("--certificate-authority", authority, "is not a file", "name one with certificates")
+        try:
+            ssl.create_default_context(cafile=authority)
+        except OSError:  # SSLError is one
             raise errors.invalid(
-                "--certificate-authority",
-                str(self.certificate_authority),
-                "is not a file",
-                "name one with certificates",
-            )
+                "--certificate-authority", authority, "has no certificates that can be read", "name a PEM file"
+            ) from None
 
     def source(self, token: str) -> Source:
         """Return the cluster as the user of a token sees it.
@@ -57,6 +63,19 @@ class Cluster:
             namespaces=self.namespaces,
         )
         return Source(client, f"kubernetes as {client.store.user()}", objects.gaps)
+
+
+def _is_server(url: str) -> bool:
+    """Return whether a URL is one of a host that tokens may be sent to, without a user, a query or a fragment."""
+    if not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0  # raises for one above 65535
+    except ValueError:
+        return False
+    is_plain = not ("@" in parts.netloc or parts.query or parts.fragment)
+    return parts.scheme == "https" and bool(parts.hostname) and has_port and is_plain
 
 
 def door(place: Cluster, *, most: int, hosts: Collection[str] = ()) -> SignIn:

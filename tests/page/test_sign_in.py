@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+import certifi
 import pytest
 
 from privatekube import errors
@@ -186,15 +187,50 @@ def test_visits_at_once_with_one_token_share_one_reader_and_a_failed_one_takes_n
 
 
 @pytest.mark.parametrize(
-    ("server", "authority", "expected"),
+    "server",
     [
-        ("http://api.example", "ca.crt", "--server: 'http://api.example' is not an https URL"),
-        ("https://api.example", "lost.crt", "--certificate-authority: .* is not a file"),
+        "http://api.example",
+        "api.example",
+        "https://",
+        "https://:6443",
+        "https://api.example:99999",
+        "https://api.example:0",
+        "https://[::1",
+        "https://api example",
+        "https://api.example\n",
+        "https://ann:secret@api.example",
+        "https://api.example/?query",
+        "https://api.example/#fragment",
     ],
 )
-def test_a_cluster_that_tokens_must_not_be_sent_to_is_refused(
-    tmp_path: Path, server: str, authority: str, expected: str
+def test_a_server_that_tokens_must_not_be_sent_to_is_refused(server: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"--server: .* is not an https URL of a host") as refusal:
+        visitors.Cluster(server, Path(certifi.where()))
+    assert "\n" not in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "server", ["https://api.example", "https://[::1]:6443", "https://api.example/k8s/clusters/c-1"]
+)
+def test_an_https_url_of_a_host_is_taken_with_its_port_and_path(server: str) -> None:
+    assert visitors.Cluster(server, Path(certifi.where())).server == server
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "is not a file"),
+        ("", "has no certificates that can be read"),
+        ("# a page of text", "has no certificates that can be read"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "has no certificates that can be read"),
+    ],
+)
+def test_a_file_without_certificates_is_refused_before_a_token_comes(
+    tmp_path: Path, content: str | None, expected: str
 ) -> None:
-    (tmp_path / "ca.crt").touch()
-    with pytest.raises(errors.InvalidInput, match=expected):
-        visitors.Cluster(server, tmp_path / authority)
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(errors.InvalidInput, match=f"--certificate-authority: .*{expected}"):
+        visitors.Cluster("https://api.example", file)
