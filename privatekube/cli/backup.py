@@ -40,8 +40,8 @@ def restore(file: File) -> None:
     parts = (
         f"{summary.number_of_blocks(len(changes.blocks))} restored",
         f"{len(charged)} charged more",
-        f"{summary.number_of(len(changes.claims), 'claim')} restored, closed",
-        f"{len(changes.settled)} brought up to date",
+        f"{summary.number_of(len(changes.claims), 'claim')} restored and closed",
+        f"{summary.number_of(len(changes.settled), 'claim')} brought up to date",
         f"{summary.number_of(len(changes.entries), 'ledger entry', 'ledger entries')} added",
     )
     typer.echo(f"{connect.store_name()}: {', '.join(parts)}")

@@ -37,7 +37,7 @@ def test_a_backup_is_restored_into_an_empty_store_and_into_its_own_twice(saved: 
     assert saved.stat().st_mode & 0o777 == 0o600
     command("policy", "--unlock", "n=4")
     assert "0 blocks restored, 0 charged more, 0 claims restored" in command("restore", "saved.json")
-    for expected in ("1 block restored, 0 charged more, 1 claim restored, closed", "0 blocks restored"):
+    for expected in ("1 block restored, 0 charged more, 1 claim restored and closed", "0 blocks restored"):
         assert expected in command("restore", "saved.json", store="other.db")
     assert "unsettled" in command("ledger", store="other.db")
     assert "1 entry on the data of 1 block is unchanged" in command("ledger", "--verify", store="other.db")
