@@ -114,7 +114,8 @@ def _alternatives(forecast: Forecast) -> Iterator[str]:
         yield f"would fit now: {_part(forecast.fitting_share, forecast.fitting_demand)}, on as many blocks"
     if forecast.fitting_blocks:
         yield f"would fit now: the whole demand on {_names(forecast.fitting_blocks)}"
-    if forecast.fitting_share is None and not forecast.fitting_blocks:
+    refused_whatever_is_left = forecast.refusal and not forecast.shortages  # so that less would be refused, too
+    if forecast.fitting_share is None and not forecast.fitting_blocks and not refused_whatever_is_left:
         yield "nothing of it would fit now on its blocks"
 
 

@@ -97,6 +97,13 @@ def test_too_few_blocks_are_foretold_in_the_words_of_the_refusal(world: World) -
     assert prediction == Forecast(granted=False, refusal=str(refused.value))
 
 
+def test_a_request_whose_deadline_has_passed_is_foretold_without_a_word_about_room(world: World) -> None:
+    world.client.create_blocks([builders.block("b")])
+    refused = forecast.forecast_request(world.client, "ns", builders.allocate(1), deadline_ms=_START_MS)
+    (line,) = text.lines(refused)
+    assert line.startswith("would be refused: deadline: ")
+
+
 def test_a_demand_that_waiting_cannot_meet_is_foretold_with_what_would_fit(world: World) -> None:
     world.client.create_blocks([builders.block(each) for each in "abc"])
     world.make("other", builders.allocate(0.7, blocks=1))
