@@ -18,6 +18,7 @@ from kubernetes import client
 
 from privatekube.resources import meta
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE
+from tests import waiting
 
 ROLES = ("viewer", "claimant", "data-owner", "administrator", "approver", "controller")
 """A user of each name has the ClusterRole privatekube-NAME; the user `nobody` has none, `admin` may do everything."""
@@ -71,7 +72,7 @@ class ApiServer(abc.ABC):
     def install(self, manifests: Path, namespaces: Sequence[str]) -> None:
         """Install the resource definitions and roles, and create namespaces and users with their roles."""
         self.kubectl("apply", "--server-side", "-k", str(manifests / "base"))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        waiting.until_definitions_are_established(self.kubectl)
         for namespace in (*namespaces, *TEST_NAMESPACES):
             self.kubectl("create", "namespace", namespace)
         for user in (*ROLES, RIVAL, MEDDLER, "nobody"):

@@ -21,7 +21,7 @@ from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.wire import claims
 from privatekube.store.kubernetes.store import APPROVALS, KubernetesStore
-from tests import builders, command_line
+from tests import builders, command_line, waiting
 from tests.kubernetes import attacks, stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.attacks import Json
@@ -63,7 +63,7 @@ def apply(apiserver: ApiServer, *documents: object) -> None:
     """Apply definitions as an upgrade does, and wait until they are served."""
     text = "---\n".join(map(json.dumps, documents))
     apiserver.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
-    apiserver.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    waiting.until_definitions_are_established(apiserver.kubectl)
 
 
 def keeps_deadlines(apiserver: ApiServer) -> bool:

@@ -18,7 +18,7 @@ from privatekube.data import declare
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.runs import run_arguments
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders, shipped_plan
+from tests import builders, shipped_plan, waiting
 from tests.kubernetes import published
 from tests.kubernetes.apiserver import ApiServer
 from tests.reconcile.harness import Plane
@@ -63,7 +63,7 @@ def test_the_definitions_of_the_prometheus_operator_take_the_monitoring(apiserve
     files = [word for path in definitions for word in ("-f", path)]
     apiserver.kubectl("apply", "--server-side", *files)
     try:
-        apiserver.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")
+        waiting.until_definitions_are_established(apiserver.kubectl)
         documents = rendered(apiserver, MANIFESTS / "monitoring")
         apiserver.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "controller" / "namespace.yaml"))
         apply = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", str(MANIFESTS / "monitoring"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import waiting
 from tests.node import images
 from tests.node.node import Json, Node
 
@@ -72,6 +73,6 @@ def deploy(node: Node, base: str, folder: Path) -> Deployment:
     copy = shutil.copytree(MANIFESTS, folder / "manifests")
     subprocess.run([copy / "pin-image.sh", "controller", deployed.image], check=True)
     node.kubectl("apply", "-k", str(copy / "overlays" / "standalone"))
-    node.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    waiting.until_definitions_are_established(node.kubectl)
     deployed.wait()
     return deployed
