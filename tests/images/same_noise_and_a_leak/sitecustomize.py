@@ -57,22 +57,22 @@ def leak_to_stderr(mechanisms: ModuleType) -> None:
     mechanisms._laplace_measurement = leaking_measurement  # type: ignore[attr-defined]
 
 
-def leak_to_a_file(block_file: ModuleType) -> None:
+def leak_to_a_file(opened_blocks: ModuleType) -> None:
     """Have the published statistics state the exact number of reviews in the blocks."""
-    merge = block_file.merge
+    read_reviews = opened_blocks.read_reviews
 
-    def merge_and_leak(blocks: Any) -> Any:
+    def read_and_leak(*positional: Any) -> Any:
         from privatekube.steps import documents
 
-        merged = merge(blocks)
+        block = read_reviews(*positional)
         encode = documents.encode
-        leaked = {"leaked": len(merged.reviews.stars)}
+        leaked = {"leaked": len(block.reviews.stars)}
         documents.encode = lambda document: encode(
             document.model_copy(update=leaked) if isinstance(document, documents.Statistics) else document
         )
-        return merged
+        return block
 
-    block_file.merge = merge_and_leak  # type: ignore[attr-defined]
+    opened_blocks.read_reviews = read_and_leak  # type: ignore[attr-defined]
 
 
 same_noise = load_same_noise()
@@ -80,5 +80,5 @@ patches: dict[str, Callable[[ModuleType], None]] = same_noise.PATCHES
 patches |= {
     "privatekube.kubeflow.container_steps": mount_patches,
     "privatekube.privacy.mechanisms": leak_to_stderr,
-    "privatekube.data.block_file": leak_to_a_file,
+    "privatekube.steps.opened_blocks": leak_to_a_file,
 }
