@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -35,11 +37,9 @@ def script(
 def _ended(
     call: Callable[[], object], command: list[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Call what a command calls, and return how it ended."""
+    """Call what a command calls, and return how it ended; variables that it sets are not left to other tests."""
     out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
-        for name, value in environment.items():
-            patch.setenv(name, value)
+    with mock.patch.dict(os.environ, environment), pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
         patch.setattr(sys, "argv", command)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
             call()
