@@ -17,10 +17,10 @@ import uvicorn
 
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
-from privatekube.page import server
+from privatekube.page import reader, server
 from privatekube.page.address_token import Access, AddressToken
 from privatekube.page.guard import Door
-from privatekube.page.reader import Reader
+from privatekube.page.reader import Reader, Source
 from privatekube.page.routes import Site
 from privatekube.page.snapshot import Snapshot, left_of
 from privatekube.privacy import renyi_filter
@@ -168,12 +168,16 @@ class Served:
 @contextlib.contextmanager
 def serving(uri: str, results: Path) -> Iterator[Served]:
     """Serve the page of a store on a free port of this machine, in a thread."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(connect.STORE, uri)
-        with Reader() as reader:
-            access = Access("127.0.0.1")
-            with serving_to(AddressToken(access, reader), results) as base:
-                yield Served(base, access)
+
+    def named_store() -> Source:
+        with pytest.MonkeyPatch.context() as patch:  # no longer than this: other tests run while the page is served
+            patch.setenv(connect.STORE, uri)
+            return reader.named_store()
+
+    with Reader(named_store) as opened:
+        access = Access("127.0.0.1")
+        with serving_to(AddressToken(access, opened), results) as base:
+            yield Served(base, access)
 
 
 @contextlib.contextmanager
