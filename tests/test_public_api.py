@@ -15,7 +15,7 @@ import pytest
 
 import privatekube
 from privatekube import errors
-from privatekube.cli import app
+from privatekube.cli import policies
 from privatekube.scheduling import ordering
 from tests import test_doctests
 
@@ -136,4 +136,4 @@ def test_importing_it_and_asking_for_version_or_help_imports_no_heavy_package(pr
 
 
 def test_the_help_names_every_ordering() -> None:
-    assert set(re.findall(r"\b(?:dpf|dpack|fcfs|rr)\b", app.ORDER_HELP)) == set(ordering.ORDERINGS)
+    assert set(re.findall(r"\b(?:dpf|dpack|fcfs|rr)\b", policies.ORDER_HELP)) == set(ordering.ORDERINGS)

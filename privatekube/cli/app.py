@@ -20,14 +20,15 @@ from privatekube.cli import (
     blocks,
     completion,
     component_files,
-    console,
     ledger_export,
     listing,
     new_project,
     output,
     page,
     pipeline_lint,
+    policies,
     quota,
+    run_commands,
     run_outs,
     typer_app,
 )
@@ -69,9 +70,6 @@ class Kind(enum.StrEnum):
         """The kind of one object; `pb` and `pbc` are kubectl's short names."""
         return {Kind.PB: "block", Kind.PBC: "claim"}.get(self, self.removesuffix("s"))
 
-
-UNLOCK_HELP = "How budget unlocks: all, n=<N> or t=<period>,<duration>, such as t=10s,30s."
-ORDER_HELP = "Which request is granted first: dpf, dpack, fcfs or rr; see docs/scheduling.md."
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="`name`, or `namespace/name`.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Only in this namespace.")]
@@ -277,44 +275,6 @@ def _tell_decision(claim: PrivacyBudgetClaim, decision: str) -> None:
     typer.echo(f"claim {claim.id}: {decision}, {summary.demand(claim)} on each block, requested by {whose}; {result}")
 
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, as `privatekube runs` shows it.")]
-
-
-@app.command()
-def runs(output_format: Output = output.Format.TABLE) -> None:
-    """List the runs of this folder that are not published, and those of the cluster that client_secrets.yaml names."""
-    from privatekube.kubeflow import cluster_file, kept_runs  # noqa: PLC0415 - see the module's docstring
-
-    in_cluster = []
-    if cluster_file.FILE.exists():
-        from privatekube.kubeflow import cluster_run  # noqa: PLC0415 - kfp takes seconds to import
-
-        try:
-            in_cluster = cluster_run.runs(cluster_file.load())
-        except errors.PrivateKubeError as error:  # the local runs are listed whether the cluster answers or not
-            typer.echo(f"warning: runs of the cluster are not listed: {error}", err=True)
-    output.show_runs(kept_runs.kept(), in_cluster, output_format)
-
-
-@app.command()
-def publish(
-    run: Run,
-    output_dir: Annotated[str | None, typer.Option(help="Publish there, not where the run was to publish.")] = None,
-) -> int:
-    """Go on with a run of this folder, or of the cluster, up to its publication; pay only once."""
-    from privatekube.kubeflow import resume  # noqa: PLC0415 - kfp takes seconds to import
-
-    return resume.resume(run, console=console.progress_console(), output_dir=output_dir)
-
-
-@app.command()
-def discard(run: Run) -> None:
-    """Give up a run of this folder, or of the cluster, paid or not: end it, settle its claim, remove what is kept."""
-    from privatekube.kubeflow import discard as discarding  # noqa: PLC0415 - see the module's docstring
-
-    typer.echo(f"run {run}: {discarding.discard(run)}")
-
-
 @app.command()
 def ledger(
     block: Annotated[str | None, typer.Option(help="Only of this block: `namespace/name`, or `name`.")] = None,
@@ -374,75 +334,16 @@ def verify_card(
         raise typer.Exit(1)
 
 
-@app.command()
-def policy(  # noqa: PLR0917 - typer reads the options off the signature
-    unlock: Annotated[str | None, typer.Option(help=UNLOCK_HELP)] = None,
-    order: Annotated[str | None, typer.Option(help=ORDER_HELP)] = None,
-    default_timeout: Annotated[
-        int | None, typer.Option(min=1, help="Seconds that a request waits which sets no timeout.")
-    ] = None,
-    longest_timeout: Annotated[
-        str | None, typer.Option(help="How long a request waits at most, such as 1d, whatever timeout it sets.")
-    ] = None,
-    settle_within: Annotated[
-        str | None, typer.Option(help="How long a claim holds budget at most, such as 7d; then it is settled.")
-    ] = None,
-    waiting_per_namespace: Annotated[
-        int | None, typer.Option(min=1, help="How many requests of a namespace wait at most; a further one is refused.")
-    ] = None,
-    waiting_per_block: Annotated[
-        int | None, typer.Option(min=1, help="How many requests wait for one block at most; a further one is refused.")
-    ] = None,
-    alarm_at: Annotated[
-        str | None,
-        typer.Option(help="How much of a block is committed when it counts as nearly exhausted, such as 80%,95%."),
-    ] = None,
-) -> None:
-    """Show the scheduling policy of the store, or change it for budget that is still locked."""
-    from privatekube.scheduling import durations  # noqa: PLC0415 - see the module's docstring
-    from privatekube.scheduling import policy as names  # noqa: PLC0415
-
-    settings = {
-        names.UNLOCK: unlock,
-        names.ORDER: order,
-        names.TIMEOUT: None if default_timeout is None else default_timeout * 1000,
-        names.LONGEST_TIMEOUT: None
-        if longest_timeout is None
-        else durations.parse("--longest-timeout", longest_timeout),
-        names.SETTLE_WITHIN: None if settle_within is None else durations.parse("--settle-within", settle_within),
-        names.WAITING_PER_NAMESPACE: waiting_per_namespace,
-        names.WAITING_PER_BLOCK: waiting_per_block,
-        names.ALARMS: alarm_at,
-    }
-    with connect.connect() as client:
-        client.set_policy(**{name: str(value) for name, value in settings.items() if value is not None})
-        for name, value in client.policy_settings().items():
-            typer.echo(f"{name}: {value}")
-
-
-@app.command()
-def simulate(
-    file: Annotated[
-        Path, typer.Argument(metavar="SCENARIO", help="Scenario file: JSON, may be gzipped; see docs/scheduling.md.")
-    ],
-    unlock: Annotated[str, typer.Option(help=UNLOCK_HELP)] = "all",
-    order: Annotated[str, typer.Option(help=ORDER_HELP)] = "dpf",
-    output_format: Output = output.Format.TABLE,
-) -> None:
-    """Replay a scenario under a policy: which claims would be granted, and when. Nothing is charged."""
-    from privatekube.scheduling.policy import ORDER, UNLOCK, Policy  # noqa: PLC0415 - see the module's docstring
-    from privatekube.simulation import replay, scenario  # noqa: PLC0415
-
-    content = scenario.read(file)
-    result = replay.replay(content, Policy.parse({UNLOCK: unlock, ORDER: order}))
-    output.show_replay(content, result, {"unlock": unlock, "order": order}, output_format)
-
-
 app.command()(pipeline_lint.lint)
 app.command()(new_project.init)
 app.command()(page.serve)
 app.command()(page.serve_cluster)
 app.command()(run_outs.forecast)
+app.command()(run_commands.runs)
+app.command()(run_commands.publish)
+app.command()(run_commands.discard)
+app.command()(policies.policy)
+app.command()(policies.simulate)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(completion.completion)

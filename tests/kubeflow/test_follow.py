@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipelines import dp_lstm
 from privatekube import errors
-from privatekube.cli import app, output
+from privatekube.cli import output, run_commands
 from privatekube.kubeflow import cluster_run, pending_pods, pod_log, run_tasks
 from privatekube.kubeflow.cluster_file import ClusterFile
 from privatekube.kubeflow.follow import Follower
@@ -268,13 +268,13 @@ def test_runs_of_the_cluster_are_listed_beside_local_ones_page_by_page(
         pipelines.runs[f"run-{number}"]["runtime_config"] = {"parameters": {"namespace": "privacy-example"}}
     (tmp_path / "client_secrets.yaml").write_text(f"host: {pipelines.url}\nnamespace: my-team\n")
     monkeypatch.chdir(tmp_path)
-    app.runs(output.Format.JSON)
+    run_commands.runs(output.Format.JSON)
     listed = json.loads(capsys.readouterr().out)["runs"]
     assert [run["run"] for run in listed] == ["run-0", "run-1", "run-2"]
     assert listed[0]["claim"] == "privacy-example/run-run-0"
     assert listed[0]["state"] == "succeeded in the cluster: amazon epsilon 1"
     pipelines.broken = lambda call: Reply(500, {}) if call.path == f"{V2}/healthz" else None
-    app.runs(output.Format.JSON)
+    run_commands.runs(output.Format.JSON)
     shown = capsys.readouterr()
     assert json.loads(shown.out)["runs"] == []
     assert shown.err.startswith("warning: runs of the cluster are not listed: host: http://127.0.0.1")

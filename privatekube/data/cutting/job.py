@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -112,6 +113,6 @@ def tools_of(job: Job[Any]) -> Tools:
 def _state(location: str) -> tuple[str, ...]:
     """Return what changes when a file does; what a bucket holds is taken as changed."""
     if not uris.is_local(location):
-        return (np.random.default_rng().bytes(16).hex(),)
+        return (secrets.token_hex(16),)
     status = Path(uris.absolute(location)).stat()
     return (str(status.st_size), str(status.st_mtime_ns), str(status.st_ino))
