@@ -39,7 +39,9 @@ def test_claims_are_granted_and_paid(store: KubernetesStore, start: Starter) -> 
     assert plane.claim("c").status.acquired == {"ns/a": EpsilonDelta(0.25), "ns/b": EpsilonDelta(0.25)}
     plane.append("c", ConsumeRequest({"ns/a": EpsilonDelta(0.25)}, "allOrNothing=true"))
     wait_until(lambda: is_answered(store, "c", 1), 15, controller.log)
-    wait_until(lambda: not transitions.status_of(plane.blocks()["ns/a"]).locks, 15, controller.log)
+    wait_until(
+        lambda: not any(transitions.status_of(block).locks for block in plane.blocks().values()), 15, controller.log
+    )
     assert plane.status("a").committed == {"ns/c": EpsilonDelta(0.25)}
     assert plane.status("b").acquired == {"ns/c": EpsilonDelta(0.25)}
     plane.require_sound()
