@@ -15,7 +15,7 @@ from privatekube.data.columns import BOS, EOS, FIRST_WORD, Reviews
 from privatekube.data.partition import Slice
 from privatekube.data.ragged import Int64s
 from privatekube.data.sources import Encoding
-from privatekube.data.tables import schema
+from privatekube.data.tables import schema, strings
 from privatekube.data.tables import text as tables_text
 from privatekube.data.tables.rows import Encoded
 from privatekube.data.tables.schema import Schema
@@ -117,8 +117,8 @@ def columns(records: Sequence[Record], categories: Sequence[str]) -> Reviews:
         values={"stars": np.array([record.stars for record in records], np.int64)},
         record={"product": _hashes(record.product for record in records)},
         texts={
-            "summary": plain.summary.tokens([record.summary for record in records]),
-            "text": plain.text.tokens([record.text for record in records]),
+            "summary": plain.summary.tokens(strings.of([record.summary for record in records])),
+            "text": plain.text.tokens(strings.of([record.text for record in records])),
         },
         hashes=np.zeros((len(records), 2), np.uint64),
     )

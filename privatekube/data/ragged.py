@@ -22,7 +22,7 @@ class Hash(Protocol):
     def copy(self) -> Self:
         """Return another of the same kind and key."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Hash further bytes."""
 
     def digest(self) -> bytes:
@@ -54,14 +54,18 @@ def interleaved(lists: Sequence[tuple[npt.NDArray[Any], Int64s]]) -> tuple[npt.N
     return values, starts[:: len(lists)]
 
 
+def matrix_of(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
+    """Return the bytes of some columns, [N] each, row by row, uint8 [N, bytes of a row]."""
+    return np.concatenate([np.ascontiguousarray(column)[:, None].view(np.uint8) for column in columns], axis=1)
+
+
 def rows_of(columns: Sequence[npt.NDArray[Any]]) -> list[bytes]:
     r"""Return the bytes of each row of some columns, [N] each.
 
     >>> rows_of([np.array([1, 2], "<i2"), np.array([7, 8], "<i1")])
     [b'\x01\x00\x07', b'\x02\x00\x08']
     """
-    parts = [np.ascontiguousarray(column)[:, None].view(np.uint8) for column in columns]
-    rows = np.concatenate(parts, axis=1)
+    rows = matrix_of(columns)
     width, joined = rows.shape[1], rows.tobytes()
     return [joined[start : start + width] for start in range(0, len(joined), width)]
 
@@ -84,7 +88,7 @@ def places(offsets: Int64s, rows: npt.NDArray[np.integer[Any]]) -> tuple[Int64s,
     return np.arange(selected[-1]) + np.repeat(offsets[rows] - selected[:-1], lengths), selected
 
 
-def hashes_of(items: Iterable[bytes], empty: Hash) -> npt.NDArray[Any]:
+def hashes_of(items: Iterable[bytes | memoryview], empty: Hash) -> npt.NDArray[Any]:
     """Return the hash of each of some bytes, as fixed-width bytes [N].
 
     Args:

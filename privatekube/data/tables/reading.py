@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from privatekube import errors
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY
 from privatekube.data.partition import Slice
 from privatekube.data.ragged import Int64s
 from privatekube.data.read_report import FileCounts
-from privatekube.data.tables import files, json_lines, markup, roles
+from privatekube.data.tables import files, json_lines, markup, roles, strings
 from privatekube.data.tables.batch import Batch, Wanted, WantedColumn
 from privatekube.data.tables.layout import Category, Label
 from privatekube.data.tables.rows import Rows
@@ -165,7 +167,7 @@ class Reader:
             columns[schema.user].values[chosen],
             time[chosen],
             {name: columns[name].values[chosen] for name in (*schema.features, *label)},
-            {name: _plain(_chosen(texts[name].values, chosen), schema.text[name]) for name in texts},
+            {name: _plain(texts[name].values.take(pa.array(chosen)), schema.text[name]) for name in texts},
             {name: columns[name].values[chosen] for name in schema.record},
         )
 
@@ -176,16 +178,14 @@ def is_within(time: Int64s, days: Slice) -> npt.NDArray[np.bool_]:
     return (day >= days.start_day) & (day <= days.end_day)
 
 
-def _chosen(texts: Sequence[str], rows: Int64s) -> Sequence[str]:
-    return texts if len(rows) == len(texts) else [texts[row] for row in rows.tolist()]
-
-
-def _plain(texts: Sequence[str], declared: Text) -> Sequence[str]:
+def _plain(texts: pa.LargeStringArray, declared: Text) -> pa.LargeStringArray:
     """Return texts without what the schema drops of them."""
     if declared.drop is not None:
         pattern = re.compile(declared.drop)
-        texts = [pattern.sub(" ", text) for text in texts]
-    return [markup.plain(text) for text in texts] if declared.markup is not None else texts
+        texts = strings.changed(texts, texts.is_valid(), lambda text: pattern.sub(" ", text))
+    if declared.markup is not None:
+        texts = strings.changed(texts, pc.match_substring_regex(texts, "[<&]"), markup.plain)
+    return texts
 
 
 def _hint(schema: Schema, name: str) -> str:

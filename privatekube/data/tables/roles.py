@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from privatekube import errors
-from privatekube.data.tables import values
+from privatekube.data.tables import strings, values
 from privatekube.data.tables.batch import Batch
 from privatekube.data.tables.layout import Category, Number
 from privatekube.data.tables.schema import Schema, Time
@@ -67,7 +68,7 @@ class Texts:
         n_given: how many records have a text.
     """
 
-    values: Sequence[str]
+    values: pa.LargeStringArray
     fits: npt.NDArray[np.bool_]
     n_given: int
 
@@ -88,19 +89,21 @@ def texts(batch: Batch, names: Sequence[str], location: str) -> Texts:
     Raises:
         InvalidInput: the file declares a type that is not text.
     """
-    read, fits, n_given = [""] * batch.size, np.ones(batch.size, np.bool_), 0
+    read, fits, n_given = strings.of([""] * batch.size), np.ones(batch.size, np.bool_), 0
     for name in reversed(names):
         array = batch.columns[name]
         if batch.is_typed:
             _require_type(name, array.type, _is_text, "text", location)
         not_text = batch.not_text.get(name, np.zeros(batch.size, np.bool_))
         given = np.asarray(array.is_valid()) & ~not_text
-        if given.all() and pa.types.is_string(array.type):
-            read, fits, n_given = array.to_pylist(), fits | True, n_given + batch.size
-        elif given.any():
-            texts = [None if value is None else values.text_or_none(value) for value in array.to_pylist()]
-            read = [text or "" if is_given else other for text, is_given, other in zip(texts, given, read, strict=True)]
-            is_damaged = np.array([text is None for text in texts], np.bool_)
+        if given.any():
+            found = values.texts(array)
+            is_damaged = np.asarray(found.is_null())
+            read = (
+                found
+                if found.null_count == 0 and given.all()
+                else pc.if_else(pa.array(given), found.fill_null(""), read)
+            )
             fits[given] = ~is_damaged[given]
             n_given += int((given & ~is_damaged).sum())
         fits[not_text] = False

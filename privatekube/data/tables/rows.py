@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from privatekube.data import ragged
 from privatekube.data.ragged import Int64s
+from privatekube.data.tables import strings
 from privatekube.data.tables.layout import Category
 from privatekube.data.tables.schema import Schema
 from privatekube.data.tables.table import INDEX, Tokens, dtype_of
@@ -34,7 +37,7 @@ class Rows:
     user: Int64s
     time: Int64s
     values: Mapping[str, npt.NDArray[Any]]
-    texts: Mapping[str, Sequence[str]]
+    texts: Mapping[str, pa.LargeStringArray]
     record: Mapping[str, Int64s]
 
     def __len__(self) -> int:
@@ -42,11 +45,10 @@ class Rows:
 
     def hashes(self) -> npt.NDArray[np.uint64]:
         """Return a hash of each record, uint64 [N, 2]; exact copies have the same, also in another file."""
-        lengths = [np.array([len(text) for text in texts], np.int64) for texts in self.texts.values()]
+        texts = self.texts.values()
+        lengths = [pc.binary_length(text).to_numpy() for text in texts]
         columns = [self.user, self.time, *self.values.values(), *self.record.values(), *lengths]
-        rows = ragged.rows_of(columns)
-        texts = zip(*self.texts.values(), strict=True) if self.texts else iter([()] * len(self))
-        contents = (row + "".join(text).encode() for row, text in zip(rows, texts, strict=True))
+        contents = strings.views(strings.joined(strings.of_rows(columns), *texts))
         return ragged.hashes_of(contents, _HASH).view(np.uint64).reshape(-1, 2)
 
 

@@ -44,6 +44,13 @@ class Tokens:
         places, offsets = ragged.places(self.offsets, rows)
         return Tokens(self.ids[places], offsets)
 
+    def cut(self, most: int) -> Tokens:
+        """Return the texts, each cut at a length."""
+        lengths = np.minimum(self.lengths, most)
+        kept_and_not = np.stack([lengths, self.lengths - lengths], axis=1).reshape(-1)
+        is_kept = np.repeat(np.tile([True, False], len(self)), kept_and_not)
+        return Tokens(self.ids[is_kept], ragged.offsets_of(lengths))
+
     @staticmethod
     def concatenate(parts: Sequence[Tokens]) -> Tokens:
         """Return all texts of `parts`, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import tokenizers
 from privatekube import errors
 from privatekube.data import ragged
 from privatekube.data.columns import FIRST_WORD, UNK
-from privatekube.data.tables import schema
+from privatekube.data.tables import schema, strings
 from privatekube.data.tables.layout import Words
 from privatekube.data.tables.schema import Text
 from privatekube.data.tables.table import INDEX, Tokens
@@ -38,9 +38,10 @@ class _WordCharacters(dict[int, str]):
         return self[code]
 
 
-_BETWEEN = "\0"
-"""What is put between texts that are cut into words together."""
+_SPACE = ord(" ")
 _CHARACTERS = _WordCharacters()
+_RUN = 2_000
+"""How many texts are encoded at once: what is made of more does not stay in a processor's cache."""
 
 
 def words(text: str) -> list[str]:
@@ -68,14 +69,12 @@ class Tokeniser:
     """
 
     declared: Words
-    encode: Callable[[Sequence[str]], Tokens]
+    encode: Callable[[pa.LargeStringArray], Tokens]
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Return texts as token ids, each cut at the declared length."""
-        whole = self.encode(texts)
-        places = np.arange(len(whole.ids)) - np.repeat(whole.offsets[:-1], whole.lengths)
-        lengths = np.minimum(whole.lengths, self.declared.tokens)
-        return Tokens(whole.ids[places < self.declared.tokens], ragged.offsets_of(lengths))
+    def tokens(self, texts: pa.LargeStringArray) -> Tokens:
+        """Return texts as token ids, each cut at the declared length; so many at a time that they stay in a cache."""
+        runs = [texts.slice(start, _RUN) for start in range(0, len(texts), _RUN)]
+        return Tokens.concatenate([self.encode(run).cut(self.declared.tokens) for run in runs])
 
 
 @dataclass(frozen=True)
@@ -84,46 +83,32 @@ class _Rule:
 
     Args:
         normal: returns a text, not of ASCII alone, in the form that the words have.
-        is_of_word: whether each byte is of words; the one of `_BETWEEN` is not, nor is a capital letter of ASCII.
+        is_of_word: whether each byte is of words; a space is not, nor is a capital letter of ASCII.
     """
 
     normal: Callable[[str], str]
     is_of_word: Callable[[int], bool]
 
-    def ids(self, known: Mapping[str, int]) -> Callable[[Sequence[str]], Tokens]:
-        """Return what makes texts ids of known words, all texts at once; each pass is one of C over all bytes."""
-        vocabulary = pa.array(known, pa.large_string())
-        ids_in_order = np.array([*known.values(), UNK], INDEX)
-        lower = bytes(range(256)).lower()
-        of_word = bytes(self.is_of_word(code) for code in lower)
-        between = bytes(code for code in range(256) if not of_word[code])
+    def ids(self, known: Iterable[str]) -> Callable[[pa.LargeStringArray], Tokens]:
+        """Return what makes texts ids of known words, which begin at FIRST_WORD; each pass is one of C over all."""
+        vocabulary = pa.array(known, pa.large_binary())
+        spaced = bytes(code if self.is_of_word(code) else _SPACE for code in bytes(range(256)).lower())
 
-        def encode(texts: Sequence[str]) -> Tokens:
-            if not texts:
-                return Tokens(np.empty(0, INDEX), ragged.offsets_of(np.empty(0, np.int64)))
-            plain = [text if text.isascii() else self.normal(text) for text in texts]
-            data = f"{_joined(plain)}{_BETWEEN}".encode(errors="replace")
-            flags = np.frombuffer(data.translate(of_word), np.bool_)
-            changes = np.flatnonzero(np.diff(flags, prepend=False))  # the last byte is of no word
-            begins, ends = changes[::2], changes[1::2]
-            buffers = [
-                None,
-                pa.py_buffer(ragged.offsets_of(ends - begins)),
-                pa.py_buffer(data.translate(lower, between)),
-            ]
-            found = pa.Array.from_buffers(pa.large_string(), len(begins), buffers)
-            rank = pc.index_in(found, value_set=vocabulary).fill_null(len(known))
-            until = np.searchsorted(begins, np.flatnonzero(np.frombuffer(data, np.uint8) == 0))
-            return Tokens(ids_in_order[rank.to_numpy(zero_copy_only=False)], np.concatenate([[0], until]))
+        def encode(texts: pa.LargeStringArray) -> Tokens:
+            plain = strings.changed(texts, pc.invert(pc.string_is_ascii(texts)), self.normal)
+            offsets, joined = strings.layout(strings.joined(plain, " "))
+            data = bytes(joined[: offsets[-1]]).translate(spaced)
+            is_of_word = np.frombuffer(data, np.uint8) != _SPACE
+            changes = np.flatnonzero(
+                np.diff(is_of_word, prepend=False, append=True)
+            )  # begin, end, begin, ..., end of all
+            buffers = [None, pa.py_buffer(changes), pa.py_buffer(data)]
+            words_and_gaps = pa.Array.from_buffers(pa.large_binary(), len(changes) - 1, buffers)
+            rank = pc.index_in(words_and_gaps, value_set=vocabulary)
+            ids = pc.fill_null(pc.add(rank, pa.scalar(FIRST_WORD, pa.int32())), UNK).to_numpy()[::2]
+            return Tokens(ids, np.searchsorted(changes[:-1:2], offsets))
 
         return encode
-
-
-def _joined(texts: Sequence[str]) -> str:
-    joined = _BETWEEN.join(texts)
-    if joined.count(_BETWEEN) == len(texts) - 1:
-        return joined
-    return _BETWEEN.join([text.replace(_BETWEEN, " ") for text in texts])
 
 
 def tokeniser(text: Text) -> Tokeniser:
@@ -153,7 +138,7 @@ def _english(most: int) -> Tokeniser:
         tokeniser=english.TOKENISER, vocabulary_digest=english.digest(), ids=FIRST_WORD + english.SIZE, tokens=most
     )
     return Tokeniser(
-        declared, _Rule(str.lower, lambda code: chr(code).isascii() and chr(code).isalpha()).ids(english.ids())
+        declared, _Rule(str.lower, lambda code: chr(code).isascii() and chr(code).isalpha()).ids(english.words())
     )
 
 
@@ -163,10 +148,7 @@ def _of_words(path: Path, most: int) -> Tokeniser:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise errors.invalid("words", str(path), "is not UTF-8 text", "write one word a line") from None
-    known: dict[str, int] = {}
-    for line in lines:
-        for word in words(line):
-            known.setdefault(word, FIRST_WORD + len(known))
+    known = dict.fromkeys(word for line in lines for word in words(line))
     if not known:
         raise errors.invalid("words", str(path), "has no word", "write one word a line")
     declared = Words(
@@ -188,8 +170,8 @@ def _of_file(path: Path, most: int) -> Tokeniser:
     ids = max(rule.get_vocab(with_added_tokens=True).values(), default=0) + 1
     declared = Words(tokeniser=TOKENIZER, vocabulary_digest=_digest(content), ids=ids, tokens=most)
 
-    def encode(texts: Sequence[str]) -> Tokens:
-        encoded = [text.ids for text in rule.encode_batch(list(texts), add_special_tokens=False)]
+    def encode(texts: pa.LargeStringArray) -> Tokens:
+        encoded = [text.ids for text in rule.encode_batch(texts.to_pylist(), add_special_tokens=False)]
         found = np.array([token for row in encoded for token in row], INDEX)
         return Tokens(found, ragged.offsets_of(np.array([len(row) for row in encoded], np.int64)))
 

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from privatekube.data import partition
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY
 from privatekube.data.partition import Slice
+from privatekube.data.tables import strings
 from privatekube.data.tables.layout import Category, Number, text_of_key
 from privatekube.data.tables.table import dtype_of
 
@@ -168,8 +169,18 @@ def text_of(value: object) -> str:
     return text
 
 
-def text_or_none(value: object) -> str | None:
-    """Return the value of a column of text; None for one that is damaged, or of another type."""
+def texts(array: pa.Array) -> pa.LargeStringArray:
+    """Return the values of a column of text; null for one that is missing, damaged, or of another type."""
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        try:
+            array.validate(full=True)
+        except pa.ArrowInvalid:  # what a file declares to be text need not be UTF-8
+            return texts(array.cast(pa.large_binary()))
+        return array.cast(strings.TEXT)
+    return strings.of([_text_or_none(value) for value in array.to_pylist()])
+
+
+def _text_or_none(value: object) -> str | None:
     if isinstance(value, str):
         return value
     try:

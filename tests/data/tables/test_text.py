@@ -9,7 +9,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers
 
 from privatekube import errors
-from privatekube.data.tables import text
+from privatekube.data.tables import strings, text
 from privatekube.data.tables.schema import Text
 
 
@@ -34,7 +34,7 @@ def test_a_word_list_gives_ids_in_its_order_whatever_its_case_and_form(tmp_path:
     (tmp_path / "words.txt").write_text("हिन्दी\nE\u0301TE\u0301\n\nété\nköln\n", encoding="utf-8-sig")
     tokeniser = text.tokeniser(Text(words=str(tmp_path / "words.txt"), tokens=3))
     assert tokeniser.declared.ids == 7
-    tokens = tokeniser.tokens(["été KÖLN other हिन्दी", "", "हिन्दी"])
+    tokens = tokeniser.tokens(strings.of(["été KÖLN other हिन्दी", "", "हिन्दी"]))
     assert tokens.ids.tolist() == [5, 6, 0, 4]
     assert tokens.offsets.tolist() == [0, 3, 3, 4]
 
@@ -46,7 +46,7 @@ def test_a_file_of_the_library_tokenizers_gives_its_ids_without_padding_or_trunc
     rule.enable_truncation(1)
     rule.save(str(tmp_path / "tokenizer.json"))
     tokeniser = text.tokeniser(Text(tokenizer=str(tmp_path / "tokenizer.json"), tokens=2))
-    tokens = tokeniser.tokens(["東京 へ 行く", "行く"])
+    tokens = tokeniser.tokens(strings.of(["東京 へ 行く", "行く"]))
     assert (tokens.ids.tolist(), tokens.offsets.tolist()) == ([1, 2, 0], [0, 2, 3])
     assert (tokeniser.declared.tokeniser, tokeniser.declared.ids) == ("tokenizers", 3)
 
