@@ -208,5 +208,5 @@ def test_the_noise_is_that_of_the_plan(client: RunClient) -> None:
         found = float(np.sqrt(np.mean(drawn**2)))
         kurtosis = 3.0 if name == "gaussian" else 6.0
         standard_error = math.sqrt((kurtosis - 1) / 4 / n)
-        assert found / deviation == pytest.approx(1.0, abs=5 * standard_error), name
+        assert found / deviation == pytest.approx(1.0, abs=7 * standard_error), name  # heavy tails: 5 would be 2e-6
         assert abs(found / deviation - 1.3) > 5 * standard_error, name  # another scale is noticed

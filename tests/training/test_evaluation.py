@@ -86,10 +86,10 @@ def test_a_stated_scale_that_is_too_small_gives_intervals_that_do_not_cover() ->
         results = [evaluation.metrics(noisy, n_classes=2, scale=stated, max_contribution=1) for noisy in released]
         return float(np.mean([metrics.accuracy.low <= 0.5 <= metrics.accuracy.high for metrics in results]))
 
-    # .970, .700 and .526 over many runs; the bounds are more than four standard errors of these 400 away
-    assert coverage(SCALE) > 0.93
-    assert coverage(SCALE / 3) < 0.80
-    assert coverage(SCALE / 100) < 0.64
+    # .970, .700 and .526 over many runs; 400 are beyond one of the bounds with a chance of 1e-10
+    assert coverage(SCALE) > 0.90
+    assert coverage(SCALE / 3) < 0.85
+    assert coverage(SCALE / 100) < 0.70
 
 
 def test_the_interval_is_wider_for_more_noise_and_for_units_of_several_reviews() -> None:
