@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from privatekube.client.client import BudgetClient
 from privatekube.data import block_file
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
 from privatekube.store.sqlite.store import SqliteStore
+from tests import waiting
 from tests.e2e.conftest import ROOT, Laptop
 
 pytestmark = pytest.mark.slow  # each test runs commands in processes of their own
@@ -353,12 +353,9 @@ def test_a_full_disk_leaves_nothing_half_written(laptop: Laptop) -> None:
 
 def test_ctrl_c_registers_nothing_and_creating_again_works(laptop: Laptop) -> None:
     process = laptop.start("demo_blocks.py", "create", "--days", "60")
-    deadline = time.monotonic() + 60
-    while not list(laptop.folder.rglob("*.h5")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    waiting.until(lambda: bool(list(laptop.folder.rglob("*.h5"))))
     os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=waiting.PATIENCE_SECONDS)
     assert process.returncode == 130, err
     assert laptop.blocks() == {}
     laptop.run("demo_blocks.py", "create", "--days", "2")

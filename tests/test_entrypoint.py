@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -22,7 +24,7 @@ def run(body: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=waiting.PATIENCE_SECONDS,
         check=False,
         cwd=ROOT,
     )
@@ -86,7 +88,7 @@ def test_the_first_signal_interrupts_and_a_second_one_does_not_disturb_the_clean
         assert process.stdout.readline() == "cleaning\n"
         for other in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             process.send_signal(other)
-        assert process.communicate(timeout=60) == ("clean\n", "interrupted\n")
+        assert process.communicate(timeout=waiting.PATIENCE_SECONDS) == ("clean\n", "interrupted\n")
         assert process.returncode == 130
 
 
@@ -115,7 +117,7 @@ def test_a_command_under_nohup_survives_its_terminal() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=60)[0] == "cleaning\nclean\n"
+        assert process.communicate(timeout=waiting.PATIENCE_SECONDS)[0] == "cleaning\nclean\n"
 
 
 APP = "import sys, typer\nfrom privatekube.cli import console, typer_app\napp = typer.Typer()\n"
@@ -146,7 +148,7 @@ def test_ctrl_c_while_a_command_is_importing_says_that_it_was_interrupted(entry:
         assert process.stdout is not None
         assert process.stdout.readline() == "importing\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("", "interrupted\n")
+        assert process.communicate(timeout=waiting.PATIENCE_SECONDS) == ("", "interrupted\n")
         assert process.returncode == 130
 
 
@@ -168,7 +170,7 @@ def test_a_closed_pipe_ends_a_typer_command_with_status_0() -> None:
         assert process.stdout.readline() == b"line\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+        assert process.wait(waiting.PATIENCE_SECONDS) == 0
 
 
 def test_a_typer_command_exits_with_the_status_that_it_returns() -> None:
@@ -183,7 +185,7 @@ def test_a_command_whose_progress_nobody_reads_any_more_goes_on_to_its_end(tmp_p
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         process.stderr.close()
-        assert process.wait(30) == 0
+        assert process.wait(waiting.PATIENCE_SECONDS) == 0
     assert (tmp_path / "end").exists()
 
 
@@ -203,10 +205,11 @@ def test_closing_the_terminal_interrupts_a_command_which_cleans_up_without_it(tm
     )
     os.close(secondary)
     with process:
-        while b"started" not in os.read(main, 1024):
-            pass
+        written = b""
+        while b"started" not in written:
+            written += os.read(main, 1024)
         os.close(main)
-        assert process.wait(30) == 130
+        assert process.wait(waiting.PATIENCE_SECONDS) == 130
     assert (tmp_path / "clean").exists()
 
 

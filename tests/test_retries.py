@@ -47,8 +47,8 @@ def test_the_last_error_is_raised_when_the_attempts_are_used_up() -> None:
 def test_the_last_attempt_is_made_when_the_time_is_over_and_not_later() -> None:
     began = time.monotonic()
     with pytest.raises(errors.StoreBusy):
-        retries.call(failing(10**9, errors.StoreBusy("busy")), timeout_seconds=0.1, back_off=retries.BackOff(60, 60))
-    assert 0.1 <= time.monotonic() - began < 30
+        retries.call(failing(10**9, errors.StoreBusy("busy")), timeout_seconds=0.1, back_off=retries.BackOff(600, 600))
+    assert time.monotonic() - began >= 0.1  # and the test ends before a pause of that length
 
 
 def test_polling_returns_the_value_that_is_done() -> None:
@@ -71,8 +71,7 @@ def test_polling_passes_on_what_reading_raises() -> None:
 
 def test_polling_reads_again_as_soon_as_the_value_says_that_it_changes() -> None:
     values = iter(range(3))
-    slow, late = retries.BackOff(60, 60), errors.StoreBusy("late")
-    began = time.monotonic()
+    slow, late = retries.BackOff(600, 600), errors.StoreBusy("late")  # longer than a test may take
     retries.poll(
         lambda: next(values),
         lambda value: value == 2,
@@ -81,7 +80,6 @@ def test_polling_reads_again_as_soon_as_the_value_says_that_it_changes() -> None
         pause_at_most=lambda _: 0.001,
         back_off=slow,
     )
-    assert time.monotonic() - began < 30
 
 
 def test_pauses_double_up_to_their_bound_with_at_most_half_of_it_as_jitter() -> None:

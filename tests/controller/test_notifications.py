@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,11 +64,9 @@ def hook() -> Iterator[tuple[str, type[Hook]]]:
 
 
 def notifier(send: notifications.Send) -> tuple[Notifier, Counter[str]]:
-    """Return a notifier that runs, and its counts."""
+    """Return a notifier that is not started yet, and its counts."""
     counts: Counter[str] = Counter()
-    made = Notifier(send, lambda result: counts.update([result]), gather_seconds=0.2, back_off=SOON)
-    made.start()
-    return made, counts
+    return Notifier(send, lambda result: counts.update([result]), gather_seconds=0.1, back_off=SOON), counts
 
 
 def tell(made: Notifier, n_blocks: int = 1, event: StatusEvent = NEARLY) -> None:
@@ -83,7 +80,8 @@ def test_a_webhook_gets_one_message_of_many_blocks_after_it_failed_for_a_while(h
     made, counts = notifier(receivers.receiver(url))
     tell(made, 3)
     tell(made, 1, StatusEvent("Admitted", "its budget is 1"))
-    made.flush(10)
+    made.start()
+    made.flush(waiting.PATIENCE_SECONDS)
     assert counts == {"sent": 3}
     (body,) = handler.bodies
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body.pop("time"))
@@ -107,7 +105,8 @@ def test_what_a_webhook_refuses_is_counted_and_told_without_its_secret(
     made, counts = notifier(receivers.receiver(url))
     with caplog.at_level(logging.DEBUG):
         tell(made)
-        made.flush(10)
+        made.start()
+        made.flush(waiting.PATIENCE_SECONDS)
     assert counts == {"failed": 1}
     assert f"the webhook answered {status}" in caplog.text
     assert SECRET not in caplog.text
@@ -134,18 +133,17 @@ def test_a_receiver_that_hangs_blocks_nobody_and_what_is_too_much_is_dropped(mon
 
     def hang(_: bytes) -> None:
         called.set()
-        go_on.wait(20)
+        go_on.wait()
 
     made, counts = notifier(hang)
+    made.start()
     tell(made)
     waiting.until(called.is_set)
-    began = time.monotonic()
-    tell(made, 10)
+    tell(made, 10)  # and neither this nor the next waits until it goes on
     made.flush(0.1)
-    assert time.monotonic() - began < 5
     assert counts["dropped"] == 5
     go_on.set()
-    made.flush(10)
+    made.flush(waiting.PATIENCE_SECONDS)
     assert counts == {"sent": 6, "dropped": 5}
 
 

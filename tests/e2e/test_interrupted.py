@@ -47,7 +47,7 @@ def test_an_interruption_while_training_consumes_the_claim_leaves_no_data_and_ru
     process = laptop.start_pipeline(*LONG)
     wait_for(process, "dp_train: noisy step")
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])
     assert not (laptop.folder / "out" / "latest").exists()
@@ -66,7 +66,7 @@ def test_an_interruption_before_the_data_was_opened_returns_the_budget(laptop: L
     wait_for(process, "allocate: claiming")
     waiting.until(lambda: len(laptop.claims()) == 1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     (block,) = laptop.blocks().values()
     assert committed(block) == 0
@@ -81,7 +81,7 @@ def test_a_failure_after_the_data_was_opened_consumes_the_claim(laptop_with_bloc
     wait_for(process, "dp_train: noisy step")
     (step,) = steps_of(process.pid, "dp_train")
     os.kill(step, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 1
     assert "error: dp_train: " in err
     assert [committed(block) for block in laptop.blocks().values()] == pytest.approx([1.0, 1.0])

@@ -35,7 +35,7 @@ def test_the_notebook_runs_claims_pays_and_shows_tables(tmp_path: Path, monkeypa
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     notebook = read()
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=250, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = ["\n".join(texts_of(cell)) for cell in notebook.cells]
     text = "\n".join(shown)
     assert "<table>" in text

@@ -115,21 +115,33 @@ time.sleep(90)
         assert run.stdout is not None
         processes = run.stdout.readline().split()
         run.kill()
-    waiting.until(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
+    for process in processes:
+        waiting.until_ended(int(process))
 
 
 def test_a_step_that_was_asked_for_does_not_start_after_an_interruption(folder: Path) -> None:
     (folder / "busy.py").write_text("import time; time.sleep(90)")
     server = ForkServer.start(["busy"], {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])})
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    before = signal.signal(signal.SIGALRM, interrupt_once)
     try:
         with pytest.raises(KeyboardInterrupt):
-            start(server, "open('started', 'w')")
+            start_and_interrupt(server)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert server.process.wait(10) == -signal.SIGKILL
+    assert server.process.wait(waiting.PATIENCE_SECONDS) == -signal.SIGKILL
     server.close()
+
+
+def start_and_interrupt(server: ForkServer) -> None:
+    """Start a step, with an alarm every now and then: one that comes just before a system call does not end it."""
+    signal.setitimer(signal.ITIMER_REAL, 1.0, 0.1)
+    start(server, "open('started', 'w')")
+
+
+def interrupt_once(*_: object) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    raise KeyboardInterrupt
 
 
 def test_a_run_gets_another_server_when_its_own_has_ended_or_a_variable_is_another(

@@ -142,7 +142,7 @@ def test_the_folder_of_a_live_run_is_left_alone(prefix: list[str], tmp_path: Pat
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=200,
         )
         assert done.returncode == 0, done.stderr
         assert private.exists()
@@ -157,7 +157,7 @@ def test_the_lock_is_free_when_its_process_is_killed(tmp_path: Path) -> None:
         "with t.kept_runs.created(t.record('first')): os.kill(os.getpid(), signal.SIGKILL)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, timeout=200)
     with locked(kept_runs.RUNS / "first" / "lock") as is_ours:
         assert is_ours
 

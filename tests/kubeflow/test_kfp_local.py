@@ -162,11 +162,10 @@ kfp_local.run(t.pipeline(lambda file: WAIT(file=file)), {{"file": {str(tmp_path 
     try:
         waiting.until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) != 0
+        assert process.wait(waiting.PATIENCE_SECONDS) != 0
     finally:
         process.kill()
-    step = int((tmp_path / "pid").read_text())
-    waiting.until(lambda: not Path(f"/proc/{step}").exists())
+    waiting.until_ended(int((tmp_path / "pid").read_text()))
 
 
 class _Container:

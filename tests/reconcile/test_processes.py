@@ -28,6 +28,8 @@ SECONDS = float(os.environ.get("PRIVATEKUBE_SOAK_SECONDS", "8"))
 PROCESSES = int(os.environ.get("PRIVATEKUBE_SOAK_PROCESSES", "3"))
 WHOLE = EpsilonDelta(1000.0, 1e-3)
 PIECE = 0.01
+PAID = 10
+"""How many claims have paid at least before it ends."""
 
 
 def work(uri: str, seed: int) -> None:
@@ -54,20 +56,22 @@ def test_nothing_is_lost_when_processes_are_killed_at_random(tmp_path: Path) -> 
         plane.create_blocks([builders.block(name, WHOLE) for name in ("a", "b", "c")])
     chance, seeds = random.Random(0), iter(range(10_000))
     running = [start(uri, next(seeds)) for _ in range(PROCESSES)]
-    killed = 0
     deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or n_paid(uri) < PAID:  # on a slow machine, many are killed before they claim
         time.sleep(chance.uniform(0.3, 1.5))
         victim = running.pop(chance.randrange(len(running)))
         victim.kill()
-        victim.join(10)
-        killed += 1
+        victim.join()
         running.append(start(uri, next(seeds)))
     for process in running:
         process.kill()
-        process.join(10)
-    assert killed >= 3
+        process.join()
     check(uri)
+
+
+def n_paid(uri: str) -> int:
+    with connect.connect(uri) as plane:
+        return sum(bool(claim.status.committed) for claim in plane.list_claims())
 
 
 def register(uri: str, output: str) -> None:
@@ -99,7 +103,7 @@ def test_processes_that_are_killed_at_random_register_one_release_of_a_step(tmp_
                 accepted |= set(plane.get_claim("ns/c").releases.values())
             for process in running:
                 process.kill()
-                process.join(10)
+                process.join()
             accepted |= set(plane.get_claim("ns/c").releases.values())
         run_pass(plane)
         assert accepted == set(plane.get_claim("ns/c").releases.values())
@@ -113,7 +117,6 @@ def check(uri: str) -> None:
         for claim in claims:
             plane.settle(claim.id)
         claims = plane.list_claims()
-        assert sum(bool(claim.status.committed) for claim in claims) > 10
         for block in plane.list_blocks():
             status = transitions.status_of(transitions.require_balance(block))
             assert not status.locks

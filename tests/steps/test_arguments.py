@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ import pytest
 
 from privatekube import errors, validation
 from privatekube.steps import arguments
+from tests import waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,27 +85,12 @@ def test_a_step_does_not_outlive_the_run_that_started_it(tmp_path: Path) -> None
         "import os, subprocess, sys, time\n"
         f"subprocess.Popen([sys.executable, '-c', {program!r}], "
         "env={**os.environ, 'PRIVATEKUBE_PARENT': str(os.getpid())}, start_new_session=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT)
     try:
-        _until(lambda: pid_file.exists() and bool(pid_file.read_text()))
+        waiting.until(lambda: pid_file.exists() and bool(pid_file.read_text()))
     finally:
         parent.send_signal(signal.SIGKILL)
-        parent.wait(10)
-    step_pid = int(pid_file.read_text())
-    _until(lambda: not _runs(step_pid))
-
-
-def _until(condition: object, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _runs(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().split(") ")[1][0] not in "ZX"
-    except FileNotFoundError:
-        return False
+        parent.wait()
+    waiting.until_ended(int(pid_file.read_text()))

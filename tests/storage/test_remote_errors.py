@@ -159,7 +159,7 @@ def test_without_credentials_one_line_says_so_within_seconds(
     began = time.monotonic()
     with pytest.raises(errors.InvalidInput, match=r"needs credentials, and there are none that work .*; (run|set) "):
         uris.read_bytes(f"{scheme}://bucket/file")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert "".join(capfd.readouterr()) == ""
 
 

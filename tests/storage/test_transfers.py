@@ -10,6 +10,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.storage import transfers, uris
+from tests import waiting
 from tests.storage.test_uris import bucket, gs, prefix, s3
 
 __all__ = ["bucket", "gs", "prefix", "s3"]
@@ -33,7 +34,7 @@ def test_as_many_files_are_fetched_at_the_same_time_as_fit_into_memory() -> None
     def fetch(_number: int) -> None:
         fetching.add(threading.get_ident())
         most[0] = max(most[0], len(fetching))
-        full.wait(10)  # broken, unless as many are fetched at once
+        full.wait(waiting.PATIENCE_SECONDS)  # broken, unless as many are fetched at once
         fetching.discard(threading.get_ident())
 
     list(transfers.each_in_order(fetch, range(3 * transfers.AT_ONCE)))

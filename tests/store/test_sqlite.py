@@ -180,7 +180,7 @@ def test_a_full_disk_is_reported_in_one_line_and_keeps_earlier_writes(tmp_path: 
     path = tmp_path / "state.db"
     command = [sys.executable, "-c", FULL_DISK, str(path)]
     root = Path(__file__).resolve().parents[2]
-    output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
+    output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=200).stdout
     assert output.startswith("store: ")
     assert "check path and disk" in output
     store = SqliteStore(path)
@@ -211,7 +211,7 @@ def test_a_process_killed_in_a_transaction_leaves_nothing_and_no_lock(tmp_path: 
     kept = store.create(builders.block("kept"))
     command = [sys.executable, "-c", KILLED, str(path)]
     root = Path(__file__).resolve().parents[2]
-    assert subprocess.run(command, cwd=root, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert subprocess.run(command, cwd=root, check=False, timeout=200).returncode == -signal.SIGKILL
     assert store.list_blocks() == [kept]
     store.update(replace(kept, meta=replace(kept.meta, annotations={"note": "written"})))
     store.close()
