@@ -11,10 +11,13 @@ from kubernetes import client
 
 from privatekube import errors
 from privatekube.resources import ledger
+from privatekube.resources.wire import claims
+from privatekube.store import kinds
 from privatekube.store.kubernetes import custom_objects, ledger_chain
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders
+from tests.kubeflow.servers.http_server import Call, LoopbackServer, Reply
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.store import test_contract
@@ -72,3 +75,43 @@ def test_an_unreachable_server_is_busy() -> None:
     configuration.retries = 0
     with contextlib.closing(Cluster(client.ApiClient(configuration))) as on, pytest.raises(errors.StoreBusy):
         on.list_objects(ledger_chain.ENTRIES)
+
+
+class StartingServer(LoopbackServer):
+    """An API server that refuses the first request, and then answers."""
+
+    def __init__(self, refusal: Reply) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+    def answer(self, call: Call) -> Reply:
+        """Answer with the object that was sent."""
+        return self.refusal if len(self.calls) == 1 else Reply(201, call.json)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (
+            422,
+            "Invalid",
+            "ValidatingAdmissionPolicy 'p' denied request: failed to configure policy: no kind of that name",
+        ),
+        (
+            422,
+            "Invalid",
+            "ValidatingAdmissionPolicy 'p' with binding 'p' denied request: failed to configure binding: paramKind "
+            "kind `Quota` not yet synced to use for admission",
+        ),
+        (403, "Forbidden", 'privacybudgetclaims.columbia.github.com "c" is forbidden: not yet ready to handle request'),
+    ],
+)
+def test_a_server_that_does_not_know_its_policies_yet_is_asked_again(status: int, reason: str, message: str) -> None:
+    server = StartingServer(Reply(status, {"kind": "Status", "reason": reason, "message": message}))
+    document = claims.to_wire(builders.claim())
+    with (
+        server.serving(),
+        contextlib.closing(Cluster(client.ApiClient(client.Configuration(host=server.url)), patience_seconds=60)) as on,
+    ):
+        assert on.create(kinds.CLAIM.plural, document)["spec"] == document["spec"]
+    assert len(server.calls) == 2

@@ -22,9 +22,9 @@ _BACK_OFF = retries.BackOff(first_seconds=1.0, longest_seconds=1.0)
 _REFUSALS = frozenset({400, 403, 413, 415, 422})
 _REFUSED_USER = ' is forbidden: User "'
 """Part of RBAC's message; an admission webhook may refuse an object with the same status and reason."""
-_POLICY_NOT_READY = "failed to configure policy"
-"""Part of the message while the server does not know yet a kind that an admission policy reads: for up to half a minute
-after it has started, or after the kind was installed."""
+_NOT_READY = re.compile(r"denied request: failed to configure (policy|binding): |: not yet ready to handle request$")
+"""Part of the message while the server does not know yet a policy, or a kind or objects that one reads: for up to half
+a minute after it has started, or after the kind was installed."""
 TIMEOUT_SECONDS = (5, 60)
 """Time-outs to connect, and to read the answer."""
 _NO_NAMESPACE = re.compile(r'namespaces "([^"]*)" not found')
@@ -124,7 +124,7 @@ def _refusal(what: str, status: int, message: str) -> errors.PrivateKubeError:
         return errors.Unauthenticated(refused)
     if status == 403 and _REFUSED_USER in message:
         return errors.Forbidden(refused)
-    if (status in _REFUSALS and _POLICY_NOT_READY not in message) or "too large" in message:
+    if (status in _REFUSALS and not _NOT_READY.search(message)) or "too large" in message:
         return errors.InvalidInput(refused)
     return errors.StoreBusy(f"{what}: the API server answered {status} ({message}); try again")
 
