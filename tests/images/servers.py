@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests import waiting
+from tests import ports, waiting
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools" / "containers"
 BASE_IMAGE = "localhost/privatekube/test-base"
@@ -60,25 +60,18 @@ def registry(folder: Path, *, login: tuple[str, str] | None = None, port: int | 
         login: user and bcrypt hash of the password that it requires.
         port: port on loopback; None takes a free one.
     """
-    port = port or free_port()
-    folder.mkdir(exist_ok=True)
-    text = (PLAIN + HTTP + (LOGIN if login else "")).format(folder=folder, port=port)
-    (folder / "config.yml").write_text(text)
-    if login:
-        (folder / "htpasswd").write_text(":".join(login) + "\n")
-    with _run_in_background(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
-        _wait(lambda: _listens(port), folder / "log")
-        try:
-            yield f"localhost:{port}"
-        finally:
-            forget(f"localhost:{port}")
-
-
-def free_port() -> int:
-    """Return a free port of loopback."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    with contextlib.nullcontext(port) if port else ports.reserved() as chosen:
+        folder.mkdir(exist_ok=True)
+        text = (PLAIN + HTTP + (LOGIN if login else "")).format(folder=folder, port=chosen)
+        (folder / "config.yml").write_text(text)
+        if login:
+            (folder / "htpasswd").write_text(":".join(login) + "\n")
+        with _run_in_background(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
+            _wait(lambda: _listens(chosen), folder / "log")
+            try:
+                yield f"localhost:{chosen}"
+            finally:
+                forget(f"localhost:{chosen}")
 
 
 def podman(*arguments: str, enter: tuple[str, ...] = ()) -> str:
@@ -133,7 +126,7 @@ def _run_in_background(command: list[str], log: Path, environment: dict[str, str
 
 
 def _wait(is_ready: Callable[[], bool], log: Path) -> None:
-    waiting.until(is_ready, _READY_SECONDS, lambda: log.read_text(errors="replace"))
+    waiting.until(is_ready, lambda: log.read_text(errors="replace"), seconds=_READY_SECONDS)
 
 
 def _listens(port: int) -> bool:

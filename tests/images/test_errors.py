@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import ports
 from tests.images import servers
 from tests.images.conftest import BuildHost, checkout
 from tests.images.lying_registry import WRONG, serve
@@ -128,8 +129,8 @@ def test_an_engine_that_refuses(clean_build_host: BuildHost, small: Path) -> Non
 
 @pytest.mark.containers
 def test_a_registry_that_is_down_is_found_before_anything_is_built(clean_build_host: BuildHost, small: Path) -> None:
-    port = servers.free_port()
-    line = refusal(clean_build_host, str(small), "--registry", f"localhost:{port}/team", status=1)
+    with ports.reserved() as port:
+        line = refusal(clean_build_host, str(small), "--registry", f"localhost:{port}/team", status=1)
     assert f"registry: localhost:{port} cannot be reached" in line
     assert is_unchanged(small)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from tests import waiting
+from tests import ports, waiting
 from tests.images import servers
 from tests.images.conftest import BuildHost
 
@@ -33,17 +33,17 @@ def image(clean_build_host: BuildHost) -> str:
 @pytest.fixture
 def address(image: str, tmp_path: Path) -> Iterator[str]:
     """Run the page as its pod does, with the network of this machine; yield its address."""
-    port = servers.free_port()
     shutil.copy(certifi.where(), tmp_path / "ca.crt")
     limits = ("--read-only", "--read-only-tmpfs=false", f"--tmpfs={SCRATCH}", "--cap-drop=all")
     mount = f"--volume={tmp_path}/ca.crt:{AUTHORITY}:ro"
-    options = (f"--certificate-authority={AUTHORITY}", f"--port={port}", "--server=https://127.0.0.1:9")
-    command = ("python3", "-m", "privatekube.cli", "serve-cluster", *options)
-    container = servers.podman("run", "-d", "--network=host", *limits, mount, image, *command).strip()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        servers.podman("rm", "--force", "--time", "5", container)
+    with ports.reserved() as port:
+        options = (f"--certificate-authority={AUTHORITY}", f"--port={port}", "--server=https://127.0.0.1:9")
+        command = ("python3", "-m", "privatekube.cli", "serve-cluster", *options)
+        container = servers.podman("run", "-d", "--network=host", *limits, mount, image, *command).strip()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            servers.podman("rm", "--force", "--time", "5", container)
 
 
 def ask(url: str) -> int:
@@ -57,7 +57,7 @@ def ask(url: str) -> int:
 
 
 def test_the_container_of_the_page_answers_with_the_form(address: str) -> None:
-    waiting.until(lambda: ask(f"{address}/sign-in") == 200, seconds=120)
+    waiting.until(lambda: ask(f"{address}/sign-in") == 200)
     assert ask(f"{address}/static/page.css") == 200
     assert ask(address) == 401
 

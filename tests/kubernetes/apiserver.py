@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +28,6 @@ USERS_NAMESPACE = "privatekube-tests"
 """The namespace of the users' service accounts."""
 TEST_NAMESPACES = (SYSTEM_NAMESPACE, USERS_NAMESPACE)
 _TOKEN_SECONDS = 4 * 3600
-_ADMISSION_SECONDS = 30
 _DRY_RUN = ("create", "--dry-run=server", "-f", "-")
 _VERBS = "get,list,watch,create,update,patch,delete,deletecollection"
 _KINDS = (
@@ -88,13 +86,11 @@ class ApiServer(abc.ABC):
         binding = ("create", "rolebinding", USERS_NAMESPACE, "--role=privatekube-controller", account)
         self.kubectl(*binding, f"--namespace={SYSTEM_NAMESPACE}")
         self.wait_for_admission_policies()
+        waiting.until(lambda: self.may("controller", "update", "leases.coordination.k8s.io", f"-n={SYSTEM_NAMESPACE}"))
 
     def wait_for_admission_policies(self) -> None:
         """Wait until the API server applies the admission policies: it takes them over together, within seconds."""
-        deadline = time.monotonic() + _ADMISSION_SECONDS
-        while not (self._refuses_forged_records() and self.records_creators()):
-            assert time.monotonic() < deadline, "the admission policies are not in force"
-            time.sleep(0.2)
+        waiting.until(lambda: self._refuses_forged_records() and self.records_creators())
 
     def records_creators(self) -> bool:
         """Whether a claim whose author names no creator is accepted, and then has the name of its creator."""
@@ -120,6 +116,13 @@ class ApiServer(abc.ABC):
     def unbind(self, user: str) -> None:
         """Take that role away from the user."""
         self.kubectl("delete", "clusterrolebinding", _binding(user), "--ignore-not-found")
+
+    def may(self, user: str, verb: str, plural: str, where: str = "--all-namespaces") -> bool:
+        """Whether a user may do that by now: the server takes a binding over some time after it was written."""
+        try:
+            return "yes" in self.kubectl("auth", "can-i", verb, plural, where, user=user)
+        except AssertionError:
+            return False
 
     def kubectl(self, *arguments: str, user: str = ADMIN, stdin: str | None = None, status: int = 0) -> str:
         """Run kubectl as a user, check its exit status, and return its output."""

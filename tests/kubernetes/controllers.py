@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from privatekube.resources.responses import ResponseState
 from privatekube.store.kubernetes.store import KubernetesStore
+from tests import waiting
 from tests.kubernetes.apiserver import ApiServer
 
-_READY_SECONDS, _STOP_SECONDS = 30, 15
+_STOP_SECONDS, _ANSWER_SECONDS = 60, 60
 
 
 @dataclass
@@ -36,7 +36,7 @@ class ControllerProcess:
     def start(self) -> ControllerProcess:
         """Start the process, and wait until it is ready."""
         self.launch()
-        wait_until(lambda: self.get("/readyz")[0] == 200, _READY_SECONDS, self.log)
+        waiting.until(lambda: self.get("/readyz")[0] == 200, self.log)
         return self
 
     def launch(self) -> None:
@@ -83,8 +83,9 @@ class ControllerProcess:
         return self._log.read_text()
 
     def log_entries(self) -> list[dict[str, object]]:
-        """Return the entries of its log."""
-        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        """Return the entries of its log, without one that it is still writing."""
+        lines = self.log().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def leads(self) -> bool:
         """Whether this replica leads."""
@@ -103,7 +104,7 @@ class ControllerProcess:
         if address is None:
             return 0, ""
         try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=_ANSWER_SECONDS) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -126,13 +127,3 @@ def is_answered(store: KubernetesStore, name: str, index: int = 0) -> bool:
     claim = store.get_claim(f"ns/{name}")
     responses = () if claim is None else claim.status.responses
     return len(responses) > index and responses[index].state is not ResponseState.PENDING
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = str) -> float:
-    """Wait until `condition` holds, at most `seconds`; return how long it took."""
-    began = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - began
-        assert waited < seconds, f"not within {seconds} s\n{explain()[-4000:]}"
-        time.sleep(0.02)
-    return time.monotonic() - began

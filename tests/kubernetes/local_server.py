@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from privatekube.store.kubernetes import api_calls
+from tests import ports
 from tests.kubernetes import processes
 from tests.kubernetes.apiserver import ADMIN, ApiServer
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools" / "kubernetes"
 _BINARIES = ("etcd", "kube-apiserver", "kubectl")
-_READY_SECONDS, _STOP_SECONDS, _LONGEST_SECONDS = 60, 2, 7200
+_READY_SECONDS, _STOP_SECONDS, _LONGEST_SECONDS = 200, 2, 7200
 """An API server would wait a minute for its watches to end."""
 
 
@@ -51,6 +51,7 @@ class LocalServer(ApiServer):
     port: int = 0
     etcd_port: int = 0
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _reserved: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @classmethod
     def of(cls, folder: Path, programs: Path) -> LocalServer:
@@ -69,7 +70,7 @@ class LocalServer(ApiServer):
 
     def start(self) -> None:
         """Start both, and wait until the API server is ready."""
-        self.port, self.etcd_port, peers = (_free_port() for _ in range(3))
+        self.port, self.etcd_port, peers = (self._reserved.enter_context(ports.reserved()) for _ in range(3))
         tokens = self.folder / "tokens.csv"
         tokens.touch(mode=0o600)
         tokens.write_text(f'{self.tokens[ADMIN]},{ADMIN},{ADMIN},"system:masters"\n')
@@ -111,6 +112,7 @@ class LocalServer(ApiServer):
         for process in reversed(self._processes):
             processes.stop(process, seconds=_STOP_SECONDS)
         self._processes.clear()
+        self._reserved.close()
 
     def restart(self) -> None:
         """Stop the API server but not etcd, start it again, and wait until it applies its admission policies."""
@@ -149,12 +151,6 @@ class LocalServer(ApiServer):
             return False
         with contextlib.closing(self.api()) as api:
             return api_calls.is_ready(api)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+_FETCH_SECONDS = 120
+
 
 def module(name: str, version: str, checksum: str) -> Path:
     """Return the folder of a module, or skip the test with the reason why it cannot be fetched.
@@ -21,9 +23,12 @@ def module(name: str, version: str, checksum: str) -> Path:
     if shutil.which("go") is None:
         pytest.skip(f"needs Go, which fetches {name}")
     command = ["go", "mod", "download", "-json", f"{name}@{version}"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=120)
-    if done.returncode != 0:
-        pytest.skip(f"{name} cannot be fetched: {done.stderr}")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=True, timeout=_FETCH_SECONDS)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{name} cannot be fetched within {_FETCH_SECONDS} s")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"{name} cannot be fetched: {error.stderr}")
     answer = json.loads(done.stdout)
     assert answer["Sum"] == checksum
     return Path(answer["Dir"])

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from privatekube import errors
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes.apiserver import ApiServer
-from tests.kubernetes.controllers import wait_until
 
 _POLICY = Path(__file__).resolve().parent.parent / "samples" / "refusing-policy.yaml"
 
@@ -20,7 +19,7 @@ def reject_poison(apiserver: ApiServer, store: KubernetesStore) -> Iterator[None
     """Reject every status of a claim or block called `poison` while the context is open."""
     apiserver.kubectl("apply", "-f", str(_POLICY))
     try:
-        wait_until(lambda: _is_in_force(store), 30)
+        waiting.until(lambda: _is_in_force(store))
         yield
     finally:
         apiserver.kubectl("delete", "-f", str(_POLICY))

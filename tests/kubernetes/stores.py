@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
-from kubernetes.client import CoordinationV1Api, CoreV1Api
+from kubernetes.client import ApiClient, CoordinationV1Api, CoreV1Api
 
 from privatekube import errors
+from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
 from privatekube.store.clock import SYSTEM, Clock
@@ -38,8 +39,17 @@ def clear(server: ApiServer) -> None:
         for secret in CoreV1Api(api).list_namespaced_secret(store.SYSTEM_NAMESPACE).items:
             if secret.metadata.name.startswith("privatekube-"):
                 CoreV1Api(api).delete_namespaced_secret(secret.metadata.name, store.SYSTEM_NAMESPACE)
+        for namespace in _namespaces_of_events(api):  # else a test takes those of another for its own
+            CoreV1Api(api).delete_collection_namespaced_event(namespace)
         for lease in CoordinationV1Api(api).list_namespaced_lease(store.SYSTEM_NAMESPACE).items:
             CoordinationV1Api(api).delete_namespaced_lease(lease.metadata.name, store.SYSTEM_NAMESPACE)
+
+
+def _namespaces_of_events(api: ApiClient) -> set[str]:
+    """Return the namespaces that have Events about objects of this project."""
+    events = CoreV1Api(api).list_event_for_all_namespaces().items
+    named = [event for event in events if (event.involved_object.api_version or "").startswith(meta.GROUP)]
+    return {event.metadata.namespace for event in named}
 
 
 def _delete(cluster: Cluster, plural: str, document: Json) -> None:

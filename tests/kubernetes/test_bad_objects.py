@@ -10,11 +10,11 @@ import pytest
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import rejecting_policy
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import is_answered, wait_until
+from tests.kubernetes.controllers import is_answered
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -52,12 +52,12 @@ def test_an_invalid_request_fails_with_a_reason_and_the_next_claim_is_granted(
     controller = start()
     store.create(builders.block("b"))
     applied(apiserver, [request_])
-    wait_until(lambda: is_answered(store, "bad"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "bad"), controller.log)
     claim = store.get_claim("ns/bad")
     assert claim is not None
     assert error in str(claim.status.responses[0].refusal)
     store.create(builders.claim("good"))
-    wait_until(lambda: is_answered(store, "good"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "good"), controller.log)
     assert Plane(store).states("good") == ["success"]
 
 
@@ -75,15 +75,15 @@ def test_a_claim_that_cannot_be_answered_does_not_delay_others(
     with rejecting_policy.reject_poison(apiserver, store):
         store.create(builders.claim("poison", builders.allocate(0.25)))
         store.create(builders.claim("good", builders.allocate(0.25)))
-        wait_until(lambda: is_answered(store, "good"), 30, controller.log)
+        waiting.until(lambda: is_answered(store, "good"), controller.log)
         described = ("describe", "pbc", "poison", "-n", "ns")
-        wait_until(lambda: "quarantined for a while" in apiserver.kubectl(*described), 20, controller.log)
+        waiting.until(lambda: "quarantined for a while" in apiserver.kubectl(*described), controller.log)
         assert not is_answered(store, "poison")
-        wait_until(lambda: not transitions.unfinished_locks(Plane(store).blocks()["ns/b"]), 60, controller.log)
+        waiting.until(lambda: not transitions.unfinished_locks(Plane(store).blocks()["ns/b"]), controller.log)
         poison = store.get_claim("ns/poison")
         assert poison is not None
         store.delete(poison)
-    wait_until(lambda: not Plane(store).status("b").locks, 60, controller.log)
+    waiting.until(lambda: not Plane(store).status("b").locks, controller.log)
     acquired = dict(Plane(store).status("b").acquired)
     assert acquired.pop("ns/good") == EpsilonDelta(0.25)
     assert acquired in ({}, {"ns/poison": EpsilonDelta(0.1)})  # of the claim that waited for the policy, if granted
@@ -96,12 +96,12 @@ def test_a_block_with_another_budget_than_its_data_had_is_not_admitted_and_says_
     controller = start()
     store.create(builders.block("b", digest="sha256:1"))
     store.create(builders.claim("c", builders.allocate(0.25)))
-    wait_until(lambda: is_answered(store, "c"), 20, controller.log)
-    apiserver.kubectl("delete", "pb", "b", "-n", "ns", "--timeout=30s")
+    waiting.until(lambda: is_answered(store, "c"), controller.log)
+    apiserver.kubectl("delete", "pb", "b", "-n", "ns", "--timeout=60s")
     store.create(builders.block("b", EpsilonDelta(5.0), digest="sha256:1"))
-    wait_until(lambda: "NotAdmitted" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
-    described = apiserver.kubectl("describe", "pb", "b", "-n", "ns")
-    assert "a budget is for the data's whole life" in described
+    reason, described = "a budget is for the data's whole life", ("describe", "pb", "b", "-n", "ns")
+    waiting.until(lambda: reason in apiserver.kubectl(*described), controller.log)
+    assert "NotAdmitted" in apiserver.kubectl(*described)
     block = store.get_block("ns/b")
     assert block is not None
     assert block.status is None

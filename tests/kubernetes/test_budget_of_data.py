@@ -14,12 +14,13 @@ from privatekube.store.base import ResourceStore
 from privatekube.store.clock import SYSTEM, Clock
 from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.store import KubernetesStore
+from tests import waiting
 from tests.clock import FakeClock
 from tests.examples import examples
 from tests.kubernetes import controller_stores, stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import ControllerProcess, wait_until
+from tests.kubernetes.controllers import ControllerProcess
 from tests.reconcile import data_machine
 from tests.reconcile.data_machine import DataMachine
 from tests.reconcile.harness import Plane
@@ -27,8 +28,8 @@ from tests.reconcile.harness import Plane
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 WITH_PROCESS = 3
 """How many sequences run with the process of a controller, which has to be waited for."""
-PASSES, PATIENCE_SECONDS = 3, 60
-"""How many passes the process is given after a change, and how long they may take."""
+PASSES = 3
+"""How many passes the process is given after a change."""
 LONGEST_SECONDS = 7200
 """Of the 2,000 sequences of `make nightly`, on a machine with other work."""
 
@@ -104,7 +105,7 @@ class WithProcess(OnCluster):
     @override
     def settle(self) -> None:
         last = self.passes() + PASSES
-        wait_until(lambda: self.passes() >= last and not self.waits(), PATIENCE_SECONDS, self.controller.log)
+        waiting.until(lambda: self.passes() >= last and not self.waits(), self.controller.log)
 
     def passes(self) -> float:
         """Return how many passes the controller has completed."""

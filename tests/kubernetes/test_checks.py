@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from privatekube.runs import run_arguments
 from privatekube.store.kubernetes import inspection
 from privatekube.store.kubernetes.inspection import Inspection
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.conftest import MANIFESTS
 from tests.e2e.conftest import ROOT
 from tests.kubeflow.servers.pipelines import Pipelines
@@ -129,7 +128,7 @@ def test_what_is_installed_and_who_may_claim_is_found(apiserver: ApiServer, find
     assert find("definitions", who="viewer").verdict is Verdict.OK
     assert "none leads; look: kubectl -n privatekube-system" in failed(find("controller"), errors.StoreBusy)
     start("a", "--unlock", "all")
-    _wait_until_ok(lambda: find("controller"))
+    waiting.until(lambda: find("controller").verdict is Verdict.OK)
     assert find("controller", who="viewer").verdict is Verdict.UNKNOWN
     assert find("namespaces there").text == "my-team, privacy-example"
     lost = failed(find("namespaces there", namespace="lost"), errors.NotFound)
@@ -164,7 +163,9 @@ def test_a_run_of_the_cluster_that_is_given_up_ends_and_its_claim_is_settled(
     monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig("claimant")))
     monkeypatch.delenv("PRIVATEKUBE_STORE", raising=False)
     with connect.connect("kubernetes") as client_of_run:
-        client_of_run.allocate(builders.NAMESPACE, "run-run-0", builders.allocate(0.1), timeout_seconds=20)
+        client_of_run.allocate(
+            builders.NAMESPACE, "run-run-0", builders.allocate(0.1), timeout_seconds=waiting.PATIENCE_SECONDS
+        )
     put(pipelines, "RUNNING", dp_train="RUNNING")
     pipelines.runs["run-0"]["runtime_config"] = {"parameters": {"namespace": builders.NAMESPACE}}
     (tmp_path / "client_secrets.yaml").write_text(f"host: {pipelines.url}\nnamespace: my-team\n")
@@ -203,7 +204,7 @@ def test_the_account_of_a_run_needs_the_role_where_the_blocks_are(find: Finder, 
         assert "system:serviceaccount:my-team:runs may not get privatedatablocks in namespace privacy-example" in line
         assert find("roles", account="runs", who="viewer").verdict is Verdict.UNKNOWN
         apiserver.kubectl(*command.split())
-        assert find("roles", account="runs").text == "my-team/runs may claim in privacy-example"
+        waiting.until(lambda: find("roles", account="runs").text == "my-team/runs may claim in privacy-example")
     finally:
         apiserver.kubectl(
             "delete", "rolebinding", "privatekube-claimants", "-n", "privacy-example", "--ignore-not-found"
@@ -327,13 +328,6 @@ def _pod(name: str, *, run_id: str) -> dict[str, Any]:
     metadata = {"name": name, "labels": {inspection.RUN_LABEL: run_id}, "annotations": node}
     containers = [{"name": "main", "image": "example.org/none"}]
     return {"metadata": metadata, "spec": {"containers": containers, "automountServiceAccountToken": False}}
-
-
-def _wait_until_ok(find: Callable[[], Finding]) -> None:
-    deadline = time.monotonic() + 30
-    while find().verdict is not Verdict.OK:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def _with_gpu(package: Package) -> Package:

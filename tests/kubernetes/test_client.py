@@ -19,15 +19,16 @@ from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
 from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import wait_until
 from tests.store import test_contract
 
 pytestmark = pytest.mark.kubernetes
 As = Callable[[str], BudgetClient]
 QUARTER = EpsilonDelta(0.25)
+GRANT_SECONDS = waiting.PATIENCE_SECONDS
+"""How long to wait for a grant or refusal that comes at once."""
 
 
 @pytest.fixture
@@ -55,26 +56,28 @@ def test_a_data_owner_waits_for_the_key_that_only_the_controller_creates(by: As,
     with ThreadPoolExecutor() as threads:
         key = threads.submit(owner.owner_key)
         start()
-        assert key.result(timeout=30) == by("data-owner").owner_key()
+        assert key.result(waiting.PATIENCE_SECONDS) == by("data-owner").owner_key()
 
 
 def test_a_claim_is_granted_opened_and_paid(by: As, start: Starter) -> None:
     start()
     by("data-owner").create_blocks([builders.block("a"), builders.block("b")])
     client = by("claimant")
-    granted = client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
+    granted = client.allocate(
+        "ns", "c", builders.allocate(0.25), timeout_seconds=GRANT_SECONDS, settle_after_seconds=3600
+    )
     assert granted.status.acquired == {"ns/a": QUARTER, "ns/b": QUARTER}
-    again = client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+    again = client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=GRANT_SECONDS)
     assert again.status.acquired == granted.status.acquired
     with pytest.raises(errors.AlreadyExists, match="another request"):
-        client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=20)
+        client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=GRANT_SECONDS)
     client.mark_opened("ns/c")
     with pytest.raises(errors.BudgetExceeded, match="was opened"):
         client.release("ns/c")
     committed = client.consume("ns/c", mechanisms=["noise"])
     assert committed == granted.status.acquired == client.consume("ns/c")
     assert client.settle("ns/c") is Outcome.NOTHING
-    wait_until(lambda: len(client.ledger(claim_id="ns/c")) == 2, 20)  # it is entered right after it is decided
+    waiting.until(lambda: len(client.ledger(claim_id="ns/c")) == 2)  # it is entered right after it is decided
     assert [entry.mechanisms for entry in client.ledger(claim_id="ns/c")] == [("noise",), ("noise",)]
     assert client.verify_ledger().entries == 2
 
@@ -83,7 +86,7 @@ def test_the_controller_signs_the_card_of_a_claim_and_everybody_can_read_its_pub
     start()
     by("data-owner").create_blocks([builders.block("a")])
     client = by("claimant")
-    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=GRANT_SECONDS)
     client.consume("ns/c")
     signed = client.sign_card("ns/c", f"sha256:{'1' * 64}")
     assert signed.signature.is_of(signed.text)
@@ -99,7 +102,7 @@ def test_an_unreadable_ledger_entry_stops_the_statement_of_its_claim_and_nothing
     by("data-owner").create_blocks([builders.block("a")])
     client = by("claimant")
     for name in ("c", "d"):
-        client.allocate("ns", name, builders.allocate(0.25), timeout_seconds=20)
+        client.allocate("ns", name, builders.allocate(0.25), timeout_seconds=GRANT_SECONDS)
     entry = {**test_contract.entry("1", claim="ns/d").to_json(), "sequence": 1, "budget": {}, "digest": "sha256:1"}
     document = documents.custom_object("PrivacyLedgerEntry", "entry-000000000001", entry)
     apiserver.kubectl("create", "-f", "-", stdin=json.dumps(document))
@@ -107,8 +110,8 @@ def test_an_unreadable_ledger_entry_stops_the_statement_of_its_claim_and_nothing
     assert client.sign_card("ns/c", f"sha256:{'1' * 64}").signature
     claim = client.get_claim("ns/d")
     client.store.update(replace(claim, spec=replace(claim.spec, card=f"sha256:{'1' * 64}")))
-    wait_until(lambda: "Unsigned" in apiserver.kubectl("get", "events", "-n", "ns"), 20, controller.log)
-    assert "budget: is missing" in apiserver.kubectl("describe", "pbc", "d", "-n", "ns")
+    waiting.until(lambda: "budget: is missing" in apiserver.kubectl("describe", "pbc", "d", "-n", "ns"), controller.log)
+    assert "Unsigned" in apiserver.kubectl("get", "events", "-n", "ns")
     assert client.get_claim("ns/d").status.statement is None
 
 
@@ -119,13 +122,13 @@ def test_what_a_run_left_is_settled_by_whether_its_data_was_opened(
     start()
     by("data-owner").create_blocks([builders.block("a")])
     client = by("claimant")
-    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20, settle_after_seconds=3600)
+    client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=GRANT_SECONDS, settle_after_seconds=3600)
     if opened:
         client.mark_opened("ns/c")
     assert client.settle("ns/c") is outcome
     assert client.settle("ns/c") is Outcome.NOTHING
     assert client.settle("ns/never") is Outcome.NO_CLAIM
-    wait_until(lambda: not transitions.status_of(client.get_block("ns/a")).locks, 20)
+    waiting.until(lambda: not transitions.status_of(client.get_block("ns/a")).locks)
     status = transitions.status_of(client.get_block("ns/a"))
     assert status.committed == ({"ns/c": QUARTER} if opened else {})
     assert not status.acquired
@@ -137,9 +140,9 @@ def test_a_claim_that_waits_too_long_reports_what_is_locked_and_withdraws(by: As
     client = by("claimant")
     with pytest.raises(errors.DeadlineExceeded, match=r"still locked 0.99; the policy n=100 unlocks it"):
         client.allocate("ns", "c", builders.allocate(0.5), timeout_seconds=1)
-    wait_until(lambda: not transitions.status_of(client.get_block("ns/a")).reserved, 20)  # it is answered first
+    waiting.until(lambda: not transitions.status_of(client.get_block("ns/a")).reserved)  # it is answered first
     with pytest.raises(errors.BudgetUnavailable, match="lacks budget"):
-        client.allocate("ns", "d", builders.allocate(5.0), timeout_seconds=1)
+        client.allocate("ns", "d", builders.allocate(5.0), timeout_seconds=GRANT_SECONDS)
     with pytest.raises(errors.InvalidInput, match="policy: is set at the controller"):
         client.set_policy(order="fcfs")
 
@@ -149,19 +152,19 @@ def test_a_claim_that_waits_is_settled_by_withdrawing_it(by: As, start: Starter)
     by("data-owner").create_blocks([builders.block("a")])
     client = by("claimant")
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(client.allocate, "ns", "c", builders.allocate(0.5), timeout_seconds=100)
-        wait_until(lambda: client.store.get_claim("ns/c") is not None, 20)
+        allocation = pool.submit(client.allocate, "ns", "c", builders.allocate(0.5), timeout_seconds=GRANT_SECONDS)
+        waiting.until(lambda: client.store.get_claim("ns/c") is not None)
         assert client.settle("ns/c") is Outcome.RELEASED
         with pytest.raises(errors.InvalidInput, match="its time to settle is over"):
-            waiting.result(30)
-    wait_until(lambda: not transitions.status_of(client.get_block("ns/a")).reserved, 20)  # the claim is answered first
+            allocation.result(waiting.PATIENCE_SECONDS)
+    waiting.until(lambda: not transitions.status_of(client.get_block("ns/a")).reserved)  # the claim is answered first
 
 
 def test_deleting_a_block_waits_for_its_record(by: As, start: Starter) -> None:
     start()
     owner = by("data-owner")
     owner.create_blocks([builders.block("a", digest="sha256:1")])
-    by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+    by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=GRANT_SECONDS)
     owner.delete_block("ns", "a")
     assert owner.list_blocks() == []
     with pytest.raises(errors.InvalidBudget, match="its data has the budget"):
@@ -175,7 +178,7 @@ def test_without_a_controller_the_error_asks_for_one(by: As, monkeypatch: pytest
     with pytest.raises(errors.StoreBusy, match=r"no controller answered; is it running\?"):
         by("data-owner").create_blocks([builders.block("a")])
     with pytest.raises(errors.StoreBusy, match="claim ns/c: no controller answered"):
-        by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=100)
+        by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=GRANT_SECONDS)
 
 
 @pytest.mark.slow
@@ -188,10 +191,10 @@ def test_an_api_server_that_restarts_costs_a_client_only_time(by: As, start: Sta
         n_asked = 0
         while not restart.done():
             assert client.policy_settings()["unlock"] == "all"
-            client.allocate("ns", f"c{n_asked}", builders.allocate(1 / 1024), timeout_seconds=60)
+            client.allocate("ns", f"c{n_asked}", builders.allocate(1 / 1024), timeout_seconds=GRANT_SECONDS)
             n_asked += 1
         restart.result()
-    client.allocate("ns", "last", builders.allocate(1 / 1024), timeout_seconds=60)
+    client.allocate("ns", "last", builders.allocate(1 / 1024), timeout_seconds=GRANT_SECONDS)
     assert len(client.list_claims("ns")) == n_asked + 1
 
 

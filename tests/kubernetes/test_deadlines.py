@@ -14,12 +14,11 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.summary import ClaimState
 from privatekube.resources.wire import claims
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import attacks
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.attacks import Json
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -91,7 +90,7 @@ def test_a_controller_wakes_up_for_a_deadline(apiserver: ApiServer, store: Kuber
         claim = store.get_claim("ns/c")
         return claim is not None and summary.state(claim) is ClaimState.FAILURE
 
-    wait_until(is_refused, 60)
+    waiting.until(is_refused)
     claim = store.get_claim("ns/c")
     assert claim is not None
     assert str(claim.status.responses[0].refusal) == f"deadline: {meta.format_time(deadline_ms)} has passed"

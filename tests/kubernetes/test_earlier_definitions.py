@@ -25,7 +25,6 @@ from tests import builders, command_line, waiting
 from tests.kubernetes import attacks, stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.attacks import Json
-from tests.kubernetes.controllers import wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -84,7 +83,7 @@ def earlier(apiserver: ApiServer, store: KubernetesStore) -> Iterator[Kubernetes
     try:
         apply(apiserver, {**current, "spec": without(current["spec"], ADDED)})
         apiserver.kubectl("delete", "crd", f"{APPROVALS}.columbia.github.com", "--wait=true")
-        wait_until(lambda: not keeps_deadlines(apiserver), 30)
+        waiting.until(lambda: not keeps_deadlines(apiserver))
         yield store
     finally:
         upgrade(apiserver)
@@ -92,9 +91,9 @@ def earlier(apiserver: ApiServer, store: KubernetesStore) -> Iterator[Kubernetes
 
 def upgrade(apiserver: ApiServer) -> None:
     apply(apiserver, definition("privacybudgetclaims"), definition(APPROVALS))
-    wait_until(lambda: keeps_deadlines(apiserver), 30)
+    waiting.until(lambda: keeps_deadlines(apiserver))
     with contextlib.closing(stores.open_store(apiserver)) as opened:
-        wait_until(lambda: _lists_approvals(opened), 30)
+        waiting.until(lambda: _lists_approvals(opened))
 
 
 def _lists_approvals(store: KubernetesStore) -> bool:

@@ -29,11 +29,10 @@ from privatekube.resources.wire import approvals, claims, quotas
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import attacks
 from tests.kubernetes.apiserver import RIVAL, USERS_NAMESPACE, ApiServer
 from tests.kubernetes.attacks import Json
-from tests.kubernetes.controllers import wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -52,12 +51,13 @@ THRESHOLD = quotas.to_wire(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _approvers(apiserver: ApiServer) -> Iterator[None]:
     """Make two users with accounts in another namespace than the others'.
 
     `outsider` has the role of an approver in all namespaces, `claimant-elsewhere` in that one only; the latter account
-    has the name of the claimant.
+    has the name of the claimant. They are made once for each server: nothing but a controller of namespaces would
+    delete theirs, and a process that takes over tests of others may come to this module a second time.
     """
     apiserver.kubectl("create", "namespace", ELSEWHERE)
     role = "--clusterrole=privatekube-approver"
@@ -102,7 +102,7 @@ def require_said(apiserver: ApiServer, document: Json, user: str, expected: str)
             said = str(error)
         return expected in said
 
-    wait_until(is_said, 30, lambda: said)
+    waiting.until(is_said, lambda: said)
 
 
 def decision(claim: PrivacyBudgetClaim, name: str, approver: str, **given: object) -> Json:

@@ -19,13 +19,12 @@ from privatekube.resources.wire import blocks, claims
 from privatekube.store import kinds
 from privatekube.store.kubernetes.ledger_chain import ENTRIES
 from privatekube.store.kubernetes.store import RETIRED, KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.examples import chosen
 from tests.fuzzing import budgets, honest, hostile
 from tests.fuzzing.hostile import Attack, Creation, Edit, Removal
 from tests.kubernetes.apiserver import RIVAL, ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import wait_until
 from tests.kubernetes.wire import Json, Wire, path_of
 from tests.reconcile.harness import require_within
 
@@ -33,7 +32,6 @@ ATTACKS, ROUNDS, NIGHTLY_ROUNDS = 100, 3, 1000
 """Attacks in one round, and how many rounds: 300 attacks in all, and 100,000 in `make nightly`."""
 ROUNDS_OF_A_CONTROLLER = 8
 """After so many a new controller starts with an empty ledger, which would else be too long to read in each round."""
-PATIENCE_SECONDS = 30
 BLOCKS, CLAIMS = kinds.BLOCK.plural, kinds.CLAIM.plural
 OBJECTS = [(plural, namespace) for plural in (CLAIMS, BLOCKS) for namespace in (builders.NAMESPACE, "elsewhere")]
 
@@ -70,7 +68,7 @@ class Game:
         for plural in (ENTRIES, RETIRED):
             self._admin.send("DELETE", path_of(plural))
         self._controller = self._start(f"after-{self._rounds}")
-        wait_until(self._controller.leads, PATIENCE_SECONDS, self._controller.log)
+        waiting.until(self._controller.leads, self._controller.log)
         self._expected = self._outcome([])
         self._clear()
 
@@ -79,7 +77,7 @@ class Game:
         self._rounds += 1
         for block in (*honest.blocks(), *budgets.own_blocks()):
             self._require_created(self._owner, BLOCKS, blocks.to_wire(block))
-        wait_until(self._are_admitted, PATIENCE_SECONDS, self._controller.log)
+        waiting.until(self._are_admitted, self._controller.log)
         asked = honest.claims()
         size = -(-len(attacks) // len(asked))
         for number, claim in enumerate(asked):
@@ -136,7 +134,7 @@ class Game:
             responses = claim.get("status", {}).get("responses", [])
             return len(responses) == len(claim["spec"]["requests"]) and responses[-1]["state"] != "pending"
 
-        wait_until(is_answered, PATIENCE_SECONDS, self._controller.log)
+        waiting.until(is_answered, self._controller.log)
         status: Json = self._read(CLAIMS, name)["status"]
         return {key: value for key, value in status.items() if key != "controllerEpoch"}
 
@@ -167,7 +165,7 @@ class Game:
     def _clear(self) -> None:
         """Delete all blocks and claims, despite their finalizers."""
         self._own_blocks, self._own_claims = [], []
-        wait_until(self._is_cleared, PATIENCE_SECONDS, self._controller.log)
+        waiting.until(self._is_cleared, self._controller.log)
 
     def _is_cleared(self) -> bool:
         left = 0

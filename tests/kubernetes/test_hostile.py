@@ -18,12 +18,12 @@ from privatekube.resources.wire import claims
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import attacks
 from tests.kubernetes.apiserver import RIVAL, USERS_NAMESPACE, ApiServer
 from tests.kubernetes.attacks import Json
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import is_answered, wait_until
+from tests.kubernetes.controllers import is_answered
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -88,7 +88,7 @@ def test_the_controller_asks_for_nothing_in_the_name_of_a_claim(apiserver: ApiSe
     assert attacks.patch(apiserver, CHANGES_OF_A_CLAIM["label"], user="controller") == ""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pipelines(apiserver: ApiServer) -> tuple[str, str]:
     """Two service accounts of the namespace of the claims, with the claimant role."""
     users = ("trainer", "evaluator")
@@ -96,6 +96,7 @@ def pipelines(apiserver: ApiServer) -> tuple[str, str]:
         apiserver.add_user(user, namespace="ns")
         binding = ("create", "rolebinding", user, "--clusterrole=privatekube-claimant", f"--serviceaccount=ns:{user}")
         apiserver.kubectl(*binding, "-n", "ns")
+        waiting.until(partial(apiserver.may, user, "create", "privacybudgetclaims.columbia.github.com", "-n=ns"))
     return users
 
 
@@ -133,7 +134,7 @@ def older(apiserver: ApiServer) -> Iterator[None]:
     """An API server that does not record who creates a claim, as before Kubernetes 1.36."""
     base = Path(__file__).resolve().parent.parent.parent / "manifests" / "base"
     apiserver.kubectl("delete", "-f", str(base / "claim-creator.yaml"))
-    wait_until(lambda: not apiserver.records_creators(), 30)
+    waiting.until(lambda: not apiserver.records_creators())
     yield
     apiserver.kubectl("apply", "--server-side", "-k", str(base))
     apiserver.wait_for_admission_policies()
@@ -222,9 +223,9 @@ def test_no_claim_holds_budget_longer_than_the_controller_allows(
     attacks.create(apiserver, full, user="claimant")
     plane = Plane(store)
     for name in ("silent", "stubborn", "named", "full"):
-        wait_until(partial(is_answered, store, name), 30, controller.log)
+        waiting.until(partial(is_answered, store, name), controller.log)
         assert plane.states(name)[0] == "success"
-    wait_until(lambda: not plane.status("b").acquired, 30, controller.log)
+    waiting.until(lambda: not plane.status("b").acquired, controller.log)
     assert not plane.status("b").committed
 
 

@@ -20,12 +20,12 @@ from privatekube.store.kubernetes.controller_store import ControllerStore
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import attacks, controller_stores
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controller_stores import InterruptingCluster, RecordingObserver
-from tests.kubernetes.controllers import is_answered, wait_until
+from tests.kubernetes.controllers import is_answered
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -54,9 +54,9 @@ def test_a_forged_time_of_creation_changes_nothing(
     names = [f"forged-{number}" for number in range(len(FORGED_TIMES))]
     for name, created in zip(names, FORGED_TIMES, strict=True):
         apply_claim(apiserver, name, {documents.CREATED: created})
-        wait_until(lambda name=name: is_answered(store, name), 20, controller.log)  # type: ignore[misc]
+        waiting.until(lambda name=name: is_answered(store, name), controller.log)  # type: ignore[misc]
     store.create(builders.claim("honest"))
-    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "honest"), controller.log)
     assert Plane(store).states("honest") == ["success"]
     assert {claim.meta.name for claim in store.list_claims()} == {*names, "honest"}
     times = [claim.meta.creation_time_ms or 0 for claim in store.list_claims()]
@@ -74,7 +74,7 @@ def test_a_forged_identity_of_data_fails_its_block_alone(
         store.create(replace(block, meta=replace(block.meta, annotations={meta.DATA_IDENTITY: identity})))
     store.create(builders.block("b"))
     store.create(builders.claim("honest"))
-    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "honest"), controller.log)
     assert Plane(store).states("honest") == ["success"]
     forged = {block.meta.name: block.status for block in store.list_blocks() if block.meta.name in identities}
     assert forged == dict.fromkeys(identities)
@@ -87,17 +87,17 @@ def test_an_unreadable_record_keeps_new_blocks_out_and_stops_nothing_else(
     controller = start()
     store.create(builders.block("b"))
     store.create(builders.claim("first"))
-    wait_until(lambda: is_answered(store, "first"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "first"), controller.log)
     record = {"blockId": "ns/x", "initialBudget": {}, "committedBudgetMap": {}}
     broken = documents.custom_object("RetiredPrivateData", "broken", {"dataset": "d", "digest": "x", "record": record})
     apiserver.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(broken))
     store.create(builders.block("new", day=5))
     store.create(builders.claim("second"))
-    wait_until(lambda: is_answered(store, "second"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "second"), controller.log)
     assert Plane(store).states("second") == ["success"]
-    assert "no new block is admitted" in controller.log()
+    waiting.until(lambda: "no new block is admitted" in controller.log(), controller.log)
     apiserver.kubectl("delete", "retiredprivatedata", "broken")
-    wait_until(lambda: (new := store.get_block("ns/new")) is not None and new.status is not None, 30, controller.log)
+    waiting.until(lambda: (new := store.get_block("ns/new")) is not None and new.status is not None, controller.log)
 
 
 def test_a_forged_epoch_deposes_nobody(apiserver: ApiServer, store: KubernetesStore, start: Starter) -> None:
@@ -106,13 +106,13 @@ def test_a_forged_epoch_deposes_nobody(apiserver: ApiServer, store: KubernetesSt
     for number, epoch in enumerate(FORGED_EPOCHS):
         name = f"forged-{number}"
         apply_claim(apiserver, name, {epochs.ANNOTATION: epoch})
-        wait_until(lambda name=name: is_answered(store, name), 20, controller.log)  # type: ignore[misc]
+        waiting.until(lambda name=name: is_answered(store, name), controller.log)  # type: ignore[misc]
         assert controller.leads(), epoch
     controller.stop()
     second = start("b")
-    wait_until(second.leads, 20, second.log)
+    waiting.until(second.leads, second.log)
     store.create(builders.claim("honest"))
-    wait_until(lambda: is_answered(store, "honest"), 20, second.log)
+    waiting.until(lambda: is_answered(store, "honest"), second.log)
     assert Plane(store).states("honest") == ["success"]
 
 
@@ -125,8 +125,8 @@ def test_a_forged_epoch_in_a_status_leaves_the_lease_its_terms(
     apiserver.kubectl("patch", "pbc", "c", "-n", "ns", "--subresource=status", "--type=merge", "-p", forged)
     for name in "ab":
         controller = start(name)
-        wait_until(controller.leads, 20, controller.log)
-        wait_until(lambda: is_answered(store, "c"), 20, controller.log)
+        waiting.until(controller.leads, controller.log)
+        waiting.until(lambda: is_answered(store, "c"), controller.log)
         assert controller.stop() == 0
     assert Plane(store).states("c") == ["success"]
 
@@ -151,16 +151,16 @@ def test_an_object_that_cannot_be_read_hides_no_other_and_is_reported(
     controller = start()
     store.create(builders.block("b"))
     store.create(builders.claim("bad"))
-    wait_until(lambda: is_answered(store, "bad"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "bad"), controller.log)
     both = {"ns/x": {"epsDel": {"epsilon": 1}, "renyi": [{"alpha": 2, "epsilon": 1}]}}
     patch = json.dumps({"status": {"reservedBudgets": both}})
     apiserver.kubectl("patch", "pbc", "bad", "-n", "ns", "--subresource=status", "--type=merge", "-p", patch)
     store.create(builders.claim("good"))
-    wait_until(lambda: is_answered(store, "good"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "good"), controller.log)
     assert [claim.id for claim in store.list_claims()] == ["ns/good"]
-    wait_until(lambda: "quarantined until it is corrected" in events_of(apiserver, "bad"), 20, controller.log)
+    waiting.until(lambda: "quarantined until it is corrected" in events_of(apiserver, "bad"), controller.log)
     store.create(builders.block("new", dataset="other"))
-    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    waiting.until(lambda: all(block.status for block in store.list_blocks()), controller.log)
 
 
 def events_of(apiserver: ApiServer, name: str) -> str:
@@ -192,9 +192,9 @@ def watching(apiserver: ApiServer, error: type[BaseException]) -> ControllerStor
 
 def test_a_watch_starts_over_after_a_defect(apiserver: ApiServer, store: KubernetesStore) -> None:
     controller = watching(apiserver, ZeroDivisionError)
-    wait_until(lambda: controller.is_filled, 20)
+    waiting.until(lambda: controller.is_filled)
     store.create(builders.block("b"))
-    wait_until(lambda: len(controller.known_blocks()) == 1, 20)
+    waiting.until(lambda: len(controller.known_blocks()) == 1)
     assert controller.is_followed
 
 
@@ -202,7 +202,7 @@ def test_a_watch_starts_over_after_a_defect(apiserver: ApiServer, store: Kuberne
 def test_a_watch_that_ended_is_noticed(apiserver: ApiServer, store: KubernetesStore) -> None:
     assert not store.list_claims()
     controller = watching(apiserver, SystemExit)
-    wait_until(lambda: not controller.is_followed, 20)
+    waiting.until(lambda: not controller.is_followed)
 
 
 @pytest.mark.parametrize("spec", [{}, {"leaseTransitions": 2**31 - 1, "holderIdentity": ""}])
@@ -213,9 +213,9 @@ def test_a_lease_that_says_nothing_or_is_at_the_end_of_its_counter_is_taken(
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
     apiserver.kubectl("create", "-f", "-", stdin=json.dumps(lease))
     controller = start()
-    wait_until(controller.leads, 20, controller.log)
+    waiting.until(controller.leads, controller.log)
     store.create(builders.block("b"))
-    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    waiting.until(lambda: all(block.status for block in store.list_blocks()), controller.log)
     assert controller.get("/healthz") == (200, "ok\n")
 
 
@@ -235,7 +235,7 @@ def test_free_claims_of_the_largest_size_keep_no_other_from_its_answer(
     )
     store.create(asked)
     controller = start()
-    wait_until(lambda: is_answered(store, "honest", 1), 60, controller.log)
+    waiting.until(lambda: is_answered(store, "honest", 1), controller.log)
     plane = Plane(store)
     assert plane.states("honest") == ["success", "success"]
 
@@ -244,7 +244,7 @@ def test_free_claims_of_the_largest_size_keep_no_other_from_its_answer(
         states = [str(response.state) for claim in claims for response in claim.status.responses]
         return states == ["pending"] * len(names)
 
-    wait_until(are_pending, 60, controller.log)
+    waiting.until(are_pending, controller.log)
     assert "ResourceExhausted" not in controller.log()
     plane.require_sound()
 
@@ -266,9 +266,9 @@ def test_a_useless_demand_takes_nothing_from_a_block(
         "spec": {"requests": [{"identifier": "1", "allocateRequest": ask}]},
     }
     attacks.create(apiserver, document, user="claimant")
-    wait_until(lambda: is_answered(store, "hostile"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "hostile"), controller.log)
     store.create(builders.claim("honest", builders.allocate(demand=ORDERS * 0.5)))
-    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "honest"), controller.log)
     plane = Plane(store)
     assert (plane.states("hostile"), plane.states("honest")) == (["failure"], ["success"])
     assert plane.claim("honest").status.acquired["ns/b"] == plane.status("b").pending == ORDERS * 0.5
@@ -278,14 +278,14 @@ def test_a_useless_demand_takes_nothing_from_a_block(
 def test_dust_leaves_a_block_writable(apiserver: ApiServer, store: KubernetesStore, start: Starter) -> None:
     controller = start()
     store.create(builders.block("b", EpsilonDelta(10.0, 1e-7)))
-    wait_until(lambda: all(block.status for block in store.list_blocks()), 20, controller.log)
+    waiting.until(lambda: all(block.status for block in store.list_blocks()), controller.log)
     dust, spent = EpsilonDelta(0.0, 9e-12), EpsilonDelta(0.0, 5e-12)
     names = [f"c{number}" for number in range(70)]
     for name in names:
         store.create(Plane.claim_of(name, builders.allocate(demand=dust), ConsumeRequest({"ns/b": spent})))
-    wait_until(lambda: all(is_answered(store, name, 1) for name in names), 120, controller.log)
+    waiting.until(lambda: all(is_answered(store, name, 1) for name in names), controller.log)
     store.create(builders.claim("honest", builders.allocate(10.0)))
-    wait_until(lambda: is_answered(store, "honest"), 20, controller.log)
+    waiting.until(lambda: is_answered(store, "honest"), controller.log)
     plane = Plane(store)
     assert plane.states("honest") == ["success"]
     assert plane.claim("c0").status.acquired["ns/b"] == dust - spent

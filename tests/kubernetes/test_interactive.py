@@ -16,10 +16,10 @@ from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_queries import DiscreteLaplace
 from privatekube.privacy.sensitivity import Per
 from privatekube.resources import transitions
+from tests import waiting
 from tests.interactive import builders
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
-from tests.kubernetes.controllers import wait_until
 
 pytestmark = pytest.mark.kubernetes
 
@@ -57,7 +57,7 @@ def test_a_run_is_paid_or_settled_by_whether_it_was_opened(
         one = EpsilonDelta(1.0, 1e-9)
 
         def committed() -> list[PrivacyBudget]:
-            wait_until(lambda: not transitions.status_of(client.get_block("ns/day-0")).locks, 20)
+            waiting.until(lambda: not transitions.status_of(client.get_block("ns/day-0")).locks)
             status = transitions.status_of(client.get_block("ns/day-0"))
             assert not status.acquired
             return list(status.committed.values())

@@ -19,10 +19,10 @@ from privatekube.resources.wire import claims
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import attacks, kueue
 from tests.kubernetes.apiserver import ApiServer
-from tests.kubernetes.controllers import ControllerProcess, wait_until
+from tests.kubernetes.controllers import ControllerProcess
 from tests.kubernetes.kueue import Kueue
 from tests.kubernetes.test_manifests import rendered
 from tests.reconcile.harness import Action, Plane
@@ -34,9 +34,12 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 Start = Callable[..., ControllerProcess]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(apiserver: ApiServer) -> Iterator[ApiServer]:
-    """Install the published definitions and the account of the controller; remove the definitions in the end."""
+    """Install the published definitions and the account of the controller; remove the definitions in the end.
+
+    Once for each server: a process that takes over tests of others may come to this module a second time.
+    """
     kueue.install(apiserver)
     apiserver.kubectl("apply", "-f", str(MANIFESTS / "access.yaml"))
     apiserver.add_user(USER)
@@ -44,6 +47,8 @@ def installed(apiserver: ApiServer) -> Iterator[ApiServer]:
     apiserver.add_user(PIPELINE, namespace="ns")
     role = ("--clusterrole=privatekube-claimant", f"--serviceaccount=ns:{PIPELINE}")
     apiserver.kubectl("create", "rolebinding", PIPELINE, *role, "-n", "ns")
+    waiting.until(lambda: apiserver.may(USER, "list", "workloads.kueue.x-k8s.io"))
+    waiting.until(lambda: apiserver.may(PIPELINE, "create", "privacybudgetclaims.columbia.github.com", "-n=ns"))
     yield apiserver
     apiserver.unbind(USER)
     kueue.uninstall(apiserver)
@@ -100,7 +105,7 @@ def start(queue: Kueue, tmp_path: Path) -> Iterator[Start]:
 
 def reach(queue: Kueue, state: str, process: ControllerProcess, name: str = "w") -> str:
     """Wait until a workload has that state, and return its message."""
-    wait_until(lambda: queue.check(name)["state"] == state, 15, lambda: f"{queue.state(name)}\n{process.log()}")
+    waiting.until(lambda: queue.check(name)["state"] == state, lambda: f"{queue.state(name)}\n{process.log()}")
     return str(queue.check(name)["message"])
 
 
@@ -111,14 +116,14 @@ def settle(plane: JobPlane, process: ControllerProcess, name: str = "c") -> None
         after = plane.claim(name).spec.settle_after
         return after is not None and after.at_ms == 0
 
-    wait_until(is_due, 15, process.log)
+    waiting.until(is_due, process.log)
     plane.clock.time_ms += 2000
     plane.run()
 
 
 def test_the_check_of_the_manifests_becomes_active(queue: Kueue, start: Start) -> None:
     process = start()
-    wait = ("--for=condition=Active", "admissioncheck/privacy-budget", "--timeout=15s")
+    wait = ("--for=condition=Active", "admissioncheck/privacy-budget", "--timeout=60s")
     assert "condition met" in queue.server.kubectl("wait", *wait)
     assert process.stop() == 0
 
@@ -145,7 +150,7 @@ def test_a_workload_waits_until_its_claim_is_granted(queue: Kueue, plane: JobPla
     plane.pipeline.create(builders.claim())
     queue.submit()
     queue.reserve()
-    wait_until(lambda: queue.state() == "Pending: claim ns/c: is not answered yet", 15, process.log)
+    waiting.until(lambda: queue.state() == "Pending: claim ns/c: is not answered yet", process.log)
     plane.run()
     assert reach(queue, "Ready", process) == "claim ns/c: is granted"
     assert plane.claim("c").meta.annotations["kueue.columbia.github.com/workload"] == "w"
@@ -186,7 +191,7 @@ def test_a_claim_may_be_created_after_its_job(queue: Kueue, plane: JobPlane, sta
     process = start()
     queue.submit()
     queue.reserve()
-    wait_until(lambda: queue.state().startswith("Pending: claim ns/c: does not exist; create it"), 15, process.log)
+    waiting.until(lambda: queue.state().startswith("Pending: claim ns/c: does not exist; create it"), process.log)
     plane.ask("c", builders.allocate())
     reach(queue, "Ready", process)
 
@@ -343,7 +348,7 @@ def test_a_workload_of_the_same_name_is_another_one(queue: Kueue, plane: JobPlan
     plane.ask("c", builders.allocate())
     queue.submit()
     queue.reserve()
-    wait_until(lambda: "kueue.columbia.github.com/workload" in plane.claim("c").meta.annotations, 15, process.log)
+    waiting.until(lambda: "kueue.columbia.github.com/workload" in plane.claim("c").meta.annotations, process.log)
     process.kill()
     queue.delete()
     queue.submit()
@@ -375,7 +380,7 @@ def test_a_claim_that_cannot_be_read_admits_nothing(queue: Kueue, plane: JobPlan
     queue.submit()
     queue.reserve()
     process = start()
-    wait_until(lambda: "give either epsDel or renyi" in queue.check()["message"], 15, process.log)
+    waiting.until(lambda: "give either epsDel or renyi" in queue.check()["message"], process.log)
     assert queue.check()["state"] == "Pending"
     assert "\n" not in queue.check()["message"]
 
@@ -422,12 +427,16 @@ def test_without_kueue_it_says_so_and_goes_on_once_kueue_is_installed(
     process = ControllerProcess(installed, tmp_path, "kueue", (), module=module, user=USER)
     try:
         process.launch()
-        wait_until(lambda: "admissionchecks: its kind is not installed; install Kueue" in process.log(), 30)
-        assert process.get("/readyz")[0] == 503
-        said = [line["message"] for line in process.log_entries() if line.get("kind") == "workloads"]
-        assert said == ["not watched yet: workloads: its kind is not installed; install Kueue 0.15 or later"]
+        waiting.until(lambda: "admissionchecks: its kind is not installed; install Kueue" in process.log())
+        waiting.until(lambda: process.get("/readyz")[0] == 503, process.log)
+
+        def of_workloads() -> list[object]:
+            return [entry["message"] for entry in process.log_entries() if entry.get("kind") == "workloads"]
+
+        waiting.until(lambda: bool(of_workloads()), process.log)
+        assert of_workloads() == ["not watched yet: workloads: its kind is not installed; install Kueue 0.15 or later"]
         kueue.install(installed)
-        wait_until(lambda: process.get("/readyz")[0] == 200, 60, process.log)
+        waiting.until(lambda: process.get("/readyz")[0] == 200, process.log)
         assert process.stop() == 0
     finally:
         process.kill()

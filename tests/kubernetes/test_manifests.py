@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_what_is_not_pinned_by_digest_is_refused(tmp_path: Path, image: str) -> 
 def test_the_example_lets_a_pipeline_claim_and_read_no_secret_through_the_api(apiserver: ApiServer) -> None:
     apiserver.kubectl("apply", "-f", str(MANIFESTS / "user-role_secrets.example.yaml"))
     for account in ("kubeflow:pipeline-runner", "my-team:default-editor"):
-        assert allowed(apiserver, account, "create", "privacybudgetclaims.columbia.github.com")
+        waiting.until(partial(allowed, apiserver, account, "create", "privacybudgetclaims.columbia.github.com"))
         assert not allowed(apiserver, account, "get", "secrets/data-bucket")
         assert not allowed(apiserver, account, "patch", "privacybudgetclaims.columbia.github.com/x", "status")
     assert not allowed(apiserver, "my-team:other", "create", "privacybudgetclaims.columbia.github.com")
@@ -211,10 +212,16 @@ def test_the_shipped_arguments_are_granted_at_once_in_a_new_cluster_under_the_sh
 @kubernetes
 def test_every_authenticated_user_reads_the_policy_and_none_changes_it(apiserver: ApiServer) -> None:
     apiserver.kubectl("apply", "-f", str(MANIFESTS / "controller" / "access.yaml"))
-    assert allowed(apiserver, "my-team:other", "get", "configmaps/privatekube-policy", namespace=SYSTEM)
+    waiting.until(
+        partial(allowed, apiserver, "my-team:other", "get", "configmaps/privatekube-policy", namespace=SYSTEM)
+    )
     assert not allowed(apiserver, "my-team:other", "get", "configmaps/another", namespace=SYSTEM)
     assert not allowed(apiserver, "my-team:other", "patch", "configmaps/privatekube-policy", namespace=SYSTEM)
-    assert allowed(apiserver, f"{SYSTEM}:{CONTROLLER}", "patch", "configmaps/privatekube-policy", namespace=SYSTEM)
+    waiting.until(
+        partial(
+            allowed, apiserver, f"{SYSTEM}:{CONTROLLER}", "patch", "configmaps/privatekube-policy", namespace=SYSTEM
+        )
+    )
 
 
 def allowed(

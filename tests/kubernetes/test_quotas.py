@@ -14,10 +14,9 @@ from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requester import Requester
 from privatekube.resources.wire import claims, quotas
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import attacks
 from tests.kubernetes.apiserver import RIVAL, USERS_NAMESPACE, ApiServer
-from tests.kubernetes.controllers import wait_until
 from tests.reconcile.harness import Plane
 
 pytestmark = pytest.mark.kubernetes
@@ -40,6 +39,7 @@ def test_only_a_data_owner_writes_quotas_and_a_bad_one_is_refused(apiserver: Api
     apiserver.kubectl("create", "clusterrole", "quota-writer", *rule)
     account = f"--serviceaccount={USERS_NAMESPACE}:quota-writer"
     apiserver.kubectl("create", "clusterrolebinding", "quota-writer", "--clusterrole=quota-writer", account)
+    waiting.until(lambda: apiserver.may("quota-writer", "create", "privacybudgetquotas.columbia.github.com"))
     assert "data owners only" in attacks.create(apiserver, document, user="quota-writer", status=1)
     for wrong, fault in (
         ({"dataset": "d"}, "give either share or epsilon"),
@@ -70,10 +70,12 @@ def test_a_user_claims_only_for_teams_of_theirs_and_the_team_gets_no_more_than_i
     apiserver.kubectl("apply", "-f", "-", stdin=ROLE)
     try:
         unnamed = claims.to_wire(of_team("unnamed", 0.1, None))
-        wait_until(lambda: "spec.team: absent" in _refused(apiserver, unnamed, "claimant"), 30)
+        waiting.until(lambda: "spec.team: absent" in _refused(apiserver, unnamed, "claimant"))
         for user, team in ((RIVAL, "ads"), ("claimant", "fraud"), ("claimant", "other")):
             refused = attacks.create(apiserver, claims.to_wire(of_team("wrong", 0.1, team)), user=user, status=1)
             assert f"spec.team: {team} must be a team for which" in refused
+        for_ads = claims.to_wire(of_team("for-ads", 0.1, "ads"))
+        waiting.until(lambda: not _refused(apiserver, for_ads, "claimant"))
         for name in ("1", "2", "3"):
             attacks.create(apiserver, claims.to_wire(of_team(f"ads-{name}", 0.2, "ads")), user="claimant")
         plane.run()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from privatekube.store.kubernetes.store import SYSTEM_NAMESPACE, KubernetesStore
+from tests import waiting
 from tests.e2e.conftest import ROOT
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
@@ -82,8 +83,8 @@ def test_commands_print_what_is_shown(
     cluster = Cluster(apiserver, tmp_path, start("a", "--period", "10s"))  # the policy is what the manifests have, too
     cluster.run("python demo_blocks.py create --local-files --days 3 --accounting epsdel")
     for command, expected in commands:
-        output, end = cluster.run(command), time.monotonic() + 20
+        output, end = cluster.run(command), time.monotonic() + waiting.PATIENCE_SECONDS
         while missing(expected, output) and _LOOKING.search(command) and time.monotonic() < end:
-            time.sleep(0.2)
+            time.sleep(waiting.PAUSE_SECONDS)
             output = cluster.run(command)
         assert not missing(expected, output), f"{command}\n{output}"

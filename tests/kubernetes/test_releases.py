@@ -12,7 +12,7 @@ import pytest
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.components.test_steps import Run, declared_block
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
@@ -87,7 +87,7 @@ def test_one_release_is_registered_though_the_controller_is_killed(
         owner.create_blocks([builders.block()])
     act_as(apiserver, monkeypatch, "claimant")
     with connect.connect() as client:
-        client.allocate("ns", "c", builders.allocate(), timeout_seconds=20)
+        client.allocate("ns", "c", builders.allocate(), timeout_seconds=waiting.PATIENCE_SECONDS)
         client.mark_opened("ns/c")
 
     def register(output: str) -> bool:

@@ -13,7 +13,7 @@ from privatekube.resources.wire import claims
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
-from tests import builders
+from tests import builders, waiting
 from tests.kubernetes import attacks
 from tests.kubernetes.apiserver import ROLES, ApiServer
 from tests.kubernetes.conftest import Starter
@@ -37,7 +37,7 @@ def test_no_user_gets_the_key_before_all_is_paid_and_the_run_gets_it_afterwards(
     store.create(builders.block())
     act_as(apiserver, monkeypatch, "claimant")
     with connect.connect() as client:
-        granted = client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=20)
+        granted = client.allocate("ns", "c", builders.allocate(0.25), timeout_seconds=waiting.PATIENCE_SECONDS)
         assert granted.status.sealing is not None
         assert attacks.patch(apiserver, {"spec": {"openReleases": True}}, user="claimant") == ""
         client.mark_opened("ns/c")

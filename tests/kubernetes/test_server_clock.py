@@ -113,4 +113,4 @@ def test_a_server_that_states_no_time_is_not_ready(server: Server) -> None:
 @pytest.mark.kubernetes
 def test_an_api_server_states_its_time(apiserver: ApiServer) -> None:
     with apiserver.api("claimant") as api:
-        assert abs(ServerClock(api).now_ms() - SYSTEM.now_ms()) < 5000
+        assert abs(ServerClock(api).now_ms() - SYSTEM.now_ms()) < 60_000

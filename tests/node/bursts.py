@@ -49,7 +49,9 @@ class Burst:
             self.store.create(
                 builders.block(block_id.partition("/")[2], BUDGET, dataset=self.name, digest=f"sha256:{block_id}")
             )
-        waiting.until(lambda: all(block.status is not None for block in self._blocks()), _ANSWER_SECONDS, self._blocks)
+        waiting.until(
+            lambda: all(block.status is not None for block in self._blocks()), self._blocks, seconds=_ANSWER_SECONDS
+        )
 
     def create_claims(self, numbers: Sequence[int]) -> None:
         """Create claims that request budget and then its consumption."""
@@ -61,8 +63,8 @@ class Burst:
 
     def wait(self, count: int) -> None:
         """Wait until `count` claims have all their responses and no block has a lock."""
-        waiting.until(lambda: self.answered() >= count, _ANSWER_SECONDS, self.answered)
-        waiting.until(lambda: not self._locks(), _ANSWER_SECONDS, self._locks)
+        waiting.until(lambda: self.answered() >= count, self.answered, seconds=_ANSWER_SECONDS)
+        waiting.until(lambda: not self._locks(), self._locks, seconds=_ANSWER_SECONDS)
 
     def answered(self) -> int:
         """Return the number of claims that have all their responses."""

@@ -118,7 +118,7 @@ def served(node: Node) -> Iterator[Mapping[str, ObjectStore]]:
     process = subprocess.Popen(command, cwd=images.ROOT)
     stores = {scheme: ObjectStore(node, scheme) for scheme in ("gs", "s3")}
     try:
-        waiting.until(lambda: all(map(_answers, stores.values())), _START_SECONDS, process.poll)
+        waiting.until(lambda: all(map(_answers, stores.values())), process.poll, seconds=_START_SECONDS)
         for store in stores.values():
             store.create_buckets()
         yield stores

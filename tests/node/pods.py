@@ -42,7 +42,9 @@ def pod(name: str, image: str, script: str, *, memory: str = "64Mi", **spec: Any
 def wait_for_end(node: Node, name: str) -> Json:
     """Wait for the end of a pod's container and return its exit code and reason."""
     waiting.until(
-        lambda: bool(_ends(node, name)), _END_SECONDS, lambda: node.kubectl("describe", "pod", name, "-n", NAMESPACE)
+        lambda: bool(_ends(node, name)),
+        lambda: node.kubectl("describe", "pod", name, "-n", NAMESPACE),
+        seconds=_END_SECONDS,
     )
     return _ends(node, name)[0]
 

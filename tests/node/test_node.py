@@ -60,5 +60,5 @@ def test_a_node_goes_down_by_itself_when_its_time_is_over(tmp_path: Path) -> Non
     limit = (folder / "run" / "processes" / "limit").read_text().split()[0]
     (waits,) = Path(f"/proc/{limit}/task/{limit}/children").read_text().split()
     os.kill(int(waits), signal.SIGTERM)  # the rest of the ten minutes
-    waiting.until(lambda: not folder.exists(), 60, lambda: leftovers(name, folder))
+    waiting.until(lambda: not folder.exists(), lambda: leftovers(name, folder), seconds=60)
     assert leftovers(name, folder) == []

@@ -155,7 +155,7 @@ def require_pending(team: Team, reason: str, pod: str) -> None:
     def said() -> str:
         return pending_pods.reason(team.node.read("pod", pod, pods.NAMESPACE)) or ""
 
-    waiting.until(lambda: re.match(reason, said()) is not None, BEGUN_SECONDS, said)
+    waiting.until(lambda: re.match(reason, said()) is not None, said, seconds=BEGUN_SECONDS)
 
 
 def states(endings: list[Ending]) -> list[tuple[str, str]]:
@@ -220,7 +220,7 @@ def deleted_in_the_middle(reviewers: Team) -> Fault:
             phase = reviewers.node.read("pod", pod, pods.NAMESPACE)["status"]["phase"]
             return phase != "Pending" and "noisy step" in pods.log(reviewers.node, pod)
 
-        waiting.until(trains, BEGUN_SECONDS, lambda: reviewers.node.read("pod", pod, pods.NAMESPACE)["status"])
+        waiting.until(trains, lambda: reviewers.node.read("pod", pod, pods.NAMESPACE)["status"], seconds=BEGUN_SECONDS)
         reviewers.node.kubectl("delete", "pod", pod, "-n", pods.NAMESPACE, "--grace-period=1")
 
     return delete
@@ -280,7 +280,7 @@ def test_a_run_whose_pod_fits_no_node_ends_at_its_deadline_and_an_event_of_its_c
 ) -> None:
     endings = unplaceable.result(timeout=SETTLED_SECONDS)
     assert states(endings) == [("allocate", "Completed")], summary(endings)
-    waiting.until(lambda: "run-stuck" not in str(reviewers.acquired()), SETTLED_SECONDS, reviewers.acquired)
+    waiting.until(lambda: "run-stuck" not in str(reviewers.acquired()), reviewers.acquired, seconds=SETTLED_SECONDS)
     assert reviewers.committed("stuck") == {}
     require_settled(reviewers, "stuck")
     events = {event["reason"]: event["message"] for event in events_of(reviewers, "run-stuck")}
@@ -293,7 +293,7 @@ def test_a_run_that_is_terminated_without_its_exit_task_is_consumed_and_its_volu
 ) -> None:
     endings = terminated.result(timeout=SETTLED_SECONDS)
     assert states(endings) == [("allocate", "Completed"), ("download", "Completed")], summary(endings)
-    waiting.until(lambda: "run-ended" not in str(reviewers.acquired()), SETTLED_SECONDS, reviewers.acquired)
+    waiting.until(lambda: "run-ended" not in str(reviewers.acquired()), reviewers.acquired, seconds=SETTLED_SECONDS)
     require_consumed(reviewers, "ended")
 
 

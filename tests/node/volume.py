@@ -57,6 +57,6 @@ def delete(node: Node, run_id: str) -> None:
         assert "NotFound" in str(error)  # noqa: PT017 - any other failure fails the test
     waiting.until(
         lambda: name not in node.kubectl("get", "pv", "-o", "name"),
-        _DELETED_SECONDS,
         lambda: node.kubectl("describe", "pv", name),
+        seconds=_DELETED_SECONDS,
     )

@@ -181,8 +181,8 @@ class Run:
     def _wait_for_end(self, name: str, step: str) -> Ending:
         waiting.until(
             lambda: self._ending(name, step) is not None or time.monotonic() > self._ends_at,
-            _END_SECONDS,
             lambda: self.node.kubectl("describe", "pod", name, "-n", pods.NAMESPACE),
+            seconds=_END_SECONDS,
         )
         ending = self._ending(name, step)
         if ending is None:

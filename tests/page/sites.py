@@ -158,7 +158,7 @@ class Served:
         cookie = f"{self.access.cookie}={self.access.session}"
         request = urllib.request.Request(self.base + path, headers={"Cookie": cookie} | headers)  # noqa: S310 - our server
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our server
+            with urllib.request.urlopen(request, timeout=waiting.PATIENCE_SECONDS) as answer:  # noqa: S310 - our server
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -18,7 +18,7 @@ from privatekube.client import connect
 from privatekube.page.readers import Readers
 from privatekube.page.sessions import Sessions
 from privatekube.page.sign_in import SignIn
-from tests import builders
+from tests import builders, waiting
 from tests.page import sites, test_sign_in
 from tests.page.sites import Served
 
@@ -61,6 +61,8 @@ LOOKS = {
 """Each width and colour scheme, and the rules of axe-core that are checked there: colours take it longest by far."""
 SERIOUS = {"serious", "critical"}
 AXE = Axe()
+PATIENCE_MS = 1000 * waiting.PATIENCE_SECONDS
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +84,17 @@ def faults() -> list[str]:
 def visit(browser: Browser, served: Served, faults: list[str]) -> Page:
     """Return a page that has come in with the token."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE_MS)
     page.on("console", lambda message: faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("dialog", lambda dialog: faults.append(dialog.message))
     page.goto(served.entrance)
     return page
+
+
+def require_text(page: Page, text: str) -> None:
+    """Check the content of a page, which a click may only have begun to load."""
+    expect(page.locator("main")).to_contain_text(text, use_inner_text=True)
 
 
 def test_each_view_fits_and_has_no_serious_finding_and_runs_no_script_of_a_user(
@@ -129,17 +137,17 @@ def test_one_click_from_the_first_page_answers_each_question(
 ) -> None:
     page = visit(browser, served, faults)
     page.get_by_role("link", name="Tue 2013-01-08").first.click()
-    assert "8.2 left of epsilon 10" in page.locator("main").inner_text()
+    require_text(page, "8.2 left of epsilon 10")
     page.goto(served.base)
     page.get_by_role("link", name="ns/paid").click()
-    assert page.locator("h1").inner_text() == "Claim ns/paid"
+    expect(page.locator("h1")).to_have_text("Claim ns/paid")
     page.goto(served.base)
     page.get_by_role("link", name="ns/later").click()
     page.get_by_text("when: after").wait_for()
-    assert "lacks order 5" in page.locator("main").inner_text()
+    require_text(page, "lacks order 5")
     page.goto(served.base)
     page.get_by_role("link", name="reviews", exact=True).click()
-    assert "the dataset runs out about" in page.locator("main").inner_text()
+    require_text(page, "the dataset runs out about")
     assert faults == []
     page.context.close()
 
@@ -163,9 +171,9 @@ def test_an_open_page_shows_what_changes_without_a_reload(browser: Browser, tmp_
     uri = f"sqlite:///{tmp_path}/state.db"
     with connect.connect(uri) as client, sites.serving(uri, tmp_path) as served:
         page = visit(browser, served, faults)
-        assert "There are no blocks yet" in page.locator("main").inner_text()
+        require_text(page, "There are no blocks yet")
         client.create_blocks([builders.block("monday", day=6)])
-        page.get_by_role("link", name="ns/monday, Mon 2013-01-07").wait_for(timeout=20_000)
+        page.get_by_role("link", name="ns/monday, Mon 2013-01-07").wait_for()
         page.context.close()
     assert faults == []
 
@@ -176,6 +184,7 @@ def test_a_visitor_signs_in_with_the_keyboard_sees_their_store_and_signs_out(
     door = SignIn(Readers(test_sign_in.source, most=2), Sessions(seconds=60, most=2))
     with sites.serving_to(door) as base:
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(f"{base}/sign-in")
         check_looks(page, "the form for a token")
@@ -186,7 +195,7 @@ def test_a_visitor_signs_in_with_the_keyboard_sees_their_store_and_signs_out(
         page.get_by_label("Your token of the cluster").fill("token-of-ann")
         page.keyboard.press("Enter")
         page.get_by_role("link", name="Blocks").click()
-        assert "of-ann" in page.locator("main").inner_text()
+        require_text(page, "of-ann")
         page.get_by_role("button", name="Sign out").click()
         page.get_by_label("Your token of the cluster").wait_for()
         page.context.close()
@@ -195,7 +204,7 @@ def test_a_visitor_signs_in_with_the_keyboard_sees_their_store_and_signs_out(
 
 def test_each_picture_of_the_documents_is_taken_of_a_served_store(served: Served, tmp_path: Path) -> None:
     tool = str(ROOT / "tools" / "docs" / "page_pictures.py")
-    subprocess.run([sys.executable, tool, served.entrance, "--to", str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, tool, served.entrance, "--to", str(tmp_path)], check=True)
     named = re.findall(r"\(pictures/([\w-]+\.png)\)", (ROOT / "docs" / "page.md").read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(named)
     assert sorted(path.name for path in (ROOT / "docs" / "pictures").iterdir()) == sorted(named)

@@ -92,7 +92,7 @@ def test_the_first_page_leads_to_each_answer_in_one_click(served: Served) -> Non
 def test_a_visitor_without_token_of_another_host_or_who_writes_is_refused_in_one_line(served: Served) -> None:
     def ask(path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str]:
         host = served.base.removeprefix("http://")
-        with contextlib.closing(http.client.HTTPConnection(host, timeout=30)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(host, timeout=waiting.PATIENCE_SECONDS)) as connection:
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             assert "default-src 'none'" in (answer.headers["Content-Security-Policy"] or "")
@@ -118,7 +118,9 @@ def test_a_visitor_without_token_of_another_host_or_who_writes_is_refused_in_one
 
 
 def test_the_token_gives_a_cookie_and_leaves_the_address(served: Served) -> None:
-    with contextlib.closing(http.client.HTTPConnection(served.base.removeprefix("http://"), timeout=30)) as connection:
+    with contextlib.closing(
+        http.client.HTTPConnection(served.base.removeprefix("http://"), timeout=waiting.PATIENCE_SECONDS)
+    ) as connection:
         connection.request("GET", f"//evil.example/?token={served.access.token}&q=1")
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (303, "/evil.example/?q=1")
@@ -156,11 +158,11 @@ def test_a_change_of_the_store_is_announced_to_an_open_page(tmp_path: Path) -> N
     with connect.connect(uri) as client, sites.serving(uri, tmp_path) as page:
         cookie = f"{page.access.cookie}={page.access.session}"
         request = urllib.request.Request(f"{page.base}/events", headers={"Cookie": cookie})  # noqa: S310 - our server
-        with urllib.request.urlopen(request, timeout=30) as events:  # noqa: S310 - our server
+        with urllib.request.urlopen(request, timeout=waiting.PATIENCE_SECONDS) as events:  # noqa: S310 - our server
             assert events.readline() == b"event: revision\r\n"
             first = events.readline()
             client.create_blocks([builders.block("b")])
-            waiting.until(lambda: events.readline() == b"event: revision\r\n", seconds=20)
+            waiting.until(lambda: events.readline() == b"event: revision\r\n")
             assert events.readline() not in {first, b""}
 
 
@@ -211,10 +213,10 @@ def test_the_command_prints_an_address_that_opens_and_ends_with_ctrl_c(tmp_path:
         assert run.stdout is not None
         address = run.stdout.readline().strip()
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with opener.open(address, timeout=30) as answer:
+        with opener.open(address, timeout=waiting.PATIENCE_SECONDS) as answer:
             assert "There are no blocks yet" in answer.read().decode()
         run.send_signal(2)
-        _, fault = run.communicate(timeout=30)
+        _, fault = run.communicate(timeout=waiting.PATIENCE_SECONDS)
         assert (run.returncode, fault) == (130, "interrupted\n")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 from collections.abc import Iterator
 
 import pytest
 import requests
+
+from tests import ports
 
 SCHEMES = ("gs", "s3")
 
@@ -35,15 +36,13 @@ def variables(scheme: str, address: str) -> dict[str, str]:
 def _google() -> Iterator[str]:
     from gcp_storage_emulator.server import create_server
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.stop()
+    with ports.reserved() as port:
+        server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+        server.start()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.stop()
 
 
 @contextlib.contextmanager
@@ -57,7 +56,7 @@ def _amazon() -> Iterator[str]:
     host, port = server.get_host_and_port()
     address = f"http://{host}:{port}"
     try:
-        requests.put(f"{address}/bucket", timeout=10).raise_for_status()
+        requests.put(f"{address}/bucket", timeout=60).raise_for_status()
         yield address
     finally:
         server.stop()
