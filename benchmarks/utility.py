@@ -20,6 +20,7 @@ import dataclasses
 import itertools
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,13 +31,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from blocks import sources
+from blocks import demo, sources
 from privatekube.client import plan_file
-from privatekube.data import day_range, word_vectors
+from privatekube.data import block_file, day_range, declare, partition, word_vectors
 from privatekube.data.columns import Reviews
+from privatekube.data.cutting import cut
 from privatekube.data.partition import Slice
-from privatekube.data.sources import ReviewSource
+from privatekube.data.read_report import ReadReport
 from privatekube.privacy import solving
+from privatekube.privacy.budget import EpsilonDelta
 from privatekube.privacy.plan import Plan
 from privatekube.privacy.unit import PrivacyUnit
 from privatekube.runs import run_arguments
@@ -62,16 +65,38 @@ class Data:
 
 
 def load(source: str, days: Slice, test_fraction: float, *, is_validation: bool) -> Data:
-    opened: ReviewSource = sources.Synthetic(seed=0)
-    if source != sources.SYNTHETIC:
-        opened = sources.Files(source, days)
-    whole = opened.reviews(days)
+    whole, categories, vocabulary_digest = synthetic(days) if source == sources.SYNTHETIC else of_files(source, days)
     held_out = split.is_test(whole.user, test_fraction)
     train, test = whole.select(~held_out), whole.select(held_out)
     if is_validation:
         held_out = split.is_test(train.user + 1, test_fraction)  # another hash of the user
         train, test = train.select(~held_out), train.select(held_out)
-    return Data(train, test, opened.categories, opened.encoding.vocabulary_digest)
+    return Data(train, test, categories, vocabulary_digest)
+
+
+def synthetic(days: Slice) -> tuple[Reviews, tuple[str, ...], str]:
+    source = sources.Synthetic(seed=0)
+    return source.reviews(days), source.categories, source.encoding.vocabulary_digest
+
+
+def of_files(source: str, days: Slice) -> tuple[Reviews, tuple[str, ...], str]:
+    """Cut files into one block of a temporary folder, and read it."""
+    with tempfile.TemporaryDirectory() as folder:
+        declaration = declare.Declaration(
+            dataset="reviews",
+            namespace="default",
+            kind=partition.ALL_DAYS,
+            n_buckets=1,
+            unit=PrivacyUnit.EVENT,
+            max_contribution=1,
+            initial_budget=EpsilonDelta(10.0, 1e-7),
+            folder=folder,
+        )
+        job = demo.job_of(demo.Choice(source=source, days=days), [days], declaration, owner_key=bytes(32))
+        with cut.opened(job, ReadReport(), home=Path(folder) / "scratch") as done:
+            (block,) = done.slices[0].blocks
+            read = block_file.read(block.spec.data_source.removeprefix("file://"))
+    return read.reviews, read.metadata.categories, read.metadata.vocabulary_digest
 
 
 @dataclass(frozen=True)
