@@ -38,9 +38,10 @@ from privatekube.resources.requests import AllocateRequest, BlockCondition, Budg
 from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.custom_objects import Cluster
 from privatekube.store.kubernetes.store import KubernetesStore
+from tests import waiting
 from tests.kubernetes import local_server
 from tests.kubernetes.apiserver import ApiServer
-from tests.kubernetes.controllers import ControllerProcess, wait_until
+from tests.kubernetes.controllers import ControllerProcess
 
 NAMESPACE = "benchmark"
 ORDERS = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1_000_000)
@@ -73,13 +74,16 @@ class World:
 
     def wait_for_blocks(self) -> None:
         """Wait until all blocks are admitted."""
-        wait_until(lambda: all(block.status for block in self.store.list_blocks(NAMESPACE)), 600, self.controller.log)
+        waiting.until(self._are_all_admitted, self.controller.log, seconds=600)
+
+    def _are_all_admitted(self) -> bool:
+        return all(block.status for block in self.store.list_blocks(NAMESPACE))
 
     def make(self, claims: list[PrivacyBudgetClaim]) -> None:
         """Create claims, and wait until all of them are answered; the last ones first, since they come last."""
         self.create(claims)
         for claim in reversed(claims):
-            wait_until(functools.partial(self._is_answered, claim.id), 3600, self.controller.log)
+            waiting.until(functools.partial(self._is_answered, claim.id), self.controller.log, seconds=3600)
 
     def _is_answered(self, claim_id: str) -> bool:
         claim = self.store.get_claim(claim_id)
@@ -122,7 +126,7 @@ def one_by_one(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str
             time.sleep(0.002)
         waited.append(time.perf_counter() - began)
         if number == 19:
-            wait_until(lambda: not any(block.status and block.status.locks for block in world.store.list_blocks()), 60)
+            waiting.until(lambda: not any(block.status and block.status.locks for block in world.store.list_blocks()))
             writes = world.writes() - before
             against = f"{ORIGINAL_WRITES / writes:.1f} times fewer than PrivateKube's {ORIGINAL_WRITES}"
             yield f"writes of status, 20 claims x {n_blocks} blocks", f"{writes:.0f}; {against}"
@@ -179,7 +183,7 @@ def world() -> Iterator[World]:
         controller = ControllerProcess(server, Path(folder), options=("--unlock", "all"))
         try:
             controller.start()
-            wait_until(controller.leads, 30, controller.log)
+            waiting.until(controller.leads, controller.log)
             api = server.api()
             yield World(server, controller, KubernetesStore(Cluster(api), CoreObjects(api)))
         finally:

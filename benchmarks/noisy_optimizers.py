@@ -105,18 +105,20 @@ def banded(steps: int, bands: int) -> torch.Tensor:
     diagonals = start.repeat(steps, 1).requires_grad_()
 
     def strategy() -> torch.Tensor:
-        made = torch.stack([torch.diag(diagonals[: steps - band, band], -band) for band in range(bands)]).sum(0)
-        return made / made.norm(dim=0)
+        made: torch.Tensor = torch.stack(
+            [torch.diag(diagonals[: steps - band, band], -band) for band in range(bands)]
+        ).sum(0)
+        return torch.div(made, made.norm(dim=0))
 
     solver = torch.optim.LBFGS([diagonals], max_iter=MOST_ITERATIONS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         solver.zero_grad()
-        error = torch.linalg.solve_triangular(strategy().T, workload.T, upper=True).square().sum().log()
-        error.backward()
+        error: torch.Tensor = torch.linalg.solve_triangular(strategy().T, workload.T, upper=True).square().sum().log()
+        error.backward()  # type: ignore[no-untyped-call]
         return error
 
-    solver.step(loss)
+    solver.step(loss)  # type: ignore[no-untyped-call]
     return strategy().detach()
 
 

@@ -101,7 +101,8 @@ def fill(store: ResourceStore, n_blocks: int, n_claims: int, *, now_ms: int) -> 
         kind = "committed" if number % 2 else "reserved" if number % 4 else "acquired"
         state = ResponseState.PENDING if kind == "reserved" else ResponseState.SUCCESS
         detail = AllocateResponse({name: Allocation(acquired=DEMAND) for name in names}, now_ms, now_ms)
-        status = replace(ClaimStatus(responses=(Response("0", state, None, detail),)), **{kind: budgets})
+        answered = ClaimStatus(responses=(Response("0", state, None, detail),))
+        status = replace(answered, **{kind: budgets})  # type: ignore[arg-type]  # one of the three budgets
         store.update_status(replace(claim, status=status))
         for name in names:
             committed.setdefault(name, {}).setdefault(kind, {})[claim.id] = DEMAND  # type: ignore[index]  # by kind

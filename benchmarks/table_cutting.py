@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -72,7 +73,7 @@ def write_table(folder: Path, rows: int) -> None:
     duckdb.sql(f"COPY '{folder / 't.parquet'}' TO '{folder / 't.jsonl'}' (FORMAT json)")
 
 
-def cut_file(path: Path, declared: schema.Schema, folder: Path, limits: Limits) -> None:
+def cut_file(path: Path, folder: Path, *, declared: schema.Schema, limits: Limits) -> None:
     """Cut a file into blocks."""
     declaration = declare.Declaration(
         dataset=declared.dataset,
@@ -126,8 +127,8 @@ def main() -> None:
         for file in READERS:
             path, out, turns = folder / file, folder / "out", []
             for _ in range(options.turns):
-                plain = seconds(lambda out, path=path: partition_file(path, out), out)
-                turns.append((plain, seconds(lambda out, path=path: cut_file(path, declared, out, limits), out)))
+                plain = seconds(partial(partition_file, path), out)
+                turns.append((plain, seconds(partial(cut_file, path, declared=declared, limits=limits), out)))
             show(path, options.rows, turns)
 
 

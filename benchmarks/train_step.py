@@ -176,7 +176,7 @@ def variants(device: torch.device, *, with_opacus: bool) -> dict[str, Callable[[
 def seconds_of(step: Step, clock: Callable[[], float], device: torch.device) -> float:
     """Return how long a step takes; on a GPU between two of its events."""
     if device.type == "cuda":
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         first.record()
         step()
         last.record()
