@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget, RenyiCurve
 from privatekube.resources.approval import ApprovalSpec, Decision, PrivacyBudgetApproval
+from privatekube.resources.approval_record import ApprovalRecord
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.claim import ClaimSpec, PrivacyBudgetClaim
+from privatekube.resources.decision_entry import DecisionEntry
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
+from privatekube.resources.request_id import RequestId
+from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, BudgetDemand, RegisterRequest, Request
 
 NAMESPACE = "ns"
@@ -62,6 +66,22 @@ def approval(claim_name: str = "c", *, approver: str) -> PrivacyBudgetApproval:
     """Return what `approver` decided about a claim of ann that is gone."""
     spec = ApprovalSpec(claim_name, "uid", 0, f"sha256:{'1' * 64}", "ann", approver, Decision.APPROVED)
     return PrivacyBudgetApproval(ObjectMeta(f"{claim_name}-1", NAMESPACE), spec)
+
+
+def rejection(claim_id: str) -> DecisionEntry:
+    """Return the ledger's entry of a rejection by bob, before it is entered."""
+    return DecisionEntry(
+        identity=f"uid/decision/0/rejected/bob/{claim_id}",
+        time_ms=5,
+        dataset="d",
+        claim=claim_id,
+        claim_uid="uid",
+        request=RequestId(claim_id, 0),
+        demand=f"sha256:{0:064x}",
+        decision=Decision.REJECTED,
+        record=ApprovalRecord("bob", 4, "too much"),
+        requester=Requester("ann", "ads", "clicks"),
+    )
 
 
 def claim(name: str = "c", *actions: AllocateRequest) -> PrivacyBudgetClaim:

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from privatekube import errors
 from privatekube.reconcile import read_world
-from privatekube.resources import summary
+from privatekube.resources import ledger, summary
 from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire import approvals, quotas
@@ -51,7 +51,7 @@ class Contents:
     created_ms: int
     blocks: tuple[PrivateDataBlock, ...] = ()
     claims: tuple[PrivacyBudgetClaim, ...] = ()
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[AnyEntry, ...] = ()
     retired: tuple[RetiredData, ...] = ()
     identities: Mapping[str, DataIdentity] = field(default_factory=lambda: MappingProxyType({}))
     quotas: tuple[PrivacyBudgetQuota, ...] = ()
@@ -167,9 +167,9 @@ def _resource(kind: Kind[Any], fields: Reader) -> Any:
     return kind.read(document, str(document["metadata"].get("resourceVersion", "")))
 
 
-def _entry(fields: Reader) -> Entry:
+def _entry(fields: Reader) -> AnyEntry:
     document = dict(fields.document)
-    return Entry.from_json(document, str(document.pop("digest")))
+    return ledger.from_json(document, str(document.pop("digest")))
 
 
 def _mapping(document: Json, name: str) -> Mapping[str, Any]:

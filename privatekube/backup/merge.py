@@ -18,12 +18,12 @@ from privatekube.backup.contents import Contents
 from privatekube.engine import earlier_data, ledger_entries
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import transitions
+from privatekube.resources import ledger, transitions
 from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry, Entry
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 
@@ -47,7 +47,7 @@ class Merge:
 
     charged: tuple[PrivateDataBlock, ...]
     retired: tuple[RetiredData, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[AnyEntry, ...]
     identities: tuple[DataIdentity, ...]
     blocks: tuple[PrivateDataBlock, ...]
     claims: tuple[PrivacyBudgetClaim, ...]
@@ -99,13 +99,13 @@ def merge(backup: Contents, current: Contents) -> Merge:
     )
 
 
-def _missing_entries(backup: Contents, current: Contents) -> list[Entry]:
+def _missing_entries(backup: Contents, current: Contents) -> list[AnyEntry]:
     """Return what the ledger of the store lacks, in the order in which it is entered."""
     known = {entry.identity: entry for entry in current.entries}
     claims = {claim.id: claim for claim in backup.claims}
     live = {claim.id: claim for claim in current.claims}
     unsettled = [entry for record in backup.retired for entry in record.unsettled]
-    missing: dict[str, Entry] = {}
+    missing: dict[str, AnyEntry] = {}
     for entry in (*backup.entries, *unsettled, *_held(backup, claims, live)):
         lacking = entry if entry.identity not in known else _excess(entry, known[entry.identity])
         if lacking is not None and lacking.identity not in known:
@@ -133,8 +133,10 @@ def _is_known_outcome(claim: PrivacyBudgetClaim, stored: PrivacyBudgetClaim | No
     return not claim.spec.data_opened or block_id in {**stored.status.acquired, **stored.status.committed}
 
 
-def _excess(entry: Entry, known: Entry) -> Entry | None:
+def _excess(entry: AnyEntry, known: AnyEntry) -> Entry | None:
     """Return an entry for what the backup has more than the ledger under one identity: one of them was changed."""
+    if not (isinstance(entry, Entry) and isinstance(known, Entry)):
+        return None
     if type(entry.amount) is not type(known.amount):
         raise errors.InvalidBudget(
             f"ledger: the entry {entry.identity} is of another accounting in the backup; restore into another store"
@@ -146,14 +148,14 @@ def _excess(entry: Entry, known: Entry) -> Entry | None:
     return replace(entry, identity=f"{entry.identity}/restored/{entry.digest}", amount=more, request=None)
 
 
-def _by_data(entries: Iterable[Entry]) -> dict[new_data.Data, list[Entry]]:
+def _by_data(entries: Iterable[AnyEntry]) -> dict[new_data.Data, list[Entry]]:
     by_data: dict[new_data.Data, list[Entry]] = {}
-    for entry in entries:
+    for entry in ledger.amounts(entries):
         by_data.setdefault((entry.dataset, entry.data), []).append(entry)
     return by_data
 
 
-def _totals(entries: Iterable[Entry]) -> dict[new_data.Data, PrivacyBudget]:
+def _totals(entries: Iterable[AnyEntry]) -> dict[new_data.Data, PrivacyBudget]:
     listed = {data: [entry.amount for entry in items] for data, items in _by_data(entries).items()}
     return {data: arithmetic.total(amounts[1:], start=amounts[0]) for data, amounts in listed.items()}
 

@@ -12,7 +12,7 @@ from privatekube.backup.merge import Merge
 from privatekube.engine import run_pass
 from privatekube.engine.world import World
 from privatekube.reconcile import apply, read_world
-from privatekube.resources import meta
+from privatekube.resources import ledger, meta
 from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
 from privatekube.store.base import ResourceStore
@@ -68,7 +68,9 @@ def _admit(store: ResourceStore, now_ms: int) -> None:
     """Give the blocks that have no status one, by the ledger; what restored claims held is in it already."""
     blocks = {block.id: block for block in store.list_blocks()}
     claims = [claim for claim in store.list_claims() if meta.RESTORED_FROM not in claim.meta.annotations]
-    records = replace(read_world.earlier_records(store, blocks.values()), entries=store.ledger(), claims=claims)
+    records = replace(
+        read_world.earlier_records(store, blocks.values()), entries=tuple(ledger.amounts(store.ledger())), claims=claims
+    )
     world = World(now_ms, blocks, {}, records=records)
     apply.apply(store, world, run_pass.admit(world))
 

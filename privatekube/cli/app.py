@@ -33,6 +33,7 @@ from privatekube.cli import (
     typer_app,
 )
 from privatekube.client import connect
+from privatekube.resources import ledger as chain
 from privatekube.resources import ledger_totals, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -289,7 +290,7 @@ def ledger(
         ledger_export.Format, typer.Option("--output", "-o", help="Output format.")
     ] = ledger_export.Format.TABLE,
 ) -> None:
-    """Show what was committed: by whom, for what, by which claim, on which block, how much, and when."""
+    """Show what was committed: by whom, for what, by which claim, on which block, how much, and when; and decisions."""
     if verify and (block or claim or by):
         raise errors.InvalidInput("--verify: checks the whole ledger; leave out --block, --claim and --by")
     with connect.connect() as client:
@@ -303,13 +304,14 @@ def ledger(
             typer.echo(f"latest digest {audit.digest}: keep it elsewhere, to recognize this ledger later")
             return
         entries = client.ledger()
-        _require_known(Kind.BLOCK, block, [entry.block for entry in entries], client.list_blocks)
+        _require_known(Kind.BLOCK, block, [entry.block for entry in chain.amounts(entries)], client.list_blocks)
         _require_known(Kind.CLAIM, claim, [entry.claim for entry in entries], client.list_claims)
-        selected = [entry for entry in entries if _is_named(entry.block, block) and _is_named(entry.claim, claim)]
+        of_claim = [entry for entry in entries if _is_named(entry.claim, claim)]
+        selected = [entry for entry in of_claim if _is_named(chain.block_of(entry) or "", block)]
         if by is None:
             ledger_export.show_entries(selected, output_format)
         else:
-            ledger_export.show_totals(ledger_totals.totals(selected, by), by, output_format)
+            ledger_export.show_totals(ledger_totals.totals(chain.amounts(selected), by), by, output_format)
 
 
 @app.command()

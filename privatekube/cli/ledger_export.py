@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from privatekube.cli import console, output, tables
 from privatekube.resources import ledger_csv
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry
 from privatekube.resources.ledger_totals import Group, Total
 from privatekube.resources.wire import common
 from privatekube.resources.wire.common import Json
@@ -25,7 +25,7 @@ class Format(enum.StrEnum):
     CSV = "csv"
 
 
-def show_entries(entries: Sequence[Entry], output_format: Format) -> None:
+def show_entries(entries: Sequence[AnyEntry], output_format: Format) -> None:
     """Print entries of the ledger."""
     match output_format:
         case Format.TABLE:

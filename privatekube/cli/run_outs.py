@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,14 +11,14 @@ from rich.table import Table
 from privatekube import errors, plain_text
 from privatekube.cli import output
 from privatekube.client import connect
-from privatekube.resources import remaining
+from privatekube.resources import ledger, remaining
 from privatekube.resources.meta import format_time
 
 if TYPE_CHECKING:
     from privatekube.forecast.depletion import Depletion
     from privatekube.forecast.run_out import History
     from privatekube.resources.block import PrivateDataBlock
-    from privatekube.resources.ledger import Entry
+    from privatekube.resources.ledger import AnyEntry, Entry
 
 _LONGEST_DAYS = 3650
 
@@ -68,11 +68,11 @@ def _by_dataset(blocks: Sequence[PrivateDataBlock]) -> dict[tuple[str, str], lis
     return groups
 
 
-def _histories(blocks: Sequence[PrivateDataBlock], entries: Sequence[Entry], *, now_ms: int) -> list[History]:
+def _histories(blocks: Sequence[PrivateDataBlock], entries: Iterable[AnyEntry], *, now_ms: int) -> list[History]:
     from privatekube.forecast import run_out  # noqa: PLC0415 - see the docstring of cli.app
 
     by_block: dict[str, list[Entry]] = {}
-    for entry in entries:
+    for entry in ledger.amounts(entries):
         by_block.setdefault(entry.block, []).append(entry)
     return [
         run_out.history(

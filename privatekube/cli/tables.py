@@ -9,10 +9,10 @@ from rich.table import Column, Table
 
 from privatekube.privacy import budget_text, event_text
 from privatekube.privacy.budget import PrivacyBudget, RenyiCurve
-from privatekube.resources import details, summary
+from privatekube.resources import details, ledger, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry, Entry
 from privatekube.resources.meta import format_time
 
 if TYPE_CHECKING:  # these import numpy, which `privatekube --help` does without
@@ -54,7 +54,7 @@ def run_list(rows: Sequence[Mapping[str, str]]) -> Table:
     return table
 
 
-def ledger_entries(entries: Sequence[Entry]) -> Table:
+def ledger_entries(entries: Sequence[AnyEntry]) -> Table:
     """Return a row for each entry of the ledger, with the mechanisms in words: their JSON is in the entry's JSON."""
     table = Table(
         *("#", "time", _name_column("block"), _name_column("claim")),
@@ -65,15 +65,21 @@ def ledger_entries(entries: Sequence[Entry]) -> Table:
         table.add_row(
             str(entry.sequence),
             format_time(entry.time_ms),
-            entry.block,
+            ledger.block_of(entry) or "",
             entry.claim,
             entry.requester.user or "",
             entry.requester.team or "",
-            str(entry.amount),
-            "; approved by ".join((entry.reason, *map(str, entry.approvals))),
-            "; ".join(map(event_text.readable, entry.mechanisms)),
+            *_what(entry),
         )
     return table
+
+
+def _what(entry: AnyEntry) -> tuple[str, str, str]:
+    """Return the amount, the reason and the mechanisms of an entry; a decision has a reason alone."""
+    if not isinstance(entry, Entry):
+        return "", entry.words, ""
+    reason = "; approved by ".join((entry.reason, *map(str, entry.approvals)))
+    return str(entry.amount), reason, "; ".join(map(event_text.readable, entry.mechanisms))
 
 
 def block_details(block: PrivateDataBlock) -> Iterator[Table]:

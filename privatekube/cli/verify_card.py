@@ -8,7 +8,7 @@ from pathlib import Path
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.resources import signature
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry
 from privatekube.steps import card_verification, privacy_card
 from privatekube.steps.card_verification import Check
 from privatekube.steps.privacy_card import PrivacyCard
@@ -65,7 +65,7 @@ def _check_epsilon(card: PrivacyCard) -> Check:
     return card_accounting.check_epsilon(card)
 
 
-def _read_store() -> tuple[str | None, Sequence[Entry]]:
+def _read_store() -> tuple[str | None, Sequence[AnyEntry]]:
     """Return the public key and the ledger of the store.
 
     Raises:

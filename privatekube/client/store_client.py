@@ -15,7 +15,7 @@ from privatekube.resources.approval import Decision
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.requests import AllocateRequest
 from privatekube.scheduling.policy import Policy
@@ -172,12 +172,12 @@ class StoreClient:
         """
         return stored.matching_blocks(self.store, namespace, request)
 
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
-        """Return what was committed, entry by entry.
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[AnyEntry]:
+        """Return what was committed and what approvers decided, entry by entry.
 
         Args:
-            block_id: only on this block.
-            claim_id: only by this claim.
+            block_id: only what was committed on this block.
+            claim_id: only of this claim.
         """
         return self.store.ledger(block_id=block_id, claim_id=claim_id)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privatekube import errors
-from privatekube.engine import approvals, quotas, sealing_keys, status_room, sums, unlocking
+from privatekube.engine import quotas, sealing_keys, status_room, sums, unlocking
 from privatekube.engine.draft import Draft
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
@@ -182,18 +182,6 @@ def _granted_status(
     acquired, sealing = sums.plus(claim.status.acquired, amounts), sealing_keys.of_grant(draft, claim)
     holdings = replace(claim.status, reserved={}, acquired=acquired, sealing=sealing)
     return claim.answered(index, ResponseState.SUCCESS, detail=detail, holdings=holdings).status
-
-
-def take_decisions(draft: Draft) -> None:
-    """Record what approvers decided about the requests that wait for it: an approval, or that the request fails."""
-    for claim in list(draft.open_claims.values()):
-        with draft.isolated_claim(claim.id):
-            decision = approvals.decided(draft, claim)
-            match decision:
-                case (index, Refusal() as refusal):
-                    fail(draft, claim, index, refusal)
-                case (index, AllocateResponse() as detail):
-                    draft.answer(claim, index, ResponseState.PENDING, detail=detail)
 
 
 def expire(draft: Draft, policy: Policy) -> None:

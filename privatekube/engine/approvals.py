@@ -1,44 +1,58 @@
 """Approvals of claims beyond a threshold: which requests wait for one, and what was decided.
 
 A decision counts once the control plane has told the request that it waits for one, so that nobody can reject what
-needs no approval. An approval is kept in the answer; what becomes of the approval itself then changes nothing.
+needs no approval. It is entered in the ledger, and an approval is kept in the answer, too; what becomes of the approval
+itself then changes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from privatekube.engine import quotas
+from privatekube.engine import allocate_requests, ledger_entries, quotas
+from privatekube.engine.changes import LedgerEntry
 from privatekube.engine.draft import Draft
 from privatekube.resources import refusals
-from privatekube.resources.approval import Decision
-from privatekube.resources.approval_record import ApprovalRecord
+from privatekube.resources.approval import Decision, PrivacyBudgetApproval
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.refusals import Refusal
+from privatekube.resources.decision_entry import DecisionEntry
 from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ResponseState
 from privatekube.resources.wire import approvals
 
 
-def decided(draft: Draft, claim: PrivacyBudgetClaim) -> tuple[int, AllocateResponse | Refusal] | None:
-    """Return what approvers decided about a request that waits for it: its answer with the approval, or its refusal.
+def take_decisions(draft: Draft) -> None:
+    """Enter what approvers decided about the requests that wait for it, then answer: approved, or failed."""
+    for claim in list(draft.open_claims.values()):
+        with draft.isolated_claim(claim.id):
+            waiting = _waiting(claim)
+            approval = None if waiting is None else _decision(draft, claim, *waiting)
+            if waiting is not None and approval is not None:
+                entry = ledger_entries.decision_entry(claim, approval, time_ms=draft.now_ms)
+                draft.add(LedgerEntry(entry))
+                _answer(draft, claim, waiting[1], entry)
 
-    A rejection counts whatever others approved. None if nothing is decided.
+
+def _decision(
+    draft: Draft, claim: PrivacyBudgetClaim, index: int, detail: AllocateResponse
+) -> PrivacyBudgetApproval | None:
+    """Return what was decided about a request that waits for it: a rejection, whatever others approved.
+
+    None if nothing is decided.
     """
-    waiting = _waiting(claim)
-    if waiting is None or waiting[1].awaits_approval is None:
+    if detail.awaits_approval is None:
         return None
-    index, detail = waiting
     demand = approvals.demand_digest(claim, index)
     about = [item for item in draft.world.approvals if item.is_about(claim, index, demand)]
-    in_order = sorted(about, key=lambda item: item.spec.decision is Decision.APPROVED)
-    if not in_order:
-        return None
-    spec, time_ms = in_order[0].spec, in_order[0].meta.creation_time_ms
-    record = ApprovalRecord(spec.approver, draft.now_ms if time_ms is None else time_ms, spec.reason)
-    if spec.decision is Decision.REJECTED:
-        return index, refusals.rejected(record)
-    return index, replace(detail, awaits_approval=None, approval=record)
+    return min(about, key=lambda item: item.spec.decision is Decision.APPROVED, default=None)
+
+
+def _answer(draft: Draft, claim: PrivacyBudgetClaim, detail: AllocateResponse, entry: DecisionEntry) -> None:
+    if entry.decision is Decision.REJECTED:
+        allocate_requests.fail(draft, claim, entry.request.index, refusals.rejected(entry.record))
+    else:
+        approved = replace(detail, awaits_approval=None, approval=entry.record)
+        draft.answer(claim, entry.request.index, ResponseState.PENDING, detail=approved)
 
 
 def tell_waiting(draft: Draft) -> None:

@@ -21,7 +21,9 @@ Why a process may die between any two writes, and budget is neither lost nor spe
    claim is annotated. A write that is still on its way names an older version, so it is refused, and a writer that
    would repeat it on the current version decides again where the annotation is another one. Without an answer, what was
    locked for a grant is given back then; if the annotation is refused as well, the locks stay.
-7. What was committed on the data of a block is recorded before the block is deleted. What claims still held there is in
+7. What an approver decided is entered before the answer that it leads to. Without the answer, it is decided again, and
+   the identity of its entry follows from the decision.
+8. What was committed on the data of a block is recorded before the block is deleted. What claims still held there is in
    that record, too, and is entered in the ledger afterwards.
 """
 
@@ -33,7 +35,7 @@ from dataclasses import dataclass
 from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry
 from privatekube.resources.retired_data import RetiredData
 
 
@@ -61,7 +63,7 @@ class Answer:
 class LedgerEntry:
     """A new entry of the ledger."""
 
-    entry: Entry
+    entry: AnyEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from privatekube.engine.journal import Journal
 from privatekube.engine.status_room import StatusRoom
 from privatekube.engine.world import World
 from privatekube.errors import ResourceKind
-from privatekube.resources import conditions, matching, transitions
+from privatekube.resources import conditions, ledger, matching, transitions
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.block_index import BlockIndex
 from privatekube.resources.claim import ClaimStatus, PrivacyBudgetClaim
@@ -207,8 +207,8 @@ class Draft:
 
     @property
     def entered(self) -> list[Entry]:
-        """What this pass has entered in the ledger so far."""
-        return [change.entry for change in self._changes.all() if isinstance(change, LedgerEntry)]
+        """What this pass has entered in the ledger as committed so far."""
+        return list(ledger.amounts(change.entry for change in self._changes.all() if isinstance(change, LedgerEntry)))
 
     def add(self, change: Write) -> None:
         """Add a change after those so far."""

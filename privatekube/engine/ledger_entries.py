@@ -1,4 +1,4 @@
-"""Ledger entries: what requests committed, and what claims held on a block that was deleted."""
+"""Ledger entries: what requests committed, what claims held on a deleted block, and what approvers decided."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from privatekube.resources import ledger, refusals, transitions
+from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.approval_record import ApprovalRecord
 from privatekube.resources.block import LockState, PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.decision_entry import DecisionEntry
 from privatekube.resources.ledger import Entry
 from privatekube.resources.request_id import LockId, SettlementId
 from privatekube.resources.requester import Requester
-from privatekube.resources.requests import ConsumeRequest
+from privatekube.resources.requests import AllocateRequest, ConsumeRequest
 from privatekube.resources.responses import AllocateResponse, ResponseState
 
 
@@ -29,6 +31,25 @@ def commit_entry(
     entry = Entry(identity, time_ms, *_place(block), claim_id, request_id, lock.acquired, ledger.CONSUMED, mechanisms)
     approvals = _approvals(claim, block.id, uid=lock.owner)
     return replace(entry, claim_uid=lock.owner, requester=_requester(claim, uid=lock.owner), approvals=approvals)
+
+
+def decision_entry(claim: PrivacyBudgetClaim, approval: PrivacyBudgetApproval, *, time_ms: int) -> DecisionEntry:
+    """Return the entry of a decision about a request of a claim; its identity is the same for every repetition."""
+    spec, decided_ms = approval.spec, approval.meta.creation_time_ms
+    action = claim.spec.requests[spec.request].action
+    parts = (spec.claim_uid, "decision", str(spec.request), spec.demand, str(spec.decision), spec.approver)
+    return DecisionEntry(
+        identity="/".join(parts),
+        time_ms=time_ms,
+        dataset=action.dataset if isinstance(action, AllocateRequest) else "",
+        claim=claim.id,
+        claim_uid=claim.meta.uid,
+        request=claim.request_id(spec.request),
+        demand=spec.demand,
+        decision=spec.decision,
+        record=ApprovalRecord(spec.approver, time_ms if decided_ms is None else decided_ms, spec.reason),
+        requester=claim.requester,
+    )
 
 
 def is_of(entry: Entry, claim: PrivacyBudgetClaim) -> bool:

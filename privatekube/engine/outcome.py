@@ -18,7 +18,9 @@ from privatekube.engine.changes import (
     Unsigned,
 )
 from privatekube.engine.world import Records, World
+from privatekube.resources import ledger
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.ledger import Entry
 
 
 def after(world: World, changes: Iterable[Change]) -> World:
@@ -41,18 +43,18 @@ def after(world: World, changes: Iterable[Change]) -> World:
                 blocks[block.id] = block
             case Answer(claim):
                 claims[claim.id] = claim
-            case LedgerEntry(entry):
+            case LedgerEntry(Entry() as entry):
                 entries.setdefault(entry.identity, entry)
             case Retirement(record):
                 retired[record.dataset, record.digest] = record
             case Deletion(block):
                 del blocks[block.id]
-            case Barrier() | SetAside() | Unsigned() | Postponed():
+            case LedgerEntry() | Barrier() | SetAside() | Unsigned() | Postponed():
                 pass
     records = replace(world.records, entries=tuple(entries.values()), retired=tuple(retired.values()))
     charges = world.charges
     if world.quotas:
-        charges = (*charges, *(change.entry for change in changed if isinstance(change, LedgerEntry)))
+        charges = (*charges, *ledger.amounts(change.entry for change in changed if isinstance(change, LedgerEntry)))
     later = replace(with_claims(world, claims), blocks=blocks, records=_with_claims(records, claims))
     return replace(later, charges=charges)
 

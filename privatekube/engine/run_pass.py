@@ -60,8 +60,8 @@ def run_pass(world: World, policy: Policy, *, tick: bool | None = None) -> tuple
     answering.answer_requests(draft, policy)
     # 9. Settle overdue claims.
     overdue_claims.settle_overdue(draft, policy)
-    # 10. Record what approvers decided about requests that wait for it.
-    allocate_requests.take_decisions(draft)
+    # 10. Enter what approvers decided about requests that wait for it, and answer those that are rejected.
+    approvals.take_decisions(draft)
     # 11. Fail the allocate requests that timed out.
     allocate_requests.expire(draft, policy)
     # 12. Unlock budget by time.

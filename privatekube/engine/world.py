@@ -71,7 +71,7 @@ class World:
         unanswered: claims that are set aside because the store refused their answers, by id; no answer that is still on
             its way can be written.
         quotas: of teams and namespaces; empty if no claim waits for budget.
-        charges: the entries of the ledger; empty without quotas.
+        charges: what the ledger says was committed; empty without quotas.
         approvals: what was decided about claims; empty if no quota is a threshold beyond which approval is necessary.
     """
 

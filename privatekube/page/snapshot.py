@@ -15,10 +15,10 @@ from privatekube.forecast.depletion import Depletion
 from privatekube.forecast.run_out import History
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import PrivacyBudget
-from privatekube.resources import remaining
+from privatekube.resources import ledger, remaining
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry, Entry
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.remaining import Remaining
 from privatekube.resources.retired_data import RetiredData
@@ -47,7 +47,7 @@ class Snapshot:
     now_ms: int
     blocks: Mapping[str, PrivateDataBlock]
     claims: Mapping[str, PrivacyBudgetClaim]
-    entries: tuple[Entry, ...]
+    entries: tuple[AnyEntry, ...]
     settings: Mapping[str, str]
     retired: tuple[RetiredData, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -74,10 +74,15 @@ class Snapshot:
         return positions.positions(list(self.claims.values()), self.blocks, self.policy, self.quotas)
 
     @cached_property
+    def amounts(self) -> tuple[Entry, ...]:
+        """The entries of committed amounts, in order."""
+        return tuple(ledger.amounts(self.entries))
+
+    @cached_property
     def entries_of_block(self) -> Mapping[str, tuple[Entry, ...]]:
         """The entries of the ledger by id of the block."""
         by_block: dict[str, list[Entry]] = {}
-        for entry in self.entries:
+        for entry in self.amounts:
             by_block.setdefault(entry.block, []).append(entry)
         return {block_id: tuple(entries) for block_id, entries in by_block.items()}
 
@@ -89,9 +94,9 @@ class Snapshot:
 
     @cached_property
     def shares(self) -> Mapping[int, float]:
-        """Which share of its block's lifetime each entry of the ledger is, by sequence; 0 where that is not known."""
+        """Which share of its block's lifetime each amount of the ledger is, by sequence; 0 where that is not known."""
         wholes = self.wholes
-        return {entry.sequence: _share(entry, wholes.get(entry.block)) for entry in self.entries}
+        return {entry.sequence: _share(entry, wholes.get(entry.block)) for entry in self.amounts}
 
     @cached_property
     def datasets(self) -> Mapping[tuple[str, str], tuple[PrivateDataBlock, ...]]:
@@ -132,7 +137,7 @@ class Snapshot:
 
         It is counted by the rule by which requests are decided. A quota that cannot be counted has none.
         """
-        world = World(self.now_ms, self.blocks, {}, quotas=self.quotas, charges=self.entries)
+        world = World(self.now_ms, self.blocks, {}, quotas=self.quotas, charges=self.amounts)
         draft = Draft(outcome.with_claims(world, self.claims))
         return {quota.id: {} if quota.fault is not None else _used(draft, quota) for quota in self.quotas}
 

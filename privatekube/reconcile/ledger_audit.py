@@ -52,7 +52,7 @@ def verify(store: ResourceStore) -> Audit:
             raise errors.CorruptData(f"{stored.name}: cannot be read ({stored.error}); restore a backup")
         entries = list(ledger.require_chain(store.ledger()))
         by_data: dict[tuple[str, str], list[Entry]] = {}
-        for entry in entries:
+        for entry in ledger.amounts(entries):
             by_data.setdefault((entry.dataset, entry.data), []).append(entry)
         blocks, records = store.list_blocks(), store.list_retired()
         admitted = {_data_of(block): block for block in blocks if block.status is not None}

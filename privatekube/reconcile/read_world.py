@@ -11,7 +11,7 @@ from privatekube import errors
 from privatekube.engine import admission
 from privatekube.engine.admission import Admissible
 from privatekube.engine.world import Records, Signing, World
-from privatekube.resources import sealing_key, signature
+from privatekube.resources import ledger, sealing_key, signature
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
@@ -79,7 +79,7 @@ def counted(
 ) -> tuple[Sequence[PrivacyBudgetQuota], Sequence[Entry]]:
     """Return quotas with the entries that count; where an entry cannot be read, quotas that allow nothing."""
     if not entries.unreadable:
-        return tuple(quotas), entries.entries
+        return tuple(quotas), tuple(ledger.amounts(entries.entries))
     fault = f"cannot be counted ({entries.unreadable[0].error})"
     return tuple(replace(item, spec=replace(item.spec, share=0.0, epsilon=None), fault=fault) for item in quotas), ()
 
@@ -113,7 +113,7 @@ def _records_for_new(store: ResourceStore, blocks: Collection[PrivateDataBlock])
     if not any(isinstance(item, Admissible) or item.block.meta.is_deleted for item in decisions):
         return recent
     records = recent if source is store else earlier_records(store, blocks)
-    return replace(records, entries=store.ledger(), claims=store.list_claims())
+    return replace(records, entries=tuple(ledger.amounts(store.ledger())), claims=store.list_claims())
 
 
 def _identity(source: RecordSource, identity_id: str) -> DataIdentity | None:
@@ -148,10 +148,10 @@ def _signing(store: ResourceStore, claims: Iterable[PrivacyBudgetClaim]) -> Sign
     awaiting = [claim.id for claim in claims if claim.awaits_statement]
     if not awaiting:
         return None
-    ledger = store.readable_ledger()  # once, however many claims there are: an API server has to list all of it
-    refused = {name: item.error for item in ledger.unreadable for name in awaiting if item.may_be_of(name)}
+    readable = store.readable_ledger()  # once, however many claims there are: an API server has to list all of it
+    refused = {name: item.error for item in readable.unreadable for name in awaiting if item.may_be_of(name)}
     entries: dict[str, list[Entry]] = {claim_id: [] for claim_id in awaiting if claim_id not in refused}
-    for entry in ledger.entries:
+    for entry in ledger.amounts(readable.entries):
         if entry.claim in entries:
             entries[entry.claim].append(entry)
     return Signing(_private_key(store), entries, refused)

@@ -1,4 +1,4 @@
-"""The ledger: one entry for each amount that was committed on a block's data, each chained to the entry before it.
+"""The ledger: an entry for each amount that was committed on a block's data, and for each decision of an approver.
 
 An entry's digest covers the entry and the digest before it. So no entry can be changed, removed or inserted unless all
 later digests change. If the latest digest is also kept elsewhere, a ledger that was rewritten as a whole is detected.
@@ -10,12 +10,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from privatekube import errors
 from privatekube.privacy.budget import PrivacyBudget
 from privatekube.resources import request_id
 from privatekube.resources.approval_record import ApprovalRecord
 from privatekube.resources.block import PrivateDataBlock
+from privatekube.resources.decision_entry import RECORD, DecisionEntry
 from privatekube.resources.request_id import LockId
 from privatekube.resources.requester import Requester
 from privatekube.resources.wire import common
@@ -92,33 +94,53 @@ class Entry:
         )
 
     @classmethod
-    def from_json(cls, document: Json, digest: str) -> Entry:
+    def from_fields(cls, fields: Reader, digest: str) -> Entry:
         """Read what `to_json` wrote.
 
         Raises:
-            CorruptData: a field is missing or malformed.
+            InvalidInput: a field is missing or malformed; the message has its path.
         """
+        return cls(
+            identity=fields.text("identity"),
+            time_ms=fields.whole("timeMs") or 0,
+            dataset=fields.text("dataset"),
+            data=fields.text("data"),
+            block=fields.text("block"),
+            claim=fields.text("claim"),
+            claim_uid=fields.optional_text("claimUid"),
+            request=_request(fields),
+            amount=_amount(fields),
+            reason=fields.text("reason"),
+            mechanisms=tuple(str(mechanism) for mechanism in fields.raw("mechanisms") or ()),
+            requester=common.read_requester(fields),
+            approvals=tuple(map(common.read_approval, fields.children("approvals"))),
+            sequence=fields.whole("sequence") or 0,
+            digest=digest,
+        )
+
+
+AnyEntry = Entry | DecisionEntry
+E = TypeVar("E", bound=AnyEntry)
+
+
+def from_json(document: Json, digest: str) -> AnyEntry:
+    """Read what `to_json` of an entry wrote.
+
+    Raises:
+        CorruptData: a field is missing or malformed.
+    """
+    try:
         fields = Reader(document, "ledger entry")
-        try:
-            return cls(
-                identity=fields.text("identity"),
-                time_ms=fields.whole("timeMs") or 0,
-                dataset=fields.text("dataset"),
-                data=fields.text("data"),
-                block=fields.text("block"),
-                claim=fields.text("claim"),
-                claim_uid=fields.optional_text("claimUid"),
-                request=_request(fields),
-                amount=_amount(fields),
-                reason=fields.text("reason"),
-                mechanisms=tuple(str(mechanism) for mechanism in document.get("mechanisms", ())),
-                requester=common.read_requester(fields),
-                approvals=tuple(map(common.read_approval, fields.children("approvals"))),
-                sequence=fields.whole("sequence") or 0,
-                digest=digest,
-            )
-        except errors.InvalidInput as error:
-            raise errors.CorruptData(f"ledger: entry {document.get('sequence')}: {error}; restore a backup") from error
+        if RECORD in fields:
+            return DecisionEntry.from_fields(fields, digest)
+        return Entry.from_fields(fields, digest)
+    except errors.InvalidInput as error:
+        raise errors.CorruptData(f"ledger: entry {document.get('sequence')}: {error}; restore a backup") from error
+
+
+def amounts(entries: Iterable[AnyEntry]) -> Iterator[Entry]:
+    """Yield the entries of committed amounts, without those of decisions."""
+    return (entry for entry in entries if isinstance(entry, Entry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +169,17 @@ class Readable:
         unreadable: the others.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[AnyEntry, ...]
     unreadable: tuple[UnreadableEntry, ...] = ()
 
     @classmethod
-    def of(cls, items: Iterable[Entry | UnreadableEntry]) -> Readable:
+    def of(cls, items: Iterable[AnyEntry | UnreadableEntry]) -> Readable:
         """Return the entries of a ledger as they were read, in order."""
         listed = list(items)
-        entries = tuple(item for item in listed if isinstance(item, Entry))
+        entries = tuple(item for item in listed if not isinstance(item, UnreadableEntry))
         return cls(entries, tuple(item for item in listed if isinstance(item, UnreadableEntry)))
 
-    def complete(self) -> list[Entry]:
+    def complete(self) -> list[AnyEntry]:
         """Return the entries of a ledger of which all can be read.
 
         Raises:
@@ -188,14 +210,14 @@ def opening_entries(
         yield Entry(f"{OPENING}/{data}/{claim}", time_ms, dataset, data, block, claim, None, amount, OPENING)
 
 
-def chain_to(previous: str, entry: Entry, *, sequence: int) -> Entry:
+def chain_to(previous: str, entry: E, *, sequence: int) -> E:
     """Return an entry with its sequence and digest, after the entry with the digest `previous`."""
     unsigned = replace(entry, sequence=sequence, digest="")
     text = json.dumps([previous, unsigned.to_json()], sort_keys=True, separators=(",", ":"))
     return replace(unsigned, digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
 
 
-def require_chain(entries: Iterable[Entry]) -> Iterator[Entry]:
+def require_chain(entries: Iterable[AnyEntry]) -> Iterator[AnyEntry]:
     """Yield the entries, and check that each is chained to the one before.
 
     Raises:
@@ -212,9 +234,14 @@ def require_chain(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield entry
 
 
-def select(entries: Iterable[Entry], *, block_id: str | None, claim_id: str | None) -> list[Entry]:
-    """Return the entries of one block or claim; None selects all."""
-    return [entry for entry in entries if block_id in (None, entry.block) and claim_id in (None, entry.claim)]
+def select(entries: Iterable[AnyEntry], *, block_id: str | None, claim_id: str | None) -> list[AnyEntry]:
+    """Return the entries of one block or claim; None selects all. A decision is of no block."""
+    return [entry for entry in entries if block_id in (None, block_of(entry)) and claim_id in (None, entry.claim)]
+
+
+def block_of(entry: AnyEntry) -> str | None:
+    """Return the id of the block of an entry; None for a decision, which is about a request."""
+    return entry.block if isinstance(entry, Entry) else None
 
 
 def data_key(block: PrivateDataBlock) -> str:

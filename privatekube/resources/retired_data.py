@@ -80,6 +80,6 @@ class RetiredData:
         if initial is None:
             raise errors.CorruptData(f"store: the record of deleted data {digest} has no budget; restore a backup")
         committed = common.read_budgets(body, "committedBudgetMap")
-        unsettled = tuple(Entry.from_json(dict(fields.document), "") for fields in body.children("unsettled"))
+        unsettled = tuple(Entry.from_fields(fields, "") for fields in body.children("unsettled"))
         declared = DeclaredData.from_json(body.child("declared")) if "declared" in body else None
         return cls(dataset, digest, body.text("blockId"), initial, committed, unsettled, declared)

@@ -9,7 +9,7 @@ from pathlib import Path
 from privatekube import errors
 from privatekube.privacy import arithmetic
 from privatekube.resources import ledger
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry, Entry
 from privatekube.resources.statement import ChargedBlock
 from privatekube.resources.wire import common
 from privatekube.steps import card_markdown, privacy_card
@@ -112,7 +112,7 @@ def check_releases(card: PrivacyCard) -> Check:
     return Check("releases", f"the files are those that were registered under claim {card.run.claim}")
 
 
-def check_ledger(card: PrivacyCard, entries: Sequence[Entry]) -> Check:
+def check_ledger(card: PrivacyCard, entries: Sequence[AnyEntry]) -> Check:
     """Check that a ledger is unchanged and has each charge that the card states.
 
     Args:
@@ -134,11 +134,11 @@ def check_ledger(card: PrivacyCard, entries: Sequence[Entry]) -> Check:
     return Check("ledger", f"has the entries of claim {statement.claim} on {n_blocks} block{'s' * (n_blocks != 1)}")
 
 
-def _is_entered(charged: ChargedBlock, claim: str, entries: Sequence[Entry]) -> bool:
+def _is_entered(charged: ChargedBlock, claim: str, entries: Sequence[AnyEntry]) -> bool:
     entry = next(iter(entries[charged.ledger_sequence - 1 : charged.ledger_sequence]), None)
     amount = common.budget_from_wire(charged.committed)
     return (
-        entry is not None
+        isinstance(entry, Entry)
         and amount is not None
         and (entry.digest, entry.block, entry.claim) == (charged.ledger_digest, charged.block, claim)
         and arithmetic.is_close(entry.amount, amount)

@@ -14,7 +14,7 @@ from privatekube.resources import ledger
 from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.ledger import AnyEntry, Readable
 from privatekube.store import changes, kinds, login_name
 from privatekube.store.base import R, RecordSource, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
@@ -68,7 +68,7 @@ class Backend(ResourceStore):
         return self
 
     @override
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[AnyEntry]:
         return ledger.select(self.readable_ledger().complete(), block_id=block_id, claim_id=claim_id)
 
     @staticmethod

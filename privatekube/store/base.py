@@ -16,7 +16,7 @@ from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.ledger import AnyEntry, Readable
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.unreadable import Unreadable
@@ -98,10 +98,10 @@ class ResourceStore(RecordSource, Protocol):
     def recent_records(self) -> RecordSource:
         """Return the records as they were at most a short while ago: enough to refuse a block, never to admit one."""
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: AnyEntry) -> None:
         """Add an entry to the ledger, chained to the last one; an entry whose identity is there already is skipped."""
 
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[Entry]:
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> Sequence[AnyEntry]:
         """Return the ledger's entries in order, or those of one block or claim.
 
         Raises:

@@ -14,7 +14,7 @@ from privatekube import errors
 from privatekube.resources import ledger
 from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.ledger import AnyEntry, Readable
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store import kinds
@@ -47,7 +47,7 @@ class MemoryStore(Backend):
     named_settings: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, bytes] = field(default_factory=dict)
     identities: dict[str, DataIdentity] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[AnyEntry] = field(default_factory=list)
     quotas: dict[str, PrivacyBudgetQuota] = field(default_factory=dict)
     approvals: dict[str, PrivacyBudgetApproval] = field(default_factory=dict)
     last_version: int = 0
@@ -88,7 +88,7 @@ class MemoryStore(Backend):
         return [self.records[key] for key in sorted(self.records)]
 
     @override
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: AnyEntry) -> None:
         if all(entry.identity != other.identity for other in self.entries):
             previous = self.entries[-1].digest if self.entries else ledger.GENESIS
             self.entries = [*self.entries, ledger.chain_to(previous, entry, sequence=len(self.entries) + 1)]

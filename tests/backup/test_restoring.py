@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import hypothesis
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from privatekube import errors
-from privatekube.backup import contents, restoring
+from privatekube.backup import backup_file, contents, restoring
 from privatekube.backup.contents import Contents
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import EpsilonDelta, PrivacyBudget
@@ -238,3 +239,18 @@ def test_a_store_that_has_the_data_by_another_name_or_budget_is_left_as_it_is() 
                 arithmetic.total(plane.status("x").committed.values(), start=WHOLES[0] * 0.0), WHOLES[0] * 0.6
             )
             ledger_audit.verify(plane.store)
+
+
+def test_a_decision_comes_back_once_with_the_ledger(tmp_path: Path) -> None:
+    plane = new_plane()
+    run(plane, [("create", "b0"), ("ask", "c0"), ("pay", "c0")], WHOLES[0])
+    plane.store.append(builders.rejection("ns/c1"))
+    backup_file.write(tmp_path / "saved", contents.read(plane.store, now_ms=1))
+    saved = backup_file.read(tmp_path / "saved")
+    restored = new_plane()
+    for _ in range(2):
+        restoring.restore(restored.store, saved, now_ms=2)
+        assert [entry.reason for entry in restored.store.ledger()] == ["consumed", "rejected"]
+    assert ledger_audit.verify(restored.store).digest == saved.entries[-1].digest
+    restoring.restore(plane.store, saved, now_ms=2)
+    assert len(plane.store.ledger()) == 2

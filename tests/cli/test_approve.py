@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from privatekube.cli import app
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.resources import ledger
 from privatekube.resources.requester import Requester
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
@@ -43,6 +46,17 @@ def test_a_rejected_claim_fails_with_the_reason(run: Callable[..., str]) -> None
     assert run("reject", "c", "--reason", "too much").endswith("requested by ann, team ads; it is failure now\n")
     assert "too much" in run("explain", "c")
     assert "waits for no approval" in run("reject", "c")
+    assert run("ledger", "--verify").startswith("1 entry on the data of 0 blocks is unchanged and adds up")
+    assert "rejected by" in run("ledger", "--claim", "c")
+    header, row = csv.reader(run("ledger", "-o", "csv").splitlines())
+    cells = dict(zip(header, row, strict=True))
+    assert (cells["reason"], cells["approvedBy"], cells["block"], cells["epsilon"]) == ("rejected", "", "", "")
+    assert cells["rejectedBy"].endswith(": too much")
+    (entry,) = json.loads(run("ledger", "-o", "json"))["entries"]
+    assert (entry["reason"], entry["decision"]["reason"], entry["requestedBy"]) == ("rejected", "too much", "ann")
+    assert "budget" not in entry
+    assert "rejected" not in run("ledger", "--block", "b")
+    assert json.loads(run("ledger", "--by", "team", "-o", "json"))["totals"] == []
 
 
 def test_the_list_says_that_a_claim_waits_for_approval_and_the_ledger_who_approved_it(run: Callable[..., str]) -> None:
@@ -57,6 +71,6 @@ def test_the_list_says_that_a_claim_waits_for_approval_and_the_ledger_who_approv
     )
     with connect.connect() as client:
         client.consume("ns/c")
-        (approver,) = (record.approver for entry in client.ledger() for record in entry.approvals)
+        (approver,) = (record.approver for entry in ledger.amounts(client.ledger()) for record in entry.approvals)
     assert f"{approver}: the board agreed" in run("ledger", "-o", "csv")
     assert "the board agreed" in run("ledger", "-o", "yaml")

@@ -25,7 +25,7 @@ from privatekube.privacy.plan import Plan, PlannedStep
 from privatekube.privacy.planned_queries import Exponential
 from privatekube.privacy.sensitivity import Per
 from privatekube.privacy.unit import PrivacyUnit
-from privatekube.resources import transitions
+from privatekube.resources import ledger, transitions
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.requests import RegisterRequest
 from privatekube.store.base import R
@@ -201,7 +201,10 @@ def test_what_another_program_registers_under_the_claim_is_not_paid_as_this_run(
             run.consume()
     assert run.receipt is None
     assert committed(client) == EVERYTHING
-    assert [entry.mechanisms for entry in client.ledger()] == [(), ()]  # spent, and not as a payment of this run
+    assert [entry.mechanisms for entry in ledger.amounts(client.ledger())] == [
+        (),
+        (),
+    ]  # spent, and not as a payment of this run
 
 
 @pytest.mark.parametrize("planned", [True, False])
@@ -412,7 +415,8 @@ def test_a_long_description_of_what_ran_does_not_hinder_the_payment(client: RunC
             "x" * 63, events.composition(*(events.discrete_laplace(100.0 + extra, 1) for extra in range(9))), [b"x"]
         )
     assert committed(client) == EVERYTHING
-    assert client.ledger()[0].mechanisms == (f"{'x' * 63} on all",)
+    (first,) = ledger.amounts(client.ledger())
+    assert first.mechanisms == (f"{'x' * 63} on all",)
 
 
 def test_sums_means_and_numbers_cost_what_they_state(client: RunClient) -> None:

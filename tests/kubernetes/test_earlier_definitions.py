@@ -16,10 +16,12 @@ from privatekube.backup import backup_file
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import ledger_audit
+from privatekube.resources import ledger
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.wire import claims
+from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.store import APPROVALS, KubernetesStore
 from tests import builders, command_line, waiting
 from tests.kubernetes import attacks, stores
@@ -33,6 +35,7 @@ BASE = Path(__file__).resolve().parent.parent.parent / "manifests" / "base"
 LATER = "2099-12-01T12:00:00Z"
 ADDED = ("deadline", "blockGroups", "awaitsApproval", "approval")
 """Fields of a claim that the earlier definition does not have."""
+LEDGER = "privacyledgerentries"
 
 
 def definition(plural: str) -> Json:
@@ -145,4 +148,58 @@ def test_an_upgrade_in_place_keeps_every_claim_and_each_goes_on(apiserver: ApiSe
     ]
     assert len(earlier.ledger()) == 2
     ledger_audit.verify(earlier)
+    plane.require_sound()
+
+
+@pytest.fixture
+def earlier_ledger(apiserver: ApiServer, store: KubernetesStore) -> Iterator[KubernetesStore]:
+    """Return an empty store on a server whose ledger has no decisions yet, and gets them in the end."""
+    document = without(definition(LEDGER), ("decision", "demand"))
+    spec = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["required"] = [
+        "sequence",
+        "identity",
+        "timeMs",
+        "dataset",
+        "data",
+        "block",
+        "claim",
+        "budget",
+        "reason",
+        "digest",
+    ]
+    spec["x-kubernetes-validations"] = spec["x-kubernetes-validations"][:1]
+    try:
+        apply(apiserver, document)
+        waiting.until(lambda: not takes_decisions(apiserver))
+        yield store
+    finally:
+        apply(apiserver, definition(LEDGER))
+
+
+def takes_decisions(apiserver: ApiServer) -> bool:
+    """Return whether the server takes a decision into the ledger."""
+    chained = ledger.chain_to(ledger.GENESIS, builders.rejection("ns/probe"), sequence=10**9)
+    spec = {**chained.to_json(), "digest": chained.digest}
+    document = documents.custom_object("PrivacyLedgerEntry", "probe", spec)
+    try:
+        apiserver.kubectl("create", "--dry-run=server", "--validate=false", "-f", "-", stdin=json.dumps(document))
+    except AssertionError:
+        return False
+    return True
+
+
+def test_a_ledger_without_decisions_refuses_them_and_takes_them_after_an_upgrade_in_place(
+    apiserver: ApiServer, earlier_ledger: KubernetesStore
+) -> None:
+    plane = Plane(earlier_ledger)
+    claims_of_three_states(plane)
+    with pytest.raises(errors.InvalidInput):
+        earlier_ledger.append(builders.rejection("ns/c"))
+    assert [entry.reason for entry in earlier_ledger.ledger()] == ["consumed"]
+    apply(apiserver, definition(LEDGER))
+    waiting.until(lambda: takes_decisions(apiserver))
+    earlier_ledger.append(builders.rejection("ns/c"))
+    assert [entry.reason for entry in earlier_ledger.ledger()] == ["consumed", "rejected"]
+    assert ledger_audit.verify(earlier_ledger).entries == 2
     plane.require_sound()

@@ -18,8 +18,10 @@ from privatekube import errors
 from privatekube.client.client import BudgetClient
 from privatekube.client.cluster import Cluster as Controlled
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import approval, summary
+from privatekube.reconcile import ledger_audit
+from privatekube.resources import approval, ledger, summary
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.decision_entry import DecisionEntry
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.quota import Beyond, PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requester import Requester
@@ -202,7 +204,7 @@ def test_an_approval_is_by_somebody_else_of_this_claim_and_for_good(apiserver: A
     assert summary.state(plane.claim("c")) is ClaimState.ACQUIRED
     plane.append("c", ConsumeRequest.all_or_nothing(dict(plane.claim("c").status.acquired)))
     plane.run()
-    (entry,) = plane.store.ledger(claim_id="ns/c")
+    (entry,) = ledger.amounts(plane.store.ledger(claim_id="ns/c"))
     assert [str(item) for item in entry.approvals] == [f"{outsider}: the board agreed"]
     plane.require_sound()
 
@@ -287,3 +289,22 @@ def apply(apiserver: ApiServer, documents: list[Json]) -> None:
     """Apply definitions as an upgrade does."""
     text = "---\n".join(map(json.dumps, documents))
     apiserver.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+
+def test_a_rejection_is_in_the_ledger_and_its_entry_is_not_changed_by_anybody(
+    apiserver: ApiServer, plane: Plane
+) -> None:
+    assert ask(apiserver, plane, "c", 0.5) is WAITS
+    with by(apiserver, "outsider") as client:
+        client.reject("ns/c", reason="too much")
+    plane.run()
+    (entry,) = plane.store.ledger()
+    assert isinstance(entry, DecisionEntry)
+    outsider = f"system:serviceaccount:{ELSEWHERE}:outsider"
+    assert (entry.words, entry.requester.user) == (f"rejected by {outsider}: too much", CLAIMANT)
+    assert ledger_audit.verify(plane.store).digest == entry.digest
+    of = ("privacyledgerentries", "entry-000000000001")
+    assert "append-only" in attacks.patch(apiserver, {"spec": {"decision": {"approver": "eve"}}}, user="admin", of=of)
+    for user in ("outsider", "claimant", "data-owner"):
+        assert attacks.FORBIDDEN in apiserver.kubectl("delete", *of, user=user, status=1)
+    plane.require_sound()

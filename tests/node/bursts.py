@@ -84,7 +84,7 @@ class Burst:
         for block in self._blocks():
             committed = arithmetic.total(transitions.status_of(block).committed.values(), start=BUDGET * 0.0)
             assert committed.values == pytest.approx((DEMAND * count).values)
-        entries = ledger.require_chain(self.store.ledger())
+        entries = ledger.amounts(ledger.require_chain(self.store.ledger()))
         paid = Counter((entry.claim, entry.block) for entry in entries if entry.block in self.block_ids)
         assert paid == {(claim.id, block): 1 for claim in claims for block in self.block_ids}
         plane = Plane(self.store)

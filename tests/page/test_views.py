@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -19,6 +20,7 @@ from privatekube.page.views import (
     block_views,
     claim_views,
     datasets,
+    ledger_views,
     paging,
     policy_views,
     run_views,
@@ -120,7 +122,7 @@ def test_who_spent_is_added_up_by_claim_namespace_dataset_and_month(snapshot: Sn
 
 
 def test_who_spent_is_added_up_by_user_team_and_purpose(snapshot: Snapshot) -> None:
-    first, second, *_ = snapshot.entries
+    first, second, *_ = snapshot.amounts
     why = Requester(user="ann", team="ads", purpose="clicks")
     entries = [replace(first, requester=why), replace(second, requester=replace(why, team=None))]
     for by, names in (
@@ -134,7 +136,7 @@ def test_who_spent_is_added_up_by_user_team_and_purpose(snapshot: Snapshot) -> N
 def test_a_quota_says_what_of_it_is_committed_or_held_and_a_team_without_one_what_it_committed(
     snapshot: Snapshot,
 ) -> None:
-    paid = tuple(replace(entry, requester=Requester(team="ads")) for entry in snapshot.entries)
+    paid = tuple(replace(entry, requester=Requester(team="ads")) for entry in snapshot.amounts)
     with_teams = replace(
         snapshot,
         entries=paid,
@@ -157,8 +159,19 @@ def test_a_quota_says_what_of_it_is_committed_or_held_and_a_team_without_one_wha
     assert [spender.name for spender in team_views.teams_without_quota(snapshot)] == ["not stated"]
 
 
+def test_a_decision_is_in_the_ledger_and_its_export_and_is_nothing_that_was_spent(snapshot: Snapshot) -> None:
+    entry = replace(builders.rejection("ns/paid"), sequence=len(snapshot.entries) + 1)
+    later = replace(snapshot, entries=(*snapshot.entries, entry))
+    (found,) = ledger_views.search(later, "rejected by BOB: too much")
+    row = ledger_views.row(later, found)
+    assert (row.block, row.share, row.amount, row.reason) == ("", None, "", "rejected by bob: too much")
+    assert json.loads(ledger_views.to_json([found]))["entries"][0]["decision"]["approver"] == "bob"
+    assert spending.spenders(later, spending.By.CLAIM) == spending.spenders(snapshot, spending.By.CLAIM)
+    assert later.run_outs == snapshot.run_outs
+
+
 def test_what_data_inherited_or_folded_is_not_spent_twice(snapshot: Snapshot) -> None:
-    entry = replace(snapshot.entries[0], claim="inherited", reason="inherited")
+    entry = replace(snapshot.amounts[0], claim="inherited", reason="inherited")
     assert spending.spenders(snapshot, spending.By.CLAIM, [entry]) == []
 
 
@@ -201,7 +214,7 @@ def test_blocks_are_found_by_day_and_the_scarcest_is_first(snapshot: Snapshot) -
 
 
 def test_a_cell_of_an_export_is_never_a_formula(snapshot: Snapshot) -> None:
-    entry = replace(snapshot.entries[0], dataset="=1+1", requester=Requester(purpose="@SUM(A1)"))
+    entry = replace(snapshot.amounts[0], dataset="=1+1", requester=Requester(purpose="@SUM(A1)"))
     _, line = ledger_csv.of_entries([entry])
     assert ",'=1+1," in line
     assert ",'@SUM(A1)," in line

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -12,19 +14,24 @@ from privatekube.client.client import BudgetClient
 from privatekube.controller import status_events
 from privatekube.forecast import forecast, text
 from privatekube.privacy.budget import EpsilonDelta
-from privatekube.resources import approval, summary
+from privatekube.reconcile import ledger_audit
+from privatekube.resources import approval, ledger, summary
 from privatekube.resources.approval import Decision, PrivacyBudgetApproval
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.decision_entry import DecisionEntry
+from privatekube.resources.ledger import Entry
 from privatekube.resources.meta import CREATED_BY, ObjectMeta
 from privatekube.resources.quota import Beyond, PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.requester import Requester
 from privatekube.resources.requests import AllocateRequest, ConsumeRequest
 from privatekube.resources.summary import ClaimState
 from privatekube.resources.wire import approvals, claims
+from privatekube.store.base import ResourceStore
 from privatekube.store.memory import MemoryStore
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 from tests.clock import FakeClock
+from tests.reconcile.crashing import CrashError, CrashingStore
 from tests.reconcile.harness import Plane
 
 WAITS = ClaimState.AWAITS_APPROVAL
@@ -89,8 +96,10 @@ def test_a_claim_beyond_a_threshold_is_granted_once_somebody_approves_it_and_the
     plane.append("1", ConsumeRequest.all_or_nothing(dict(plane.claim("1").status.acquired)))
     plane.clock.time_ms += 1000
     plane.run()
-    (entry,) = plane.store.ledger(claim_id="ns/1")
+    decided, entry = plane.store.ledger(claim_id="ns/1")
+    assert isinstance(entry, Entry)
     (record,) = entry.approvals
+    assert (decided.reason, decided.requester) == ("approved", Requester("ann", "ads", "a test"))
     assert (str(record), record.time_ms) == ("bob: the board agreed", plane.clock.time_ms - 1000)
     plane.require_sound()
     plane.require_settled()
@@ -158,6 +167,58 @@ def test_a_rejection_ends_a_claim_whatever_others_approve_and_only_one_that_wait
     plane.store.put_quota(PrivacyBudgetQuota(ObjectMeta("hard", "ns"), QuotaSpec("d", team="ads", share=1.0)))
     plane.store.put_quota(threshold(team="fraud"))
     assert approve(plane, "2", Decision.REJECTED) is ClaimState.WAITING
+
+
+def test_a_rejection_is_entered_in_the_ledger_once_and_commits_nothing(plane: Plane) -> None:
+    assert ask(plane, "1", 0.4) is WAITS
+    demand = approvals.demand_digest(plane.claim("1"), 0)
+    assert approve(plane, "1", Decision.REJECTED) is ClaimState.FAILURE
+    plane.run()
+    (entry,) = plane.store.ledger()
+    assert isinstance(entry, DecisionEntry)
+    assert (entry.words, entry.claim, entry.dataset) == ("rejected by bob: the board agreed", "ns/1", "d")
+    assert (entry.claim_uid, entry.request.index, entry.demand) == (plane.claim("1").meta.uid, 0, demand)
+    assert entry.requester == Requester("ann", "ads", "a test")
+    assert ledger.from_json(entry.to_json(), entry.digest) == entry
+    assert not plane.status("b").committed
+    assert ledger_audit.verify(plane.store) == ledger_audit.Audit(1, 0, entry.digest)
+    plane.require_sound()
+
+
+@pytest.mark.parametrize("decided", Decision)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("n_writes", range(1, 5))
+def test_a_process_that_dies_while_it_takes_a_decision_enters_it_once_and_the_next_one_answers(
+    decided: Decision, after: bool, n_writes: int
+) -> None:
+    clock = FakeClock()
+    store = CrashingStore(MemoryStore(clock))
+    plane = Plane(cast("ResourceStore", store), clock=clock)
+    plane.block("b", EpsilonDelta(1.0, 1e-6))
+    plane.store.put_quota(threshold())
+    assert ask(plane, "1", 0.4) is WAITS
+    plane.store.add_approval(decision(plane.claim("1"), decided))
+    store.arm(n_writes, after=after)
+    with contextlib.suppress(CrashError):
+        plane.run()
+    store.arm(None)
+    clock.time_ms += 1000
+    plane.run()
+    is_approved = decided is Decision.APPROVED
+    assert state(plane, "1") is (ClaimState.ACQUIRED if is_approved else ClaimState.FAILURE)
+    assert [entry.reason for entry in plane.store.ledger()] == [str(decided)]
+    plane.require_sound()
+
+
+@pytest.mark.parametrize("plane", ["memory"], indirect=True)
+def test_an_amount_that_pretends_to_be_a_decision_breaks_the_chain(plane: Plane) -> None:
+    assert ask(plane, "1", 0.2) is ClaimState.ACQUIRED
+    plane.append("1", ConsumeRequest.all_or_nothing(dict(plane.claim("1").status.acquired)))
+    plane.run()
+    (entry,) = plane.store.ledger()
+    false = {**entry.to_json(), "reason": "approved", "demand": "sha256:1", "decision": {"approver": "bob"}}
+    with pytest.raises(errors.CorruptData, match="entry 1 does not follow"):
+        list(ledger.require_chain([ledger.from_json(false, entry.digest)]))
 
 
 def test_a_claim_that_waits_for_approval_times_out_in_words_and_waits_no_more_if_the_threshold_is_raised(

@@ -15,7 +15,7 @@ from privatekube.engine import changes
 from privatekube.privacy import arithmetic, renyi_conversion
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission, ledger_audit
-from privatekube.resources import transitions
+from privatekube.resources import ledger, transitions
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.requests import ConsumeRequest
 from privatekube.resources.wire import blocks
@@ -41,7 +41,7 @@ def test_a_commit_is_entered_once_with_who_what_how_much_and_when(plane: Plane) 
     plane.clock.time_ms = 7000
     plane.ask("run-1", builders.allocate(0.1), consume(0.1, "dp_train: gaussian"))
     plane.run()
-    (entry,) = plane.store.ledger()
+    (entry,) = ledger.amounts(plane.store.ledger())
     assert (entry.claim, entry.request, entry.block) == ("ns/run-1", RequestId("ns/run-1", 1), "ns/b")
     assert (entry.amount, entry.mechanisms, entry.time_ms) == (EpsilonDelta(0.1), ("dp_train: gaussian",), 7000)
     assert ledger_audit.verify(plane.store) == ledger_audit.Audit(1, 1, entry.digest)

@@ -12,7 +12,7 @@ from privatekube.engine import changes
 from privatekube.engine.run_pass import run_pass
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import block_admission
-from privatekube.resources import refusals
+from privatekube.resources import ledger, refusals
 from privatekube.resources.claim import OverdueSettlement, SettleAfter
 from privatekube.resources.requests import ConsumeRequest, ReleaseRequest, Request
 from privatekube.scheduling.policy import SETTLE_WITHIN, Policy
@@ -58,7 +58,7 @@ def test_opened_budget_is_consumed_and_the_ledger_says_why(plane: Plane) -> None
     run_at(plane, 11_000)
     assert plane.status("b").committed == {"ns/c": HALF}
     assert plane.claim("c").status.committed == {"ns/b": HALF}
-    (entry,) = plane.store.ledger(claim_id="ns/c")
+    (entry,) = ledger.amounts(plane.store.ledger(claim_id="ns/c"))
     assert entry.mechanisms == (str(refusals.OVERDUE),)
 
 

@@ -19,7 +19,7 @@ from privatekube.client import connect
 from privatekube.privacy import arithmetic
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.reconcile import ledger_audit
-from privatekube.resources import transitions
+from privatekube.resources import ledger, transitions
 from privatekube.resources.requests import RegisterRequest
 from tests import builders
 from tests.passes import run_pass
@@ -123,7 +123,7 @@ def check(uri: str) -> None:
             assert not status.reserved
             assert not status.acquired
             recorded = {claim.id: claim.status.committed.get(block.id) for claim in claims}
-            entered = {entry.claim: entry.amount for entry in plane.store.ledger(block_id=block.id)}
+            entered = {entry.claim: entry.amount for entry in ledger.amounts(plane.store.ledger(block_id=block.id))}
             assert entered == {claim_id: amount for claim_id, amount in recorded.items() if amount is not None}
             spent = arithmetic.total(status.committed.values(), start=WHOLE * 0)
             assert arithmetic.is_close(spent + status.available + status.pending, WHOLE)

@@ -11,7 +11,7 @@ from privatekube import errors
 from privatekube.engine import answering
 from privatekube.privacy.budget import EpsilonDelta, RenyiCurve
 from privatekube.reconcile import block_admission
-from privatekube.resources import refusals
+from privatekube.resources import ledger, refusals
 from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.requests import BudgetDemand, ConsumeRequest, ReleaseRequest
 from privatekube.resources.wire import claims
@@ -212,7 +212,7 @@ def test_what_a_claim_committed_stays_committed_though_it_is_deleted_before_its_
     plane.store.delete(plane.claim("c"))
     plane.run()
     assert plane.status("b").committed == {"ns/c": HALF}
-    assert [(entry.claim, entry.mechanisms) for entry in plane.store.ledger()] == [("ns/c", ("noise",))]
+    assert [(entry.claim, entry.mechanisms) for entry in ledger.amounts(plane.store.ledger())] == [("ns/c", ("noise",))]
     plane.require_sound()
     plane.require_settled()
 

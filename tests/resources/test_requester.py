@@ -64,7 +64,7 @@ def test_the_ledger_says_who_committed_what_for_whom_and_why_and_keeps_the_diges
         with pytest.raises(errors.InvalidInput, match="who requests it, and why, cannot be changed"):
             client.store.update(changed)
     assert entry.requester == Requester(login_name.current(), "ads", "clicks")
-    assert Entry.from_json(entry.to_json(), entry.digest) == entry
+    assert ledger.from_json(entry.to_json(), entry.digest) == entry
     before = replace(entry, requester=Requester())
     assert not {"requestedBy", "team", "purpose"} & before.to_json().keys()
 

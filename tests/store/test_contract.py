@@ -99,6 +99,16 @@ def test_ledger_entries_are_chained_entered_once_and_kept(opener: Opener) -> Non
     assert len(store.ledger(block_id="ns/b", claim_id="ns/c")) == 1
 
 
+def test_decisions_are_in_the_chain_of_the_ledger_and_of_no_block(opener: Opener) -> None:
+    store = opener()
+    for item in (entry("1"), builders.rejection("ns/c"), builders.rejection("ns/c"), entry("2")):
+        store.append(item)
+    _, decided, _ = ledger.require_chain(opener().ledger())
+    assert replace(decided, sequence=0, digest="") == builders.rejection("ns/c")
+    assert [item.sequence for item in store.ledger(block_id="ns/b")] == [1, 3]
+    assert [item.reason for item in store.ledger(claim_id="ns/c")] == ["consumed", "rejected", "consumed"]
+
+
 def test_records_of_deleted_data_are_listed(store: ResourceStore) -> None:
     record = RetiredData("d", "sha256:1", "ns/b", EpsilonDelta(1.0), {"ns/c": EpsilonDelta(0.1)}, (entry("1"),))
     store.retire(record)

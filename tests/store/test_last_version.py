@@ -24,6 +24,7 @@ from privatekube.store import kinds
 from privatekube.store.kinds import Kind
 from privatekube.store.sqlite import schema
 from privatekube.store.sqlite.store import SqliteStore
+from tests import builders
 from tests.clock import FakeClock
 from tests.passes import run_pass
 
@@ -154,3 +155,21 @@ def test_folded_and_retired_budget_stays_committed(client: BudgetClient) -> None
     assert transitions.FOLDED in committed
     total = sum(amount.epsilon for amount in committed.values() if isinstance(amount, EpsilonDelta))
     assert total == pytest.approx(0.69)
+
+
+def test_a_store_without_decisions_in_its_ledger_is_upgraded_in_place_and_takes_them(
+    path: Path, clock: FakeClock
+) -> None:
+    SqliteStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 8")  # of the version before the ledger had decisions
+    with BudgetClient(SqliteStore(path, clock=clock), clock=clock) as client:
+        assert client.verify_ledger().digest == LAST_DIGEST
+        client.store.append(builders.rejection("team/c"))
+        client.store.append(builders.rejection("team/c"))
+        *amounts, decision = client.ledger()
+        assert (len(amounts), decision.reason, decision.sequence) == (80, "rejected", 81)
+        assert client.ledger(claim_id="team/c") == [decision]
+        assert client.verify_ledger().entries == 81
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)

@@ -67,7 +67,7 @@ def spenders(snapshot: Snapshot, by: By, entries: Iterable[Entry] | None = None)
     What data inherited from earlier blocks is left out: it was spent there.
     """
     groups: dict[str, list[Entry]] = {}
-    for entry in snapshot.entries if entries is None else entries:
+    for entry in snapshot.amounts if entries is None else entries:
         if "/" in entry.claim:
             groups.setdefault(_KEYS[by](entry), []).append(entry)
     found = [_spender(snapshot, by, name, group) for name, group in groups.items()]

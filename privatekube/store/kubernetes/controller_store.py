@@ -19,7 +19,7 @@ from typing_extensions import override
 from privatekube import errors
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.ledger import Entry
+from privatekube.resources.ledger import AnyEntry
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire.common import Json
 from privatekube.store import kinds
@@ -192,7 +192,7 @@ class ControllerStore(KubernetesStore):
         return self._secrets[name]
 
     @override
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: AnyEntry) -> None:
         self._require_running()
         super().append(entry)
 

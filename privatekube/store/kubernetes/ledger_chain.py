@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from privatekube import errors
 from privatekube.resources import ledger
-from privatekube.resources.ledger import Entry, Readable, UnreadableEntry
+from privatekube.resources.ledger import AnyEntry, Readable, UnreadableEntry
 from privatekube.resources.wire.common import Json
 from privatekube.store.kubernetes import documents
 from privatekube.store.kubernetes.custom_objects import Cluster
@@ -27,7 +27,7 @@ class LedgerChain:
         self._n_entries, self._last_digest = 0, ledger.GENESIS
         self._entered: set[str] = set()
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: AnyEntry) -> None:
         """Add an entry under the name of its place: of two processes that append at once, one has to repeat it.
 
         Raises:
@@ -74,11 +74,11 @@ def _name(sequence: int) -> str:
     return f"entry-{sequence:012d}"
 
 
-def _entry(document: Json) -> Entry | UnreadableEntry:
+def _entry(document: Json) -> AnyEntry | UnreadableEntry:
     """Return the entry in an object, or what can be told of it."""
     try:
         with documents.spec_of(document) as spec:
-            return Entry.from_json({key: value for key, value in spec.items() if key != "digest"}, spec["digest"])
+            return ledger.from_json({key: value for key, value in spec.items() if key != "digest"}, spec["digest"])
     except errors.CorruptData as error:
         return UnreadableEntry(_text(document, "claim"), error)
 

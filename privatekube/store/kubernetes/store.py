@@ -19,7 +19,7 @@ from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry, Readable
+from privatekube.resources.ledger import AnyEntry, Readable
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire import approvals, quotas
@@ -128,7 +128,7 @@ class KubernetesStore(Backend):
         return sorted(records, key=lambda record: (record.dataset, record.digest))
 
     @override
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: AnyEntry) -> None:
         self._ledger.append(entry)
 
     @override

@@ -46,6 +46,9 @@ CREATE TABLE approvals (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 DROP INDEX by_position;
 CREATE INDEX by_position ON resources (kind, open, position, version, namespace);
 """,
+    """
+-- The ledger has entries of decisions, which are of no block and which earlier versions do not read.
+""",
 )
 """What each version adds to the one before."""
 

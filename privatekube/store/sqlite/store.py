@@ -17,7 +17,7 @@ from privatekube.resources import ledger, quota
 from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import Budgets
 from privatekube.resources.data_identity import DataIdentity
-from privatekube.resources.ledger import Entry, Readable, UnreadableEntry
+from privatekube.resources.ledger import AnyEntry, Readable, UnreadableEntry
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
@@ -120,18 +120,19 @@ class SqliteStore(Backend):
         return [RetiredData.from_json(*row) for row in rows]
 
     @override
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: AnyEntry) -> None:
         with self.transaction():
             if self._rows("SELECT 1 FROM ledger WHERE identity = ?", entry.identity):
                 return
             rows = self._rows("SELECT sequence, digest FROM ledger ORDER BY sequence DESC LIMIT 1")
             last, previous = rows[0] if rows else (0, ledger.GENESIS)
             chained = ledger.chain_to(previous, entry, sequence=last + 1)
-            row = (chained.sequence, chained.identity, chained.block, chained.claim, json.dumps(chained.to_json()))
+            block = ledger.block_of(chained) or ""
+            row = (chained.sequence, chained.identity, block, chained.claim, json.dumps(chained.to_json()))
             self._rows("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)", *row, chained.digest)
 
     @override
-    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[Entry]:
+    def ledger(self, *, block_id: str | None = None, claim_id: str | None = None) -> list[AnyEntry]:
         filters = {name: value for name, value in (("block", block_id), ("claim", claim_id)) if value is not None}
         where = " AND ".join(["1", *(f"{name} = ?" for name in filters)])
         query = f"SELECT sequence, claim, body, digest FROM ledger WHERE {where} ORDER BY sequence"  # noqa: S608 - no value in it
@@ -348,10 +349,10 @@ class SqliteStore(Backend):
         self._identities.clear()
 
 
-def _entry(number: int, claim: object, body: str, digest: str) -> Entry | UnreadableEntry:
+def _entry(number: int, claim: object, body: str, digest: str) -> AnyEntry | UnreadableEntry:
     """Return an entry of the ledger, or what can be told of it."""
     try:
-        return Entry.from_json({"sequence": number, **_parsed(body, f"ledger: entry {number}")}, digest)
+        return ledger.from_json({"sequence": number, **_parsed(body, f"ledger: entry {number}")}, digest)
     except errors.CorruptData as error:
         return UnreadableEntry(claim if isinstance(claim, str) else None, error)
 
