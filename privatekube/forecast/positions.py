@@ -39,7 +39,7 @@ def positions(
         quotas: of the store, which have the weights of teams.
     """
     waiting = [request for claim in claims if (request := _waiting(claim, blocks, quotas)) is not None]
-    views = {name: _roomy(blocks[name]) for request in waiting for name in request.demand}
+    views = {name: _roomy(blocks[name]) for name in {name for request in waiting for name in request.demand}}
     in_order = tuple(sorted(waiting, key=lambda request: request.arrival_ms))
     grants = cycle.decide(Snapshot(views, in_order), policy)
     return {grant.request_id.claim: place for place, grant in enumerate(grants, start=1)}

@@ -14,7 +14,7 @@ from privatekube.client import connect
 from privatekube.client.store_client import StoreClient
 from privatekube.forecast import forecast
 from privatekube.forecast.forecast import Forecast
-from privatekube.page.snapshot import Snapshot, left_of
+from privatekube.page.snapshot import Kept, Snapshot, left_of
 from privatekube.reconcile import read_world
 from privatekube.reconcile.ledger_audit import Audit
 from privatekube.resources.claim import PrivacyBudgetClaim
@@ -151,6 +151,7 @@ class Reader:
             unreadable=(*self._source.gaps(), *unreadable, *(str(item.error) for item in later.unreadable)),
             quotas=tuple(quotas),
             left=left_of(blocks.values(), before),
+            kept=Kept() if before is None else before.keep(),
         )
         snapshot.prepare()
         return snapshot

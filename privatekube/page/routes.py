@@ -180,8 +180,7 @@ def overview(visit: Visit) -> Context:
     """Return what is left, who spent most, and which claims wait."""
     snapshot = visit.snapshot
     found = datasets.datasets(snapshot)
-    states = (ClaimState.WAITING, ClaimState.AWAITS_APPROVAL)
-    waiting = [item for state in states for item in claim_views.rows(snapshot, state=state)]
+    waiting = claim_views.waiting(snapshot)
     return {
         "datasets": [
             (item, datasets.heat_map(snapshot, snapshot.datasets[item.namespace, item.name])) for item in found[:_FEW]

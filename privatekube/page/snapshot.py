@@ -26,6 +26,21 @@ from privatekube.scheduling.policy import Policy
 from privatekube.store.base import Resource
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was derived for a snapshot, and from what: the next one takes over what is derived from the same.
+
+    Args:
+        blocks: by id.
+        entries: of the ledger, by id of the block.
+        histories: what was spent of each block, by id.
+    """
+
+    blocks: Mapping[str, PrivateDataBlock] = field(default_factory=dict)
+    entries: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
+    histories: Mapping[str, History] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What was read of a store.
@@ -41,6 +56,7 @@ class Snapshot:
         unreadable: what cannot be read of it, in words; no other field has it.
         quotas: how much teams and namespaces may commit.
         left: what is left of each block, by id.
+        kept: what was derived for an earlier snapshot.
     """
 
     store: str
@@ -53,6 +69,7 @@ class Snapshot:
     unreadable: tuple[str, ...] = ()
     quotas: tuple[PrivacyBudgetQuota, ...] = ()
     left: Mapping[str, Remaining] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
 
     @cached_property
     def revision(self) -> str:
@@ -109,16 +126,25 @@ class Snapshot:
     @cached_property
     def histories(self) -> Mapping[str, History]:
         """What was spent of each block, by id."""
+        kept = self.kept
         return {
-            block.id: run_out.history(
-                block.id,
-                self.left[block.id].share,
-                self.entries_of_block.get(block.id, ()),
-                whole=block.spec.initial_budget,
-                created_ms=block.meta.creation_time_ms or self.now_ms,
-            )
-            for block in self.blocks.values()
+            block_id: kept.histories[block_id]
+            if kept.blocks.get(block_id) is block and kept.entries.get(block_id, ()) == self._entries_of(block_id)
+            else self._history(block)
+            for block_id, block in self.blocks.items()
         }
+
+    def _entries_of(self, block_id: str) -> tuple[Entry, ...]:
+        return self.entries_of_block.get(block_id, ())
+
+    def _history(self, block: PrivateDataBlock) -> History:
+        return run_out.history(
+            block.id,
+            self.left[block.id].share,
+            self._entries_of(block.id),
+            whole=block.spec.initial_budget,
+            created_ms=block.meta.creation_time_ms or self.now_ms,
+        )
 
     @cached_property
     def run_outs(self) -> Mapping[tuple[str, str], tuple[Depletion, Depletion]]:
@@ -140,6 +166,10 @@ class Snapshot:
         world = World(self.now_ms, self.blocks, {}, quotas=self.quotas, charges=self.amounts)
         draft = Draft(outcome.with_claims(world, self.claims))
         return {quota.id: {} if quota.fault is not None else _used(draft, quota) for quota in self.quotas}
+
+    def keep(self) -> Kept:
+        """Return what the next snapshot may take over."""
+        return Kept(self.blocks, self.entries_of_block, self.histories)
 
     def prepare(self) -> None:
         """Compute what most views show, so that no visitor waits for it."""

@@ -77,10 +77,10 @@ class DeclaredData:
     @classmethod
     def of(cls, block: PrivateDataBlock) -> DeclaredData:
         """Return what a block declares."""
-        dimensions = {name: block.dimension(name) for name in (*_NUMBERS, "unit")}
-        numbers = [(name, dimensions[name]) for name in _NUMBERS]
+        dimensions = {item.attribute: item for item in reversed(block.spec.dimensions)}  # of two of a name, the first
+        numbers = [(name, dimensions.get(name)) for name in _NUMBERS]
         given = tuple((name, item.numeric_value) for name, item in numbers if item and item.numeric_value is not None)
-        unit = dimensions["unit"]
+        unit = dimensions.get("unit")
         return cls(block.spec.data_source, given, unit.string_value if unit else None, block.identity_id)
 
     def number(self, attribute: str) -> Decimal | None:

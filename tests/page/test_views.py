@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from privatekube import errors
 from privatekube.client import connect
 from privatekube.client.client import BudgetClient
-from privatekube.page.snapshot import Snapshot, left_of
+from privatekube.page.snapshot import Kept, Snapshot, left_of
 from privatekube.page.views import (
     block_views,
     claim_views,
@@ -173,6 +173,22 @@ def test_a_decision_is_in_the_ledger_and_its_export_and_is_nothing_that_was_spen
 def test_what_data_inherited_or_folded_is_not_spent_twice(snapshot: Snapshot) -> None:
     entry = replace(snapshot.amounts[0], claim="inherited", reason="inherited")
     assert spending.spenders(snapshot, spending.By.CLAIM, [entry]) == []
+
+
+def test_what_was_spent_is_derived_again_for_the_blocks_alone_that_changed_or_have_new_entries(
+    snapshot: Snapshot,
+) -> None:
+    first, second, *_ = snapshot.amounts
+    entry = replace(first, sequence=len(snapshot.entries) + 1)
+    written = replace(snapshot.blocks[second.block], status=BlockStatus(CAPACITY * 0.0, CAPACITY))
+    blocks = {**snapshot.blocks, written.id: written}
+    later = replace(snapshot, blocks=blocks, entries=(*snapshot.entries, entry), kept=snapshot.keep())
+    later = replace(later, left=left_of(blocks.values(), snapshot))
+    assert len(later.histories[first.block].commits) == len(snapshot.histories[first.block].commits) + 1
+    assert later.histories[second.block].left == 1.0
+    derived = {block_id for block_id, item in later.histories.items() if item is not snapshot.histories[block_id]}
+    assert derived == {first.block, second.block}
+    assert later.histories == replace(later, kept=Kept()).histories
 
 
 def test_claims_that_wait_are_first_and_say_why_in_words(snapshot: Snapshot) -> None:

@@ -88,6 +88,15 @@ def rows(snapshot: Snapshot, *, search: str = "", state: str = "") -> list[Priva
     return sorted(newest_first, key=lambda claim: snapshot.positions.get(claim.id, last))
 
 
+def waiting(snapshot: Snapshot) -> list[PrivacyBudgetClaim]:
+    """Return the claims that wait: those for budget in the order of the policy, then those for an approval."""
+    states = [(claim, summary.state(claim)) for claim in reversed(list(snapshot.claims.values()))]
+    last, rank = len(states) + 1, (summary.ClaimState.WAITING, summary.ClaimState.AWAITS_APPROVAL)
+    found = [(rank.index(state), claim) for claim, state in states if state in rank]
+    found.sort(key=lambda item: (item[0], snapshot.positions.get(item[1].id, last)))
+    return [claim for _, claim in found]
+
+
 def row(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> ClaimRow:
     """Return a claim as a row of the list."""
     held = {**claim.status.reserved, **claim.status.acquired, **claim.status.committed}
