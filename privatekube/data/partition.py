@@ -107,8 +107,16 @@ def unit_numbers(records: Records, unit: PrivacyUnit) -> npt.NDArray[np.int64]:
     """Return a number for the privacy unit of each record, int64 [N]; records of one unit have the same number."""
     if unit.is_one_record:
         return np.arange(len(records))
-    columns = [records.user] if unit is PrivacyUnit.USER else [records.user, records.day]
-    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    users = _numbered(records.user)
+    if unit is PrivacyUnit.USER:
+        return users
+    days = _numbered(records.day)
+    return _numbered(users * (days.max(initial=0) + 1) + days)  # sorts numbers: to sort pairs takes four times as long
+
+
+def _numbered(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return a number for each value, int64 [N], from 0 without gaps, in the order of the values."""
+    return np.unique(values, return_inverse=True)[1]
 
 
 def kind_of_slice(kind: str | None, unit: PrivacyUnit) -> str:

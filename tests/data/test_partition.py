@@ -103,6 +103,15 @@ def test_no_unit_contributes_more_than_its_bound(users: list[int], bound: int) -
     assert Counter(kept.user.tolist()) == {user: min(count, bound) for user, count in by_user.items()}
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2)), max_size=20))
+def test_units_are_numbered_without_gaps_in_the_order_of_users_and_days(pairs: list[tuple[int, int]]) -> None:
+    made = reviews([user for user, _ in pairs], [day for _, day in pairs])
+    user_days = list(zip(made.user.tolist(), made.day.tolist(), strict=True))
+    for unit, owners in ((PrivacyUnit.USER, made.user.tolist()), (PrivacyUnit.USER_DAY, user_days)):
+        numbers = partition.unit_numbers(made, unit).tolist()
+        assert numbers == [sorted(set(owners)).index(owner) for owner in owners]
+
+
 def test_a_user_over_all_days_is_in_one_slice_alone() -> None:
     days = Slice(-40, 900)
     assert partition.slices(partition.kind_of_slice(None, PrivacyUnit.USER), days, n_buckets=3) == [days]
