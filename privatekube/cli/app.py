@@ -32,11 +32,13 @@ from privatekube.cli import (
     run_outs,
     typer_app,
 )
+from privatekube.cli.list_columns import T
 from privatekube.client import connect
 from privatekube.resources import ledger as chain
 from privatekube.resources import ledger_totals, summary
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.list_rows import BlockRow, ClaimRow
 
 if TYPE_CHECKING:  # they import the accounting, which `privatekube --help` does without
     from privatekube.client.client import BudgetClient
@@ -116,14 +118,13 @@ def get(  # noqa: PLR0917 - typer reads the options off the signature
         raise errors.InvalidInput("--watch: shows a list as a table; leave out NAME, --output and --sort-by")
     with connect.connect() as client:
         if kind.singular == Kind.BLOCK:
-            _show_list(client.list_blocks, listing.block_row, kind, name, namespace, output_format, sort_by, watch)
+            _show_list(listing.blocks(client), kind, name, namespace, output_format, sort_by, watch)
         else:
-            _show_list(client.list_claims, listing.claim_row, kind, name, namespace, output_format, sort_by, watch)
+            _show_list(listing.claims(client), kind, name, namespace, output_format, sort_by, watch)
 
 
 def _show_list(  # noqa: PLR0917 - those of get
-    read: Callable[[str | None], Sequence[R]],
-    row: Callable[[R], listing.Row],
+    listed: listing.Listed[R, T],
     kind: Kind,
     name: str | None,
     namespace: str | None,
@@ -133,19 +134,17 @@ def _show_list(  # noqa: PLR0917 - those of get
 ) -> None:
     """Show one object of a kind in full, or a list."""
     if name is not None:
-        found = _find(read(None), kind, name, namespace)
+        found = listed.get(_find((row.id for row in listed.rows(None)), kind, name, namespace))
         if output_format in set(output.Format):
             output.show(found, output.Format(output_format))
         else:
-            listing.show([found], row, output_format)
+            listing.show([listed.row_of(found)], listed.columns, output_format)
         return
     if watch:
-        listing.watch(lambda: read(namespace), row)
-    resources = read(namespace)
-    if namespace is not None and not resources:
-        kinds = f"{kind.singular}s"
-        raise errors.NotFound(f"namespace {namespace}: has no {kinds}; see privatekube get {kinds} -A")
-    listing.show(resources, row, output_format, sort_by=sort_by)
+        listing.watch(lambda: listed.rows(namespace), listed.columns)
+    kinds = f"{kind.singular}s"
+    none = errors.NotFound(f"namespace {namespace}: has no {kinds}; see privatekube get {kinds} -A")
+    listing.show_list(listed, output_format, namespace=namespace, sort_by=sort_by, none=none if namespace else None)
 
 
 @app.command()
@@ -218,7 +217,7 @@ def explain(claim: Name, namespace: Namespace = None, output_format: Output = ou
     from privatekube.forecast import forecast  # noqa: PLC0415 - see the module's docstring
 
     with connect.connect() as client:
-        resource = _find(client.list_claims(), Kind.CLAIM, claim, namespace)
+        resource = client.get_claim(_claim_id(client, claim, namespace))
         explained = forecast.explain_claim(client, resource)
         pods = [] if client.is_embedded else _stuck_pods(resource)
         output.show_explanation(resource, explained, pods, output_format)
@@ -243,7 +242,7 @@ def _stuck_pods(claim: PrivacyBudgetClaim) -> list[StuckPod]:
 def settle(claim: Name, namespace: Namespace = None) -> None:
     """Settle a claim that its run left behind: release its budget if its data was never opened, else consume it."""
     with connect.connect() as client:
-        claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
+        claim_id = _claim_id(client, claim, namespace)
         typer.echo(f"{claim_id}: {client.settle(claim_id)}")
 
 
@@ -254,7 +253,7 @@ Reason = Annotated[str | None, typer.Option(help="Why, in one line; it is kept w
 def approve(claim: Name, namespace: Namespace = None, reason: Reason = None) -> None:
     """Approve a claim that waits for it, as somebody else than who requests it: it may then be granted."""
     with connect.connect() as client:
-        claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
+        claim_id = _claim_id(client, claim, namespace)
         _tell_decision(client.approve(claim_id, reason=reason), "approved")
 
 
@@ -262,7 +261,7 @@ def approve(claim: Name, namespace: Namespace = None, reason: Reason = None) -> 
 def reject(claim: Name, namespace: Namespace = None, reason: Reason = None) -> None:
     """Reject a claim that waits for an approval, as somebody else than who requests it: it fails."""
     with connect.connect() as client:
-        claim_id = _find(client.list_claims(), Kind.CLAIM, claim, namespace).id
+        claim_id = _claim_id(client, claim, namespace)
         _tell_decision(client.reject(claim_id, reason=reason), "rejected")
 
 
@@ -304,8 +303,10 @@ def ledger(
             typer.echo(f"latest digest {audit.digest}: keep it elsewhere, to recognize this ledger later")
             return
         entries = client.ledger()
-        _require_known(Kind.BLOCK, block, [entry.block for entry in chain.amounts(entries)], client.list_blocks)
-        _require_known(Kind.CLAIM, claim, [entry.claim for entry in entries], client.list_claims)
+        _require_known(
+            Kind.BLOCK, block, [entry.block for entry in chain.amounts(entries)], client.store.list_block_rows
+        )
+        _require_known(Kind.CLAIM, claim, [entry.claim for entry in entries], client.store.list_claim_rows)
         of_claim = [entry for entry in entries if _is_named(entry.claim, claim)]
         selected = [entry for entry in of_claim if _is_named(chain.block_of(entry) or "", block)]
         if by is None:
@@ -352,25 +353,32 @@ app.command()(completion.completion)
 app.add_typer(component_files.app, name="component")
 
 
-def _find(resources: Sequence[R], kind: Kind, name: str, namespace: str | None) -> R:
-    """Return the object of a name; a name without its namespace must be unique across namespaces."""
+def _claim_id(client: BudgetClient, name: str, namespace: str | None) -> str:
+    """Return the id of the claim of a name."""
+    return _find((row.id for row in client.store.list_claim_rows()), Kind.CLAIM, name, namespace)
+
+
+def _find(ids: Iterable[str], kind: Kind, name: str, namespace: str | None) -> str:
+    """Return the id of the object of a name; a name without its namespace must be unique across namespaces."""
     full_name = f"{namespace}/{name}" if namespace and "/" not in name else name
-    matches = [resource for resource in resources if _is_named(resource.id, full_name)]
+    matches = [resource_id for resource_id in ids if _is_named(resource_id, full_name)]
     if not matches:
         raise errors.NotFound(f"{kind.singular} {full_name}: does not exist; see privatekube get {kind.singular}s")
     if len(matches) > 1:
-        namespaces = ", ".join(resource.meta.namespace for resource in matches)
+        namespaces = ", ".join(resource_id.partition("/")[0] for resource_id in matches)
         raise errors.InvalidInput(
             f"{kind.singular} {full_name}: exists in several namespaces ({namespaces}); choose one with -n"
         )
     return matches[0]
 
 
-def _require_known(kind: Kind, name: str | None, entered: Iterable[str], existing: Callable[[], Sequence[R]]) -> None:
+def _require_known(
+    kind: Kind, name: str | None, entered: Iterable[str], existing: Callable[[], Sequence[BlockRow | ClaimRow]]
+) -> None:
     """Check that an object of a name exists, or that the ledger has entries of it: it may be deleted since."""
     if name is None or any(_is_named(resource_id, name) for resource_id in entered):
         return
-    if not any(_is_named(resource.id, name) for resource in existing()):
+    if not any(_is_named(row.id, name) for row in existing()):
         raise errors.NotFound(
             f"{kind} {name}: neither exists nor is in the ledger; see privatekube get {kind}s, privatekube ledger"
         )

@@ -102,7 +102,7 @@ def list_(
 ) -> None:
     """List the blocks and what is left of their budget."""
     with connect.connect() as client:
-        listing.show(client.list_blocks(namespace), listing.block_row, output_format)
+        listing.show_list(listing.blocks(client), output_format, namespace=namespace)
 
 
 @app.command()

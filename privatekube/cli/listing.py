@@ -1,32 +1,34 @@
-"""Lists of blocks and of claims: as tables that fit the terminal, as names, CSV, JSON or YAML; once or live."""
+"""Lists of blocks and of claims: as tables that fit the terminal, as names, CSV, JSON or YAML; once or live.
+
+A list is read as rows, which a store may keep; JSON and YAML have the objects themselves.
+"""
 
 from __future__ import annotations
 
 import enum
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column, Table
 
-from privatekube import errors, plain_text
-from privatekube.cli import console, output
-from privatekube.resources import ledger_csv, summary
+from privatekube import errors
+from privatekube.cli import console, list_columns, output
+from privatekube.cli.list_columns import NAME, Columns, T, Texts
+from privatekube.resources import ledger_csv
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
-from privatekube.resources.meta import ObjectMeta, format_time
+from privatekube.resources.list_rows import BlockRow, ClaimRow
+
+if TYPE_CHECKING:  # it imports the accounting, which `privatekube --help` does without
+    from privatekube.client.client import BudgetClient
 
 R = TypeVar("R", PrivateDataBlock, PrivacyBudgetClaim)
+V = TypeVar("V")
 _WATCH_SECONDS = 2.0
-_NAMESPACE, _NAME = "namespace", "name"
-_DROPPED_FIRST = ("age", "opened", "dataset", "blocks", "waiting", "committed", _NAMESPACE)
-"""The columns that a narrow terminal does without, in this order; names are never cut."""
-_ONLY_WIDE = ("created", "alarm", "data", "user", "team", "purpose", "deadline")
 
 
 class Format(enum.StrEnum):
@@ -41,179 +43,134 @@ class Format(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell: its text, and what it is sorted by."""
-
-    text: str
-    key: float | str
-
-
-Row = dict[str, Cell]
-
-
-def show(resources: Sequence[R], row: Callable[[R], Row], output_format: Format, *, sort_by: str | None = None) -> None:
-    """Print a list.
+class Listed(Generic[R, T]):
+    """What is listed.
 
     Args:
-        resources: in order of creation.
-        row: returns the cells of one of them, by column.
+        rows: returns the rows of a namespace, or all, in order of creation.
+        resources: returns the objects of a namespace, or all, in order of creation.
+        get: returns the object of an id.
+        row_of: returns the row of an object.
+        columns: of the rows.
+    """
+
+    rows: Callable[[str | None], Sequence[T]]
+    resources: Callable[[str | None], Sequence[R]]
+    get: Callable[[str], R]
+    row_of: Callable[[R], T]
+    columns: Columns[T]
+
+
+def blocks(client: BudgetClient) -> Listed[PrivateDataBlock, BlockRow]:
+    """Return what is listed of blocks."""
+    rows = client.store.list_block_rows
+    return Listed(rows, client.list_blocks, client.get_block, BlockRow.of, list_columns.OF_BLOCKS)
+
+
+def claims(client: BudgetClient) -> Listed[PrivacyBudgetClaim, ClaimRow]:
+    """Return what is listed of claims."""
+    rows = client.store.list_claim_rows
+    return Listed(rows, client.list_claims, client.get_claim, ClaimRow.of, list_columns.OF_CLAIMS)
+
+
+def show_list(
+    listed: Listed[R, T],
+    output_format: Format,
+    *,
+    namespace: str | None = None,
+    sort_by: str | None = None,
+    none: errors.NotFound | None = None,
+) -> None:
+    """Print the list of a namespace, or of all.
+
+    Args:
+        listed: blocks or claims.
         output_format: how to print.
+        namespace: of what is listed; None for all.
         sort_by: the column to sort by; None for the order of creation.
+        none: raised where nothing is listed; None to print an empty list.
 
     Raises:
         InvalidInput: there is no such column.
+        NotFound: `none`.
     """
-    pairs = sorted_by(sort_by, [(resource, row(resource)) for resource in resources])
-    if output_format in (Format.JSON, Format.YAML):
-        items = [output.to_wire(resource) for resource, _ in pairs]
-        output.write({"apiVersion": "v1", "kind": "List", "items": items}, output.Format(output_format))
-    elif output_format is Format.NAME:
-        sys.stdout.writelines(f"{resource.id}\n" for resource, _ in pairs)
-    elif output_format is Format.CSV:
-        texts = ([cell.text for cell in cells.values()] for _, cells in pairs)
-        sys.stdout.writelines(ledger_csv.lines(pairs[0][1] if pairs else (), texts))
-    else:
-        rows = [cells for _, cells in pairs]
-        terminal = console.console()
-        columns = columns_for(rows, None if output_format is Format.WIDE else terminal.width)
-        print_table(rows, columns, terminal)
+    if output_format not in (Format.JSON, Format.YAML):
+        rows = _require_any(listed.rows(namespace), none)
+        show(rows, listed.columns, output_format, sort_by=sort_by)
+        return
+    resources = _require_any(listed.resources(namespace), none)
+    if sort_by is not None:
+        key = list_columns.key(sort_by, listed.columns)
+        resources = sorted(resources, key=lambda resource: key(listed.row_of(resource)))
+    items = [output.to_wire(resource) for resource in resources]
+    output.write({"apiVersion": "v1", "kind": "List", "items": items}, output.Format(output_format))
 
 
-def watch(read: Callable[[], Sequence[R]], row: Callable[[R], Row], *, pause: Callable[[], None] | None = None) -> None:
+def show(rows: Sequence[T], columns: Columns[T], output_format: Format, *, sort_by: str | None = None) -> None:
+    """Print rows; `output_format` is not JSON or YAML, and the rest is as for `show_list`."""
+    if sort_by is not None:
+        rows = sorted(rows, key=list_columns.key(sort_by, columns))
+    if output_format is Format.NAME:
+        sys.stdout.writelines(f"{row.id}\n" for row in rows)
+        return
+    texts = list_columns.texts(rows, columns, wide=output_format is not Format.TABLE)
+    if output_format is Format.CSV:
+        sys.stdout.writelines(ledger_csv.lines(texts if rows else (), zip(*texts.values(), strict=True)))
+        return
+    terminal = console.console()
+    print_table(list_columns.fitting(texts, terminal.width) if output_format is Format.TABLE else texts, terminal)
+
+
+def watch(read: Callable[[], Sequence[T]], columns: Columns[T], *, pause: Callable[[], None] | None = None) -> None:
     """Print a list, then each row that is new or has changed, until this is interrupted.
 
     Args:
-        read: returns the list as it is now.
-        row: as for `show`.
+        read: returns the rows as they are now.
+        columns: of the rows.
         pause: waits between two readings; None for two seconds.
     """
-    shown: dict[str, str] = {}
+    shown: dict[str, T] = {}
     while True:
-        resources = [resource for resource in read() if shown.get(resource.id) != resource.meta.resource_version]
-        if resources:
-            show(resources, row, Format.TABLE)
-        shown |= {resource.id: resource.meta.resource_version for resource in resources}
+        rows = read()
+        changed = [row for row in rows if shown.get(row.id) != row]
+        if changed:
+            show(changed, columns, Format.TABLE)
+        shown = {row.id: row for row in rows}
         (pause or _wait)()
 
 
-def block_row(block: PrivateDataBlock) -> Row:
-    """Return the cells of a block: its dataset, what is left, how much is committed, how many claims wait."""
-    share, waiting = summary.committed_share(block), len(block.status.reserved) if block.status else 0
-    return _named(block.meta) | {
-        "dataset": _text(block.spec.dataset),
-        "left": Cell(summary.left(block), max(summary.left_amount(block).values)),
-        "committed": Cell(f"{share:.0%}", share),
-        "waiting": Cell(str(waiting), waiting),
-        "alarm": _text(summary.alarm(block)),
-        "data": _text(block.spec.data_source),
-        **_ages(block.meta),
-    }
-
-
-def claim_row(claim: PrivacyBudgetClaim) -> Row:
-    """Return the cells of a claim: its state, demand, blocks, why it waits or was refused, and whose it is."""
-    responses, who = claim.status.responses, claim.requester
-    held = len({**claim.status.reserved, **claim.status.acquired, **claim.status.committed})
-    return _named(claim.meta) | {
-        "state": _text(summary.state(claim)),
-        "demand": _text(summary.demand(claim)),
-        "blocks": Cell(str(held), held),
-        "opened": _text("yes" if claim.spec.data_opened else "no"),
-        "reason": _text(str(responses[-1].refusal or "") if responses else ""),
-        "user": _text(who.user or ""),
-        "team": _text(who.team or ""),
-        "purpose": _text(who.purpose or ""),
-        "deadline": _text("" if claim.spec.deadline_ms is None else format_time(claim.spec.deadline_ms)),
-        **_ages(claim.meta),
-    }
-
-
-def columns_for(rows: Sequence[Row], width: int | None) -> list[str]:
-    """Return the columns that are shown; in a terminal of that width as many as fit, None for all.
-
-    A namespace that all rows share is left out before a name would have to be wrapped.
-    """
-    names = list(rows[0]) if rows else [_NAMESPACE, _NAME]
-    if width is None:
-        return names
-    names = [name for name in names if name not in _ONLY_WIDE]
-    several = len({row[_NAMESPACE].text for row in rows}) > 1
-    for dropped in _DROPPED_FIRST:
-        if sum(_width_of(name, rows) for name in names) <= width:
-            break
-        if dropped in names and not (several and dropped == _NAMESPACE):
-            names.remove(dropped)
-    return names
-
-
-def print_table(rows: Sequence[Row], columns: Sequence[str], terminal: Console) -> None:
-    """Print a table of these columns: where nothing has to be wrapped, line by line, as there may be 100,000 rows."""
-    widths = {name: _width_of(name, rows) for name in columns}
+def print_table(texts: Texts, terminal: Console) -> None:
+    """Print a table of columns: where nothing has to be wrapped, line by line, as there may be 100,000 rows."""
+    widths = {name: list_columns.width_of(name, column) for name, column in texts.items()}
     if sum(widths.values()) > terminal.width:
-        terminal.print(table(rows, columns))
+        terminal.print(table(texts))
         return
-    terminal.print(_line(columns, widths), style="bold", end="")
-    sys.stdout.writelines(_line([row[name].text for name in columns], widths) for row in rows)
+    padded = [[_padded(text, widths[name]) for text in (name, *column)] for name, column in texts.items()]
+    header, *lines = ("".join((*cells, "\n")) for cells in zip(*padded, strict=True))
+    terminal.print(header, style="bold", end="")
+    sys.stdout.writelines(lines)
 
 
-def _line(texts: Sequence[str], widths: Mapping[str, int]) -> str:
-    padded = (
-        f" {text}{' ' * (width - cell_len(text) - 1)}" for text, width in zip(texts, widths.values(), strict=True)
-    )
-    return "".join((*padded, "\n"))
-
-
-def table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    """Return a table of these columns, in which long text is wrapped and never cut."""
-    name_width = max([cell_len(row[_NAME].text) for row in rows], default=0)
+def table(texts: Texts) -> Table:
+    """Return a table of columns, in which long text is wrapped and never cut."""
+    name_width = max(map(list_columns.cells, texts[NAME]), default=0)
     shown = Table(
-        *(Column(name, overflow="fold", min_width=name_width if name == _NAME else None) for name in columns), box=None
+        *(Column(name, overflow="fold", min_width=name_width if name == NAME else None) for name in texts), box=None
     )
-    for row in rows:
-        shown.add_row(*(row[name].text for name in columns))
+    for row in zip(*texts.values(), strict=True):
+        shown.add_row(*row)
     return shown
 
 
-def sorted_by(column: str | None, pairs: Sequence[tuple[R, Row]]) -> list[tuple[R, Row]]:
-    """Return resources with their rows in the order of a column; None leaves them.
-
-    Raises:
-        InvalidInput: there is no such column.
-    """
-    if column is None or not pairs:
-        return list(pairs)
-    names = pairs[0][1]
-    if column not in names:
-        raise errors.invalid("--sort-by", column, "is not a column", f"use one of {', '.join(names)}")
-    return sorted(pairs, key=lambda pair: pair[1][column].key)
+def _require_any(items: Sequence[V], none: errors.NotFound | None) -> Sequence[V]:
+    """Return items; raise `none` where there are none."""
+    if none is not None and not items:
+        raise none
+    return items
 
 
-def _named(meta: ObjectMeta) -> Row:
-    return {_NAMESPACE: _text(meta.namespace), _NAME: _text(meta.name)}
-
-
-def _ages(meta: ObjectMeta) -> Row:
-    created_ms = meta.creation_time_ms
-    if created_ms is None:
-        return {"created": Cell("", 0.0), "age": Cell("", 0.0)}
-    seconds = max(0.0, datetime.now(UTC).timestamp() - created_ms / 1000)  # clocks may differ
-    return {"created": Cell(format_time(created_ms), created_ms), "age": Cell(_age(int(seconds)), seconds)}
-
-
-def _age(seconds: int) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
-def _text(text: str) -> Cell:
-    plain = plain_text.escaped(text)
-    return Cell(plain, plain)
-
-
-def _width_of(name: str, rows: Sequence[Row]) -> int:
-    return 2 + max(cell_len(text) for text in (name, *(row[name].text for row in rows)))
+def _padded(text: str, width: int) -> str:
+    return f" {text}{' ' * (width - list_columns.cells(text) - 1)}"
 
 
 def _wait() -> None:

@@ -15,6 +15,7 @@ from privatekube.resources.approval import PrivacyBudgetApproval
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.ledger import AnyEntry, Readable
+from privatekube.resources.list_rows import BlockRow, ClaimRow
 from privatekube.store import changes, kinds, login_name
 from privatekube.store.base import R, RecordSource, Resource, ResourceStore, V
 from privatekube.store.kinds import Kind
@@ -40,6 +41,14 @@ class Backend(ResourceStore):
     @override
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
         return self._list(kinds.CLAIM, namespace, open_only=open_only)
+
+    @override
+    def list_block_rows(self, namespace: str | None = None) -> list[BlockRow]:
+        return self._list_rows(kinds.BLOCK, namespace)
+
+    @override
+    def list_claim_rows(self, namespace: str | None = None) -> list[ClaimRow]:
+        return self._list_rows(kinds.CLAIM, namespace)
 
     @override
     def unreadable(self) -> list[Unreadable]:
@@ -109,6 +118,10 @@ class Backend(ResourceStore):
     @abstractmethod
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         """Return the resources of a kind, in order of creation; with `open_only`, those that a pass has to look at."""
+
+    def _list_rows(self, kind: Kind[Any], namespace: str | None) -> list[Any]:
+        """Return the rows of a kind, in order of creation."""
+        return [kind.row_type.of(resource) for resource in self._list(kind, namespace, open_only=False)]
 
     def _unreadable(self, _kind: Kind[Any]) -> list[Unreadable]:
         """Return the stored objects of a kind that cannot be read; none where objects are kept as they are."""

@@ -17,6 +17,7 @@ from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.data_identity import DataIdentity
 from privatekube.resources.ledger import AnyEntry, Readable
+from privatekube.resources.list_rows import BlockRow, ClaimRow
 from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.store.unreadable import Unreadable
@@ -58,6 +59,12 @@ class ResourceStore(RecordSource, Protocol):
 
     def list_claims(self, namespace: str | None = None, *, open_only: bool = False) -> list[PrivacyBudgetClaim]:
         """Return all claims, in order of creation; with `open_only`, those for which `kinds.is_open` holds."""
+
+    def list_block_rows(self, namespace: str | None = None) -> list[BlockRow]:
+        """Return the rows of all blocks, in order of creation: quicker than the blocks where a store keeps them."""
+
+    def list_claim_rows(self, namespace: str | None = None) -> list[ClaimRow]:
+        """Return the rows of all claims, likewise."""
 
     def unreadable(self) -> list[Unreadable]:
         """Return the blocks and claims that cannot be read; no list has them."""

@@ -11,6 +11,7 @@ from privatekube import errors
 from privatekube.errors import ResourceKind
 from privatekube.resources.block import PrivateDataBlock
 from privatekube.resources.claim import PrivacyBudgetClaim
+from privatekube.resources.list_rows import BlockRow, ClaimRow
 from privatekube.resources.wire import blocks, claims
 from privatekube.resources.wire.common import Json
 from privatekube.store.base import R, Resource
@@ -25,6 +26,7 @@ class Kind(Generic[R]):
         plural: in the URLs of the Kubernetes API.
         api_kind: the `kind` of its JSON documents.
         resource_type: the class of its objects.
+        row_type: the class of their rows in a list.
         from_wire: reads a stored document; raises InvalidInput with the path of what does not fit.
         to_wire: writes one.
 
@@ -36,6 +38,7 @@ class Kind(Generic[R]):
     plural: str
     api_kind: str
     resource_type: type[R]
+    row_type: type[Any]
     from_wire: Callable[[object], R]
     to_wire: Callable[[R], Json]
 
@@ -72,9 +75,12 @@ class Kind(Generic[R]):
         return json.dumps(self.to_wire(resource), separators=(",", ":"))
 
 
-BLOCK = Kind(ResourceKind.BLOCK, "privatedatablocks", blocks.KIND, PrivateDataBlock, blocks.from_wire, blocks.to_wire)
+BLOCK = Kind(
+    ResourceKind.BLOCK, "privatedatablocks", blocks.KIND, PrivateDataBlock, BlockRow, blocks.from_wire, blocks.to_wire
+)
 CLAIM = Kind(
-    ResourceKind.CLAIM, "privacybudgetclaims", claims.KIND, PrivacyBudgetClaim, claims.from_store, claims.to_wire
+    *(ResourceKind.CLAIM, "privacybudgetclaims", claims.KIND, PrivacyBudgetClaim, ClaimRow),
+    *(claims.from_store, claims.to_wire),
 )
 KINDS: tuple[Kind[Any], ...] = (BLOCK, CLAIM)
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from privatekube import errors
-from privatekube.cli import listing
+from privatekube.cli import list_columns, listing
+from privatekube.cli.list_columns import Texts
 from privatekube.client import connect
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import BlockStatus, PrivateDataBlock
+from privatekube.resources.list_rows import BlockRow, ClaimRow
 from privatekube.resources.requester import Requester
 from tests import builders, command_line
 
@@ -31,19 +33,24 @@ def committed(name: str, share: float) -> PrivateDataBlock:
     return replace(builders.block(name, whole), status=status)
 
 
+def texts(*blocks: PrivateDataBlock) -> Texts:
+    return list_columns.texts([BlockRow.of(block) for block in blocks], list_columns.OF_BLOCKS)
+
+
 @given(st.integers(40, 200), st.lists(st.integers(1, 60), min_size=1, max_size=4, unique=True))
 def test_a_table_fits_or_has_only_what_cannot_be_left_out(width: int, lengths: list[int]) -> None:
-    rows = [listing.block_row(builders.block("x" * length)) for length in lengths]
-    columns = listing.columns_for(rows, width)
-    used = sum(2 + max(len(name), *(len(row[name].text) for row in rows)) for name in columns)
-    assert used <= width or columns == ["name", "left"]
-    assert columns == [name for name in listing.columns_for(rows, None) if name in columns]
+    rows = [BlockRow.of(builders.block("x" * length)) for length in lengths]
+    narrow = list_columns.texts(rows, list_columns.OF_BLOCKS, wide=False)
+    shown = list_columns.fitting(narrow, width)
+    used = sum(2 + max(len(name), *map(len, column)) for name, column in shown.items())
+    assert used <= width or list(shown) == ["name", "left"]
+    assert list(shown) == [name for name in list_columns.OF_BLOCKS if name in shown]
 
 
 def test_eighty_columns_show_long_names_whole(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = [committed(f"{LONG}{number}", 0.5) for number in range(9)]
-    table = listing.table(rows := [listing.block_row(block) for block in blocks], listing.columns_for(rows, 80))
-    Console(width=80).print(table)
+    narrow = list_columns.texts([BlockRow.of(block) for block in blocks], list_columns.OF_BLOCKS, wide=False)
+    Console(width=80).print(listing.table(list_columns.fitting(narrow, 80)))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10
     assert all(len(line) <= 80 for line in lines)
@@ -56,46 +63,46 @@ def test_eighty_columns_show_long_names_whole(capsys: pytest.CaptureFixture[str]
 def test_a_table_that_fits_is_printed_like_one_that_is_wrapped(
     names: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [listing.block_row(builders.block("b")) | {"data": listing.Cell(name, name)} for name in names]
-    columns = listing.columns_for(rows, None)
-    Console(width=200).print(listing.table(rows, columns))
+    shown = {**texts(*[builders.block("b")] * len(names)), "data": names}
+    Console(width=200).print(listing.table(shown))
     wrapped = capsys.readouterr().out
-    listing.print_table(rows, columns, Console(width=200))
+    listing.print_table(shown, Console(width=200))
     assert capsys.readouterr().out == wrapped
 
 
 def test_a_namespace_is_shown_where_there_are_several() -> None:
     other = builders.block("b" * 60)
-    rows = [
-        listing.block_row(builders.block("a")),
-        listing.block_row(replace(other, meta=replace(other.meta, namespace="o"))),
-    ]
-    assert "namespace" in listing.columns_for(rows, 60)
+    shown = texts(builders.block("a"), replace(other, meta=replace(other.meta, namespace="o")))
+    assert "namespace" in list_columns.fitting(shown, 60)
 
 
 def test_lists_are_sorted_by_value_and_not_by_text() -> None:
-    pairs = [
-        (block, listing.block_row(block)) for block in (committed("a", 0.5), committed("b", 0.06), committed("c", 1.0))
-    ]
-    assert [block.meta.name for block, _ in listing.sorted_by("committed", pairs)] == ["b", "a", "c"]
+    rows = [BlockRow.of(block) for block in (committed("a", 0.5), committed("b", 0.06), committed("c", 1.0))]
+    rows.sort(key=list_columns.key("committed", list_columns.OF_BLOCKS))
+    assert [row.name for row in rows] == ["b", "a", "c"]
     with pytest.raises(errors.InvalidInput, match="--sort-by: 'colour' is not a column; use one of namespace, name"):
-        listing.sorted_by("colour", pairs)
+        list_columns.key("colour", list_columns.OF_BLOCKS)
 
 
 def test_names_and_csv_are_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     claim = builders.claim("c")
     why = replace(claim, spec=replace(claim.spec, requester=Requester(user="ann", team="ads", purpose="=1+1")))
-    listing.show([why], listing.claim_row, listing.Format.NAME)
+    listing.show([ClaimRow.of(why)], list_columns.OF_CLAIMS, listing.Format.NAME)
     assert capsys.readouterr().out == "ns/c\n"
-    listing.show([why], listing.claim_row, listing.Format.CSV)
+    listing.show([ClaimRow.of(why)], list_columns.OF_CLAIMS, listing.Format.CSV)
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row["name"], row["user"], row["team"], row["purpose"]) == ("c", "ann", "ads", "'=1+1")
 
 
+def test_no_text_of_a_user_controls_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    row = ClaimRow.of(builders.claim("c"))._replace(user="ann\x1b[2J")
+    listing.show([row], list_columns.OF_CLAIMS, listing.Format.WIDE)
+    assert "ann\\x1b[2J" in capsys.readouterr().out
+
+
 def test_watching_shows_each_change_once(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = [builders.block("a"), builders.block("b")]
-    changed = [replace(block, meta=replace(block.meta, resource_version="2")) for block in blocks]
-    states = [blocks[:1], blocks, blocks, [blocks[0], changed[1]]]
+    rows = [BlockRow.of(builders.block(name)) for name in ("a", "b")]
+    states = [rows[:1], rows, rows, [rows[0], rows[1]._replace(waiting=1)]]
     rounds = itertools.count()
 
     def pause() -> None:
@@ -104,7 +111,7 @@ def test_watching_shows_each_change_once(capsys: pytest.CaptureFixture[str]) -> 
 
     steps = iter(states)
     with pytest.raises(KeyboardInterrupt):
-        listing.watch(lambda: next(steps), listing.block_row, pause=pause)
+        listing.watch(lambda: next(steps), list_columns.OF_BLOCKS, pause=pause)
     shown = [line.split()[1] for line in capsys.readouterr().out.splitlines() if "namespace" not in line]
     assert shown == ["a", "b", "b"]
 

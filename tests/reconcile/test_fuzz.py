@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from privatekube import errors
 from privatekube.cli import listing
+from privatekube.client.client import BudgetClient
 from privatekube.controller import next_due
 from privatekube.reconcile import block_admission, ledger_audit
 from privatekube.resources import transitions
@@ -116,8 +117,9 @@ class Game:
     def require_shown(self) -> None:
         """Check that the command line shows what there is."""
         with contextlib.redirect_stdout(io.StringIO()):
-            listing.show(self.plane.store.list_blocks(), listing.block_row, listing.Format.WIDE)
-            listing.show(self.plane.store.list_claims(), listing.claim_row, listing.Format.WIDE)
+            client = BudgetClient(self.plane.store)
+            listing.show_list(listing.blocks(client), listing.Format.WIDE)
+            listing.show_list(listing.claims(client), listing.Format.WIDE)
 
 
 def open_game(unlock: str, order: str) -> Game:

@@ -17,6 +17,7 @@ from privatekube.resources.block import BlockStatus, Dimension
 from privatekube.resources.data_identity import DataIdentity, DaySketch
 from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.ledger import Entry
+from privatekube.resources.list_rows import BlockRow, ClaimRow
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import Response, ResponseState
@@ -85,6 +86,19 @@ STATUS = BlockStatus(pending=EpsilonDelta(0.9, 1e-7), available=EpsilonDelta(0.1
 def entry(identity: str, block: str = "ns/b", claim: str = "ns/c") -> Entry:
     request, amount = RequestId(claim, 0), EpsilonDelta(0.1)
     return Entry(identity, 5, "d", "sha256:1", block, claim, request, amount, "consumed", ("noise",), claim_uid="uid-1")
+
+
+def test_the_rows_of_a_list_are_those_of_the_stored_objects(store: ResourceStore) -> None:
+    claim = store.create(builders.claim("c"))
+    block, _ = store.create(builders.block("a")), store.create(builders.block("b"))
+    status = BlockStatus(EpsilonDelta(0.0), EpsilonDelta(0.5), committed={claim.id: EpsilonDelta(0.5)})
+    store.update_status(replace(block, status=status))
+    rows = store.list_block_rows()
+    assert rows == [BlockRow.of(block) for block in store.list_blocks()] == store.list_block_rows("ns")
+    assert [(row.id, row.committed_share) for row in rows] == [("ns/a", 0.5), ("ns/b", 0.0)]
+    assert store.list_claim_rows() == [ClaimRow.of(claim)]
+    assert not store.list_block_rows("other")
+    assert not store.list_claim_rows("other")
 
 
 def test_ledger_entries_are_chained_entered_once_and_kept(opener: Opener) -> None:

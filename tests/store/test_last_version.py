@@ -17,6 +17,7 @@ from privatekube.client.client import BudgetClient
 from privatekube.client.passes import Outcome
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources import transitions
+from privatekube.resources.list_rows import BlockRow, ClaimRow
 from privatekube.resources.refusals import RefusalReason
 from privatekube.resources.responses import ResponseState
 from privatekube.scheduling import policy
@@ -85,6 +86,16 @@ def test_the_tables_of_the_last_version_are_brought_up_to_date(path: Path) -> No
     store.close()
     assert database.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
     database.close()
+
+
+def test_what_a_list_shows_is_kept_of_all_that_the_last_version_stored(path: Path) -> None:
+    store = SqliteStore(path)
+    assert store.list_block_rows() == [BlockRow.of(block) for block in store.list_blocks()]
+    assert store.list_claim_rows() == [ClaimRow.of(claim) for claim in store.list_claims()]
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        kept = database.execute("SELECT count(*), count(list_row), count(checksum) FROM resources")
+        assert kept.fetchone() == (53, 53, 53)
 
 
 def test_the_ledger_is_complete_and_its_digests_hold(client: BudgetClient) -> None:
@@ -162,6 +173,8 @@ def test_a_store_without_decisions_in_its_ledger_is_upgraded_in_place_and_takes_
 ) -> None:
     SqliteStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as database:
+        for column in ("list_row", "checksum"):
+            database.execute(f"ALTER TABLE resources DROP COLUMN {column}")
         database.execute("PRAGMA user_version = 8")  # of the version before the ledger had decisions
     with BudgetClient(SqliteStore(path, clock=clock), clock=clock) as client:
         assert client.verify_ledger().digest == LAST_DIGEST

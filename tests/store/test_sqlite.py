@@ -85,6 +85,8 @@ def test_a_store_of_version_1_gets_a_ledger_that_adds_up(tmp_path: Path) -> None
     with sqlite3.connect(path) as database:
         for table in ("ledger", "secrets", "identities", "quotas", "approvals"):
             database.execute(f"DROP TABLE {table}")
+        for column in ("list_row", "checksum"):
+            database.execute(f"ALTER TABLE resources DROP COLUMN {column}")
         database.execute("PRAGMA user_version = 1")
     database.close()
     store = SqliteStore(path)

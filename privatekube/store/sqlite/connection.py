@@ -35,6 +35,10 @@ class Connection:
                 private_files.create(path)
             self._db = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
 
+    def define(self, name: str, function: Callable[..., bytes | None]) -> None:
+        """Define a function for statements, whose result depends on its arguments alone."""
+        self._db.create_function(name, -1, function, deterministic=True)
+
     def rows(self, statement: str, *values: object) -> list[Any]:
         """Run one statement and return its rows; while another process holds the file, try again."""
 

@@ -49,8 +49,15 @@ CREATE INDEX by_position ON resources (kind, open, position, version, namespace)
     """
 -- The ledger has entries of decisions, which are of no block and which earlier versions do not read.
 """,
+    """
+-- What a list shows of each resource, and a checksum of both; see `kept_rows`.
+ALTER TABLE resources ADD COLUMN list_row TEXT;
+ALTER TABLE resources ADD COLUMN checksum BLOB;
+""",
 )
 """What each version adds to the one before."""
 
 
+ROWS_ARE_KEPT = 10
+"""The version from which on rows of lists are kept; change it, and add a version, when what a row says changes."""
 SCHEMA_VERSION = len(SCHEMA)

@@ -28,7 +28,7 @@ from privatekube.store.backend import Backend
 from privatekube.store.base import R, Resource
 from privatekube.store.clock import Clock
 from privatekube.store.kinds import Kind
-from privatekube.store.sqlite import boot_clock, schema
+from privatekube.store.sqlite import boot_clock, kept_rows, schema
 from privatekube.store.sqlite.connection import Connection
 from privatekube.store.unreadable import Reports, Unreadable
 
@@ -60,6 +60,7 @@ class SqliteStore(Backend):
         self._identities: dict[str, DataIdentity] = {}
         self._reports = Reports()
         self._db = Connection(path)
+        self._db.define(kept_rows.CHECKSUM, kept_rows.checksum)
         self._rows = self._db.rows
         try:
             self._migrate()
@@ -76,8 +77,9 @@ class SqliteStore(Backend):
             version = self._next_version()
             created = kind.decode(body, version)  # raises before anything is written that cannot be read again
             key = kinds.name_of(created)
-            row = (key.kind, key.id, created.meta.namespace, version, version, kinds.is_open(created), body)
-            if not self._rows("INSERT OR IGNORE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1", *row):
+            row = (key.kind, key.id, created.meta.namespace, version, version, kinds.is_open(created))
+            statement = "INSERT OR IGNORE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING 1"
+            if not self._rows(statement, *row, *kept_rows.with_row(kind, created, body)):
                 raise errors.AlreadyExists(f"{key}: exists already; choose another name, or delete it first")
             self._decoded[key] = created
         return created
@@ -243,6 +245,8 @@ class SqliteStore(Backend):
             self._rows(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
             if version == 1:
                 self._open_ledger()
+            if 0 < version < schema.ROWS_ARE_KEPT:
+                self._keep_rows()
 
     def _open_ledger(self) -> None:
         """Enter in the new ledger of a store of version 1 what was committed before."""
@@ -257,21 +261,46 @@ class SqliteStore(Backend):
             if (data.dataset, data.digest) not in known:
                 self._append_opening(data.dataset, data.digest, data.block_id, data.committed)
 
+    def _keep_rows(self) -> None:
+        """Keep the rows of what an earlier version stored; what cannot be read has none."""
+        for kind in kinds.KINDS:
+            for resource in self._list(kind, None, open_only=False):
+                query = "SELECT body FROM resources WHERE kind = ? AND id = ?"
+                ((body,),) = self._rows(query, kind.name, resource.id)
+                _, row, checksum = kept_rows.with_row(kind, resource, body)
+                statement = "UPDATE resources SET list_row = ?, checksum = ? WHERE kind = ? AND id = ?"
+                self._rows(statement, row, checksum, kind.name, resource.id)
+
     def _append_opening(self, dataset: str, data: str, block_id: str, committed: Budgets) -> None:
         for entry in ledger.opening_entries(dataset, data, block_id, committed, time_ms=self.clock.now_ms()):
             self.append(entry)
 
     @override
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
+        rows = self._selected("id, version", kind, namespace, open_only=open_only)
+        self._decode_changed(kind, rows)
+        items = [self._read_or_fault(kind, *row) for row in rows]
+        return self._reports.readable(item for item in items if item is not None)
+
+    @override
+    def _list_rows(self, kind: Kind[Any], namespace: str | None) -> list[Any]:
+        """Return the rows that are kept and intact, and of the other resources; log why one cannot be read."""
+        columns = f"id, version, {kept_rows.INTACT_ROW}"
+        selected = self._selected(columns, kind, namespace, open_only=False)
+        items = [self._read_or_fault(kind, *key) for *key, row in selected if row is None]
+        decoded = self._reports.readable(item for item in items if item is not None)
+        others = {resource.id: kind.row_type.of(resource) for resource in decoded}
+        rows = [others.get(key) if row is None else kept_rows.read(kind, row) for key, _, row in selected]
+        return [row for row in rows if row is not None]
+
+    def _selected(self, columns: str, kind: Kind[Any], namespace: str | None, *, open_only: bool) -> list[Any]:
+        """Return columns of the resources of a kind, in order of creation."""
         self._save()
         values = [kind.name] if namespace is None else [kind.name, namespace]
         is_open = open_only or kind is kinds.BLOCK  # every block is: only so the index has them in order
         where = "kind = ?" + " AND namespace = ?" * (namespace is not None) + " AND open = 1" * is_open
-        query = f"SELECT id, version FROM resources WHERE {where} ORDER BY position"  # noqa: S608 - no value in it
-        rows = self._rows(query, *values)
-        self._decode_changed(kind, rows)
-        items = [self._read_or_fault(kind, *row) for row in rows]
-        return self._reports.readable(item for item in items if item is not None)
+        query = f"SELECT {columns} FROM resources WHERE {where} ORDER BY position"  # noqa: S608 - no value in it
+        return self._rows(query, *values)
 
     @override
     def _unreadable(self, kind: Kind[Any]) -> list[Unreadable]:
@@ -334,9 +363,10 @@ class SqliteStore(Backend):
         """Write to the file what the transaction has updated."""
         for (kind_name, resource_id), resource in self._unsaved.items():
             kind: Kind[Any] = kinds.kind_of(resource)
-            values = (int(resource.meta.resource_version), kinds.is_open(resource), kind.encode(resource))
-            statement = "UPDATE resources SET version = ?, open = ?, body = ? WHERE kind = ? AND id = ?"
-            self._rows(statement, *values, kind_name, resource_id)
+            body = kept_rows.stored_form(kind, resource)
+            values = (int(resource.meta.resource_version), kinds.is_open(resource), *body)
+            columns = "version = ?, open = ?, body = ?, list_row = ?, checksum = ?"
+            self._rows(f"UPDATE resources SET {columns} WHERE kind = ? AND id = ?", *values, kind_name, resource_id)  # noqa: S608 - no value in it
         self._unsaved.clear()
 
     def _next_version(self) -> int:
