@@ -47,6 +47,7 @@ NAMESPACE = "benchmark"
 ORDERS = (1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 16, 32, 64, 1_000_000)
 ORIGINAL_WRITES = 6361
 """What PrivateKube's controller wrote for 20 claims over 100 blocks."""
+PLURALS = ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries")
 _WRITERS = 4
 
 
@@ -67,6 +68,11 @@ class World:
         fields = Path(f"/proc/{self.controller.process_id}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def controller_memory(self) -> int:
+        """Return the bytes of memory that the controller has."""
+        status = Path(f"/proc/{self.controller.process_id}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) << 10
+
     def create(self, resources: list[Any]) -> None:
         """Create them, several at a time."""
         with ThreadPoolExecutor(_WRITERS) as pool:
@@ -78,6 +84,13 @@ class World:
 
     def _are_all_admitted(self) -> bool:
         return all(block.status for block in self.store.list_blocks(NAMESPACE))
+
+    def wait_for_locks(self) -> None:
+        """Wait until what answered requests began is completed on all blocks."""
+        waiting.until(self._are_unlocked, self.controller.log, seconds=3600)
+
+    def _are_unlocked(self) -> bool:
+        return not any(block.status and block.status.locks for block in self.store.list_blocks())
 
     def make(self, claims: list[PrivacyBudgetClaim]) -> None:
         """Create claims, and wait until all of them are answered; the last ones first, since they come last."""
@@ -126,7 +139,7 @@ def one_by_one(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[str
             time.sleep(0.002)
         waited.append(time.perf_counter() - began)
         if number == 19:
-            waiting.until(lambda: not any(block.status and block.status.locks for block in world.store.list_blocks()))
+            world.wait_for_locks()
             writes = world.writes() - before
             against = f"{ORIGINAL_WRITES / writes:.1f} times fewer than PrivateKube's {ORIGINAL_WRITES}"
             yield f"writes of status, 20 claims x {n_blocks} blocks", f"{writes:.0f}; {against}"
@@ -161,22 +174,21 @@ def come_and_go(world: World, n_claims: int, n_blocks: int) -> Iterator[tuple[st
             [claim(f"many-{first + n}", "many", demand, range(day, day + 1), pays=True) for n, day in enumerate(days)]
         )
     cluster = Cluster(world.server.api())
-    for plural in ("privatedatablocks", "privacybudgetclaims", "privacyledgerentries"):
+    for plural in PLURALS:
         sizes = [len(json.dumps(document)) for document in cluster.list_objects(plural)]
         yield f"largest of {len(sizes)} {plural} after {n_claims} claims", f"{max(sizes) / 1000:.1f} kB"
-    status = Path(f"/proc/{world.controller.process_id}/status").read_text()
-    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     blocks = len(world.store.list_blocks())
-    yield f"controller's memory with {blocks} blocks and {n_claims} claims", f"{resident / 1024:.0f} MiB"
+    resident = world.controller_memory() >> 20
+    yield f"controller's memory with {blocks} blocks and {n_claims} claims", f"{resident} MiB"
 
 
 @contextlib.contextmanager
-def world() -> Iterator[World]:
-    """Run a new API server with this project's kinds and a controller until the context ends."""
+def world(namespace: str = NAMESPACE) -> Iterator[World]:
+    """Run a new API server with this project's kinds, a namespace and a controller until the context ends."""
     manifests = Path(__file__).resolve().parent.parent / "manifests"
     with (
         tempfile.TemporaryDirectory() as folder,
-        local_server.serving(Path(folder), manifests, [NAMESPACE]) as server,
+        local_server.serving(Path(folder), manifests, [namespace]) as server,
     ):
         if isinstance(server, str):
             raise errors.InvalidInput(server)

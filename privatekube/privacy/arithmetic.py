@@ -79,9 +79,12 @@ def remainder(whole: PrivacyBudget, parts: Iterable[PrivacyBudget]) -> PrivacyBu
     EpsilonDelta(epsilon=0.7, delta=0.0)
     """
     kind, orders = type(whole), whole.orders
-    aligned = (part if type(part) is kind and part.orders == orders else at_orders_of(part, whole) for part in parts)
-    negated = tuple(map(operator.neg, whole.values))
-    left = [0.0 - math.fsum(column) for column in zip(negated, *(part.values for part in aligned), strict=True)]
+    values = [
+        part.values if type(part) is kind and part.orders == orders else at_orders_of(part, whole).values
+        for part in parts
+    ]
+    columns = zip(map(operator.neg, whole.values), *values, strict=True)
+    left = [0.0 - total for total in map(math.fsum, columns)]
     return RenyiCurve(whole.orders, tuple(left)) if isinstance(whole, RenyiCurve) else EpsilonDelta(*left)
 
 
