@@ -172,9 +172,7 @@ def write_block(
         AlreadyExists: a file of that name has other data.
     """
     hashes = identify.hashes_by_day(records, key=owner_key)
-    kept = partition.bound_contributions(
-        partition.in_order(records), unit=declaration.unit, max_contribution=declaration.max_contribution
-    )
+    kept = partition.bound_contributions(records, unit=declaration.unit, max_contribution=declaration.max_contribution)
     content = kind.content(kept, declaration.cut(days, bucket=bucket, partition_key_id=kind.partition_key_id))
     return WrittenBlock(bucket, _write(declaration.location_of(days, bucket), content), hashes)
 

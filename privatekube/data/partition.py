@@ -182,10 +182,17 @@ def require_bound(records: Records, *, unit: PrivacyUnit, max_contribution: int)
 def bound_contributions(records: R, *, unit: PrivacyUnit, max_contribution: int) -> R:
     """Return at most `max_contribution` records of each unit; all of them if a unit is one record.
 
-    A keyed hash of each record decides which records stay, so that does not depend on other users' records.
+    A keyed hash of each record decides which records stay, so that does not depend on other users' records. Their order
+    depends on them alone, too, not on how their source was cut into files.
     """
+    order = _order(records)
+    return records.select(order[_is_kept(records, unit, max_contribution)[order]])
+
+
+def _is_kept(records: Records, unit: PrivacyUnit, max_contribution: int) -> npt.NDArray[np.bool_]:
+    is_kept = np.ones(len(records), np.bool_)
     if unit.is_one_record:
-        return records
+        return is_kept
     units = unit_numbers(records, unit)
     has_more = np.flatnonzero((np.bincount(units) > max_contribution)[units])
     order = has_more[np.lexsort((*_priorities(records.select(has_more)), units[has_more]))]
@@ -193,9 +200,8 @@ def bound_contributions(records: R, *, unit: PrivacyUnit, max_contribution: int)
     is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
     begins = np.flatnonzero(is_first)
     rank = np.arange(len(ordered)) - np.repeat(begins, np.diff([*begins, len(ordered)]))
-    is_kept = np.ones(len(records), np.bool_)
     is_kept[order[rank >= max_contribution]] = False
-    return records.select(is_kept)
+    return is_kept
 
 
 def without_copies(records: R) -> R:
@@ -207,14 +213,14 @@ def without_copies(records: R) -> R:
     return records.select(np.array(sorted(first.values()), dtype=np.int64))
 
 
-def in_order(records: R) -> R:
-    """Return the records in an order that depends on them alone, not on how their source was cut into files."""
+def _order(records: Records) -> npt.NDArray[np.int64]:
+    """Return the records' indices by time, and by a keyed hash where they are of one time, int64 [N]."""
     by_time = np.argsort(records.time, kind="stable")
     follows = np.diff(records.time[by_time], prepend=np.nan) == 0  # what is at the same time as the one before
     tied = by_time[follows | np.append(follows[1:], False)[: len(follows)]]
     priorities = np.zeros((2, len(records)), np.uint64)
     priorities[:, tied] = _priorities(records.select(tied))
-    return records.select(np.lexsort((*priorities, records.time)))
+    return np.lexsort((*priorities, records.time))
 
 
 def _priorities(records: Records) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

@@ -100,12 +100,8 @@ def write_all(
 def write_group(job: Job[Any], blocks: Blocks) -> list[Written]:
     """Write some blocks."""
     none = none_of(job.schema)
-    rows = spill.load(blocks.paths, blocks.first, blocks.last, none=none)
-    number = job.block_of(rows.user, rows.time)
-    return [
-        _write(job, rows.select(np.flatnonzero(number == block)), block, blocks.folder)
-        for block in range(blocks.first, blocks.last + 1)
-    ]
+    loaded = spill.load(blocks.paths, blocks.first, blocks.last, none=none)
+    return [_write(job, rows, block, blocks.folder) for block, rows in enumerate(loaded, blocks.first)]
 
 
 def _write(job: Job[Any], rows: Encoded, block: int, folder: Path) -> Written:

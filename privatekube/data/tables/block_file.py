@@ -63,8 +63,8 @@ def content(table: Table, cut: Cut) -> sealed_file.Content:
     columns: dict[str, npt.NDArray[Any]] = {"user": table.user.astype("<i8"), "time": table.time.astype("<i8")}
     columns |= {f"values/{name}": table.values[name] for name in table.layout.kinds}
     for name in table.layout.texts:
-        columns[f"text/{name}/ids"] = table.texts[name].ids.astype("<i4")
-        columns[f"text/{name}/offsets"] = table.texts[name].offsets.astype("<i8")
+        columns[f"text/{name}/ids"] = table.texts[name].ids.astype("<i4", copy=False)
+        columns[f"text/{name}/offsets"] = table.texts[name].offsets.astype("<i8", copy=False)
     public = {**asdict(cut), "unit": cut.unit.value, _LAYOUT: table.layout.model_dump(mode="json")}
     return sealed_file.Content(FORMAT, public, columns)
 
@@ -147,7 +147,8 @@ def _require_consistent(table: Table, cut: Cut) -> None:
     }
     for name, words in table.layout.texts.items():
         ids = table.texts[name].ids
-        faults[f"column {name} has a token outside the vocabulary"] = (ids < 0) | (ids >= words.ids)
+        ends = np.array([ids.min(initial=0), ids.max(initial=0)])
+        faults[f"column {name} has a token outside the vocabulary"] = (ends < 0) | (ends >= words.ids)
     if table.layout.has_time:
         faults["a record lies outside the declared days"] = (table.day < cut.start_day) | (table.day > cut.end_day)
     for fault, rows in faults.items():

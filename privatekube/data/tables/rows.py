@@ -85,16 +85,16 @@ class Encoded:
         columns += [column for text in self.texts.values() for column in (text.ids, text.offsets)]
         return sum(column.nbytes for column in columns)
 
-    def select(self, rows: Int64s) -> Encoded:
-        """Return the records at some indices, in their order."""
+    def select(self, chosen: npt.NDArray[np.bool_] | Int64s) -> Encoded:
+        """Return the records of a mask bool [N], or at indices int64 [M] in their order."""
         return Encoded(
-            self.user[rows],
-            self.time[rows],
-            self.file[rows],
-            {name: column[rows] for name, column in self.values.items()},
-            {name: column[rows] for name, column in self.record.items()},
-            {name: tokens.select(rows) for name, tokens in self.texts.items()},
-            self.hashes[rows],
+            self.user[chosen],
+            self.time[chosen],
+            self.file[chosen],
+            {name: column[chosen] for name, column in self.values.items()},
+            {name: column[chosen] for name, column in self.record.items()},
+            {name: tokens.select(chosen) for name, tokens in self.texts.items()},
+            self.hashes[chosen],
         )
 
     def without_copies(self) -> Encoded:
@@ -102,7 +102,7 @@ class Encoded:
         order = np.lexsort(self.hashes.T)
         is_copy = np.zeros(len(self), np.bool_)
         is_copy[order[1:]] = (self.hashes[order[1:]] == self.hashes[order[:-1]]).all(axis=1)
-        return self.select(np.flatnonzero(~is_copy)) if is_copy.any() else self
+        return self.select(~is_copy) if is_copy.any() else self
 
     @staticmethod
     def concatenate(parts: Sequence[Encoded]) -> Encoded:

@@ -39,9 +39,11 @@ class Tokens:
         """Number of tokens of each text, int64 [N]."""
         return np.diff(self.offsets)
 
-    def select(self, rows: Int64s) -> Tokens:
-        """Return the texts at some indices, in their order."""
-        places, offsets = ragged.places(self.offsets, rows)
+    def select(self, chosen: npt.NDArray[np.bool_] | Int64s) -> Tokens:
+        """Return the texts of a mask bool [N], or at indices int64 [M] in their order."""
+        if chosen.dtype == np.bool_:
+            return Tokens(self.ids[np.repeat(chosen, self.lengths)], ragged.offsets_of(self.lengths[chosen]))
+        places, offsets = ragged.places(self.offsets, chosen)
         return Tokens(self.ids[places], offsets)
 
     def cut(self, most: int) -> Tokens:
