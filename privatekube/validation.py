@@ -61,10 +61,15 @@ def first_fault(error: pydantic.ValidationError) -> str:
         return bound
     if fault["type"] == "union_tag_invalid":
         return f"{name}: {fault['ctx']['tag']!r} is not one of {fault['ctx']['expected_tags']}; choose one"
-    value = repr(fault["input"])
-    if len(value) > _SHOWN_CHARACTERS:
-        value = value[: _SHOWN_CHARACTERS - 3] + "..."
-    return f"{name}: {value} {bound}"
+    return f"{name}: {_shown(fault['input'], bound)}"
+
+
+def _shown(value: object, bound: str) -> str:
+    """Return a value and its bound, or that there is none, as YAML reads a name without a value."""
+    if value is None:
+        return "has no value; give it one"
+    text = repr(value)
+    return f"{text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + '...'} {bound}"
 
 
 def bound_of(fault: pydantic_core.ErrorDetails) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import urllib.error
 import urllib.parse
@@ -81,20 +83,25 @@ def _refused(status: int) -> errors.PrivateKubeError:
 def _command(words: Sequence[str]) -> Send:
     def run(body: bytes) -> None:
         try:
-            done = subprocess.run(  # noqa: S603 - what the operator of the controller has named
+            process = subprocess.Popen(  # noqa: S603 - what the operator of the controller has named
                 words,
-                input=body,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=_SECONDS,
-                check=False,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            raise errors.StoreBusy(f"the command took more than {_SECONDS:g} s") from None
         except OSError as error:
             raise errors.StoreBusy(f"the command cannot be run ({type(error).__name__})") from None
-        if done.returncode != 0:
-            raise errors.StoreBusy(f"the command ended with status {done.returncode}")
+        with process:
+            try:
+                process.communicate(body, timeout=_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise errors.StoreBusy(f"the command took more than {_SECONDS:g} s") from None
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+        if process.returncode != 0:
+            raise errors.StoreBusy(f"the command ended with status {process.returncode}")
 
     return run
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from privatekube import errors
+from privatekube import errors, validation
 from privatekube.client import cluster
 from privatekube.page.reader import Source
 from privatekube.page.readers import Readers
 from privatekube.page.sessions import Sessions
 from privatekube.page.sign_in import SignIn
 
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _SESSION_SECONDS = 8 * 3600
 _SESSIONS_PER_VISITOR = 8
 """A visitor signs in from several browsers, and again when a token has expired."""
@@ -49,6 +52,9 @@ class Cluster:
             raise errors.invalid(
                 "--certificate-authority", authority, "has no certificates that can be read", "name a PEM file"
             ) from None
+        for namespace in self.namespaces:
+            if not _NAMESPACE.fullmatch(namespace):
+                raise errors.invalid("--namespace", namespace, f"must be {validation.LABEL}", "correct it")
 
     def source(self, token: str) -> Source:
         """Return the cluster as the user of a token sees it.
@@ -85,6 +91,13 @@ def door(place: Cluster, *, most: int, hosts: Collection[str] = ()) -> SignIn:
         place: the cluster.
         most: how many visitors are served at once.
         hosts: the names under which they reach the page.
+
+    Raises:
+        InvalidInput: one of the names is not one of a host.
     """
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            remedy = "write it like page.example.org, without scheme, port and path"
+            raise errors.invalid("--allow-host", host, "is not the name of a host", remedy)
     sessions = Sessions(seconds=_SESSION_SECONDS, most=_SESSIONS_PER_VISITOR * most)
     return SignIn(Readers(place.source, most=most), sessions, hosts=hosts)

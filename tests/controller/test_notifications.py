@@ -127,6 +127,21 @@ def test_a_command_gets_the_message_on_its_standard_input_and_one_that_fails_or_
         receivers.receiver("sleep 30")(b"")
 
 
+def test_what_a_command_has_started_ends_with_it_when_it_takes_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    script = "sleep 3000 & echo $! > started.part; mv started.part started; wait"
+    monkeypatch.chdir(tmp_path)
+    for seconds in (1.0, 4.0, 16.0, 64.0):  # until the shell came so far
+        monkeypatch.setattr(receivers, "_SECONDS", seconds)
+        with pytest.raises(errors.Temporary, match="the command took more than"):
+            receivers.receiver(f"sh -c '{script}'")(b"")
+        if started.exists():
+            break
+    waiting.until_ended(int(started.read_text()))
+
+
 def test_a_receiver_that_hangs_blocks_nobody_and_what_is_too_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "_QUEUE_LENGTH", 5)
     called, go_on = threading.Event(), threading.Event()

@@ -268,7 +268,7 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"epsilon": "x"}, "epsilon: 'x' must be a valid number"),
     ({"epsilon": True}, "epsilon: True must be a valid number"),
     ({"epsilon": math.inf}, "epsilon: inf must be"),
-    ({"delta": None}, "delta: None must be a valid number"),
+    ({"delta": None}, "delta: has no value; give it one"),
     ({"delta": -1}, "delta: -1 must be greater than or equal to 0"),
     ({"delta": 1}, "delta: 1 must be less than 1"),
     ({"blocks": 0}, "blocks: 0 must be 'all' or a whole number"),
@@ -415,7 +415,7 @@ def test_a_long_description_of_what_ran_does_not_hinder_the_payment(client: RunC
             "x" * 63, events.composition(*(events.discrete_laplace(100.0 + extra, 1) for extra in range(9))), [b"x"]
         )
     assert committed(client) == EVERYTHING
-    (first,) = ledger.amounts(client.ledger())
+    first, _ = ledger.amounts(client.ledger())
     assert first.mechanisms == (f"{'x' * 63} on all",)
 
 

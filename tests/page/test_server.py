@@ -204,11 +204,15 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_the_command_prints_an_address_that_opens_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("browser", [None, "true"], ids=["without", "with"])
+def test_the_command_prints_an_address_says_whether_there_is_a_browser_and_ends_with_ctrl_c(
+    tmp_path: Path, browser: str | None
+) -> None:
     uri = f"sqlite:///{tmp_path}/state.db"
     connect.connect(uri).store.close()
-    command = [sys.executable, "-m", "privatekube.cli", "serve", "--port", "0"]
-    environment = os.environ | {connect.STORE: uri, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "privatekube.cli", "serve", "--port", "0", "--open"]
+    places = os.environ["PATH"] if browser else str(tmp_path)  # a browser of this machine would be one, too
+    environment = os.environ | {connect.STORE: uri, "PYTHONUNBUFFERED": "1", "PATH": places, "BROWSER": browser or ""}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         address = run.stdout.readline().strip()
@@ -217,7 +221,8 @@ def test_the_command_prints_an_address_that_opens_and_ends_with_ctrl_c(tmp_path:
             assert "There are no blocks yet" in answer.read().decode()
         run.send_signal(2)
         _, fault = run.communicate(timeout=waiting.PATIENCE_SECONDS)
-        assert (run.returncode, fault) == (130, "interrupted\n")
+        warning = "" if browser else "warning: no browser was found; open the address above\n"
+        assert (run.returncode, fault) == (130, f"{warning}interrupted\n")
 
 
 def test_the_address_of_another_machine_cannot_be_listened_on() -> None:

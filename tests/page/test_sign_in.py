@@ -217,6 +217,22 @@ def test_an_https_url_of_a_host_is_taken_with_its_port_and_path(server: str) -> 
     assert visitors.Cluster(server, Path(certifi.where())).server == server
 
 
+@pytest.mark.parametrize("name", ["A B", "", "a/b", "a.b", "a" * 64, "-a", "a\n"])
+def test_a_namespace_that_cannot_exist_is_refused(name: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"^--namespace: .* must be at most 63 lower-case letters"):
+        visitors.Cluster("https://api.example", Path(certifi.where()), ("team-b", name))
+
+
+@pytest.mark.parametrize(
+    "host", ["http://x/y", "page.example:80", "page.example/", "", "*.example", "a b", "a..b", "a\n"]
+)
+def test_a_name_that_no_visitor_can_have_come_by_is_refused(host: str) -> None:
+    place = visitors.Cluster("https://api.example", Path(certifi.where()), ("team-b",))
+    visitors.door(place, most=1, hosts=["page.example.org", "Intranet"])
+    with pytest.raises(errors.InvalidInput, match=r"^--allow-host: .* is not the name of a host; write it like"):
+        visitors.door(place, most=1, hosts=[host])
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

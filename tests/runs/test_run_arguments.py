@@ -69,7 +69,8 @@ def test_a_block_count_may_be_a_number_or_all(tmp_path: Path) -> None:
         ("epsilon: .inf", r"epsilon: inf must be a finite number"),
         ("epsilon: much", r"epsilon: 'much' must be a valid number"),
         ("epsilon: true", r"epsilon: True is a boolean, not a number"),
-        ("epsilon:", r"epsilon: None must be a valid number"),
+        ("epsilon:", r"epsilon: has no value; give it one"),
+        ("deadline:", r"deadline: has no value; give it one"),
         ("delta: 0", r"delta: 0 must be greater than 0"),
         ("delta: 1", r"delta: 1 must be less than 1"),
         ("sampling_rate: 1.5", r"sampling_rate: 1.5 must be less than or equal to 1"),
@@ -160,7 +161,7 @@ def test_settings_that_kubeflow_made_fractions_of_are_whole_numbers_again() -> N
     [
         ({"n_epochs": 1.5}, r"^settings: n_epochs: 1.5 must be a valid integer"),
         ({"colour": "red"}, r"^settings: colour: unknown; remove it or correct its name"),
-        ({"model": None}, r"^settings: model: None must be"),
+        ({"model": None}, r"^settings: model: has no value; give it one"),
         ({"n_epochs": True}, r"^n_epochs: True is a boolean"),
     ],
 )
