@@ -182,7 +182,10 @@ def test_without_a_controller_the_error_asks_for_one(by: As, monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_an_api_server_that_restarts_costs_a_client_only_time(by: As, start: Starter, apiserver: ApiServer) -> None:
+def test_an_api_server_that_restarts_costs_a_client_only_time(
+    by: As, start: Starter, apiserver: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "ANSWER_TIMEOUT_SECONDS", waiting.PATIENCE_SECONDS)
     start()
     by("data-owner").create_blocks([builders.block("a")])
     client = by("claimant")

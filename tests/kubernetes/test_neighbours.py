@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from privatekube.store.kubernetes.store import KubernetesStore
+from tests import waiting
 from tests.e2e import neighbours
 from tests.kubernetes import stores
 from tests.kubernetes.apiserver import ApiServer
@@ -54,15 +55,26 @@ def log(controller: ControllerProcess) -> str:
     return "\n".join(sorted({json.dumps(entry, sort_keys=True) for entry in entries}))
 
 
+def wait_until_complete(apiserver: ApiServer, controller: ControllerProcess) -> None:
+    """Wait for what the controller writes, counts and tells after its last answer."""
+    waiting.until(lambda: "lockedBudgetMap" not in resources(apiserver, KINDS[0]), controller.log)
+    passes = "privatekube_decision_seconds_count"
+    last = controller.metric(passes) + 2
+    waiting.until(lambda: controller.metric(passes) >= last, controller.log)
+    logged = {str(entry["message"]) for entry in controller.log_entries() if "reason" in entry}
+    waiting.until(lambda: all(repr(message) in events(apiserver) for message in logged), controller.log)
+
+
 def everything_seen(apiserver: ApiServer, start: Starter, folder: Path, lines: Mapping[str, Any]) -> dict[str, str]:
     """Run the whole pipeline over a source, and return what others can read in the cluster afterwards."""
     stores.clear(apiserver)
     apiserver.kubectl("delete", "events", "--all", "-A")
-    controller = start("a", "--unlock", "all")
+    controller = start("a", "--unlock", "all", "--period", "1s")
     folder.mkdir()
     owner, runner = (QuietInCluster(folder, apiserver.kubeconfig(user)) for user in ("data-owner", "claimant"))
     neighbours.create(owner, dict(lines))
     runner.pipeline(*neighbours.SETTINGS)
+    wait_until_complete(apiserver, controller)
     texts = {kind: resources(apiserver, kind) for kind in KINDS}
     texts["events"] = events(apiserver)
     texts["metrics"] = "\n".join(match.group() for match in COUNTED.finditer(controller.get("/metrics")[1]))
