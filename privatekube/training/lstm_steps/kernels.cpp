@@ -9,9 +9,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <thread>
 #include <utility>
 #include <vector>
+
+// Of OpenMP's libraries, GNU's and LLVM's: run `work` in a team of so many threads, of which the caller is one.
+extern "C" void GOMP_parallel(void (*work)(void*), void* data, unsigned threads, unsigned flags) __attribute__((weak));
 
 namespace {
 
@@ -175,27 +177,24 @@ void product(int64_t rows, int64_t width, int64_t depth, const S* a, int64_t ai,
   }
 }
 
-// Call work(thread, begin, end) on `threads` parts of [0, count); return 1 if memory was short in one of them.
+// Call work(part, begin, end) on `threads` parts of [0, count); return 1 if memory was short in one of them. They are run
+// by the threads of the OpenMP library that torch has loaded: they wait for work in a loop for a while, in which threads
+// of our own would have to share the cores with them. Without one, the caller does all parts.
 template <class F> int split(int64_t count, int64_t threads, F work) {
-  std::atomic<int> failed{0};
   const int64_t parts = std::max<int64_t>(1, std::min(threads, count));
-  auto part = [&](int64_t i) {
-    try {
-      work(i, count * i / parts, count * (i + 1) / parts);
-    } catch (...) {
-      failed = 1;
+  std::atomic<int64_t> next{0};
+  std::atomic<int> failed{0};
+  auto run = [&] {
+    for (int64_t i; (i = next++) < parts;) {
+      try {
+        work(i, count * i / parts, count * (i + 1) / parts);
+      } catch (...) {
+        failed = 1;
+      }
     }
   };
-  std::vector<std::thread> started;
-  for (int64_t i = 1; i < parts; i++) {
-    try {
-      started.emplace_back(part, i);
-    } catch (...) {
-      part(i);  // no more threads: here
-    }
-  }
-  part(0);
-  for (auto& thread : started) thread.join();
+  if (parts > 1 && GOMP_parallel) GOMP_parallel([](void* data) { (*static_cast<decltype(run)*>(data))(); }, &run, parts, 0);
+  else run();
   return failed;
 }
 
