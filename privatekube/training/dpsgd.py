@@ -138,5 +138,4 @@ def add_noise(
     """
     scale = noise_multiplier * max_grad_norm * (1 + SENSITIVITY_SLACK)
     for parameter, total in sums.items():
-        noise = generator.gaussians(parameter.numel(), parameter.device).view_as(parameter)
-        parameter.grad = noise.mul_(scale).add_(total).to(parameter.dtype)
+        parameter.grad = generator.noisy(total, scale, parameter.dtype)

@@ -41,7 +41,7 @@ MOMENTUM = 0.9
 """Of SGD: the share of a step's move that the next one repeats."""
 
 _LARGEST_NOISE = 20.0
-"""Standard deviations: the noise of `randomness.gaussians` is below 17.2, since its uniforms have 53 bits."""
+"""Standard deviations: the noise of `randomness.noisy` is below 17.2, since its uniforms have 53 bits."""
 
 _MOST_UNITS = 2.0**40
 """More units than any sample has; each adds at most the clipping norm."""

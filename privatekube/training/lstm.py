@@ -54,10 +54,10 @@ class LSTM(nn.Module):
         Returns:
             Hidden states [B, T, H], which mean nothing beyond a text's end and must not be used there, and the tap.
         """
-        bias = self.gain * (self.bias_ih_l0 + self.bias_hh_l0)
-        gates = nn.functional.linear(inputs, self.gain * self.weight_ih_l0, bias)
-        recurrent = self.gain * self.weight_hh_l0.detach()
-        hidden: torch.Tensor = _Recurrence.apply(gates, recurrent, lengths, self.steps)  # type: ignore[no-untyped-call]
+        gates = nn.functional.linear(inputs, self.gain * self.weight_ih_l0)
+        recurrent, bias = self.gain * self.weight_hh_l0, self.gain * (self.bias_ih_l0 + self.bias_hh_l0)
+        hidden, backpropagate = self.steps.run(gates, recurrent, bias, lengths)
+        states: torch.Tensor = _Recurrence.apply(gates, hidden[:, 1:], backpropagate)  # type: ignore[no-untyped-call]
         tap = clipping.RecurrentTap(
             self.weight_ih_l0,
             self.weight_hh_l0,
@@ -69,19 +69,22 @@ class LSTM(nn.Module):
             gates,
             self.steps,
         )
-        return hidden[:, 1:], [tap]
+        return states, [tap]
 
 
 class _Recurrence(torch.autograd.Function):
-    """Input projections [B, T, 4H] and recurrent weights [4H, H] to hidden states [B, 1 + T, H], the first zero."""
+    """Hidden states [B, T, H] in the graph of the projections [B, T, 4H] that they were computed from."""
 
     @staticmethod
     def forward(
-        ctx: Any, projected: torch.Tensor, weight: torch.Tensor, lengths: torch.Tensor, steps: path.Path
+        ctx: Any,
+        projected: torch.Tensor,  # noqa: ARG004 - what is differentiated with respect to
+        states: torch.Tensor,
+        backpropagate: path.Backpropagate,
     ) -> torch.Tensor:
-        """Run all steps, and keep what the backward pass needs."""
-        hidden, ctx.backpropagate = steps.run(projected, weight, lengths)
-        return hidden
+        """Return the states, and keep what the backward pass needs."""
+        ctx.backpropagate = backpropagate
+        return states
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -89,4 +92,4 @@ class _Recurrence(torch.autograd.Function):
         backpropagate, ctx.backpropagate = ctx.backpropagate, None
         if backpropagate is None:
             raise RuntimeError("an LSTM's states can be differentiated once: its memory is used again")
-        return backpropagate(gradients[0]), None, None, None
+        return backpropagate(gradients[0]), None, None

@@ -19,7 +19,6 @@ from privatekube.training.lstm_steps import path, torch_path
 
 _BLOCK = 1 << 15  # Gaussians drawn at a time, so that what they are computed from stays in cache
 _MANTISSA = 2.0**-53
-_CPU = torch.device("cpu")
 
 
 class SecureGenerator:
@@ -48,19 +47,32 @@ class SecureGenerator:
             raise errors.invalid("sampling_rate", probability, "must lie in (0, 1]", "set a share of the data")
         return self.uniforms(count) < probability
 
-    def gaussians(self, count: int, device: torch.device = _CPU) -> torch.Tensor:
+    def noisy(self, total: torch.Tensor, deviation: float, kind: torch.dtype) -> torch.Tensor:
+        """Return `total` plus independent Gaussians, computed in float64 on its device and rounded once.
+
+        A part is drawn, scaled, added and rounded while it is in cache.
+
+        Args:
+            total: float64, of any shape.
+            deviation: standard deviation of each Gaussian.
+            kind: type of the result.
+        """
+        noisy = torch.empty(total.shape, dtype=kind, device=total.device)
+        outs, sums = (torch.split(whole.view(-1), _BLOCK) for whole in (noisy, total.contiguous()))
+        for out, part in zip(outs, sums, strict=True):
+            out.copy_(self._gaussians(len(out), total.device).mul_(deviation).add_(part))
+        return noisy
+
+    def _gaussians(self, count: int, device: torch.device) -> torch.Tensor:
         """Return `count` independent standard Gaussians, float64 [count], computed on a device.
 
         Each is half the sum of four Box-Muller samples of independent uniforms, which hides the gaps between
         floating-point numbers that a single sample shows (Holohan and Braghin, "Secure Random Sampling in Differential
         Privacy", 2021, section 5.1). Cosine and sine of the same uniforms go to different sums.
         """
-        out = torch.empty(count, dtype=torch.float64, device=device)
-        for part in torch.split(out, _BLOCK):
-            pairs = (len(part) + 1) // 2
-            words = torch.from_numpy(self._words(8 * pairs).view(np.int64)).view(2, 4, pairs)
-            part.copy_(self._steps.gaussians(words.to(device)).flatten()[: len(part)])
-        return out
+        pairs = (count + 1) // 2
+        words = torch.from_numpy(self._words(8 * pairs).view(np.int64)).view(2, 4, pairs)
+        return self._steps.gaussians(words.to(device)).view(-1)[:count]
 
     def _words(self, count: int) -> npt.NDArray[np.uint64]:
         """Return the next words of the stream, uint64 [count], in memory that the next call writes again.

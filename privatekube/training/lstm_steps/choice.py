@@ -58,15 +58,15 @@ def is_right(candidate: path.Path, device: torch.device = _CPU) -> bool:
 
 def _results(candidate: path.Path, kind: torch.dtype, device: torch.device) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    projected, weight, d_hidden, inputs = (
+    projected, weight, bias, d_hidden, inputs = (
         torch.randn(shape, generator=generator, dtype=torch.float64).to(device, kind)
-        for shape in ((6, 9, 68), (68, 17), (6, 10, 17), (6, 9, 5))
+        for shape in ((6, 9, 68), (68, 17), (68,), (6, 9, 17), (6, 9, 5))
     )
     words = torch.randint(0, 7, (3, 18), generator=generator).to(device)
     lengths = torch.tensor([9, 7, 7, 8, 2, 1], device=device)
     for n, length in enumerate(lengths.tolist()):
-        d_hidden[n, length + 1 :] = 0
-    hidden, backpropagate = candidate.run(projected.clone(), weight, lengths)
+        d_hidden[n, length:] = 0
+    hidden, backpropagate = candidate.run(projected.clone(), weight, bias, lengths)
     delta = backpropagate(d_hidden)
     results = [delta]
     for number in (1.0, math.inf, math.nan):

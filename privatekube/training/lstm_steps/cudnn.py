@@ -28,10 +28,11 @@ class CuDnn(torch_path.Torch):
         self,
         projected: torch.Tensor,
         weight: torch.Tensor,
+        bias: torch.Tensor,
         lengths: torch.Tensor,  # noqa: ARG002 - of the interface
     ) -> tuple[torch.Tensor, path.Backpropagate]:
         """Run all steps; see `Path.run`. Texts run on to the longest one's end; nothing flows back from there."""
-        inputs = projected.detach().requires_grad_()
+        inputs = (projected.detach() + bias.detach()).requires_grad_()
         layer = _reading_identity(weight)
         with torch.enable_grad(), _cudnn_in_full_precision():
             outputs, _ = layer(inputs)
@@ -39,7 +40,7 @@ class CuDnn(torch_path.Torch):
 
         def backpropagate(d_hidden: torch.Tensor) -> torch.Tensor:
             with _cudnn_in_full_precision():
-                return torch.autograd.grad(outputs, inputs, d_hidden[:, 1:])[0]
+                return torch.autograd.grad(outputs, inputs, d_hidden)[0]
 
         return hidden, backpropagate
 

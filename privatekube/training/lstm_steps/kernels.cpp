@@ -210,9 +210,10 @@ struct Active {
   }
 };
 
-// gates [B, T, G]: projections of the inputs, replaced by the gates after their activation. hidden and cells [B, 1 + T, H].
+// gates [B, T, G]: projections of the inputs without the bias [G], replaced by the gates after their activation. hidden and
+// cells [B, 1 + T, H].
 template <class S>
-int forward(S* gates, const S* weight, S* hidden, S* cells, const int64_t* lengths, int64_t B, int64_t T, int64_t H, int64_t threads) {
+int forward(S* gates, const S* weight, const S* bias, S* hidden, S* cells, const int64_t* lengths, int64_t B, int64_t T, int64_t H, int64_t threads) {
   constexpr int64_t L = LANES<S>;
   const int64_t G = 4 * H, Gp = padded<S>(G);
   std::vector<S> transposed(H * Gp, S(0));
@@ -237,8 +238,9 @@ int forward(S* gates, const S* weight, S* hidden, S* cells, const int64_t* lengt
           S *a = g + (i * T + t) * G, *next = h + (i * (T + 1) + t + 1) * H, *cell = c + (i * (T + 1) + t) * H;
           for (int64_t j = 0; j < H; j += L) {
             const int64_t k = std::min(L, H - j);
-            const Vec<S> in = sigmoid<S>(load(a + j, k)), forget = sigmoid<S>(load(a + H + j, k));
-            const Vec<S> candidate = tangent<S>(load(a + 2 * H + j, k)), out = sigmoid<S>(load(a + 3 * H + j, k));
+            auto activation = [&](int64_t gate) { return load(a + gate * H + j, k) + load(bias + gate * H + j, k); };
+            const Vec<S> in = sigmoid<S>(activation(0)), forget = sigmoid<S>(activation(1));
+            const Vec<S> candidate = tangent<S>(activation(2)), out = sigmoid<S>(activation(3));
             const Vec<S> kept = forget * load(cell + j, k) + in * candidate;
             store(a + j, in, k), store(a + H + j, forget, k), store(a + 2 * H + j, candidate, k), store(a + 3 * H + j, out, k);
             store(cell + H + j, kept, k), store(next + j, out * tangent<S>(kept), k);
@@ -249,7 +251,8 @@ int forward(S* gates, const S* weight, S* hidden, S* cells, const int64_t* lengt
   });
 }
 
-// gates [B, T, G] are replaced by the gradient with respect to the projections; zero beyond a text's end.
+// gates [B, T, G] are replaced by the gradient with respect to the projections, from that of the states after each step,
+// d_hidden [B, T, H]; zero beyond a text's end.
 template <class S>
 int backward(S* gates, const S* weight, const S* cells, const S* d_hidden, const int64_t* lengths, int64_t B, int64_t T, int64_t H, int64_t threads) {
   constexpr int64_t L = LANES<S>;
@@ -273,7 +276,7 @@ int backward(S* gates, const S* weight, const S* cells, const S* d_hidden, const
         for (int64_t i = 0; i < now; i++) {
           if (lengths[first + i] <= t) continue;
           S *a = g + (i * T + t) * G, *dh = to_hidden.data() + i * Hp, *dc = to_cell.data() + i * Hp;
-          const S *cell = cells + ((first + i) * (T + 1) + t) * H, *given = d_hidden + ((first + i) * (T + 1) + t + 1) * H;
+          const S *cell = cells + ((first + i) * (T + 1) + t) * H, *given = d_hidden + ((first + i) * T + t) * H;
           for (int64_t j = 0; j < H; j += L) {
             const int64_t k = std::min(L, H - j);
             const Vec<S> in = load(a + j, k), forget = load(a + H + j, k), candidate = load(a + 2 * H + j, k), out = load(a + 3 * H + j, k);
@@ -443,9 +446,9 @@ int gaussians(double* out, const double* words, int64_t n, int64_t threads) {
 }  // namespace
 
 #define DEFINE(S, NAME)                                                                                                        \
-  int lstm_forward_##NAME(S* gates, const S* weight, S* hidden, S* cells, const int64_t* lengths, int64_t B, int64_t T,        \
-                          int64_t H, int64_t threads) {                                                                        \
-    return forward<S>(gates, weight, hidden, cells, lengths, B, T, H, threads);                                                \
+  int lstm_forward_##NAME(S* gates, const S* weight, const S* bias, S* hidden, S* cells, const int64_t* lengths, int64_t B,    \
+                          int64_t T, int64_t H, int64_t threads) {                                                             \
+    return forward<S>(gates, weight, bias, hidden, cells, lengths, B, T, H, threads);                                          \
   }                                                                                                                            \
   int lstm_backward_##NAME(S* gates, const S* weight, const S* cells, const S* d_hidden, const int64_t* lengths, int64_t B,    \
                            int64_t T, int64_t H, int64_t threads) {                                                            \

@@ -30,7 +30,7 @@ class Native:
     positions: int = 1 << 13
 
     def run(
-        self, projected: torch.Tensor, weight: torch.Tensor, lengths: torch.Tensor
+        self, projected: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, path.Backpropagate]:
         """Run all steps; see `Path.run`. The gates overwrite `projected`, and their gradient overwrites the gates."""
         batch, steps, width = projected.shape
@@ -38,7 +38,7 @@ class Native:
         gates, rows = projected.detach().contiguous(), weight.detach().contiguous()
         hidden, cells = (gates.new_empty(batch, steps + 1, width // 4) for _ in range(2))
         sizes = (batch, steps, width // 4)
-        self._call("lstm_forward", gates, rows, hidden, cells, lengths, *sizes)
+        self._call("lstm_forward", gates, rows, bias.detach().contiguous(), hidden, cells, lengths, *sizes)
 
         def backpropagate(d_hidden: torch.Tensor) -> torch.Tensor:
             self._call("lstm_backward", gates, rows, cells, d_hidden.contiguous(), lengths, *sizes)

@@ -28,7 +28,7 @@ class Torch:
     elements: int = feasibility.GRADIENT_ELEMENTS
 
     def run(
-        self, projected: torch.Tensor, weight: torch.Tensor, lengths: torch.Tensor
+        self, projected: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, path.Backpropagate]:
         """Run all steps; see `Path.run`. The gates overwrite `projected`, and their gradient overwrites the gates."""
         gates = projected.data.contiguous()  # not `detach`, after which autograd notices that they are overwritten
@@ -38,7 +38,7 @@ class Torch:
         active = _active(lengths, steps)
         hidden, cells = (gates.new_zeros(batch, steps + 1, size) for _ in range(2))
         for t, now in enumerate(active):
-            activations = gates[:now, t].addmm_(hidden[:now, t], transposed)
+            activations = gates[:now, t].add_(bias.detach()).addmm_(hidden[:now, t], transposed)
             activations[:, : 2 * size].sigmoid_()
             activations[:, 2 * size : 3 * size].tanh_()
             activations[:, 3 * size :].sigmoid_()
@@ -109,7 +109,7 @@ def _backward(
     for t in range(steps - 1, -1, -1):
         now = active[t]
         input_gate, forget_gate, candidate, output_gate = gates[:now, t].chunk(4, 1)
-        d_state, d_cell, tanh = d_hidden[:now, t + 1] + d_states[:now], d_cells[:now], cells[:now, t + 1].tanh()
+        d_state, d_cell, tanh = d_hidden[:now, t] + d_states[:now], d_cells[:now], cells[:now, t + 1].tanh()
         through_tanh = d_state * tanh
         d_cell += torch.addcmul(d_state, through_tanh, tanh, value=-1).mul_(output_gate)
         d_input, d_forget, d_candidate = d_cell * candidate, d_cell * cells[:now, t], d_cell * input_gate

@@ -209,7 +209,7 @@ def test_a_compiler_that_takes_all_numbers_for_finite_trains_nothing(
 def test_the_library_is_never_called_with_lengths_beyond_the_memory_it_is_given(lengths: list[float]) -> None:
     steps = implementations.get("native AVX2")
     with pytest.raises(errors.InvalidInput, match="lengths"):
-        steps.run(torch.zeros(2, 7, 8), torch.zeros(8, 2), torch.tensor(lengths))
+        steps.run(torch.zeros(2, 7, 8), torch.zeros(8, 2), torch.zeros(8), torch.tensor(lengths))
 
 
 def test_cudnn_is_switched_on_for_its_steps_and_tensorfloat_off() -> None:
@@ -219,7 +219,7 @@ def test_cudnn_is_switched_on_for_its_steps_and_tensorfloat_off() -> None:
         seen.append((type(layer), torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
 
     with modules.register_module_forward_pre_hook(note):
-        cudnn.CuDnn().run(torch.zeros(2, 3, 8), torch.zeros(8, 2), torch.tensor([3, 1]))
+        cudnn.CuDnn().run(torch.zeros(2, 3, 8), torch.zeros(8, 2), torch.zeros(8), torch.tensor([3, 1]))
     assert seen == [(nn.LSTM, True, False)]
 
 
