@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from privatekube import errors
 from privatekube.training.lstm_steps import path, torch_path
 
-_BLOCK = 1 << 15  # Gaussians drawn at a time, so that what they are computed from stays in cache
+_BLOCK = 1 << 14  # Gaussians drawn at a time, so that what they are computed from stays in cache
 _MANTISSA = 2.0**-53
 
 

@@ -143,3 +143,16 @@ def test_the_stream_goes_on_and_does_not_repeat() -> None:
     generator = randomness.SecureGenerator()
     samples = np.concatenate([generator.uniforms(1000) for _ in range(20)])
     assert len(np.unique(samples)) == len(samples)
+
+
+@pytest.mark.parametrize("name", implementations.NAMES)
+def test_noise_is_scaled_added_to_a_sum_of_any_shape_and_rounded_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "urandom", lambda count: bytes(range(count)))
+    steps = implementations.get(name)
+    total = torch.randn(300, 170, dtype=torch.float64).t()
+    noise = gaussians(randomness.SecureGenerator(steps), total.numel()).view(total.shape)
+    wanted = total + 0.3 * noise
+    for kind in (torch.float64, torch.float32):
+        assert torch.equal(randomness.SecureGenerator(steps).noisy(total, 0.3, kind), wanted.to(kind))

@@ -48,7 +48,7 @@ template <class S> constexpr int64_t padded(int64_t n) { return (n + LANES<S> - 
 
 template <class S> inline Vec<S> load(const S* p) { return *reinterpret_cast<const typename Simd<S>::U*>(p); }
 template <class S> inline void store(S* p, Vec<S> v) { *reinterpret_cast<typename Simd<S>::U*>(p) = v; }
-template <class S> inline Vec<S> all(S value) { return Vec<S>{} + value; }
+template <class S> inline Vec<S> all(S value) { return value - Vec<S>{}; }  // one load; 0 + value would be an addition, for -0
 
 // The first k lanes; the others are zero, or stay as they are in memory.
 #if defined(__AVX512F__)
@@ -79,8 +79,11 @@ inline Vec<double> root(Vec<double> v) { return (Vec<double>)_mm256_sqrt_pd((__m
 #endif
 
 // A vector of float64 from numbers in S.
-typedef float HalfFloats __attribute__((vector_size(BYTES / 2), aligned(4), may_alias));
-inline Vec<double> wide(const float* p) { return __builtin_convertvector(*reinterpret_cast<const HalfFloats*>(p), Vec<double>); }
+#if defined(__AVX512F__)
+inline Vec<double> wide(const float* p) { return (Vec<double>)_mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+#else
+inline Vec<double> wide(const float* p) { return (Vec<double>)_mm256_cvtps_pd(_mm_loadu_ps(p)); }
+#endif
 inline Vec<double> wide(const double* p) { return load(p); }
 
 template <class S> struct Series {

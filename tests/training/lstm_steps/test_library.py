@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,28 @@ def test_a_processor_without_these_instructions_is_named() -> None:
 def test_the_native_steps_are_chosen_where_there_is_a_compiler() -> None:
     chosen = choice.choose(CPU)
     assert (chosen.path.name, chosen.reason) == ("native", None)
+
+
+THREADS = """
+import os, torch
+from privatekube.training.lstm_steps import library, native
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+steps = native.Native(library.load(capability="AVX2"))
+torch.set_num_threads(2)
+before = threads()
+steps.gaussians(torch.ones(2, 4, 1000, dtype=torch.int64))
+with_steps = threads()
+torch.ones(1 << 20).exp_()
+print(with_steps - before, threads() - with_steps)
+"""
+
+
+@pytest.mark.slow
+def test_the_steps_run_in_the_threads_that_torch_runs_in() -> None:
+    """torch's threads wait for work in a loop: with threads of our own besides, two cores would have three to run."""
+    _built()
+    done = subprocess.run([sys.executable, "-c", THREADS], check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["1", "0"]
