@@ -13,7 +13,7 @@ from privatekube.engine import run_pass
 from privatekube.engine.changes import Change, Postponed, SetAside, Unsigned
 from privatekube.engine.world import World
 from privatekube.errors import ResourceKind
-from privatekube.reconcile import apply, read_world
+from privatekube.reconcile import apply, collector, read_world
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import REFUSED_VERSION
 from privatekube.scheduling.policy import Policy
@@ -170,7 +170,8 @@ def _run(
 ) -> Pass:
     with store.transaction():
         world = read_world.read(store, now_ms, set_aside=set_aside)
-        changes = decide(world)
+        with collector.paused():  # it would go through all blocks and claims of the pass, again and again
+            changes = decide(world)
         applied = apply.apply(store, world, changes, completely=completely)
     is_cut_short = any(isinstance(change, Postponed) for change in changes)
     set_aside_now = tuple(change for change in changes if isinstance(change, SetAside))
