@@ -62,7 +62,7 @@ class Content:
         }
         digest = hashlib.sha256(json.dumps(header, sort_keys=True, ensure_ascii=True).encode() + b"\n")
         for column in self.columns.values():
-            digest.update(np.ascontiguousarray(column).view(np.uint8))
+            digest.update(np.ascontiguousarray(column).data)
         return f"sha256:{digest.hexdigest()}"
 
 

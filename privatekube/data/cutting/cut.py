@@ -53,7 +53,7 @@ def opened(
         InvalidInput, CorruptData, AlreadyExists: see `read_parts.read_all` and `write_blocks.write_all`.
         WorkerLost: the system ended a process.
     """
-    with scratch.opened(job.name, home) as folder, Workers(job, job.limits.workers) as workers:
+    with scratch.opened(job.name, home) as folder, Workers(job, job.n_workers) as workers:
         paths, warnings = read_parts.read_all(job, workers, folder, report, show=lambda share: show(READING, share))
         slices = write_blocks.write_all(job, paths, workers, folder, report, show=lambda share: show(WRITING, share))
         yield Cut(slices, warnings)

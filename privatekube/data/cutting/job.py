@@ -64,6 +64,13 @@ class Job(Generic[R]):
         """How many blocks there are: block i is of slice i // buckets and bucket i % buckets."""
         return len(self.slices) * self.declaration.n_buckets
 
+    @property
+    def n_workers(self) -> int:
+        """How many processes to use: 1 for small files; those of a bucket are taken as large."""
+        local = [Path(uris.absolute(location)) for location in self.locations if uris.is_local(location)]
+        is_small = len(local) == len(self.locations) and sum(map(_size, local)) < self.limits.start_bytes
+        return 1 if is_small else self.limits.workers
+
     def place_of(self, block: int) -> tuple[Slice, int]:
         """Return the slice and the bucket of a block."""
         number, bucket = divmod(block, self.declaration.n_buckets)
@@ -108,6 +115,10 @@ class Tools:
 def tools_of(job: Job[Any]) -> Tools:
     """Return the tools of the job of this process."""
     return Tools(Reader(job.schema), {name: text.tokeniser(declared) for name, declared in job.schema.text.items()})
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _state(location: str) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ MIB = 1 << 20
 _LEAST_BYTES = 16 * MIB
 """Of a worker: two parts of a file, and their records as they are read, sorted and spilled."""
 _MOST_PIECE_BYTES = 16 * MIB
+_START_BYTES = 48 * MIB
+"""Of files: about two seconds of work for one process. A worker takes one to start, and two save as much of the two."""
 _BYTES = pydantic.TypeAdapter(pydantic.ByteSize)
 
 
@@ -28,6 +30,7 @@ class Limits:
     Args:
         memory_bytes: of all processes together.
         workers: processes that read and write.
+        start_bytes: smaller files are cut by the process that is there: to start others would take longer.
 
     Raises:
         InvalidInput: no worker, or too little memory for them.
@@ -35,6 +38,7 @@ class Limits:
 
     memory_bytes: int = 1 << 30
     workers: int = field(default_factory=number_of_cores)
+    start_bytes: int = _START_BYTES
 
     def __post_init__(self) -> None:
         if self.workers < 1:

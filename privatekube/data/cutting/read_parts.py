@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pydantic
 
 from privatekube.data.cutting import spill
 from privatekube.data.cutting.job import Job, tools_of
-from privatekube.data.cutting.limits import MIB
 from privatekube.data.cutting.scratch import Scratch
 from privatekube.data.cutting.workers import Workers
 from privatekube.data.read_report import ReadReport
@@ -22,8 +21,8 @@ from privatekube.data.tables.reading import TELLING_ROWS, Found
 from privatekube.data.tables.rows import Encoded, Rows
 from privatekube.storage import uris
 
-_SMALL_BYTES = 32 * MIB
-"""Less is read in this process: to start others would take longer."""
+_PREFIX = "part-"
+"""How the names of parts begin in the manifest."""
 
 ShowShare = Callable[[float], None]
 """Is told how much of the work is done, from 0 to 1."""
@@ -52,12 +51,14 @@ class Spilled:
 
     Args:
         part: its name.
+        file: the number of its file.
         share: how much of its file is read with it.
         found: what was found.
         n_files: how many files have its records.
     """
 
     part: str
+    file: int
     share: float
     found: Found
     n_files: int
@@ -81,45 +82,77 @@ def read_all(
         CorruptData: a file is damaged, or not one value of a column fits the schema: of the table, or of a file of at
             least 100 records.
     """
-    reader, whole = tools_of(job).reader, Found()
     paths: list[Path] = []
-    warnings: list[str] = []
-    for file, location in enumerate(job.locations):
-        found = Found(counts=report.of(location))
-        with (
-            uris.local_copy(location) as path,
-            contextlib.closing(_spilled(job, workers, scratch, file, path)) as parts,
-        ):
-            for part in parts:
-                found.add(part.found)
-                paths += [scratch.folder / name for name in part.names]
-                show((file + part.share) / len(job.locations))
-            reader.require_fields(path, location, found)
-        if found.n_rows >= TELLING_ROWS:
-            reader.require_fitting(found, location)
-        if found.has_trailing_garbage:
-            warnings.append(f"{location}: ignored what follows the compressed data")
-        whole.add(Found(fitting=found.fitting))
-        show((file + 1) / len(job.locations))
-    reader.require_fitting(whole, ", ".join(job.locations))
-    return paths, warnings
+    with _Files(job, report) as opened, contextlib.closing(_spilled(job, workers, scratch, opened)) as parts:
+        for part in parts:
+            opened.finish_until(part.file)
+            opened.found[part.file].add(part.found)
+            paths += [scratch.folder / name for name in part.names]
+            show((part.file + part.share) / len(job.locations))
+        opened.finish_until(len(job.locations))
+        tools_of(job).reader.require_fitting(opened.whole, ", ".join(job.locations))
+        return paths, opened.warnings
 
 
-def _spilled(job: Job[Any], workers: Workers[Job[Any]], scratch: Scratch, file: int, path: Path) -> Generator[Spilled]:
-    """Yield what becomes of each part of a file, in order; what the manifest has is not read again."""
-    wanted = tools_of(job).reader.wanted(job.locations[file])
-    pieces = files.pieces(path, wanted, most_bytes=job.limits.piece_bytes)
-    remaining = (
-        Part(f"part-{file}-{number}", file, piece, scratch.folder)
-        for number, piece in enumerate(pieces)
-        if f"part-{file}-{number}" not in scratch.done
-    )
-    least = 1 + min(_SMALL_BYTES, job.limits.memory_bytes // 4) // job.limits.piece_bytes
-    done = [_JSON.validate_python(value) for name, value in scratch.done.items() if name.startswith(f"part-{file}-")]
-    yield from done
-    for spilled in workers.map(read_part, remaining, least=least):
+class _Files(contextlib.ExitStack):
+    """The files of a job, of which several can be open: the last parts of one are read beside the first of the next.
+
+    Args:
+        job: names them.
+        report: gets the numbers of what is found of each.
+    """
+
+    def __init__(self, job: Job[Any], report: ReadReport) -> None:
+        super().__init__()
+        self.found = [Found(counts=report.of(location)) for location in job.locations]
+        self.whole, self.warnings = Found(), list[str]()
+        self._job, self._n_finished = job, 0
+        self._copies: dict[int, tuple[Path, contextlib.ExitStack]] = {}
+
+    def path(self, file: int) -> Path:
+        """Return a file of this machine, which stays until it is finished."""
+        if file not in self._copies:
+            stack = self.enter_context(contextlib.ExitStack())
+            self._copies[file] = (stack.enter_context(uris.local_copy(self._job.locations[file])), stack)
+        return self._copies[file][0]
+
+    def finish_until(self, file: int) -> None:
+        """Check and close the files before one, all of whose parts are read."""
+        for number in range(self._n_finished, file):
+            location, found = self._job.locations[number], self.found[number]
+            tools_of(self._job).reader.require_fields(self.path(number), location, found)
+            self.warnings += require_readable(self._job, location, found)
+            self.whole.add(Found(fitting=found.fitting))
+            self._copies[number][1].close()
+        self._n_finished = max(self._n_finished, file)
+
+
+def require_readable(job: Job[Any], location: str, found: Found) -> list[str]:
+    """Refuse a file of which not one value of a column fits the schema; return what to warn of.
+
+    Raises:
+        CorruptData: it has at least 100 records, and not one value of a column fits.
+    """
+    if found.n_rows >= TELLING_ROWS:
+        tools_of(job).reader.require_fitting(found, location)
+    return [f"{location}: ignored what follows the compressed data"] if found.has_trailing_garbage else []
+
+
+def _spilled(job: Job[Any], workers: Workers[Job[Any]], scratch: Scratch, opened: _Files) -> Generator[Spilled]:
+    """Yield what becomes of each part of the files, in order; what the manifest has is not read again."""
+    yield from [_JSON.validate_python(value) for name, value in scratch.done.items() if name.startswith(_PREFIX)]
+    for spilled in workers.map(read_part, _remaining(job, scratch, opened)):
         scratch.note(spilled.part, _JSON.dump_python(spilled, mode="json"))
         yield spilled
+
+
+def _remaining(job: Job[Any], scratch: Scratch, opened: _Files) -> Iterator[Part]:
+    for file, location in enumerate(job.locations):
+        wanted = tools_of(job).reader.wanted(location)
+        for number, piece in enumerate(files.pieces(opened.path(file), wanted, most_bytes=job.limits.piece_bytes)):
+            name = f"{_PREFIX}{file}-{number}"
+            if name not in scratch.done:
+                yield Part(name, file, piece, scratch.folder)
 
 
 def read_part(job: Job[Any], part: Part) -> Spilled:
@@ -139,7 +172,7 @@ def read_part(job: Job[Any], part: Part) -> Spilled:
             n_files = spill_together()
     if together:
         n_files = spill_together()
-    return Spilled(part.name, part.piece.share, found, n_files)
+    return Spilled(part.name, part.file, part.piece.share, found, n_files)
 
 
 def encoded(job: Job[Any], rows: Rows, file: int) -> Encoded:

@@ -1,4 +1,4 @@
-"""Do the parts of a job in several processes, in order and with few of them under way; small jobs in this process."""
+"""Do the parts of a job in several processes, in order and with few of them under way, or all in this process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Workers(Generic[J]):
 
     Args:
         job: what all parts have in common; it must be possible to pickle.
-        number: how many processes.
+        number: how many processes; 1 is this one.
     """
 
     def __init__(self, job: J, number: int) -> None:
@@ -43,24 +43,21 @@ class Workers(Generic[J]):
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def map(
-        self, action: Callable[[J, T], R], parts: Iterable[T], *, least: int = 2, most: int | None = None
-    ) -> Generator[R]:
-        """Yield what an action makes of each part, in order.
+    def map(self, action: Callable[[J, T], R], parts: Iterable[T], *, most: int | None = None) -> Generator[R]:
+        """Yield what an action makes of each part, in order; one part alone is done in this process.
 
         Args:
             action: a function of a module, of the job and a part.
             parts: are taken when there is work for them.
-            least: fewer parts are done in this process: to start others would take longer.
             most: how many parts may be under way.
 
         Raises:
             WorkerLost: the system ended a process.
         """
         remaining = iter(parts)
-        first = list(itertools.islice(remaining, least))
+        first = list(itertools.islice(remaining, 2))
         together = itertools.chain(first, remaining)
-        if self._number == 1 or len(first) < least or most == 1:
+        if len(first) < 2 or min(self._number, most or self._number) == 1:
             yield from (action(self._job, part) for part in together)
             return
         try:

@@ -28,8 +28,6 @@ from privatekube.storage import private_files, uris
 
 _COPIES = 6
 """How many times the spilled bytes of a block are in memory while it is ordered, bounded and encoded."""
-_SMALL_BYTES = 16 * MIB
-"""Less is written in this process."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,6 @@ def write_all(
         Blocks(group[0], group[-1], tuple(paths), scratch.folder) for group in _groups(todo, sizes.tolist(), share)
     ]
     n_done = job.n_blocks - len(todo)
-    most = 1 if sizes[todo].sum() < _SMALL_BYTES else most
     with contextlib.closing(workers.map(write_group, groups, most=most)) as results:
         for group in results:
             for written in group:

@@ -43,7 +43,7 @@ class Tokens:
         """Return the texts of a mask bool [N], or at indices int64 [M] in their order."""
         if chosen.dtype == np.bool_:
             return Tokens(self.ids[np.repeat(chosen, self.lengths)], ragged.offsets_of(self.lengths[chosen]))
-        places, offsets = ragged.places(self.offsets, chosen)
+        places, offsets = ragged.places(self.offsets, chosen.astype(np.int64, copy=False))
         return Tokens(self.ids[places], offsets)
 
     def cut(self, most: int) -> Tokens:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from privatekube import errors
-from privatekube.data import any_block, declare
+from privatekube.data import any_block, declare, partition
 from privatekube.data.cutting import scratch
 from privatekube.data.cutting.limits import MIB, Limits
 from privatekube.data.tables import source
@@ -45,14 +46,27 @@ def contents(folder: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_one_process_and_two_write_the_same_blocks(tmp_path: Path) -> None:
     locations = write(tmp_path, 6000)
-    assert Path(locations[0]).stat().st_size > 10 * MIB, "less is read in one process"
     results = []
-    for name, limits in (("one", Limits(workers=1)), ("two", Limits(memory_bytes=32 * MIB, workers=2))):
+    for name, limits in (("one", Limits(workers=1)), ("two", Limits(memory_bytes=32 * MIB, workers=2, start_bytes=0))):
         (tmp_path / name).mkdir()
         cut(tmp_path / name, locations, limits)
         results.append(contents(tmp_path / name))
     assert len(results[0]) == 48
     assert results[0] == results[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("start_bytes", "is_shared"), [(0, True), (Limits().start_bytes, False)])
+def test_large_input_is_shared_by_workers_also_where_each_file_is_one_part(
+    tmp_path: Path, start_bytes: int, is_shared: bool
+) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    locations = [location for name in "ab" for location in write(tmp_path / name, 50)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    one_block = {"kind": partition.ALL_DAYS, "n_buckets": 1}
+    cut(tmp_path, locations, Limits(workers=2, start_bytes=start_bytes), **one_block)
+    assert (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > before) == is_shared
 
 
 KILLED = """

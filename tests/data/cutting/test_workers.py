@@ -21,9 +21,11 @@ def lost(job: str, part: int) -> int:
     return part
 
 
-def test_few_parts_are_done_in_this_process() -> None:
-    with Workers(os.getpid(), 2) as workers:
-        assert list(workers.map(where, range(3), least=4)) == [(os.getpid() + part, True) for part in range(3)]
+@pytest.mark.parametrize(("number", "most", "n_parts"), [(1, None, 9), (2, 1, 9), (2, None, 1)])
+def test_what_one_process_can_do_as_fast_is_done_in_this_process(number: int, most: int | None, n_parts: int) -> None:
+    with Workers(os.getpid(), number) as workers:
+        done = list(workers.map(where, range(n_parts), most=most))
+    assert done == [(os.getpid() + part, True) for part in range(n_parts)]
 
 
 @pytest.mark.slow
