@@ -89,12 +89,14 @@ def test_statistics_with_opendp_are_published_as_paid_for(laptop: Laptop) -> Non
 @pytest.mark.slow
 def test_a_search_pays_once_for_all_of_its_trials(laptop: Laptop) -> None:
     accuracy, _ = numbers(run_readme(laptop, "search"))[-2:]
-    assert accuracy > 0.6
     paid = receipt(laptop)
     assert paid["epsilon"] <= 2
     (spend,) = paid["spends"]
     assert (spend["step"], spend["event"]["type"]) == ("search", "repeat_and_select")
-    assert set(json.loads(published(laptop, "model.json"))) == {"settings", "correct", "weights"}
+    model = json.loads(published(laptop, "model.json"))
+    assert set(model) == {"settings", "correct", "weights"}
+    # on a fifth of 32,000 rows, give or take 0.015; a single trial, which one search in three has, may be no good
+    assert model["correct"] / 6400 == pytest.approx(accuracy, abs=0.1)
 
 
 @pytest.mark.slow
