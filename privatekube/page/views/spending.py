@@ -46,6 +46,7 @@ class Spender:
         n_claims: by how many claims.
         last_ms: when it was committed last, in unix milliseconds.
         claim_exists: whether `name` is a claim that exists.
+        who: who requested it, for which team, as its last entry says; empty where that is not stated.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Spender:
     n_claims: int
     last_ms: int
     claim_exists: bool = False
+    who: str = ""
 
     @property
     def last(self) -> str:
@@ -82,4 +84,5 @@ def _spender(snapshot: Snapshot, by: By, name: str, entries: list[Entry]) -> Spe
         n_claims=len({entry.claim for entry in entries}),
         last_ms=max(entry.time_ms for entry in entries),
         claim_exists=by is By.CLAIM and name in snapshot.claims,
+        who=wording.who(entries[-1].requester) if by is By.CLAIM else "",
     )
