@@ -22,7 +22,9 @@ import torch
 
 from privatekube import errors
 
-_SOURCE = Path(__file__).with_name("kernels.cpp")
+_SOURCE = Path(__file__).with_name("kernels.cpp").read_bytes()
+"""Read with this module, which calls it in its own way: a package that is replaced under a running process changes both."""
+
 _FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fno-trapping-math")
 INSTRUCTIONS = {
     "AVX512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"),
@@ -67,7 +69,7 @@ def _default_folder() -> Path:
 
 
 def _digest(capability: str) -> str:
-    built_from = [_SOURCE.read_bytes(), *(flag.encode() for flag in (*_FLAGS, *INSTRUCTIONS[capability]))]
+    built_from = [_SOURCE, *(flag.encode() for flag in (*_FLAGS, *INSTRUCTIONS[capability]))]
     return hashlib.sha256(b"\0".join(built_from)).hexdigest()[:32]
 
 
@@ -107,9 +109,10 @@ def _locked(path: Path) -> Iterator[None]:
 def _build(built: Path, instructions: tuple[str, ...]) -> None:
     """Compile into a folder of its own, and move the complete file into place."""
     with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        output = Path(folder, "library")
-        command = [_compiler(), *_FLAGS, *instructions, "-o", str(output), str(_SOURCE)]
+        source, output = Path(folder, "kernels.cpp"), Path(folder, "library")
+        command = [_compiler(), *_FLAGS, *instructions, "-o", str(output), str(source)]
         try:
+            source.write_bytes(_SOURCE)
             subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603 - no shell
             output.chmod(0o700)
             output.replace(built)

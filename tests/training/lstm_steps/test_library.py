@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import shutil
@@ -69,6 +70,20 @@ def test_two_processes_at_once_build_once_and_both_load_it(compiler: Path, tmp_p
         process.join(30)
     assert [process.exitcode for process in processes] == [0, 0]
     assert compiler.read_text(encoding="utf-8") == "called\n"
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_a_process_whose_package_is_replaced_builds_what_it_was_started_with(tmp_path: Path) -> None:
+    for name in ("library.py", "kernels.cpp"):
+        shutil.copy(Path(library.__file__).with_name(name), tmp_path / name)
+    spec = importlib.util.spec_from_file_location("started_library", tmp_path / "library.py")
+    assert spec is not None and spec.loader is not None
+    started = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(started)
+    (tmp_path / "kernels.cpp").write_text("// the kernels of another version", encoding="utf-8")
+    loaded = started.load(tmp_path / "cache", capability=CAPABILITY)
+    assert Path(loaded._name).name == _built().name
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o755])
