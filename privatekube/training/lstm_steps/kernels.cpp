@@ -121,6 +121,11 @@ template <class S> inline Vec<S> tangent(Vec<S> x) {
   return less_one / (less_one + S(2));
 }
 
+// Ask for a row of n numbers to be in cache when it is used.
+template <class S> inline void fetch(const S* row, int64_t n) {
+  for (int64_t j = 0; j < n; j += 64 / sizeof(S)) _mm_prefetch(reinterpret_cast<const char*>(row + j), _MM_HINT_T1);
+}
+
 // C = A B, or C += A B, for ROWS rows or fewer and a few vectors of columns. A's element (i, k) is at i * ai + k * ak.
 // B's rows are readable up to the end of the last vector; C's last vector has `last` columns.
 template <class S, int M, int N>
@@ -238,6 +243,7 @@ int forward(S* gates, const S* weight, const S* bias, S* hidden, S* cells, const
         product<S>(now, G, H, h + t * H, (T + 1) * H, 1, transposed.data(), Gp, g + t * G, T * G, true);
         for (int64_t i = 0; i < now; i++) {
           if (lengths[first + i] <= t) continue;
+          if (t + 1 < lengths[first + i]) fetch(g + (i * T + t + 1) * G, G);
           S *a = g + (i * T + t) * G, *next = h + (i * (T + 1) + t + 1) * H, *cell = c + (i * (T + 1) + t) * H;
           for (int64_t j = 0; j < H; j += L) {
             const int64_t k = std::min(L, H - j);
@@ -278,6 +284,7 @@ int backward(S* gates, const S* weight, const S* cells, const S* d_hidden, const
         const int64_t now = active.at(t, texts);
         for (int64_t i = 0; i < now; i++) {
           if (lengths[first + i] <= t) continue;
+          if (t > 0) fetch(g + (i * T + t - 1) * G, G);
           S *a = g + (i * T + t) * G, *dh = to_hidden.data() + i * Hp, *dc = to_cell.data() + i * Hp;
           const S *cell = cells + ((first + i) * (T + 1) + t) * H, *given = d_hidden + ((first + i) * T + t) * H;
           for (int64_t j = 0; j < H; j += L) {
@@ -320,6 +327,7 @@ int clip(const S* delta, const S* inputs, const S* hidden, const int64_t* length
           std::memcpy(z.data() + t * Kp, inputs + (n * T + t) * E, E * sizeof(S));
           std::memcpy(z.data() + t * Kp + E, hidden + (n * (T + 1) + t) * H, H * sizeof(S));
           z[t * Kp + E + H] = S(1);
+          fetch(delta + (n * T + t) * G, G);  // it is read column by column below
         }
         product<S>(G, Kp, length, delta + n * T * G, 1, G, z.data(), Kp, formed.data(), Kp, r > 0);
       }
