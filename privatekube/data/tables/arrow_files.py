@@ -15,6 +15,9 @@ from privatekube.data.tables.batch import Batch, Wanted, require_columns, with_a
 ROWS = 20_000
 """How many records are read at once."""
 _BUFFER_BYTES = 1 << 20
+_FEW_GROUPS, _LARGE_PARTS = 4, 4
+"""Fewer row groups, each larger than so many parts, are decoded by the process that cuts the file. Workers share what is
+done with their records, which takes several times longer."""
 _ARROW_FILE = b"ARROW1"
 
 
@@ -33,21 +36,37 @@ class ArrowPiece:
     share: float
 
 
-def parquet_pieces(path: Path, wanted: Wanted, most_bytes: int) -> Iterator[ArrowPiece]:
-    """Cut a Parquet file of this machine into runs of row groups."""
+@dataclass(frozen=True)
+class DecodedPiece:
+    """Records of a file that are read already.
+
+    Args:
+        stream: the records, in Arrow's IPC format.
+        share: how much of the file is read after it, up to 1.
+    """
+
+    stream: bytes
+    share: float
+
+
+def parquet_pieces(path: Path, wanted: Wanted, most_bytes: int) -> Iterator[ArrowPiece | DecodedPiece]:
+    """Cut a Parquet file of this machine into runs of row groups; a few large ones into runs of records."""
     with pa.parquet.ParquetFile(path) as file:
         require_columns(wanted, file.schema_arrow.names)
+        n_rows = file.metadata.num_rows
         sizes = [file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)]
+    if 0 < len(sizes) < _FEW_GROUPS and sum(sizes) > _LARGE_PARTS * most_bytes * len(sizes):
+        return _decoded(path, wanted, n_rows, max(1, min(ROWS, n_rows * most_bytes // sum(sizes))))
     return _pieces(path, sizes, most_bytes)
 
 
-def parquet(piece: ArrowPiece, wanted: Wanted) -> Iterator[Batch]:
+def parquet(piece: ArrowPiece | DecodedPiece, wanted: Wanted) -> Iterator[Batch]:
     """Read columns of some row groups of a Parquet file, a page at a time."""
-    with pa.parquet.ParquetFile(piece.path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-        present = [name for name in wanted.names if name in file.schema_arrow.names]
-        groups = list(piece.groups or ())
-        for batch in file.iter_batches(batch_size=ROWS, row_groups=groups, columns=present, use_threads=False):
-            yield _batch(batch, wanted)
+    if isinstance(piece, DecodedPiece):
+        batches: Iterator[pa.RecordBatch] = iter(pa.ipc.open_stream(piece.stream))
+    else:
+        batches = _parquet_batches(piece.path, wanted, ROWS, piece.groups)
+    return (_batch(batch, wanted) for batch in batches)
 
 
 def arrow_pieces(path: Path, wanted: Wanted, most_bytes: int) -> Iterator[ArrowPiece]:
@@ -85,6 +104,24 @@ def _pieces(path: Path, sizes: list[int], most_bytes: int) -> Iterator[ArrowPiec
         if sum(sizes[first : last + 1]) >= most_bytes or last + 1 == len(sizes):
             yield ArrowPiece(path, range(first, last + 1), (last + 1) / len(sizes))
             first = last + 1
+
+
+def _decoded(path: Path, wanted: Wanted, n_rows: int, n_rows_each: int) -> Iterator[DecodedPiece]:
+    n_read = 0
+    for batch in _parquet_batches(path, wanted, n_rows_each, None):
+        n_read += batch.num_rows
+        stream = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stream, batch.schema) as writer:
+            writer.write_batch(batch)
+        yield DecodedPiece(stream.getvalue().to_pybytes(), n_read / n_rows)
+
+
+def _parquet_batches(path: Path, wanted: Wanted, n_rows: int, groups: range | None) -> Iterator[pa.RecordBatch]:
+    """Yield the wanted columns of some row groups, or of all, so many records at a time."""
+    with pa.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+        present = [name for name in wanted.names if name in file.schema_arrow.names]
+        numbers = None if groups is None else list(groups)
+        yield from file.iter_batches(batch_size=n_rows, row_groups=numbers, columns=present, use_threads=False)
 
 
 def _batch(batch: pa.RecordBatch, wanted: Wanted) -> Batch:
