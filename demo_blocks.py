@@ -56,6 +56,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     local_files: block_options.LocalFiles = False,
     memory: block_options.Memory = "1GiB",
     workers: block_options.Workers = None,
+    engine: block_options.Engine = "local",
+    master: block_options.Master = None,
     exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut reviews into blocks, write their files, and register them with their budget.
@@ -68,6 +70,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     report_file = block_options.report_file(report)
     from blocks import demo, record, sources  # noqa: PLC0415 - not needed for --help
     from privatekube.data import day_range, declare, partition, wording  # noqa: PLC0415
+    from privatekube.data.cutting import engines  # noqa: PLC0415
     from privatekube.storage import uris  # noqa: PLC0415
 
     first = "0" if source == sources.SYNTHETIC and start_day is None else start_day
@@ -75,7 +78,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
         source=source,
         days=day_range.declared(start_day=first, end_day=end_day, days=days),
         seed=seed,
-        limits=block_options.limits(memory, workers),
+        limits=engines.limits_of(engine, memory=memory, workers=workers),
+        engine=engines.engine_of(engine, master=master),
     )
     declaration = declare.Declaration(
         dataset=dataset,

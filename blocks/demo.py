@@ -14,7 +14,8 @@ from privatekube.cli import block_options
 from privatekube.cli import console as consoles
 from privatekube.data import declare, partition, published_format
 from privatekube.data.columns import Reviews
-from privatekube.data.cutting import cut
+from privatekube.data.cutting import cut, engines
+from privatekube.data.cutting.engines import Engine
 from privatekube.data.cutting.job import Job
 from privatekube.data.cutting.limits import Limits
 from privatekube.data.partition import Slice
@@ -35,6 +36,7 @@ class Choice:
         days: the declared range.
         seed: of synthetic reviews.
         limits: how much memory and how many processes cutting files may use.
+        engine: what cuts files.
         report: gets the exact numbers of what was read, for the data owner alone.
     """
 
@@ -42,6 +44,7 @@ class Choice:
     days: Slice
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
+    engine: Engine = cut.opened
     report: ReadReport = field(default_factory=ReadReport)
 
 
@@ -58,7 +61,7 @@ def written_blocks(
         console: gets the progress and the warnings; nothing that depends on a review.
 
     Raises:
-        InvalidInput: the source cannot be read, or the range has too many blocks.
+        InvalidInput: the source cannot be read, or not by the engine, or the range has too many blocks.
         AlreadyExists: a file of a block's name has other data.
     """
     slices = partition.slices(
@@ -66,19 +69,21 @@ def written_blocks(
     )
     with consoles.progress_on(console) as progress:
         if choice.source == sources.SYNTHETIC:
+            _require_local(choice)
             synthetic = OfReviews(sources.Synthetic(choice.seed))
             yield [
                 declare.write_slice(synthetic, days, declaration, owner_key=owner_key)
                 for days in progress.track(slices, description=cut.WRITING)
             ]
         elif published := _published_files(choice.source, choice.days):
+            _require_local(choice)
             yield [
                 declare.published_block(file, declaration, owner_key=owner_key, counts=choice.report.of(file))
                 for file in progress.track(published, description="copying blocks")
             ]
         else:
             job = job_of(choice, slices, declaration, owner_key=owner_key)
-            with cut.opened(job, choice.report, show=block_options.show_on(progress)) as done:
+            with choice.engine(job, choice.report, show=block_options.show_on(progress)) as done:
                 for warning in done.warnings:
                     progress.console.print(f"warning: {warning}", soft_wrap=True, markup=False)
                 yield done.slices
@@ -97,6 +102,12 @@ def job_of(
     locations = tuple(files.list_tables([choice.source], schema.format))
     kind = sources.kind_of(locations, schema)
     return Job(locations, schema, kind, tuple(slices), declaration, owner_key, choice.limits)
+
+
+def _require_local(choice: Choice) -> None:
+    if choice.engine is not cut.opened:
+        bound = "cuts files of reviews alone; synthetic reviews and published blocks are copied here"
+        raise errors.invalid("engine", engines.SPARK, bound, "leave it out, or name other files as --source")
 
 
 def _published_files(source: str, days: Slice) -> list[str]:

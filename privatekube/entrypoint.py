@@ -60,7 +60,7 @@ def run(command: Callable[[], object], *, scrubbed: bool = False, extra: str | N
             _exit_if_missing(error, extra)
         if not scrubbed:
             raise
-        _exit(f"error: {_location(error)}; its message is withheld, because it may quote private data", 1)
+        _exit(f"error: {withheld(error)}", 1)
     sys.exit(0)
 
 
@@ -129,9 +129,11 @@ def _exit_if_missing(error: ImportError, extra: str | None) -> None:
         _exit(f"error: {missing}", missing.exit_status)
 
 
-def _location(error: BaseException) -> str:
+def withheld(error: BaseException) -> str:
+    """Return the type and the location of an unexpected error, without its message."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"unexpected {type(error).__name__} at {os.path.basename(frame.filename)}:{frame.lineno}"
+    place = f"unexpected {type(error).__name__} at {os.path.basename(frame.filename)}:{frame.lineno}"
+    return f"{place}; its message is withheld, because it may quote private data"
 
 
 def _exit(line: str, status: int) -> NoReturn:

@@ -36,6 +36,7 @@ VIOLATIONS = {
     "kfp is imported in kubeflow and in the graphs alone": ("privatekube/images/pins.py", "kfp"),
     "The docker SDK is imported in images alone": ("privatekube/kubeflow/compilation.py", "docker"),
     "pyarrow, tokenizers and safetensors are imported in data alone": ("privatekube/cli/blocks.py", "pyarrow"),
+    "Spark is imported in its engine alone": ("privatekube/data/cutting/engines.py", "pyspark"),
     "The driver of S3 is imported in storage alone": ("privatekube/data/declare.py", "boto3"),
     "The web framework and the templates are imported in page alone": ("privatekube/cli/page.py", "starlette"),
     "sqlite3 is imported in its store alone": ("privatekube/store/memory.py", "sqlite3"),

@@ -18,7 +18,6 @@ from privatekube.storage import private_files, uris
 
 if TYPE_CHECKING:
     from privatekube.client.client import BudgetClient
-    from privatekube.data.cutting.limits import Limits
     from privatekube.data.declare import Declaration, DeclaredSlice
 
 FOLDER = f"{private_files.HOME}/blocks"
@@ -48,9 +47,22 @@ Report = Annotated[
     typer.Option(help="Local file for exact numbers of what was read and left out. Private: for its owner alone."),
 ]
 Memory = Annotated[
-    str, typer.Option(help="Memory for cutting files, of all processes together, besides the program's own.")
+    str,
+    typer.Option(
+        help="Memory for cutting files, of all processes together (of Spark: of a task), besides the program's own."
+    ),
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes that cut files. Default: one a core.")]
+Engine = Annotated[
+    str, typer.Option(help="What cuts files: local, the processes of this machine, or spark, a cluster. Same blocks.")
+]
+Master = Annotated[
+    str | None,
+    typer.Option(
+        help="Master of Spark, such as spark://HOST:7077. Default: what spark-submit or SPARK_CONF_DIR says, or else "
+        "local[*]."
+    ),
+]
 ExistOk = Annotated[bool, typer.Option("--exist-ok", help="Succeed if all the blocks exist already.")]
 
 LocalFiles = Annotated[
@@ -108,17 +120,6 @@ def report_file(report: str | None) -> Path | None:
     if report is not None and "://" in report:
         raise errors.invalid("report", report, "is not a local file", "name a file on this machine")
     return None if report is None else Path(report)
-
-
-def limits(memory: str, workers: int | None) -> Limits:
-    """Return how much memory and how many processes cutting may use.
-
-    Raises:
-        InvalidInput: not a size, no worker, or too little memory for them.
-    """
-    from privatekube.data.cutting.limits import Limits, number_of_cores, parse_memory  # noqa: PLC0415 - only for create
-
-    return Limits(parse_memory(memory), number_of_cores() if workers is None else workers)
 
 
 def show_on(progress: Progress) -> Callable[[str, float], None]:

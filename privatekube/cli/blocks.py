@@ -36,6 +36,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     local_files: block_options.LocalFiles = False,
     memory: block_options.Memory = "1GiB",
     workers: block_options.Workers = None,
+    engine: block_options.Engine = "local",
+    master: block_options.Master = None,
     exist_ok: block_options.ExistOk = False,
 ) -> None:
     """Cut a table into blocks as its schema declares, write their files, and register them with their budget.
@@ -47,7 +49,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     """
     report_file = block_options.report_file(report)
     from privatekube.data import declare  # noqa: PLC0415 - `privatekube --help` needs no extra
-    from privatekube.data.cutting import cut  # noqa: PLC0415
+    from privatekube.data.cutting import engines  # noqa: PLC0415
     from privatekube.data.cutting.job import Job  # noqa: PLC0415
     from privatekube.data.read_report import ReadReport  # noqa: PLC0415
     from privatekube.data.tables import files  # noqa: PLC0415
@@ -57,7 +59,8 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
 
     block_options.require_name("namespace", namespace)
     place = block_options.data_dir_of(data_dir, local_files=local_files)
-    limits = block_options.limits(memory, workers)
+    limits = engines.limits_of(engine, memory=memory, workers=workers)
+    opened = engines.engine_of(engine, master=master)
     declared = schemas.read(schema)
     declaration = declare.Declaration(
         dataset=declared.dataset,
@@ -77,7 +80,7 @@ def create(  # noqa: PLR0917 - typer reads the options off the signature
     with connect.connect() as client, console.progress_on(terminal) as progress:
         job = Job(locations, declared, kind, slices, declaration, client.owner_key(), limits)
         read = ReadReport()
-        with cut.opened(job, read, show=block_options.show_on(progress)) as done:
+        with opened(job, read, show=block_options.show_on(progress)) as done:
             for warning in done.warnings:
                 terminal.print(f"warning: {warning}", soft_wrap=True, markup=False)
             if report_file is not None:

@@ -199,7 +199,11 @@ def declared_slice(
 
 
 def _write(location: str, content: sealed_file.Content) -> str:
-    existing = _existing(location)
+    """Write a file, unless it is there; return its digest."""
+    try:
+        existing = _existing(location)
+    except errors.NotFound:
+        return _create(location, content)
     if existing is not None:
         if existing.content.digest != content.digest:
             remedy = "use another --data-dir, or remove the file if `privatekube blocks list` does not show its block"
@@ -211,10 +215,21 @@ def _write(location: str, content: sealed_file.Content) -> str:
     return digest
 
 
-def _existing(location: str) -> any_block.AnyBlock | None:
+def _create(location: str, content: sealed_file.Content) -> str:
+    data, digest = sealed_file.encode(content)
     try:
-        return any_block.decode(uris.read_bytes(location), name=location)
-    except (errors.NotFound, errors.CorruptData):
+        uris.write_private(location, data, overwrite=False)
+    except errors.AlreadyExists:  # another attempt at the same block was faster; its file stays
+        return _write(location, content)
+    return digest
+
+
+def _existing(location: str) -> any_block.AnyBlock | None:
+    """Return the block of a file; None for a damaged one."""
+    data = uris.read_bytes(location)
+    try:
+        return any_block.decode(data, name=location)
+    except errors.CorruptData:
         return None
 
 

@@ -62,12 +62,18 @@ def identity(
             columns than reviews, with the names of these.
         covers_all_users: False if these are the records of one bucket of users, which somebody else cut.
     """
-    days = sorted(set().union(*parts))
-    most = _most(len(days))
-    none = np.empty(0, np.uint64)
-    by_day = {day: _sketch(np.concatenate([part.get(day, none) for part in parts]), most) for day in days}
+    hashes = union(parts)
+    by_day = {day: _sketch(of_day, _most(len(hashes))) for day, of_day in hashes.items()}
     key_id = hashlib.blake2b(b"id of the key", key=key, digest_size=8).hexdigest()
     return DataIdentity(secrets.token_hex(16), key_id, partition_key_id, by_day, covers_all_users)
+
+
+def union(parts: Sequence[HashesByDay]) -> HashesByDay:
+    """Return what the identity of a slice needs of some of its buckets together."""
+    days = sorted(set().union(*parts))
+    none = np.empty(0, np.uint64)
+    most = _most(len(days)) + 1
+    return {day: np.unique(np.concatenate([part.get(day, none) for part in parts]))[:most] for day in days}
 
 
 def _most(n_days: int) -> int:

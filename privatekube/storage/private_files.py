@@ -46,14 +46,15 @@ def create(path: Path) -> None:
         raise local_files.translation(error, path) from error
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file in one step, in place of one that is there; missing folders are created.
+def write(path: Path, data: bytes, *, overwrite: bool = True) -> None:
+    """Write a file in one step, in place of one that is there unless that must stay; missing folders are created.
 
     Raises:
+        AlreadyExists: it exists and `overwrite` is not set.
         InvalidInput: it cannot be written.
     """
     make_folder(path.parent)
-    local_files.write(path, data, overwrite=True, mode=_FILE)
+    local_files.write(path, data, overwrite=overwrite, mode=_FILE)
 
 
 def replace_folder(source: Path, target: Path) -> None:

@@ -124,19 +124,19 @@ def write_bytes(uri: str, data: bytes, *, overwrite: bool = False) -> None:
     _repeated(lambda: write(remote, data))
 
 
-def write_private(uri: str, data: bytes) -> None:
-    """Write a file in one step, in place of one that is there: on this machine, one that its owner alone can read.
+def write_private(uri: str, data: bytes, *, overwrite: bool = True) -> None:
+    """Write a file in one step: on this machine, one that its owner alone can read.
 
     Who can read a remote store, its own rules say.
 
     Raises:
-        InvalidInput, MissingExtra, Temporary: as `write_bytes`.
+        AlreadyExists, InvalidInput, MissingExtra, Temporary: as `write_bytes`.
     """
     place = absolute(uri)
     if place.startswith(REMOTE):
-        write_bytes(place, data, overwrite=True)
+        write_bytes(place, data, overwrite=overwrite)
     else:
-        private_files.write(Path(place), data)
+        private_files.write(Path(place), data, overwrite=overwrite)
 
 
 def publish(path: Path, uri: str) -> None:

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = ("standalone", "kubeflow", "gke")
 OPERATOR, OPERATOR_SUM = "v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
+SPARK_OPERATOR, SPARK_OPERATOR_SUM = "v2.5.0", "h1:NNgTHgQMbrGZSFJtprjssdtCaL/qlYYQY1EyXuRaP78="
 CONTROLLER, PAGE, SYSTEM = "privatekube-controller", "privatekube-page", "privatekube-system"
 REPOSITORY, DIGEST = "registry.example.org/team/controller", f"sha256:{'0123456789abcdef' * 4}"
 Json = dict[str, Any]
@@ -75,6 +76,31 @@ def test_the_definitions_of_the_prometheus_operator_take_the_monitoring(apiserve
         assert {end["port"] for end in monitor["endpoints"]} == {port["name"] for port in service["spec"]["ports"]}
     finally:
         apiserver.kubectl("delete", *files)
+
+
+@kubernetes
+def test_the_definitions_of_the_spark_operator_take_the_application(apiserver: ApiServer) -> None:
+    module = published.module("github.com/kubeflow/spark-operator/v2", SPARK_OPERATOR, SPARK_OPERATOR_SUM)
+    definition = str(module / "config" / "crd" / "bases" / "sparkoperator.k8s.io_sparkapplications.yaml")
+    apiserver.kubectl("apply", "--server-side", "-f", definition)
+    try:
+        waiting.until_definitions_are_established(apiserver.kubectl)
+        documents = rendered(apiserver, MANIFESTS / "spark")
+        application = one(documents, "SparkApplication", "privatekube-cut")
+        namespace = application["metadata"]["namespace"]
+        place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        apiserver.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(place))
+        apply = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", str(MANIFESTS / "spark"))
+        assert apiserver.kubectl(*apply).count("serverside-applied (server dry run)") == len(documents) == 6
+        account = {"kind": "ServiceAccount", "name": application["spec"]["driver"]["serviceAccount"]}
+        owner = one(documents, "ClusterRoleBinding", "privatekube-spark-data-owner")
+        assert owner["subjects"] == [account | {"namespace": namespace}]
+        assert {f"--namespace={namespace}", "--engine=spark"} <= set(application["spec"]["arguments"])
+        executor = one(documents, "ServiceAccount", application["spec"]["executor"]["serviceAccount"])
+        assert executor["automountServiceAccountToken"] is False
+        assert "monitoring" not in application["spec"]
+    finally:
+        apiserver.kubectl("delete", "-f", definition)
 
 
 def prometheus_operator() -> list[Path]:

@@ -32,7 +32,7 @@ def write(path: Path, rows: Encoded, block: npt.NDArray[np.int32]) -> None:
     Raises:
         InvalidInput: it cannot be written.
     """
-    batch = _by_block(_batch(rows, block))
+    batch = _by_block(batch_of(rows, block))
     with local_files.replacing(path, overwrite=True, mode=0o600) as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
@@ -46,11 +46,11 @@ def load(paths: Iterable[Path], first: int, last: int, *, none: Encoded) -> Iter
         last: number of the last one.
         none: no records.
     """
-    empty = _batch(none, np.empty(0, np.int32))
+    empty = batch_of(none, np.empty(0, np.int32))
     batch = _by_block(pa.concat_batches([empty, *(_copy_of_blocks(path, first, last) for path in paths)]))
     bounds = np.searchsorted(batch.column(_BLOCK).to_numpy(), np.arange(first, last + 2))
     for start, end in itertools.pairwise(bounds.tolist()):
-        yield _rows(batch.slice(start, end - start))
+        yield rows_of(batch.slice(start, end - start))
 
 
 def rows_by_block(paths: Iterable[Path], n_blocks: int) -> npt.NDArray[np.int64]:
@@ -77,7 +77,8 @@ def _by_block(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.take(pa.array(np.argsort(batch.column(_BLOCK).to_numpy(), kind="stable")))
 
 
-def _batch(rows: Encoded, block: npt.NDArray[np.int32]) -> pa.RecordBatch:
+def batch_of(rows: Encoded, block: npt.NDArray[np.int32]) -> pa.RecordBatch:
+    """Return records, and the number of the block of each, as columns of Arrow."""
     columns = {_BLOCK: pa.array(block)}
     columns |= {"user": pa.array(rows.user), "time": pa.array(rows.time), "file": pa.array(rows.file)}
     columns |= {name: pa.array(np.ascontiguousarray(rows.hashes[:, half])) for half, name in enumerate(_HASHES)}
@@ -88,7 +89,9 @@ def _batch(rows: Encoded, block: npt.NDArray[np.int32]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
-def _rows(batch: pa.RecordBatch) -> Encoded:
+def rows_of(batch: pa.RecordBatch) -> Encoded:
+    """Return the records of a batch of `batch_of`."""
+
     def columns(prefix: str) -> dict[str, npt.NDArray[Any]]:
         names = [name for name in batch.schema.names if name.startswith(prefix)]
         return {name.removeprefix(prefix): batch.column(name).to_numpy() for name in names}

@@ -97,19 +97,23 @@ def write_all(
 def write_group(job: Job[Any], blocks: Blocks) -> list[Written]:
     """Write some blocks."""
     none = none_of(job.schema)
-    loaded = spill.load(blocks.paths, blocks.first, blocks.last, none=none)
-    return [_write(job, rows, block, blocks.folder) for block, rows in enumerate(loaded, blocks.first)]
+    written = []
+    for block, rows in enumerate(spill.load(blocks.paths, blocks.first, blocks.last, none=none), blocks.first):
+        done, hashes = write_block(job, rows, block)
+        _write_hashes(blocks.folder, block, hashes)
+        written.append(done)
+    return written
 
 
-def _write(job: Job[Any], rows: Encoded, block: int, folder: Path) -> Written:
+def write_block(job: Job[Any], rows: Encoded, block: int) -> tuple[Written, HashesByDay]:
+    """Write a block of its records, in the order of their files; return what the identity of its slice needs, too."""
     kept = rows if job.declaration.keep_copies else rows.without_copies()
     days, bucket = job.place_of(block)
     written = declare.write_block(
         job.kind, job.kind.records(kept), days, bucket, job.declaration, owner_key=job.owner_key
     )
-    _write_hashes(folder, block, written.hashes)
     n_read, n_kept = (np.bincount(one.file, minlength=len(job.locations)) for one in (rows, kept))
-    return Written(block, written.digest, n_kept.tolist(), (n_read - n_kept).tolist())
+    return Written(block, written.digest, n_kept.tolist(), (n_read - n_kept).tolist()), written.hashes
 
 
 def _name(block: int) -> str:
@@ -128,13 +132,21 @@ def _sizes(job: Job[Any], paths: Sequence[Path]) -> npt.NDArray[np.int64]:
 
 
 def _workers_for(job: Job[Any], largest: int) -> int:
-    """Return how many blocks fit into memory at once; the message does not say how large one is."""
-    most = min(job.limits.workers, job.limits.memory_bytes // max(1, largest * _COPIES))
-    if most < 1:
+    """Return how many blocks fit into memory at once."""
+    require_room(job, largest)
+    return min(job.limits.workers, job.limits.memory_bytes // max(1, largest * _COPIES))
+
+
+def require_room(job: Job[Any], n_bytes: int) -> None:
+    """Refuse a block whose records have so many bytes that it does not fit into memory; the message has no size of it.
+
+    Raises:
+        InvalidInput: it does not fit.
+    """
+    if n_bytes * _COPIES > job.limits.memory_bytes:
         fault = "is too little for the largest block"
         remedy = "set more, more user buckets, or a shorter slice"
         raise errors.invalid("memory", f"{job.limits.memory_bytes // MIB}MiB", fault, remedy)
-    return most
 
 
 def _groups(blocks: Sequence[int], sizes: Sequence[int], most_bytes: int) -> Iterator[list[int]]:
@@ -162,6 +174,13 @@ def _read_hashes(folder: Path, block: int) -> HashesByDay:
     return {day: hashes[days.view(np.int64) == day] for day in np.unique(days.view(np.int64)).tolist()}
 
 
+def count(job: Job[Any], written: Written, report: ReadReport) -> None:
+    """Count the records of a block."""
+    for location, kept, copies in zip(job.locations, written.kept, written.exact_copies, strict=True):
+        report.of(location).kept += kept
+        report.of(location).exact_copies += copies
+
+
 def _declared(job: Job[Any], scratch: Scratch, number: int, report: ReadReport) -> DeclaredSlice:
     """Return the declaration of a slice, all of whose blocks are written, and count its records."""
     blocks = []
@@ -169,7 +188,5 @@ def _declared(job: Job[Any], scratch: Scratch, number: int, report: ReadReport) 
         block = number * job.declaration.n_buckets + bucket
         done = Written(**scratch.done[_name(block)])
         blocks.append(WrittenBlock(bucket, done.digest, _read_hashes(scratch.folder, block)))
-        for location, kept, copies in zip(job.locations, done.kept, done.exact_copies, strict=True):
-            report.of(location).kept += kept
-            report.of(location).exact_copies += copies
+        count(job, done, report)
     return declare.declared_slice(job.kind, blocks, job.slices[number], job.declaration, owner_key=job.owner_key)

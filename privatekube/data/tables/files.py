@@ -111,6 +111,7 @@ class Format:
         endings: of files of this format.
         further: endings of files that may be of this format, if it is stated.
         has_header: whether `pieces` checks that a file has the columns; if not, its batches tell which it has.
+        is_mapped: whether the file must be there to read a part of it; a part of a text file has its bytes.
     """
 
     pieces: Callable[[Path, Wanted, int], Iterator[Piece]]
@@ -118,6 +119,7 @@ class Format:
     endings: tuple[str, ...]
     further: tuple[str, ...] = ()
     has_header: bool = True
+    is_mapped: bool = False
 
 
 def _separated(delimiter: str, *endings: str) -> Format:
@@ -130,8 +132,8 @@ FORMATS = {
     "csv": _separated(",", ".csv", ".csv.gz"),
     "tsv": _separated("\t", ".tsv", ".tsv.gz"),
     "jsonl": Format(json_lines.pieces, json_lines.batches, (".jsonl", ".jsonl.gz"), _JSON, has_header=False),
-    "parquet": Format(arrow_files.parquet_pieces, arrow_files.parquet, (".parquet",)),
-    "arrow": Format(arrow_files.arrow_pieces, arrow_files.arrow, (".arrow", ".feather")),
+    "parquet": Format(arrow_files.parquet_pieces, arrow_files.parquet, (".parquet",), is_mapped=True),
+    "arrow": Format(arrow_files.arrow_pieces, arrow_files.arrow, (".arrow", ".feather"), is_mapped=True),
 }
 """`.arrow` is a file or a stream of Arrow's IPC format, `.feather` its version 2."""
 

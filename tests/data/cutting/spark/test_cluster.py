@@ -1,0 +1,64 @@
+"""Cutting on a real cluster of Spark: the blocks of the local engine, also when a machine is lost in the middle."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyspark", reason="needs the extra spark")
+from tests.data.cutting import test_cut
+from tests.data.cutting.spark import cluster
+from tests.data.tables import builders
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("java") is None, reason="needs Java 17 or later, which runs Spark"),
+]
+CREATE = [sys.executable, "-m", "privatekube.cli", "blocks", "create", "--source", "t.jsonl", "--schema", "schema.yaml"]
+
+
+def blocks(folder: Path) -> dict[str, str]:
+    return test_cut.contents(folder / ".privatekube" / "blocks" / "privacy-example" / "visits")
+
+
+def prepare(folder: Path) -> None:
+    folder.mkdir()
+    test_cut.write(folder, 600)
+    builders.read_schema(folder, test_cut.CHANGES)
+
+
+def wait_for_a_block(folder: Path, command: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while not any(folder.glob(".privatekube/blocks/*/*/*.h5")):
+        assert command.poll() is None, command.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.timeout(600)
+def test_a_cluster_that_loses_a_machine_writes_the_blocks_of_the_local_engine_and_logs_no_size(tmp_path: Path) -> None:
+    local, spark = tmp_path / "local", tmp_path / "spark"
+    prepare(local)
+    prepare(spark)
+    subprocess.run(CREATE, cwd=local, check=True, capture_output=True)
+    with cluster.started(tmp_path / "cluster") as machines:
+        options = ["--engine", "spark", "--master", machines.master]
+        with subprocess.Popen(
+            [*CREATE, *options], cwd=spark, stderr=subprocess.PIPE, text=True, env=machines.environment
+        ) as command:
+            wait_for_a_block(spark, command)
+            machines.kill(0)
+            _, printed = command.communicate(timeout=300)
+        logs = machines.logs
+    assert command.returncode == 0, printed
+    assert "created 48 blocks of epsilon 10, delta 1e-07" in printed
+    assert blocks(spark) == blocks(local)
+    assert len(blocks(spark)) == 48
+    assert not any(text in logs + printed for text in ("patient was well", "estimated size", "bytes result sent"))
+    assert [path.name for path in (spark / ".privatekube" / "cutting").iterdir()] == ["lock"]
+    assert {path.name for path in spark.iterdir()} == {path.name for path in local.iterdir()}, "nothing beside them"
