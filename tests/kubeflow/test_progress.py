@@ -54,7 +54,7 @@ class Terminal:
     def screen(self) -> str:
         """Close the terminal and return all that was written to it."""
         self.file.close()
-        self._reader.join(10)
+        self._reader.join()
         return self._written.decode()
 
     def _read(self) -> None:
