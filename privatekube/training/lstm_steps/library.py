@@ -23,7 +23,7 @@ import torch
 from privatekube import errors
 
 _SOURCE = Path(__file__).with_name("kernels.cpp").read_bytes()
-"""Read with this module, which calls it in its own way: a package that is replaced under a running process changes both."""
+"""Read with this module, whose calls match it: a package that is replaced under a running process changes both."""
 
 _FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fno-trapping-math")
 INSTRUCTIONS = {

@@ -78,7 +78,8 @@ def test_a_process_whose_package_is_replaced_builds_what_it_was_started_with(tmp
     for name in ("library.py", "kernels.cpp"):
         shutil.copy(Path(library.__file__).with_name(name), tmp_path / name)
     spec = importlib.util.spec_from_file_location("started_library", tmp_path / "library.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     started = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(started)
     (tmp_path / "kernels.cpp").write_text("// the kernels of another version", encoding="utf-8")
