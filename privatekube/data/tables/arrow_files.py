@@ -16,8 +16,8 @@ ROWS = 20_000
 """How many records are read at once."""
 _BUFFER_BYTES = 1 << 20
 _FEW_GROUPS, _LARGE_PARTS = 4, 4
-"""Fewer row groups, each larger than so many parts, are decoded by the process that cuts the file. Workers share what is
-done with their records, which takes several times longer."""
+"""Fewer row groups, each larger than so many parts, are decoded by the process that cuts the file. Workers share what
+is done with their records, which takes several times longer."""
 _ARROW_FILE = b"ARROW1"
 
 
