@@ -16,7 +16,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.declared_data import END, START, DeclaredData
 from privatekube.resources.wire.common import Json
 
-T = TypeVar("T", PrivateDataBlock, PrivacyBudgetClaim)
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -132,15 +132,15 @@ class Reports:
     _logged: set[tuple[errors.ResourceName, str]] = field(default_factory=set)
 
     def readable(self, items: Iterable[T | Unreadable]) -> list[T]:
-        """Return the resources among what was read; log why the others cannot be read."""
-        resources: list[T] = []
+        """Return what could be read, objects or their rows; log why the others cannot be read."""
+        readable: list[T] = []
         for item in items:
             if not isinstance(item, Unreadable):
-                resources.append(item)
+                readable.append(item)
             elif (item.name, str(item.error)) not in self._logged:
                 self._logged.add((item.name, str(item.error)))
                 _log.warning("%s is left out: %s", item.name, item.error, extra={item.name.kind: item.name.id})
-        return resources
+        return readable
 
 
 def _days(spec: Json) -> tuple[Decimal, Decimal] | None:

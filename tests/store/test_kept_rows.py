@@ -7,12 +7,15 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from privatekube.privacy.budget import RenyiCurve
+from privatekube.resources.block import BlockStatus
 from privatekube.resources.list_rows import BlockRow
-from privatekube.store.sqlite import kept_rows
+from privatekube.store.sqlite import kept_rows, schema
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
 
@@ -36,9 +39,14 @@ def rows_after(path: Path, change: Callable[[str, str], tuple[str, str, bytes | 
                 "UPDATE resources SET body = ?, list_row = ?, checksum = ? WHERE id = 'ns/a'", change(*stored)
             )
             database.commit()
+    return rows_of_all(path)
+
+
+def rows_of_all(path: Path) -> list[BlockRow]:
+    """Return the rows of the blocks in a file."""
     store = SqliteStore(path)
     rows = store.list_block_rows()
-    assert len(store.list_blocks()) == len(rows)
+    assert {row.id for row in rows} <= {block.id for block in store.list_blocks()}
     store.close()
     return rows
 
@@ -84,3 +92,36 @@ def test_an_object_without_a_row_is_shown(path: Path) -> None:
         database.execute("UPDATE resources SET list_row = NULL, checksum = NULL")
         database.commit()
     assert rows_after(path) == whole
+
+
+RENAMED = ('"name":"a"', '"name":"z"')
+TWO_ACCOUNTINGS = (
+    '"spec":',
+    '"status":{"pendingBudget":{"epsDel":{"epsilon":1,"delta":0}},'
+    '"availableBudget":{"renyi":[{"alpha":2,"epsilon":1}]}},"spec":',
+)
+
+
+@pytest.mark.parametrize(("change", "listed"), [(RENAMED, ["z", "b"]), (TWO_ACCOUNTINGS, ["b"])])
+@pytest.mark.parametrize("is_earlier", [False, True])
+def test_an_object_of_which_no_row_is_kept_hides_no_other_and_its_file_opens(
+    path: Path, change: tuple[str, str], listed: list[str], is_earlier: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE resources SET body = replace(body, ?, ?) WHERE id = 'ns/a'", change)
+        if is_earlier:
+            database.execute("ALTER TABLE resources DROP COLUMN list_row")
+            database.execute("ALTER TABLE resources DROP COLUMN checksum")
+            database.execute(f"PRAGMA user_version = {schema.ROWS_ARE_KEPT - 1}")
+        database.commit()
+    assert [row.name for row in rows_of_all(path)] == listed
+    assert ("block ns/a is left out: budget types do not match" in caplog.text) == (len(listed) == 1)
+
+
+def test_an_object_is_written_though_no_row_can_be_made_of_it(path: Path) -> None:
+    store = SqliteStore(path)
+    block = store.list_blocks()[0]
+    other = RenyiCurve((2.0,), (1.0,))
+    store.update_status(replace(block, status=BlockStatus(pending=block.spec.initial_budget, available=other)))
+    store.close()
+    assert [row.name for row in rows_of_all(path)] == ["b"]

@@ -264,12 +264,13 @@ class SqliteStore(Backend):
     def _keep_rows(self) -> None:
         """Keep the rows of what an earlier version stored; what cannot be read has none."""
         for kind in kinds.KINDS:
-            for resource in self._list(kind, None, open_only=False):
-                query = "SELECT body FROM resources WHERE kind = ? AND id = ?"
-                ((body,),) = self._rows(query, kind.name, resource.id)
-                _, row, checksum = kept_rows.with_row(kind, resource, body)
-                statement = "UPDATE resources SET list_row = ?, checksum = ? WHERE kind = ? AND id = ?"
-                self._rows(statement, row, checksum, kind.name, resource.id)
+            for (resource_id,) in self._selected("id", kind, None, open_only=False):
+                query = "SELECT body, version FROM resources WHERE kind = ? AND id = ?"
+                ((body, version),) = self._rows(query, kind.name, resource_id)
+                with contextlib.suppress(errors.InvalidInput):
+                    _, row, checksum = kept_rows.with_row(kind, kind.decode(body, version), body)
+                    statement = "UPDATE resources SET list_row = ?, checksum = ? WHERE kind = ? AND id = ?"
+                    self._rows(statement, row, checksum, kind.name, resource_id)
 
     def _append_opening(self, dataset: str, data: str, block_id: str, committed: Budgets) -> None:
         for entry in ledger.opening_entries(dataset, data, block_id, committed, time_ms=self.clock.now_ms()):
@@ -287,11 +288,12 @@ class SqliteStore(Backend):
         """Return the rows that are kept and intact, and of the other resources; log why one cannot be read."""
         columns = f"id, version, {kept_rows.INTACT_ROW}"
         selected = self._selected(columns, kind, namespace, open_only=False)
-        items = [self._read_or_fault(kind, *key) for *key, row in selected if row is None]
-        decoded = self._reports.readable(item for item in items if item is not None)
-        others = {resource.id: kind.row_type.of(resource) for resource in decoded}
-        rows = [others.get(key) if row is None else kept_rows.read(kind, row) for key, _, row in selected]
-        return [row for row in rows if row is not None]
+        self._decode_changed(kind, [(resource_id, version) for resource_id, version, row in selected if row is None])
+        items = [
+            kept_rows.row_or_fault(kind, self._read_or_fault(kind, *key)) if row is None else kept_rows.read(kind, row)
+            for *key, row in selected
+        ]
+        return self._reports.readable(item for item in items if item is not None)
 
     def _selected(self, columns: str, kind: Kind[Any], namespace: str | None, *, open_only: bool) -> list[Any]:
         """Return columns of the resources of a kind, in order of creation."""
