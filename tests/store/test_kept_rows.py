@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from privatekube import errors
 from privatekube.privacy.budget import RenyiCurve
 from privatekube.resources.block import BlockStatus
 from privatekube.resources.list_rows import BlockRow
@@ -94,6 +95,13 @@ def test_an_object_without_a_row_is_shown(path: Path) -> None:
     assert rows_after(path) == whole
 
 
+def become_earlier(database: sqlite3.Connection) -> None:
+    """Make a file one of the version before rows were kept."""
+    database.execute("ALTER TABLE resources DROP COLUMN list_row")
+    database.execute("ALTER TABLE resources DROP COLUMN checksum")
+    database.execute(f"PRAGMA user_version = {schema.ROWS_ARE_KEPT - 1}")
+
+
 RENAMED = ('"name":"a"', '"name":"z"')
 TWO_ACCOUNTINGS = (
     '"spec":',
@@ -110,9 +118,7 @@ def test_an_object_of_which_no_row_is_kept_hides_no_other_and_its_file_opens(
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE resources SET body = replace(body, ?, ?) WHERE id = 'ns/a'", change)
         if is_earlier:
-            database.execute("ALTER TABLE resources DROP COLUMN list_row")
-            database.execute("ALTER TABLE resources DROP COLUMN checksum")
-            database.execute(f"PRAGMA user_version = {schema.ROWS_ARE_KEPT - 1}")
+            become_earlier(database)
         database.commit()
     assert [row.name for row in rows_of_all(path)] == listed
     assert ("block ns/a is left out: budget types do not match" in caplog.text) == (len(listed) == 1)
@@ -125,3 +131,13 @@ def test_an_object_is_written_though_no_row_can_be_made_of_it(path: Path) -> Non
     store.update_status(replace(block, status=BlockStatus(pending=block.spec.initial_budget, available=other)))
     store.close()
     assert [row.name for row in rows_of_all(path)] == ["b"]
+
+
+def test_a_file_in_which_no_row_can_be_written_stays_one_of_the_earlier_version(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        become_earlier(database)
+        database.execute("CREATE TRIGGER full BEFORE UPDATE ON resources BEGIN SELECT raise(ABORT, 'no space'); END")
+        database.commit()
+        with pytest.raises(errors.InvalidInput, match="no space"):
+            SqliteStore(path)
+        assert database.execute("PRAGMA user_version").fetchone() == (schema.ROWS_ARE_KEPT - 1,)

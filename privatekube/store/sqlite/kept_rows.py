@@ -44,6 +44,15 @@ def with_row(kind: Kind[R], resource: R, body: str) -> tuple[str, str | None, by
     return body, None, None
 
 
+def of_stored(kind: Kind[Any], body: str, version: int) -> tuple[str | None, bytes | None]:
+    """Return the row of an object that is stored, and the checksum; None for both where the object cannot be read."""
+    try:
+        resource = kind.decode(body, version)
+    except errors.InvalidInput:
+        return None, None
+    return with_row(kind, resource, body)[1:]
+
+
 def row_or_fault(kind: Kind[R], resource: R | Unreadable | None) -> ListRow | Unreadable | None:
     """Return the row of what was read, or why it has none."""
     if resource is None or isinstance(resource, Unreadable):

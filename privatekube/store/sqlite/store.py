@@ -267,10 +267,8 @@ class SqliteStore(Backend):
             for (resource_id,) in self._selected("id", kind, None, open_only=False):
                 query = "SELECT body, version FROM resources WHERE kind = ? AND id = ?"
                 ((body, version),) = self._rows(query, kind.name, resource_id)
-                with contextlib.suppress(errors.InvalidInput):
-                    _, row, checksum = kept_rows.with_row(kind, kind.decode(body, version), body)
-                    statement = "UPDATE resources SET list_row = ?, checksum = ? WHERE kind = ? AND id = ?"
-                    self._rows(statement, row, checksum, kind.name, resource_id)
+                statement = "UPDATE resources SET list_row = ?, checksum = ? WHERE kind = ? AND id = ?"
+                self._rows(statement, *kept_rows.of_stored(kind, body, version), kind.name, resource_id)
 
     def _append_opening(self, dataset: str, data: str, block_id: str, committed: Budgets) -> None:
         for entry in ledger.opening_entries(dataset, data, block_id, committed, time_ms=self.clock.now_ms()):
