@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -25,6 +27,20 @@ def test_the_collector_is_paused_and_runs_again_even_after_a_fault() -> None:
 
     with pytest.raises(KeyError):
         fail()
+    assert gc.isenabled()
+
+
+def test_an_interrupt_right_after_the_pause_begins_leaves_the_collector_running() -> None:
+    def interrupt(_frame: FrameType, event: str, called: object) -> None:
+        if event == "c_return" and called is gc.disable:
+            raise KeyboardInterrupt
+
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), collector.paused():
+            pass
+    finally:
+        sys.setprofile(None)
     assert gc.isenabled()
 
 
