@@ -135,6 +135,11 @@ def _is_known_outcome(claim: PrivacyBudgetClaim, stored: PrivacyBudgetClaim | No
 
 def _excess(entry: AnyEntry, known: AnyEntry) -> Entry | None:
     """Return an entry for what the backup has more than the ledger under one identity: one of them was changed."""
+    if type(entry) is not type(known):
+        raise errors.CorruptData(
+            f"ledger: the entry {entry.identity} is a decision here and an amount there; one of them was changed: "
+            "restore into another store, and find out who wrote to this one"
+        )
     if not (isinstance(entry, Entry) and isinstance(known, Entry)):
         return None
     if type(entry.amount) is not type(known.amount):

@@ -254,3 +254,13 @@ def test_a_decision_comes_back_once_with_the_ledger(tmp_path: Path) -> None:
     assert ledger_audit.verify(restored.store).digest == saved.entries[-1].digest
     restoring.restore(plane.store, saved, now_ms=2)
     assert len(plane.store.ledger()) == 2
+
+
+def test_a_decision_in_the_place_of_an_amount_is_told_and_the_amount_not_forgotten() -> None:
+    plane, forged = new_plane(), new_plane()
+    run(plane, [("create", "b0"), ("ask", "c0"), ("pay", "c0")], WHOLES[0])
+    saved = contents.read(plane.store, now_ms=1)
+    forged.store.append(replace(builders.rejection("ns/c0"), identity=saved.entries[0].identity))
+    with pytest.raises(errors.CorruptData, match="is a decision here and an amount there"):
+        restoring.restore(forged.store, saved, now_ms=2)
+    assert forged.store.list_blocks() == []
