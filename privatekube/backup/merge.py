@@ -63,6 +63,7 @@ def merge(backup: Contents, current: Contents) -> Merge:
     Raises:
         AlreadyExists: see `new_data`.
         InvalidBudget: the same data has another lifetime budget or another accounting in the backup.
+        CorruptData: an entry is a decision here and an amount there.
     """
     blocks = {new_data.data_of(block): block for block in current.blocks}
     records = {(record.dataset, record.digest): record for record in current.retired}

@@ -31,7 +31,7 @@ def restore(store: ResourceStore, backup: Contents, *, now_ms: int) -> Merge:
     Raises:
         AlreadyExists: see `merge.merge`; nothing was written.
         InvalidBudget: see `merge.merge`; nothing was written.
-        CorruptData: something in the store cannot be read; nothing was written.
+        CorruptData: something in the store cannot be read, or see `merge.merge`; nothing was written.
         Conflict: another process wrote to the store meanwhile; restore again.
     """
     with store.transaction():
