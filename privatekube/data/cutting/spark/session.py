@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +83,8 @@ def _started(master: str | None, folder: Path) -> SparkSession:
         path = {"spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         builder = builder.config(map={**address, **path})
     try:
-        session = builder.getOrCreate()
+        with _own_interrupt():
+            session = builder.getOrCreate()
     except (PySparkException, Py4JError) as error:
         remedy = "see what it prints above, and check `java -version` and the master"
         raise errors.InvalidInput(f"engine: Spark does not start; {remedy}") from error
@@ -136,7 +140,27 @@ def _environment(defaults: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Keep what Ctrl-C does: PySpark's own handler calls Java within a call of Java, which prints a traceback."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
+    """Leave out a warning of PySpark, and the tracebacks that Py4J logs where a command is interrupted."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
-        yield
+        logging.getLogger().addFilter(_is_of_others)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeFilter(_is_of_others)
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    return record.module != "java_gateway"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("pyspark", reason="needs the extra spark")
+from privatekube import entrypoint
 from tests.data.cutting import test_cut
 from tests.data.cutting.spark import cluster
 from tests.data.tables import builders
@@ -62,3 +64,22 @@ def test_a_cluster_that_loses_a_machine_writes_the_blocks_of_the_local_engine_an
     assert not any(text in logs + printed for text in ("patient was well", "estimated size", "bytes result sent"))
     assert [path.name for path in (spark / ".privatekube" / "cutting").iterdir()] == ["lock"]
     assert {path.name for path in spark.iterdir()} == {path.name for path in local.iterdir()}, "nothing beside them"
+
+
+@pytest.mark.timeout(300)
+def test_an_interruption_is_said_in_one_line_and_leaves_nothing_that_spark_wrote(tmp_path: Path) -> None:
+    folder = tmp_path / "spark"
+    prepare(folder)
+    options = ["--engine", "spark", "--master", "local[1]"]
+    with subprocess.Popen([*CREATE, *options], cwd=folder, stderr=subprocess.PIPE, text=True) as command:
+        deadline = time.monotonic() + 200
+        while not any(folder.glob(".privatekube/cutting/*/spark/blockmgr-*/*/*")):
+            assert command.poll() is None, command.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        command.send_signal(signal.SIGINT)
+        _, printed = command.communicate(timeout=60)
+    assert command.returncode == entrypoint.INTERRUPTED, printed
+    assert printed.endswith("\ninterrupted\n")
+    assert "Traceback" not in printed
+    assert not any(folder.glob(".privatekube/cutting/*/spark/*"))
