@@ -28,6 +28,8 @@ from privatekube.data.tables.text import Tokeniser
 from privatekube.storage import uris
 
 R = TypeVar("R", bound=Records)
+SCRATCH_FORMAT = 2
+"""Of what a run leaves in its scratch folder: raise it when that changes, as it may within a version of the package."""
 
 
 class FileRecordKind(RecordKind[R], Protocol[R]):
@@ -87,7 +89,7 @@ class Job(Generic[R]):
     def name(self) -> str:
         """What tells this job from others, with other files, rules or blocks: a run continues its own alone."""
         described = {
-            "version": privatekube.__version__,
+            "version": [privatekube.__version__, SCRATCH_FORMAT],
             "files": [(location, *_state(location)) for location in self.locations],
             "schema": self.schema.model_dump(mode="json"),
             "kind": repr(self.kind),

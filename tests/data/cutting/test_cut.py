@@ -14,7 +14,7 @@ import pytest
 
 from privatekube import errors
 from privatekube.data import any_block, declare, partition
-from privatekube.data.cutting import scratch
+from privatekube.data.cutting import job, scratch
 from privatekube.data.cutting.limits import MIB, Limits
 from privatekube.data.tables import source
 from tests.data.cutting import builders as cutting
@@ -110,6 +110,19 @@ def test_a_run_that_was_killed_is_continued_by_the_next(tmp_path: Path, stage: s
     assert after == before, "what was done is not done again"
     assert contents(tmp_path) == contents(tmp_path / "whole")
     assert [path for path in (tmp_path / "scratch").iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_left_in_another_format_is_not_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locations = write(tmp_path, 3000)
+    killed(tmp_path, "reading", locations)
+    (left,) = [path for path in (tmp_path / "scratch").iterdir() if path.is_dir()]
+    after: list[bool] = []
+    monkeypatch.setattr(job, "SCRATCH_FORMAT", job.SCRATCH_FORMAT + 1)
+    cut(tmp_path, locations, SMALL, show=lambda *_: after.append(left.exists()))
+    assert not any(after)
 
 
 @pytest.mark.slow
