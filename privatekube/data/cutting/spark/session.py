@@ -67,9 +67,7 @@ def opened(master: str | None, folder: Path) -> Iterator[SparkSession]:
             finally:
                 session.stop()
     except (PySparkException, Py4JError) as error:
-        raise errors.WorkerLost(
-            "cut: Spark gave up, after it had repeated what fails; see what it prints above, and run the command again"
-        ) from error
+        raise errors.WorkerLost("cut: Spark gave up; see what it prints above, and run the command again") from error
 
 
 def _started(master: str | None, folder: Path) -> SparkSession:
