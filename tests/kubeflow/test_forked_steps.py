@@ -120,8 +120,9 @@ time.sleep(90)
 
 
 def test_a_step_that_was_asked_for_does_not_start_after_an_interruption(folder: Path) -> None:
-    (folder / "busy.py").write_text("import time; time.sleep(90)")
+    (folder / "busy.py").write_text("import time; open('busy', 'w').close(); time.sleep(90)")
     server = ForkServer.start(["busy"], {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])})
+    waiting.until((folder / "busy").exists)  # it answers when it has imported this
     before = signal.signal(signal.SIGALRM, interrupt_once)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -135,7 +136,7 @@ def test_a_step_that_was_asked_for_does_not_start_after_an_interruption(folder: 
 
 def start_and_interrupt(server: ForkServer) -> None:
     """Start a step, with an alarm every now and then: one that comes just before a system call does not end it."""
-    signal.setitimer(signal.ITIMER_REAL, 1.0, 0.1)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
     start(server, "open('started', 'w')")
 
 
