@@ -71,11 +71,11 @@ class ProblemReports:
         if not untold:
             return
         catalogue = Catalogue.of_admitted(blocks, read_world.earlier_records(self.store.recent_records(), blocks))
-        for block in untold:
-            self._is_untold(block, status_events.NOT_ADMITTED)
+        for block in untold:  # one that came after the pass may be admissible by what is known so far
             try:
                 admission.require_admissible(block, catalogue)
             except errors.PrivateKubeError as error:
+                self._is_untold(block, status_events.NOT_ADMITTED)
                 self._tell(block, status_events.NOT_ADMITTED, str(error))
 
     def _is_untold(self, resource: Resource, what: str) -> bool:

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from privatekube.controller.event_recorder import EventRecorder
+from privatekube.controller.problem_reports import ProblemReports
 from privatekube.privacy.budget import EpsilonDelta
+from privatekube.reconcile.reconcile import Pass
 from privatekube.resources import transitions
+from privatekube.resources.retired_data import RetiredData
+from privatekube.store.kubernetes.core_objects import CoreObjects
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders, waiting
-from tests.kubernetes import rejecting_policy
+from tests.kubernetes import controller_stores, rejecting_policy
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 from tests.kubernetes.controllers import is_answered
@@ -105,3 +110,20 @@ def test_a_block_with_another_budget_than_its_data_had_is_not_admitted_and_says_
     block = store.get_block("ns/b")
     assert block is not None
     assert block.status is None
+
+
+def test_why_a_block_is_not_admitted_is_told_also_where_it_came_before_the_record_of_its_data(
+    apiserver: ApiServer, store: KubernetesStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    leading, _, _ = controller_stores.open_unwatched(apiserver, 1)
+    reports = ProblemReports(leading, EventRecorder(CoreObjects(apiserver.api("controller")), "a"))
+    nothing_decided = Pass(has_unwritten=False, has_more=False)
+    block = store.create(builders.block("b", EpsilonDelta(5.0), digest="sha256:1"))
+    leading.refresh()
+    reports.report(nothing_decided)
+    assert caplog.text == ""
+    leading.retire(RetiredData(block.spec.dataset, "sha256:1", "ns/earlier", EpsilonDelta(1.0), {}))
+    leading.list_retired()  # as the next pass does
+    reports.report(nothing_decided)
+    assert "a budget is for the data's whole life" in caplog.text
+    leading.close()
