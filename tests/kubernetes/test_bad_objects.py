@@ -127,3 +127,30 @@ def test_why_a_block_is_not_admitted_is_told_also_where_it_came_before_the_recor
     reports.report(nothing_decided)
     assert "a budget is for the data's whole life" in caplog.text
     leading.close()
+
+
+@pytest.mark.parametrize("call", ["replace", "get"])
+def test_an_object_that_is_created_again_while_its_predecessor_is_removed_stays_known(
+    apiserver: ApiServer, store: KubernetesStore, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    leading, cluster, _ = controller_stores.open_unwatched(apiserver, 1)
+    store.request_deletion(store.create(builders.block("b")))  # which waits for its finalizer
+    leading.refresh()
+    (block,) = leading.known_blocks()
+    asked = getattr(cluster, call)
+
+    def answered_late(*given: Any) -> Any:
+        if call == "get":
+            store.delete(block)
+        answer = asked(*given)
+        store.create(builders.block("b"))
+        leading.refresh()  # as the watch does
+        return answer
+
+    monkeypatch.setattr(cluster, call, answered_late)
+    if call == "get":
+        assert leading.get_block(block.id) is None
+    else:
+        leading.delete(block)  # takes its finalizer away
+    assert [known.meta.uid for known in leading.known_blocks()] == [store.list_blocks()[0].meta.uid]
+    leading.close()

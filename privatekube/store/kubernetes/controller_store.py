@@ -217,7 +217,7 @@ class ControllerStore(KubernetesStore):
             raise
 
     def _drop(self, resource: Resource) -> None:
-        self._caches[kinds.name_of(resource).kind].drop(resource.id)
+        self._caches[kinds.name_of(resource).kind].drop(resource.id, int(resource.meta.resource_version))
 
     def _require_running(self) -> None:
         if self._is_halted:
@@ -226,9 +226,10 @@ class ControllerStore(KubernetesStore):
     @override
     def _get(self, kind: Kind[R], resource_id: str) -> R | None:
         """Return the object as it is on the server, and update the cache."""
+        version = self._cache_of(kind).version_of(resource_id)
         document = self._document(kind, resource_id)
         if document is None:
-            self._cache_of(kind).drop(resource_id)
+            self._cache_of(kind).drop(resource_id, version)
             return None
         return self._written(kind, document)
 

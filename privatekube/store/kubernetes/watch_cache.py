@@ -85,12 +85,12 @@ class Cache(Generic[R]):
         self._keep(resource.id, document, resource)
         return resource
 
-    def drop(self, resource_id: str, version: int | None = None) -> bool:
-        """Forget an object that was deleted, as of that version; whether the cache had it."""
+    def drop(self, resource_id: str, version: int) -> bool:
+        """Forget an object that was deleted as of that version, but no newer one of its name; whether it was here."""
         with self._lock:
-            if version is not None and version < self._seen_versions.get(resource_id, 0):
+            if version < self._seen_versions.get(resource_id, 0):
                 return False
-            self._seen_versions[resource_id] = max(self._seen_versions.get(resource_id, 0), version or 0)
+            self._seen_versions[resource_id] = version
             self._unreadable.pop(resource_id, None)
             return self._resources.pop(resource_id, None) is not None
 
@@ -98,6 +98,11 @@ class Cache(Generic[R]):
         """Return the object with that id, or None where the cache does not have it."""
         with self._lock:
             return self._resources.get(resource_id)
+
+    def version_of(self, resource_id: str) -> int:
+        """Return the version up to which an object is known; 0 where the cache never saw it."""
+        with self._lock:
+            return self._seen_versions.get(resource_id, 0)
 
     def all(self) -> list[R]:
         """Return all objects, oldest first."""
