@@ -28,7 +28,9 @@ other libraries are translated where those libraries are called.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -350,6 +352,25 @@ def missing_extra(error: ImportError, *, extra: str | None = None) -> MissingExt
         return None
     name = extra or EXTRAS[module]
     return MissingExtra(f"{module}: is not installed; this needs the extra {name}: pip install 'privatekube[{name}]'")
+
+
+@contextlib.contextmanager
+def naming_extra(extra: str | None = None) -> Iterator[None]:
+    """Name the extra that installs what the block imports and does not find.
+
+    Args:
+        extra: the extra that all of it needs; by default the one that installs the module.
+
+    Raises:
+        MissingExtra: a module of an extra is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        missing = missing_extra(error, extra=extra)
+        if missing is None:
+            raise
+        raise missing from error
 
 
 def invalid(name: str, value: object, bound: str, remedy: str) -> InvalidInput:

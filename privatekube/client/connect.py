@@ -42,15 +42,10 @@ def connect(uri: str | None = None) -> BudgetClient:
     name = store_name() if uri is None else uri
     require_store(name, source=STORE if uri is None else "store")
     scheme, _, context = name.partition("://")
-    try:
+    with errors.naming_extra("cluster" if scheme == _CLUSTER else None):
         if scheme == _CLUSTER:
             return _connect_to_cluster(context or None)
         return _connect_to_file(Path(name.removeprefix(_FILE)))
-    except ImportError as error:
-        missing = errors.missing_extra(error, extra="cluster" if scheme == _CLUSTER else None)
-        if missing is None:
-            raise
-        raise missing from error
 
 
 def require_store(uri: str, *, source: str) -> None:

@@ -17,16 +17,11 @@ from collections.abc import Iterator
 
 from privatekube import errors
 
-try:
+with errors.naming_extra():
     from dp_accounting import dp_event as dp_events
 
     from privatekube.privacy import accounting, events
     from privatekube.privacy.events import DpEvent
-except ImportError as error:
-    missing = errors.missing_extra(error)
-    if missing is None:
-        raise
-    raise missing from error
 
 _DELTA = 1e-9
 """At which a cost must be finite; if it is at one delta, it is at every other."""

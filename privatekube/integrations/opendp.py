@@ -14,18 +14,13 @@ from typing import Any
 
 from privatekube import errors
 
-try:
+with errors.naming_extra():
     import opendp.prelude as library
     from opendp.mod import OpenDPException, UnknownTypeException
 
     from privatekube.privacy import events
     from privatekube.privacy.events import DpEvent
     from privatekube.privacy.mechanisms import Released
-except ImportError as error:
-    missing = errors.missing_extra(error)
-    if missing is None:
-        raise
-    raise missing from error
 
 _METRICS = frozenset(
     ("SymmetricDistance", "InsertDeleteDistance", "AbsoluteDistance", "L1Distance", "L2Distance", "LInfDistance")

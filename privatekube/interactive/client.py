@@ -94,13 +94,8 @@ class RunClient(BudgetClient):
             BudgetUnavailable: on entering, waiting could not help; nothing is claimed.
             DeadlineExceeded: on entering, the budget was not granted in time.
         """
-        try:
+        with errors.naming_extra():
             from privatekube.interactive import run, terms  # noqa: PLC0415 - they need packages that a client does not
-        except ImportError as error:
-            missing = errors.missing_extra(error)
-            if missing is None:
-                raise
-            raise missing from error
         claimed = terms.Terms.of(
             dataset=dataset,
             epsilon=epsilon,

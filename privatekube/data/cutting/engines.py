@@ -44,13 +44,8 @@ def engine_of(name: str, *, master: str | None) -> Engine:
         if master is not None:
             raise errors.invalid("master", master, "is of Spark", f"add --engine {SPARK}, or leave it out")
         return cut.opened
-    try:
+    with errors.naming_extra():
         from privatekube.data.cutting.spark import cut as spark_cut  # noqa: PLC0415 - an extra of its own
-    except ImportError as error:
-        missing = errors.missing_extra(error)
-        if missing is None:
-            raise
-        raise missing from error
     return functools.partial(spark_cut.opened, master=master)
 
 

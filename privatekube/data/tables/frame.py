@@ -22,10 +22,8 @@ def frame(table: Table) -> pd.DataFrame:
     Raises:
         MissingExtra: pandas is not installed.
     """
-    try:
+    with errors.naming_extra():
         import pandas as pd  # noqa: PLC0415 - an extra of its own
-    except ImportError as error:
-        raise errors.missing_extra(error) or error from error
     time = {"time": pd.to_datetime(table.time, unit="s", utc=True)} if table.layout.has_time else {}
     values = {
         name: pd.Categorical.from_codes(table.values[name], list(kind.keys))

@@ -20,14 +20,9 @@ from __future__ import annotations
 
 from privatekube import errors
 
-try:
+with errors.naming_extra("training"):
     from privatekube.integrations.opacus.engine import PlannedPrivacyEngine as PlannedPrivacyEngine
     from privatekube.integrations.opacus.planned import PlannedTraining as PlannedTraining
     from privatekube.integrations.opacus.training import train as train
-except ImportError as error:
-    missing = errors.missing_extra(error, extra="training")
-    if missing is None:
-        raise
-    raise missing from error
 
 __all__ = ["PlannedPrivacyEngine", "PlannedTraining", "train"]
