@@ -60,12 +60,12 @@ def opened(master: str | None, folder: Path) -> Iterator[SparkSession]:
         raise errors.InvalidInput("engine: a session of Spark is open, whose settings may publish sizes; stop it first")
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        with _quiet(), _environment({"PYSPARK_PYTHON": sys.executable}):
+        with _interruptible(), _quiet(), _environment({"PYSPARK_PYTHON": sys.executable}):
             session = _started(where, folder)
             try:
                 yield session
             finally:
-                session.stop()
+                _stop(session)
     except (PySparkException, Py4JError) as error:
         raise errors.WorkerLost("cut: Spark gave up; see what it prints above, and run the command again") from error
 
@@ -90,6 +90,23 @@ def _started(master: str | None, folder: Path) -> SparkSession:
         n_partitions = _PARTITIONS_PER_CORE * session.sparkContext.defaultParallelism
         session.conf.set("spark.sql.shuffle.partitions", n_partitions)
     return session
+
+
+def _stop(session: SparkSession) -> None:
+    """End a session; what fails then does not take the place of what ended it.
+
+    A thread has a connection to Java of its own. That of one that was interrupted may have the answer to another call,
+    so a new one does this. Spark logs tasks that end meanwhile as errors of its own.
+    """
+
+    def stop() -> None:
+        with contextlib.suppress(PySparkException, Py4JError):
+            session.sparkContext.setLogLevel("OFF")
+            session.stop()
+
+    thread = threading.Thread(target=stop, name="stop Spark")
+    thread.start()
+    thread.join()
 
 
 def _stated(master: str | None) -> str | None:
@@ -149,14 +166,32 @@ def _own_interrupt() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt where an error took its place: PySpark calls Java once more while one passes through."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            cause = cause.__context__
+        raise
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out a warning of PySpark, and the tracebacks that Py4J logs where a command is interrupted."""
+    of_py4j = logging.getLogger("py4j")
+    level = of_py4j.level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
-        logging.getLogger().addFilter(_is_of_others)
+        logging.getLogger().addFilter(_is_of_others)  # some of them go to the root logger
+        of_py4j.setLevel(logging.CRITICAL)
         try:
             yield
         finally:
+            of_py4j.setLevel(level)
             logging.getLogger().removeFilter(_is_of_others)
 
 
