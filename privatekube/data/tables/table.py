@@ -49,6 +49,8 @@ class Tokens:
     def cut(self, most: int) -> Tokens:
         """Return the texts, each cut at a length."""
         lengths = np.minimum(self.lengths, most)
+        if lengths.sum() == len(self.ids):
+            return self
         kept_and_not = np.stack([lengths, self.lengths - lengths], axis=1).reshape(-1)
         is_kept = np.repeat(np.tile([True, False], len(self)), kept_and_not)
         return Tokens(self.ids[is_kept], ragged.offsets_of(lengths))

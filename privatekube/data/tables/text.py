@@ -15,7 +15,7 @@ import tokenizers
 
 from privatekube import errors
 from privatekube.data import ragged
-from privatekube.data.columns import FIRST_WORD, UNK
+from privatekube.data.columns import FIRST_WORD, PAD, UNK
 from privatekube.data.tables import schema, strings
 from privatekube.data.tables.layout import Words
 from privatekube.data.tables.schema import Text
@@ -39,8 +39,10 @@ class _WordCharacters(dict[int, str]):
 
 
 _SPACE = ord(" ")
+_EMPTY = PAD
+"""What a word without letters is among the ids: no word of a text is padding."""
 _CHARACTERS = _WordCharacters()
-_RUN = 2_000
+_RUN = 4_000
 """How many texts are encoded at once: what is made of more does not stay in a processor's cache."""
 
 
@@ -90,23 +92,25 @@ class _Rule:
     is_of_word: Callable[[int], bool]
 
     def ids(self, known: Iterable[str]) -> Callable[[pa.LargeStringArray], Tokens]:
-        """Return what makes texts ids of known words, which begin at FIRST_WORD; each pass is one of C over all."""
-        vocabulary = pa.array(known, pa.large_binary())
+        """Return what makes texts ids of known words, which begin at FIRST_WORD; each pass is one of C over all.
+
+        Arrow looks words up that follow each other without gaps, so each begins with the space before it. Of two spaces
+        the first is a word without letters, which is dropped.
+        """
+        reserved = [b" " if number == _EMPTY else b"" for number in range(FIRST_WORD)]
+        vocabulary = pa.array([*reserved, *(b" " + word.encode() for word in known)], pa.large_binary())
         spaced = bytes(code if self.is_of_word(code) else _SPACE for code in bytes(range(256)).lower())
 
         def encode(texts: pa.LargeStringArray) -> Tokens:
             plain = strings.changed(texts, pc.invert(pc.string_is_ascii(texts)), self.normal)
-            offsets, joined = strings.layout(strings.joined(plain, " "))
-            data = bytes(joined[: offsets[-1]]).translate(spaced)
-            is_of_word = np.frombuffer(data, np.uint8) != _SPACE
-            changes = np.flatnonzero(
-                np.diff(is_of_word, prepend=False, append=True)
-            )  # begin, end, begin, ..., end of all
-            buffers = [None, pa.py_buffer(changes), pa.py_buffer(data)]
-            words_and_gaps = pa.Array.from_buffers(pa.large_binary(), len(changes) - 1, buffers)
-            rank = pc.index_in(words_and_gaps, value_set=vocabulary)
-            ids = pc.fill_null(pc.add(rank, pa.scalar(FIRST_WORD, pa.int32())), UNK).to_numpy()[::2]
-            return Tokens(ids, np.searchsorted(changes[:-1:2], offsets))
+            offsets, joined = strings.layout(strings.joined(" ", plain))
+            data = bytes(joined[: offsets[-1]]).translate(spaced) + b" "
+            begins = np.flatnonzero(np.frombuffer(data, np.uint8) == _SPACE)
+            buffers = [None, pa.py_buffer(begins), pa.py_buffer(data)]
+            spaced_words = pa.Array.from_buffers(pa.large_binary(), len(begins) - 1, buffers)
+            ids = pc.index_in(spaced_words, value_set=vocabulary).fill_null(UNK).to_numpy()
+            first = np.searchsorted(begins, offsets)
+            return Tokens(ids[ids != _EMPTY], first - np.searchsorted(np.flatnonzero(ids == _EMPTY), first))
 
         return encode
 

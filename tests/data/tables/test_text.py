@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers
 
 from privatekube import errors
-from privatekube.data.tables import strings, text
+from privatekube.data.tables import english, strings, text
 from privatekube.data.tables.schema import Text
 
 
@@ -37,6 +41,13 @@ def test_a_word_list_gives_ids_in_its_order_whatever_its_case_and_form(tmp_path:
     tokens = tokeniser.tokens(strings.of(["été KÖLN other हिन्दी", "", "हिन्दी"]))
     assert tokens.ids.tolist() == [5, 6, 0, 4]
     assert tokens.offsets.tolist() == [0, 3, 3, 4]
+
+
+@given(texts=st.lists(st.text(st.sampled_from("tT hE.,\n\0Éé"), max_size=8), max_size=6))
+def test_english_words_are_runs_of_letters_whatever_is_between_and_around_them(texts: list[str]) -> None:
+    tokens = text.tokeniser(Text(words="english", tokens=3)).tokens(strings.of(texts))
+    expected = [[english.ids().get(word, 0) for word in re.findall("[a-z]+", one.lower())][:3] for one in texts]
+    assert [ids.tolist() for ids in np.split(tokens.ids, tokens.offsets[1:-1])][: len(texts)] == expected
 
 
 def test_a_file_of_the_library_tokenizers_gives_its_ids_without_padding_or_truncation(tmp_path: Path) -> None:
