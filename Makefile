@@ -59,6 +59,8 @@ requirements: $(STAMP)
 	$(PIN) pyproject.toml --extra training --extra cluster -o components/bases/training/requirements.txt
 	$(PIN) pyproject.toml --extra controller -o manifests/controller/requirements.txt
 	$(PIN) pyproject.toml --extra page --extra cluster -o manifests/page/requirements.txt
+	$(PIN) pyproject.toml --extra blocks --extra cluster --extra spark -o manifests/spark/requirements.txt
+	echo setuptools | $(PIN) - -o manifests/spark/build-requirements.txt
 	echo opendp | $(PIN) - -o components/dp_preprocess/requirements.txt
 
 image-scan:

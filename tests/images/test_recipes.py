@@ -15,6 +15,7 @@ from privatekube.images import component_yaml, context, dockerfile, lock, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = sorted(ROOT.glob("components/**/requirements.txt"))
+OF_MANIFESTS = sorted(ROOT.glob("manifests/*/*requirements.txt"))
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_a_registry_has_a_form(name: str) -> None:
     assert registry.require_name("registry.example.org:443/team/a_b") == "registry.example.org:443/team/a_b"
 
 
-@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", [*REQUIREMENTS, *OF_MANIFESTS], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_requirements_are_hashed_and_agree_with_the_constraints(path: Path) -> None:
     constraints = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().lower().split())
     canonical = {name.replace("_", "-").replace(".", "-"): version for name, version in constraints.items()}
@@ -113,7 +114,7 @@ def test_requirements_are_hashed_and_agree_with_the_constraints(path: Path) -> N
         assert "--hash=sha256:" in block
         assert canonical.get(name, version) == version
         if "sys_platform == 'emscripten'" not in block:  # never installed: Python in a browser
-            assert name in canonical or name == "setuptools"  # torch needs it, and every environment has it
+            assert name in canonical or name == "setuptools"  # torch and PySpark need it, and every environment has it
 
 
 def test_every_base_has_requirements_and_the_control_base_no_torch() -> None:
