@@ -54,7 +54,7 @@ class BlockIndex:
         if key not in self._by_number:
             declared = ((self._blocks[place].dimension(attribute), place) for place in self._of_dataset.get(whole, ()))
             pairs = sorted(
-                (Decimal(item.numeric_value), place) for item, place in declared if item and item.numeric_value
+                (matching.number(item.numeric_value), place) for item, place in declared if item and item.numeric_value
             )
             self._by_number[key] = [value for value, _ in pairs], [place for _, place in pairs]
         return self._by_number[key]

@@ -197,12 +197,12 @@ def _holds(condition: BlockCondition, dimension: Dimension | None) -> bool:
     if condition.operation in NUMERIC:
         if dimension.numeric_value is None:
             return False
-        return NUMERIC[condition.operation](_number(dimension.numeric_value), _number(condition.numeric_value or ""))
+        return NUMERIC[condition.operation](number(dimension.numeric_value), number(condition.numeric_value or ""))
     wanted = condition.string_value or ""
     if condition.operation == IS:
         return dimension.string_value == wanted
     return dimension.string_value in [value.strip() for value in wanted.strip("[] ").split(",")]
 
 
-_number = functools.lru_cache(maxsize=65_536)(Decimal)
+number = functools.lru_cache(maxsize=65_536)(Decimal)
 """A number of a dimension or a condition: each request looks at those of all blocks."""

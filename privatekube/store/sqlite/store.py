@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from privatekube.store.clock import Clock
 from privatekube.store.kinds import Kind
 from privatekube.store.sqlite import boot_clock, kept_rows, schema
 from privatekube.store.sqlite.connection import Connection
+from privatekube.store.sqlite.kept_list import KeptList
 from privatekube.store.unreadable import Reports, Unreadable
 
 _READ_AT_ONCE = 1000
@@ -62,6 +64,7 @@ class SqliteStore(Backend):
         self._db = Connection(path)
         self._db.define(kept_rows.CHECKSUM, kept_rows.checksum)
         self._rows = self._db.rows
+        self._kept = {kind.name: KeptList(self._db, kind.name, partial(self._read_all, kind)) for kind in kinds.KINDS}
         try:
             self._migrate()
         except BaseException:
@@ -276,10 +279,15 @@ class SqliteStore(Backend):
 
     @override
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
+        if not open_only:
+            self._save()
+            return self._reports.readable(self._kept[kind.name].current(namespace))
         rows = self._selected("id, version", kind, namespace, open_only=open_only)
+        return self._reports.readable(item for item in self._read_all(kind, rows) if item is not None)
+
+    def _read_all(self, kind: Kind[R], rows: Sequence[tuple[str, int]]) -> list[R | Unreadable | None]:
         self._decode_changed(kind, rows)
-        items = [self._read_or_fault(kind, *row) for row in rows]
-        return self._reports.readable(item for item in items if item is not None)
+        return [self._read_or_fault(kind, *row) for row in rows]
 
     @override
     def _list_rows(self, kind: Kind[Any], namespace: str | None) -> list[Any]:
@@ -304,9 +312,8 @@ class SqliteStore(Backend):
 
     @override
     def _unreadable(self, kind: Kind[Any]) -> list[Unreadable]:
-        rows = self._rows("SELECT id, version FROM resources WHERE kind = ? ORDER BY position", kind.name)
-        items = [self._read_or_fault(kind, *row) for row in rows if self._is_unread(kind, *row)]
-        return [item for item in items if isinstance(item, Unreadable)]
+        self._save()
+        return self._kept[kind.name].faults()
 
     @override
     def _get(self, kind: Kind[R], resource_id: str) -> R | None:
@@ -377,6 +384,8 @@ class SqliteStore(Backend):
         self._decoded.clear()
         self._unsaved.clear()
         self._identities.clear()
+        for kept in self._kept.values():
+            kept.clear()
 
 
 def _entry(number: int, claim: object, body: str, digest: str) -> AnyEntry | UnreadableEntry:
