@@ -41,8 +41,8 @@ _GATHER_SECONDS = 0.01
 _BACK_OFF = retries.BackOff(first_seconds=0.4, longest_seconds=10.0)
 _TAKE_OVER_BACK_OFF = retries.BackOff(first_seconds=0.2, longest_seconds=0.2)
 _LONGEST_PASS_SECONDS = 300.0
-_LAST_NOTICES_SECONDS = 5.0
-"""How long to wait at the end for notifications on their way."""
+_LAST_EVENTS_SECONDS, _LAST_NOTICES_SECONDS = 10.0, 5.0
+"""How long to wait at the end for the Events and notifications on their way."""
 _log = logging.getLogger(__name__)
 
 
@@ -254,6 +254,7 @@ class Controller:
     def _end(self) -> None:
         self.store.drain()  # the next leader need not fence off a write that arrives late
         self.elector.release()
+        self._recorder.flush(_LAST_EVENTS_SECONDS)
         if self._notifier is not None:
             self._notifier.flush(_LAST_NOTICES_SECONDS)
         _log.info("ended")

@@ -8,6 +8,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
+from privatekube.controller import draining
 from privatekube.controller.status_events import StatusEvent
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
@@ -62,9 +63,11 @@ class EventRecorder:
         except queue.Full:
             _log.warning("event dropped: too many are queued", extra={"reason": event.reason, "object": subject.id})
 
-    def flush(self) -> None:
-        """Wait until all queued Events are written."""
-        self._queue.join()
+    def flush(self, seconds: float) -> None:
+        """Wait until all queued Events are written, or that time is over; log how many are not."""
+        n_left = draining.wait_until_done(self._queue, seconds)
+        if n_left:
+            _log.warning("events not written: %d were still queued", n_left)
 
     def _write(self) -> None:
         while True:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from privatekube import errors, retries
-from privatekube.controller import status_events
+from privatekube.controller import draining, status_events
 from privatekube.controller.status_events import StatusEvent
 from privatekube.resources import summary
 from privatekube.resources.block import PrivateDataBlock
@@ -112,9 +112,7 @@ class Notifier:
 
     def flush(self, seconds: float) -> None:
         """Wait until all notices are sent or given up, or that time is over."""
-        end = time.monotonic() + seconds
-        while self._queue.unfinished_tasks and time.monotonic() < end:
-            time.sleep(0.05)
+        draining.wait_until_done(self._queue, seconds)
 
     def _run(self) -> None:
         while True:

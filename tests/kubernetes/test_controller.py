@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,20 @@ def test_a_nearly_exhausted_block_is_told_once_though_the_controller_starts_agai
     assert events(apiserver, "NearlyExhausted") == [told]
     notice = json.loads(out.read_text())
     assert notice.items() >= {"kind": "NearlyExhausted", "block": "ns/b", "blocks": 1, "threshold": 0.4}.items()
+
+
+def test_a_controller_that_ends_writes_the_events_of_what_it_has_decided(
+    apiserver: ApiServer, store: KubernetesStore, start: Starter
+) -> None:
+    names = [f"b{number}" for number in range(150)]
+    store.concurrently([partial(store.create, builders.block(name)) for name in names])
+    controller = start("a")
+    waiting.until(lambda: all(block.status for block in store.list_blocks()), controller.log)
+    assert controller.stop() == 0
+    items = json.loads(apiserver.kubectl("get", "events", "-n", "ns", "-o", "json"))["items"]
+    admitted = {item["involvedObject"]["name"] for item in items if item["reason"] == "Admitted"}
+    told = re.search(r"events not written: (\d+) were still queued", controller.log())
+    assert len(admitted) + int(told[1] if told else 0) >= len(names)
 
 
 def events(apiserver: ApiServer, reason: str) -> list[str]:
