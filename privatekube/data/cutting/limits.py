@@ -14,7 +14,7 @@ _LEAST_BYTES = 16 * MIB
 """Of a worker: two parts of a file, and their records as they are read, sorted and spilled."""
 _MOST_PIECE_BYTES = 16 * MIB
 _START_BYTES = 48 * MIB
-"""Of files: about two seconds of work for one process. A worker takes one to start, and two save as much of the two."""
+"""Of files: about two seconds of work for one process. Another takes one to start, and would save little of the two."""
 _BYTES = pydantic.TypeAdapter(pydantic.ByteSize)
 
 
@@ -29,7 +29,7 @@ class Limits:
 
     Args:
         memory_bytes: of all processes together.
-        workers: processes that read and write.
+        workers: processes that read and write, with the one that is there.
         start_bytes: smaller files are cut by the process that is there: to start others would take longer.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Do the parts of a job in several processes, in order and with few of them under way, or all in this process."""
+"""Do the parts of a job in this process and in others, in order and with few of them under way."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _job: Any = None
 
 
 class Workers(Generic[J]):
-    """Processes that share a job; they start when they are first needed.
+    """Processes that share a job: this one, which has nothing to start, and others that start when they are needed.
 
     Args:
         job: what all parts have in common; it must be possible to pickle.
-        number: how many processes; 1 is this one.
+        number: how many processes, with this one.
     """
 
     def __init__(self, job: J, number: int) -> None:
@@ -44,41 +44,57 @@ class Workers(Generic[J]):
             self._pool.shutdown(cancel_futures=True)
 
     def map(self, action: Callable[[J, T], R], parts: Iterable[T], *, most: int | None = None) -> Generator[R]:
-        """Yield what an action makes of each part, in order; one part alone is done in this process.
+        """Yield what an action makes of each part, in order; the first to fail in that order raises its error.
 
         Args:
             action: a function of a module, of the job and a part.
             parts: are taken when there is work for them.
-            most: how many parts may be under way.
+            most: how many processes may do parts at once.
 
         Raises:
             WorkerLost: the system ended a process.
         """
+        number = min(self._number, most or self._number)
         remaining = iter(parts)
         first = list(itertools.islice(remaining, 2))
         together = itertools.chain(first, remaining)
-        if len(first) < 2 or min(self._number, most or self._number) == 1:
+        if len(first) < 2 or number == 1:
             yield from (action(self._job, part) for part in together)
             return
         try:
-            yield from self._map_in_pool(action, together, min(self._number, most or self._number))
+            yield from self._shared(action, together, number)
         except BrokenProcessPool as error:
             raise errors.WorkerLost(
                 "cut: the system ended a worker, which may have needed more memory than there is; run the command "
                 "again, with fewer --workers"
             ) from error
 
-    def _map_in_pool(self, action: Callable[[J, T], R], parts: Iterable[T], most: int) -> Iterator[R]:
+    def _shared(self, action: Callable[[J, T], R], parts: Iterable[T], number: int) -> Iterator[R]:
+        """Have the others do parts, with as many waiting for them; while they have enough of them, do one here."""
         if self._pool is None:
             context = multiprocessing.get_context("spawn")  # a copy of a process with threads may not live
-            self._pool = ProcessPoolExecutor(self._number, context, initializer=_start, initargs=(self._job,))
+            self._pool = ProcessPoolExecutor(self._number - 1, context, initializer=_start, initargs=(self._job,))
+        enough = number - 1 if number < self._number else 2 * (number - 1)
         under_way = deque[Future[R]]()
         for part in parts:
-            under_way.append(self._pool.submit(_do, action, part))
-            if len(under_way) > most:
+            if sum(not future.done() for future in under_way) < enough:
+                under_way.append(self._pool.submit(_do, action, part))
+            else:
+                under_way.append(_done_here(action, self._job, part))
+            while under_way and under_way[0].done():
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+
+def _done_here(action: Callable[[J, T], R], job: J, part: T) -> Future[R]:
+    """Return what an action makes of a part, or its error, which is raised when the parts before it are done."""
+    future = Future[R]()
+    try:
+        future.set_result(action(job, part))
+    except Exception as error:  # noqa: BLE001 - of whatever kind it is
+        future.set_exception(error)
+    return future
 
 
 def _start(job: object) -> None:

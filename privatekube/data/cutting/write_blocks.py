@@ -29,6 +29,9 @@ from privatekube.storage import private_files, uris
 _COPIES = 6
 """How many times the spilled bytes of a block are in memory while it is ordered, bounded and encoded."""
 
+_GROUPS_EACH = 4
+"""Into how many groups the blocks of each process are put at least, so that none waits long for the others."""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -80,7 +83,7 @@ def write_all(
     todo = [number for number in range(job.n_blocks) if not _is_written(job, scratch, number)]
     sizes = _sizes(job, paths)
     most = _workers_for(job, int(sizes[todo].max(initial=0)))
-    share = job.limits.memory_bytes // (most * _COPIES)
+    share = min(job.limits.memory_bytes // _COPIES, int(sizes[todo].sum()) // _GROUPS_EACH) // most
     groups = [
         Blocks(group[0], group[-1], tuple(paths), scratch.folder) for group in _groups(todo, sizes.tolist(), share)
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +18,24 @@ def where(job: int, part: int) -> tuple[int, bool]:
 
 
 def lost(job: str, part: int) -> int:
-    if part == 3:
+    if part == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return part
+
+
+def after_the_command_did_one(job: tuple[int, Path], part: int) -> tuple[int, bool]:
+    command, seen = job
+    if os.getpid() == command:
+        seen.touch()
+    deadline = time.monotonic() + 60
+    while not seen.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return part, os.getpid() == command
+
+
+def refused(job: str, part: int) -> int:
+    raise errors.InvalidInput(f"part {part}")
 
 
 @pytest.mark.parametrize(("number", "most", "n_parts"), [(1, None, 9), (2, 1, 9), (2, None, 1)])
@@ -29,8 +46,20 @@ def test_what_one_process_can_do_as_fast_is_done_in_this_process(number: int, mo
 
 
 @pytest.mark.slow
-def test_many_parts_are_done_in_others_in_order_and_one_that_is_lost_is_named() -> None:
-    with Workers(os.getpid(), 2) as workers:
-        assert list(workers.map(where, range(9))) == [(os.getpid() + part, False) for part in range(9)]
+def test_this_process_does_parts_too_while_the_others_are_busy_and_all_come_in_order(tmp_path: Path) -> None:
+    with Workers((os.getpid(), tmp_path / "seen"), 2) as workers:
+        done = list(workers.map(after_the_command_did_one, range(9)))
+    assert [part for part, _ in done] == list(range(9))
+    assert not done[0][1]
+
+
+@pytest.mark.slow
+def test_the_error_of_the_first_part_is_raised_whichever_process_is_faster() -> None:
+    with Workers("job", 2) as workers, pytest.raises(errors.InvalidInput, match="part 0"):
+        list(workers.map(refused, range(9)))
+
+
+@pytest.mark.slow
+def test_a_process_that_is_lost_is_named() -> None:
     with Workers("job", 2) as workers, pytest.raises(errors.WorkerLost, match="the system ended a worker"):
         list(workers.map(lost, range(9)))
