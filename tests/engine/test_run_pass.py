@@ -97,3 +97,12 @@ def test_answers_with_nothing_to_lock_in_between_are_one_change() -> None:
     given = world(claim("c", builders.allocate(0.5, blocks=9), ReleaseRequest({}), ReleaseRequest({})))
     (answer,) = (change for change in run_pass(given, policy()) if isinstance(change, Answer))
     assert len(answer.claim.status.responses) == 3
+
+
+def test_a_claim_may_hold_budget_of_two_datasets() -> None:
+    visits = replace(block("b"), spec=replace(block("b").spec, dataset="visits"))
+    asking = claim("c", builders.allocate(0.25), builders.allocate(0.5, dataset="visits"))
+    given = World(20_000, {item.id: item for item in (block("a"), visits)}, {asking.id: asking})
+    later = outcome.after(given, run_pass(given, policy()))
+    (held,) = (*later.open_claims.values(), *later.closed_claims.values())
+    assert held.status.acquired == {"ns/a": EpsilonDelta(0.25), "ns/b": HALF}
