@@ -44,10 +44,12 @@ def hashes_by_day(records: Records, *, key: bytes) -> HashesByDay:
     hashes, days = _hashes(records, key), records.day
     order = np.lexsort((hashes, days))
     hashes, days = hashes[order], days[order]
+    is_first = (np.diff(days, prepend=np.nan) != 0) | (np.diff(hashes, prepend=np.uint64(0)) != 0)
+    hashes, days = hashes[is_first], days[is_first]
     begins = np.flatnonzero(np.diff(days, prepend=np.nan) != 0)
     most = _most(len(begins)) + 1
     by_day = zip(days[begins].tolist(), np.split(hashes, begins[1:]), strict=True) if len(days) else ()
-    return {day: np.unique(of_day)[:most] for day, of_day in by_day}
+    return {day: of_day[:most] for day, of_day in by_day}
 
 
 def identity(

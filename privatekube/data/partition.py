@@ -215,12 +215,12 @@ def without_copies(records: R) -> R:
 
 def _order(records: Records) -> npt.NDArray[np.int64]:
     """Return the records' indices by time, and by a keyed hash where they are of one time, int64 [N]."""
-    by_time = np.argsort(records.time, kind="stable")
-    follows = np.diff(records.time[by_time], prepend=np.nan) == 0  # what is at the same time as the one before
-    tied = by_time[follows | np.append(follows[1:], False)[: len(follows)]]
-    priorities = np.zeros((2, len(records)), np.uint64)
-    priorities[:, tied] = _priorities(records.select(tied))
-    return np.lexsort((*priorities, records.time))
+    order = np.argsort(records.time, kind="stable")
+    follows = np.diff(records.time[order], prepend=np.nan) == 0  # what is at the same time as the one before
+    is_tied = follows | np.append(follows[1:], False)[: len(follows)]
+    tied = order[is_tied]
+    order[is_tied] = tied[np.lexsort((*_priorities(records.select(tied)), records.time[tied]))]
+    return order
 
 
 def _priorities(records: Records) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

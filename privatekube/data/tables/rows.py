@@ -99,9 +99,12 @@ class Encoded:
 
     def without_copies(self) -> Encoded:
         """Return the first one of all records that are exact copies of each other, in their order."""
-        order = np.lexsort(self.hashes.T)
+        order = np.argsort(self.hashes[:, 0])
+        is_equal = np.diff(self.hashes[order, 0]) == 0  # few records are: to sort by the whole hashes takes longer
+        alike = np.unique(np.concatenate([order[1:][is_equal], order[:-1][is_equal]]))
+        ordered = alike[np.lexsort(self.hashes[alike].T)]
         is_copy = np.zeros(len(self), np.bool_)
-        is_copy[order[1:]] = (self.hashes[order[1:]] == self.hashes[order[:-1]]).all(axis=1)
+        is_copy[ordered[1:]] = (self.hashes[ordered[1:]] == self.hashes[ordered[:-1]]).all(axis=1)
         return self.select(~is_copy) if is_copy.any() else self
 
     @staticmethod
