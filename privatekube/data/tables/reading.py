@@ -167,7 +167,7 @@ class Reader:
             columns[schema.user].values[chosen],
             time[chosen],
             {name: columns[name].values[chosen] for name in (*schema.features, *label)},
-            {name: _plain(texts[name].values.take(pa.array(chosen)), schema.text[name]) for name in texts},
+            {name: _plain(_taken(texts[name].values, chosen), schema.text[name]) for name in texts},
             {name: columns[name].values[chosen] for name in schema.record},
         )
 
@@ -176,6 +176,11 @@ def is_within(time: Int64s, days: Slice) -> npt.NDArray[np.bool_]:
     """Return whether each of some unix seconds is of the days, bool [N]."""
     day = (time - FIRST_DAY_SECONDS) // SECONDS_PER_DAY
     return (day >= days.start_day) & (day <= days.end_day)
+
+
+def _taken(texts: pa.LargeStringArray, chosen: Int64s) -> pa.LargeStringArray:
+    """Return the texts at ascending indices; most often these are all of them, which need no copy."""
+    return texts if len(chosen) == len(texts) else texts.take(pa.array(chosen))
 
 
 def _plain(texts: pa.LargeStringArray, declared: Text) -> pa.LargeStringArray:
