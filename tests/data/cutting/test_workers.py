@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from privatekube import errors
 from privatekube.data.cutting.workers import Workers
+from tests import waiting
 
 
 def where(job: int, part: int) -> tuple[int, bool]:
@@ -27,10 +27,7 @@ def after_the_command_did_one(job: tuple[int, Path], part: int) -> tuple[int, bo
     command, seen = job
     if os.getpid() == command:
         seen.touch()
-    deadline = time.monotonic() + 60
-    while not seen.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    waiting.until(seen.exists)
     return part, os.getpid() == command
 
 
