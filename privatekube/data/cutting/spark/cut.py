@@ -53,9 +53,9 @@ def opened(
     with scratch.opened(job.name, home) as folder:
         with session.opened(master, folder.folder / "spark") as spark:
             read = _read(spark, job).persist(StorageLevel.DISK_ONLY)
-            with progress.shown(spark, lambda share: show(READING, share)):
+            with progress.shown(spark, READING, show):
                 warnings = _check(job, _outcomes(read), report)
-            with progress.shown(spark, lambda share: show(WRITING, share)):
+            with progress.shown(spark, WRITING, show):
                 slices = _declared(job, _outcomes(_written(spark, job, read)), report)
         yield Cut(slices, warnings)
 
@@ -66,7 +66,7 @@ def _read(spark: SparkSession, job: Job[Any]) -> DataFrame:
     numbers = spark.range(0, n_files, numPartitions=n_files)
     pieces = numbers.mapInArrow(_mapping(stages.cut_files, job), from_arrow_schema(stages.PIECES))
     spread = pieces.repartition("file", "number")
-    return spread.mapInArrow(_mapping(stages.read_pieces, job), from_arrow_schema(columns.schema_of(job.schema)))
+    return spread.mapInArrow(_mapping(stages.read_pieces, job), from_arrow_schema(columns.READ))
 
 
 def _written(spark: SparkSession, job: Job[Any], read: DataFrame) -> DataFrame:

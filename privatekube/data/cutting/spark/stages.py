@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import pickle
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from privatekube import entrypoint, errors
@@ -27,7 +27,7 @@ from privatekube.data.identify import HashesByDay
 from privatekube.data.tables import files
 from privatekube.data.tables.arrow_files import ArrowPiece
 from privatekube.data.tables.reading import Found
-from privatekube.data.tables.rows import none_of
+from privatekube.data.tables.rows import Encoded, none_of
 from privatekube.storage import uris
 
 Batches = Iterator[pa.RecordBatch]
@@ -107,11 +107,10 @@ def read_pieces(job: Job[Any], batches: Batches) -> Batches:
     Returns:
         Records and outcomes; see `columns`.
     """
-    schema = columns.schema_of(job.schema)
     for batch in batches:
         for row in range(len(batch)):
             file, number = (batch.column(place)[row].as_py() for place in (0, 1))
-            yield from _read(job, file, number, unpickled(batch.column(2)[row].as_py()), schema)
+            yield from _read(job, file, number, unpickled(batch.column(2)[row].as_py()))
 
 
 def write_block(job: Job[Any], block: int, batches: Batches) -> Batches:
@@ -156,18 +155,15 @@ def _pieces(job: Job[Any], file: int) -> Iterator[object]:
     yield from _until_error(cut())
 
 
-def _read(job: Job[Any], file: int, number: int, piece: Any, schema: pa.Schema) -> Batches:
+def _read(job: Job[Any], file: int, number: int, piece: Any) -> Batches:
     """Yield the records of a part, and what became of it."""
-    found, n_rows = Found(), 0
+    found = Found()
 
     def read() -> Iterator[pa.RecordBatch]:
-        nonlocal n_rows
         with _here(piece, job.locations[file]) as part:
-            for rows in tools_of(job).reader.rows(part, job.locations[file], found):
+            for turn, rows in enumerate(tools_of(job).reader.rows(part, job.locations[file], found)):
                 encoded = read_parts.encoded(job, rows, file)
-                block = job.block_of(encoded.user, encoded.time)
-                yield columns.of_records(encoded, block, piece=number, first_row=n_rows)
-                n_rows += len(encoded)
+                yield columns.of_records(encoded, job.block_of(encoded.user, encoded.time), (file, number, turn))
 
     outcome: Found | errors.PrivateKubeError = found
     for batch in [piece] if isinstance(piece, errors.PrivateKubeError) else _until_error(read()):
@@ -175,7 +171,7 @@ def _read(job: Job[Any], file: int, number: int, piece: Any, schema: pa.Schema) 
             outcome = batch
         else:
             yield batch
-    yield columns.of_outcome(pickle.dumps(Read(file, number, outcome)), schema)
+    yield columns.of_outcome(pickle.dumps(Read(file, number, outcome)))
 
 
 @contextlib.contextmanager
@@ -189,11 +185,16 @@ def _here(piece: Any, location: str) -> Iterator[Any]:
 
 
 def _write(job: Job[Any], block: int, batches: Batches) -> tuple[Written, HashesByDay]:
-    parts = [(none_of(job.schema), np.empty((2, 0), np.int64))]
+    parts: list[tuple[columns.Place, Encoded]] = []
+    n_bytes = 0
     for batch in batches:
-        parts.append(columns.records_of(batch, job.schema))
-        write_blocks.require_room(job, sum(rows.nbytes for rows, _ in parts))
-    return write_blocks.write_block(job, columns.in_order(parts), block)
+        for part in columns.records_of(batch, job.schema):
+            parts.append(part)
+            n_bytes += part[1].nbytes
+        write_blocks.require_room(job, n_bytes)
+    parts.sort(key=operator.itemgetter(0))  # in the order of files and lines, however Spark delivers them
+    rows = Encoded.concatenate([none_of(job.schema), *(rows for _, rows in parts)])
+    return write_blocks.write_block(job, rows, block)
 
 
 def _gather(number: int, batches: Batches) -> WrittenSlice | errors.PrivateKubeError:

@@ -24,6 +24,22 @@ pytestmark = [
 CREATE = [sys.executable, "-m", "privatekube.cli", "blocks", "create", "--source", "t.jsonl", "--schema", "schema.yaml"]
 
 
+WAIT = """
+import sys
+from pathlib import Path
+from privatekube import errors
+from privatekube.data.cutting.spark import progress, session
+
+stages = []
+try:
+    with session.opened(sys.argv[1], Path("spark")) as spark:
+        with progress.shown(spark, "reading", lambda stage, share: stages.append(stage), wait_seconds=8):
+            spark.range(4).selectExpr("max(id)").collect()
+except errors.WorkerLost as error:
+    print(error, stages[-1], sep="\\n")
+"""
+
+
 def blocks(folder: Path) -> dict[str, str]:
     return test_cut.contents(folder / ".privatekube" / "blocks" / "privacy-example" / "visits")
 
@@ -83,3 +99,17 @@ def test_an_interruption_is_said_in_one_line_and_leaves_nothing_that_spark_wrote
     assert printed.endswith("\ninterrupted\n")
     assert "Traceback" not in printed
     assert not any(folder.glob(".privatekube/cutting/*/spark/*"))
+
+
+@pytest.mark.timeout(300)
+def test_a_cluster_without_free_machines_ends_the_command_after_a_while(tmp_path: Path) -> None:
+    with cluster.started(tmp_path / "cluster", n_workers=0) as machines:
+        command = [sys.executable, "-c", WAIT, machines.master]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=machines.environment, capture_output=True, text=True, timeout=200, check=True
+        )
+    assert done.stdout.splitlines() == [
+        f"master: {machines.master!r} has had no free machine for 8 seconds; "
+        "free or start one with enough cores and memory, and run the command again",
+        "waiting for machines",
+    ]
