@@ -74,3 +74,35 @@ def test_a_block_that_could_not_be_read_is_listed_once_it_is_repaired(tmp_path: 
         file.commit()
         assert store.list_blocks() == [written]
         assert store.unreadable() == []
+
+
+def test_a_block_that_could_not_be_read_and_is_created_again_is_listed_where_it_is_created(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with (
+        contextlib.closing(SqliteStore(path)) as writer,
+        contextlib.closing(SqliteStore(path)) as store,
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file,
+    ):
+        writer.create(builders.block("a"))
+        file.execute("UPDATE resources SET body = '{'")
+        assert store.list_blocks() == []
+        file.execute("DELETE FROM resources")
+        written = [writer.create(builders.block(name)) for name in "ba"]
+        assert store.list_blocks() == written
+
+
+def test_an_earlier_copy_that_is_put_into_an_open_file_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with (
+        contextlib.closing(SqliteStore(path)) as store,
+        contextlib.closing(sqlite3.connect(path)) as file,
+        contextlib.closing(sqlite3.connect(":memory:")) as copy,
+    ):
+        earlier = [store.create(builders.block(name)) for name in "ab"]
+        file.backup(copy)
+        store.update_status(earlier[0])
+        store.delete(earlier[1])
+        store.create(builders.block("c"))
+        assert store.list_blocks() != earlier
+        copy.backup(file)
+        assert store.list_blocks() == earlier

@@ -9,7 +9,7 @@ from privatekube.store.sqlite.connection import Connection
 from privatekube.store.unreadable import Unreadable
 
 _WRITTEN_SINCE = "SELECT id, version, position FROM resources WHERE kind = ? AND version > ? ORDER BY position"
-_NUMBER = "SELECT count(*) FROM resources WHERE kind = ?"
+_VERSIONS = "SELECT count(*), total(version) FROM resources WHERE kind = ?"
 ReadAll = Callable[[Sequence[tuple[str, int]]], list[Any]]
 """Takes the ids and versions of resources; returns each, or why it cannot be read; None where it is deleted."""
 
@@ -17,8 +17,8 @@ ReadAll = Callable[[Sequence[tuple[str, int]]], list[Any]]
 class KeptList:
     """The resources of a kind in a file, in order of creation.
 
-    Whatever is written has a version above all that are committed, so what has no later one is unchanged or
-    deleted, and then there are fewer.
+    Whatever is written has a version above all that are committed. So what has no later one is unchanged or deleted, or
+    is of an earlier copy of the file that was put in its place; then the number or the sum of all versions differs.
 
     Args:
         connection: to the file.
@@ -34,6 +34,7 @@ class KeptList:
         """Forget the list: what it has of the file is not there any more."""
         self._version = 0
         self._items: dict[str, Any] = {}
+        self._versions: dict[str, int] = {}
         self._faults: dict[str, Unreadable] = {}
 
     def current(self, namespace: str | None) -> list[Any]:
@@ -51,7 +52,7 @@ class KeptList:
 
     def _update(self) -> None:
         self._read_written()
-        if len(self._items) != self._connection.rows(_NUMBER, self._kind)[0][0]:  # some were deleted
+        if (len(self._versions), sum(self._versions.values())) != self._connection.rows(_VERSIONS, self._kind)[0]:
             self.clear()
             self._read_written()
 
@@ -61,10 +62,12 @@ class KeptList:
         for resource_id, _, created in rows:
             if created > self._version:  # new, so it is the last one, also where there was one of its name
                 self._items.pop(resource_id, None)
-        versions = {**dict.fromkeys(self._faults, 0), **{resource_id: version for resource_id, version, _ in rows}}
-        for key, item in zip(versions, self._read_all(list(versions.items())), strict=True):
+        written = {resource_id: version for resource_id, version, _ in rows}
+        self._versions |= written
+        keys = [*written, *(key for key in self._faults if key not in written)]
+        for key, item in zip(keys, self._read_all([(key, self._versions[key]) for key in keys]), strict=True):
             self._keep(key, item)
-        self._version = max([self._version, *versions.values()])
+        self._version = max([self._version, *written.values()])
 
     def _keep(self, key: str, item: Any) -> None:
         self._items[key] = item
@@ -72,4 +75,4 @@ class KeptList:
         if isinstance(item, Unreadable):
             self._faults[key] = item
         elif item is None:
-            del self._items[key]
+            del self._items[key], self._versions[key]
