@@ -25,13 +25,17 @@ JAVA_OPTION = "SPARK_JAVA_OPT_"
 
 
 def command(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the command of a pod with these arguments and variables."""
+    """Return the command of a pod with these arguments and variables.
+
+    Raises:
+        KeyError: Spark sets a variable that is missing.
+    """
     match list(arguments):
         case ["driver", *options]:
             address = f"spark.driver.bindAddress={environment['SPARK_DRIVER_BIND_ADDRESS']}"
             submit = f"{environment['SPARK_HOME']}/bin/spark-submit"
             return [submit, "--conf", address, "--deploy-mode", "client", *options]
-        case ["executor"]:
+        case ["executor", *_]:
             memory = environment["SPARK_EXECUTOR_MEMORY"]
             heap = [f"-Xms{memory}", f"-Xmx{memory}"]
             options = [text for option, name in EXECUTOR.items() for text in (option, environment[name])]
@@ -41,8 +45,8 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> list[st
 
 
 def _java_options(environment: Mapping[str, str]) -> list[str]:
-    numbers = sorted(int(name.removeprefix(JAVA_OPTION)) for name in environment if name.startswith(JAVA_OPTION))
-    return [environment[f"{JAVA_OPTION}{number}"] for number in numbers]
+    numbers = [name.removeprefix(JAVA_OPTION) for name in environment if name.startswith(JAVA_OPTION)]
+    return [environment[f"{JAVA_OPTION}{number}"] for number in sorted(filter(str.isdecimal, numbers), key=int)]
 
 
 def _class_path(environment: Mapping[str, str]) -> str:
@@ -52,6 +56,18 @@ def _class_path(environment: Mapping[str, str]) -> str:
     return ":".join([configuration, *filter(None, given), f"{home}/jars/*"])
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Become the command of a pod."""
+    try:
+        program, *options = command(arguments, os.environ)
+        os.execvp(program, [program, *options])  # noqa: S606 - the container's own process
+    except KeyError as error:
+        sys.exit(f"{arguments[0]}: {error.args[0]} is not set; have Spark start this pod, which sets it")
+    except ValueError:
+        sys.exit("there is no command; name driver, executor or another program")
+    except OSError as error:
+        sys.exit(f"{program}: cannot be started ({error.strerror}); name driver, executor or another program")
+
+
 if __name__ == "__main__":
-    whole = command(sys.argv[1:], os.environ)
-    os.execvp(whole[0], whole)  # noqa: S606 - the container's own process
+    main(sys.argv[1:])

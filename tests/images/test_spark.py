@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,30 @@ def test_a_driver_gets_its_address_and_an_executor_its_options_of_java_in_their_
     assert executor[executor.index("-cp") + 1] == "/c:/mine.jar:/s/jars/*"
     assert executor[executor.index("--podName") + 1] == "cut-exec-1"
     assert entrypoint.command(["python3", "-V"], {}) == ["python3", "-V"]
+
+
+def test_a_variable_that_is_not_of_java_is_no_option_and_an_executor_needs_no_arguments() -> None:
+    given = {**EXECUTOR, "SPARK_HOME": "/s", "SPARK_JAVA_OPT_": "-Da", "SPARK_JAVA_OPT_FILE": "-Db"}
+    executor = entrypoint.command(["executor", "--more"], given)
+    assert executor[:4] == ["java", "-Dlog4j2.level=ERROR", "-Xms512m", "-Xmx512m"]
+    assert "--more" not in executor
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["driver", "x.py"], "driver: SPARK_DRIVER_BIND_ADDRESS is not set; have Spark start this pod, which sets it"),
+        (["executor"], "executor: SPARK_EXECUTOR_MEMORY is not set; have Spark start this pod, which sets it"),
+        ([], "there is no command; name driver, executor or another program"),
+        (["drive"], "drive: cannot be started (No such file or directory); name driver, executor or another program"),
+    ],
+)
+def test_a_container_that_cannot_start_says_why_in_one_line(arguments: list[str], expected: str) -> None:
+    started = subprocess.run(
+        [sys.executable, entrypoint.__file__, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/"},
+    )
+    assert (started.returncode, started.stderr) == (1, f"{expected}\n")
