@@ -253,8 +253,15 @@ class Controller:
 
     def _end(self) -> None:
         self.store.drain()  # the next leader need not fence off a write that arrives late
-        self.elector.release()
+        self._release()
         self._recorder.flush(_LAST_EVENTS_SECONDS)
         if self._notifier is not None:
             self._notifier.flush(_LAST_NOTICES_SECONDS)
         _log.info("ended")
+
+    def _release(self) -> None:
+        """Let another replica lead at once, or when the lease expires where that cannot be written."""
+        try:
+            self.elector.release()
+        except errors.PrivateKubeError as error:
+            _log.warning("the lease is not released, and expires: %s", error)

@@ -63,6 +63,10 @@ class ApiServer(abc.ABC):
         """Stop the API server but not etcd, and start it again."""
         pytest.skip("an existing cluster is not restarted")
 
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """Pause the API server while the context is open."""
+        pytest.skip("an existing cluster is not paused")
+
     def slowing_etcd(self) -> contextlib.AbstractContextManager[None]:
         """Pause etcd for half a second, again and again, while the context is open."""
         pytest.skip("an existing cluster is not slowed down")

@@ -120,6 +120,10 @@ class LocalServer(ApiServer):
         self._start_api_server()
         self.wait_for_admission_policies()
 
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """Pause the API server while the context is open."""
+        return processes.paused(self._processes[-1])
+
     def slowing_etcd(self) -> contextlib.AbstractContextManager[None]:
         """Pause etcd for half a second, again and again, while the context is open."""
         return processes.pausing(self._processes[0])

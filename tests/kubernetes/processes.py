@@ -29,6 +29,17 @@ def stop(process: Process, *, seconds: float) -> None:
 
 
 @contextlib.contextmanager
+def paused(process: Process) -> Iterator[None]:
+    """Pause the process while the context is open."""
+    child = _child_of(process)
+    os.kill(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGCONT)
+
+
+@contextlib.contextmanager
 def pausing(process: Process) -> Iterator[None]:
     """Pause the process for half a second, again and again, while the context is open."""
     child = _child_of(process)

@@ -111,6 +111,15 @@ def test_a_controller_that_ends_writes_the_events_of_what_it_has_decided(
     assert len(admitted) + int(told[1] if told else 0) >= len(names)
 
 
+def test_a_controller_ends_though_the_api_server_does_not_answer(apiserver: ApiServer, start: Starter) -> None:
+    controller = start("a", "--unlock", "all", "--period", "1h")
+    waiting.until(lambda: controller.metric("privatekube_decision_seconds_count") > 0, controller.log)
+    with apiserver.paused():
+        assert controller.stop() == 0
+    assert "the lease is not released, and expires" in controller.log()
+    assert controller.log_entries()[-1]["message"] == "ended"
+
+
 def events(apiserver: ApiServer, reason: str) -> list[str]:
     """Return the messages of the Events of a reason about the block that is now named b."""
     uid = json.loads(apiserver.kubectl("get", "pb", "b", "-n", "ns", "-o", "json"))["metadata"]["uid"]

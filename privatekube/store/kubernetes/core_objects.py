@@ -109,9 +109,10 @@ class CoreObjects:
 
     def lease(self, name: str, namespace: str, *, timeout_seconds: float) -> Json | None:
         """Return a Lease, or None."""
+        timeouts = (timeout_seconds, timeout_seconds)  # the client ignores one that is not a whole number
         try:
             with translated(f"lease {namespace}/{name}"):
-                lease = self._leases.read_namespaced_lease(name, namespace, _request_timeout=timeout_seconds)
+                lease = self._leases.read_namespaced_lease(name, namespace, _request_timeout=timeouts)
                 return self._to_json(lease)
         except errors.NotFound:
             return None
@@ -119,13 +120,12 @@ class CoreObjects:
     def write_lease(self, document: Json, *, timeout_seconds: float) -> Json:
         """Create a Lease, or replace the version that `document` names; raises Conflict if it is not current."""
         name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
+        timeouts = (timeout_seconds, timeout_seconds)
         with translated(f"lease {namespace}/{name}"):
             if document["metadata"].get("resourceVersion"):
-                lease = self._leases.replace_namespaced_lease(
-                    name, namespace, document, _request_timeout=timeout_seconds
-                )
+                lease = self._leases.replace_namespaced_lease(name, namespace, document, _request_timeout=timeouts)
             else:
-                lease = self._leases.create_namespaced_lease(namespace, document, _request_timeout=timeout_seconds)
+                lease = self._leases.create_namespaced_lease(namespace, document, _request_timeout=timeouts)
             return self._to_json(lease)
 
     def create_event(self, namespace: str, body: Json) -> None:
