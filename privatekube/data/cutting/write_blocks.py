@@ -32,6 +32,9 @@ _COPIES = 6
 _GROUPS_EACH = 4
 """Into how many groups the blocks of each process are put at least, so that none waits long for the others."""
 
+_OPENING_BYTES = 4096
+"""Of records: writing them takes as long as opening a spilled file, and each group opens all of these."""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -83,7 +86,8 @@ def write_all(
     todo = [number for number in range(job.n_blocks) if not _is_written(job, scratch, number)]
     sizes = _sizes(job, paths)
     most = _workers_for(job, int(sizes[todo].max(initial=0)))
-    share = min(job.limits.memory_bytes // _COPIES, int(sizes[todo].sum()) // _GROUPS_EACH) // most
+    enough = max(int(sizes[todo].sum()) // _GROUPS_EACH // most, len(paths) * _OPENING_BYTES)
+    share = min(job.limits.memory_bytes // _COPIES // most, enough)
     groups = [
         Blocks(group[0], group[-1], tuple(paths), scratch.folder) for group in _groups(todo, sizes.tolist(), share)
     ]

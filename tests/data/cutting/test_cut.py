@@ -15,6 +15,7 @@ import pytest
 from privatekube import errors
 from privatekube.data import any_block, declare, partition
 from privatekube.data.cutting import job, scratch
+from privatekube.data.cutting.cut import WRITING
 from privatekube.data.cutting.limits import MIB, Limits
 from privatekube.data.tables import source
 from tests.data.cutting import builders as cutting
@@ -67,6 +68,15 @@ def test_large_input_is_shared_by_workers_also_where_each_file_is_one_part(
     one_block = {"kind": partition.ALL_DAYS, "n_buckets": 1}
     cut(tmp_path, locations, Limits(workers=2, start_bytes=start_bytes), **one_block)
     assert (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > before) == is_shared
+
+
+def test_many_small_files_are_not_opened_again_for_groups_of_a_few_records(tmp_path: Path) -> None:
+    rows, paths = builders.rows(120), [tmp_path / f"{number}.jsonl" for number in range(40)]
+    for number, path in enumerate(paths):
+        builders.write_json_lines(path, rows[3 * number : 3 * number + 3])
+    shown: list[str] = []
+    cut(tmp_path, [str(path) for path in paths], Limits(workers=2), show=lambda stage, _: shown.append(stage))
+    assert shown.count(WRITING) == 1
 
 
 KILLED = """
