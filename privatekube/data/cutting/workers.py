@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -78,13 +79,24 @@ class Workers(Generic[J]):
         under_way = deque[Future[R]]()
         for part in parts:
             if sum(not future.done() for future in under_way) < enough:
-                under_way.append(self._pool.submit(_do, action, part))
+                with _uninterrupted():
+                    under_way.append(self._pool.submit(_do, action, part))
             else:
                 under_way.append(_done_here(action, self._job, part))
             while under_way and under_way[0].done():
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back, which is for the command: a process that starts meanwhile does so for all its life."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _done_here(action: Callable[[J, T], R], job: J, part: T) -> Future[R]:
@@ -100,7 +112,6 @@ def _done_here(action: Callable[[J, T], R], job: J, part: T) -> Future[R]:
 def _start(job: object) -> None:
     global _job  # noqa: PLW0603 - one job for the life of a worker
     _job = job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,24 @@ def refused(job: str, part: int) -> int:
     raise errors.InvalidInput(f"part {part}")
 
 
+class InterruptedAtTheStart:
+    """A job that a worker, while it starts, gets together with Ctrl-C."""
+
+    def __reduce__(self) -> tuple[Callable[[], InterruptedAtTheStart], tuple[()]]:
+        return interrupted, ()
+
+
+def interrupted() -> InterruptedAtTheStart:
+    os.kill(os.getpid(), signal.SIGINT)
+    return InterruptedAtTheStart()
+
+
+def interrupted_again(job: InterruptedAtTheStart, part: int) -> int:
+    if part == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+    return part
+
+
 @pytest.mark.parametrize(("number", "most", "n_parts"), [(1, None, 9), (2, 1, 9), (2, None, 1)])
 def test_what_one_process_can_do_as_fast_is_done_in_this_process(number: int, most: int | None, n_parts: int) -> None:
     with Workers(os.getpid(), number) as workers:
@@ -60,3 +79,12 @@ def test_the_error_of_the_first_part_is_raised_whichever_process_is_faster() -> 
 def test_a_process_that_is_lost_is_named() -> None:
     with Workers("job", 2) as workers, pytest.raises(errors.WorkerLost, match="the system ended a worker"):
         list(workers.map(lost, range(9)))
+
+
+@pytest.mark.slow
+def test_a_worker_goes_on_when_it_gets_the_interruption_that_is_for_the_command(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with Workers(InterruptedAtTheStart(), 2) as workers:
+        assert list(workers.map(interrupted_again, range(9))) == list(range(9))
+    assert not capfd.readouterr().err
