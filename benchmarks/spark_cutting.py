@@ -1,11 +1,11 @@
 """Cut a table of Parquet by Spark, in turns with the local engine: the same command, file and number of cores.
 
-    PYTHONPATH=. uv run --with duckdb python benchmarks/spark_cutting.py --rows 10000 800000
+    PYTHONPATH=. uv run --with duckdb --with psutil python benchmarks/spark_cutting.py --rows 10000 800000
 
 Spark has two threads of this machine (`local[2]`), or a cluster of two workers with a core each, which are processes
 of this machine. A small file shows what starting takes. Prints seconds by the clock and of the processors, where those
 of all processes that a turn started count: medians of some turns, and the ratio to the local engine. The table is that
-of `table_cutting.py`, which needs duckdb.
+of `table_cutting.py`. Needs duckdb and psutil, which are no dependencies of this project.
 """
 
 from __future__ import annotations
