@@ -20,9 +20,9 @@ import argparse
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -43,10 +43,11 @@ NEW_CLAIM, CLAIMED_BLOCK, ENTRY = 3000, 1385, 1650
 """Bytes of a claim that has paid, in Renyi accounting of 13 orders; of each of its blocks, there and in the ledger."""
 DATASETS, BLOCKS_A_DAY, KEPT_DAYS, WIDTH, RUN_SECONDS, WAITING_SECONDS = 20, 510.0, 30, 100, 1800.0, 7200.0
 HOUR, DAY, CUT_AT = 3600.0, 86_400.0, 3 * 3600.0
-CONTROLLERS, QUOTAS_GIB, YEAR_DAYS, MOST_CLAIMS = (1, 2, 4, 8), (2, 8), 365, 100_000
+CONTROLLERS, QUOTAS_GIB, YEAR_DAYS, MOST_CLAIMS, MOST_HOURS = (1, 2, 4, 8), (2, 8), 365, 100_000, 168
 RATES, GROWTH_RATES = (100, 300, 1000, 2000, 4000), (1, 3, 10, 30, 100)
 WHOLE, DEMANDS = EpsilonDelta(10.0, 1e-7), (EpsilonDelta(0.1), EpsilonDelta(1.0))
 UNLOCK = "t=1h,40h"
+Floats = npt.NDArray[np.float64]
 
 
 def datasets(
@@ -81,7 +82,7 @@ def datasets(
     return made
 
 
-def _arrivals(chance: np.random.Generator, claims_per_hour: float, hours: float, *, is_hourly: bool) -> Any:
+def _arrivals(chance: np.random.Generator, claims_per_hour: float, hours: float, *, is_hourly: bool) -> Floats:
     count = chance.poisson(claims_per_hour * hours)
     if not is_hourly:
         return np.sort(chance.random(count) * hours * HOUR)
@@ -89,7 +90,7 @@ def _arrivals(chance: np.random.Generator, claims_per_hour: float, hours: float,
 
 
 def _dataset(
-    name: str, chance: np.random.Generator, *, times: Any, cuts: Any, blocks_a_day: int, width: int
+    name: str, chance: np.random.Generator, *, times: Floats, cuts: Floats, blocks_a_day: int, width: int
 ) -> Scenario:
     arrivals = np.repeat([*np.zeros(KEPT_DAYS), *cuts], blocks_a_day).tolist()
     blocks = tuple(SimulatedBlock(f"{name}-{row}", arrival, WHOLE) for row, arrival in enumerate(arrivals))
@@ -163,7 +164,7 @@ def waits(share: Sequence[Scenario]) -> list[float]:
     return waited
 
 
-def bytes_by_day(part: Scenario, days: int) -> Any:
+def bytes_by_day(part: Scenario, days: int) -> Floats:
     """Return how many bytes the objects of a dataset take at the end of each day `[days]`."""
     added = np.zeros(days)
     np.add.at(added, [int(block.arrival_seconds // DAY) for block in part.blocks], NEW_BLOCK)
@@ -236,9 +237,11 @@ def show(title: str, columns: Sequence[str], rows: Iterator[list[str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=int, choices=range(1, 169), default=24, metavar="1..168", help="of waiting")
+    parser.add_argument("--hours", type=int, default=24, help="of waiting, 1 to 168")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if not 1 <= options.hours <= MOST_HOURS:
+        parser.error(f"--hours: {options.hours} must be from 1 to {MOST_HOURS}; change it")
     several = [str(number) for number in CONTROLLERS]
     waiting = waiting_rows(options.hours, options.seed)
     show(

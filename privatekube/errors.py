@@ -334,6 +334,8 @@ EXTRAS = {
     "wordfreq": "tables",
 }
 """The smallest extra that installs a module."""
+REQUIRED = frozenset({"pydantic", "rich", "tenacity", "typer", "typing_extensions", "yaml"})
+"""Modules that all parts need: a Python that lacks one is not the one that this project is installed in."""
 
 
 def missing_extra(error: ImportError, *, extra: str | None = None) -> MissingExtra | None:
@@ -348,6 +350,9 @@ def missing_extra(error: ImportError, *, extra: str | None = None) -> MissingExt
         "kubernetes: is not installed; this needs the extra cluster: pip install 'privatekube[cluster]'"
     """
     module = (error.name or "").partition(".")[0]
+    if module in REQUIRED:
+        remedy = "activate the environment of make setup (. .venv/bin/activate), or pip install privatekube"
+        return MissingExtra(f"{module}: is not installed in this Python; {remedy}")
     if module not in EXTRAS:
         return None
     name = extra or EXTRAS[module]

@@ -41,6 +41,21 @@ def test_every_extra_that_a_message_names_exists() -> None:
     assert set(errors.EXTRAS.values()) <= set(project["optional-dependencies"])
 
 
+def test_the_modules_that_all_parts_need_are_those_of_the_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[<>=]", name)[0].lower().replace("-", "_") for name in project["dependencies"]}
+    assert names - {"pyyaml"} | {"yaml"} == errors.REQUIRED
+
+
+@pytest.mark.parametrize("script", ["demo_blocks.py", "run_pipeline.py", "build_components.py"])
+def test_a_script_in_a_python_without_this_project_says_in_one_line_how_to_get_it(script: str) -> None:
+    program = f"import runpy, sys; sys.modules['typer'] = None; runpy.run_path('{script}', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: typer: is not installed in this Python; activate the environment of make setup")
+
+
 def test_a_module_that_no_extra_installs_is_not_explained() -> None:
     assert errors.missing_extra(ModuleNotFoundError(name="privatekube.nothing")) is None
     assert errors.missing_extra(ImportError("circular")) is None
