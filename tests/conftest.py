@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +12,9 @@ import pytest
 
 from tests.kubernetes import existing_cluster, local_server
 from tests.kubernetes.apiserver import ApiServer
+from tests.processor_time import pytest_runtest_call, pytest_terminal_summary
+
+__all__ = ["apiserver", "pytest_runtest_call", "pytest_terminal_summary"]
 
 MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
 NAMESPACES = ("ns", "elsewhere", "privacy-example", "my-team", "privatekube-pipelines")
@@ -21,8 +23,7 @@ NAMESPACES = ("ns", "elsewhere", "privacy-example", "my-team", "privatekube-pipe
 # `quick` tries the same examples each time, so that a change is red for what it changed; `nightly` looks for new ones.
 hypothesis.settings.register_profile("quick", stateful_step_count=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("nightly", max_examples=2000, stateful_step_count=50, deadline=None)
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-hypothesis.settings.load_profile(PROFILE)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # Workers run in parallel: more threads would only compete for the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,34 +32,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # makes them ignore that the terminal was closed.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-UNIT_TEST_SECONDS = 2.0
-SHARED_CORE = 2.0
-"""How much longer a processor takes per instruction while its other thread is busy, at worst."""
-LONG_MARKS = ("slow", "gpu", "kubernetes", "containers", "node")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a unit test that uses more than two seconds of processor time on a core that it shares with other tests.
-
-    With the examples of another profile than the quick one, a property may take as long as it takes.
-    """
-    began = _processor_seconds()
-    result = yield
-    used = _processor_seconds() - began
-    is_unit_test = PROFILE == "quick" and not any(item.get_closest_marker(mark) for mark in LONG_MARKS)
-    if is_unit_test and used > UNIT_TEST_SECONDS * SHARED_CORE:
-        bound = f"must use at most {UNIT_TEST_SECONDS:g} s of processor time"
-        pytest.fail(f"{item.name}: used {used:.1f} s, {bound}; make it cheaper or mark it slow")
-    return result
-
-
-def _processor_seconds() -> float:
-    """Processor time of this process and of the children that it has waited for."""
-    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 @pytest.fixture(scope="session")
