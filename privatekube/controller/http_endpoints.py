@@ -1,4 +1,4 @@
-"""The HTTP endpoints of the controller: /healthz, /readyz and /metrics."""
+"""The HTTP endpoints of a daemon: probes, and the metrics of the controller."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def address(listen: str) -> tuple[str, int]:
         InvalidInput: it is not an address.
     """
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65_535:
         raise errors.invalid("--listen", listen, "is not an address", "write host:port, such as 0.0.0.0:8080")
     return host.strip("[]"), int(port)
