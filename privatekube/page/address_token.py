@@ -1,4 +1,4 @@
-"""The door of one store's page: the address that is printed has a token, which gives a cookie."""
+"""Admit to the page of one store the visitors who open the printed address: its token is exchanged for a cookie."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Access:
     """What a visitor needs.
 
     Args:
-        host: that the page listens on, as its user wrote it.
-        token: what the address has that is printed.
-        cookie: the name of the cookie; browsers give those of one host to all of its ports.
+        host: the host that the page listens on, as its user wrote it.
+        token: the token in the printed address.
+        cookie: the name of the cookie; browsers send the cookies of a host to all of its ports.
         session: the value of the cookie.
     """
 
@@ -42,7 +42,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class AddressToken:
-    """Lets in who has the token or the cookie; all of them see the same store.
+    """Lets in every visitor who has the token or the cookie; all of them see the same store.
 
     Args:
         access: what a visitor needs.
@@ -62,7 +62,7 @@ class AddressToken:
         return guard.names_host(header, {self.access.host}, only_loopback=self.access.is_loopback)
 
     async def admit(self, scope: Scope, _: Receive) -> Response | None:
-        """Return None for a request with the cookie, and the answer to another one."""
+        """Return None for a request with the cookie, and the answer to any other request."""
         given = QueryParams(scope["query_string"]).get(TOKEN)
         if given is not None and _is_same(given, self.access.token):
             return self._to_the_page(scope)
@@ -74,7 +74,7 @@ class AddressToken:
         return guard.refusal(f"token: {fault}; open {self.entrance}", HTTPStatus.UNAUTHORIZED)
 
     def _to_the_page(self, scope: Scope) -> Response:
-        """Give the cookie, and lead to the same address without the token, which then is not in the history."""
+        """Set the cookie and redirect to the same address without the token, which keeps it out of the history."""
         url = URL(scope=scope).remove_query_params(TOKEN)
         path = "/" + url.path.lstrip("/\\")  # two slashes would lead to another host
         response = RedirectResponse(f"{path}?{url.query}" if url.query else path, HTTPStatus.SEE_OTHER)

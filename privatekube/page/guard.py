@@ -1,8 +1,8 @@
-"""Who may see the page: requests for this host, that only read, and that a door lets in.
+"""Answer only requests that are for this host, that only read, and that a door lets in.
 
-A page of another site cannot read it: its requests carry no cookie (SameSite=Strict), and a name that is made to lead
-here (DNS rebinding) is refused. Nothing that is shown can run a script: the policy of the content allows the script of
-this page alone, and no inline one.
+A page of another site cannot read this one: its requests carry no cookie (SameSite=Strict), and a foreign name that
+resolves to this machine (DNS rebinding) is refused. No text that is shown can run as a script: the content security
+policy allows only the script file of this page, and no inline script.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ HEADERS = {
 class Door(Protocol):
     """Decides whose requests are answered, and which reader reads for them.
 
-    `address_token.AddressToken` lets in who has the address of one store's page; `sign_in.SignIn` lets in each user of
-    a cluster.
+    `address_token.AddressToken` lets in visitors with the address of one store's page; `sign_in.SignIn` lets in each
+    user of a cluster.
     """
 
     @property
@@ -51,7 +51,7 @@ class Door(Protocol):
 
 
 class Guard:
-    """An ASGI application that lets requests through to another one if they may see it."""
+    """An ASGI application that passes the requests that are let in to another application."""
 
     def __init__(self, app: ASGIApp, *, door: Door) -> None:
         self._app, self._door = app, door
@@ -95,7 +95,7 @@ def status_of(error: Exception) -> HTTPStatus:
 def names_host(header: str, names: Collection[str], *, only_loopback: bool) -> bool:
     """Return whether a Host header is one of some names, localhost, or an address.
 
-    Only a name can be made to lead here, not an address.
+    DNS rebinding makes a foreign name resolve to this machine; it cannot change an address.
 
     Args:
         header: the name or address, and the port.

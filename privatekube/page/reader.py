@@ -1,4 +1,4 @@
-"""Reads a store for the page: in one thread of its own, at most once in a while, and without the means to write."""
+"""Read a store for the page: in a separate thread, not too often, and through a connection that cannot write."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from privatekube.store.memory import MemoryStore
 
 T = TypeVar("T")
 _EVERY_SECONDS, _EVERY_SECONDS_IN_CLUSTER = 1.0, 15.0
-"""How old a snapshot may be that is shown: reading a cluster costs its API server something."""
+"""How old a snapshot that is shown may be; longer in a cluster, where each reading is work for the API server."""
 _LONGEST_SECONDS = 60.0
-"""How long a file is not read again that no other process wrote to: forecasts begin at the time of the snapshot."""
+"""When to read a file again that no process has written to: forecasts begin at the time of the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Source:
     Args:
         client: of the store.
         name: of the store, for visitors.
-        gaps: returns what could not be read for want of rights, a line each.
+        gaps: returns one line for each thing that its user lacks the rights to read.
     """
 
     client: StoreClient
@@ -83,13 +83,13 @@ class Reader:
         self._thread.shutdown()
 
     def close(self) -> None:
-        """Close the store after what is being read; do not wait for it."""
+        """Close the store once the current reading has ended; do not wait for that."""
         self._thread.submit(self._client.store.close)
         self._thread.shutdown(wait=False)
 
     @property
     def idle_seconds(self) -> float:
-        """How long nobody has asked for anything."""
+        """Seconds since the last request."""
         return time.monotonic() - self._used_at
 
     async def snapshot(self) -> Snapshot:
@@ -175,7 +175,7 @@ def explain(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> Forecast | None:
 
 
 class _At:
-    """A clock that stands at the time of a snapshot."""
+    """A clock that is stopped at the time of a snapshot."""
 
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms

@@ -1,4 +1,4 @@
-"""A reader for each visitor of a shared page: none is shared, and there are at most so many at once."""
+"""One reader for each visitor of a shared page, and a bound on how many there are at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from privatekube import errors
 from privatekube.page.reader import Reader, Source
 
 IDLE_SECONDS = 300.0
-"""After how long without a request, an open page among them, a reader is closed."""
+"""A reader that had no request for so long is closed; an open page sends requests, too."""
 
 
 class Readers:
@@ -36,10 +36,10 @@ class Readers:
         return len(self._readers)
 
     async def current(self, token: str) -> Reader:
-        """Return the reader of a token, after it has read the cluster a moment ago at most.
+        """Return the reader of a token, with a snapshot that is not too old.
 
         Raises:
-            Unauthenticated: the cluster does not accept the token, or no longer.
+            Unauthenticated: the cluster does not accept the token.
             Forbidden: its user may read nothing.
             StoreBusy: there are too many visitors, or the cluster does not answer.
         """

@@ -90,7 +90,7 @@ class Site:
     results: Path | None
 
     def app(self, door: Door) -> Starlette:
-        """Return the application for those whom a door lets in."""
+        """Return the application for the visitors that a door lets in."""
         views = {
             "/": ("overview.html", overview),
             "/dataset": ("dataset.html", dataset),
@@ -179,13 +179,13 @@ class Site:
 def overview(visit: Visit) -> Context:
     """Return what is left, who spent most, and which claims wait."""
     snapshot = visit.snapshot
-    found = datasets.datasets(snapshot)
+    listed = datasets.datasets(snapshot)
     waiting = claim_views.waiting(snapshot)
     return {
         "datasets": [
-            (item, datasets.heat_map(snapshot, snapshot.datasets[item.namespace, item.name])) for item in found[:_FEW]
+            (item, datasets.heat_map(snapshot, snapshot.datasets[item.namespace, item.name])) for item in listed[:_FEW]
         ],
-        "n_datasets": len(found),
+        "n_datasets": len(listed),
         "spenders": spending.spenders(snapshot, spending.By.CLAIM)[:_FEW],
         "waiting": [claim_views.row(snapshot, item) for item in waiting[:_FEW]],
         "n_waiting": len(waiting),
@@ -217,43 +217,43 @@ def dataset(visit: Visit) -> Context:
 
 def block_list(visit: Visit) -> Context:
     """Return the blocks that a search finds."""
-    found = paging.page(block_views.rows(visit.snapshot, search=visit.text("q")), visit.number("page"))
-    rows = [block_views.row(visit.snapshot, item) for item in found.rows]
-    return {"page": found, "rows": rows, "address": {"q": visit.text("q")}}
+    page = paging.page(block_views.rows(visit.snapshot, search=visit.text("q")), visit.number("page"))
+    rows = [block_views.row(visit.snapshot, item) for item in page.rows]
+    return {"page": page, "rows": rows, "address": {"q": visit.text("q")}}
 
 
 def block(visit: Visit) -> Context:
     """Return one block."""
-    found = block_views.block(visit.snapshot, visit.resource_id)
-    if found is None:
+    view = block_views.block(visit.snapshot, visit.resource_id)
+    if view is None:
         raise HTTPException(404, f"block {visit.resource_id}: does not exist")
-    return {"block": found, "by": spending.By.CLAIM}
+    return {"block": view, "by": spending.By.CLAIM}
 
 
 def claim_list(visit: Visit) -> Context:
     """Return the claims that a search finds."""
     search, state = visit.text("q"), visit.text("state")
-    found = paging.page(claim_views.rows(visit.snapshot, search=search, state=state), visit.number("page"))
-    rows = [claim_views.row(visit.snapshot, item) for item in found.rows]
-    return {"page": found, "rows": rows, "states": list(ClaimState), "address": {"q": search, "state": state}}
+    page = paging.page(claim_views.rows(visit.snapshot, search=search, state=state), visit.number("page"))
+    rows = [claim_views.row(visit.snapshot, item) for item in page.rows]
+    return {"page": page, "rows": rows, "states": list(ClaimState), "address": {"q": search, "state": state}}
 
 
 def claim(visit: Visit) -> Context:
     """Return one claim, and what its run published."""
-    found = claim_views.claim(visit.snapshot, visit.resource_id)
-    if found is None:
+    view = claim_views.claim(visit.snapshot, visit.resource_id)
+    if view is None:
         raise HTTPException(404, f"claim {visit.resource_id}: does not exist")
-    published = next((run for run in visit.published if run.claim == found.row.id), None)
-    return {"claim": found, "run": published}
+    published = next((run for run in visit.published if run.claim == view.row.id), None)
+    return {"claim": view, "run": published}
 
 
 def claim_forecast(visit: Visit) -> Context:
     """Return why a claim waits, or was refused, and when it would be granted."""
-    found = visit.snapshot.claims.get(visit.resource_id)
-    if found is None:
+    explained = visit.snapshot.claims.get(visit.resource_id)
+    if explained is None:
         raise HTTPException(404, f"claim {visit.resource_id}: does not exist")
-    forecast = reading.explain(visit.snapshot, found)
-    return {"lines": list(text.explanation(found, summary.state(found), forecast)), "claim_id": found.id}
+    forecast = reading.explain(visit.snapshot, explained)
+    return {"lines": list(text.explanation(explained, summary.state(explained), forecast)), "claim_id": explained.id}
 
 
 def who_spent(visit: Visit) -> Context:
@@ -274,18 +274,18 @@ def teams(visit: Visit) -> Context:
 
 def runs(visit: Visit) -> Context:
     """Return the published runs side by side: those that the address names, or the latest."""
-    found = visit.published
+    published = visit.published
     named = visit.request.query_params.getlist("run")
-    chosen = [run for run in found if run.folder in named] or found[:4]
-    shown = [run.folder for run in chosen]
-    return {"runs": found, "comparison": run_views.compare(chosen), "chosen": shown, "results": visit.results}
+    compared = [run for run in published if run.folder in named] or published[:4]
+    folders = [run.folder for run in compared]
+    return {"runs": published, "comparison": run_views.compare(compared), "chosen": folders, "results": visit.results}
 
 
 def ledger(visit: Visit) -> Context:
     """Return the entries of the ledger that a search finds."""
-    found = paging.page(ledger_views.search(visit.snapshot, visit.text("q")), visit.number("page"))
-    rows = [ledger_views.row(visit.snapshot, entry) for entry in found.rows]
-    return {"page": found, "rows": rows, "address": {"q": visit.text("q")}}
+    page = paging.page(ledger_views.search(visit.snapshot, visit.text("q")), visit.number("page"))
+    rows = [ledger_views.row(visit.snapshot, entry) for entry in page.rows]
+    return {"page": page, "rows": rows, "address": {"q": visit.text("q")}}
 
 
 def policy(visit: Visit) -> Context:

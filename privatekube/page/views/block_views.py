@@ -60,12 +60,12 @@ class Block:
 
 
 def rows(snapshot: Snapshot, *, search: str = "", dataset: str | None = None) -> list[PrivateDataBlock]:
-    """Return the blocks whose id, dataset or days contain a text; those of which least is left first."""
+    """Return the blocks whose id, dataset or days contain a text, sorted by what is left, the least first."""
     wanted = search.casefold()
-    found = [block for block in snapshot.blocks.values() if dataset in (None, block.spec.dataset)]
+    blocks = [block for block in snapshot.blocks.values() if dataset in (None, block.spec.dataset)]
     if wanted:
-        found = [block for block in found if wanted in _searched(block)]
-    return sorted(found, key=lambda block: snapshot.left[block.id].share)
+        blocks = [block for block in blocks if wanted in _searched(block)]
+    return sorted(blocks, key=lambda block: snapshot.left[block.id].share)
 
 
 def row(snapshot: Snapshot, block: PrivateDataBlock) -> BlockRow:
@@ -77,24 +77,24 @@ def row(snapshot: Snapshot, block: PrivateDataBlock) -> BlockRow:
 
 def block(snapshot: Snapshot, block_id: str) -> Block | None:
     """Return a block in full; None if it does not exist."""
-    found = snapshot.blocks.get(block_id)
-    if found is None:
+    stored = snapshot.blocks.get(block_id)
+    if stored is None:
         return None
-    amounts = details.block_amounts(found)
+    amounts = details.block_amounts(stored)
     shown = amounts[:MOST_AMOUNTS]
-    header, lines = budget_text.columns(shown, left=summary.left_amount(found))
+    header, lines = budget_text.columns(shown, left=summary.left_amount(stored))
     entries = snapshot.entries_of_block.get(block_id, ())
     return Block(
         id=block_id,
         left=snapshot.left[block_id],
-        days=wording.days_of(found),
-        facts=tuple(details.block_facts(found)),
+        days=wording.days_of(stored),
+        facts=tuple(details.block_facts(stored)),
         header=header,
         amounts=tuple(lines),
         n_hidden=len(amounts) - len(shown),
         spenders=tuple(spending.spenders(snapshot, spending.By.CLAIM, entries)[:MOST_AMOUNTS]),
         runs_out=str(run_out.of_block(snapshot.histories[block_id], now_ms=snapshot.now_ms)),
-        conditions=() if found.status is None else found.status.conditions,
+        conditions=() if stored.status is None else stored.status.conditions,
     )
 
 

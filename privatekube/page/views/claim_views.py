@@ -78,13 +78,13 @@ class Claim:
 def rows(snapshot: Snapshot, *, search: str = "", state: str = "") -> list[PrivacyBudgetClaim]:
     """Return the claims whose id, user or team contains a text, in a state; first those that wait, then the newest."""
     wanted = search.casefold()
-    found = [
+    claims = [
         claim
         for claim in snapshot.claims.values()
         if wanted in f"{claim.id} {wording.who(claim.requester)}".casefold() and state in ("", summary.state(claim))
     ]
     last = len(snapshot.claims) + 1
-    newest_first = reversed(found)
+    newest_first = reversed(claims)
     return sorted(newest_first, key=lambda claim: snapshot.positions.get(claim.id, last))
 
 
@@ -92,9 +92,9 @@ def waiting(snapshot: Snapshot) -> list[PrivacyBudgetClaim]:
     """Return the claims that wait: those for budget in the order of the policy, then those for an approval."""
     states = [(claim, summary.state(claim)) for claim in reversed(list(snapshot.claims.values()))]
     last, rank = len(states) + 1, (summary.ClaimState.WAITING, summary.ClaimState.AWAITS_APPROVAL)
-    found = [(rank.index(state), claim) for claim, state in states if state in rank]
-    found.sort(key=lambda item: (item[0], snapshot.positions.get(item[1].id, last)))
-    return [claim for _, claim in found]
+    ranked = [(rank.index(state), claim) for claim, state in states if state in rank]
+    ranked.sort(key=lambda item: (item[0], snapshot.positions.get(item[1].id, last)))
+    return [claim for _, claim in ranked]
 
 
 def row(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> ClaimRow:
@@ -114,21 +114,21 @@ def row(snapshot: Snapshot, claim: PrivacyBudgetClaim) -> ClaimRow:
 
 def claim(snapshot: Snapshot, claim_id: str) -> Claim | None:
     """Return a claim in full; None if it does not exist."""
-    found = snapshot.claims.get(claim_id)
-    if found is None:
+    stored = snapshot.claims.get(claim_id)
+    if stored is None:
         return None
-    amounts = details.claim_amounts(found)
+    amounts = details.claim_amounts(stored)
     header, lines = budget_text.columns(amounts[:MOST_AMOUNTS], left=amounts[0][1]) if amounts else ((), [])
-    shown = row(snapshot, found)
+    shown = row(snapshot, stored)
     return Claim(
         row=shown,
-        facts=tuple(details.claim_facts(found)),
-        requests=tuple(_requests(found)),
+        facts=tuple(details.claim_facts(stored)),
+        requests=tuple(_requests(stored)),
         header=header,
         amounts=tuple(lines),
         n_hidden=max(0, len(amounts) - MOST_AMOUNTS),
-        releases=tuple(_releases(found)),
-        has_statement=found.status.statement is not None,
+        releases=tuple(_releases(stored)),
+        has_statement=stored.status.statement is not None,
         can_be_explained=shown.state in (ClaimState.WAITING, ClaimState.AWAITS_APPROVAL, ClaimState.FAILURE),
     )
 

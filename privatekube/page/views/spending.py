@@ -37,16 +37,16 @@ _KEYS: dict[By, Callable[[Entry], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Spender:
-    """What was committed by one of them.
+    """What one claim, user, team and so on committed.
 
     Args:
         name: of the claim, user, team and so on; `not stated` where a claim does not say.
         lifetimes: the shares of blocks' lifetimes together: 1 is the whole budget of one block.
-        n_blocks: on how many blocks.
-        n_claims: by how many claims.
+        n_blocks: the number of blocks on which it was committed.
+        n_claims: the number of claims that committed it.
         last_ms: when it was committed last, in unix milliseconds.
         claim_exists: whether `name` is a claim that exists.
-        who: who requested it, for which team, as its last entry says; empty where that is not stated.
+        who: who requested it, for which team, as its latest entry says; empty where that is not stated.
     """
 
     name: str
@@ -72,8 +72,8 @@ def spenders(snapshot: Snapshot, by: By, entries: Iterable[Entry] | None = None)
     for entry in snapshot.amounts if entries is None else entries:
         if "/" in entry.claim:
             groups.setdefault(_KEYS[by](entry), []).append(entry)
-    found = [_spender(snapshot, by, name, group) for name, group in groups.items()]
-    return sorted(found, key=lambda spender: (-spender.lifetimes, spender.name))
+    rows = [_spender(snapshot, by, name, group) for name, group in groups.items()]
+    return sorted(rows, key=lambda spender: (-spender.lifetimes, spender.name))
 
 
 def _spender(snapshot: Snapshot, by: By, name: str, entries: list[Entry]) -> Spender:
@@ -84,5 +84,5 @@ def _spender(snapshot: Snapshot, by: By, name: str, entries: list[Entry]) -> Spe
         n_claims=len({entry.claim for entry in entries}),
         last_ms=max(entry.time_ms for entry in entries),
         claim_exists=by is By.CLAIM and name in snapshot.claims,
-        who=wording.who(entries[-1].requester) if by is By.CLAIM else "",
+        who=wording.who(max(entries, key=lambda entry: entry.sequence).requester) if by is By.CLAIM else "",
     )

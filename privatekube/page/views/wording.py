@@ -37,10 +37,10 @@ def day(number: Decimal) -> str:
     'Tue 2013-01-08'
     """
     try:
-        found = _date(number)
+        calendar_day = _date(number)
     except (OverflowError, ValueError):
         return f"{number:g}" if abs(number) < Decimal("1e15") else f"{number:.4e}"
-    return f"{found:%a} {found.isoformat()}"
+    return f"{calendar_day:%a} {calendar_day.isoformat()}"
 
 
 def days_of(block: PrivateDataBlock) -> str:
