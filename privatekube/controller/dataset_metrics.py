@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,12 +88,12 @@ def _gauges(shares: Sequence[_Share]) -> Iterator[tuple[str, float]]:
     yield "nearly_exhausted_blocks", sum(share.is_nearly_exhausted for share in shares)
     yield "exhausted_blocks", sum(share.is_exhausted for share in shares)
     yield "delta", max(share.delta for share in shares)
-    yield "epsilon_left", _mean([share.epsilon for share in shares])
+    yield "epsilon_left", statistics.fmean(share.epsilon for share in shares)
     yield "least_epsilon_left", min(share.epsilon for share in shares)
     deltas = [share.delta_left for share in shares if share.delta_left is not None]
     if deltas:
-        yield "delta_left", _mean(deltas)
-    yield "committed_ratio", _mean([share.committed for share in shares])
+        yield "delta_left", statistics.fmean(deltas)
+    yield "committed_ratio", statistics.fmean(share.committed for share in shares)
     yield "most_committed_ratio", max(share.committed for share in shares)
 
 
@@ -104,15 +105,6 @@ def _share(block: PrivateDataBlock) -> _Share:
         delta=0.0 if left.lifetime is None else left.lifetime.delta,
         delta_left=amount.delta if isinstance(amount, EpsilonDelta) else None,
         committed=summary.committed_share(block),
-        is_nearly_exhausted=_is(block, conditions.NEARLY_EXHAUSTED),
-        is_exhausted=_is(block, conditions.EXHAUSTED),
+        is_nearly_exhausted=conditions.is_true(block, conditions.NEARLY_EXHAUSTED),
+        is_exhausted=conditions.is_true(block, conditions.EXHAUSTED),
     )
-
-
-def _is(block: PrivateDataBlock, name: str) -> bool:
-    condition = conditions.of_type(block, name)
-    return condition is not None and condition.status
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

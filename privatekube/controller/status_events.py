@@ -52,16 +52,12 @@ def between(before: Resource | None, after: Resource) -> Iterator[StatusEvent]:
 def _of_block(before: PrivateDataBlock | None, after: PrivateDataBlock) -> Iterator[StatusEvent]:
     if before is None or before.status is None:
         yield StatusEvent(ADMITTED, f"its budget is {after.spec.initial_budget}")
-    if _is_exhausted(after) and not (before and _is_exhausted(before)):
+    was_exhausted = before is not None and conditions.is_true(before, conditions.EXHAUSTED)
+    if conditions.is_true(after, conditions.EXHAUSTED) and not was_exhausted:
         yield StatusEvent(EXHAUSTED, "all of its budget is granted or committed", is_warning=True)
     nearly = conditions.of_type(after, conditions.NEARLY_EXHAUSTED)
     if nearly is not None and nearly.status and nearly.reason != _reason(before):
         yield StatusEvent(NEARLY_EXHAUSTED, nearly.message, is_warning=True)
-
-
-def _is_exhausted(block: PrivateDataBlock) -> bool:
-    condition = conditions.of_type(block, conditions.EXHAUSTED)
-    return condition is not None and condition.status
 
 
 def _reason(block: PrivateDataBlock | None) -> str | None:

@@ -48,6 +48,12 @@ def of_type(block: PrivateDataBlock, name: str) -> Condition | None:
     return next((condition for condition in known if condition.type == name), None)
 
 
+def is_true(block: PrivateDataBlock, name: str) -> bool:
+    """Return whether a condition of a block is true."""
+    condition = of_type(block, name)
+    return condition is not None and condition.status
+
+
 def update_claim(claim: PrivacyBudgetClaim, *, now_ms: int) -> PrivacyBudgetClaim:
     """Return the claim with its current conditions; a claim without an answer has none."""
     answered = [

@@ -23,6 +23,11 @@ class Period(enum.StrEnum):
     LIFETIME = "lifetime"
     MONTH = "month"
 
+    @property
+    def words(self) -> str:
+        """The time of an amount of a block, in words."""
+        return "for its lifetime" if self is Period.LIFETIME else "a month"
+
 
 class Beyond(enum.StrEnum):
     """What happens to a claim that goes beyond a quota."""
@@ -71,6 +76,11 @@ class QuotaSpec:
         if not 0 < self.delta < 1:
             raise errors.invalid("delta", self.delta, "must lie in (0, 1)", "change it")
 
+    @property
+    def allowance(self) -> str:
+        """What it allows of each block, in words."""
+        return f"epsilon {self.epsilon:.6g}" if self.share is None else f"{self.share:.6g} of the budget"
+
     def of(self, lifetime: PrivacyBudget) -> PrivacyBudget:
         """Return what it allows of a block with this initial budget.
 
@@ -118,10 +128,9 @@ class PrivacyBudgetQuota:
         whose = "all claims" if self.spec.team is None else f"team {self.spec.team}"
         if self.fault is not None:
             return f"quota {self.id}: {self.fault}; nothing of it is granted"
-        what = f"{self.spec.share:.6g} of the budget" if self.spec.share is not None else f"epsilon {self.spec.epsilon}"
-        when = "for its lifetime" if self.spec.period is Period.LIFETIME else "a month"
+        amount = f"{self.spec.allowance} of each block of {self.spec.dataset} {self.spec.period.words}"
         without = " without an approval" if self.is_threshold else ""
-        return f"quota {self.id}: {whose} may have {what} of each block of {self.spec.dataset} {when}{without}"
+        return f"quota {self.id}: {whose} may have {amount}{without}"
 
 
 def closed(identity: meta.ObjectMeta, fault: str) -> PrivacyBudgetQuota:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -84,7 +85,7 @@ def datasets(snapshot: Snapshot) -> list[Dataset]:
 
 
 def dataset(snapshot: Snapshot, namespace: str, name: str) -> Dataset:
-    """Return what is said of a dataset that has blocks."""
+    """Return one dataset, which has at least one block."""
     blocks, (first_out, all_out) = snapshot.datasets[namespace, name], snapshot.run_outs[namespace, name]
     shares = [(snapshot.left[block.id].share, block.id) for block in blocks]
     _, least = min(shares)
@@ -92,7 +93,7 @@ def dataset(snapshot: Snapshot, namespace: str, name: str) -> Dataset:
         namespace=namespace,
         name=name,
         n_blocks=len(blocks),
-        left=_mean(share for share, _ in shares),
+        left=statistics.fmean(share for share, _ in shares),
         least=(least, snapshot.left[least]),
         first_out=first_out,
         all_out=all_out,
@@ -148,8 +149,3 @@ def _time_text(time: _Time) -> str:
 
 def _label(block: PrivateDataBlock, snapshot: Snapshot) -> str:
     return f"{block.id}, {_time_text(DeclaredData.of(block).days)}: {snapshot.left[block.id]} left"
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)

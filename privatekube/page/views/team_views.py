@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from privatekube.page.snapshot import Snapshot
 from privatekube.page.views import spending
 from privatekube.page.views.spending import Spender
-from privatekube.resources.quota import Period, PrivacyBudgetQuota
+from privatekube.resources.quota import PrivacyBudgetQuota
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +38,25 @@ class QuotaUse:
 
 def quota_uses(snapshot: Snapshot) -> list[QuotaUse]:
     """Return what of each quota is used, by the rule by which requests are decided; the most used first."""
-    found = [_use(quota, snapshot.quota_shares[quota.id]) for quota in snapshot.quotas]
-    return sorted(found, key=lambda use: (-(use.most or 0.0), use.name))
+    uses = [_use(quota, snapshot.quota_shares[quota.id]) for quota in snapshot.quotas]
+    return sorted(uses, key=lambda use: (-(use.most or 0.0), use.name))
 
 
 def teams_without_quota(snapshot: Snapshot) -> list[Spender]:
-    """Return what other teams have committed: it counts for quotas of the whole namespace alone."""
+    """Return what teams without a quota have committed: it counts only for quotas of the whole namespace."""
     teams = {quota.spec.team for quota in snapshot.quotas}
     return [spender for spender in spending.spenders(snapshot, spending.By.TEAM) if spender.name not in teams]
 
 
 def _use(quota: PrivacyBudgetQuota, shares: Mapping[str, float]) -> QuotaUse:
     spec = quota.spec
-    what = f"{spec.share:.4g} of the budget" if spec.share is not None else f"epsilon {spec.epsilon:.4g}"
-    when = "for its lifetime" if spec.period is Period.LIFETIME else "a month"
     more = "; more with an approval" if quota.is_threshold else ""
     block = max(shares, key=lambda key: shares[key], default=None)
     return QuotaUse(
         name=quota.id,
         team=spec.team or "",
         dataset=spec.dataset or "",
-        allows=f"{what} of each block, {when}{more}",
+        allows=f"{spec.allowance} of each block, {spec.period.words}{more}",
         fault=quota.fault,
         most=None if block is None else shares[block],
         block=block,
