@@ -1,7 +1,7 @@
 """The file of a backup: one line of JSON that says what it is and has the digest of the rest, then the contents.
 
-It holds no key. Who has it sees all claims and, of the data, hashes under a key that is elsewhere: only its owner may
-read it.
+It holds no key. A reader of it sees all claims and, of the data, hashes under a key that is kept elsewhere. Only its
+owner may read it.
 """
 
 from __future__ import annotations

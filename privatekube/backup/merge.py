@@ -147,10 +147,10 @@ def _excess(entry: AnyEntry, known: AnyEntry) -> Entry | None:
         raise errors.InvalidBudget(
             f"ledger: the entry {entry.identity} is of another accounting in the backup; restore into another store"
         )
-    more = entry.amount - known.amount
-    more = more - more.minimum(more * 0.0)
     if not earlier_data.exceeds(entry.amount, known.amount):
         return None
+    more = entry.amount - known.amount
+    more = more - more.minimum(more * 0.0)
     return replace(entry, identity=f"{entry.identity}/restored/{entry.digest}", amount=more, request=None)
 
 

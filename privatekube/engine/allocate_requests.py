@@ -188,7 +188,7 @@ def expire(draft: Draft, policy: Policy) -> None:
     """Fail the waiting requests whose timeout or deadline has passed, and drop their reservations."""
     for claim in [*draft.open_claims.values(), *draft.obstructed_claims.values()]:
         with draft.isolated_claim(claim.id):
-            waiting, end_ms = _waiting_request(claim), waits_until_ms(claim, policy)
+            waiting, end_ms = waiting_request(claim), waits_until_ms(claim, policy)
             if waiting is not None and end_ms is not None and draft.now_ms >= end_ms:
                 fail(draft, claim, waiting[0], _expiry_refusal(draft, claim, waiting[0], policy))
 
@@ -198,15 +198,12 @@ def waits_until_ms(claim: PrivacyBudgetClaim, policy: Policy) -> int | None:
 
     None if none waits.
     """
-    waiting = _waiting_request(claim)
+    waiting = waiting_request(claim)
     if waiting is None:
         return None
     _, request, detail = waiting
-    end_ms, deadline_ms = (
-        (detail.start_time_ms or 0) + wait_ms(claim, policy, request.timeout_ms),
-        claim.spec.deadline_ms,
-    )
-    return end_ms if deadline_ms is None else min(end_ms, deadline_ms)
+    end_ms = (detail.start_time_ms or 0) + wait_ms(claim, policy, request.timeout_ms)
+    return end_ms if claim.spec.deadline_ms is None else min(end_ms, claim.spec.deadline_ms)
 
 
 def wait_ms(claim: PrivacyBudgetClaim, policy: Policy, timeout_ms: int | None) -> int:
@@ -280,7 +277,7 @@ def snapshot(draft: Draft) -> Snapshot:
     """Return what the scheduler sees of the draft: the waiting requests by arrival, and their blocks."""
     requests: list[WaitingRequest] = []
     for claim in list(draft.open_claims.values()):
-        waiting = _waiting_request(claim)
+        waiting = waiting_request(claim)
         if waiting is not None:
             with draft.isolated_claim(claim.id):
                 requests.append(_scheduled(draft, claim, *waiting))
@@ -315,7 +312,8 @@ def _view(block: PrivateDataBlock) -> BlockView:
     return BlockView(block.id, block.spec.initial_budget, transitions.status_of(block).available)
 
 
-def _waiting_request(claim: PrivacyBudgetClaim) -> tuple[int, AllocateRequest, AllocateResponse] | None:
+def waiting_request(claim: PrivacyBudgetClaim) -> tuple[int, AllocateRequest, AllocateResponse] | None:
+    """Return the index of the allocate request that a claim waits for, the request, and its answer so far."""
     current = claim.current_request
     if current is None:
         return None

@@ -16,7 +16,6 @@ from privatekube.resources import refusals
 from privatekube.resources.approval import Decision, PrivacyBudgetApproval
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.decision_entry import DecisionEntry
-from privatekube.resources.requests import AllocateRequest, Request
 from privatekube.resources.responses import AllocateResponse, ResponseState
 from privatekube.resources.wire import approvals
 
@@ -25,12 +24,15 @@ def take_decisions(draft: Draft) -> None:
     """Enter what approvers decided about the requests that wait for it, then answer: approved, or failed."""
     for claim in list(draft.open_claims.values()):
         with draft.isolated_claim(claim.id):
-            waiting = _waiting(claim)
-            approval = None if waiting is None else _decision(draft, claim, *waiting)
-            if waiting is not None and approval is not None:
+            waiting = allocate_requests.waiting_request(claim)
+            if waiting is None:
+                continue
+            index, _, detail = waiting
+            approval = _decision(draft, claim, index, detail)
+            if approval is not None:
                 entry = ledger_entries.decision_entry(claim, approval, time_ms=draft.now_ms)
                 draft.add(LedgerEntry(entry))
-                _answer(draft, claim, waiting[1], entry)
+                _answer(draft, claim, detail, entry)
 
 
 def _decision(
@@ -56,26 +58,19 @@ def _answer(draft: Draft, claim: PrivacyBudgetClaim, detail: AllocateResponse, e
 
 
 def tell_waiting(draft: Draft) -> None:
-    """Tell each request that waits whether it waits for an approval, which is none of its own doing to change."""
+    """Tell each request that waits whether it waits for an approval."""
     thresholds = [quota for quota in draft.world.quotas if quota.is_threshold]
     known = {quota.id: quotas.room_of(draft, quota) for quota in thresholds}
     for claim in list(draft.open_claims.values()):
-        waiting = _waiting(claim)
-        if waiting is None or (not thresholds and waiting[1].awaits_approval is None):
+        waiting = allocate_requests.waiting_request(claim)
+        if waiting is None:
+            continue
+        index, _, detail = waiting
+        if not thresholds and detail.awaits_approval is None:
             continue
         with draft.isolated_claim(claim.id):
-            index, detail = waiting
             needs = any(quotas.is_beyond(claim, index, quota, known[quota.id]) for quota in thresholds)
             awaits = approvals.demand_digest(claim, index) if needs and detail.approval is None else None
             if awaits != detail.awaits_approval:
                 told = replace(detail, awaits_approval=awaits)
                 draft.answer(claim, index, ResponseState.PENDING, detail=told)
-
-
-def _waiting(claim: PrivacyBudgetClaim) -> tuple[int, AllocateResponse] | None:
-    """Return the index of the request that a claim waits for, and its answer so far."""
-    current: tuple[int, Request] | None = claim.current_request
-    response = None if current is None else claim.response_at(current[0])
-    if current is None or response is None or not isinstance(current[1].action, AllocateRequest):
-        return None
-    return (current[0], response.detail) if isinstance(response.detail, AllocateResponse) else None

@@ -47,7 +47,7 @@ def sign_requested(draft: Draft) -> None:
 def require_room(claim: PrivacyBudgetClaim) -> None:
     """Check that a claim can be written with a statement about it, by a bound that the claim alone decides.
 
-    So who asks for the statement is told at once, and no pass tries in vain.
+    So a user who asks for the statement is told at once, and no pass tries in vain.
 
     Raises:
         TooLarge: it cannot.

@@ -159,7 +159,8 @@ class Draft:
 
     def note(self, note: Note) -> None:
         """Add a note to the changes, once."""
-        self._notes += [note] if note not in self._notes else []
+        if note not in self._notes:
+            self._notes.append(note)
 
     def stage_block(self, block: PrivateDataBlock, *, may_wait: bool = False) -> None:
         """Change a block's status; it is written before the next answer, or if `may_wait` with its next change.

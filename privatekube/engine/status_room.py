@@ -27,6 +27,8 @@ MOST_CLAIM_BYTES = 1_400_000
 _COPIES_WHILE_WAITING, _COPIES_WHEN_PAID = 2, 3
 """How often the status of a claim has its amounts. Waiting: in the answer, and reserved. Paid: in the grant, the answer
 to the request to consume, and the total; besides, the request has them."""
+_LONGEST_ENTRY_BYTES, _LONGEST_ORDER_BYTES = 800, 80
+"""An entry with the longest names, and what it takes for each order."""
 _NAME_BYTES = 4
 """What JSON adds to a name in a list of the blocks that have the same amounts."""
 
@@ -107,7 +109,3 @@ def _status_bytes(block: PrivateDataBlock) -> int:
     n_entries = len(status.acquired) + len(status.reserved) + len(status.committed) + 2 * len(status.locks)
     at_most = n_entries * (_LONGEST_ENTRY_BYTES + _LONGEST_ORDER_BYTES * len(block.spec.initial_budget.values))
     return at_most if at_most < MOST_WAITING_BYTES // 2 else len(json.dumps(blocks.to_wire(block)["status"]))
-
-
-_LONGEST_ENTRY_BYTES, _LONGEST_ORDER_BYTES = 800, 80
-"""An entry with the longest names, and what it takes for each order."""

@@ -98,7 +98,9 @@ def creator(claim: PrivacyBudgetClaim) -> str | None:
 
 
 def is_same_person(user: str, other: str) -> bool:
-    """Return whether one person may be behind both users: who may run pods may use every account of their namespace.
+    """Return whether one person may be behind both users.
+
+    Anybody who may run pods in a namespace may use all of its service accounts.
 
     >>> is_same_person("system:serviceaccount:ads:a", "system:serviceaccount:ads:b"), is_same_person("ann", "bob")
     (True, False)

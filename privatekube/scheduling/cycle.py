@@ -52,14 +52,14 @@ def _allowed(snapshot: Snapshot) -> Snapshot:
     """Return the requests with those of their blocks that their limits allow; without those for which too few are."""
     waiting = []
     for request in snapshot.waiting:
-        is_allowed = {
+        allowed = {
             key: amount
             for key, amount in request.demand.items()
             if limits.allow(snapshot.limits, request.id, {key: amount})
         }
         needed = min(request.n_blocks or len(request.demand), len(request.demand))
-        if len(is_allowed) >= needed:
-            waiting.append(replace(request, demand=is_allowed, n_blocks=needed))
+        if len(allowed) >= needed:
+            waiting.append(replace(request, demand=allowed, n_blocks=needed))
     return replace(snapshot, waiting=tuple(waiting))
 
 
