@@ -40,8 +40,6 @@ SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 """What a user may write into any text."""
 SCRIPT_URL = "javascript:alert(3)//"
 CAPACITY = renyi_filter.capacity(EpsilonDelta(10.0, 1e-7))
-TUESDAY = "reviews-7-0"
-"""The block of the second Tuesday, 2013-01-08."""
 
 
 def fill(store: Path) -> str:

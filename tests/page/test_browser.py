@@ -204,7 +204,8 @@ def test_a_visitor_signs_in_with_the_keyboard_sees_their_store_and_signs_out(
 
 def test_each_picture_of_the_documents_is_taken_of_a_served_store(served: Served, tmp_path: Path) -> None:
     tool = str(ROOT / "tools" / "docs" / "page_pictures.py")
-    subprocess.run([sys.executable, tool, served.entrance, "--to", str(tmp_path)], check=True)
+    options = ["--to", str(tmp_path), "--browser", str(PROGRAM)]
+    subprocess.run([sys.executable, tool, served.entrance, *options], check=True)
     named = re.findall(r"\(pictures/([\w-]+\.png)\)", (ROOT / "docs" / "page.md").read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(named)
     assert sorted(path.name for path in (ROOT / "docs" / "pictures").iterdir()) == sorted(named)

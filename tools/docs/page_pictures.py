@@ -1,6 +1,7 @@
 """Take the pictures of docs/page.md: `python tools/docs/page_pictures.py ADDRESS`, as privatekube serve printed it.
 
-It needs Chromium, and a store with the block of Tue 2013-01-08 and a claim that waits, such as that of `make demo`.
+It needs Chromium or Chrome, and a store with the block of Tue 2013-01-08 and a claim that waits, such as that of
+`make demo`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address", help="with its token")
     parser.add_argument("--to", type=Path, default=FOLDER, help="the folder of the pictures")
+    parser.add_argument("--browser", default="chromium", help="the program")
     options = parser.parse_args()
     options.to.mkdir(exist_ok=True)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        browser = playwright.chromium.launch(executable_path=shutil.which(options.browser), args=arguments)
         page = browser.new_page(viewport={"width": 1280, "height": HEIGHT}, color_scheme="light")
         page.goto(options.address)
         take(page, options.to / "overview.png")

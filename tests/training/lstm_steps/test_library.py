@@ -14,6 +14,7 @@ import torch
 
 from privatekube import errors
 from privatekube.training.lstm_steps import choice, library
+from tests import waiting
 
 CPU = torch.device("cpu")
 CAPABILITY = "AVX2"
@@ -58,8 +59,9 @@ def test_a_library_is_built_once_in_a_folder_that_is_the_users_alone(compiler: P
     assert Path(loaded._name).parent == folder
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_build_once_and_both_load_it(compiler: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a copy of this process would lack the threads of torch
     processes = [
         context.Process(target=library.load, args=(tmp_path / "cache",), kwargs={"capability": CAPABILITY})
         for _ in range(2)
@@ -67,7 +69,7 @@ def test_two_processes_at_once_build_once_and_both_load_it(compiler: Path, tmp_p
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(waiting.PATIENCE_SECONDS)
     assert [process.exitcode for process in processes] == [0, 0]
     assert compiler.read_text(encoding="utf-8") == "called\n"
 

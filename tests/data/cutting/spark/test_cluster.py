@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("pyspark", reason="needs the extra spark")
 from privatekube import entrypoint
+from tests import waiting
 from tests.data.cutting import test_cut
 from tests.data.cutting.spark import cluster
 from tests.data.tables import builders
@@ -94,7 +95,7 @@ def test_an_interruption_is_said_in_one_line_and_leaves_nothing_that_spark_wrote
             assert time.monotonic() < deadline
             time.sleep(0.02)
         command.send_signal(signal.SIGINT)
-        _, printed = command.communicate(timeout=60)
+        _, printed = command.communicate(timeout=waiting.PATIENCE_SECONDS)
     assert command.returncode == entrypoint.INTERRUPTED, printed
     assert printed.endswith("\ninterrupted\n")
     assert "Traceback" not in printed
