@@ -1,7 +1,7 @@
-"""A store in a file with very many blocks and claims: `PYTHONPATH=. python benchmarks/scale.py`.
+"""A store in a file with very many blocks and claims.
 
-python benchmarks/scale.py --shares 0.1                  a tenth of 186,000 blocks and of 100,000 claims
-python benchmarks/scale.py --shares 0.1 0.333 1          how it grows
+    python benchmarks/scale.py --shares 0.1                  a tenth of 186,000 blocks and of 100,000 claims
+    python benchmarks/scale.py --shares 0.1 0.333 1          how it grows
 
 Blocks are days of 100 buckets of users, in Renyi accounting. Each claim of the many is on one block and pays at once.
 Prints wall-clock and processor seconds, which other work on the machine changes little, and the peak memory.
