@@ -85,10 +85,10 @@ def decide_admission(blocks: Collection[PrivateDataBlock], records: Records) -> 
     except Exception as error:  # noqa: BLE001 - an admitted block is wrong, so no data can be compared with it
         yield from (Refused(block, error) for block in candidates)
         return
-    yield from (_decided(block, catalogue) for block in candidates)
+    yield from (_decide(block, catalogue) for block in candidates)
 
 
-def _decided(block: PrivateDataBlock, catalogue: Catalogue) -> Admissible | Refused:
+def _decide(block: PrivateDataBlock, catalogue: Catalogue) -> Admissible | Refused:
     try:
         decision = Admissible(block, require_admissible(block, catalogue))
         catalogue.add([block])

@@ -145,7 +145,7 @@ def grant(draft: Draft, grants: Iterable[GrantDecision]) -> bool:
         with draft.isolated_claim(decision.request_id.claim):
             amounts, request_id, most = decision.amounts, decision.request_id, status_room.MOST_BLOCK_BYTES
             if draft.room.take(amounts, request_id, draft.blocks, most=most):
-                granted.append((request_id, _acquired(draft, request_id, amounts)))
+                granted.append((request_id, _acquire(draft, request_id, amounts)))
     for _, claim in granted:
         draft.write_status(claim, claim.status)
     for request_id, claim in granted:
@@ -153,7 +153,7 @@ def grant(draft: Draft, grants: Iterable[GrantDecision]) -> bool:
     return bool(granted)
 
 
-def _acquired(draft: Draft, request_id: RequestId, amounts: Mapping[str, PrivacyBudget]) -> PrivacyBudgetClaim:
+def _acquire(draft: Draft, request_id: RequestId, amounts: Mapping[str, PrivacyBudget]) -> PrivacyBudgetClaim:
     """Acquire budget for a request on all blocks; return the claim with the answer, which is not added yet."""
     claim = draft.open_claims[request_id.claim]
     for block_id, amount in amounts.items():

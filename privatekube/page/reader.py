@@ -103,7 +103,7 @@ class Reader:
             CorruptData: names what does not fit.
             Forbidden: the visitor may not read all that is compared.
         """
-        return await self._run(self._verified)
+        return await self._run(self._verify)
 
     async def _run(self, call: Callable[[], T]) -> T:
         self._used_at = time.monotonic()
@@ -113,7 +113,7 @@ class Reader:
             raise errors.StoreBusy("page: the connection was closed meanwhile; load it again") from error
         return await asyncio.wrap_future(future)
 
-    def _verified(self) -> Audit:
+    def _verify(self) -> Audit:
         if gaps := self._source.gaps():
             raise errors.Forbidden(f"ledger: only a user who may read everything can verify it; {gaps[0]}")
         return self._client.verify_ledger()

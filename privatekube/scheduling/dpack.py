@@ -56,7 +56,7 @@ class PackingQueue:
 
     def grant(self, touched: Iterable[int]) -> Iterator[tuple[int, Edges]]:
         """Grant requests until nothing fits, and compute the costs again after each round."""
-        tried = self._tried(touched)
+        tried = self._unpark(touched)
         self._unfit = tried
         if len(tried) > 1:
             yield from self._grant_in_rounds(self._grantable(np.array(tried, dtype=np.int64)))
@@ -81,7 +81,7 @@ class PackingQueue:
             if not quota:
                 return
 
-    def _tried(self, touched: Iterable[int]) -> list[int]:
+    def _unpark(self, touched: Iterable[int]) -> list[int]:
         """Return the new requests, and unpark those that fit on one of the touched blocks now; in order of arrival."""
         tried = {request for request in self._unfit if self._waiting[request] and not self._park(request)}
         tried.update(request for request in self._new if self._waiting[request])

@@ -87,7 +87,7 @@ class AdmissionController:
         self._woken.set()
 
     def run(self) -> None:
-        """Decide what is to be decided, until `stop`."""
+        """Run rounds until `stop`."""
         self._workloads.start()
         self._bound.start()
         seconds = self._settings.period_seconds
@@ -95,12 +95,14 @@ class AdmissionController:
             time.sleep(_GATHER_SECONDS if self._woken.wait(seconds) else 0.0)
             self._woken.clear()
             self._alive = time.monotonic()
-            seconds = self._settings.period_seconds
-            if not self.run_round():
-                seconds = self._pauses.next_seconds()
+            seconds = self._settings.period_seconds if self.run_round() else self._pauses.next_seconds()
 
     def run_round(self) -> bool:
-        """Decide each workload that awaits it, and settle each claim whose workload ended; whether all went well."""
+        """Decide each workload that awaits it, and settle each claim whose workload ended.
+
+        Returns:
+            Whether all went well.
+        """
         try:
             checks = self._kueue.activate_checks(now_ms=self._clock.now_ms())
         except errors.PrivateKubeError as error:
@@ -110,11 +112,11 @@ class AdmissionController:
             return True  # a list that is complete starts the next round
         workloads = self._workloads.all()
         awaited = [(item, check) for item in workloads for check in sorted(checks) if item.awaits(check)]
-        done = [_tried(item.id, partial(self._decide, item, check)) for item, check in awaited]
-        done += [_tried(claim.id, partial(self._settle, claim)) for claim in self._bound.all()]
-        if all(done):
+        successes = [_attempt(item.id, partial(self._decide, item, check)) for item, check in awaited]
+        successes += [_attempt(claim.id, partial(self._settle, claim)) for claim in self._bound.all()]
+        if all(successes):
             self._pauses.reset()
-        return all(done)
+        return all(successes)
 
     def _decide(self, workload: Workload, check: str) -> None:
         """Write the state of an admission check, if it is another one or says something else."""
@@ -175,7 +177,7 @@ def _is_live(workload: Workload, holder: Holder) -> bool:
     return workload.uid == holder.uid and not workload.is_over
 
 
-def _tried(subject: str, act: Callable[[], None]) -> bool:
+def _attempt(subject: str, act: Callable[[], None]) -> bool:
     """Act on one object, which must not stop the others; return whether it went well."""
     try:
         act()
