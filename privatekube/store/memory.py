@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -145,15 +146,13 @@ class MemoryStore(Backend):
     @override
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        private = (dict(self.secrets), dict(self.identities))
-        before = (dict(self.resources), dict(self.records), dict(self.named_settings), self.entries)
+        before = {name: copy.copy(content) for name, content in vars(self).items() if isinstance(content, dict | list)}
         self._depth += 1
         try:
             yield
         except BaseException:
             if self._depth == 1:
-                self.resources, self.records, self.named_settings, self.entries = before
-                self.secrets, self.identities = private
+                vars(self).update(before)
             raise
         finally:
             self._depth -= 1

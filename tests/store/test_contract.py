@@ -19,6 +19,7 @@ from privatekube.resources.declared_data import DeclaredData
 from privatekube.resources.ledger import Entry
 from privatekube.resources.list_rows import BlockRow, ClaimRow
 from privatekube.resources.meta import ObjectMeta
+from privatekube.resources.quota import PrivacyBudgetQuota, QuotaSpec
 from privatekube.resources.request_id import RequestId
 from privatekube.resources.responses import Response, ResponseState
 from privatekube.resources.retired_data import RetiredData
@@ -285,6 +286,21 @@ def test_a_failed_transaction_writes_nothing(opener: Opener) -> None:
     with pytest.raises(RuntimeError, match="half-way"):
         half_way()
     assert opener().list_blocks() == []
+
+
+@pytest.mark.usefixtures("transactional")
+def test_a_failed_transaction_keeps_no_quota_and_no_decision(opener: Opener) -> None:
+    store = opener()
+
+    def half_way() -> None:
+        with store.transaction():
+            store.put_quota(PrivacyBudgetQuota(ObjectMeta("q", "ns"), QuotaSpec("d", share=0.5)))
+            store.add_approval(builders.approval(approver="eve"))
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        half_way()
+    assert (opener().list_quotas(), opener().list_approvals()) == ([], [])
 
 
 def test_a_transaction_reads_its_own_writes(store: ResourceStore) -> None:
