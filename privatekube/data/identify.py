@@ -87,12 +87,13 @@ def rows_of(columns: Iterable[npt.NDArray[np.int64]]) -> list[bytes]:
     return ragged.rows_of([column.astype("<i8") for column in columns])
 
 
-def _sketch(hashes: np.ndarray, most: int) -> DaySketch:
-    smallest = [int(value) for value in np.unique(hashes)[: most + 1]]
+def _sketch(hashes: npt.NDArray[np.uint64], most: int) -> DaySketch:
+    """Return the sketch of a day whose hashes are ascending and distinct."""
+    smallest = hashes[: most + 1].tolist()
     return DaySketch(tuple(smallest)) if len(smallest) <= most else DaySketch(tuple(smallest[:most]), smallest[most])
 
 
-def _hashes(records: Records, key: bytes) -> np.ndarray:
+def _hashes(records: Records, key: bytes) -> npt.NDArray[np.uint64]:
     """Return a 64-bit keyed hash of each record, uint64 [N]."""
     rows = rows_of(records.recognised_by.values())
     return ragged.hashes_of(rows, hashlib.blake2b(key=key, digest_size=8)).view("<u8")
