@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from blocks.record import Record
+from privatekube.data import published_format
 from privatekube.data.columns import FIRST_DAY_SECONDS, SECONDS_PER_DAY
 from privatekube.data.tables import english
 
-CATEGORIES = (
-    *("automotive", "books", "cds", "clothing", "games", "groceries", "home", "movies", "pets", "sports", "tools"),
-)
+CATEGORIES = published_format.CATEGORIES
 SHARES = np.array([0.030, 0.413, 0.013, 0.203, 0.032, 0.019, 0.120, 0.048, 0.037, 0.050, 0.036])
 STARS = np.array([0.07, 0.06, 0.10, 0.18, 0.59])
 REVIEWS_A_DAY = 2000

@@ -35,7 +35,13 @@ __all__ = [
 ]
 
 _OF_ONE_KIND = (
-    *("dataset", "partition_key_id", "vocabulary_digest", "tokeniser", "unit", "max_contribution", "categories"),
+    "dataset",
+    "partition_key_id",
+    "vocabulary_digest",
+    "tokeniser",
+    "unit",
+    "max_contribution",
+    "categories",
 )
 """What blocks that are merged have in common."""
 

@@ -23,7 +23,17 @@ from privatekube.privacy.unit import PrivacyUnit
 
 WIDTH = 150
 CATEGORIES = (
-    *("automotive", "books", "cds", "clothing", "games", "groceries", "home", "movies", "pets", "sports", "tools"),
+    "automotive",
+    "books",
+    "cds",
+    "clothing",
+    "games",
+    "groceries",
+    "home",
+    "movies",
+    "pets",
+    "sports",
+    "tools",
 )
 """Names of the category numbers 0 to 10."""
 

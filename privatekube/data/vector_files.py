@@ -13,7 +13,6 @@ import numpy.typing as npt
 Pairs = Iterator[tuple[str, npt.NDArray[np.float32]]]
 """Words, each with its vector."""
 
-
 MOST_DIMENSIONS = 1024
 """Published vectors of words have 50 to 1,024."""
 

@@ -76,11 +76,22 @@ class Kind(Generic[R]):
 
 
 BLOCK = Kind(
-    ResourceKind.BLOCK, "privatedatablocks", blocks.KIND, PrivateDataBlock, BlockRow, blocks.from_wire, blocks.to_wire
+    name=ResourceKind.BLOCK,
+    plural="privatedatablocks",
+    api_kind=blocks.KIND,
+    resource_type=PrivateDataBlock,
+    row_type=BlockRow,
+    from_wire=blocks.from_wire,
+    to_wire=blocks.to_wire,
 )
 CLAIM = Kind(
-    *(ResourceKind.CLAIM, "privacybudgetclaims", claims.KIND, PrivacyBudgetClaim, ClaimRow),
-    *(claims.from_store, claims.to_wire),
+    name=ResourceKind.CLAIM,
+    plural="privacybudgetclaims",
+    api_kind=claims.KIND,
+    resource_type=PrivacyBudgetClaim,
+    row_type=ClaimRow,
+    from_wire=claims.from_store,
+    to_wire=claims.to_wire,
 )
 KINDS: tuple[Kind[Any], ...] = (BLOCK, CLAIM)
 

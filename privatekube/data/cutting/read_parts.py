@@ -66,7 +66,7 @@ class Spilled:
     @property
     def names(self) -> list[str]:
         """The names of the files that have its records, in their order."""
-        return [f"{self.part}.{number}.arrow" for number in range(self.n_files)]
+        return [_file_name(self.part, number) for number in range(self.n_files)]
 
 
 _JSON = pydantic.TypeAdapter(Spilled)
@@ -158,21 +158,26 @@ def _remaining(job: Job[Any], scratch: Scratch, opened: _Files) -> Iterator[Part
 def read_part(job: Job[Any], part: Part) -> Spilled:
     """Read a part of a file, and spill its records."""
     found, together, n_files = Found(), list[Encoded](), 0
-
-    def spill_together() -> int:
-        rows = Encoded.concatenate(together)
-        together.clear()
-        path = part.folder / f"{part.name}.{n_files}.arrow"
-        spill.write(path, rows, job.block_of(rows.user, rows.time))
-        return n_files + 1
-
     for rows in tools_of(job).reader.rows(part.piece, job.locations[part.file], found):
         together.append(encoded(job, rows, part.file))
         if sum(one.nbytes for one in together) >= job.limits.spill_bytes:
-            n_files = spill_together()
+            _spill(job, part, n_files, together)
+            n_files += 1
     if together:
-        n_files = spill_together()
+        _spill(job, part, n_files, together)
+        n_files += 1
     return Spilled(part.name, part.file, part.piece.share, found, n_files)
+
+
+def _spill(job: Job[Any], part: Part, number: int, together: list[Encoded]) -> None:
+    """Spill records to a file of a part, and empty the list, so that they are in memory once."""
+    rows = Encoded.concatenate(together)
+    together.clear()
+    spill.write(part.folder / _file_name(part.name, number), rows, job.block_of(rows.user, rows.time))
+
+
+def _file_name(part: str, number: int) -> str:
+    return f"{part}.{number}.arrow"
 
 
 def encoded(job: Job[Any], rows: Rows, file: int) -> Encoded:

@@ -155,9 +155,7 @@ def _corrupt_when_unreadable(name: str) -> Iterator[None]:
     """Translate the errors of the readers, without their text: it quotes the data."""
     try:
         yield
-    except (pa.ArrowException, EOFError, zlib.error, csv.Error, ValueError):
+    except (pa.ArrowException, EOFError, zlib.error, csv.Error, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; Arrow's own have no number
+            raise local_files.translation(error, name) from error
         raise errors.CorruptData(f"source: {name} is damaged, or not what its ending says; check it") from None
-    except OSError as error:
-        if error.errno is None:
-            raise errors.CorruptData(f"source: {name} is damaged, or not what its ending says; check it") from None
-        raise local_files.translation(error, name) from error

@@ -54,11 +54,11 @@ def words(text: str) -> list[str]:
     >>> words("L'Été de 7 ans: हिन्दी STRASSE straße")
     ['l', 'été', 'de', '7', 'ans', 'हिन्दी', 'strasse', 'strasse']
     """
-    return _normal(text, _CHARACTERS).split()
+    return _normal(text).split()
 
 
-def _normal(text: str, characters: _WordCharacters) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(characters)
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,8 @@ def _english(most: int) -> Tokeniser:
     declared = Words(
         tokeniser=english.TOKENISER, vocabulary_digest=english.digest(), ids=FIRST_WORD + english.SIZE, tokens=most
     )
-    return Tokeniser(
-        declared, _Rule(str.lower, lambda code: chr(code).isascii() and chr(code).isalpha()).ids(english.words())
-    )
+    rule = _Rule(str.lower, lambda code: chr(code).isascii() and chr(code).isalpha())
+    return Tokeniser(declared, rule.ids(english.words()))
 
 
 def _of_words(path: Path, most: int) -> Tokeniser:
@@ -158,7 +157,7 @@ def _of_words(path: Path, most: int) -> Tokeniser:
     declared = Words(
         tokeniser=UNICODE_WORDS, vocabulary_digest=_digest(content), ids=FIRST_WORD + len(known), tokens=most
     )
-    rule = _Rule(lambda text: _normal(text, _CHARACTERS), lambda code: not chr(code).isascii() or chr(code).isalnum())
+    rule = _Rule(_normal, lambda code: not chr(code).isascii() or chr(code).isalnum())
     return Tokeniser(declared, rule.ids(known))
 
 
