@@ -332,6 +332,7 @@ EXTRAS = {
     "torch": "training",
     "uvicorn": "page",
     "wordfreq": "tables",
+    "wordllama": "vectors",
 }
 """The smallest extra that installs a module."""
 REQUIRED = frozenset({"pydantic", "rich", "tenacity", "typer", "typing_extensions", "yaml"})

@@ -56,11 +56,9 @@ def verify(file: Path, *, page: Path, released: Path | None, public_key: Path | 
 def _check_epsilon(card: PrivacyCard) -> Check:
     """Check the card's epsilon where the packages for it are installed."""
     try:
-        from privatekube.steps import card_accounting  # noqa: PLC0415 - needs the extra `accounting`
-    except ImportError as error:
-        missing = errors.missing_extra(error, extra="accounting")
-        if missing is None:
-            raise
+        with errors.naming_extra("accounting"):
+            from privatekube.steps import card_accounting  # noqa: PLC0415 - needs the extra `accounting`
+    except errors.MissingExtra as missing:
         return Check("epsilon", f"not checked: {missing}")
     return card_accounting.check_epsilon(card)
 

@@ -20,14 +20,15 @@ from privatekube import errors
 from privatekube.data import vector_files
 
 NONE, BUNDLED = "none", "bundled"
-"""Values of the setting `embeddings` that are no file."""
+"""Values of the setting `embeddings` that do not name a file."""
 BUNDLED_DIGEST = "sha256:4d243a4b2daee65802d68699e288b9347fd45097303dc232205a660a82b5171e"
 BUNDLED_DIMENSION = 256
 WORDS_DIGEST = "sha256:33139a7be6999c6980d92d9585e63bb3667898870bb534478babe02c1d931f29"
 """Of the public list whose words have vectors; stated here for steps that have no words."""
 _PACKAGE = "wordllama"
 _BUNDLED_FILES = (
-    *("wordllama/weights/l2_supercat_256.safetensors", "wordllama/tokenizers/l2_supercat_tokenizer_config.json"),
+    "wordllama/weights/l2_supercat_256.safetensors",
+    "wordllama/tokenizers/l2_supercat_tokenizer_config.json",
 )
 _HASHED_BYTES = 1 << 20
 
@@ -92,10 +93,9 @@ def dimension(source: str) -> int:
     """
     if source == BUNDLED:
         return BUNDLED_DIMENSION
-    _, vector = next(_readable(source), ("", None))
-    if vector is None:
-        raise errors.InvalidInput(f"embeddings: {source} has no vectors; give a file that has some")
-    return len(vector)
+    for _, vector in _readable(source):
+        return len(vector)
+    raise _no_vectors(source)
 
 
 def digest(source: str) -> str:
@@ -173,7 +173,11 @@ def require_readable(source: str, *, dimension: int) -> None:
         _require_finite(source, vector)
         has_vectors = True
     if not has_vectors:
-        raise errors.InvalidInput(f"embeddings: {source} has no vectors; give a file that has some")
+        raise _no_vectors(source)
+
+
+def _no_vectors(source: str) -> errors.InvalidInput:
+    return errors.InvalidInput(f"embeddings: {source} has no vectors; give a file that has some")
 
 
 def require_format(source: str) -> None:
@@ -207,11 +211,8 @@ def _existing(source: str) -> Path:
 
 def _bundled() -> tuple[Path, ...]:
     """Return the files of the package, of which no code is run."""
-    try:
+    with errors.naming_extra():
         distribution = metadata.distribution(_PACKAGE)
-    except metadata.PackageNotFoundError as error:
-        missing = f"{_PACKAGE}: is not installed; this needs the extra vectors: pip install 'privatekube[vectors]'"
-        raise errors.MissingExtra(missing) from error
     return tuple(Path(str(distribution.locate_file(name))) for name in _BUNDLED_FILES)
 
 
