@@ -7,7 +7,6 @@ control plane knows: its own registration, the budget that the claim holds, and 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 
 from privatekube import errors
@@ -22,7 +21,6 @@ from privatekube.steps import differences, documents
 
 APPROVAL = plan.APPROVAL
 """The step whose registration is the digest of the Grant."""
-_ROUNDING = 1e-9
 
 
 def registration(spend: documents.Spend) -> RegisterRequest:
@@ -181,5 +179,4 @@ def _require_price(granted: documents.Grant, block_id: str, held: budget.Privacy
     """Check that a block with an epsilon-delta budget holds the Grant's epsilon and delta."""
     if isinstance(held, budget.EpsilonDelta):
         for name, stated, value in (("epsilon", granted.epsilon, held.epsilon), ("delta", granted.delta, held.delta)):
-            if not math.isclose(stated, value, rel_tol=_ROUNDING):
-                raise differences.of(f"{name} of {block_id}", stated, value)
+            differences.require_close(f"{name} of {block_id}", stated, value)
