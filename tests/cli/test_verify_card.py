@@ -21,6 +21,7 @@ from privatekube.resources.requests import RegisterRequest
 from privatekube.steps import card_markdown, card_verification, documents, privacy_card
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
+from tests.examples import examples
 from tests.steps.builders import grant, spend
 
 EVENT = {"type": "discrete_laplace", "noise_parameter": 0.2, "sensitivity": 1}
@@ -100,7 +101,7 @@ def test_a_card_as_it_was_published_passes_every_check(published: Published) -> 
     assert "2 blocks" in lines[5]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60))
 @given(data=st.data())
 def test_a_changed_byte_of_the_card_is_noticed(published: Published, data: st.DataObject) -> None:
     content = bytearray(published.card.read_bytes())
@@ -171,7 +172,7 @@ def test_a_lower_epsilon_on_the_page_is_noticed(published: Published) -> None:
     assert f"page: {published.page} does not say what the card says; read the card" in output
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60))
 @given(data=st.data())
 def test_a_changed_byte_of_the_page_is_noticed(published: Published, data: st.DataObject) -> None:
     card, content = privacy_card.decode(published.card.read_bytes()), bytearray(published.page.read_bytes())

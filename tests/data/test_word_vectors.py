@@ -14,6 +14,7 @@ from safetensors.numpy import save, save_file
 from privatekube import errors
 from privatekube.data import word_vectors
 from privatekube.data.tables import english
+from tests.examples import examples
 
 ROWS = {"the": [1.0, 2.0, 0.5], "of": [-1.0, 0.0, 3.0], "zyzzyva": [9.0, 9.0, 9.0]}
 
@@ -148,7 +149,7 @@ def test_the_bundled_vectors_are_those_of_the_release_and_know_that_words_are_al
     assert unit["music"] @ unit["guitar"] > unit["music"] @ unit["puppy"]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 @given(seed=st.integers(0, 1000), dimension=st.integers(1, 6))
 def test_reduced_vectors_keep_as_much_of_the_differences_as_any_directions_could(seed: int, dimension: int) -> None:
     rows = (np.random.default_rng(seed).normal(size=(40, 6)) * np.arange(1, 7)).astype(np.float32)

@@ -15,6 +15,7 @@ from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.store.memory import MemoryStore
 from tests import builders
 from tests.clock import FakeClock
+from tests.examples import examples
 from tests.passes import run_pass
 
 
@@ -41,7 +42,7 @@ def test_positions_follow_the_policy(order: str, expected: list[str]) -> None:
     assert found == {f"ns/{name}": place for place, name in enumerate(expected, start=1)}
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.lists(st.integers(50, 99), min_size=2, max_size=3, unique=True))
 def test_claims_are_granted_in_the_order_of_their_positions(epsilons: list[int]) -> None:
     client = waiting("dpf", [float(epsilon) for epsilon in epsilons])

@@ -16,6 +16,7 @@ from kfp import compiler, dsl, kubernetes
 from privatekube import errors
 from privatekube.lint import flattening, package, roles, rules
 from privatekube.lint.graph import Graph, Output
+from tests.examples import examples
 from tests.lint.test_rules import CACHED, found, guarded, outer
 
 Document = dict[str, Any]
@@ -150,7 +151,7 @@ def places(document: object, path: tuple[str | int, ...] = ()) -> list[tuple[str
 SCRAPS = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.just([]), st.just({}))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_a_damaged_package_is_checked_or_refused_in_one_line(data: st.DataObject, shipped_json: str) -> None:
     document = json.loads(shipped_json)

@@ -12,6 +12,7 @@ from scipy import stats
 
 from privatekube import errors
 from privatekube.privacy import accounting, arithmetic, events
+from tests.examples import examples
 
 
 def test_one_large_shift_costs_no_less_than_two_small_ones() -> None:
@@ -80,7 +81,7 @@ def test_a_delta_below_what_pld_resolves_is_answered_by_renyi() -> None:
     st.integers(1, 2000),
     st.sampled_from((1e-15, 1e-14, 1e-12, 1e-9, 1e-5, 0.5)),
 )
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_epsilon_is_finite_and_no_larger_than_any_other_bound(
     rate: float, noise: float, steps: int, delta: float
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from privatekube import errors
 from privatekube.privacy import accounting, calibration, events
+from tests.examples import examples
 
 log10_rates = st.floats(-6, 0)
 log10_deltas = st.floats(-15, -0.31)
@@ -46,7 +47,7 @@ def test_calibration_agrees_with_the_published_pld_figures(target: float, noise:
 @example(-6.0, 5.0, 0.0, -9.0)
 @example(0.0, 5.0, 2.0, -15.0)
 @example(-1.0, 0.0, 0.0, -1.0)  # where delta is near the rate, epsilon falls steeply with the noise
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_any_target_is_planned_and_nearly_used(rate: float, steps: float, epsilon: float, delta: float) -> None:
     require_planned(rate=10**rate, steps=round(10**steps), epsilon=10**epsilon, delta=10**delta)
 

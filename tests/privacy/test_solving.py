@@ -15,6 +15,7 @@ from privatekube.privacy.planned_mechanisms import DpSgd, Event, Mechanism, Sele
 from privatekube.privacy.planned_queries import DiscreteLaplace, Exponential, Gaussian, Laplace
 from privatekube.privacy.sensitivity import Per
 from tests import shipped_plan
+from tests.examples import examples
 
 DELTA = 1e-9
 TRAINING = DpSgd(sampling_rate=0.1, steps=20)
@@ -83,7 +84,7 @@ def test_a_plan_with_a_free_step_uses_nearly_all_of_its_target_and_no_more(plan:
     ),
     st.sampled_from((0.1, 1.0, 5.0)),
 )
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 def test_no_plan_costs_more_than_its_target(drawn: list[tuple[Mechanism, str, float | None]], epsilon: float) -> None:
     steps = tuple(PlannedStep(f"s{i}", mechanism, part, share) for i, (mechanism, part, share) in enumerate(drawn))
     plan = Plan(steps, tuple(sorted({step.part for step in steps} - {"all"})))

@@ -16,6 +16,7 @@ from privatekube.scheduling.policy import Policy
 from privatekube.scheduling.snapshot import BlockView, GrantDecision, Snapshot, WaitingRequest
 from privatekube.scheduling.unlocking import UnlockSchedule
 from tests import builders
+from tests.examples import examples
 from tests.scheduling import reference
 
 BLOCKS = ["a", "b", "c"]
@@ -91,7 +92,7 @@ def test_every_policy_grants_what_fits_until_nothing_does(order: str, snapshot: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["fcfs", "dpf"])
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(snapshot=snapshots())
 def test_arrays_decide_as_the_literal_specification_does(order: str, snapshot: Snapshot) -> None:
     assert list(cycle.decide(snapshot, policy(order))) == reference.grants(snapshot, order)

@@ -16,6 +16,7 @@ from privatekube.scheduling.budget_table import BudgetColumns, BudgetTable
 from privatekube.scheduling.dpack import PackingQueue
 from privatekube.scheduling.request_table import RequestTable
 from privatekube.scheduling.snapshot import BlockView, Snapshot, WaitingRequest
+from tests.examples import examples
 from tests.scheduling import reference
 
 WHOLES: list[PrivacyBudget] = [EpsilonDelta(1.0, 1e-6), RenyiCurve((2, 3, 4), (0.0, 1.0, 3.0))]
@@ -48,7 +49,7 @@ def part(whole: PrivacyBudget, low: float, high: float) -> PrivacyBudget:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["fcfs", "dpf"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(data=st.data(), steps=steps, asks=asks)
 def test_a_queue_grants_what_the_specification_grants(order: str, data: st.DataObject, steps: list, asks: list) -> None:  # type: ignore[type-arg]
     wholes = [data.draw(st.sampled_from(WHOLES)) for _ in NAMES]
@@ -102,7 +103,7 @@ def test_a_queue_grants_what_the_specification_grants(order: str, data: st.DataO
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(steps=steps, asks=asks, kinds=st.tuples(*[st.sampled_from(WHOLES)] * 3))
 def test_packing_grants_what_it_grants_where_no_request_was_ever_parked(
     steps: list[tuple[str, int, float]],

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from privatekube import errors
 from privatekube.resources.sealing_key import SealingKey
 from privatekube.steps import sealing
+from tests.examples import examples
 
 KEY = SealingKey.of_claim(bytes(range(32)), "uid")
 ORIGIN = sealing.Origin("ns/c", "r1", "dp_train")
@@ -101,7 +102,7 @@ def test_a_changed_bit_anywhere_is_refused(tmp_path: Path, part: str) -> None:
     assert not (tmp_path / "opened" / "file").exists()
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.data())
 def test_a_file_that_is_cut_off_anywhere_is_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

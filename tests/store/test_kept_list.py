@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from privatekube import errors
 from privatekube.store.sqlite.store import SqliteStore
 from tests import builders
+from tests.examples import examples
 
 NAMES = st.sampled_from(["a", "b", "c"])
 STEPS = st.tuples(st.sampled_from(["create", "write", "delete", "list", "undo"]), st.integers(0, 1), NAMES)
@@ -40,7 +41,7 @@ def step(store: SqliteStore, action: str, name: str) -> None:
             raise UndoneError
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(STEPS, max_size=20))
 @example([("create", 0, "a"), ("create", 0, "b"), ("list", 1, "a"), ("delete", 0, "a"), ("create", 0, "a")])
 @example([("create", 0, "a"), ("list", 1, "a"), ("delete", 0, "a"), ("create", 0, "b")])

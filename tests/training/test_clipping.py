@@ -10,6 +10,7 @@ from torch import nn
 
 from privatekube import errors
 from privatekube.training import clipping, dpsgd, feasibility, models
+from tests.examples import examples
 from tests.training import builders
 
 Gradients = list[torch.Tensor]
@@ -124,11 +125,10 @@ def skipped(loss: torch.Tensor, taps: list[clipping.Tap], units: int, bound: flo
 
 
 def by_example(loss: torch.Tensor, taps: list[clipping.Tap], units: int, bound: float) -> clipping.Sums:
-    examples = len(taps[0].outputs)
-    return clipping.clipped_sums(loss, taps, units=examples, max_grad_norm=bound)
+    return clipping.clipped_sums(loss, taps, units=len(taps[0].outputs), max_grad_norm=bound)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 @given(seed=st.integers(0, 10_000), per_unit=st.sampled_from([1, 3]))
 def test_one_unit_moves_the_sums_by_no_more_than_the_clipping_norm(seed: int, per_unit: int) -> None:
     assert sensitivity(right, per_unit=per_unit, seed=seed) <= 0.1 * (1 + 1e-9)

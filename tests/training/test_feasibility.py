@@ -19,6 +19,7 @@ from privatekube.privacy.unit import PrivacyUnit
 from privatekube.runs import run_arguments
 from privatekube.training import checkpoint, feasibility, loop, models, optimizers
 from privatekube.training.settings import TrainingSettings
+from tests.examples import examples
 from tests.steps.builders import SETTINGS
 from tests.training import builders
 
@@ -113,7 +114,7 @@ def test_the_largest_arguments_that_are_accepted_leave_weights_finite(optimizer:
     assert bool(logits.isfinite().all())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(exponents=st.lists(st.integers(-12, 12), min_size=1, max_size=60))
 def test_adam_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(exponents: list[int]) -> None:
     weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
@@ -125,7 +126,7 @@ def test_adam_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(exp
         assert abs(weight.item() - before) <= feasibility._ADAM_STEP
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(gradients=st.lists(st.floats(-1, 1), min_size=1, max_size=60))
 def test_sgd_moves_a_weight_by_at_most_the_bound_whatever_the_gradients_are(gradients: list[float]) -> None:
     weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))

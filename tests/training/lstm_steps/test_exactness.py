@@ -16,6 +16,7 @@ from torch.nn.modules import module as modules
 from privatekube import errors
 from privatekube.training import clipping, models
 from privatekube.training.lstm_steps import choice, cudnn, library, native, path, torch_path
+from tests.examples import examples
 from tests.training import builders
 from tests.training.lstm_steps import implementations
 
@@ -61,7 +62,7 @@ def clipped(gradients: torch.Tensor, bound: float) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["lstm", "lstm on vectors"])
 @pytest.mark.parametrize("loss", [log_likelihood, squared])
 @pytest.mark.parametrize("name", implementations.NAMES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8))
 @given(
     units=st.integers(1, 4),
     each=st.sampled_from([1, 3]),
