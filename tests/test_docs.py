@@ -138,6 +138,7 @@ def test_a_decision_starts_with_the_number_in_its_file_name_and_no_other_has_it(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it builds the site several times
 def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
     def build(folder: Path) -> subprocess.CompletedProcess[str]:
         configuration = (ROOT / "mkdocs.yml").read_text()

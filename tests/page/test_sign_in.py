@@ -102,7 +102,7 @@ def test_the_cookie_of_a_session_is_kept_from_scripts_and_other_sites_and_has_no
     assert {"HttpOnly", "SameSite=strict", "Secure", "Path=/"} <= set(cookie.split("; "))
 
 
-def test_who_signs_out_needs_the_token_again_and_only_who_signed_in_can_sign_out(ask: Ask) -> None:
+def test_a_visitor_who_signs_out_needs_the_token_again_and_only_one_who_signed_in_can_sign_out(ask: Ask) -> None:
     visit = signed_in(ask, "token-of-ann")
     assert 'action="/sign-out"' in ask(**visit)[1]
     assert 'action="/sign-out"' not in ask(**bearer("token-of-ann"))[1]

@@ -108,7 +108,7 @@ def test_a_dataset_runs_out_when_all_of_it_is_spent_and_an_unspent_one_not_befor
     assert str(hostile.all_out).startswith("not before ")
 
 
-def test_who_spent_is_added_up_by_claim_namespace_dataset_and_month(snapshot: Snapshot) -> None:
+def test_what_was_spent_is_added_up_by_claim_namespace_dataset_and_month(snapshot: Snapshot) -> None:
     for by, name in (
         (spending.By.CLAIM, "ns/paid"),
         (spending.By.NAMESPACE, "ns"),
@@ -121,7 +121,7 @@ def test_who_spent_is_added_up_by_claim_namespace_dataset_and_month(snapshot: Sn
     assert spending.spenders(snapshot, spending.By.CLAIM)[0].claim_exists
 
 
-def test_who_spent_is_added_up_by_user_team_and_purpose(snapshot: Snapshot) -> None:
+def test_what_was_spent_is_added_up_by_user_team_and_purpose(snapshot: Snapshot) -> None:
     first, second, *_ = snapshot.amounts
     why = Requester(user="ann", team="ads", purpose="clicks")
     entries = [replace(first, requester=why), replace(second, requester=replace(why, team=None))]

@@ -55,7 +55,7 @@ def test_a_request_for_days_looks_at_the_blocks_of_these_days_alone() -> None:
     assert BlockIndex(blocks).near(request, builders.NAMESPACE) == ["ns/b41"]
 
 
-def test_a_condition_that_is_not_sound_is_left_to_who_refuses_it() -> None:
+def test_a_condition_that_is_not_sound_is_left_to_the_matching_that_refuses_it() -> None:
     faulty = BlockCondition("startTime", ">=", numeric_value="soon")
     request = AllocateRequest("x", BudgetDemand(constant=EpsilonDelta(0.1)), conditions=(faulty,))
     assert BlockIndex(BLOCKS).near(request, builders.NAMESPACE) == [b.id for b in BLOCKS if b.spec.dataset == "x"]
