@@ -27,11 +27,12 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -175,18 +176,10 @@ def document(
     """
     n_days = FIRST_DAYS + days
     drawn = [[pipeline for pipeline in made(UNITS[unit]) if pipeline.days <= n_days] for made in (statistics, models)]
-    pipelines = [*drawn[0], *drawn[1]]
-    chance = np.random.default_rng(seed)
+    pipelines, chance = [*drawn[0], *drawn[1]], np.random.default_rng(seed)
     spaces = chance.exponential(1 / claims_per_day, 2 * claims_per_day * (days + 1) + 100)
     arrivals = FIRST_DAYS + np.cumsum(spaces)
-    claims = []
-    for number, arrival in enumerate(arrivals[arrivals < n_days + 1]):
-        kind = 0 if chance.random() < STATISTICS_SHARE else 1
-        position = int(chance.integers(0, len(drawn[kind]))) + kind * len(drawn[0])
-        wanted = pipelines[position].days
-        first = max(int(arrival) - wanted, 0)  # a claim for more days than there are yet is never granted
-        name = f"{pipelines[position].name}/{number}"
-        claims.append([name, float(arrival * DAY_SECONDS), first * buckets, wanted * buckets, position])
+    claims = list(drawn_claims(arrivals[arrivals < n_days + 1], *drawn, buckets=buckets, chance=chance))
     is_renyi = accounting_name == "renyi"
     capacity = renyi_conversion.to_renyi(BLOCK, ORDERS) if is_renyi else BLOCK
     return {
@@ -204,6 +197,25 @@ def document(
         "curves": [list((pipeline.curve if is_renyi else pipeline.pair).values) for pipeline in pipelines],
         "claims": claims,
     }
+
+
+def drawn_claims(
+    arrivals: npt.NDArray[np.float64],
+    statistic: Sequence[Pipeline],
+    model: Sequence[Pipeline],
+    *,
+    buckets: int,
+    chance: np.random.Generator,
+) -> Iterator[list[Any]]:
+    """Yield a claim of a drawn pipeline at each of these times, in days, as a row of a scenario."""
+    for number, arrival in enumerate(arrivals):
+        is_statistic = chance.random() < STATISTICS_SHARE
+        pipelines, before = (statistic, 0) if is_statistic else (model, len(statistic))
+        position = int(chance.integers(0, len(pipelines)))
+        pipeline = pipelines[position]
+        first = max(int(arrival) - pipeline.days, 0)  # a claim for more days than there are yet is never granted
+        span = (first * buckets, pipeline.days * buckets)
+        yield [f"{pipeline.name}/{number}", float(arrival * DAY_SECONDS), *span, before + position]
 
 
 def rows(unit: str, *, days: int, claims_per_day: int, seed: int) -> Iterator[Mapping[str, Any]]:

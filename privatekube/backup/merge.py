@@ -75,16 +75,13 @@ def merge(backup: Contents, current: Contents) -> Merge:
     live = {claim.id: claim for claim in current.claims}
     shared = [data for data in by_data if data in blocks]
     charged = [_charged(blocks[data], by_data[data], totals[data], live) for data in shared]
-    retired = [
-        _charged_record(records[data], missing, totals[data])
-        for data, missing in by_data.items()
-        if data in records and data not in blocks
-    ]
+    gone = [data for data in by_data if data in records and data not in blocks]
+    retired = [_charged_record(records[data], by_data[data], totals[data]) for data in gone]
     known_quotas = {quota.id for quota in current.quotas}
     known_approvals = {approval.id for approval in current.approvals}
     return Merge(
         charged=tuple(block for block in charged if block is not blocks[new_data.data_of(block)]),
-        retired=(*(record for record in retired if record not in current.retired), *new_records),
+        retired=(*(item for item in retired if item is not records[item.dataset, item.digest]), *new_records),
         entries=tuple(entries),
         identities=tuple(item for key, item in backup.identities.items() if key not in current.identities),
         blocks=tuple(map(new_data.as_new, new_blocks)),
@@ -183,6 +180,7 @@ def _charged(
 
 
 def _charged_record(record: RetiredData, missing: Iterable[Entry], total: PrivacyBudget) -> RetiredData:
+    """Return a record that says at least `total` committed; the same one if it says so already."""
     if not earlier_data.exceeds(total, record.total):
         return record
     committed = dict(record.committed)

@@ -39,17 +39,8 @@ def scenario(blocks: Sequence[PrivateDataBlock], claims: Sequence[PrivacyBudgetC
     begin_ms = min(map(_created_ms, resources))
     arrived = sorted(blocks, key=_created_ms)
     rows = {block.id: row for row, block in enumerate(arrived)}
-    simulated = [
-        SimulatedClaim(
-            claim.id,
-            (_created_ms(claim) - begin_ms) / 1000,
-            chosen,
-            demand,
-            deadline_seconds=_deadline(claim, begin_ms),
-        )
-        for claim in claims
-        for chosen, demand in _demands(claim, arrived, rows)
-    ]
+    replayed = [(claim, demand) for claim in claims if (demand := _demand(claim, arrived, rows)) is not None]
+    simulated = [_simulated(claim, *demand, begin_ms=begin_ms) for claim, demand in replayed]
     n_demands = sum(len(claim.blocks) for claim in simulated)
     if n_demands > MOST_DEMANDS:
         raise errors.invalid("claims", n_demands, f"demands are more than {MOST_DEMANDS:,}", "replay a scenario file")
@@ -58,34 +49,37 @@ def scenario(blocks: Sequence[PrivateDataBlock], claims: Sequence[PrivacyBudgetC
         offline=False,
         timeout_seconds=None,
         blocks=tuple(
-            SimulatedBlock(block.id, (_created_ms(block) - begin_ms) / 1000, block.spec.initial_budget)
-            for block in arrived
+            SimulatedBlock(block.id, _arrival(block, begin_ms), block.spec.initial_budget) for block in arrived
         ),
         claims=tuple(sorted(simulated, key=lambda claim: claim.arrival_seconds)),
     )
 
 
-def _demands(
+def _simulated(
+    claim: PrivacyBudgetClaim, rows: Sequence[int], demand: PrivacyBudget, *, begin_ms: int
+) -> SimulatedClaim:
+    end_ms = claim.spec.deadline_ms
+    deadline_seconds = math.inf if end_ms is None else (end_ms - begin_ms) / 1000
+    return SimulatedClaim(claim.id, _arrival(claim, begin_ms), rows, demand, deadline_seconds=deadline_seconds)
+
+
+def _demand(
     claim: PrivacyBudgetClaim, blocks: Sequence[PrivateDataBlock], rows: Mapping[str, int]
-) -> list[tuple[list[int], PrivacyBudget]]:
-    """Return the blocks, by their rows, and the demand of a claim: one pair, or none if it cannot be replayed."""
+) -> tuple[list[int], PrivacyBudget] | None:
+    """Return the blocks, by their rows, and the demand of a claim on each; None if it cannot be replayed."""
     request = next((item.action for item in claim.spec.requests if isinstance(item.action, AllocateRequest)), None)
     if request is None or request.expected_budget.constant is None:
-        return []
+        return None
     demand = request.expected_budget.constant
     names = [name for name in (*claim.grants, *claim.status.reserved) if name in rows]
     if not names:
         try:
             matching_blocks = matching.candidates(request, claim.meta.namespace, blocks)
         except errors.InvalidInput:
-            return []
+            return None
         names = [block.id for block in matching_blocks[: matching.needed(request, len(matching_blocks))]]
     chosen = sorted({rows[name] for name in names})
-    return [(chosen, demand)] if chosen and all(_is_alike(blocks[row], demand) for row in chosen) else []
-
-
-def _deadline(claim: PrivacyBudgetClaim, begin_ms: int) -> float:
-    return math.inf if claim.spec.deadline_ms is None else (claim.spec.deadline_ms - begin_ms) / 1000
+    return (chosen, demand) if chosen and all(_is_alike(blocks[row], demand) for row in chosen) else None
 
 
 def _is_alike(block: PrivateDataBlock, demand: PrivacyBudget) -> bool:
@@ -94,6 +88,10 @@ def _is_alike(block: PrivateDataBlock, demand: PrivacyBudget) -> bool:
     except errors.InvalidBudget:
         return False
     return True
+
+
+def _arrival(resource: _Resource, begin_ms: int) -> float:
+    return (_created_ms(resource) - begin_ms) / 1000
 
 
 def _created_ms(resource: _Resource) -> int:
