@@ -147,4 +147,4 @@ class Cluster:
         )
 
     def _is_settled(self, claim: PrivacyBudgetClaim) -> bool:
-        return not claim.is_waiting and not overdue_claims.held_on_known_blocks(claim, self.store.get_block)
+        return not claim.is_waiting and not overdue_claims.holds_on_known_blocks(claim, self.store.get_block)

@@ -60,6 +60,11 @@ def held_on_known_blocks(
     return {block_id: amount for block_id, amount in acquired if _has_record_of(block_of(block_id), claim.id)}
 
 
+def holds_on_known_blocks(claim: PrivacyBudgetClaim, block_of: Callable[[str], PrivateDataBlock | None]) -> bool:
+    """Return whether `held_on_known_blocks` returns anything, without reading more blocks than that takes."""
+    return any(_has_record_of(block_of(block_id), claim.id) for block_id in claim.status.acquired)
+
+
 def _has_record_of(block: PrivateDataBlock | None, claim_id: str) -> bool:
     """Return whether a block records that the claim holds budget there, even if only in an unfinished lock."""
     if block is None or block.status is None:

@@ -13,10 +13,11 @@ from privatekube.engine import run_pass
 from privatekube.engine.changes import Change, Postponed, SetAside, Unsigned
 from privatekube.engine.world import World
 from privatekube.errors import ResourceKind
-from privatekube.reconcile import apply, collector, read_world
+from privatekube.reconcile import apply, read_world
 from privatekube.resources.claim import PrivacyBudgetClaim
 from privatekube.resources.meta import REFUSED_VERSION
 from privatekube.scheduling.policy import Policy
+from privatekube.store import collector
 from privatekube.store.base import ResourceStore
 
 ATTEMPTS = 6

@@ -42,7 +42,7 @@ class ObjectMeta:
         generation: number of changes of the spec.
         annotations: facts about it by name, such as the digest of a block's data.
         labels: for selection by tools.
-        other: metadata that this project does not read, preserved unchanged.
+        other: metadata that this project does not read, preserved unchanged; managedFields are left to the API server.
 
     >>> ObjectMeta("monday", "team").id
     'team/monday'

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from kubernetes import client
 
 from privatekube import errors
-from privatekube.resources import ledger
+from privatekube.resources import ledger, transitions
 from privatekube.resources.wire import claims
 from privatekube.store import kinds
 from privatekube.store.kubernetes import custom_objects, ledger_chain
@@ -36,6 +37,21 @@ def test_a_list_of_several_pages_is_complete(store: KubernetesStore, monkeypatch
     for name in "edcba":
         store.create(builders.claim(name))
     assert [claim.meta.name for claim in store.list_claims()] == list("edcba")
+
+
+@pytest.mark.kubernetes
+def test_the_server_keeps_who_manages_a_field_that_is_not_sent_with_a_write(
+    apiserver: ApiServer, store: KubernetesStore
+) -> None:
+    objects = Cluster(apiserver.api())
+    block = store.update_status(transitions.initialize_status(store.create(builders.block())))
+    labelled = store.update(replace(block, meta=replace(block.meta, labels={"team": "ads"})))
+    store.update_status(labelled)
+    (document,) = objects.list_objects("privatedatablocks")
+    managed = [entry["fieldsV1"] for entry in document["metadata"]["managedFields"]]
+    assert any("f:initialBudget" in fields.get("f:spec", {}) for fields in managed)
+    assert any("f:availableBudget" in fields.get("f:status", {}) for fields in managed)
+    assert "managedFields" not in labelled.meta.other
 
 
 @pytest.mark.kubernetes

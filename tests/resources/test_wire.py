@@ -78,6 +78,12 @@ def test_the_field_names_are_those_of_privatekube() -> None:
     }
 
 
+def test_other_metadata_is_preserved_but_not_what_an_api_server_keeps_of_its_fields() -> None:
+    wire = claim_of({"releaseRequest": {"release": {}}})
+    wire["metadata"] |= {"finalizers": ["example.com/keep"], "managedFields": [{"manager": "kubectl"}]}
+    assert claims.from_wire(wire).meta.other == {"finalizers": ["example.com/keep"]}
+
+
 @pytest.mark.parametrize("document", [None, {}])
 def test_an_empty_budget_is_read_as_none(document: Any) -> None:
     assert common.budget_from_wire(document) is None

@@ -24,6 +24,9 @@ from privatekube.resources.wire.reader import Reader
 
 Json = dict[str, Any]
 _PAIR = operator.itemgetter("alpha", "epsilon")
+_READ = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "annotations", "labels"}
+_NOT_OTHER = _READ | {"managedFields"}
+"""An API server keeps the managedFields of an object itself; they take about as much as the object."""
 
 
 def budget_to_wire(budget: PrivacyBudget | None) -> Json:
@@ -105,7 +108,6 @@ def budgets_to_wire(budgets: Budgets) -> Json:
 
 def meta_from_wire(document: Reader) -> meta.ObjectMeta:
     """Return the identity of an object."""
-    known = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "annotations", "labels"}
     created = document.raw("creationTimestamp")
     return meta.ObjectMeta(
         name=document.text("name"),
@@ -118,7 +120,7 @@ def meta_from_wire(document: Reader) -> meta.ObjectMeta:
         else meta.parse_time(str(created), document.path_of("creationTimestamp")),
         annotations=document.texts("annotations"),
         labels=document.texts("labels"),
-        other={key: value for key, value in document.document.items() if key not in known},
+        other={key: value for key, value in document.document.items() if key not in _NOT_OTHER},
     )
 
 

@@ -153,11 +153,15 @@ class Cluster:
         Raises:
             Conflict: the version is too old to watch from; list again.
         """
-        calls = self._custom.list_cluster_custom_object
+        timeouts, group = (TIMEOUT_SECONDS[0], seconds + TIMEOUT_SECONDS[1]), (self.group.name, self.group.version)
         options = {"resource_version": version, "allow_watch_bookmarks": True, "timeout_seconds": seconds}
+
+        # without the docstring of the client's method, by whose type each event would be encoded and decoded once more
+        def open_stream(**given: Any) -> Any:
+            return self._custom.list_cluster_custom_object(*group, plural, _request_timeout=timeouts, **given)
+
         with _watch_errors(plural), translated(plural, install=self.group.install):
-            timeouts, group = (TIMEOUT_SECONDS[0], seconds + TIMEOUT_SECONDS[1]), (self.group.name, self.group.version)
-            for event in watch.Watch().stream(calls, *group, plural, _request_timeout=timeouts, **options):
+            for event in watch.Watch().stream(open_stream, **options):
                 yield str(event["type"]), event["raw_object"]
 
     def close(self) -> None:

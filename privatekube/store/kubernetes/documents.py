@@ -45,7 +45,7 @@ def checked_document(resource: Resource) -> Json:
 def document_of(resource: Resource) -> Json:
     """Return a resource as the JSON that the API server accepts."""
     kind: Kind[Any] = kinds.kind_of(resource)
-    document: Json = json.loads(kind.encode(resource))
+    document = kind.to_wire(resource)
     document["metadata"].pop("creationTimestamp", None)  # belongs to the server
     return document
 

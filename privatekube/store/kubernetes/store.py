@@ -24,7 +24,7 @@ from privatekube.resources.quota import PrivacyBudgetQuota
 from privatekube.resources.retired_data import RetiredData
 from privatekube.resources.wire import approvals, quotas
 from privatekube.resources.wire.common import Json
-from privatekube.store import kinds
+from privatekube.store import collector, kinds
 from privatekube.store.backend import Backend
 from privatekube.store.base import R, Resource
 from privatekube.store.clock import SYSTEM, Clock
@@ -222,8 +222,9 @@ class KubernetesStore(Backend):
     @override
     def _list(self, kind: Kind[R], namespace: str | None, *, open_only: bool) -> list[R]:
         """Return the objects that can be read; of the others, log why they cannot."""
-        items = self._cluster.list_objects(kind.plural, namespace)
-        resources = self._reports.readable(documents.read(kind, document) for document in items)
+        with collector.paused():
+            items = self._cluster.list_objects(kind.plural, namespace)
+            resources = self._reports.readable(documents.read(kind, document) for document in items)
         listed = [resource for resource in resources if kinds.is_open(resource) or not open_only]
         return sorted(listed, key=documents.creation_order)
 

@@ -12,7 +12,7 @@ from typing import Generic
 
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
-from privatekube.store import kinds
+from privatekube.store import collector, kinds
 from privatekube.store.base import R
 from privatekube.store.kinds import Kind
 from privatekube.store.kubernetes import documents, epochs, following
@@ -60,6 +60,14 @@ class Cache(Generic[R]):
 
     def fill(self) -> str:
         """List all objects again, and return the version to watch from."""
+        with collector.paused():
+            version = self._fill()
+        self._is_filled.set()
+        self.observer.on_relist(self.kind)
+        self.observer.on_change()
+        return version
+
+    def _fill(self) -> str:
         listed, version = self.cluster.snapshot(self.kind.plural)
         with self._lock:
             ids = {documents.id_of(document) for document in listed}
@@ -70,9 +78,6 @@ class Cache(Generic[R]):
             self._list_version = max(self._list_version, int(version))
         for document in listed:
             self._put_if_new(document, is_listed=True)
-        self._is_filled.set()
-        self.observer.on_relist(self.kind)
-        self.observer.on_change()
         return version
 
     def put(self, document: Json) -> R:

@@ -1,4 +1,4 @@
-"""The collector of reference cycles is paused while a pass decides, and left as it was."""
+"""The collector of reference cycles is paused while very many objects are made, and left as it was."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from privatekube.reconcile import collector
+from privatekube.store import collector
 
 
 @pytest.fixture(autouse=True)
