@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from privatekube import errors
 from privatekube.client import connect
-from privatekube.kubeflow.run_folder import RunFolder, RunRecord, locked
-from privatekube.storage import private_files
+from privatekube.kubeflow.run_folder import RunFolder, RunRecord
+from privatekube.storage import file_locks, private_files
 
 RUNS = private_files.HOME / "runs"
 PUBLISHED = private_files.HOME / "published.jsonl"
@@ -60,7 +60,7 @@ def created(record: RunRecord) -> Iterator[RunFolder]:
         with _registry():
             _remove_ended()
             folder = RunFolder.create(path, record)
-            stack.enter_context(locked(path / "lock"))
+            stack.enter_context(file_locks.locked(path / "lock"))
         yield folder
 
 
@@ -75,7 +75,7 @@ def opened(run_id: str) -> Iterator[RunFolder]:
         StoreBusy: its store does not answer.
     """
     folder = _find(run_id)
-    with locked(folder.path / "lock") as is_ours:
+    with file_locks.locked(folder.path / "lock") as is_ours:
         state = _state(folder) if is_ours else RunState.RUNNING
         if state is RunState.RUNNING:
             raise errors.InvalidInput(f"run {run_id}: is running in another process; wait until it ends")
@@ -131,7 +131,7 @@ def discard(run_id: str) -> str:
         InvalidInput: it is running.
     """
     folder = _find(run_id)
-    with locked(folder.path / "lock") as is_ours:
+    with file_locks.locked(folder.path / "lock") as is_ours:
         if not is_ours:
             raise errors.InvalidInput(f"run {run_id}: is running in another process; interrupt it first")
         with connect.connect(folder.record.store) as client:
@@ -144,7 +144,7 @@ def discard(run_id: str) -> str:
 def _registry() -> Iterator[None]:
     """Hold the lock under which folders of runs are created and removed."""
     private_files.make_folder(RUNS)
-    with locked(private_files.HOME / "runs.lock", wait=True):
+    with file_locks.locked(private_files.HOME / "runs.lock", wait=True):
         yield
 
 
@@ -170,7 +170,7 @@ def _remove_ended() -> None:
         if path.is_dir() and not (path / "run.json").exists():  # killed while it was created, or of an earlier version
             shutil.rmtree(path, ignore_errors=True)
     for folder in _folders():
-        with locked(folder.path / "lock") as is_ours:
+        with file_locks.locked(folder.path / "lock") as is_ours:
             state = _state(folder) if is_ours else RunState.RUNNING
             if state is RunState.UNPUBLISHED:
                 folder.remove_unkept()
@@ -179,7 +179,7 @@ def _remove_ended() -> None:
 
 
 def _state_of_any(folder: RunFolder) -> RunState:
-    with locked(folder.path / "lock") as is_ours:
+    with file_locks.locked(folder.path / "lock") as is_ours:
         return _state(folder) if is_ours else RunState.RUNNING
 
 

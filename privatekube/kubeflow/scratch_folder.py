@@ -8,8 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from privatekube.kubeflow.run_folder import locked
-from privatekube.storage import private_files
+from privatekube.storage import file_locks, private_files
 
 SCRATCH = private_files.HOME / "scratch"
 _LOCK = "lock"
@@ -30,7 +29,7 @@ def created() -> Iterator[Path]:
         with _registry():
             _remove_abandoned()
             private_files.make_folder(path)
-            stack.enter_context(locked(path / _LOCK))
+            stack.enter_context(file_locks.locked(path / _LOCK))
         try:
             yield path
         finally:
@@ -40,13 +39,13 @@ def created() -> Iterator[Path]:
 @contextlib.contextmanager
 def _registry() -> Iterator[None]:
     private_files.make_folder(SCRATCH)
-    with locked(private_files.HOME / "scratch.lock", wait=True):
+    with file_locks.locked(private_files.HOME / "scratch.lock", wait=True):
         yield
 
 
 def _remove_abandoned() -> None:
     for path in SCRATCH.resolve().iterdir():
         if not path.is_symlink() and path.is_dir():
-            with locked(path / _LOCK) as is_ours:
+            with file_locks.locked(path / _LOCK) as is_ours:
                 if is_ours:
                     shutil.rmtree(path, ignore_errors=True)

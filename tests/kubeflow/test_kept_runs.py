@@ -16,11 +16,12 @@ from privatekube.client import connect
 from privatekube.client.client import BudgetClient
 from privatekube.kubeflow import kept_runs
 from privatekube.kubeflow.kept_runs import RunState
-from privatekube.kubeflow.run_folder import STEPS, RunFolder, RunRecord, locked
+from privatekube.kubeflow.run_folder import STEPS, RunFolder, RunRecord
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import BlockSpec, PrivateDataBlock
 from privatekube.resources.meta import ObjectMeta
 from privatekube.resources.requests import AllocateRequest, BudgetDemand
+from privatekube.storage import file_locks
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = "sqlite:///state.db"
@@ -158,7 +159,7 @@ def test_the_lock_is_free_when_its_process_is_killed(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, timeout=200)
-    with locked(kept_runs.RUNS / "first" / "lock") as is_ours:
+    with file_locks.locked(kept_runs.RUNS / "first" / "lock") as is_ours:
         assert is_ours
 
 

@@ -7,17 +7,16 @@ ends, or refuses its input, removes its own.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from privatekube import errors
-from privatekube.storage import local_files, private_files
+from privatekube.storage import file_locks, local_files, private_files
 
 HOME = private_files.HOME / "cutting"
 _MANIFEST, _LOCK = "manifest", "lock"
@@ -60,10 +59,11 @@ def opened(job: str, home: Path) -> Iterator[Scratch]:
     """
     try:
         with contextlib.ExitStack() as stack:
-            with _locked(home / _LOCK, wait=True):
+            private_files.make_folder(home)
+            with file_locks.locked(home / _LOCK, wait=True):
                 _remove_abandoned(home, keep=job)
                 private_files.make_folder(home / job)
-                if not stack.enter_context(_locked(home / job / _LOCK, wait=False)):
+                if not stack.enter_context(file_locks.locked(home / job / _LOCK)):
                     raise errors.InvalidInput("source: another process is cutting it; wait for that, or interrupt it")
             scratch = Scratch(home / job)
             _read_manifest(scratch)
@@ -93,19 +93,6 @@ def _read_manifest(scratch: Scratch) -> None:
 def _remove_abandoned(home: Path, *, keep: str) -> None:
     for folder in home.iterdir():
         if folder.is_dir() and folder.name != keep:
-            with _locked(folder / _LOCK, wait=False) as is_abandoned:
+            with file_locks.locked(folder / _LOCK) as is_abandoned:
                 if is_abandoned:
                     shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[BinaryIO | None]:
-    """Yield a locked file, or None where another process has it locked; the system unlocks it when a process ends."""
-    private_files.create(path)
-    with path.open("rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-        else:
-            yield file
