@@ -14,7 +14,7 @@ added in one pass, after the norms of all others are known, by one of the implem
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -343,8 +343,3 @@ def _parameters(tap: Tap) -> tuple[nn.Parameter, ...]:
 def _squares(rows: torch.Tensor) -> torch.Tensor:
     squares: torch.Tensor = torch.linalg.vecdot(rows, rows)
     return squares
-
-
-def untapped(module: nn.Module, sums: Mapping[nn.Parameter, torch.Tensor]) -> list[str]:
-    """Return the names of trainable parameters in no tap: their gradient would be neither clipped nor noised."""
-    return [name for name, p in module.named_parameters() if p.requires_grad and p not in sums]
