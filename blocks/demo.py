@@ -106,7 +106,7 @@ def job_of(
 
 def _require_local(choice: Choice) -> None:
     if choice.engine is not cut.opened:
-        bound = "cuts files of reviews alone; synthetic reviews and published blocks are copied here"
+        bound = "cuts files of reviews alone; synthetic reviews are made here, and published blocks are copied here"
         raise errors.invalid("engine", engines.SPARK, bound, "leave it out, or name other files as --source")
 
 

@@ -108,7 +108,7 @@ def _refusal(claims: ClaimWriter, allocation: Allocation, response: Response) ->
     request, namespace, policy = allocation.request, allocation.namespace, stored.policy_of(claims.store)
     waited_ms = policy.wait_ms(request.timeout_ms)
     is_cut = waited_ms < (request.timeout_ms or 0)
-    cause = str(response.refusal).removeprefix(f"{refusals.TIMED_OUT}").removeprefix(": ")
+    cause = str(response.refusal).removeprefix(str(refusals.TIMED_OUT)).removeprefix(": ")
     if cause and not is_cut:
         return errors.DeadlineExceeded(
             f"claim {allocation.claim_id}: not granted within {waited_ms / 1000:g} s; {cause}"
@@ -136,9 +136,7 @@ def _is_decided(claim: PrivacyBudgetClaim) -> bool:
 
 def _seconds_left(claim: PrivacyBudgetClaim, request: AllocateRequest, *, now_ms: int) -> float:
     """Return how long a waiting request waits at most, with a margin so that the next pass sees the end."""
-    detail = (
-        claim.status.responses[0].detail if claim.status.responses else None
-    )  # none if it was deleted and recreated
+    detail = claim.status.responses[0].detail if claim.status.responses else None  # none if it was created again
     started_ms = detail.start_time_ms if isinstance(detail, AllocateResponse) else None
     if started_ms is None:
         return retries.STANDARD.longest_seconds

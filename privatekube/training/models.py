@@ -329,4 +329,5 @@ def _initialise(name: str, parameter: nn.Parameter, generator: torch.Generator) 
 
 
 def _vectors(config: ModelConfig, counts: torch.Tensor) -> layers.Vectors:
-    return (layers.TrainedVectors if config.trains_embeddings else layers.Vectors)(config.embedding_dim, counts)
+    kind = layers.TrainedVectors if config.trains_embeddings else layers.Vectors
+    return kind(config.embedding_dim, counts)

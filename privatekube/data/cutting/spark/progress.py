@@ -54,7 +54,7 @@ def shown(spark: SparkSession, stage: str, show: Show, *, wait_seconds: float = 
     Raises:
         WorkerLost: they waited longer, and were cancelled.
     """
-    has_ended, has_waited = threading.Event(), threading.Event()
+    has_ended, has_given_up = threading.Event(), threading.Event()
 
     def watch() -> None:
         n_waits = 0
@@ -66,7 +66,7 @@ def shown(spark: SparkSession, stage: str, show: Show, *, wait_seconds: float = 
                 show(stage, tasks.done / max(1, tasks.total))
             n_waits = n_waits + 1 if tasks.are_waiting else 0
             if n_waits * _PERIOD_SECONDS >= wait_seconds:
-                has_waited.set()
+                has_given_up.set()
                 spark.sparkContext.cancelAllJobs()
                 return
 
@@ -75,7 +75,7 @@ def shown(spark: SparkSession, stage: str, show: Show, *, wait_seconds: float = 
     try:
         yield
     except Exception as error:
-        if has_waited.is_set():
+        if has_given_up.is_set():
             raise errors.WorkerLost(_message(spark.sparkContext.master, wait_seconds)) from error
         raise
     finally:
