@@ -138,9 +138,10 @@ def _solved(step: PlannedStep, noise: float, stated: PlannedStep) -> SolvedStep:
     )
 
 
-def _of_trials(mechanism: Mechanism) -> tuple[Sensitivity | None, ...]:
-    trial = mechanism.trial if isinstance(mechanism, SelectFromMany) else ()
-    return tuple(each.stated for each in trial)
+def _of_trials(planned: Mechanism) -> tuple[Sensitivity | None, ...]:
+    """Return the stated sensitivity of each mechanism of a trial; none for a mechanism without trials."""
+    trial = planned.trial if isinstance(planned, SelectFromMany) else ()
+    return tuple(mechanism.stated for mechanism in trial)
 
 
 def _noise_of_share(step: PlannedStep, target: EpsilonDelta) -> float:

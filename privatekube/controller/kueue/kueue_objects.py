@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from kubernetes import client
 
 from privatekube.controller.kueue.verdict import Verdict
-from privatekube.controller.kueue.workload import Workload
+from privatekube.controller.kueue.workload import Workload, true_conditions
 from privatekube.resources import meta
 from privatekube.resources.wire.common import Json
 from privatekube.store.kubernetes.custom_objects import ApiGroup, Cluster
@@ -37,11 +35,11 @@ class KueueObjects:
     def activate_checks(self, *, now_ms: int) -> frozenset[str]:
         """Report each AdmissionCheck of this controller as active, and return their names."""
         documents = self.cluster.list_objects(ADMISSION_CHECKS)
-        own = [document for document in documents if document["spec"]["controllerName"] == CONTROLLER_NAME]
-        for document in own:
-            if _ACTIVE not in _true_conditions(document):
+        checks = [document for document in documents if document["spec"]["controllerName"] == CONTROLLER_NAME]
+        for document in checks:
+            if _ACTIVE not in dict(true_conditions(document.get("status", {}))):
                 self._activate(document, now_ms)
-        return frozenset(document["metadata"]["name"] for document in own)
+        return frozenset(document["metadata"]["name"] for document in checks)
 
     def set_state(self, workload: Workload, check: str, verdict: Verdict, *, now_ms: int) -> None:
         """Write the state of one admission check of a workload; Conflict if the workload has changed."""
@@ -69,9 +67,3 @@ class KueueObjects:
         }
         active = {"kind": "AdmissionCheck", "metadata": identity, "status": {"conditions": [condition]}}
         self.cluster.apply_status(ADMISSION_CHECKS, active, manager=_MANAGER)
-
-
-def _true_conditions(document: Json) -> Iterator[str]:
-    for condition in document.get("status", {}).get("conditions", ()):
-        if condition["status"] == "True":
-            yield condition["type"]

@@ -67,7 +67,7 @@ class Workload:
     def from_document(cls, document: Json) -> Workload:
         """Return the facts of a Workload in the API server's JSON."""
         metadata, spec, status = document["metadata"], document.get("spec", {}), document.get("status", {})
-        since_ms = dict(_true_conditions(status))
+        since_ms = dict(true_conditions(status))
         return cls(
             name=metadata["name"],
             namespace=metadata["namespace"],
@@ -90,8 +90,8 @@ class Workload:
         return is_candidate and check in self.checks and self.checks[check].state in {State.PENDING, State.READY}
 
 
-def _true_conditions(status: Json) -> Iterator[tuple[str, int]]:
-    """Yield the type of each condition that holds, and since when."""
+def true_conditions(status: Json) -> Iterator[tuple[str, int]]:
+    """Yield the type of each condition in a status that is true, and since when, in unix milliseconds."""
     for condition in status.get("conditions", ()):
         if condition["status"] == "True":
             path = f"status.conditions.{condition['type']}.lastTransitionTime"
