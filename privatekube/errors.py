@@ -340,7 +340,9 @@ REQUIRED = frozenset({"pydantic", "rich", "tenacity", "typer", "typing_extension
 
 
 def missing_extra(error: ImportError, *, extra: str | None = None) -> MissingExtra | None:
-    """Return the error to raise for a module that cannot be imported; None if no extra would install it.
+    """Return the error to raise for a module that cannot be imported; None for a module of another project.
+
+    A module that all parts need is missing where another Python runs than the one with the packages; the error says so.
 
     Args:
         error: what the import raised.

@@ -1,4 +1,4 @@
-"""The control plane in this process: whoever asks it for something runs the passes that answer."""
+"""The control plane in this process: each request runs the passes that answer it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Tell blocks apart that their sketches cannot: the owner of the data looks for each record of one in the other.
 
 A sketch has the smallest hashes of a day. A data set of a few reviews beside one of thousands has too few of them to be
-told from a part of it. Whoever has both files can compare them.
+told from a part of it. Anyone who has both files can compare them.
 """
 
 from __future__ import annotations

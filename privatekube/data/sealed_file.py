@@ -53,7 +53,7 @@ class Content:
     def digest(self) -> str:
         """`sha256:<hex>` over names, types, shapes and bytes of the columns, and the metadata.
 
-        Keep it with the data: whoever reads it can test guesses of the data against it.
+        Keep it with the data: anyone who reads it can test guesses of the data against it.
         """
         header = {
             "format": self.format,

@@ -20,7 +20,7 @@ class _Count:
 class TimeLeft:
     """Estimates the time left of a step from the lines that it writes, such as `fetched block 3 of 10`.
 
-    It is for whoever watches, and is computed where they do: no step logs a duration.
+    It is for those who watch, and is computed where they do: no step logs a duration.
 
     >>> time_left = TimeLeft()
     >>> [time_left.after(f"fetched block {number} of 10", now=10.0 * number) for number in (1, 2, 8)]

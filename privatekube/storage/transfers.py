@@ -20,7 +20,7 @@ R = TypeVar("R")
 def each_in_order(function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """Call a function with several items at a time, in threads, and yield what it returns in the order of the items.
 
-    No more items are begun than AT_ONCE beyond the one that was yielded last, whoever is slower.
+    At most AT_ONCE items are begun beyond the one that was yielded last, whichever side is slower.
 
     Args:
         function: such as one that fetches a file; the first error that it raises is raised, and those items are left

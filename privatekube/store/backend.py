@@ -94,7 +94,7 @@ class Backend(ResourceStore):
 
     @override
     def user(self) -> str:
-        """Return the login of the user of this process, which whoever may write the file could change."""
+        """Return the login of the user of this process, which any user who may write the file could change."""
         return login_name.current()
 
     @override

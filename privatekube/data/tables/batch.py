@@ -44,7 +44,7 @@ class WantedColumn:
 
     Args:
         names: that it may have in a file.
-        is_text: then a number of JSON is no value of it.
+        is_text: whether it is of text, so that a number of JSON is not a value of it.
         is_optional: whether a file may lack it.
     """
 

@@ -43,7 +43,7 @@ class Tasks:
 
 @contextlib.contextmanager
 def shown(spark: SparkSession, stage: str, show: Show, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
-    """Show the share of the tasks that are done, again and again while the block runs, and all of them at its end.
+    """Show the share of the tasks that are done, every second while the block runs, and all of them at its end.
 
     Args:
         spark: what is at work.
