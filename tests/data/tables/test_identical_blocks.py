@@ -78,7 +78,7 @@ TABLES_WHEN_CUT_IN_MEMORY = {
 """The same of a table, as it was before tables were cut out of core."""
 
 
-@pytest.mark.parametrize("unit", TABLES)
+@pytest.mark.parametrize("unit", ["event", pytest.param("user-day", marks=pytest.mark.slow), "user"])
 def test_a_table_in_two_formats_gives_the_blocks_that_it_gave_when_it_was_cut_in_memory(
     tmp_path: Path, unit: str
 ) -> None:
