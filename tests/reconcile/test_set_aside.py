@@ -62,7 +62,7 @@ def pay(name: str) -> tuple[Any, ...]:
     ("module", "name"),
     [
         (allocate_requests, "accept"),
-        (allocate_requests, "_acquired"),
+        (allocate_requests, "_acquire"),
         (allocate_requests, "_scheduled"),
         (consume_release, "consume"),
     ],
