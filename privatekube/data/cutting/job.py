@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -25,7 +25,7 @@ from privatekube.data.tables.reading import Reader
 from privatekube.data.tables.rows import Encoded
 from privatekube.data.tables.schema import Schema
 from privatekube.data.tables.text import Tokeniser
-from privatekube.storage import uris
+from privatekube.storage import local_files, uris
 
 R = TypeVar("R", bound=Records)
 SCRATCH_FORMAT = 2
@@ -69,8 +69,8 @@ class Job(Generic[R]):
     @property
     def n_workers(self) -> int:
         """How many processes to use: 1 for small files; those of a bucket are taken as large."""
-        local = [Path(uris.absolute(location)) for location in self.locations if uris.is_local(location)]
-        is_small = len(local) == len(self.locations) and sum(map(_size, local)) < self.limits.start_bytes
+        local = [_status(location).st_size for location in self.locations if uris.is_local(location)]
+        is_small = len(local) == len(self.locations) and sum(local) < self.limits.start_bytes
         return 1 if is_small else self.limits.workers
 
     def place_of(self, block: int) -> tuple[Slice, int]:
@@ -119,13 +119,22 @@ def tools_of(job: Job[Any]) -> Tools:
     return Tools(Reader(job.schema), {name: text.tokeniser(declared) for name, declared in job.schema.text.items()})
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
 def _state(location: str) -> tuple[str, ...]:
     """Return what changes when a file does; what a bucket holds is taken as changed."""
     if not uris.is_local(location):
         return (secrets.token_hex(16),)
-    status = Path(uris.absolute(location)).stat()
+    status = _status(location)
     return (str(status.st_size), str(status.st_mtime_ns), str(status.st_ino))
+
+
+def _status(location: str) -> os.stat_result:
+    """Return what the system says of a file of this machine.
+
+    Raises:
+        NotFound, InvalidInput: it is gone, or cannot be read any more.
+    """
+    path = uris.absolute(location)
+    try:
+        return os.stat(path)
+    except OSError as error:
+        raise local_files.translation(error, path) from error

@@ -135,6 +135,16 @@ def test_what_a_killed_run_left_in_another_format_is_not_continued(
     assert not any(after)
 
 
+def test_a_file_that_vanishes_before_it_is_cut_is_one_line_and_nothing_is_left(tmp_path: Path) -> None:
+    locations = write(tmp_path, 9)
+    declared = builders.read_schema(tmp_path, CHANGES)
+    kind = source.kind_of(locations, declared)
+    (tmp_path / "t.jsonl").unlink()
+    with pytest.raises(errors.NotFound, match="does not exist; check the name"):
+        cutting.cut(locations, declared, kind, tmp_path)
+    assert not list(tmp_path.glob("scratch/*"))
+
+
 @pytest.mark.slow
 def test_what_a_killed_run_left_is_removed_by_the_next_run_of_anything(tmp_path: Path) -> None:
     killed(tmp_path, "reading", write(tmp_path, 3000))
