@@ -26,7 +26,7 @@ Json = dict[str, Any]
 _PAIR = operator.itemgetter("alpha", "epsilon")
 _READ = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "annotations", "labels"}
 _NOT_OTHER = _READ | {"managedFields"}
-"""An API server keeps the managedFields of an object itself; they take about as much as the object."""
+"""An API server keeps the managedFields of an object itself; they are a quarter of a block."""
 
 
 def budget_to_wire(budget: PrivacyBudget | None) -> Json:
