@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.e2e.conftest import Laptop
 from tests.e2e.test_interrupted import wait_for
 from tests.images import servers
@@ -146,7 +147,7 @@ class ContainerLaptop(Laptop):
         process = self.start("run_pipeline.py", "--runner", "docker", *options)
         wait_for(process, "dp_train: noisy step")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=waiting.PATIENCE_SECONDS)
         assert process.returncode == 130, err
 
 
