@@ -53,7 +53,10 @@ def allocate(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
     def read() -> PrivacyBudgetClaim:
         return _ensure_claim(claims, allocation)
 
-    claim = retries.poll(read, _is_admitted, timeout_seconds=claims.answers.answer_timeout_seconds, error=no_answer)
+    claim = read()
+    if not _is_admitted(claim):
+        patience_seconds = claims.patience_seconds(_n_blocks(claims, allocation))
+        claim = retries.poll(read, _is_admitted, timeout_seconds=patience_seconds, error=no_answer)
     if not _is_decided(claim):
         claim = retries.poll(
             read,
@@ -66,6 +69,14 @@ def allocate(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:
     if response.state is ResponseState.FAILURE:
         raise _refusal(claims, allocation, response)
     return claim
+
+
+def _n_blocks(claims: ClaimWriter, allocation: Allocation) -> int:
+    """Return how many blocks the claim would get at most."""
+    request, namespace = allocation.request, allocation.namespace
+    if request.max_blocks is not None:
+        return request.max_blocks
+    return len(matching.candidates(request, namespace, claims.store.list_blocks(namespace)))
 
 
 def _ensure_claim(claims: ClaimWriter, allocation: Allocation) -> PrivacyBudgetClaim:

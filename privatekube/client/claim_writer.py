@@ -16,6 +16,8 @@ from privatekube.store.clock import Clock
 
 T = TypeVar("T")
 _REGISTER, _SETTLE = "register", "settle"
+BLOCK_SECONDS = 0.1
+"""How much longer an answer may take for each block that is written for it: some ten times what it takes."""
 
 
 class Answers(Protocol):
@@ -55,14 +57,20 @@ class ClaimWriter:
         """Return a claim after what is due is decided; NotFound if it does not exist."""
         return self.answers.current(lambda: self.get(claim_id))
 
-    def wait_for(self, claim_id: str, is_done: Callable[[PrivacyBudgetClaim], bool]) -> PrivacyBudgetClaim:
-        """Wait until a claim is done and return it; StoreBusy if no answer came in time."""
+    def wait_for(
+        self, claim_id: str, is_done: Callable[[PrivacyBudgetClaim], bool], *, n_blocks: int = 0
+    ) -> PrivacyBudgetClaim:
+        """Wait until a claim is done, for which so many blocks are written, and return it; StoreBusy if it is late."""
         return retries.poll(
             lambda: self.current(claim_id),
             is_done,
-            timeout_seconds=self.answers.answer_timeout_seconds,
+            timeout_seconds=self.patience_seconds(n_blocks),
             error=self.no_answer(claim_id),
         )
+
+    def patience_seconds(self, n_blocks: int) -> float:
+        """Return how long to wait for an answer for which so many blocks are written."""
+        return self.answers.answer_timeout_seconds + n_blocks * BLOCK_SECONDS
 
     def no_answer(self, claim_id: str) -> errors.StoreBusy:
         """Return the error that no answer about a claim came in time."""
@@ -99,7 +107,7 @@ class ClaimWriter:
             return self.renewed(appended) if is_progress else appended
 
         self.update_spec(claim.id, append)
-        return self.wait_for(claim.id, lambda claim: not claim.is_waiting)
+        return self.wait_for(claim.id, lambda claim: not claim.is_waiting, n_blocks=len(claim.status.acquired))
 
     def commit(
         self, claim: PrivacyBudgetClaim, held: Mapping[str, PrivacyBudget], mechanisms: Sequence[str] = ()

@@ -135,7 +135,7 @@ class Cluster:
         if self._is_settled(claim):
             return Outcome.NOTHING
         claims.update_spec(claim_id, lambda claim: replace(claim, spec=claim.spec.settle_at_once()))
-        settled_claim = claims.wait_for(claim_id, self._is_settled)
+        settled_claim = claims.wait_for(claim_id, self._is_settled, n_blocks=len(claim.status.acquired))
         return Outcome.CONSUMED if settled_claim.status.committed else Outcome.RELEASED
 
     def _wait_for_block(self, block_id: str, is_done: Callable[[PrivateDataBlock | None], bool]) -> None:

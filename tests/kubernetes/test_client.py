@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +12,7 @@ from functools import partial
 import pytest
 
 from privatekube import errors
-from privatekube.client import cluster, connect
+from privatekube.client import claim_writer, cluster, connect
 from privatekube.client.client import BudgetClient
 from privatekube.client.cluster import Cluster
 from privatekube.client.passes import Outcome
@@ -179,6 +180,21 @@ def test_without_a_controller_the_error_asks_for_one(by: As, monkeypatch: pytest
         by("data-owner").create_blocks([builders.block("a")])
     with pytest.raises(errors.StoreBusy, match="claim ns/c: no controller answered"):
         by("claimant").allocate("ns", "c", builders.allocate(0.25), timeout_seconds=GRANT_SECONDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("max_blocks", [None, 20])
+def test_a_claim_on_many_blocks_waits_longer_for_its_answer(by: As, start: Starter, max_blocks: int | None) -> None:
+    controller = start()
+    owner, runner = by("data-owner"), by("claimant")
+    owner.create_blocks([builders.block(f"b{number}", digest=f"sha256:{number}") for number in range(20)])
+    controller.stop()
+    assert isinstance(runner.store, KubernetesStore)
+    impatient = BudgetClient(runner.store, Cluster(runner.store, answer_timeout_seconds=0.0))
+    request, began = replace(builders.allocate(0.25), max_blocks=max_blocks), time.monotonic()
+    with pytest.raises(errors.StoreBusy, match="claim ns/c: no controller answered"):
+        impatient.allocate("ns", "c", request, timeout_seconds=GRANT_SECONDS)
+    assert time.monotonic() - began >= 20 * claim_writer.BLOCK_SECONDS
 
 
 @pytest.mark.slow
