@@ -50,7 +50,8 @@ def test_a_unit_test_above_the_bound_is_listed_and_one_far_above_it_fails(tmp_pa
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
     options = ["-p", "tests.processor_time", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HYPOTHESIS_PROFILE": "quick"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "HYPOTHESIS_PROFILE": "quick"}
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     listed = finished.stdout.partition("unit tests above")[2].partition("short test summary")[0]
     assert "test_above_the_bound" in listed

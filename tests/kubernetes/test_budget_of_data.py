@@ -31,7 +31,7 @@ WITH_PROCESS = 3
 PASSES = 3
 """How many passes the process is given after a change."""
 LONGEST_SECONDS = 7200
-"""Of the 800 sequences of `make nightly`, on a machine with other work."""
+"""Of the 400 sequences of `make nightly`, on a machine with other work."""
 
 
 class OnCluster(DataMachine):
@@ -141,7 +141,7 @@ class WithProcess(OnCluster):
 @pytest.mark.timeout(LONGEST_SECONDS)
 def test_no_review_gets_more_than_its_first_budget(apiserver: ApiServer) -> None:
     WithPasses.server = apiserver
-    data_machine.run_sequences(WithPasses, count=examples(40))
+    data_machine.run_sequences(WithPasses, count=examples(20))
 
 
 def test_no_review_gets_more_with_the_process_of_a_controller(apiserver: ApiServer, start: Starter) -> None:

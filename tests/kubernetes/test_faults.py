@@ -19,7 +19,7 @@ from tests.reconcile.test_machine import Machine
 
 pytestmark = pytest.mark.kubernetes
 CRASHES, ALL = 12, 10**6
-"""Places at which the process dies in `make test`, spread evenly over the scenario, and in `make nightly`.
+"""Places at which the process dies at least in `make test`, spread evenly over the scenario, and in `make nightly`.
 
 `reconcile` tries all of them on the other stores.
 """

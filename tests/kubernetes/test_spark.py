@@ -27,6 +27,8 @@ from tests.kubernetes.local_server import LocalServer
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests" / "spark"
 NAMESPACE, IMAGE = "privacy-example", "registry.example.org/privatekube/spark"
 HERE = "127.0.0.1"
+PAUSE_SECONDS = 2.0
+"""Between two looks for new pods."""
 
 pytestmark = [
     pytest.mark.kubernetes,
@@ -143,6 +145,8 @@ def test_executors_that_the_driver_starts_write_the_blocks_of_the_local_engine(
 
     def has_ended() -> bool:
         node.run_new_pods()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # to look takes a process
+            driver.wait(timeout=PAUSE_SECONDS)
         return driver.poll() is not None
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def test_bundled_vectors_that_are_not_installed_are_found_before_the_claim(monke
         "embeddings_digest": word_vectors.BUNDLED_DIGEST,
     }
     run_check.check(replace(planned(**stated), demand=None))
-    monkeypatch.setattr(word_vectors, "_PACKAGE", "a-package-that-is-not-there")
+    monkeypatch.setattr(metadata.Distribution, "discover", lambda **_: iter(()))
     with pytest.raises(errors.MissingExtra, match="is not installed; this needs the extra vectors: pip install"):
         run_check.check(replace(planned(**stated), demand=None))
 
