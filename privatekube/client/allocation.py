@@ -119,10 +119,9 @@ def _refusal(claims: ClaimWriter, allocation: Allocation, response: Response) ->
     request, namespace, policy = allocation.request, allocation.namespace, stored.policy_of(claims.store)
     waited_ms = policy.wait_ms(request.timeout_ms)
     is_cut = waited_ms < (request.timeout_ms or 0)
-    cause = str(response.refusal).removeprefix(str(refusals.TIMED_OUT)).removeprefix(": ")
-    if cause and not is_cut:
+    if response.refusal.cause and not is_cut:
         return errors.DeadlineExceeded(
-            f"claim {allocation.claim_id}: not granted within {waited_ms / 1000:g} s; {cause}"
+            f"claim {allocation.claim_id}: not granted within {waited_ms / 1000:g} s; {response.refusal.cause}"
         )
     bound, remedy = (f", the {LONGEST_TIMEOUT} of the policy", "ask again") if is_cut else ("", "wait longer")
     blocks = matching.candidates(request, namespace, claims.store.list_blocks(namespace))

@@ -52,6 +52,15 @@ class Refusal:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def cause(self) -> str:
+        """What the text says beside its reason; empty if it says nothing more.
+
+        >>> TIMED_OUT.cause, timed_out("blocks: 0 match").cause
+        ('', 'blocks: 0 match')
+        """
+        return self.text if self.reason is RefusalReason.REFUSED else self.text.partition(": ")[2]
+
     @classmethod
     def of(cls, text: str) -> Refusal:
         """Return the refusal of a request that was decided against, whatever the first word of the text is."""
