@@ -100,7 +100,12 @@ def merged(contents: Sequence[AnyBlock], *, unit: PrivacyUnit, max_contribution:
 
 
 def _fetched(block: documents.GrantedBlock) -> AnyBlock:
-    return any_block.decode(uris.read_bytes(block.uri), name=block.uri, digest=block.digest)
+    try:
+        encoded = uris.read_bytes(block.uri)
+    except errors.NotFound as error:
+        missing = f"block {block.id}: {block.uri} does not exist; ask the owner of the data for it"
+        raise errors.NotFound(missing) from error
+    return any_block.decode(encoded, name=block.uri, digest=block.digest)
 
 
 def _source(granted: documents.Grant) -> dict[str, str | None]:

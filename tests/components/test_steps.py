@@ -636,10 +636,11 @@ def test_a_tampered_block_is_found_and_named(run: Run) -> None:
         run.download()
 
 
-def test_a_missing_block_file_is_named(run: Run) -> None:
+def test_a_missing_block_file_is_named_with_its_block_and_who_can_bring_it_back(run: Run) -> None:
     run.allocate()
     (run.folder / "1.h5").unlink()
-    with pytest.raises(errors.NotFound, match=r"1\.h5 does not exist"):
+    said = r"^block ns/\S+: \S+/1\.h5 does not exist; ask the owner of the data for it$"
+    with pytest.raises(errors.NotFound, match=said):
         run.download()
 
 
