@@ -10,7 +10,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-kubernetes kubernetes-tools benchmark-control-plane test-images containers-tools image-scan
-.PHONY: test-node node-tools requirements check docs nightly mutants clean
+.PHONY: test-node node-tools disk-for-images disk-for-node requirements check docs nightly mutants clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -38,19 +38,23 @@ test-kubernetes: $(STAMP) $(if $(PRIVATEKUBE_TEST_KUBECONFIG),,kubernetes-tools)
 benchmark-control-plane: $(STAMP) kubernetes-tools
 	PYTHONPATH=. $(BIN)/python benchmarks/control_plane.py
 
-test-images: $(STAMP) containers-tools
-	tools/containers/require-disk.sh
+test-images: $(STAMP) containers-tools disk-for-images
 	PRIVATEKUBE_TEST_IMAGES=1 $(BIN)/pytest -m containers --timeout=3000
 
 containers-tools:
 	tools/containers/install.sh
 
+disk-for-images:
+	tools/containers/require-disk.sh 16
+
+disk-for-node:
+	tools/containers/require-disk.sh 20
+
 node-tools:
 	tools/kubernetes/node/install.sh
 	tools/kubernetes/node/build.sh
 
-test-node: $(STAMP) node-tools
-	tools/containers/require-disk.sh
+test-node: $(STAMP) node-tools disk-for-node
 	$(BIN)/pytest -n 0 -m node
 
 PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c constraints.txt

@@ -100,7 +100,7 @@ def checkout(folder: Path) -> Path:
 def clean_build_host() -> Iterator[BuildHost]:
     """A copy of the checkout as shipped, an engine and a registry; tests are skipped if there can be none."""
     if ENABLED not in os.environ:
-        pytest.skip("images take minutes and 20 GB of disk: run make test-images")
+        pytest.skip("images take minutes and 16 GiB of disk: run make test-images")
     if reason := servers.why_absent():
         pytest.skip(reason)
     servers.make_base()

@@ -21,6 +21,18 @@ MOST_CONTROL_MB = 250
 """Of a control image: what a registry stores, and what it unpacks to, above the base."""
 LOADED_WHEN_USED = {"boto3", "botocore", "google", "kubernetes", "pandas", "pyarrow", "requests", "sklearn", "sqlite3"}
 """Packages that take long to load and that not each run of each component needs."""
+PINNED = r"""
+import importlib.metadata
+from packaging.requirements import Requirement
+lines = [line.rstrip(" \\\n") for line in open("/opt/privatekube/requirements.txt") if line[0].isalpha()]
+pinned = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate()]
+print(len(pinned))
+for pin in pinned:
+    version = importlib.metadata.version(pin.name)
+    if version not in pin.specifier:
+        print(pin, "is", version)
+"""
+"""Prints how many packages a training image should have, and those that it has in another version."""
 SCRATCH = "/tmp"  # noqa: S108 - inside the container
 
 
@@ -96,6 +108,12 @@ def test_a_control_component_starts_without_what_it_may_not_need(build_host: Bui
     command = ("python3", "-c", program, f"components.{component}", "--help")
     shown = run(image_of(build_host, component), *command, options=("--read-only",))
     assert LOADED_WHEN_USED.isdisjoint(json.loads(shown.splitlines()[-1]))
+
+
+def test_a_training_image_has_all_packages_that_are_pinned_for_this_machine(build_host: BuildHost) -> None:
+    n_pinned, *others = run(image_of(build_host, "dp_train"), "python3", "-c", PINNED).splitlines()
+    assert others == []
+    assert int(n_pinned) > 80
 
 
 def test_the_training_image_trains(build_host: BuildHost) -> None:
