@@ -67,7 +67,8 @@ def _claims(node: Node, controller: Deployment) -> Iterator[None]:
             store.create(replace(block, meta=replace(block.meta, namespace=namespace)))
             store.create(replace(claim, meta=replace(claim.meta, namespace=namespace)))
         waiting.until(lambda: all(block.status is not None for block in store.list_blocks()), store.list_blocks)
-        yield
+    yield  # outside the node's network, in which an image that is built meanwhile would find no package index
+    with node.enter_network():
         for block in [block for block in store.list_blocks() if block.meta.name.startswith("block-in-")]:
             node.kubectl("delete", "privatedatablock", block.meta.name, "-n", block.meta.namespace, "--wait=false")
         store.close()
