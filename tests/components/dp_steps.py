@@ -21,7 +21,7 @@ from privatekube.privacy.unit import PrivacyUnit
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
 from privatekube.training import dpsgd
-from tests.components.test_steps import Run
+from tests.components.run_steps import Run
 
 BOUND = 2
 """Reviews of one user-day that count."""

@@ -14,9 +14,7 @@ from privatekube.privacy import solving
 from privatekube.privacy.budget import EpsilonDelta
 from privatekube.resources.block import BlockSpec, Dimension, PrivateDataBlock
 from privatekube.resources.meta import CONTENT_DIGEST, ObjectMeta
-from tests.components.test_steps import Run, solve, synthetic_block
-
-__all__ = ["solve"]
+from tests.components.run_steps import Run, synthetic_block
 
 
 def published_card(folder: Path, monkeypatch: pytest.MonkeyPatch, *, day: int, n: int) -> dict[str, Any]:

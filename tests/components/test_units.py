@@ -17,7 +17,7 @@ from privatekube.privacy import events
 from privatekube.steps import documents
 from privatekube.training import split
 from tests.components.dp_steps import BOUND, HELD_OUT, STEPS, TRAINED, Inputs, planned, recorded, run_on
-from tests.components.test_steps import Run
+from tests.components.run_steps import Run
 
 USER_DAYS = dict.fromkeys((*HELD_OUT, *TRAINED), BOUND)
 

@@ -13,7 +13,7 @@ from privatekube import errors
 from privatekube.client import connect
 from privatekube.store.kubernetes.store import KubernetesStore
 from tests import builders, waiting
-from tests.components.test_steps import Run, declared_block
+from tests.components.run_steps import Run, declared_block
 from tests.kubernetes.apiserver import ApiServer
 from tests.kubernetes.conftest import Starter
 
