@@ -8,7 +8,7 @@ images=$(podman info --format '{{.Store.GraphRoot}}' 2>/dev/null) || images=/
 for folder in "${TMPDIR:-/tmp}" "$images"; do
   free=$(($(df --output=avail --block-size=1M "$folder" | tail -1) / 1024))
   if ((free < needed)); then
-    echo "error: $folder has $free GiB free, and these tests take up to $needed: free some, or set TMPDIR to another folder" >&2
+    echo "error: $folder has $free GiB free, and these tests take up to $needed: free some, or use another folder (TMPDIR; Podman's storage.conf)" >&2
     exit 2
   fi
 done
